@@ -1,0 +1,5 @@
+//! The program `sealift`: profiles, locks, fetching, the store, plans, builds, bundles and sites.
+
+pub mod failure;
+pub mod lock;
+pub mod profile;

@@ -1,0 +1,2 @@
+//! Sealift.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Profiles: what is deployed, read from `profile.toml` and checked.
+
+pub mod model;

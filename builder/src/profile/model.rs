@@ -1,0 +1,391 @@
+//! The shape of `profile.toml`. Every key is explained in `profiles/README.md`.
+//!
+//! Strings that a message may have to point at are [`Spanned`]: byte ranges of the file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+/// A whole profile: what is deployed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Model {
+    /// Version of this format: 1.
+    pub schema: Spanned<u32>,
+    /// The profile's own name; the folder's name by convention.
+    pub name: Spanned<String>,
+    /// What is deployed: first part of the bundle's file name and of image names.
+    pub product: Spanned<String>,
+    /// Version of the product: part of the bundle's file name, tag of the images.
+    pub version: Spanned<String>,
+    /// One line for lists and image labels.
+    pub title: String,
+    /// A few sentences for the operator's README.
+    #[serde(default)]
+    pub description: String,
+    /// `org.opencontainers.image.*` labels common to all images, by the part after `image.`: `licenses`, `source` ...
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Platforms it can be locked and built for, as OCI writes them (`linux/amd64`).
+    #[serde(default = "default_platforms")]
+    pub platforms: Vec<Spanned<String>>,
+    /// Where Debian packages come from.
+    pub debian: Spanned<Debian>,
+    /// The images, by name.
+    pub images: BTreeMap<Spanned<String>, Image>,
+    /// The services of the deployment, by name; the name is also the host name on their network.
+    pub services: BTreeMap<Spanned<String>, Service>,
+    /// What one installation must have.
+    #[serde(default)]
+    pub site: Site,
+    /// Text for the operator, appended to the bundle's README: a file of the profile (Markdown).
+    pub readme: Option<Spanned<String>>,
+}
+
+fn default_platforms() -> Vec<Spanned<String>> {
+    vec![Spanned::new(0..0, "linux/amd64".into())]
+}
+
+/// The Debian suite that packages are resolved in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Debian {
+    /// Suite or codename: the folder below `dists/`.
+    pub suite: Spanned<String>,
+    /// Components, such as `main`.
+    pub components: Vec<String>,
+    /// Keyring file, relative to the profile; without it the machine's Debian archive keyring.
+    pub keyring: Option<Spanned<String>>,
+    /// Accept a Release file past its `Valid-Until`: for mirrors that lag or are frozen on purpose.
+    #[serde(default)]
+    pub allow_expired: bool,
+    /// Packages left out of every image though something depends on them, and why.
+    #[serde(default)]
+    pub exclude: BTreeMap<Spanned<String>, String>,
+}
+
+/// One image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Image {
+    /// One line: the image's `title` label.
+    pub title: String,
+    /// Debian packages asked for; their dependencies follow.
+    #[serde(default)]
+    pub packages: Vec<Spanned<String>>,
+    /// Files and folders of packages that are left out: image paths, `*` matches within a component, `**` any depth.
+    #[serde(default)]
+    pub drop: Vec<Spanned<String>>,
+    /// Python virtual environment.
+    pub venv: Option<Venv>,
+    /// Accounts beyond root, nobody and their groups.
+    #[serde(default)]
+    pub users: Vec<User>,
+    /// `UID:GID` or a user's name: who the program runs as. Never root's by default.
+    pub user: Spanned<String>,
+    /// The program and its fixed arguments.
+    pub entrypoint: Vec<String>,
+    /// Default arguments.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Working directory.
+    pub workdir: Option<String>,
+    /// Environment variables.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Non-secret site templates, rendered with the site's values or the defaults, that go into the env layer under
+    /// `env-directory` and into the image's `Env`: names of `site.templates`.
+    #[serde(default)]
+    pub env_files: Vec<Spanned<String>>,
+    /// Where the env layer keeps those files.
+    #[serde(default = "default_env_directory")]
+    pub env_directory: String,
+    /// Non-secret site templates put into the configuration layer: name of `site.templates` to image path.
+    #[serde(default)]
+    pub config_files: BTreeMap<Spanned<String>, String>,
+    /// Files of the profile put into the configuration layer.
+    #[serde(default)]
+    pub files: Vec<ImageFile>,
+    /// Directories made in the configuration layer.
+    #[serde(default)]
+    pub directories: Vec<ImageDirectory>,
+    /// Symbolic links made in the configuration layer: image path to target.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
+    /// Ports the program listens on: `6777/tcp`, or a bare number for TCP.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// Paths whose contents outlive a container.
+    #[serde(default)]
+    pub volumes: Vec<String>,
+    /// The signal that stops it, such as `SIGINT`.
+    pub stop_signal: Option<String>,
+}
+
+fn default_env_directory() -> String {
+    "/etc/sealift/env".into()
+}
+
+/// A Python virtual environment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Venv {
+    /// Its image path.
+    pub path: Spanned<String>,
+    /// The interpreter: a Debian package such as `python3.14`, among the image's packages.
+    pub python: Spanned<String>,
+    /// What is wanted, as pip writes it (PEP 508).
+    pub requirements: Vec<Spanned<String>>,
+    /// Distributions that belong to the application's own layer; all others are third-party.
+    #[serde(default)]
+    pub application: Vec<Spanned<String>>,
+    /// Distributions left out though something requires them, and why.
+    #[serde(default)]
+    pub exclude: BTreeMap<Spanned<String>, String>,
+    /// Compile bytecode for the venv and the standard library.
+    #[serde(default = "yes")]
+    pub bytecode: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// An account: a line of `/etc/passwd` and one of `/etc/group`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct User {
+    /// Login name; also the group's.
+    pub name: Spanned<String>,
+    /// Numeric user.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Home directory.
+    #[serde(default = "default_home")]
+    pub home: String,
+}
+
+fn default_home() -> String {
+    "/nonexistent".into()
+}
+
+/// A file of the profile, put into an image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ImageFile {
+    /// Relative to the profile's folder.
+    pub source: Spanned<String>,
+    /// Image path.
+    pub path: Spanned<String>,
+    /// Permission bits, in octal.
+    #[serde(default = "file_mode")]
+    pub mode: Mode,
+}
+
+/// A directory made in an image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ImageDirectory {
+    /// Image path.
+    pub path: Spanned<String>,
+    /// Permission bits, in octal.
+    #[serde(default = "directory_mode")]
+    pub mode: Mode,
+    /// `UID:GID` or a user's name; root without it.
+    pub owner: Option<Spanned<String>>,
+}
+
+/// Permission bits, written as an octal string: `"0750"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match u32::from_str_radix(&text, 8) {
+            Ok(mode) if mode <= 0o7777 => Ok(Self(mode)),
+            _ => Err(serde::de::Error::custom(format!("`{text}` is not a mode: write octal digits such as \"0644\""))),
+        }
+    }
+}
+
+fn file_mode() -> Mode {
+    Mode(0o644)
+}
+
+fn directory_mode() -> Mode {
+    Mode(0o755)
+}
+
+fn secret_mode() -> Mode {
+    Mode(0o600)
+}
+
+/// One service of the deployment.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Service {
+    /// The image it runs.
+    pub image: Spanned<String>,
+    /// One line for the operator.
+    #[serde(default)]
+    pub title: String,
+    /// Arguments in the place of the image's command.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Environment variables that are not secret.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Site templates whose variables it gets, secret or not: names of `site.templates`.
+    #[serde(default)]
+    pub env_files: Vec<Spanned<String>>,
+    /// Files of the site mounted read-only under `/run/secrets/`: secrets with a file (`site.secrets`), `NAME.key`
+    /// and `NAME.crt` of `site.certificates`, `custom-ca.crt`.
+    #[serde(default)]
+    pub secrets: Vec<Spanned<String>>,
+    /// Site templates mounted read-only: name of `site.templates` to container path.
+    #[serde(default)]
+    pub config_files: BTreeMap<Spanned<String>, String>,
+    /// Named volumes: name to container path.
+    #[serde(default)]
+    pub volumes: BTreeMap<String, String>,
+    /// Container paths that are empty and in memory at each start.
+    #[serde(default)]
+    pub tmpfs: Vec<String>,
+    /// Published ports: name of `site.ports` to container port. No others are reachable from outside.
+    #[serde(default)]
+    pub publish: BTreeMap<Spanned<String>, u16>,
+    /// Services started before it.
+    #[serde(default)]
+    pub depends_on: Vec<Spanned<String>>,
+    /// How its health is told.
+    pub health: Option<Health>,
+}
+
+/// A health check: a command inside the container that exits with 0 when all is well.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Health {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Seconds between two checks.
+    #[serde(default = "default_interval")]
+    pub interval: u32,
+    /// Seconds that one check may take.
+    #[serde(default = "default_interval")]
+    pub timeout: u32,
+    /// Failures in a row that make it unhealthy.
+    #[serde(default = "default_retries")]
+    pub retries: u32,
+    /// Seconds after the start in which failures do not count.
+    #[serde(default)]
+    pub start_period: u32,
+}
+
+fn default_interval() -> u32 {
+    5
+}
+
+fn default_retries() -> u32 {
+    12
+}
+
+/// What one installation must have: made by `sealift site new`, kept outside the images.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Site {
+    /// Published ports, by name. Templates read `ports.NAME`.
+    #[serde(default)]
+    pub ports: BTreeMap<String, SitePort>,
+    /// The private certificate authority; without it there are no certificates.
+    pub authority: Option<Authority>,
+    /// TLS key and certificate of a service, by name.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, Certificate>,
+    /// Random secrets, by name. Templates read `secrets.NAME` with `-` written as `_`.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
+    /// Files rendered for the site, by their path below it (`env/parsec.env`).
+    #[serde(default)]
+    pub templates: BTreeMap<Spanned<String>, Template>,
+}
+
+/// A port published on the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SitePort {
+    /// The host's port unless the site says otherwise.
+    pub default: u16,
+    /// The host's address it is published on.
+    pub address: String,
+}
+
+/// A private certificate authority.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Authority {
+    /// Its common name.
+    pub name: String,
+    /// Days its certificate is valid.
+    pub days: u32,
+}
+
+/// A TLS key and certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Certificate {
+    /// Subject alternative names: DNS names and IP addresses.
+    pub names: Vec<String>,
+    /// Add the site's public host to them.
+    #[serde(default)]
+    pub host: bool,
+    /// Days it is valid.
+    pub days: u32,
+    /// Permission bits of the key file.
+    #[serde(default = "secret_mode")]
+    pub key_mode: Mode,
+    /// Numeric group of the key file.
+    pub key_group: Option<u32>,
+}
+
+/// A random secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Secret {
+    /// How many random bytes.
+    pub bytes: u32,
+    /// How they are written.
+    pub encoding: Encoding,
+    /// Permission bits of its file.
+    #[serde(default = "secret_mode")]
+    pub mode: Mode,
+    /// Numeric group of its file.
+    pub group: Option<u32>,
+}
+
+/// How random bytes become text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// Standard base64 with padding.
+    Base64,
+    /// Lower-case hex digits.
+    Hex,
+}
+
+/// A file rendered for the site.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Template {
+    /// The template: a file of the profile.
+    pub source: Spanned<String>,
+    /// It holds secrets: it exists only in the site (mode 0600), never in an image or the bundle's own files.
+    #[serde(default)]
+    pub secret: bool,
+    /// Permission bits; without it 0644, and 0600 for a secret one.
+    pub mode: Option<Mode>,
+    /// Numeric group.
+    pub group: Option<u32>,
+}

@@ -1,0 +1,203 @@
+//! Where the bytes of a file come from, without holding them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crate::digest::Digest;
+
+/// An open file that several contents are ranges of. Reads go by offset, so threads may share it.
+#[derive(Debug)]
+pub struct SourceFile(File);
+
+impl SourceFile {
+    /// Takes an open, readable file.
+    #[must_use]
+    pub fn new(file: File) -> Arc<Self> {
+        Arc::new(Self(file))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Data {
+    Bytes(Arc<[u8]>),
+    /// Bytes as they stand in the file.
+    Range {
+        file: Arc<SourceFile>,
+        offset: u64,
+    },
+    /// A raw DEFLATE stream (RFC 1951), as zip members are kept.
+    Deflated {
+        file: Arc<SourceFile>,
+        offset: u64,
+        compressed: u64,
+    },
+}
+
+/// The bytes of one regular file.
+#[derive(Clone, Debug)]
+pub struct Content {
+    length: u64,
+    data: Data,
+}
+
+impl Content {
+    /// `length` bytes of `file` from `offset`.
+    #[must_use]
+    pub fn range(file: &Arc<SourceFile>, offset: u64, length: u64) -> Self {
+        Self { length, data: Data::Range { file: file.clone(), offset } }
+    }
+
+    /// What `compressed` bytes of `file` from `offset` inflate to, `length` bytes.
+    #[must_use]
+    pub fn deflated(file: &Arc<SourceFile>, offset: u64, compressed: u64, length: u64) -> Self {
+        Self { length, data: Data::Deflated { file: file.clone(), offset, compressed } }
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Reads it from the start. A source that ends early, or inflates to another length, ends in an error of kind
+    /// `UnexpectedEof` or `InvalidData` at the latest when the last byte is asked for.
+    #[must_use]
+    pub fn reader(&self) -> Box<dyn Read + '_> {
+        match &self.data {
+            Data::Bytes(bytes) => Box::new(&bytes[..]),
+            Data::Range { file, offset } => {
+                Box::new(Exact { inner: RangeReader { file, offset: *offset, left: self.length }, left: self.length })
+            }
+            Data::Deflated { file, offset, compressed } => {
+                let range = RangeReader { file, offset: *offset, left: *compressed };
+                Box::new(Exact { inner: flate2::read::DeflateDecoder::new(range), left: self.length })
+            }
+        }
+    }
+
+    /// All of it in memory.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0));
+        self.reader().read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Its SHA-256.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub fn digest(&self) -> io::Result<Digest> {
+        Ok(Digest::of_reader(self.reader())?.0)
+    }
+
+    /// Whether two contents are the same bytes.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub fn same_as(&self, other: &Self) -> io::Result<bool> {
+        Ok(self.length == other.length && self.digest()? == other.digest()?)
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { length: bytes.len() as u64, data: Data::Bytes(bytes.into()) }
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl From<&str> for Content {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+struct RangeReader<'a> {
+    file: &'a SourceFile,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for RangeReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let got = self.file.0.read_at(&mut buffer[..wanted], self.offset)?;
+        self.offset += got as u64;
+        self.left -= got as u64;
+        Ok(got)
+    }
+}
+
+/// Gives exactly `left` bytes of `inner`, or an error.
+struct Exact<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Exact<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let got = self.inner.read(buffer)?;
+        if got as u64 > self.left {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the member is longer than it declares"));
+        }
+        if got == 0 && self.left > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the member ends before its declared length"));
+        }
+        self.left -= got as u64;
+        Ok(got)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn source(bytes: &[u8]) -> Arc<SourceFile> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        SourceFile::new(file)
+    }
+
+    #[test]
+    fn a_range_reads_its_bytes_and_no_more() {
+        let file = source(b"0123456789");
+        assert_eq!(Content::range(&file, 2, 3).read().unwrap(), b"234");
+        assert_eq!(Content::range(&file, 8, 3).read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_deflated_member_must_have_its_declared_length() {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(b"hello hello hello").unwrap();
+        let packed = encoder.finish().unwrap();
+        let file = source(&packed);
+        let size = packed.len() as u64;
+        assert_eq!(Content::deflated(&file, 0, size, 17).read().unwrap(), b"hello hello hello");
+        assert_eq!(Content::deflated(&file, 0, size, 16).read().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(Content::deflated(&file, 0, size, 18).read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
