@@ -4,5 +4,9 @@
 //! network, a terminal, the clock or the environment. The same inputs give the same bytes on any machine, whatever the
 //! number of threads.
 
+pub mod codec;
 pub mod digest;
+pub mod layer;
+pub mod listing;
+pub mod tar;
 pub mod tree;

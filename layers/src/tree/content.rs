@@ -1,21 +1,80 @@
 //! Where the bytes of a file come from, without holding them.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::digest::Digest;
 
-/// An open file that several contents are ranges of. Reads go by offset, so threads may share it.
+/// Bytes that several contents are ranges of: an open file, or memory. Reads go by offset, so threads may share it.
 #[derive(Debug)]
-pub struct SourceFile(File);
+pub enum SourceFile {
+    /// An open, readable file.
+    File(File),
+    /// Bytes in memory.
+    Memory(Vec<u8>),
+}
 
 impl SourceFile {
     /// Takes an open, readable file.
     #[must_use]
     pub fn new(file: File) -> Arc<Self> {
-        Arc::new(Self(file))
+        Arc::new(Self::File(file))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(buffer, offset),
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).map_or(bytes.len(), |offset| offset.min(bytes.len()));
+                (&bytes[start..]).read(buffer)
+            }
+        }
+    }
+
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be asked.
+    pub fn len(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => Ok(file.metadata()?.len()),
+            Self::Memory(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    /// Reads it from the start, with a position of its own.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor { source: self, position: 0 }
+    }
+}
+
+/// A position in a [`SourceFile`].
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    source: &'a SourceFile,
+    position: u64,
+}
+
+impl Read for Cursor<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.source.read_at(buffer, self.position)?;
+        self.position += got as u64;
+        Ok(got)
+    }
+}
+
+impl Seek for Cursor<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+            SeekFrom::End(by) => self.source.len()?.checked_add_signed(by),
+        };
+        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
     }
 }
 
@@ -140,7 +199,7 @@ impl Read for RangeReader<'_> {
         if wanted == 0 {
             return Ok(0);
         }
-        let got = self.file.0.read_at(&mut buffer[..wanted], self.offset)?;
+        let got = self.file.read_at(&mut buffer[..wanted], self.offset)?;
         self.offset += got as u64;
         self.left -= got as u64;
         Ok(got)

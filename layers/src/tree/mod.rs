@@ -3,13 +3,19 @@
 //! Every ingredient produces a [`Tree`]; trees are merged into one per layer; `crate::tar` turns that into bytes.
 
 mod content;
+mod merge;
 mod path;
+mod pattern;
+mod seat;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use content::{Content, SourceFile};
+pub use content::{Content, Cursor, SourceFile};
+pub use merge::{Conflict, MergeError};
 pub use path::{PathError, TreePath};
+pub use pattern::Pattern;
+pub use seat::{SeatError, seat};
 
 /// What an entry is.
 #[derive(Clone, Debug)]
@@ -85,18 +91,6 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     entries: BTreeMap<TreePath, Entry>,
-}
-
-/// Two ingredients bring the same path with different contents.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`/{path}` comes from {first} and, differently, from {second}")]
-pub struct Conflict {
-    /// The path.
-    pub path: TreePath,
-    /// The origin of the entry that was there.
-    pub first: String,
-    /// The origin of the entry that came second.
-    pub second: String,
 }
 
 impl Tree {
