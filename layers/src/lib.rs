@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod digest;
+pub mod ingredients;
 pub mod layer;
 pub mod listing;
 pub mod tar;

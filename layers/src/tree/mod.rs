@@ -105,6 +105,11 @@ impl Tree {
         self.entries.iter()
     }
 
+    /// The entries, taken apart.
+    pub fn into_entries(self) -> impl Iterator<Item = (TreePath, Entry)> {
+        self.entries.into_iter()
+    }
+
     /// The entry at `path`.
     #[must_use]
     pub fn get(&self, path: &TreePath) -> Option<&Entry> {

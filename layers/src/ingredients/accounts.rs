@@ -1,0 +1,121 @@
+//! `/etc/passwd` and `/etc/group` (passwd(5), group(5)).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::tree::{Entry, PathError, Tree, TreePath};
+
+/// A user and its group of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Login and group name.
+    pub name: String,
+    /// Numeric user.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Home directory.
+    pub home: String,
+}
+
+/// Why the accounts do not make the two files.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AccountError {
+    /// Two accounts share a name or a number.
+    #[error("two accounts have the {what} {value}")]
+    Duplicate {
+        /// `name`, `uid` or `gid`.
+        what: &'static str,
+        /// The shared one.
+        value: String,
+    },
+    /// A name or home that would break the file's format.
+    #[error("`{0}` cannot stand in /etc/passwd")]
+    Text(String),
+    /// Not a path.
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+/// The two files for root, nobody and `accounts`, sorted by number. Nobody can log in: there are no passwords.
+///
+/// # Errors
+/// [`AccountError`].
+pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
+    let account = |name: &str, id, home: &str| Account { name: name.into(), uid: id, gid: id, home: home.into() };
+    let mut all = vec![account("root", 0, "/root"), account("nobody", 65534, "/nonexistent")];
+    all.extend_from_slice(accounts);
+    all.sort_by_key(|account| account.uid);
+    let mut seen = BTreeSet::new();
+    for account in &all {
+        for (what, value) in
+            [("name", account.name.clone()), ("uid", account.uid.to_string()), ("gid", account.gid.to_string())]
+        {
+            if !seen.insert((what, value.clone())) {
+                return Err(AccountError::Duplicate { what, value });
+            }
+        }
+        for text in [&account.name, &account.home] {
+            if text.is_empty() || text.contains([':', '\n', '\0']) {
+                return Err(AccountError::Text(text.clone()));
+            }
+        }
+    }
+    let (mut passwd, mut group) = (String::new(), String::new());
+    for Account { name, uid, gid, home } in &all {
+        let shell = if *uid == 0 { "/bin/sh" } else { "/usr/sbin/nologin" };
+        passwd.push_str(&format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n"));
+    }
+    all.sort_by_key(|account| account.gid);
+    for Account { name, gid, .. } in &all {
+        // Debian calls nobody's group nogroup.
+        let name = if *gid == 65534 { "nogroup" } else { name };
+        group.push_str(&format!("{name}:x:{gid}:\n"));
+    }
+    let origin: Arc<str> = "the image's accounts".into();
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new("etc/passwd")?, Entry::file(passwd, 0o644, &origin));
+    tree.insert(TreePath::new("etc/group")?, Entry::file(group, 0o644, &origin));
+    Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Kind;
+
+    fn account(name: &str, uid: u32, gid: u32) -> Account {
+        Account { name: name.into(), uid, gid, home: "/nonexistent".into() }
+    }
+
+    #[test]
+    fn files_are_sorted_by_number() {
+        let tree = tree(&[account("parsec", 1234, 1234), account("postgres", 999, 998)]).unwrap();
+        let text: Vec<String> = tree
+            .iter()
+            .filter_map(|(_, entry)| match &entry.kind {
+                Kind::File(content) => Some(String::from_utf8(content.read().unwrap()).unwrap()),
+                _ => None,
+            })
+            .collect();
+        insta::assert_snapshot!(text.join("--\n"), @r"
+        root:x:0:
+        postgres:x:998:
+        parsec:x:1234:
+        nogroup:x:65534:
+        --
+        root:x:0:0:root:/root:/bin/sh
+        postgres:x:999:998:postgres:/nonexistent:/usr/sbin/nologin
+        parsec:x:1234:1234:parsec:/nonexistent:/usr/sbin/nologin
+        nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+        ");
+    }
+
+    #[test]
+    fn duplicates_and_bad_names_are_refused() {
+        assert!(matches!(tree(&[account("root", 5, 5)]), Err(AccountError::Duplicate { what: "name", .. })));
+        assert!(matches!(tree(&[account("a", 0, 5)]), Err(AccountError::Duplicate { what: "uid", .. })));
+        assert!(matches!(tree(&[account("a", 5, 65534)]), Err(AccountError::Duplicate { what: "gid", .. })));
+        assert!(matches!(tree(&[account("a:b", 5, 5)]), Err(AccountError::Text(_))));
+    }
+}

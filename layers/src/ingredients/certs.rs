@@ -1,0 +1,69 @@
+//! The bundle of CA certificates that `update-ca-certificates` would have made, which no package's script may.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::tree::{Entry, Kind, Tree, TreePath};
+
+/// Where programs look for the bundle on Debian.
+pub const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+
+/// Makes the bundle of all certificates below `usr/share/ca-certificates` in `packages`, sorted bytewise by path, and
+/// then of `extra` (name to PEM, sorted), which are also put below `usr/local/share/ca-certificates`. OpenSSL's own
+/// default, `/usr/lib/ssl/cert.pem`, becomes a link to it.
+///
+/// # Errors
+/// Whatever reading a content gives.
+pub fn tree(packages: &Tree, extra: &[(String, String)]) -> io::Result<Tree> {
+    let origin: Arc<str> = "the CA certificates".into();
+    let path = |text: &str| TreePath::new(text).map_err(io::Error::other);
+    let mut tree = Tree::new();
+    let mut bundle = Vec::new();
+    let mut newest = None;
+    let mut add = |pem: &[u8]| {
+        bundle.extend_from_slice(pem);
+        if !pem.ends_with(b"\n") {
+            bundle.push(b'\n');
+        }
+    };
+    for (at, entry) in packages.iter() {
+        let text = at.as_str();
+        if let Kind::File(content) = &entry.kind
+            && text.starts_with("usr/share/ca-certificates/")
+            && text.ends_with(".crt")
+        {
+            add(&content.read()?);
+            newest = newest.max(entry.mtime);
+        }
+    }
+    for (name, pem) in extra {
+        add(pem.as_bytes());
+        let at = path(&format!("usr/local/share/ca-certificates/{name}"))?;
+        tree.insert(at, Entry::file(pem.as_str(), 0o644, &origin));
+    }
+    let entry = Entry::file(bundle, 0o644, &origin);
+    // With certificates of a site the bundle is as new as the build; without, as new as the package.
+    let mtime = if extra.is_empty() { newest } else { None };
+    tree.insert(path(BUNDLE)?, Entry { mtime, ..entry });
+    tree.insert(path("usr/lib/ssl/cert.pem")?, Entry { mtime, ..Entry::symlink(format!("/{BUNDLE}"), &origin) });
+    Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_sorted_and_end_in_a_newline() {
+        let origin = Arc::from("package ca-certificates");
+        let mut packages = Tree::new();
+        for (name, pem) in [("mozilla/b.crt", "B\n"), ("mozilla/B.crt", "upper"), ("mozilla/README", "no")] {
+            let at = TreePath::new(&format!("usr/share/ca-certificates/{name}")).unwrap();
+            packages.insert(at, Entry::file(pem, 0o644, &origin).modified(3));
+        }
+        let tree = tree(&packages, &[("site.crt".into(), "SITE".into())]).unwrap();
+        let Kind::File(bundle) = &tree.get(&TreePath::new(BUNDLE).unwrap()).unwrap().kind else { unreachable!() };
+        assert_eq!(bundle.read().unwrap(), b"upper\nB\nSITE\n");
+        assert!(tree.get(&TreePath::new("usr/local/share/ca-certificates/site.crt").unwrap()).is_some());
+    }
+}

@@ -1,0 +1,90 @@
+//! The `ar` archive around a Debian package (deb(5)): members in the common format, names of at most 16 characters.
+
+use std::io::{self, Read};
+
+use crate::tree::SourceFile;
+
+const MAGIC: &[u8] = b"!<arch>\n";
+const HEADER: u64 = 60;
+
+/// A member: where its bytes are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// The members in order.
+pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
+    let length = file.len()?;
+    let mut magic = [0; 8];
+    file.cursor().read_exact(&mut magic)?;
+    if magic != MAGIC {
+        return Err(bad("it does not begin as an ar archive does"));
+    }
+    let mut members = Vec::new();
+    let mut at = MAGIC.len() as u64;
+    while at < length {
+        let mut header = [0; HEADER as usize];
+        let mut cursor = file.cursor();
+        io::Seek::seek(&mut cursor, io::SeekFrom::Start(at))?;
+        cursor.read_exact(&mut header)?;
+        if header[58..] != *b"`\n" {
+            return Err(bad("a member's header is damaged"));
+        }
+        let text = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim_end).ok();
+        let name = text(0..16).ok_or_else(|| bad("a member's name is not text"))?;
+        let size: u64 =
+            text(48..58).and_then(|t| t.parse().ok()).ok_or_else(|| bad("a member's size is not a number"))?;
+        let offset = at + HEADER;
+        if offset + size > length {
+            return Err(bad("it is cut off"));
+        }
+        members.push(Member { name: name.trim_end_matches('/').to_owned(), offset, size });
+        at = offset + size + size % 2;
+    }
+    Ok(members)
+}
+
+fn bad(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(members: &[(&str, &str)]) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        for (name, body) in members {
+            bytes.extend_from_slice(
+                format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", body.len()).as_bytes(),
+            );
+            bytes.extend_from_slice(body.as_bytes());
+            if body.len() % 2 == 1 {
+                bytes.push(b'\n');
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn odd_members_are_padded() {
+        let file = SourceFile::Memory(archive(&[("debian-binary", "2.0\n"), ("a/", "odd"), ("b", "x")]));
+        let found = members(&file).unwrap();
+        assert_eq!(found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["debian-binary", "a", "b"]);
+        assert_eq!((found[1].offset, found[1].size, found[2].offset), (132, 3, 196));
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let good = archive(&[("a", "body!!")]);
+        for bad in [&good[..good.len() - 1], &good[..30], b"!<arch>x".as_slice(), b"".as_slice()] {
+            assert!(members(&SourceFile::Memory(bad.to_vec())).is_err());
+        }
+        let mut lying = good.clone();
+        lying[8 + 48] = b'x';
+        assert!(members(&SourceFile::Memory(lying)).is_err());
+    }
+}

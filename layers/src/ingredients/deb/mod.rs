@@ -1,0 +1,221 @@
+//! A Debian package (deb(5), Debian policy chapters 3, 5 and 6) as a tree: unpacked, never installed.
+//!
+//! Its maintainer scripts are not run; [`Package::scripts`] names them so that a build can say what was left undone.
+
+mod ar;
+mod control;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+pub use control::Control;
+
+use crate::tar::{ReadError, index};
+use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
+
+/// Why a file is not taken as a package.
+#[derive(Debug, thiserror::Error)]
+pub enum DebError {
+    /// The file is damaged, or not a package.
+    #[error("not a sound Debian package: {0}")]
+    Damaged(String),
+    /// The archive around it.
+    #[error("not a sound Debian package")]
+    Io(#[from] io::Error),
+    /// The archives in it.
+    #[error("not a sound Debian package")]
+    Tar(#[from] ReadError),
+    /// A name that cannot stand in a path.
+    #[error("the package's name does not make a path")]
+    Path(#[from] PathError),
+}
+
+/// An opened package.
+#[derive(Debug)]
+pub struct Package {
+    /// Its control stanza.
+    pub control: Control,
+    /// The maintainer scripts it has, sorted: what Sealift does not run.
+    pub scripts: Vec<String>,
+    /// Its files, and its stanza below `var/lib/dpkg/status.d`, where scanners look for packages.
+    pub tree: Tree,
+}
+
+/// Control archives are a few kilobytes; more than this is an attack.
+const CONTROL_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// Opens the package in `deb`. Its payload is decompressed into `spool`, an empty file that the tree then refers to.
+///
+/// # Errors
+/// [`DebError`].
+pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError> {
+    let members = ar::members(deb)?;
+    let find = |stem: &str| {
+        members
+            .iter()
+            .find(|member| member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+            .ok_or_else(|| DebError::Damaged(format!("it has no member {stem}")))
+    };
+    if members.first().is_none_or(|member| member.name != "debian-binary") {
+        return Err(DebError::Damaged("its first member is not debian-binary".to_owned()));
+    }
+
+    let member = find("control.tar")?;
+    let mut bytes = Vec::new();
+    decompressed(deb, member)?.take(CONTROL_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONTROL_LIMIT {
+        return Err(DebError::Damaged("its control archive is larger than 16 MiB".to_owned()));
+    }
+    let control_tree = index(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
+    let read = |name: &str| match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
+        Some(Kind::File(content)) => Ok::<_, DebError>(Some(content.read()?)),
+        _ => Ok(None),
+    };
+    let stanza = read("control")?.ok_or_else(|| DebError::Damaged("it has no control file".to_owned()))?;
+    let control = Control::parse(&stanza).map_err(DebError::Damaged)?;
+    let scripts = ["config", "postinst", "postrm", "preinst", "prerm"]
+        .into_iter()
+        .filter(|name| TreePath::new(name).is_ok_and(|path| control_tree.get(&path).is_some()))
+        .map(str::to_owned)
+        .collect();
+
+    io::copy(&mut decompressed(deb, find("data.tar")?)?, &mut spool)?;
+    let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
+    let payload = index(&SourceFile::new(spool), &origin)?;
+    let mut tree = usr_merged(payload)?;
+
+    // The newest file of the package dates what is derived from it, so that the date does not depend on the build.
+    let newest = tree.iter().filter_map(|(_, e)| e.mtime.filter(|_| matches!(e.kind, Kind::File(_)))).max();
+    let status = TreePath::new("var/lib/dpkg/status.d")?;
+    let mut record = |name: &str, bytes: Vec<u8>| -> Result<(), DebError> {
+        let entry = Entry { mtime: newest, ..Entry::file(Content::from(bytes), 0o644, &origin) };
+        tree.insert(status.join(name)?, entry);
+        Ok(())
+    };
+    record(&control.name, stanza)?;
+    if let Some(sums) = read("md5sums")? {
+        record(&format!("{}.md5sums", control.name), sums)?;
+    }
+    Ok(Package { control, scripts, tree })
+}
+
+fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box<dyn Read + 'a>, DebError> {
+    let mut cursor = deb.cursor();
+    io::Seek::seek(&mut cursor, io::SeekFrom::Start(member.offset))?;
+    let raw = io::BufReader::with_capacity(1 << 16, cursor.take(member.size));
+    Ok(match member.name.rsplit_once(".tar").map_or("", |(_, codec)| codec) {
+        "" => Box::new(raw),
+        ".gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+        ".xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
+        ".zst" => Box::new(zstd::Decoder::with_buffer(raw)?),
+        other => {
+            return Err(DebError::Damaged(format!("{} is compressed with {other}, which is not known", member.name)));
+        }
+    })
+}
+
+/// Moves what a package still ships in `bin`, `lib` and the like to where those links of a merged-usr system lead.
+/// The links themselves, which `base-files` ships, stay.
+fn usr_merged(tree: Tree) -> Result<Tree, DebError> {
+    let mut merged = Tree::new();
+    for (path, entry) in tree.into_entries() {
+        let at = match (&entry.kind, merged_path(&path)) {
+            (Kind::Symlink(_), _) if path.parent().is_none() => path,
+            (_, Some(moved)) => moved,
+            (_, None) => path,
+        };
+        let entry = match entry.kind {
+            Kind::Hardlink(target) => Entry { kind: Kind::Hardlink(merged_path(&target).unwrap_or(target)), ..entry },
+            kind => Entry { kind, ..entry },
+        };
+        if let Some(first) = merged.insert(at.clone(), entry)
+            && !matches!(first.kind, Kind::Directory)
+        {
+            return Err(DebError::Damaged(format!("it has `/{at}` both there and below /usr")));
+        }
+    }
+    Ok(merged)
+}
+
+fn merged_path(path: &TreePath) -> Option<TreePath> {
+    let first = path.as_str().split('/').next()?;
+    let moves = ["bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"].contains(&first);
+    moves.then(|| TreePath::new(&format!("usr/{path}")).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A package as dpkg-deb would make it, of a tree that our own writer packs.
+    fn deb(control: &str, data: &Tree) -> Arc<SourceFile> {
+        let origin = Arc::from("test");
+        let mut control_tree = Tree::new();
+        control_tree.insert(TreePath::new("control").unwrap(), Entry::file(control, 0o644, &origin));
+        control_tree.insert(TreePath::new("postinst").unwrap(), Entry::file("#!/bin/sh\n", 0o755, &origin));
+        let mut bytes = b"!<arch>\n".to_vec();
+        let mut add = |name: &str, body: Vec<u8>| {
+            let head = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", body.len());
+            bytes.extend_from_slice(head.as_bytes());
+            bytes.extend_from_slice(&body);
+            if body.len() % 2 == 1 {
+                bytes.push(b'\n');
+            }
+        };
+        let pack = |tree: &Tree| {
+            let mut tar = Vec::new();
+            crate::tar::write(tree, 9, &mut tar).unwrap();
+            tar
+        };
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        xz.write_all(&pack(data)).unwrap();
+        add("debian-binary", b"2.0\n".to_vec());
+        add("control.tar", pack(&control_tree));
+        add("data.tar.xz", xz.finish().unwrap());
+        Arc::new(SourceFile::Memory(bytes))
+    }
+
+    fn path(text: &str) -> TreePath {
+        TreePath::new(text).unwrap()
+    }
+
+    const CONTROL: &str = "Package: hello\nVersion: 1:2-3\nArchitecture: amd64\nReplaces: old (<< 2), other\n";
+
+    #[test]
+    fn a_package_becomes_a_merged_usr_tree_with_a_status_record() {
+        let origin = Arc::from("test");
+        let mut data = Tree::new();
+        data.insert(path("lib"), Entry::directory(0o755, &origin));
+        data.insert(path("lib/x.so"), Entry::file("elf", 0o644, &origin).modified(5));
+        data.insert(path("lib64"), Entry::symlink("usr/lib64", &origin));
+        let package = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap()).unwrap();
+        let paths: Vec<&str> = package.tree.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["lib64", "usr/lib", "usr/lib/x.so", "var/lib/dpkg/status.d/hello"]);
+        assert_eq!(package.scripts, ["postinst"]);
+        let status = package.tree.get(&path("var/lib/dpkg/status.d/hello")).unwrap();
+        assert_eq!(status.mtime, Some(5));
+        assert_eq!(&*status.origin, "package hello 1:2-3");
+    }
+
+    #[test]
+    fn a_file_at_both_places_is_refused() {
+        let origin = Arc::from("test");
+        let mut data = Tree::new();
+        data.insert(path("lib/x"), Entry::file("1", 0o644, &origin));
+        data.insert(path("usr/lib/x"), Entry::file("2", 0o644, &origin));
+        let error = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("`/usr/lib/x` both"), "{error}");
+    }
+
+    #[test]
+    fn a_package_cut_anywhere_is_refused() {
+        let SourceFile::Memory(bytes) = &*deb(CONTROL, &Tree::new()) else { unreachable!() };
+        for length in (0..bytes.len()).step_by(37) {
+            let cut = Arc::new(SourceFile::Memory(bytes[..length].to_vec()));
+            assert!(open(&cut, tempfile::tempfile().unwrap()).is_err(), "{length}");
+        }
+    }
+}
