@@ -4,10 +4,14 @@
 //! network, a terminal, the clock or the environment. The same inputs give the same bytes on any machine, whatever the
 //! number of threads.
 
+pub mod archive;
 pub mod codec;
 pub mod digest;
+pub mod image;
 pub mod ingredients;
+pub mod json;
 pub mod layer;
 pub mod listing;
 pub mod tar;
 pub mod tree;
+pub mod validate;

@@ -4,4 +4,4 @@ mod read;
 mod write;
 
 pub use read::{ReadError, index};
-pub use write::{DIRECTORY_TIME, write};
+pub use write::{DIRECTORY_TIME, append, finish, write};

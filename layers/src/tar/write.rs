@@ -30,15 +30,27 @@ const OCTAL_LIMIT: u64 = 0o777_7777_7777;
 pub fn write(tree: &Tree, epoch: u64, mut out: impl Write) -> io::Result<Listing> {
     let mut listing = Listing::default();
     for (path, entry) in tree.iter() {
-        let node = write_entry(path, entry, epoch, &mut out)?;
+        let node = append(path, entry, epoch, &mut out)?;
         let origin = entry.origin.to_string();
         listing.insert(path.clone(), Listed { node, mode: entry.mode, uid: entry.uid, gid: entry.gid, origin });
     }
-    out.write_all(&[0; 2 * BLOCK as usize])?;
+    finish(out)?;
     Ok(listing)
 }
 
-fn write_entry(path: &TreePath, entry: &Entry, epoch: u64, out: &mut impl Write) -> io::Result<Node> {
+/// Writes the end of an archive.
+///
+/// # Errors
+/// Whatever writing gives.
+pub fn finish(mut out: impl Write) -> io::Result<()> {
+    out.write_all(&[0; 2 * BLOCK as usize])
+}
+
+/// Writes one entry, for archives whose order is their own (a bundle has its small files first). Tells what it wrote.
+///
+/// # Errors
+/// As [`write`].
+pub fn append(path: &TreePath, entry: &Entry, epoch: u64, out: &mut impl Write) -> io::Result<Node> {
     let mut header = Header::new_ustar();
     let mut pax = Pax::default();
     let mut name = path.as_str().to_owned();

@@ -17,7 +17,7 @@ pub(super) struct Member {
 
 /// The members in order.
 pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
-    let length = file.len()?;
+    let length = file.size()?;
     let mut magic = [0; 8];
     file.cursor().read_exact(&mut magic)?;
     if magic != MAGIC {
