@@ -4,7 +4,6 @@
 //! images, read `manifest.json`. Both list the same images: an engine silently loads the fewer of the two.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Place;
 use std::io::{self, Write};
 use std::sync::Arc;
 
