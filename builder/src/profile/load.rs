@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Problem, Problems};
 use super::model::Model;
-use super::{check, suggest};
+use super::{check, suggest, syntax};
 use crate::failure::Failure;
 
 /// The file that makes a folder a profile.
@@ -40,7 +40,7 @@ impl Profile {
         let path = directory.join(FILE);
         let text = fs_err::read_to_string(&path)?;
         let problems = |list| Problems::new(shown(&path), text.clone(), list);
-        let model: Model = toml::from_str(&text).map_err(|error| problems(vec![check::of_syntax(&text, &error)]))?;
+        let model: Model = toml::from_str(&text).map_err(|error| problems(vec![syntax::problem(&text, &error)]))?;
         let list = check::all(directory, &text, &model);
         if !list.is_empty() {
             return Err(problems(list).into());

@@ -113,7 +113,7 @@ pub struct Image {
     /// Symbolic links made in the configuration layer: image path to target.
     #[serde(default)]
     pub links: BTreeMap<String, String>,
-    /// Ports the program listens on: `6777/tcp`, or a bare number for TCP.
+    /// TCP ports the program listens on.
     #[serde(default)]
     pub ports: Vec<u16>,
     /// Paths whose contents outlive a container.
