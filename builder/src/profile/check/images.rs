@@ -14,6 +14,41 @@ use super::{Check, words};
 const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];
 
 impl Check<'_> {
+    /// What every image begins with.
+    pub(super) fn base(&mut self) {
+        let base = &self.model.base;
+        self.packages(&base.packages, &base.drop);
+        for pattern in &base.keep {
+            self.image_path(pattern.span(), pattern.get_ref());
+        }
+        self.links(&["base", "links"], &base.links, &mut BTreeMap::new());
+    }
+
+    /// Packages asked for, and what is left out of them.
+    fn packages(&mut self, packages: &[Spanned<String>], drop: &[Spanned<String>]) {
+        self.distinct(packages, "package");
+        for package in packages {
+            self.package(package);
+            if self.model.debian.get_ref().exclude.contains_key(package) {
+                let message = format!("the package `{}` is asked for and excluded", package.get_ref());
+                self.report(package.span(), message, "remove it here or from debian.exclude");
+            }
+        }
+        for pattern in drop {
+            self.image_path(pattern.span(), pattern.get_ref());
+        }
+    }
+
+    fn links(&mut self, path: &[&str], links: &BTreeMap<String, String>, seen: &mut BTreeMap<TreePath, &'static str>) {
+        for (link, target) in links {
+            let path = [path, &[link]].concat();
+            self.place(self.document.key(&path), link, "links", seen);
+            if target.is_empty() {
+                self.report(self.document.value(&path), "the link leads nowhere", "write the path it points to");
+            }
+        }
+    }
+
     pub(super) fn image(&mut self, key: &Spanned<String>, image: &Image) {
         let name = key.get_ref().as_str();
         let at = |check: &Self, path: &[&str]| check.document.value(&[&["images", name], path].concat());
@@ -22,16 +57,10 @@ impl Check<'_> {
             let hint = "name it in `image` of a service, or remove it";
             self.report(key.span(), format!("no service runs the image `{name}`"), hint);
         }
-        self.distinct(&image.packages, "package");
-        for package in &image.packages {
-            self.package(package);
-            if self.model.debian.get_ref().exclude.contains_key(package) {
-                let message = format!("the package `{}` is asked for and excluded", package.get_ref());
-                self.report(package.span(), message, "remove it here or from debian.exclude");
-            }
-        }
-        for pattern in &image.drop {
-            self.image_path(pattern.span(), pattern.get_ref());
+        self.packages(&image.packages, &image.drop);
+        for package in image.packages.iter().filter(|package| self.model.base.packages.contains(package)) {
+            let message = format!("the package `{}` is in every image already", package.get_ref());
+            self.report(package.span(), message, "remove it here or from base.packages");
         }
         if let Some(venv) = &image.venv {
             self.venv(name, image, venv);
@@ -76,7 +105,8 @@ impl Check<'_> {
 
     /// What stands in the configuration layer: every path once.
     fn configuration(&mut self, name: &str, image: &Image) {
-        let mut seen: BTreeMap<TreePath, &str> = BTreeMap::new();
+        let base = self.model.base.links.keys().filter_map(|path| TreePath::new(path).ok());
+        let mut seen: BTreeMap<TreePath, &str> = base.map(|path| (path, "base.links")).collect();
         for file in &image.files {
             self.source(&file.source);
             self.place(file.path.span(), file.path.get_ref(), "files", &mut seen);
@@ -85,13 +115,7 @@ impl Check<'_> {
             let span = self.document.value(&["images", name, "config-files", template.get_ref()]);
             self.place(span, path, "config-files", &mut seen);
         }
-        for (path, target) in &image.links {
-            self.place(self.document.key(&["images", name, "links", path]), path, "links", &mut seen);
-            if target.is_empty() {
-                let span = self.document.value(&["images", name, "links", path]);
-                self.report(span, "the link leads nowhere", "write the path it points to");
-            }
-        }
+        self.links(&["images", name, "links"], &image.links, &mut seen);
         for directory in &image.directories {
             self.place(directory.path.span(), directory.path.get_ref(), "directories", &mut seen);
             if let Some(owner) = &directory.owner {
@@ -123,7 +147,7 @@ impl Check<'_> {
         if minor.is_empty() || !minor.bytes().all(|b| b.is_ascii_digit()) {
             let hint = "name the package with its minor version, such as \"python3.14\"";
             self.report(venv.python.span(), format!("`{python}` is not a Python"), hint);
-        } else if !image.packages.contains(&venv.python) {
+        } else if !image.packages.iter().chain(&self.model.base.packages).any(|package| *package == venv.python) {
             let message = format!("`{python}` is not among the packages of the image `{name}`");
             self.report(venv.python.span(), message, format!("add \"{python}\" to images.{name}.packages"));
         }

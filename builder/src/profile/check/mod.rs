@@ -26,6 +26,7 @@ pub(super) fn all(directory: &Path, text: &str, model: &Model) -> Vec<Problem> {
     let mut check = Check { directory, model, document: Document::new(text), problems: Vec::new() };
     check.root();
     check.debian();
+    check.base();
     for (name, image) in &model.images {
         check.image(name, image);
     }
