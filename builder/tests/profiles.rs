@@ -48,3 +48,60 @@ fn invalid_profiles_are_explained() {
     }
     assert!(wrong.is_empty(), "said otherwise (UPDATE=1 accepts):\n{}", wrong.join("\n"));
 }
+
+/// All keys of a table, as serde tells them when it meets another one.
+fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
+    let Err(error) = toml::from_str::<T>("'?' = 0") else { panic!("the table takes any key") };
+    error.message().split('`').skip(1).step_by(2).filter(|key| *key != "?").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_names_every_key() {
+    use sealift::profile::model as m;
+
+    let readme = fs_err::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/README.md")).unwrap();
+    let (head, rest) = readme.split_once("## The top of the file").unwrap();
+    assert!(head.contains("```toml"));
+    let section = |start: &str| {
+        let (_, section) = rest.split_once(start).unwrap_or_else(|| panic!("no {start}"));
+        section.split("\n#").next().unwrap_or_default().to_owned()
+    };
+    let image = section("## `[images.NAME]`");
+    let service = section("## `[services.NAME]`");
+    let site = section("## `[site]`");
+    let tables = [
+        (keys::<m::Model>(), rest.split("\n#").next().unwrap_or_default().to_owned()),
+        (keys::<m::Debian>(), section("## `[debian]`")),
+        (keys::<m::Base>(), section("## `[base]`")),
+        (keys::<m::Image>(), image.clone()),
+        (keys::<m::User>(), image.clone()),
+        (keys::<m::ImageFile>(), image.clone()),
+        (keys::<m::ImageDirectory>(), image),
+        (keys::<m::Venv>(), section("### `[images.NAME.venv]`")),
+        (keys::<m::Service>(), service.clone()),
+        (keys::<m::Health>(), service),
+        (keys::<m::Site>(), site.clone()),
+        (keys::<m::SitePort>(), site.clone()),
+        (keys::<m::Authority>(), site.clone()),
+        (keys::<m::Certificate>(), site.clone()),
+        (keys::<m::Secret>(), site.clone()),
+        (keys::<m::Template>(), site),
+    ];
+    for (keys, section) in tables {
+        assert!(!keys.is_empty());
+        for key in keys {
+            assert!(section.contains(&format!("`{key}`")), "profiles/README.md lacks `{key}` in:\n{section}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_s_example_is_a_profile() {
+    let readme = fs_err::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/README.md")).unwrap();
+    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs_err::create_dir(directory.path().join("files")).unwrap();
+    fs_err::write(directory.path().join("files/index.html"), "hello\n").unwrap();
+    fs_err::write(directory.path().join("profile.toml"), example).unwrap();
+    Profile::load(directory.path()).unwrap_or_else(|error| panic!("{error}"));
+}

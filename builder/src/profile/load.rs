@@ -138,3 +138,77 @@ impl Search {
         Err(Failure::usage(format!("no profile is called `{name}`")).hint(hint).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/profiles");
+
+    fn hint(error: &anyhow::Error) -> &str {
+        Failure::within(error).and_then(|failure| failure.hint.as_deref()).unwrap()
+    }
+
+    #[test]
+    fn an_earlier_folder_hides_a_later_one() {
+        let place = tempfile::tempdir().unwrap();
+        let valid = Path::new(SAMPLES).join("valid");
+        fs_err::create_dir(place.path().join("small")).unwrap();
+        fs_err::copy(valid.join("small/profile.toml"), place.path().join("small/profile.toml")).unwrap();
+        let roots = [place.path().join("missing"), place.path().to_owned(), valid.clone()];
+        let search = Search::new(roots);
+        assert_eq!(search.find("small").unwrap(), place.path().join("small"));
+        assert_eq!(search.find("full").unwrap(), valid.join("full"));
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_those_there_are() {
+        let search = Search::new([Path::new(SAMPLES).join("valid")]);
+        let error = search.find("smal").unwrap_err();
+        insta::assert_snapshot!(error, @"no profile is called `smal`");
+        insta::assert_snapshot!(hint(&error), @"did you mean `small`? profiles: `full`, `small`");
+        let error = Search::new([]).find("small").unwrap_err();
+        assert!(hint(&error).contains("SEALIFT_PROFILES"));
+        assert_eq!(crate::failure::Kind::of(&error), crate::failure::Kind::Usage);
+    }
+
+    #[test]
+    fn a_path_is_taken_as_it_is() {
+        let search = Search::new([]);
+        let path = format!("{SAMPLES}/valid/small");
+        assert_eq!(search.find(&path).unwrap(), PathBuf::from(&path));
+        let error = search.find("./nowhere").unwrap_err();
+        insta::assert_snapshot!(error, @"no profile in `./nowhere`: it has no profile.toml");
+    }
+
+    #[test]
+    fn others_can_point_into_the_file() {
+        let profile = Profile::load(&Path::new(SAMPLES).join("valid/small")).unwrap();
+        let package = &profile.model.images["web"].packages[0];
+        let error = profile.problem_at(package.span(), "no such package", "look for another");
+        insta::assert_snapshot!(error, @r#"
+        error: no such package
+          --> tests/profiles/valid/small/profile.toml:13:13
+           |
+        13 | packages = ["busybox-static"]
+           |             ^^^^^^^^^^^^^^^^
+           |
+           = hint: look for another
+        "#);
+    }
+
+    #[test]
+    fn a_link_must_not_lead_out_of_the_profile() {
+        let place = tempfile::tempdir().unwrap();
+        let small = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
+        fs_err::write(place.path().join("profile.toml"), format!("readme = \"link\"\n{small}")).unwrap();
+        fs_err::write(place.path().join("inside"), "").unwrap();
+        fs_err::os::unix::fs::symlink(place.path().join("inside"), place.path().join("link")).unwrap();
+        Profile::load(place.path()).unwrap();
+        fs_err::remove_file(place.path().join("link")).unwrap();
+        fs_err::os::unix::fs::symlink(Path::new(SAMPLES).join("valid/small/profile.toml"), place.path().join("link"))
+            .unwrap();
+        let error = Profile::load(place.path()).unwrap_err();
+        assert!(error.to_string().starts_with("error: `link` is a link that leaves the profile's folder\n"), "{error}");
+    }
+}

@@ -118,8 +118,13 @@ impl Check<'_> {
                 return;
             }
         };
+        let below =
+            |a: &TreePath, b: &TreePath| a.as_str().strip_prefix(b.as_str()).is_some_and(|r| r.starts_with('/'));
         if seen.contains(&path) {
             self.report(span, format!("two templates are rendered to `{path}`"), "give each its own path");
+        } else if let Some(other) = seen.iter().find(|other| below(&path, other) || below(other, &path)) {
+            let message = format!("`{other}` and `{path}` cannot both be files");
+            self.report(span, message, "one would have to be a folder");
         } else {
             seen.push(path);
         }
