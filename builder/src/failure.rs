@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::profile::diagnostic::Problems;
+
 /// A kind of failure and its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -13,6 +15,24 @@ pub enum Kind {
     Network = 3,
     /// A digest or a signature is not what it must be.
     Verification = 4,
+}
+
+impl Kind {
+    /// The kind of `error`: its [`Failure`]'s; [`Kind::Usage`] for what is wrong in a profile; else [`Kind::Failed`].
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        match Failure::within(error) {
+            Some(failure) => failure.kind,
+            None if Problems::within(error).is_some() => Self::Usage,
+            None => Self::Failed,
+        }
+    }
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        self as u8
+    }
 }
 
 /// An error with a kind and, where there is one, a hint at the way out.

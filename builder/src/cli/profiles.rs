@@ -1,0 +1,92 @@
+//! `sealift profiles`
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Context;
+use crate::profile::{Profile, Search};
+
+/// List the profiles that can be locked and built
+///
+/// Looks into the folders that SEALIFT_PROFILES names (separated by `:`), then into `profiles/`
+/// below the current directory and below each of its parents. Where a name occurs twice, the
+/// first is taken. A profile elsewhere is named by its path, with a `/` in it.
+///
+/// Examples:
+///   sealift profiles
+///   sealift profiles --json | jq -r '.[].name'
+///   SEALIFT_PROFILES=~/work/profiles sealift profiles
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Profiles {
+    /// Print a JSON array: name, version, title, directory, images, services of each
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    version: &'a str,
+    title: &'a str,
+    directory: &'a Path,
+    images: Vec<&'a str>,
+    services: Vec<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    fn new(profile: &'a Profile) -> Self {
+        let model = &profile.model;
+        Self {
+            name: model.name.get_ref(),
+            version: model.version.get_ref(),
+            title: &model.title,
+            directory: &profile.directory,
+            images: model.images.keys().map(|name| name.get_ref().as_str()).collect(),
+            services: model.services.keys().map(|name| name.get_ref().as_str()).collect(),
+        }
+    }
+}
+
+impl Profiles {
+    pub(super) fn run(&self, context: &mut Context) -> anyhow::Result<()> {
+        let (mut profiles, mut errors) = (Vec::new(), Vec::new());
+        for directory in Search::from_environment()?.all()?.into_values() {
+            match Profile::load(&directory) {
+                Ok(profile) => profiles.push(profile),
+                Err(error) => errors.push(error),
+            }
+        }
+        let rows: Vec<Row> = profiles.iter().map(Row::new).collect();
+        if self.json {
+            context.out.json(&rows)?;
+        } else if rows.is_empty() && errors.is_empty() {
+            context.note("no profiles found: `sealift profiles --help` says where they are looked for");
+        } else {
+            context.out.write_all(table(&rows).as_bytes())?;
+        }
+        // The good ones are listed in any case; what is wrong with the first bad one is the command's failure.
+        match errors.into_iter().next() {
+            Some(error) => context.out.finish().and(Err(error)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One paragraph per profile.
+fn table(rows: &[Row]) -> String {
+    let paragraphs = rows.iter().map(|row| {
+        format!(
+            "{} {}\n  {}\n  images:   {}\n  services: {}\n",
+            row.name,
+            row.version,
+            row.title,
+            row.images.join(", "),
+            row.services.join(", ")
+        )
+    });
+    paragraphs.collect::<Vec<_>>().join("\n")
+}

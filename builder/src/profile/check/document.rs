@@ -1,0 +1,71 @@
+//! Where a key or a value stands in a TOML file: for the parts of the model that carry no span.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A parsed TOML file that knows the place of everything in it.
+#[derive(Debug)]
+pub(super) struct Document<'a>(DeTable<'a>);
+
+impl<'a> Document<'a> {
+    /// `text` was parsed before; one that is no TOML has no places.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self(DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default())
+    }
+
+    /// The bytes of the value at `path`: keys of tables, and indexes of arrays in decimal. Of a path that leads nowhere
+    /// (a default), the deepest part that is there.
+    pub(super) fn value(&self, path: &[&str]) -> Range<usize> {
+        self.walk(path).1
+    }
+
+    /// As [`Document::value`], but the bytes of the last key itself.
+    pub(super) fn key(&self, path: &[&str]) -> Range<usize> {
+        self.walk(path).0
+    }
+
+    fn walk(&self, path: &[&str]) -> (Range<usize>, Range<usize>) {
+        let mut place = (0..0, 0..0);
+        let mut parent: Option<&DeValue> = None;
+        for step in path {
+            let table = parent.map_or(Some(&self.0), DeValue::as_table);
+            let next = match (table, parent) {
+                (Some(table), _) => table.get_key_value(*step).map(|(key, value)| (key.span(), value)),
+                (None, Some(DeValue::Array(array))) => {
+                    step.parse().ok().and_then(|index: usize| array.get(index)).map(|value| (value.span(), value))
+                }
+                _ => None,
+            };
+            let Some((key, value)) = next else { break };
+            place = (key, value.span());
+            parent = Some(value.get_ref());
+        }
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "a = 1\n[b.c]\nports = [80, 443]\n[[b.users]]\nuid = 7\n";
+
+    #[test]
+    fn every_part_is_found() {
+        let document = Document::new(TEXT);
+        let value = |path: &[&str]| &TEXT[document.value(path)];
+        assert_eq!(value(&["a"]), "1");
+        assert_eq!(value(&["b", "c", "ports", "1"]), "443");
+        assert_eq!(value(&["b", "users", "0", "uid"]), "7");
+        assert_eq!(&TEXT[document.key(&["b", "users", "0", "uid"])], "uid");
+    }
+
+    #[test]
+    fn what_is_not_there_is_its_nearest_parent() {
+        let document = Document::new(TEXT);
+        assert_eq!(document.value(&["b", "c", "ports", "7"]), document.value(&["b", "c", "ports"]));
+        assert_eq!(document.value(&["x"]), 0..0);
+    }
+}

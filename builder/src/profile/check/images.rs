@@ -1,0 +1,243 @@
+//! Checks of `[images.*]`.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use sealift_layers::tree::TreePath;
+use toml::Spanned;
+
+use super::super::model::{Image, User, Venv};
+use super::super::suggest;
+use super::{Check, words};
+
+/// Accounts that every image has: name, user and group.
+const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];
+
+impl Check<'_> {
+    /// What every image begins with.
+    pub(super) fn base(&mut self) {
+        let base = &self.model.base;
+        self.packages(&base.packages, &base.drop);
+        for pattern in &base.keep {
+            self.image_path(pattern.span(), pattern.get_ref());
+        }
+        self.links(&["base", "links"], &base.links, &mut BTreeMap::new());
+    }
+
+    /// Packages asked for, and what is left out of them.
+    fn packages(&mut self, packages: &[Spanned<String>], drop: &[Spanned<String>]) {
+        self.distinct(packages, "package");
+        for package in packages {
+            self.package(package);
+            if self.model.debian.get_ref().exclude.contains_key(package) {
+                let message = format!("the package `{}` is asked for and excluded", package.get_ref());
+                self.report(package.span(), message, "remove it here or from debian.exclude");
+            }
+        }
+        for pattern in drop {
+            self.image_path(pattern.span(), pattern.get_ref());
+        }
+    }
+
+    fn links(&mut self, path: &[&str], links: &BTreeMap<String, String>, seen: &mut BTreeMap<TreePath, &'static str>) {
+        for (link, target) in links {
+            let path = [path, &[link]].concat();
+            self.place(self.document.key(&path), link, "links", seen);
+            if target.is_empty() {
+                self.report(self.document.value(&path), "the link leads nowhere", "write the path it points to");
+            }
+        }
+    }
+
+    pub(super) fn image(&mut self, key: &Spanned<String>, image: &Image) {
+        let name = key.get_ref().as_str();
+        let at = |check: &Self, path: &[&str]| check.document.value(&[&["images", name], path].concat());
+        self.name(key.span(), name, "an image");
+        if !self.model.services.values().any(|service| service.image == *key) {
+            let hint = "name it in `image` of a service, or remove it";
+            self.report(key.span(), format!("no service runs the image `{name}`"), hint);
+        }
+        self.packages(&image.packages, &image.drop);
+        for package in image.packages.iter().filter(|package| self.model.base.packages.contains(package)) {
+            let message = format!("the package `{}` is in every image already", package.get_ref());
+            self.report(package.span(), message, "remove it here or from base.packages");
+        }
+        if let Some(venv) = &image.venv {
+            self.venv(name, image, venv);
+        }
+        self.users(name, &image.users);
+        self.user(&image.user, &image.users);
+        if image.entrypoint.is_empty() {
+            let hint = "name the program and its fixed arguments";
+            self.report(at(self, &["entrypoint"]), "the entrypoint is empty", hint);
+        }
+        if let Some(workdir) = &image.workdir {
+            self.image_path(at(self, &["workdir"]), workdir);
+        }
+        self.variables(&["images", name, "env"], &image.env);
+        self.distinct(&image.env_files, "template");
+        for template in image.env_files.iter().chain(image.config_files.keys()) {
+            self.template(template, true);
+        }
+        self.image_path(at(self, &["env-directory"]), &image.env_directory);
+        for (index, port) in image.ports.iter().enumerate() {
+            let span = at(self, &["ports", &index.to_string()]);
+            if *port == 0 {
+                self.report(span, "0 is not a port", "use 1 to 65535");
+            } else if image.ports[..index].contains(port) {
+                self.report(span, format!("port {port} stands here twice"), "remove one");
+            }
+        }
+        for (index, volume) in image.volumes.iter().enumerate() {
+            self.image_path(at(self, &["volumes", &index.to_string()]), volume);
+        }
+        if let Some(signal) = &image.stop_signal {
+            let known = signal.strip_prefix("SIG").is_some_and(|rest| {
+                rest.len() >= 3
+                    && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"+-".contains(&b))
+            });
+            if !known {
+                self.report(at(self, &["stop-signal"]), format!("`{signal}` is not a signal"), "such as \"SIGTERM\"");
+            }
+        }
+        self.configuration(name, image);
+    }
+
+    /// What stands in the configuration layer: every path once.
+    fn configuration(&mut self, name: &str, image: &Image) {
+        let base = self.model.base.links.keys().filter_map(|path| TreePath::new(path).ok());
+        let mut seen: BTreeMap<TreePath, &str> = base.map(|path| (path, "base.links")).collect();
+        for file in &image.files {
+            self.source(&file.source);
+            self.place(file.path.span(), file.path.get_ref(), "files", &mut seen);
+        }
+        for (template, path) in &image.config_files {
+            let span = self.document.value(&["images", name, "config-files", template.get_ref()]);
+            self.place(span, path, "config-files", &mut seen);
+        }
+        self.links(&["images", name, "links"], &image.links, &mut seen);
+        for directory in &image.directories {
+            self.place(directory.path.span(), directory.path.get_ref(), "directories", &mut seen);
+            if let Some(owner) = &directory.owner {
+                self.account(owner, &image.users);
+            }
+        }
+    }
+
+    fn place(
+        &mut self,
+        span: Range<usize>,
+        path: &str,
+        list: &'static str,
+        seen: &mut BTreeMap<TreePath, &'static str>,
+    ) {
+        let Some(path) = self.image_path(span.clone(), path) else { return };
+        if let Some(other) = seen.get(&path) {
+            let message = format!("`/{path}` is also made by `{other}`");
+            self.report(span, message, "each path of an image can be made once");
+        } else {
+            seen.insert(path, list);
+        }
+    }
+
+    fn venv(&mut self, name: &str, image: &Image, venv: &Venv) {
+        self.image_path(venv.path.span(), venv.path.get_ref());
+        let python = venv.python.get_ref();
+        let minor = python.strip_prefix("python3.").unwrap_or_default();
+        if minor.is_empty() || !minor.bytes().all(|b| b.is_ascii_digit()) {
+            let hint = "name the package with its minor version, such as \"python3.14\"";
+            self.report(venv.python.span(), format!("`{python}` is not a Python"), hint);
+        } else if !image.packages.iter().chain(&self.model.base.packages).any(|package| *package == venv.python) {
+            let message = format!("`{python}` is not among the packages of the image `{name}`");
+            self.report(venv.python.span(), message, format!("add \"{python}\" to images.{name}.packages"));
+        }
+        if venv.requirements.is_empty() {
+            let span = self.document.value(&["images", name, "venv", "requirements"]);
+            self.report(span, "nothing is required", "name at least one distribution, or remove the venv");
+        }
+        let excluded: Vec<String> = venv.exclude.keys().filter_map(|key| words::distribution(key.get_ref())).collect();
+        for requirement in &venv.requirements {
+            match words::requirement(requirement.get_ref()) {
+                Err(why) => {
+                    let message = format!("`{}` is not a requirement: {why}", requirement.get_ref());
+                    self.report(
+                        requirement.span(),
+                        message,
+                        "write it as for pip: \"NAME==1.2\", \"NAME[extra]>=1,<2\"",
+                    );
+                }
+                Ok(distribution) if excluded.contains(&distribution) => {
+                    let message = format!("`{distribution}` is required and excluded");
+                    self.report(requirement.span(), message, "remove it here or from the venv's exclude");
+                }
+                Ok(_) => {}
+            }
+        }
+        for distribution in venv.application.iter().chain(venv.exclude.keys()) {
+            if words::distribution(distribution.get_ref()).is_none() {
+                let message = format!("`{}` is not the name of a distribution", distribution.get_ref());
+                self.report(distribution.span(), message, "use the name alone, without a version");
+            }
+        }
+        for (distribution, why) in &venv.exclude {
+            self.reason(&["images", name, "venv", "exclude", distribution.get_ref()], why);
+        }
+    }
+
+    fn users(&mut self, image: &str, users: &[User]) {
+        for (index, user) in users.iter().enumerate() {
+            let number = index.to_string();
+            let at = |check: &Self, key| check.document.value(&["images", image, "users", &number, key]);
+            let name = user.name.get_ref().as_str();
+            if !words::is_login(name) {
+                let hint = "use lower-case letters, digits, `-` and `_`, a letter first, at most 32 characters";
+                self.report(user.name.span(), format!("`{name}` cannot be a login name"), hint);
+            }
+            let earlier = users[..index].iter().map(|user| (user.name.get_ref().as_str(), user.uid, user.gid));
+            for (other, uid, gid) in BUILT_IN.iter().map(|(name, id)| (*name, *id, *id)).chain(earlier) {
+                let hint = "each account needs its own; root and nobody (65534) are always there";
+                if other == name {
+                    self.report(user.name.span(), format!("there are two users called `{name}`"), hint);
+                }
+                if uid == user.uid {
+                    self.report(at(self, "uid"), format!("the uid {uid} is also `{other}`'s"), hint);
+                }
+                if gid == user.gid {
+                    self.report(at(self, "gid"), format!("the gid {gid} is also `{other}`'s"), hint);
+                }
+            }
+            self.image_path(at(self, "home"), &user.home);
+        }
+    }
+
+    /// Who the program runs as.
+    fn user(&mut self, user: &Spanned<String>, users: &[User]) {
+        if self.account(user, users) == Some(0) {
+            let hint = "declare a user in `users` and name it here, or write UID:GID, such as \"1234:1234\"";
+            self.report(user.span(), "the image would run as root", hint);
+        }
+    }
+
+    /// The uid of `UID:GID` or of a user's name.
+    fn account(&mut self, account: &Spanned<String>, users: &[User]) -> Option<u32> {
+        let text = account.get_ref().as_str();
+        let numbers = text.split_once(':').and_then(|(uid, gid)| Some((number(uid)?, number(gid)?)));
+        if let Some((uid, _)) = numbers {
+            return Some(uid);
+        }
+        let declared = users.iter().map(|user| (user.name.get_ref().as_str(), user.uid));
+        let known: Vec<(&str, u32)> = declared.chain(BUILT_IN).collect();
+        let uid = known.iter().find(|(name, _)| *name == text).map(|(_, uid)| *uid);
+        if uid.is_none() {
+            let hint =
+                suggest::hint(text, "write UID:GID or a user of this image", known.iter().map(|(name, _)| *name));
+            self.report(account.span(), format!("`{text}` is neither UID:GID nor a user's name"), hint);
+        }
+        uid
+    }
+}
+
+/// Decimal digits only: `parse` alone would take a sign.
+fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}

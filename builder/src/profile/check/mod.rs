@@ -1,0 +1,217 @@
+//! All that only a look at the whole profile finds. Every problem is reported, not only the first.
+
+mod document;
+mod images;
+mod services;
+mod site;
+mod words;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Component, Path};
+
+use sealift_layers::tree::{PathError, TreePath};
+use toml::Spanned;
+
+use self::document::Document;
+use super::diagnostic::Problem;
+use super::model::{Mode, Model};
+use super::{suggest, syntax};
+
+/// Platforms that packages and wheels can be chosen for.
+const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+/// All problems of `model`, which was read from `text`; files are looked for in `directory`.
+pub(super) fn all(directory: &Path, text: &str, model: &Model) -> Vec<Problem> {
+    let mut check = Check { directory, model, document: Document::new(text), problems: Vec::new() };
+    check.root();
+    check.debian();
+    check.base();
+    for (name, image) in &model.images {
+        check.image(name, image);
+    }
+    for (name, service) in &model.services {
+        check.service(name, service);
+    }
+    check.cycles();
+    check.published_twice();
+    check.site();
+    check.problems
+}
+
+/// A check under way.
+struct Check<'a> {
+    directory: &'a Path,
+    model: &'a Model,
+    document: Document<'a>,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn report(&mut self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.push(Problem::new(span, message, hint));
+    }
+
+    fn root(&mut self) {
+        let model = self.model;
+        self.problems.extend(syntax::schema_problem(&model.schema));
+        self.name(model.name.span(), model.name.get_ref(), "a profile");
+        self.name(model.product.span(), model.product.get_ref(), "a product");
+        if !words::is_tag(model.version.get_ref()) {
+            let message = format!("`{}` cannot be an image's tag", model.version.get_ref());
+            self.report(model.version.span(), message, "use letters, digits, `.`, `-` and `_` only");
+        }
+        self.distinct(&model.platforms, "platform");
+        for platform in &model.platforms {
+            if !PLATFORMS.contains(&platform.get_ref().as_str()) {
+                let hint = suggest::hint(platform.get_ref(), "platforms", PLATFORMS);
+                self.report(platform.span(), format!("unknown platform `{}`", platform.get_ref()), hint);
+            }
+        }
+        let tables = [("platforms", model.platforms.is_empty()), ("images", model.images.is_empty())];
+        for (key, empty) in tables.into_iter().chain([("services", model.services.is_empty())]) {
+            if empty {
+                self.report(
+                    self.document.key(&[key]),
+                    format!("`{key}` is empty"),
+                    "a profile has at least one of them",
+                );
+            }
+        }
+        if let Some(readme) = &model.readme {
+            self.source(readme);
+        }
+    }
+
+    fn debian(&mut self) {
+        let debian = self.model.debian.get_ref();
+        let is_suite = |text: &str| !text.is_empty() && text.split('/').all(words::is_tag);
+        if !is_suite(debian.suite.get_ref()) {
+            let message = format!("`{}` is not a suite", debian.suite.get_ref());
+            self.report(debian.suite.span(), message, "name a suite or a codename, such as \"stable\"");
+        }
+        if debian.components.is_empty() {
+            let span = self.document.value(&["debian", "components"]);
+            self.report(span, "there are no components", "write components = [\"main\"]");
+        }
+        for (index, component) in debian.components.iter().enumerate() {
+            if !is_suite(component) {
+                let span = self.document.value(&["debian", "components", &index.to_string()]);
+                self.report(span, format!("`{component}` is not a component"), "such as \"main\"");
+            }
+        }
+        if let Some(keyring) = &debian.keyring {
+            self.source(keyring);
+        }
+        for (package, why) in &debian.exclude {
+            self.package(package);
+            self.reason(&["debian", "exclude", package.get_ref()], why);
+        }
+    }
+
+    /// A name of ours.
+    fn name(&mut self, span: Range<usize>, name: &str, what: &str) {
+        if !words::is_name(name) {
+            let hint = "use lower-case letters and digits, with single `-` between them, at most 63 characters";
+            self.report(span, format!("`{name}` cannot be the name of {what}"), hint);
+        }
+    }
+
+    fn package(&mut self, name: &Spanned<String>) {
+        if !words::is_package(name.get_ref()) {
+            let hint = "use the name alone, as in `apt install NAME`: versions are the lock's business";
+            self.report(name.span(), format!("`{}` is not a Debian package's name", name.get_ref()), hint);
+        }
+    }
+
+    /// Why something is left out.
+    fn reason(&mut self, path: &[&str], why: &str) {
+        if why.trim().is_empty() {
+            self.report(self.document.value(path), "the reason is missing", "say why it can be left out");
+        }
+    }
+
+    /// No text stands twice in a list.
+    fn distinct(&mut self, list: &[Spanned<String>], what: &str) {
+        for (index, item) in list.iter().enumerate() {
+            if list[..index].contains(item) {
+                self.report(item.span(), format!("the {what} `{}` stands here twice", item.get_ref()), "remove one");
+            }
+        }
+    }
+
+    /// Environment variables below `path`.
+    fn variables(&mut self, path: &[&str], variables: &BTreeMap<String, String>) {
+        for name in variables.keys().filter(|name| !words::is_variable(name)) {
+            let span = self.document.key(&[path, &[name]].concat());
+            let hint = "use letters, digits and `_`, not a digit first";
+            self.report(span, format!("`{name}` cannot be the name of an environment variable"), hint);
+        }
+    }
+
+    /// An absolute path within an image or container, other than `/`; returned in normal form.
+    fn image_path(&mut self, span: Range<usize>, path: &str) -> Option<TreePath> {
+        let message = match TreePath::new(path) {
+            _ if !path.starts_with('/') => format!("`{path}` is not absolute"),
+            Ok(path) => return Some(path),
+            Err(PathError::Empty) => format!("`{path}` is the root itself"),
+            Err(error) => error.to_string(),
+        };
+        self.report(span, message, "write the path from the image's root: it starts with `/` and has no `..`");
+        None
+    }
+
+    /// A file of the profile: relative, there, and not outside of the folder, not even through a link.
+    fn source(&mut self, source: &Spanned<String>) {
+        let text = source.get_ref().as_str();
+        let hint = format!("paths are relative to the profile's folder, {}", self.directory.display());
+        let leaves = |part: Component| !matches!(part, Component::Normal(_) | Component::CurDir);
+        let path = self.directory.join(text);
+        let message = if text.is_empty() {
+            "a file's name is missing".into()
+        } else if Path::new(text).components().any(leaves) {
+            format!("`{text}` leaves the profile's folder")
+        } else if !path.exists() {
+            format!("there is no file `{text}`")
+        } else if !path.is_file() {
+            format!("`{text}` is not a file")
+        } else if !self.holds(&path) {
+            format!("`{text}` is a link that leaves the profile's folder")
+        } else {
+            return;
+        };
+        self.report(source.span(), message, hint);
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        match (self.directory.canonicalize(), path.canonicalize()) {
+            (Ok(directory), Ok(path)) => path.starts_with(directory),
+            _ => false,
+        }
+    }
+
+    /// A site template that is used at `name`; one that goes `into_image` must not be secret.
+    fn template(&mut self, name: &Spanned<String>, into_image: bool) {
+        let templates = &self.model.site.templates;
+        match templates.get(name) {
+            None => {
+                let known = templates.keys().map(|name| name.get_ref().as_str());
+                let hint = suggest::hint(name.get_ref(), "site.templates", known);
+                self.report(name.span(), format!("no site template is called `{}`", name.get_ref()), hint);
+            }
+            Some(template) if template.secret && into_image => {
+                let message = format!("the site template `{}` is secret: it cannot go into an image", name.get_ref());
+                self.report(name.span(), message, "give it to a service instead: secrets stay beside the images");
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Permission bits of something secret.
+    fn secret_mode(&mut self, path: &[&str], mode: Mode) {
+        if mode.0 & 0o007 != 0 {
+            let message = format!("mode {:04o} lets everyone at a secret", mode.0);
+            self.report(self.document.value(path), message, "use \"0600\", or \"0640\" with a group");
+        }
+    }
+}

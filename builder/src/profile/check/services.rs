@@ -1,0 +1,147 @@
+//! Checks of `[services.*]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealift_layers::tree::TreePath;
+use toml::Spanned;
+
+use super::super::model::{Health, Service};
+use super::super::suggest;
+use super::Check;
+
+impl Check<'_> {
+    pub(super) fn service(&mut self, key: &Spanned<String>, service: &Service) {
+        let model = self.model;
+        let name = key.get_ref().as_str();
+        self.name(key.span(), name, "a service");
+        if !model.images.contains_key(&service.image) {
+            let wanted = service.image.get_ref();
+            let hint = suggest::hint(wanted, "images", model.images.keys().map(|name| name.get_ref().as_str()));
+            self.report(service.image.span(), format!("no image is called `{wanted}`"), hint);
+        }
+        self.variables(&["services", name, "environment"], &service.environment);
+        self.distinct(&service.env_files, "template");
+        for template in service.env_files.iter().chain(service.config_files.keys()) {
+            self.template(template, false);
+        }
+        self.secrets(service);
+        self.mounts(name, service);
+        for (port, inside) in &service.publish {
+            if !model.site.ports.contains_key(port.get_ref()) {
+                let hint = suggest::hint(port.get_ref(), "site.ports", model.site.ports.keys().map(String::as_str));
+                self.report(port.span(), format!("no site port is called `{}`", port.get_ref()), hint);
+            }
+            if *inside == 0 {
+                let span = self.document.value(&["services", name, "publish", port.get_ref()]);
+                self.report(span, "0 is not a port", "use 1 to 65535");
+            }
+        }
+        self.distinct(&service.depends_on, "service");
+        for other in &service.depends_on {
+            if !model.services.contains_key(other) {
+                let services = model.services.keys().map(|name| name.get_ref().as_str());
+                let hint = suggest::hint(other.get_ref(), "services", services.filter(|other| *other != name));
+                self.report(other.span(), format!("no service is called `{}`", other.get_ref()), hint);
+            }
+        }
+        if let Some(health) = &service.health {
+            self.health(name, health);
+        }
+    }
+
+    fn secrets(&mut self, service: &Service) {
+        let site = &self.model.site;
+        let mut known: Vec<String> = site.secrets.keys().cloned().collect();
+        known.extend(site.certificates.keys().flat_map(|name| [format!("{name}.key"), format!("{name}.crt")]));
+        known.extend(site.authority.iter().map(|_| "custom-ca.crt".to_owned()));
+        self.distinct(&service.secrets, "secret");
+        for secret in &service.secrets {
+            if !known.contains(secret.get_ref()) {
+                let hint = suggest::hint(secret.get_ref(), "secrets of the site", known.iter().map(String::as_str));
+                self.report(secret.span(), format!("the site has no secret `{}`", secret.get_ref()), hint);
+            }
+        }
+    }
+
+    /// Every container path is mounted once.
+    fn mounts(&mut self, name: &str, service: &Service) {
+        let mut mounts = Vec::new();
+        for (template, path) in &service.config_files {
+            mounts.push((self.document.value(&["services", name, "config-files", template.get_ref()]), path));
+        }
+        for (volume, path) in &service.volumes {
+            self.name(self.document.key(&["services", name, "volumes", volume]), volume, "a volume");
+            mounts.push((self.document.value(&["services", name, "volumes", volume]), path));
+        }
+        for (index, path) in service.tmpfs.iter().enumerate() {
+            mounts.push((self.document.value(&["services", name, "tmpfs", &index.to_string()]), path));
+        }
+        let mut seen: BTreeSet<TreePath> = BTreeSet::new();
+        for (span, path) in mounts {
+            let Some(path) = self.image_path(span.clone(), path) else { continue };
+            if seen.contains(&path) {
+                let message = format!("two things are mounted at `/{path}`");
+                self.report(span, message, "config-files, volumes and tmpfs share the paths of the container");
+            }
+            seen.insert(path);
+        }
+    }
+
+    fn health(&mut self, name: &str, health: &Health) {
+        let at = |check: &Self, key| check.document.value(&["services", name, "health", key]);
+        if health.command.is_empty() {
+            self.report(at(self, "command"), "the health check has no command", "name a program of the image");
+        }
+        let numbers = [("interval", health.interval), ("timeout", health.timeout), ("retries", health.retries)];
+        for (key, value) in numbers {
+            if value == 0 {
+                self.report(at(self, key), format!("`{key}` must not be 0"), "use 1 or more");
+            }
+        }
+    }
+
+    /// No service waits for itself, by however many others.
+    pub(super) fn cycles(&mut self) {
+        let mut done = BTreeSet::new();
+        for name in self.model.services.keys() {
+            self.follow(name.get_ref(), &mut Vec::new(), &mut done);
+        }
+    }
+
+    /// Depth first; `path` are the services that wait for this one.
+    fn follow<'m>(&mut self, name: &'m str, path: &mut Vec<&'m str>, done: &mut BTreeSet<&'m str>)
+    where
+        Self: 'm,
+    {
+        let Some(service) = self.model.services.get(name) else { return };
+        if done.contains(name) {
+            return;
+        }
+        path.push(name);
+        for other in &service.depends_on {
+            let other_name = other.get_ref().as_str();
+            if let Some(start) = path.iter().position(|waiting| *waiting == other_name) {
+                let circle = [&path[start..], &[other_name]].concat().join(" -> ");
+                let message = format!("services wait for each other: {circle}");
+                self.report(other.span(), message, "remove one of these from `depends-on`");
+            } else {
+                self.follow(other_name, path, done);
+            }
+        }
+        path.pop();
+        done.insert(name);
+    }
+
+    /// A port of the host leads to one service.
+    pub(super) fn published_twice(&mut self) {
+        let mut by: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, service) in &self.model.services {
+            for port in service.publish.keys() {
+                if let Some(other) = by.insert(port.get_ref(), name.get_ref()) {
+                    let message = format!("the site port `{}` is also published by `{other}`", port.get_ref());
+                    self.report(port.span(), message, "give each its own port in [site.ports]");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Checks of `[site]`.
+
+use std::net::IpAddr;
+use std::ops::{Range, RangeInclusive};
+
+use sealift_layers::tree::TreePath;
+
+use super::Check;
+
+/// Random bytes of a secret: enough to be one, not more than an environment variable carries comfortably.
+const SECRET_BYTES: RangeInclusive<u32> = 16..=1024;
+
+impl Check<'_> {
+    pub(super) fn site(&mut self) {
+        self.ports();
+        self.certificates();
+        for (name, secret) in &self.model.site.secrets {
+            self.name(self.document.key(&["site", "secrets", name]), name, "a secret");
+            if !SECRET_BYTES.contains(&secret.bytes) {
+                let span = self.document.value(&["site", "secrets", name, "bytes"]);
+                self.report(span, format!("a secret of {} bytes", secret.bytes), "use 16 to 1024 random bytes");
+            }
+            self.secret_mode(&["site", "secrets", name, "mode"], secret.mode);
+        }
+        self.templates();
+    }
+
+    fn ports(&mut self) {
+        let mut seen: Vec<(&str, IpAddr, u16)> = Vec::new();
+        for (name, port) in &self.model.site.ports {
+            let at = |check: &Self, key| check.document.value(&["site", "ports", name, key]);
+            self.name(self.document.key(&["site", "ports", name]), name, "a port");
+            if port.default == 0 {
+                self.report(at(self, "default"), "0 is not a port", "use 1 to 65535");
+            }
+            let Ok(address) = port.address.parse::<IpAddr>() else {
+                let message = format!("`{}` is not an IP address", port.address);
+                let hint = "use \"0.0.0.0\" for all addresses of the host, \"127.0.0.1\" for the host itself";
+                self.report(at(self, "address"), message, hint);
+                continue;
+            };
+            // A wildcard takes the port on every address.
+            let clash = seen.iter().find(|(_, other, number)| {
+                *number == port.default && (*other == address || other.is_unspecified() || address.is_unspecified())
+            });
+            if let Some((other, ..)) = clash {
+                let message = format!("port {} of the host is also the site port `{other}`'s", port.default);
+                self.report(at(self, "default"), message, "use another number or another address");
+            }
+            seen.push((name, address, port.default));
+        }
+    }
+
+    fn certificates(&mut self) {
+        let site = &self.model.site;
+        if let Some(authority) = &site.authority {
+            if authority.name.trim().is_empty() {
+                let span = self.document.value(&["site", "authority", "name"]);
+                self.report(span, "the authority has no name", "its common name is what people see in a certificate");
+            }
+            self.days(&["site", "authority", "days"], authority.days);
+        }
+        for (name, certificate) in &site.certificates {
+            let key = self.document.key(&["site", "certificates", name]);
+            self.name(key.clone(), name, "a certificate");
+            if site.authority.is_none() {
+                let hint = "add [site.authority] with `name` and `days`";
+                self.report(key.clone(), format!("nobody signs the certificate `{name}`"), hint);
+            }
+            if name == "custom-ca" {
+                self.report(key, "`custom-ca` is the authority's own name", "choose another name");
+            }
+            let names = ["site", "certificates", name, "names"];
+            if certificate.names.is_empty() && !certificate.host {
+                let hint = "add DNS names or IP addresses to `names`, or `host = true`";
+                self.report(self.document.value(&names), format!("the certificate `{name}` is for nobody"), hint);
+            }
+            for (index, host) in certificate.names.iter().enumerate() {
+                if !is_host(host) {
+                    let span = self.document.value(&[&names[..], &[&index.to_string()]].concat());
+                    self.report(
+                        span,
+                        format!("`{host}` is neither a DNS name nor an IP address"),
+                        "such as \"localhost\"",
+                    );
+                }
+            }
+            self.days(&["site", "certificates", name, "days"], certificate.days);
+            self.secret_mode(&["site", "certificates", name, "key-mode"], certificate.key_mode);
+        }
+    }
+
+    fn days(&mut self, path: &[&str], days: u32) {
+        if !(1..=36_500).contains(&days) {
+            self.report(self.document.value(path), format!("a certificate of {days} days"), "use 1 to 36500 days");
+        }
+    }
+
+    fn templates(&mut self) {
+        let mut seen: Vec<TreePath> = Vec::new();
+        for (key, template) in &self.model.site.templates {
+            let name = key.get_ref().as_str();
+            self.source(&template.source);
+            if let (true, Some(mode)) = (template.secret, template.mode) {
+                self.secret_mode(&["site", "templates", name, "mode"], mode);
+            }
+            self.template_path(key.span(), name, &mut seen);
+        }
+    }
+
+    /// Where a template is rendered to: below the site, each path once.
+    fn template_path(&mut self, span: Range<usize>, name: &str, seen: &mut Vec<TreePath>) {
+        let path = match TreePath::new(name) {
+            Ok(path) if !name.starts_with('/') && !name.ends_with('/') => path,
+            _ => {
+                let message = format!("`{name}` is not a path below the site");
+                self.report(span, message, "write it relative and without `..`, such as \"env/server.env\"");
+                return;
+            }
+        };
+        let below =
+            |a: &TreePath, b: &TreePath| a.as_str().strip_prefix(b.as_str()).is_some_and(|r| r.starts_with('/'));
+        if seen.contains(&path) {
+            self.report(span, format!("two templates are rendered to `{path}`"), "give each its own path");
+        } else if let Some(other) = seen.iter().find(|other| below(&path, other) || below(other, &path)) {
+            let message = format!("`{other}` and `{path}` cannot both be files");
+            self.report(span, message, "one would have to be a folder");
+        } else {
+            seen.push(path);
+        }
+    }
+}
+
+/// A DNS name, perhaps with a wildcard as its first label, or an IP address.
+fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && name.split('.').all(label))
+}

@@ -1,0 +1,104 @@
+//! Which texts are names, versions, requirements.
+
+use pep440_rs::VersionSpecifiers;
+
+/// A name of ours: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
+/// Every such name is also a component of an OCI repository name.
+pub(super) fn is_name(text: &str) -> bool {
+    let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    text.len() <= 63 && text.split('-').all(part)
+}
+
+/// A tag (OCI distribution-spec 1.1): at most 128 letters, digits, `_`, `.`, `-`, the first not `.` or `-`.
+pub(super) fn is_tag(text: &str) -> bool {
+    text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+/// A Debian package's name (policy 5.6.7).
+pub(super) fn is_package(text: &str) -> bool {
+    text.len() >= 2
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+}
+
+/// A login name, as `useradd` accepts it.
+pub(super) fn is_login(text: &str) -> bool {
+    text.len() <= 32
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+}
+
+/// The name of an environment variable.
+pub(super) fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A distribution's name (PEP 508), normalised (PEP 503).
+pub(super) fn distribution(text: &str) -> Option<String> {
+    let ends =
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if !ends || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return None;
+    }
+    let parts = text.split(['.', '_', '-']).filter(|part| !part.is_empty());
+    Some(parts.collect::<Vec<_>>().join("-").to_ascii_lowercase())
+}
+
+/// The normalised name within a requirement (PEP 508): `name[extra,...] specifiers ; marker`. The marker is left to the
+/// resolver; a requirement with an address (`name @ ...`) is refused, since locks name no hosts.
+pub(super) fn requirement(text: &str) -> Result<String, String> {
+    let (wanted, _marker) = text.split_once(';').unwrap_or((text, ""));
+    let end = wanted.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(wanted.len());
+    let (name, mut rest) = wanted.split_at(end);
+    let name = distribution(name).ok_or("it does not begin with a distribution's name")?;
+    rest = rest.trim();
+    if let Some(extras) = rest.strip_prefix('[') {
+        let (extras, after) = extras.split_once(']').ok_or("`[` is not closed")?;
+        if let Some(bad) = extras.split(',').find(|extra| distribution(extra.trim()).is_none()) {
+            return Err(format!("`{bad}` is not the name of an extra"));
+        }
+        rest = after.trim();
+    }
+    if rest.starts_with('@') {
+        return Err("an address is not allowed: wheels come from an index".into());
+    }
+    let specifiers = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(rest);
+    match specifiers.parse::<VersionSpecifiers>() {
+        Ok(_) => Ok(name),
+        Err(_) => Err(format!("`{specifiers}` is not a list of versions")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_read() {
+        for good in ["Foo_Bar==1.0", "foo.bar [x, y-z] >=1,<2 ; python_version > '3'", "foo-bar", "foo-bar (>1)"] {
+            assert_eq!(requirement(good).as_deref(), Ok("foo-bar"), "{good}");
+        }
+        for bad in ["", "==1", "foo=1", "foo[", "foo[,]", "foo @ file:///x", "foo 1", "-foo"] {
+            assert!(requirement(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_host_names_and_repository_components() {
+        assert!(is_name("parsec-server") && is_name("s3") && is_name(&"a".repeat(63)));
+        for bad in ["", "-a", "a-", "a--b", "A", "a_b", "a.b", "a/b", &"a".repeat(64)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_packages_logins_and_variables() {
+        assert!(is_tag("3.10.0-rc1") && !is_tag(".1") && !is_tag("1+2") && !is_tag(""));
+        assert!(is_package("libstdc++6") && !is_package("g") && !is_package("Foo") && !is_package("a=1"));
+        assert!(is_login("www-data") && !is_login("0day") && !is_login("") && !is_login("a:b"));
+        assert!(is_variable("PARSEC_DB") && !is_variable("1A") && !is_variable("A=B") && !is_variable(""));
+    }
+}

@@ -1,0 +1,83 @@
+//! What is wrong in a file, shown at its place: file, line, caret, message, hint.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// Something wrong at one place of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Bytes of the file.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it; nothing is printed for an empty one.
+    pub hint: String,
+}
+
+impl Problem {
+    /// A problem at `span`, a range of bytes.
+    pub fn new(span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { span, message: message.into(), hint: hint.into() }
+    }
+}
+
+/// All that is wrong in a file, in the order of the file. As an error it is of the kind
+/// [`Usage`](crate::failure::Kind::Usage).
+#[derive(Debug)]
+pub struct Problems {
+    file: String,
+    text: String,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    /// `file` is the name shown, `text` what it holds.
+    pub fn new(file: impl Into<String>, text: impl Into<String>, mut list: Vec<Problem>) -> Self {
+        list.sort_by_key(|problem| (problem.span.start, problem.span.end));
+        Self { file: file.into(), text: text.into(), list }
+    }
+
+    /// The problems within `error`, if that is what it is about.
+    #[must_use]
+    pub fn within(error: &anyhow::Error) -> Option<&Self> {
+        error.chain().find_map(|cause| cause.downcast_ref())
+    }
+
+    /// The text with ANSI colours, a newline at its end.
+    #[must_use]
+    pub fn styled(&self) -> String {
+        self.render(&Renderer::styled())
+    }
+
+    fn render(&self, renderer: &Renderer) -> String {
+        let rendered = self.list.iter().map(|problem| {
+            let end = self.text.len();
+            let span = problem.span.start.min(end)..problem.span.end.min(end);
+            let snippet = Snippet::source(&self.text)
+                .path(&self.file)
+                .annotation(AnnotationKind::Primary.span(first_line(&self.text, span)));
+            let mut group = Level::ERROR.primary_title(&problem.message).element(snippet);
+            if !problem.hint.is_empty() {
+                group = group.element(Level::HELP.with_name("hint").message(&problem.hint));
+            }
+            renderer.render(&[group]) + "\n"
+        });
+        rendered.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// `span` cut at the end of its first line: a table's span may be long, and the eye needs only its beginning.
+fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
+    let length = text.get(span.clone()).and_then(|part| part.find('\n'));
+    length.map_or(span.clone(), |length| span.start..span.start + length)
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(&Renderer::plain()))
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,73 @@
+//! What TOML itself or the model's types object to, in the profile's own words.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::diagnostic::Problem;
+use super::suggest;
+
+/// Said where nothing better can be.
+const REFERENCE: &str = "profiles/README.md explains every key";
+
+/// The problem that `error` is about.
+pub(super) fn problem(text: &str, error: &toml::de::Error) -> Problem {
+    // A later schema has other keys: they are not what is wrong.
+    if let Ok(Head { schema }) = toml::from_str(text)
+        && let Some(problem) = schema_problem(&schema)
+    {
+        return problem;
+    }
+    let span = error.span().unwrap_or(0..0);
+    let message = error.message();
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (said, hint) = match (message.split_once(" `").map_or(message, |(start, _)| start), &names[..]) {
+        ("unknown field", [name, known @ ..]) => {
+            (format!("unknown key `{name}`"), suggest::hint(name, "keys here", known.iter().copied()))
+        }
+        ("unknown variant", [name, known @ ..]) => {
+            (format!("unknown value `{name}`"), suggest::hint(name, "values", known.iter().copied()))
+        }
+        ("missing field", [name, ..]) => (format!("the key `{name}` is missing"), format!("add `{name} = ...`")),
+        ("duplicate key", _) => {
+            let key = text.get(span.clone()).unwrap_or_default();
+            (format!("the key `{key}` stands here twice"), "merge the two, or give one another name".into())
+        }
+        _ => match message.split_once(", expected ") {
+            Some((found, expected)) => (format!("{found}, expected {}", plain(expected)), hint_for(expected)),
+            None => (message.to_owned(), REFERENCE.to_owned()),
+        },
+    };
+    Problem::new(span, said, hint)
+}
+
+/// What every schema has.
+#[derive(Deserialize)]
+struct Head {
+    schema: Spanned<u32>,
+}
+
+/// The problem of a schema that this version does not know.
+pub(super) fn schema_problem(schema: &Spanned<u32>) -> Option<Problem> {
+    let message = format!("schema {} is not known", schema.get_ref());
+    (*schema.get_ref() != 1).then(|| Problem::new(schema.span(), message, "this version of sealift reads schema 1"))
+}
+
+/// What serde calls a type, in TOML's words.
+fn plain(expected: &str) -> String {
+    match expected {
+        "u16" => "a whole number up to 65535".into(),
+        "u32" => "a whole number up to 4294967295".into(),
+        "a sequence" => "an array".into(),
+        "a map" => "a table".into(),
+        other if other.starts_with("struct ") => "a table".into(),
+        other => other.into(),
+    }
+}
+
+fn hint_for(expected: &str) -> String {
+    match expected {
+        "a string" => "write it in double quotes".into(),
+        "a sequence" => "write it in brackets: [\"...\"]".into(),
+        _ => REFERENCE.into(),
+    }
+}
