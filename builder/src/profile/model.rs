@@ -32,6 +32,9 @@ pub struct Model {
     pub platforms: Vec<Spanned<String>>,
     /// Where Debian packages come from.
     pub debian: Spanned<Debian>,
+    /// What every image begins with.
+    #[serde(default)]
+    pub base: Base,
     /// The images, by name.
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
@@ -63,6 +66,24 @@ pub struct Debian {
     /// Packages left out of every image though something depends on them, and why.
     #[serde(default)]
     pub exclude: BTreeMap<Spanned<String>, String>,
+}
+
+/// What every image begins with: put before the image's own lists, so that all images share one base layer.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Base {
+    /// Debian packages of every image.
+    #[serde(default)]
+    pub packages: Vec<Spanned<String>>,
+    /// Files and folders of packages that every image leaves out, as [`Image::drop`].
+    #[serde(default)]
+    pub drop: Vec<Spanned<String>>,
+    /// What stays although a `drop` pattern, the base's or the image's, matches it or a folder above it: licences.
+    #[serde(default)]
+    pub keep: Vec<Spanned<String>>,
+    /// Symbolic links of every image, as [`Image::links`].
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
 }
 
 /// One image.
