@@ -5,6 +5,7 @@ pub mod failure;
 pub mod files;
 pub mod lock;
 pub mod machine;
+pub mod mirrors;
 pub mod profile;
 pub mod store;
 pub mod ui;
