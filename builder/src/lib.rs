@@ -1,6 +1,12 @@
 //! The program `sealift`: profiles, locks, fetching, the store, plans, builds, bundles and sites.
 
 pub mod cli;
+pub mod clock;
 pub mod failure;
+pub mod files;
 pub mod lock;
+pub mod machine;
+pub mod mirrors;
 pub mod profile;
+pub mod store;
+pub mod ui;

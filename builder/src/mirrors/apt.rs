@@ -1,0 +1,230 @@
+//! The mirrors in apt's sources: `sources.list(5)`, both its formats, and `apt-transport-mirror(1)`'s lists.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use deb822_fast::borrowed::{BorrowedParagraph, iter_paragraphs_borrowed};
+
+use super::{Mirror, base};
+use crate::files::sorted_dir;
+use crate::machine::Machine;
+
+/// Names of the suites that the Debian archive itself has or had lately; other archives invent their own.
+const SUITES: &[&str] = &[
+    "oldoldstable",
+    "oldstable",
+    "stable",
+    "testing",
+    "unstable",
+    "sid",
+    "experimental",
+    "buster",
+    "bullseye",
+    "bookworm",
+    "trixie",
+    "forky",
+    "duke",
+];
+
+/// One `deb` source: a URI and a suite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Source {
+    uri: String,
+    suite: String,
+    components: Vec<String>,
+    signed_by: Option<String>,
+}
+
+impl Source {
+    /// How likely this is Debian's main archive: the smaller, the likelier.
+    fn rank(&self) -> u8 {
+        let debian_key = self.signed_by.as_deref().is_some_and(|key| key.contains("debian-archive"));
+        let suite = self.suite.split(['-', '/']).next().unwrap_or_default();
+        let security = self.suite.ends_with("-security") || self.suite.ends_with("/updates");
+        let own_suite = suite == self.suite || ["-updates", "-backports"].iter().any(|end| self.suite.ends_with(end));
+        let main = self.components.iter().any(|component| component == "main");
+        if security {
+            // It serves nothing but its own suites.
+            return 3;
+        }
+        match debian_key {
+            true => 0,
+            false if main && own_suite && SUITES.contains(&suite) && self.signed_by.is_none() => 1,
+            false => 2,
+        }
+    }
+}
+
+/// The http and https mirrors in apt's sources, likeliest to be Debian's main archive first; each once. Files that cannot
+/// be read or understood are passed over, as they are apt's to complain of.
+pub(super) fn mirrors(machine: &Machine) -> Vec<Mirror> {
+    let mut found: Vec<(u8, Mirror)> = Vec::new();
+    let mut seen = BTreeMap::new();
+    for path in files(machine) {
+        let Ok(text) = fs_err::read_to_string(&path) else { continue };
+        let sources = if path.extension().is_some_and(|end| end == "sources") { stanzas(&text) } else { lines(&text) };
+        for source in sources {
+            let rank = source.rank();
+            for base in addresses(&source.uri, machine) {
+                let at = *seen.entry(base.clone()).or_insert(found.len());
+                match found.get_mut(at) {
+                    Some((known, _)) => *known = rank.min(*known),
+                    None => found.push((rank, Mirror { base, origin: path.display().to_string() })),
+                }
+            }
+        }
+    }
+    found.sort_by_key(|(rank, _)| *rank);
+    found.into_iter().map(|(_, mirror)| mirror).collect()
+}
+
+/// `sources.list` and, sorted, what apt reads in `sources.list.d`.
+fn files(machine: &Machine) -> Vec<std::path::PathBuf> {
+    let ours = |path: &Path| path.extension().is_some_and(|end| end == "list" || end == "sources");
+    let mut files = vec![machine.path("/etc/apt/sources.list")];
+    files.extend(sorted_dir(&machine.path("/etc/apt/sources.list.d")).unwrap_or_default());
+    files.retain(|path| ours(path));
+    files
+}
+
+/// The bases that a URI stands for: itself, or those in a `mirror+file:` list.
+fn addresses(uri: &str, machine: &Machine) -> Vec<String> {
+    let Some(list) = uri.strip_prefix("mirror+file:") else { return base(uri).into_iter().collect() };
+    let text = fs_err::read_to_string(machine.path(list.trim_start_matches("//"))).unwrap_or_default();
+    // A line is a URI, and perhaps a tab and words such as `priority:1`.
+    text.lines().filter_map(|line| base(line.split_whitespace().next()?)).collect()
+}
+
+/// The one-line format: `deb [option=value ...] URI SUITE COMPONENT...`.
+fn lines(text: &str) -> Vec<Source> {
+    text.lines().filter_map(line).collect()
+}
+
+fn line(line: &str) -> Option<Source> {
+    let line = line.split('#').next()?.trim();
+    let mut rest = line.strip_prefix("deb")?.strip_prefix([' ', '\t'])?.trim_start();
+    let mut signed_by = None;
+    if let Some(options) = rest.strip_prefix('[') {
+        let (options, after) = options.split_once(']')?;
+        signed_by = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by=")).map(str::to_owned);
+        rest = after;
+    }
+    let mut words = rest.split_whitespace().map(str::to_owned);
+    Some(Source { uri: words.next()?, suite: words.next()?, components: words.collect(), signed_by })
+}
+
+/// The deb822 format: stanzas with `Types`, `URIs`, `Suites`, `Components`.
+fn stanzas(text: &str) -> Vec<Source> {
+    iter_paragraphs_borrowed(text).map_while(Result::ok).flat_map(|stanza| self::stanza(&stanza)).collect()
+}
+
+fn stanza(stanza: &BorrowedParagraph<'_>) -> Vec<Source> {
+    let words = |name: &str| -> Vec<String> {
+        let lines = stanza.get(name).unwrap_or_default();
+        lines.iter().flat_map(|line| line.split_whitespace()).map(str::to_owned).collect()
+    };
+    let off = words("Enabled").first().is_some_and(|word| {
+        ["no", "false", "without", "off", "disable", "0"].iter().any(|no| word.eq_ignore_ascii_case(no))
+    });
+    if off || !words("Types").iter().any(|kind| kind == "deb") {
+        return Vec::new();
+    }
+    // It may hold a whole key: its first word tells that from a file's name.
+    let (components, signed_by) = (words("Components"), words("Signed-By").into_iter().next());
+    let mut sources = Vec::new();
+    for uri in words("URIs") {
+        for suite in words("Suites") {
+            let (components, signed_by) = (components.clone(), signed_by.clone());
+            sources.push(Source { uri: uri.clone(), suite, components, signed_by });
+        }
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join("etc/apt").join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+        let machine = Machine::of(root.path(), &[]);
+        (root, machine)
+    }
+
+    fn bases(files: &[(&str, &str)]) -> String {
+        let (_root, machine) = machine(files);
+        mirrors(&machine).into_iter().map(|mirror| mirror.base + "\n").collect()
+    }
+
+    #[test]
+    fn one_line_format() {
+        let found = bases(&[(
+            "sources.list",
+            "# deb http://comment.example/debian sid main\n\
+             deb cdrom:[Debian GNU/Linux]/ bookworm main\n\
+             deb-src http://source.example/debian sid main\n\
+             debris http://other.example/debian sid main\n\
+             deb file:/srv/debian sid main\n\
+             deb http://security.example/debian-security bookworm-security main\n\
+             \tdeb\t[ arch=amd64 signed-by=/usr/share/keyrings/tool.gpg ] https://tool.example/apt bookworm main # x\n\
+             deb http://mirror.example/debian/ bookworm main contrib\n\
+             deb [trusted=yes]http://flat.example/ ./\n\
+             deb http://mirror.example/debian bookworm-updates main\n",
+        )]);
+        insta::assert_snapshot!(found, @r"
+        http://mirror.example/debian
+        https://tool.example/apt
+        http://flat.example
+        http://security.example/debian-security
+        ");
+    }
+
+    #[test]
+    fn deb822_format() {
+        let found = bases(&[(
+            "sources.list.d/debian.sources",
+            "Types: deb\nURIs: https://off.example/debian\nSuites: sid\nComponents: main\nEnabled: no\n\n\
+             Types: deb deb-src\n# a comment\nURIs: https://one.example/debian https://two.example/debian\n\
+             Suites: bookworm-security trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n\n\
+             types: deb\nuris:\n https://more.example/a\n https://more.example/b\nsuites: x\nSigned-By:\n -----BEGIN\n .\n\n\
+             Types: deb-src\nURIs: https://source.example/debian\nSuites: sid\nComponents: main\n",
+        )]);
+        insta::assert_snapshot!(found, @r"
+        https://one.example/debian
+        https://two.example/debian
+        https://more.example/a
+        https://more.example/b
+        ");
+    }
+
+    #[test]
+    fn mirror_lists_and_file_order() {
+        let found = bases(&[
+            ("mirrors/debian.list", "https://list.example/debian\n\nhttps://second.example/debian\tpriority:2\n"),
+            ("sources.list.d/b.list", "deb mirror+file:/etc/apt/mirrors/debian.list trixie main\n"),
+            ("sources.list.d/a.list", "deb http://early.example/debian trixie main\n"),
+            ("sources.list.d/c.list.save", "deb http://old.example/debian trixie main\n"),
+            ("sources.list.d/z.sources", "no stanza\n"),
+        ]);
+        insta::assert_snapshot!(found, @r"
+        http://early.example/debian
+        https://list.example/debian
+        https://second.example/debian
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived(text in "(deb|Types: deb|URIs:| |\\[|\\]|=|#|\n|http://a|é|sid){0,20}") {
+            lines(&text);
+            stanzas(&text);
+        }
+    }
+}

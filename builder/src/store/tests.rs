@@ -1,0 +1,141 @@
+use super::*;
+use crate::ui::Ui;
+
+fn store() -> (tempfile::TempDir, Store) {
+    let place = tempfile::tempdir().unwrap();
+    let store = Store::open(&place.path().join("a/store")).unwrap();
+    (place, store)
+}
+
+fn key(name: &str) -> Key {
+    Key::builder("test/1").field("name", name).finish()
+}
+
+fn put_layer(store: &Store, name: &str, bytes: &[u8]) -> Digest {
+    let mut blob = store.temporary().unwrap();
+    blob.write_all(bytes).unwrap();
+    let digest = Digest::of(bytes);
+    store.put_layer(&key(name), blob, &digest, &name).unwrap();
+    digest
+}
+
+fn check(store: &Store, repair: bool) -> Report {
+    let ui = Ui::plain(io::sink());
+    store.check(repair, &ui.phase("Checking", 0)).unwrap()
+}
+
+fn tmp_is_empty(store: &Store) -> bool {
+    files::sorted_dir(&store.root.join(TMP)).unwrap().is_empty()
+}
+
+#[test]
+fn place_has_an_order() {
+    let machine = Machine::of(Path::new("/"), &[("SEALIFT_STORE", "/s"), ("HOME", "/h")]);
+    assert_eq!(Store::place(Some(Path::new("o")), &machine).unwrap(), Path::new("o"));
+    assert_eq!(Store::place(None, &machine).unwrap(), Path::new("/s"));
+    let machine = Machine::of(Path::new("/"), &[("HOME", "/h")]);
+    assert_eq!(Store::place(None, &machine).unwrap(), Path::new("/h/.cache/sealift"));
+    assert!(Store::place(None, &Machine::of(Path::new("/"), &[])).is_err());
+}
+
+#[test]
+fn artifacts_are_verified_on_the_way_in() {
+    let (_place, store) = store();
+    let digest = Digest::of(b"abc");
+    assert_eq!(store.artifact(&digest, 3), None);
+    let error = store.add_artifact("a.deb", &b"abd"[..], &digest).unwrap_err();
+    assert_eq!(Failure::within(&error).unwrap().kind, crate::failure::Kind::Verification);
+    assert_eq!(store.artifact(&digest, 3), None);
+    let path = store.add_artifact("a.deb", &b"abc"[..], &digest).unwrap();
+    assert_eq!(store.artifact(&digest, 3), Some(path));
+    assert_eq!(store.artifact(&digest, 4), None, "a size that differs");
+    assert!(tmp_is_empty(&store));
+}
+
+#[test]
+fn layer_needs_its_blob() {
+    let (_place, store) = store();
+    assert_eq!(store.layer::<String>(&key("one")), None);
+    let digest = put_layer(&store, "one", b"blob");
+    assert_eq!(store.layer(&key("one")), Some("one".to_owned()));
+    assert_eq!(store.layer::<u32>(&key("one")), None, "a record of another shape");
+    fs_err::write(store.blob_path(&digest), "blo").unwrap();
+    assert_eq!(store.layer::<String>(&key("one")), None);
+}
+
+#[test]
+fn derived_things_are_whole_or_not_there() {
+    let (_place, store) = store();
+    let failed = store.put_derived(&key("one"), |path| {
+        fs_err::create_dir(path)?;
+        anyhow::bail!("no")
+    });
+    assert!(failed.is_err() && tmp_is_empty(&store));
+    assert_eq!(store.derived(&key("one")), None);
+    for text in ["first", "second"] {
+        let path = store.put_derived(&key("one"), |path| {
+            fs_err::create_dir(path)?;
+            Ok(fs_err::write(path.join("f"), text)?)
+        });
+        assert_eq!(store.derived(&key("one")), Some(path.unwrap()));
+    }
+    let data = store.derived(&key("one")).unwrap();
+    assert_eq!(fs_err::read_to_string(data.join("f")).unwrap(), "first", "who comes second keeps the first");
+    assert!(tmp_is_empty(&store));
+}
+
+#[test]
+fn remains_of_the_killed_go_when_nobody_else_is_there() {
+    let (_place, store) = store();
+    let root = store.root.clone();
+    let (left, half) = (root.join(TMP).join("left"), store.partial(&Digest::of(b"abc")));
+    fs_err::write(&left, "x").unwrap();
+    fs_err::write(&half, "a").unwrap();
+    let other = Store::open(&root).unwrap();
+    assert!(left.exists(), "it may be the other's");
+    drop((store, other));
+    let _store = Store::open(&root).unwrap();
+    assert!(!left.exists());
+    assert!(half.exists(), "downloads can be resumed");
+}
+
+#[test]
+fn who_removes_must_be_alone() {
+    let (_place, store) = store();
+    put_layer(&store, "one", b"blob");
+    let other = Store::open(&store.root).unwrap();
+    let error = store.clean().unwrap_err();
+    assert!(error.to_string().ends_with("is in use by another process"), "{error}");
+    drop(other);
+    assert_eq!(store.clean().unwrap().count, 2);
+    assert_eq!(store.size().unwrap(), Usages::default());
+    // It is shared again.
+    let _third = Store::open(&store.root).unwrap();
+}
+
+#[test]
+fn check_finds_and_repairs() {
+    let (_place, store) = store();
+    store.add_artifact("a", &b"abc"[..], &Digest::of(b"abc")).unwrap();
+    let bad = store.add_artifact("b", &b"abcd"[..], &Digest::of(b"abcd")).unwrap();
+    put_layer(&store, "good", b"good");
+    let blob = put_layer(&store, "bad", b"bad");
+    store.put_derived(&key("kept"), |path| Ok(fs_err::write(path, "kept")?)).unwrap();
+    let tree = store.put_derived(&key("tree"), |path| {
+        fs_err::create_dir(path)?;
+        Ok(fs_err::os::unix::fs::symlink("there", path.join("link"))?)
+    });
+    assert_eq!(check(&store, true).wrong, []);
+
+    fs_err::write(&bad, "abce").unwrap();
+    fs_err::write(store.blob_path(&blob), "bed").unwrap();
+    fs_err::write(store.layer_path(&key("torn")), "{").unwrap();
+    fs_err::write(store.root.join(ARTIFACTS).join("README"), "").unwrap();
+    fs_err::write(tree.unwrap().join("more"), "").unwrap();
+    let found = check(&store, false);
+    assert_eq!(found.wrong.len(), 6, "{found:#?}");
+    assert_eq!(check(&store, true), found, "looking changed nothing");
+    assert!(check(&store, false).wrong.is_empty());
+    assert_eq!(store.layer(&key("good")), Some("good".to_owned()));
+    assert!(store.derived(&key("kept")).is_some() && store.derived(&key("tree")).is_none());
+}
