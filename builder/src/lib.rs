@@ -1,5 +1,6 @@
 //! The program `sealift`: profiles, locks, fetching, the store, plans, builds, bundles and sites.
 
+pub mod debian;
 pub mod failure;
 pub mod lock;
 pub mod profile;
