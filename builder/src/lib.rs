@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod debian;
 pub mod failure;
 pub mod files;
 pub mod lock;

@@ -1,0 +1,332 @@
+//! `Packages` files: which packages an archive has (Debian policy 5.3; "DebianRepository/Format" in Debian's wiki).
+//!
+//! The file of Debian's main component is 60 MB of text, of which a build needs a few hundred stanzas: an index borrows
+//! from the text, and relations are parsed when somebody asks for them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use sealift_layers::digest::Digest;
+
+use super::relation::{self, Atom, Group};
+use super::stanza::Stanzas;
+use super::version;
+use crate::failure::Failure;
+
+/// How much a distribution wants a package (policy 2.5), the most wanted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Without it the system may break.
+    Required,
+    /// Expected on any Unix.
+    Important,
+    /// A small but not too limited system.
+    Standard,
+    /// Everything else.
+    Optional,
+}
+
+/// A field that relates packages (policy 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// Needed before it is unpacked.
+    PreDepends,
+    /// Needed before it is used.
+    Depends,
+    /// Virtual packages that it stands for.
+    Provides,
+    /// May not be unpacked together.
+    Conflicts,
+    /// May not be configured together.
+    Breaks,
+    /// Whose files it may overwrite.
+    Replaces,
+}
+
+impl Field {
+    const ALL: [Self; 6] =
+        [Self::PreDepends, Self::Depends, Self::Provides, Self::Conflicts, Self::Breaks, Self::Replaces];
+
+    /// As a stanza has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreDepends => "Pre-Depends",
+            Self::Depends => "Depends",
+            Self::Provides => "Provides",
+            Self::Conflicts => "Conflicts",
+            Self::Breaks => "Breaks",
+            Self::Replaces => "Replaces",
+        }
+    }
+}
+
+/// One version of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// `amd64`, `all` ...
+    pub architecture: &'a str,
+    /// Path of the `.deb` below the archive's root.
+    pub path: &'a str,
+    /// Size of the `.deb` in bytes.
+    pub size: u64,
+    /// SHA-256 of the `.deb`.
+    pub sha256: Digest,
+    /// Size when unpacked, in KiB, as the packager estimated it; 0 where that is not told.
+    pub installed_size: u64,
+    /// `Optional` where it is not told.
+    pub priority: Priority,
+    /// Whether others may need it without saying so.
+    pub essential: bool,
+    /// Values of [`Field::ALL`], unparsed.
+    relations: [&'a str; 6],
+}
+
+/// A package that provides a virtual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider<'i, 'a> {
+    /// The real package.
+    pub package: &'i Package<'a>,
+    /// The version that it provides, if it names one.
+    pub version: Option<&'a str>,
+}
+
+/// Where a provider stands in the index: name, place among its versions, version provided.
+type ProviderPlace<'a> = (&'a str, usize, Option<&'a str>);
+
+/// The packages of an archive that suit one architecture.
+#[derive(Clone, Debug)]
+pub struct Index<'a> {
+    architecture: &'a str,
+    /// Never empty lists; the highest version first.
+    packages: BTreeMap<&'a str, Vec<Package<'a>>>,
+    /// By virtual name; sorted by priority, name and descending version.
+    providers: BTreeMap<&'a str, Vec<ProviderPlace<'a>>>,
+}
+
+impl<'a> Index<'a> {
+    /// Reads `Packages` files, each given by a label for messages (its path in the archive) and its text. Packages of
+    /// other architectures than `architecture` and `all` are left out; of several equal versions the first one counts.
+    ///
+    /// # Errors
+    /// When a file is malformed or a package lacks what it must have; the message names file and package.
+    pub fn parse(files: &[(&str, &'a str)], architecture: &'a str) -> Result<Self> {
+        let mut packages: BTreeMap<&str, Vec<Package>> = BTreeMap::new();
+        let mut fields = Vec::new();
+        for (label, text) in files {
+            let mut stanzas = Stanzas::new(text);
+            while stanzas.next(&mut fields).with_context(|| (*label).to_owned())? {
+                let package = package(&fields).with_context(|| (*label).to_owned())?;
+                if package.architecture == architecture || package.architecture == "all" {
+                    packages.entry(package.name).or_default().push(package);
+                }
+            }
+        }
+        for versions in packages.values_mut() {
+            // Stable: the first file's package stays first among equals.
+            versions.sort_by(|left, right| version::compare(right.version, left.version));
+            versions.dedup_by(|later, earlier| version::compare(later.version, earlier.version).is_eq());
+        }
+        let mut index = Self { architecture, packages, providers: BTreeMap::new() };
+        index.providers = index.find_providers()?;
+        Ok(index)
+    }
+
+    fn find_providers(&self) -> Result<BTreeMap<&'a str, Vec<ProviderPlace<'a>>>> {
+        let mut ranked: BTreeMap<&str, Vec<(Priority, ProviderPlace)>> = BTreeMap::new();
+        for (name, versions) in &self.packages {
+            for (place, package) in versions.iter().enumerate() {
+                for atom in self.relations(package, Field::Provides)?.into_iter().flat_map(|group| group.atoms) {
+                    let version = atom.constraint.map(|constraint| constraint.version);
+                    ranked.entry(atom.name).or_default().push((package.priority, (name, place, version)));
+                }
+            }
+        }
+        Ok(ranked
+            .into_iter()
+            .map(|(name, mut providers)| {
+                providers.sort();
+                (name, providers.into_iter().map(|(_, place)| place).collect())
+            })
+            .collect())
+    }
+
+    /// The architecture that packages are for, beside `all`.
+    #[must_use]
+    pub fn architecture(&self) -> &'a str {
+        self.architecture
+    }
+
+    /// Names of all real packages, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.packages.keys().copied()
+    }
+
+    /// All versions of a real package, the highest first; none if there is no such package.
+    #[must_use]
+    pub fn versions(&self, name: &str) -> &[Package<'a>] {
+        self.packages.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Packages that provide `name`, the most wanted first.
+    pub fn providers<'i>(&'i self, name: &str) -> impl Iterator<Item = Provider<'i, 'a>> {
+        let places = self.providers.get(name).map_or(&[][..], Vec::as_slice);
+        places
+            .iter()
+            .map(|(name, place, version)| Provider { package: &self.packages[name][*place], version: *version })
+    }
+
+    /// The parsed relations of `package`; none if it has no such field.
+    ///
+    /// # Errors
+    /// When the field is malformed; the message names it and the package.
+    pub fn relations(&self, package: &Package<'a>, field: Field) -> Result<Vec<Group<'a>>> {
+        let text = package.relations[field as usize];
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        relation::parse(text, self.architecture)
+            .with_context(|| format!("{} of {} {}", field.name(), package.name, package.version))
+    }
+
+    /// Whether `package` satisfies `atom`, by its own name or by what it provides.
+    ///
+    /// # Errors
+    /// When its `Provides` is malformed.
+    pub fn satisfies(&self, package: &Package<'a>, atom: &Atom<'_>) -> Result<bool> {
+        if !self.architecture_suits(atom) {
+            return Ok(false);
+        }
+        if package.name == atom.name && atom.accepts(package.version) {
+            return Ok(true);
+        }
+        // Asking the map first spares parsing the field of packages that do not provide it.
+        Ok(self.providers(atom.name).any(|provider| {
+            provider.package.name == package.name
+                && provider.package.version == package.version
+                && atom.accepts_provided(provider.version)
+        }))
+    }
+
+    /// Whether packages of this index can satisfy the atom's qualifier: only one architecture is ever installed.
+    #[must_use]
+    pub fn architecture_suits(&self, atom: &Atom<'_>) -> bool {
+        atom.qualifier.is_none_or(|qualifier| matches!(qualifier, "any" | "native") || qualifier == self.architecture)
+    }
+}
+
+/// Makes a package of a stanza's fields.
+fn package<'a>(fields: &[(&'a str, &'a str)]) -> Result<Package<'a>> {
+    let get = |wanted: &str| {
+        fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value).unwrap_or_default()
+    };
+    let name = get("Package");
+    if name.is_empty() {
+        let first = fields.first().map_or(String::new(), |(name, value)| format!("{name}: {value}"));
+        return Err(Failure::failed(format!("a stanza has no field Package; it begins with `{first}`")).into());
+    }
+    let wrong = |field: &str| Failure::failed(format!("package {name}: its field {field} is missing or malformed"));
+    let text = |field: &'static str| match get(field) {
+        "" => Err(wrong(field)),
+        value if value.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) => Err(wrong(field)),
+        value => Ok(value),
+    };
+    let path = text("Filename")?;
+    let path = path.strip_prefix("./").unwrap_or(path);
+    // It becomes part of URLs and of the lock.
+    if path.split('/').any(|component| matches!(component, "" | "." | "..")) {
+        return Err(wrong("Filename").into());
+    }
+    Ok(Package {
+        name,
+        version: text("Version")?,
+        architecture: text("Architecture")?,
+        path,
+        size: get("Size").parse().map_err(|_| wrong("Size"))?,
+        sha256: get("SHA256").parse().map_err(|_| wrong("SHA256"))?,
+        installed_size: get("Installed-Size").parse().unwrap_or(0),
+        priority: match get("Priority") {
+            "required" => Priority::Required,
+            "important" => Priority::Important,
+            "standard" => Priority::Standard,
+            _ => Priority::Optional,
+        },
+        essential: get("Essential") == "yes",
+        relations: Field::ALL.map(|field| get(field.name())),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Completes terse stanzas (`Package: a\nVersion: 1`, or just `a 1`) with the fields that every package has.
+    pub(in crate::debian) fn packages(stanzas: &[&str]) -> String {
+        let mut text = String::new();
+        for stanza in stanzas {
+            let (head, rest) = stanza.split_once('\n').unwrap_or((stanza, ""));
+            let (name, version) = head.split_once(' ').unwrap_or((head, "1"));
+            text += &format!("Package: {name}\nVersion: {version}\n");
+            if !rest.contains("Architecture:") {
+                text += "Architecture: amd64\n";
+            }
+            text += &format!("Filename: pool/{name}_{version}.deb\nSize: 3\nSHA256: {}\n{rest}\n\n", "ab".repeat(32));
+        }
+        text
+    }
+
+    #[test]
+    fn sorts_versions_and_filters_architectures() {
+        let text = packages(&[
+            "b 1.9",
+            "b 1.10",
+            "b 1.10\nArchitecture: all",
+            "b 2\nArchitecture: arm64",
+            "a\nArchitecture: all",
+        ]);
+        let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
+        let versions: Vec<_> = index.versions("b").iter().map(|found| (found.version, found.architecture)).collect();
+        assert_eq!(versions, [("1.10", "amd64"), ("1.9", "amd64")]);
+        assert_eq!(index.names().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn ranks_providers_by_priority_then_name() {
+        let text = packages(&[
+            "z\nPriority: required\nProvides: awk, x (= 2)",
+            "b\nProvides: awk",
+            "a\nPriority: extra\nProvides: awk",
+        ]);
+        let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
+        assert_eq!(index.providers("awk").map(|found| found.package.name).collect::<Vec<_>>(), ["z", "a", "b"]);
+        assert_eq!(index.providers("x").next().and_then(|found| found.version), Some("2"));
+        assert_eq!(index.providers("y").count(), 0);
+    }
+
+    #[test]
+    fn says_which_package_is_malformed() {
+        let good = packages(&["a"]);
+        let cases = [
+            good.replace("Size: 3", "Size: three"),
+            good.replace("SHA256", "SHA1"),
+            good.replace("pool/", "../"),
+            good.replace("Package: a\n", ""),
+            good.replace("Version: 1", "no field"),
+            packages(&["a\nProvides: b c"]),
+        ];
+        let messages: Vec<String> =
+            cases.iter().map(|text| format!("{:#}", Index::parse(&[("P", text)], "amd64").unwrap_err())).collect();
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        P: package a: its field Size is missing or malformed
+        P: package a: its field SHA256 is missing or malformed
+        P: package a: its field Filename is missing or malformed
+        P: a stanza has no field Package; it begins with `Version: 1`
+        P: line 2 is no field: `no field`
+        Provides of a 1: `b c` is not a relation to a package: there is something after the name
+        ");
+    }
+}

@@ -1,0 +1,246 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::debian::index::tests::packages;
+
+/// Resolves in an index of terse stanzas and tells the result, or the error and its hint, line by line.
+fn told(stanzas: &[&str], roots: &[&str], exclude: &[&str]) -> String {
+    let text = packages(stanzas);
+    let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
+    let roots: Vec<Root> = roots.iter().map(|name| Root { name, by: "image web" }).collect();
+    match resolve(&index, &roots, &exclude.iter().copied().collect()) {
+        Ok(resolution) => tell(&resolution),
+        Err(error) => {
+            let hint = Failure::within(&error).and_then(|failure| failure.hint.clone()).unwrap_or_default();
+            format!("{error:#}\nhint: {hint}")
+        }
+    }
+}
+
+fn tell(resolution: &Resolution) -> String {
+    let mut lines: Vec<String> = resolution
+        .packages
+        .values()
+        .map(|chosen| format!("{} {}: {}", chosen.package.name, chosen.package.version, chosen.because))
+        .collect();
+    for (name, by) in &resolution.excluded {
+        lines.push(format!("without {name}: {}", by.iter().copied().collect::<Vec<_>>().join(", ")));
+    }
+    lines.extend(resolution.idle_excludes.iter().map(|name| format!("idle {name}")));
+    lines.join("\n")
+}
+
+#[test]
+fn follows_dependencies_to_the_highest_version() {
+    insta::assert_snapshot!(
+        told(&["a\nDepends: b (>= 2), c", "b 1", "b 3", "b 2", "c\nPre-Depends: d\nDepends: a", "d", "e"], &["a"], &[]),
+        @r"
+    a 1: asked for by image web
+    b 3: a needs it
+    c 1: a needs it
+    d 1: c needs it
+    "
+    );
+}
+
+#[test]
+fn needs_come_before_choices() {
+    // `m` would be the first alternative, but `z` needs `n` anyway, deeper down.
+    insta::assert_snapshot!(
+        told(&["a\nDepends: m | n, y", "m", "n", "y\nDepends: z", "z\nDepends: n"], &["a"], &[]),
+        @r"
+    a 1: asked for by image web
+    n 1: z needs it
+    y 1: a needs it
+    z 1: y needs it
+    "
+    );
+    insta::assert_snapshot!(told(&["a\nDepends: x | m (>= 2) | n", "m", "n"], &["a"], &[]), @r"
+    a 1: asked for by image web
+    n 1: third alternative of `x | m (>= 2) | n` for a
+    ");
+}
+
+#[test]
+fn real_packages_come_before_providers() {
+    let stanzas = ["a\nDepends: v", "b\nDepends: w", "p\nProvides: v, w", "q\nPriority: standard\nProvides: w", "v"];
+    insta::assert_snapshot!(told(&stanzas, &["a", "b"], &[]), @r"
+    a 1: asked for by image web
+    b 1: asked for by image web
+    q 1: provides w, which b needs
+    v 1: a needs it
+    ");
+    // A provider that is there anyway will do.
+    insta::assert_snapshot!(told(&stanzas, &["a", "b", "p"], &[]), @r"
+    a 1: asked for by image web
+    b 1: asked for by image web
+    p 1: asked for by image web
+    ");
+}
+
+#[test]
+fn provided_versions_count() {
+    let stanzas = ["a\nDepends: v (>= 2)", "p\nProvides: v", "q\nProvides: v (= 1)", "r\nProvides: v (= 2)"];
+    insta::assert_snapshot!(told(&stanzas, &["a"], &[]), @r"
+    a 1: asked for by image web
+    r 1: provides v, which a needs
+    ");
+}
+
+#[test]
+fn excluded_packages_count_as_chosen() {
+    let stanzas = [
+        "a\nDepends: debconf (>= 0.5) | debconf-2.0, awk, c",
+        "awk-one\nProvides: awk",
+        "c\nDepends: debconf, e",
+        "cdebconf\nProvides: debconf-2.0",
+        "debconf\nProvides: debconf-2.0\nDepends: perl",
+        "e\nDepends: awk-one",
+        "perl",
+    ];
+    insta::assert_snapshot!(told(&stanzas, &["a"], &["debconf", "awk", "perl", "typo"]), @r"
+    a 1: asked for by image web
+    awk-one 1: e needs it
+    c 1: a needs it
+    e 1: c needs it
+    without debconf: a, c
+    idle awk
+    idle perl
+    idle typo
+    ");
+    // Excluding a package that provides a virtual one satisfies that, too.
+    insta::assert_snapshot!(told(&stanzas, &["a"], &["awk-one", "debconf"]), @r"
+    a 1: asked for by image web
+    c 1: a needs it
+    e 1: c needs it
+    without awk-one: a, e
+    without debconf: a, c
+    ");
+}
+
+#[test]
+fn tells_why_it_cannot() {
+    let stanzas = [
+        "python3.13",
+        "python3.14",
+        "web\nDepends: lib",
+        "lib\nDepends: old (>= 2) | gone | pythn3.13",
+        "old 1.4",
+        "mta-one\nProvides: mta",
+        "late\nDepends: lib2 (<< 2), wants-new",
+        "lib2 1",
+        "lib2 2",
+        "wants-new\nDepends: lib2 (>= 2)",
+        "x86\nDepends: old:i386",
+    ];
+    let told = |roots: &[&str], exclude: &[&str]| told(&stanzas, roots, exclude);
+    insta::assert_snapshot!(told(&["python3.15"], &[]), @r"
+    package python3.15, asked for by image web, is not in the index
+    hint: did you mean python3.13 or python3.14?
+    ");
+    insta::assert_snapshot!(told(&["mta"], &[]), @r"
+    package mta, asked for by image web, is not in the index
+    hint: it is a virtual package; ask for one that provides it: mta-one
+    ");
+    insta::assert_snapshot!(told(&["nothing-like-it"], &[]), @r"
+    package nothing-like-it, asked for by image web, is not in the index
+    hint: it may be in another component or suite; see [debian] in the profile
+    ");
+    insta::assert_snapshot!(told(&["old"], &["old"]), @r"
+    package old is asked for by image web, and excluded
+    hint:
+    ");
+    insta::assert_snapshot!(told(&["web"], &[]), @r"
+    lib needs `old (>= 2) | gone | pythn3.13`, which cannot be had (image web asked for web > lib)
+    hint: the index has old 1.4; names near pythn3.13: python3.13 or python3.14; if the image works without it, put old under [debian.exclude]
+    ");
+    insta::assert_snapshot!(told(&["late"], &[]), @r"
+    wants-new needs `lib2 (>= 2)`, which cannot be had (image web asked for late > wants-new)
+    hint: lib2 1 is chosen already (late needs it); if the image works without it, put lib2 under [debian.exclude]
+    ");
+    insta::assert_snapshot!(told(&["x86"], &[]), @r"
+    x86 needs `old:i386`, which cannot be had (image web asked for x86)
+    hint: the index has old 1.4; if the image works without it, put old under [debian.exclude]
+    ");
+}
+
+#[test]
+fn conflicts_are_found_at_the_end() {
+    let stanzas = [
+        "a\nDepends: b, c",
+        "b\nConflicts: v, b\nProvides: v",
+        "c\nProvides: v\nBreaks: a (<< 2), a (<< 1)",
+        "d\nConflicts: v (<< 3), gone",
+        "e\nProvides: v (= 2)",
+    ];
+    insta::assert_snapshot!(told(&stanzas, &["a"], &[]), @r"
+    b conflicts with `v`, and c 1 is chosen too (image web asked for a > b; image web asked for a > c)
+    c breaks `a (<< 2)`, and a 1 is chosen too (image web asked for a > c; image web asked for a)
+    hint: exclude one of them, or ask for another alternative by name
+    ");
+    insta::assert_snapshot!(told(&stanzas, &["d", "e"], &[]), @r"
+    d conflicts with `v (<< 3)`, and e 1 is chosen too (image web asked for d; image web asked for e)
+    hint: exclude one of them, or ask for another alternative by name
+    ");
+    insta::assert_snapshot!(told(&stanzas, &["b", "d"], &[]), @r"
+    b 1: asked for by image web
+    d 1: asked for by image web
+    ");
+}
+
+#[test]
+fn chains_lead_back_to_what_was_asked_for() {
+    let text = packages(&["a\nDepends: b", "b\nDepends: c", "c"]);
+    let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
+    let resolution = resolve(&index, &[Root { name: "a", by: "image web" }], &BTreeSet::new()).unwrap();
+    assert_eq!(resolution.chain("c"), ["a", "b", "c"]);
+    assert!(resolution.chain("d").is_empty());
+}
+
+/// An index of ten packages with random dependencies among them, all of which can be satisfied.
+fn universe() -> impl Strategy<Value = String> {
+    let group = prop::collection::vec(0..10_u8, 1..3);
+    prop::collection::vec(prop::collection::vec(group, 0..3), 10).prop_map(|all| {
+        let stanzas: Vec<String> = all
+            .iter()
+            .enumerate()
+            .map(|(name, groups)| {
+                let groups: Vec<String> = groups
+                    .iter()
+                    .map(|group| group.iter().map(|name| format!("p{name}")).collect::<Vec<_>>().join(" | "))
+                    .collect();
+                format!("p{name}\nDepends: {}", groups.join(", "))
+            })
+            .collect();
+        packages(&stanzas.iter().map(String::as_str).collect::<Vec<_>>())
+    })
+}
+
+proptest! {
+    #[test]
+    fn resolutions_are_closed_connected_and_independent_of_order(
+        text in universe(),
+        roots in prop::collection::vec(0..10_usize, 1..4),
+        exclude in prop::collection::btree_set(5..10_usize, 0..2),
+    ) {
+        let names: Vec<String> = (0..10).map(|name| format!("p{name}")).collect();
+        let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
+        let exclude: BTreeSet<&str> = exclude.into_iter().map(|name| names[name].as_str()).collect();
+        let mut roots: Vec<Root> = roots
+            .iter()
+            .map(|name| Root { name: &names[*name], by: "x" })
+            .filter(|root| !exclude.contains(root.name))
+            .collect();
+        let resolution = resolve(&index, &roots, &exclude).unwrap();
+        for (name, chosen) in &resolution.packages {
+            prop_assert!(!exclude.contains(name));
+            prop_assert!(roots.iter().any(|root| root.name == resolution.chain(name)[0]));
+            for group in index.relations(chosen.package, Field::Depends).unwrap() {
+                let holds = |name: &str| resolution.packages.contains_key(name) || exclude.contains(name);
+                prop_assert!(group.atoms.iter().any(|atom| holds(atom.name)), "{} of {name}", group.text);
+            }
+        }
+        roots.reverse();
+        prop_assert_eq!(resolution, resolve(&index, &roots, &exclude).unwrap());
+    }
+}

@@ -1,0 +1,108 @@
+//! Stanzas of `Field: value` lines, as control files have them (Debian policy 5.1).
+//!
+//! A value stays one slice of the text, with the line breaks of folded and multi-line fields in it.
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+
+/// Reads stanza by stanza.
+pub(super) struct Stanzas<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Stanzas<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Puts name and value of each field of the next stanza into `fields`; false when there is none left.
+    ///
+    /// # Errors
+    /// When a line is neither a field nor the continuation of one; the message has its number.
+    pub(super) fn next(&mut self, fields: &mut Vec<(&'a str, &'a str)>) -> Result<bool> {
+        fields.clear();
+        while self.at < self.text.len() {
+            let start = self.at;
+            let mut end = line_end(self.text, start);
+            let line = &self.text[start..end];
+            self.at = end + 1;
+            if line.bytes().all(|byte| byte == b' ' || byte == b'\t') {
+                if fields.is_empty() {
+                    continue;
+                }
+                return Ok(true);
+            }
+            let name_end = line.find(':').filter(|colon| is_field_name(&line[..*colon]));
+            let Some(name_end) = name_end else {
+                let number = self.text[..start].matches('\n').count() + 1;
+                let shown: String = line.chars().take(60).collect();
+                return Err(Failure::failed(format!("line {number} is no field: `{shown}`")).into());
+            };
+            while matches!(self.text.as_bytes().get(end + 1), Some(b' ' | b'\t')) {
+                let next = line_end(self.text, end + 1);
+                if self.text[end + 1..next].trim().is_empty() {
+                    break;
+                }
+                end = next;
+                self.at = end + 1;
+            }
+            fields.push((&line[..name_end], self.text[start + name_end + 1..end].trim()));
+        }
+        Ok(!fields.is_empty())
+    }
+}
+
+fn line_end(text: &str, start: usize) -> usize {
+    text[start..].find('\n').map_or(text.len(), |length| start + length)
+}
+
+/// Policy 5.1: printable ASCII but space and colon, not beginning with `#` or `-`.
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with(['#', '-']) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(text: &str) -> Result<Vec<Vec<(&str, &str)>>> {
+        let (mut reader, mut fields, mut stanzas) = (Stanzas::new(text), Vec::new(), Vec::new());
+        while reader.next(&mut fields)? {
+            stanzas.push(fields.clone());
+        }
+        Ok(stanzas)
+    }
+
+    #[test]
+    fn splits_stanzas_and_keeps_folded_values() {
+        let stanzas = all("\n\nA: 1\nLong:\n x\n\ty: z\n \t\nB:2\nEmpty:\n\n").unwrap();
+        assert_eq!(stanzas, [vec![("A", "1"), ("Long", "x\n\ty: z")], vec![("B", "2"), ("Empty", "")]]);
+    }
+
+    #[test]
+    fn names_the_line_at_fault() {
+        let messages: Vec<String> = ["A: 1\nno field", " x: 1", "# c: d", ": x"]
+            .iter()
+            .map(|text| all(text).unwrap_err().to_string())
+            .collect();
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        line 2 is no field: `no field`
+        line 1 is no field: ` x: 1`
+        line 1 is no field: `# c: d`
+        line 1 is no field: `: x`
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn survives_anything(text in "[A-C: \t\né#]{0,40}") {
+            for stanza in all(&text).unwrap_or_default() {
+                prop_assert!(!stanza.is_empty());
+            }
+        }
+    }
+}
