@@ -5,4 +5,5 @@
 //! number of threads.
 
 pub mod digest;
+pub mod ingredients;
 pub mod tree;
