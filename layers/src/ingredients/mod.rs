@@ -3,3 +3,6 @@
 pub mod accounts;
 pub mod certs;
 pub mod deb;
+//! Ingredients: what an image is made of becomes a [`Tree`](crate::tree::Tree), one module for each ecosystem.
+
+pub mod wheel;

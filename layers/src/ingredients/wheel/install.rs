@@ -1,0 +1,166 @@
+//! Where the members of a wheel go (PEP 427, "Installing a wheel"), in a virtual environment.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use super::record::{self, Found};
+use super::{Problem, Venv, Verified, Wheel, WheelError, entry_points, metadata};
+use crate::tree::{Content, Entry, Tree};
+
+/// Who installed it, in `INSTALLER` and for `pip list`.
+const INSTALLER: &str = "sealift\n";
+
+impl Wheel {
+    /// What the wheel installs into `venv`: its files, with the directories above them.
+    ///
+    /// Files have mode 0644, or 0755 where they are scripts or have an execute bit in the archive, and the time
+    /// `uploaded` (seconds since 1970). Directories take the epoch of the layer, as wheels share them. `RECORD` lists
+    /// everything but bytecode.
+    ///
+    /// # Errors
+    /// [`WheelError`]: members that collide, an unknown part of `.data`, entry points that cannot be written.
+    pub fn tree(&self, venv: &Venv, uploaded: u64) -> Result<Tree, WheelError> {
+        self.install(venv, uploaded).map_err(|problem| WheelError { file_name: self.file_name.clone(), problem })
+    }
+
+    fn install(&self, venv: &Venv, uploaded: u64) -> Result<Tree, Problem> {
+        let commands = self.commands()?;
+        let mut files = Files { places: BTreeMap::new() };
+        for (name, member) in &self.members {
+            let Some((place, kind)) = self.place(name, venv)? else { continue };
+            // Old wheels bring scripts of the same name as their entry points: the entry point counts.
+            if kind == Part::Script && place.strip_prefix("bin/").is_some_and(|name| commands.contains_key(name)) {
+                continue;
+            }
+            files.add(place, Item::of(name, member, kind, venv)?)?;
+        }
+        for (name, callable) in &commands {
+            files.add(format!("bin/{name}"), Item::script(callable.script(&venv.interpreter())))?;
+        }
+        let info = format!("{}/{}.dist-info", venv.site(), self.stem);
+        files.add(format!("{info}/INSTALLER"), Item::text(INSTALLER.into()))?;
+        let record = files.record(&venv.site(), &format!("{}.dist-info/RECORD", self.stem));
+        files.add(format!("{info}/RECORD"), Item::text(record))?;
+
+        files.check_parents()?;
+        let origin: Arc<str> = format!("wheel {} {}", self.name, self.version).into();
+        let mut tree = Tree::new();
+        for (place, item) in files.places {
+            let mode = if item.executable { 0o755 } else { 0o644 };
+            let entry = Entry::file(item.content, mode, &origin).modified(uploaded);
+            if venv.add(&mut tree, &place, entry).is_err() {
+                return Err(Problem::Name(place, "it is no path of an image"));
+            }
+        }
+        Ok(tree)
+    }
+
+    fn commands(&self) -> Result<BTreeMap<String, entry_points::Callable>, Problem> {
+        let path = format!("{}.dist-info/entry_points.txt", self.stem);
+        match self.members.get(&path) {
+            None => Ok(BTreeMap::new()),
+            Some(found) => entry_points::commands(&metadata::text(&path, &found.member)?),
+        }
+    }
+
+    /// The place of a member below the environment; `None` for what we write ourselves.
+    fn place(&self, name: &str, venv: &Venv) -> Result<Option<(String, Part)>, Problem> {
+        let below = |top: &str| name.strip_prefix(&self.stem)?.strip_prefix(top);
+        if matches!(below(".dist-info/"), Some("INSTALLER" | "RECORD")) {
+            return Ok(None);
+        }
+        let Some(data) = below(".data/") else { return Ok(Some((format!("{}/{name}", venv.site()), Part::Plain))) };
+        let (scheme, rest) =
+            data.split_once('/').ok_or_else(|| Problem::Member(name.into(), "it stands in no part of `.data`"))?;
+        Ok(Some(match scheme {
+            "purelib" | "platlib" => (format!("{}/{rest}", venv.site()), Part::Plain),
+            "scripts" => (format!("bin/{rest}"), Part::Script),
+            "headers" => (format!("{}/{}/{rest}", venv.headers(), self.name), Part::Plain),
+            // `lib64` is a link to `lib`: a directory of that name would replace it.
+            "data" => (rest.strip_prefix("lib64/").map_or(rest.to_owned(), |rest| format!("lib/{rest}")), Part::Plain),
+            _ => return Err(Problem::Member(name.into(), "it stands in an unknown part of `.data`")),
+        }))
+    }
+}
+
+/// What is done to a member on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Plain,
+    Script,
+}
+
+/// A file to be installed.
+struct Item {
+    content: Content,
+    found: Found,
+    executable: bool,
+}
+
+impl Item {
+    fn text(text: String) -> Self {
+        Self { found: Found::of(text.as_bytes()), content: text.into(), executable: false }
+    }
+
+    fn script(text: String) -> Self {
+        Self { executable: true, ..Self::text(text) }
+    }
+
+    fn of(name: &str, Verified { member, found }: &Verified, part: Part, venv: &Venv) -> Result<Self, Problem> {
+        let executable = member.executable || part == Part::Script;
+        let unreadable = |source| Problem::Unreadable { name: name.to_owned(), source };
+        if part == Part::Script {
+            let mut start = Vec::new();
+            member.content.reader().take(8).read_to_end(&mut start).map_err(unreadable)?;
+            if start == b"#!python" {
+                let bytes = with_interpreter(&member.content.read().map_err(unreadable)?, &venv.interpreter());
+                return Ok(Self { found: Found::of(&bytes), content: bytes.into(), executable });
+            }
+        }
+        Ok(Self { content: member.content.clone(), found: found.clone(), executable })
+    }
+}
+
+/// A script whose first line begins with `#!python`, with the interpreter in the place of that word (`python`,
+/// `pythonw`, `python3`). Arguments stay.
+fn with_interpreter(script: &[u8], interpreter: &str) -> Vec<u8> {
+    let rest = script.iter().position(u8::is_ascii_whitespace).unwrap_or(script.len());
+    [b"#!", interpreter.as_bytes(), &script[rest..]].concat()
+}
+
+/// What goes where, by the path below the environment.
+struct Files {
+    places: BTreeMap<String, Item>,
+}
+
+impl Files {
+    fn add(&mut self, place: String, item: Item) -> Result<(), Problem> {
+        match self.places.insert(place.clone(), item) {
+            None => Ok(()),
+            Some(_) => Err(Problem::Collision(place)),
+        }
+    }
+
+    /// No file stands where another needs a directory.
+    fn check_parents(&self) -> Result<(), Problem> {
+        for place in self.places.keys() {
+            let parents = place.match_indices('/').map(|(end, _)| &place[..end]);
+            if let Some(file) = parents.into_iter().find(|parent| self.places.contains_key(*parent)) {
+                return Err(Problem::Collision(file.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// `RECORD` of all files. Its paths are relative to `site-packages`.
+    fn record(&self, site: &str, itself: &str) -> String {
+        let up = "../".repeat(site.split('/').count());
+        let relative = |place: &String| match place.strip_prefix(site).and_then(|rest| rest.strip_prefix('/')) {
+            Some(below) => below.to_owned(),
+            None => format!("{up}{place}"),
+        };
+        let files = self.places.iter().map(|(place, item)| (relative(place), item.found.clone())).collect();
+        record::write(&files, itself)
+    }
+}

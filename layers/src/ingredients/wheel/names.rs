@@ -1,0 +1,119 @@
+//! Names: of distributions (PEP 503) and of wheel files (PEP 427, "File name convention").
+
+use std::str::FromStr;
+
+use pep440_rs::Version;
+
+/// A distribution's name as indexes compare it (PEP 503): lower case, runs of `-`, `_` and `.` become one `-`.
+#[must_use]
+pub fn normalize(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
+    for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
+        if !normal.is_empty() {
+            normal.push('-');
+        }
+        normal.push_str(&part.to_ascii_lowercase());
+    }
+    normal
+}
+
+/// A wheel's file name, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileName {
+    /// The distribution's normalised name.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+    /// The build tag: a number and what follows it. Without one, `(0, "")`: it sorts first.
+    pub build: (u64, String),
+    /// Python tags, such as `cp314` or `py2`, `py3`.
+    pub python: Vec<String>,
+    /// ABI tags, such as `abi3` or `none`.
+    pub abi: Vec<String>,
+    /// Platform tags, such as `manylinux_2_28_x86_64` or `any`.
+    pub platform: Vec<String>,
+}
+
+/// A text is not the name of a wheel.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not a wheel's file name (NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl)")]
+pub struct FileNameError(String);
+
+impl FromStr for FileName {
+    type Err = FileNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || FileNameError(text.to_owned());
+        let parts: Vec<&str> = text.strip_suffix(".whl").ok_or_else(refuse)?.split('-').collect();
+        let (name, version, build, tags) = match parts.as_slice() {
+            [name, version, tags @ ..] if tags.len() == 3 => (name, version, None, tags),
+            [name, version, build, tags @ ..] if tags.len() == 3 => (name, version, Some(build), tags),
+            _ => return Err(refuse()),
+        };
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+!".contains(&b));
+        if normalize(name).is_empty() || !parts.iter().all(|part| plain(part)) {
+            return Err(refuse());
+        }
+        let build = match build {
+            None => (0, String::new()),
+            Some(build) => {
+                let digits = build.bytes().take_while(u8::is_ascii_digit).count();
+                let (number, rest) = build.split_at(digits);
+                (number.parse().map_err(|_| refuse())?, rest.to_owned())
+            }
+        };
+        let set = |tag: &str| tag.split('.').map(str::to_owned).collect();
+        Ok(Self {
+            name: normalize(name),
+            version: version.replace('_', "-").parse().map_err(|_| refuse())?,
+            build,
+            python: set(tags[0]),
+            abi: set(tags[1]),
+            platform: set(tags[2]),
+        })
+    }
+}
+
+impl FileName {
+    /// Whether `NAME-VERSION`, as the wheel's own directories begin, means the same distribution.
+    pub(super) fn is_stem(&self, stem: &str) -> bool {
+        stem.split_once('-').is_some_and(|(name, version)| {
+            normalize(name) == self.name && version.replace('_', "-").parse() == Ok(self.version.clone())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_normalise_as_indexes_do() {
+        assert_eq!(normalize("Zope.Interface"), "zope-interface");
+        assert_eq!(normalize("a_-.b"), "a-b");
+    }
+
+    #[test]
+    fn file_names_come_apart() {
+        let name: FileName = "Foo_Bar-1.0+local.1-2b-py2.py3-none-any.whl".parse().unwrap();
+        assert_eq!((name.name.as_str(), name.version.to_string()), ("foo-bar", "1.0+local.1".into()));
+        assert_eq!((name.build, name.python), ((2, "b".into()), vec!["py2".into(), "py3".into()]));
+        assert_eq!((name.abi, name.platform), (vec!["none".to_owned()], vec!["any".to_owned()]));
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "a.whl",
+            "a-1-py3-none-any.zip",
+            "a-1-b-py3-none-any.whl",
+            "a-x-py3-none-any.whl",
+            "a/b-1-py3-none-any.whl",
+            "_-1-py3-none-any.whl",
+            "a-1-1-1-py3-none-any.whl",
+        ] {
+            assert!(text.parse::<FileName>().is_err(), "{text}");
+        }
+    }
+}

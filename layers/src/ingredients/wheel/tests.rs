@@ -1,0 +1,348 @@
+//! Honest and hostile wheels, made here byte by byte.
+
+use std::io::{Seek as _, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+use sha2::{Digest as _, Sha384, Sha512};
+
+use super::*;
+use crate::tree::{Kind, Tree, TreePath};
+
+const FILE: &str = "demo_pkg-1.0-py3-none-any.whl";
+const INFO: &str = "demo_pkg-1.0.dist-info";
+
+/// A member as its headers state it, which need not be true.
+#[derive(Clone)]
+struct Packed {
+    name: String,
+    local_name: Option<String>,
+    bytes: Vec<u8>,
+    method: u16,
+    crc: u32,
+    size: u32,
+    mode: u32,
+    flags: u16,
+}
+
+impl Packed {
+    fn new(name: &str, bytes: &[u8]) -> Self {
+        Self {
+            name: name.into(),
+            local_name: None,
+            bytes: bytes.to_vec(),
+            method: 0,
+            crc: rawzip::crc32(bytes),
+            size: bytes.len() as u32,
+            mode: 0o100_644,
+            flags: 0,
+        }
+    }
+
+    fn deflated(mut self) -> Self {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(&self.bytes).unwrap();
+        (self.bytes, self.method) = (encoder.finish().unwrap(), 8);
+        self
+    }
+
+    /// What both headers have, from `flags` to the length of the extra field.
+    fn common(&self, name: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend(self.flags.to_le_bytes());
+        out.extend(self.method.to_le_bytes());
+        out.extend([0; 4]);
+        out.extend(self.crc.to_le_bytes());
+        out.extend((self.bytes.len() as u32).to_le_bytes());
+        out.extend(self.size.to_le_bytes());
+        out.extend((name.len() as u16).to_le_bytes());
+        out.extend([0; 2]);
+        out
+    }
+}
+
+fn zip(members: &[Packed]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for member in members {
+        let offset = out.len() as u32;
+        let local = member.local_name.as_ref().unwrap_or(&member.name);
+        out.extend(b"PK\x03\x04\x14\x00");
+        out.extend(member.common(local));
+        out.extend(local.as_bytes());
+        out.extend(&member.bytes);
+        directory.extend(b"PK\x01\x02\x14\x03\x14\x00");
+        directory.extend(member.common(&member.name));
+        directory.extend([0; 6]);
+        directory.extend((member.mode << 16).to_le_bytes());
+        directory.extend(offset.to_le_bytes());
+        directory.extend(member.name.as_bytes());
+    }
+    let (start, count) = (out.len() as u32, members.len() as u16);
+    out.extend(&directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
+    out.extend((directory.len() as u32).to_le_bytes());
+    out.extend(start.to_le_bytes());
+    out.extend([0; 2]);
+    out
+}
+
+/// The files every wheel has, and `more`.
+fn files(more: &[(&str, &str)]) -> Vec<Packed> {
+    let own = [
+        ("WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+        ("METADATA", "Metadata-Version: 2.1\nName: Demo.Pkg\nVersion: 1.0\n\nName: not this one\n"),
+    ];
+    let own = own.iter().map(|(name, text)| Packed::new(&format!("{INFO}/{name}"), text.as_bytes()));
+    more.iter().map(|(name, text)| Packed::new(name, text.as_bytes())).chain(own).collect()
+}
+
+/// Adds the `RECORD` that `members` deserve, their bytes being as they are now.
+fn with_record(mut members: Vec<Packed>) -> Vec<Packed> {
+    let mut lines: Vec<String> = members
+        .iter()
+        .filter(|member| !member.name.ends_with('/'))
+        .map(|member| format!("\"{}\",{},{}", member.name, Found::of(&member.bytes).hash, member.bytes.len()))
+        .collect();
+    lines.push(format!("{INFO}/RECORD,,"));
+    members.push(Packed::new(&format!("{INFO}/RECORD"), lines.join("\r\n").as_bytes()));
+    members
+}
+
+fn open_bytes(bytes: &[u8]) -> Result<Wheel, WheelError> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    open(file, FILE)
+}
+
+fn venv() -> Venv {
+    Venv::new(TreePath::new("/opt/app").unwrap(), "python3.14").unwrap()
+}
+
+fn install(members: Vec<Packed>) -> Result<Tree, WheelError> {
+    open_bytes(&zip(&with_record(members)))?.tree(&venv(), 1_700_000_000)
+}
+
+fn text_of(tree: &Tree, path: &str) -> String {
+    match &tree.get(&TreePath::new(path).unwrap()).unwrap().kind {
+        Kind::File(content) => String::from_utf8(content.read().unwrap()).unwrap(),
+        other => panic!("{path} is {other:?}"),
+    }
+}
+
+fn refusal(members: &[Packed]) -> String {
+    open_bytes(&zip(members)).unwrap_err().problem.to_string()
+}
+
+#[test]
+fn every_part_of_a_wheel_goes_to_its_place() {
+    let mut members = files(&[
+        ("demo/__init__.py", "x = 1\n"),
+        ("demo/run", "\x7fELF"),
+        ("demo_pkg-1.0.data/purelib/pure.py", ""),
+        ("demo_pkg-1.0.data/platlib/plat.so", ""),
+        ("demo_pkg-1.0.data/scripts/tool", "#!python3 -I\nprint()\n"),
+        ("demo_pkg-1.0.data/scripts/demo", "replaced by the entry point"),
+        ("demo_pkg-1.0.data/scripts/shell", "#!/bin/sh\n"),
+        ("demo_pkg-1.0.data/headers/demo.h", ""),
+        ("demo_pkg-1.0.data/data/share/man/demo,1", ""),
+        ("demo_pkg-1.0.data/data/lib64/x", ""),
+        ("demo_pkg-1.0.dist-info/INSTALLER", "other\n"),
+        ("demo_pkg-1.0.dist-info/entry_points.txt", "[console_scripts]\ndemo = demo:main\n"),
+    ]);
+    members[1].mode = 0o100_755;
+    members.push(Packed { mode: 0o040_755, ..Packed::new("demo/empty/", b"") });
+    let tree = install(members).unwrap();
+    let listing: Vec<String> = tree
+        .iter()
+        .filter(|(_, entry)| matches!(entry.kind, Kind::File(_)))
+        .map(|(path, entry)| format!("{:o} {path}", entry.mode))
+        .collect();
+    insta::assert_snapshot!(listing.join("\n"), @"
+    755 opt/app/bin/demo
+    755 opt/app/bin/shell
+    755 opt/app/bin/tool
+    644 opt/app/include/site/python3.14/demo-pkg/demo.h
+    644 opt/app/lib/python3.14/site-packages/demo/__init__.py
+    755 opt/app/lib/python3.14/site-packages/demo/run
+    644 opt/app/lib/python3.14/site-packages/demo_pkg-1.0.dist-info/INSTALLER
+    644 opt/app/lib/python3.14/site-packages/demo_pkg-1.0.dist-info/METADATA
+    644 opt/app/lib/python3.14/site-packages/demo_pkg-1.0.dist-info/RECORD
+    644 opt/app/lib/python3.14/site-packages/demo_pkg-1.0.dist-info/WHEEL
+    644 opt/app/lib/python3.14/site-packages/demo_pkg-1.0.dist-info/entry_points.txt
+    644 opt/app/lib/python3.14/site-packages/plat.so
+    644 opt/app/lib/python3.14/site-packages/pure.py
+    644 opt/app/lib/x
+    644 opt/app/share/man/demo,1
+    ");
+    let script = tree.get(&TreePath::new("opt/app/bin/demo").unwrap()).unwrap();
+    assert_eq!((script.mtime, &*script.origin), (Some(1_700_000_000), "wheel demo-pkg 1.0"));
+    assert_eq!(text_of(&tree, "opt/app/bin/tool"), "#!/opt/app/bin/python -I\nprint()\n");
+    let site = "opt/app/lib/python3.14/site-packages";
+    assert_eq!(text_of(&tree, &format!("{site}/{INFO}/INSTALLER")), "sealift\n");
+    insta::assert_snapshot!(text_of(&tree, &format!("{site}/{INFO}/RECORD")), @r#"
+    ../../../bin/demo,sha256=UFpgmGtgPNAgdUwhwLGKW6wyU5i-L_3RpYe0DMjZUhg,111
+    ../../../bin/shell,sha256=qAdtPSjSHgIBKyDq99v3VAmmJ3E0Q5Al8oLjaOMwWr8,10
+    ../../../bin/tool,sha256=8aAeHC2M1RbYTRaRoRjQxwFNOxc990p8jtThIzVoMms,33
+    ../../../include/site/python3.14/demo-pkg/demo.h,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0
+    ../../../lib/x,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0
+    "../../../share/man/demo,1",sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0
+    demo/__init__.py,sha256=nia_NpkRxFwkPGhBR7I_yeHc_PJX0pmhxjIBam_NM_Q,6
+    demo/run,sha256=O9u0_oOXzSuEJDCznM_wGoZjx1GUXvXpoJ4mf7ix01k,4
+    demo_pkg-1.0.dist-info/INSTALLER,sha256=zJB1AsN2Q1M93Q_fTeyKPGq8khxl5D4-74-MRQYmopw,8
+    demo_pkg-1.0.dist-info/METADATA,sha256=2TYd0sXVewTJDiNQRnsFMmWi1uaWJW0H4YDezMxkUWI,70
+    demo_pkg-1.0.dist-info/RECORD,,
+    demo_pkg-1.0.dist-info/WHEEL,sha256=JCVX9z8V-js2aV5qmQR2E3fiCs-Yu3vPO91cCBmO1JM,59
+    demo_pkg-1.0.dist-info/entry_points.txt,sha256=cB9_KZ99Q1zeK186yD_neftGZdvOT61tblgHJXTEFUw,35
+    plat.so,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0
+    pure.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0
+    "#);
+}
+
+#[test]
+fn a_deflated_member_and_other_hashes_are_read() {
+    let text = "x = 1\n".repeat(100);
+    let hash = |name: &str, digest: &[u8]| format!("{name}={}", URL_SAFE_NO_PAD.encode(digest));
+    for claim in [
+        Found::of(text.as_bytes()).hash,
+        hash("sha384", &Sha384::digest(&text)),
+        hash("sha512", &Sha512::digest(&text)) + "==",
+    ] {
+        let mut members = with_record(files(&[]));
+        let record = members.pop().unwrap();
+        let record = format!("demo.py,{claim},{}\n{}", text.len(), String::from_utf8(record.bytes).unwrap());
+        members.push(Packed::new("demo.py", text.as_bytes()).deflated());
+        members.push(Packed::new(&format!("{INFO}/RECORD"), record.as_bytes()));
+        let tree = open_bytes(&zip(&members)).unwrap().tree(&venv(), 0).unwrap();
+        assert_eq!(text_of(&tree, "opt/app/lib/python3.14/site-packages/demo.py"), text);
+    }
+}
+
+#[test]
+fn names_that_leave_the_tree_are_refused() {
+    for name in ["../x", "/etc/passwd", "a/../../x", "a//x", "./x", "a\\x", "a\nx", "", "C:\\x"] {
+        let problem = open_bytes(&zip(&with_record(files(&[(name, "")])))).unwrap_err().problem;
+        assert!(matches!(problem, Problem::Name(..)), "{name}: {problem}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused() {
+    for kind in [0o120_000, 0o020_000, 0o010_000, 0o040_000] {
+        let mut members = files(&[("link", "/etc/passwd")]);
+        members[0].mode = kind | 0o777;
+        assert_eq!(refusal(&with_record(members)), "the member `link`: it is neither a regular file nor a directory");
+    }
+}
+
+#[test]
+fn one_name_has_one_member() {
+    let twice = |one, two| refusal(&with_record(files(&[(one, "1"), (two, "2")])));
+    assert_eq!(twice("a", "a"), "the member `a`: the archive has it twice");
+    assert_eq!(twice("a", "a/b"), "the member `a`: it is a file and a directory");
+    let tree = install(files(&[("a", ""), ("demo_pkg-1.0.data/purelib/a", "")]));
+    assert!(matches!(tree.unwrap_err().problem, Problem::Collision(place) if place.ends_with("site-packages/a")));
+    let tree = install(files(&[("a/b", ""), ("demo_pkg-1.0.data/purelib/a", "")]));
+    assert!(matches!(tree.unwrap_err().problem, Problem::Collision(place) if place.ends_with("site-packages/a")));
+}
+
+#[test]
+fn record_and_archive_must_agree() {
+    let good = with_record(files(&[("a.py", "right")]));
+    let (record, rest) = good.split_last().unwrap();
+    let with = |line: &str| {
+        let text = String::from_utf8(record.bytes.clone()).unwrap();
+        let kept: Vec<_> = text.lines().filter(|line| !line.starts_with("\"a.py\"")).chain([line]).collect();
+        let record = Packed::new(&record.name, kept.join("\n").as_bytes());
+        refusal(&[rest, &[record]].concat())
+    };
+    let hash = Found::of(b"right").hash;
+    assert_eq!(with(""), "the member `a.py`: RECORD does not list it");
+    assert_eq!(with("a.py,,5"), "the member `a.py`: RECORD has no hash for it");
+    assert_eq!(with("a.py,md5=x,5"), "the member `a.py`: RECORD's hash for it is none of SHA-256, -384, -512");
+    assert_eq!(with(&format!("a.py,{hash},4")), "the member `a.py`: its size is 5, not 4");
+    let message = with(&format!("a.py,{},5", Found::of(b"wrong").hash));
+    assert!(message.starts_with("the member `a.py`: its hash is sha256="), "{message}");
+    let message = with(&format!("a.py,{hash},5\nb.py,{hash},5"));
+    assert_eq!(message, "the member `b.py`: RECORD lists it, and the archive lacks it");
+    assert_eq!(refusal(rest), format!("it has no `{INFO}/RECORD`"));
+}
+
+#[test]
+fn headers_that_lie_are_refused() {
+    let lie = |change: fn(&mut Packed)| {
+        let mut members = with_record(files(&[("a.py", "aaaaaaaaaaaaaaaaaaaa")]));
+        members[0] = members[0].clone().deflated();
+        change(&mut members[0]);
+        refusal(&members)
+    };
+    let read = |message: &str| format!("the member `a.py` cannot be read: {message}");
+    assert_eq!(lie(|m| m.size -= 1), read("the member is longer than it declares"));
+    assert_eq!(lie(|m| m.size += 1), read("the member ends before its declared length"));
+    assert_eq!(lie(|m| m.size = u32::MAX - 1), "its members are larger than 2147483648 bytes together");
+    assert_eq!(lie(|m| m.method = 0), "the member `a.py`: it is stored, and its two sizes differ");
+    assert_eq!(lie(|m| m.method = 14), "the member `a.py`: its compression is neither `stored` nor `deflated`");
+    assert_eq!(lie(|m| m.flags = 1), "the member `a.py`: it is encrypted");
+    assert_eq!(lie(|m| m.local_name = Some("b.py".into())), "the member `a.py`: its two headers disagree");
+    let message = lie(|m| m.crc ^= 1);
+    assert!(message.starts_with("the member `a.py`: its CRC-32 is "), "{message}");
+}
+
+#[test]
+fn nothing_stands_around_the_archive() {
+    let bytes = zip(&with_record(files(&[])));
+    let problem = |bytes: Vec<u8>| open_bytes(&bytes).unwrap_err().problem.to_string();
+    assert_eq!(problem([&bytes[..], b"x"].concat()), "in its zip archive bytes follow the archive");
+    // Offsets count from the start of the file: with a byte before it, nothing is found.
+    assert!(open_bytes(&[b"x", &bytes[..]].concat()).is_err());
+    assert!(open_bytes(&bytes[..bytes.len() - 1]).is_err());
+    assert!(open_bytes(b"").is_err());
+}
+
+#[test]
+fn a_wheel_must_be_what_its_name_says() {
+    let changed = |name: &str, text: &str| {
+        let mut members = files(&[]);
+        members.retain(|member| member.name != format!("{INFO}/{name}"));
+        members.push(Packed::new(&format!("{INFO}/{name}"), text.as_bytes()));
+        refusal(&with_record(members))
+    };
+    assert_eq!(changed("METADATA", "Name: other\nVersion: 1.0"), "METADATA says its name is `other`");
+    assert_eq!(changed("METADATA", "Name: demo-pkg\nVersion: 1.1"), "METADATA says its version is `1.1`");
+    assert_eq!(changed("METADATA", "Version: 1.0"), "METADATA has no `Name`");
+    assert_eq!(
+        changed("WHEEL", "Wheel-Version: 2.0\nRoot-Is-Purelib: true"),
+        "it is in version 2.0 of the wheel format, and only 1.x is known"
+    );
+    assert_eq!(changed("WHEEL", "Wheel-Version: 1.9"), "WHEEL has no `Root-Is-Purelib`");
+    assert_eq!(
+        refusal(&with_record(files(&[("other-1.0.dist-info/x", "")]))),
+        "its directory `other-1.0.dist-info` belongs to another distribution or version"
+    );
+    assert_eq!(
+        install(files(&[("demo_pkg-1.0.data/else/x", "")])).unwrap_err().to_string(),
+        "the wheel `demo_pkg-1.0-py3-none-any.whl`: the member `demo_pkg-1.0.data/else/x`: it stands in an unknown part of `.data`"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// One changed byte anywhere is found, or changes nothing that is installed but a mode.
+    #[test]
+    fn a_changed_byte_changes_no_content(at in 0usize..2000, flip in 1u8..=255) {
+        let members = files(&[("demo/a.py", "print('hello')\n"), ("demo/b.py", "")]);
+        let mut bytes = zip(&with_record(members));
+        let contents = |wheel: &Wheel| -> Vec<_> {
+            wheel.members.iter().map(|(name, member)| (name.clone(), member.found.clone())).collect()
+        };
+        let before = contents(&open_bytes(&bytes).unwrap());
+        let at = at % bytes.len();
+        bytes[at] ^= flip;
+        if let Ok(wheel) = open_bytes(&bytes) {
+            prop_assert_eq!(contents(&wheel), before);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A virtual environment (PEP 405) without what is installed in it.
+
+use std::sync::Arc;
+
+use crate::tree::{Entry, PathError, Tree, TreePath};
+
+/// A virtual environment of an image, on top of Debian's `/usr/bin/pythonX.Y`.
+#[derive(Clone, Debug)]
+pub struct Venv {
+    path: TreePath,
+    python: String,
+}
+
+/// Why an environment cannot be where it is asked for.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum VenvError {
+    /// The interpreter has another name.
+    #[error("`{0}` is not the name of a Python interpreter such as `python3.14`")]
+    Python(String),
+    /// The path ends up in the first line of scripts, which the kernel cuts at white space and at a length.
+    #[error(
+        "the environment's path `/{0}` has white space or is longer than 100 bytes: scripts could not name its Python"
+    )]
+    Path(TreePath),
+}
+
+impl Venv {
+    /// An environment at `path`, for the interpreter `/usr/bin/PYTHON` (`python3.14`).
+    ///
+    /// # Errors
+    /// [`VenvError`].
+    pub fn new(path: TreePath, python: &str) -> Result<Self, VenvError> {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let fits = python.strip_prefix("python3.").is_some_and(digits);
+        if !fits {
+            return Err(VenvError::Python(python.to_owned()));
+        }
+        if path.as_str().contains(char::is_whitespace) || path.as_str().len() > 100 {
+            return Err(VenvError::Path(path));
+        }
+        Ok(Self { path, python: python.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &TreePath {
+        &self.path
+    }
+
+    /// Absolute image path of its interpreter.
+    #[must_use]
+    pub fn interpreter(&self) -> String {
+        format!("/{}/bin/python", self.path)
+    }
+
+    /// Where its distributions are.
+    #[must_use]
+    pub fn site_packages(&self) -> TreePath {
+        let path = format!("{}/{}", self.path, self.site());
+        TreePath::new(&path).expect("a path and plain components make a path")
+    }
+
+    /// `site-packages`, from the environment's own directory.
+    pub(super) fn site(&self) -> String {
+        format!("lib/{}/site-packages", self.python)
+    }
+
+    /// Where headers of distributions go, from the environment's own directory.
+    pub(super) fn headers(&self) -> String {
+        format!("include/site/{}", self.python)
+    }
+
+    /// The environment before anything is installed: `pyvenv.cfg`, the interpreter's links, directories. `version` is
+    /// the interpreter's full version (`3.14.2`), which tools read from `pyvenv.cfg`.
+    #[must_use]
+    pub fn skeleton(&self, version: &str) -> Tree {
+        let Self { path, python } = self;
+        let origin: Arc<str> = format!("virtual environment /{path}").into();
+        let config = format!(
+            "home = /usr/bin\n\
+             include-system-site-packages = false\n\
+             version = {version}\n\
+             executable = /usr/bin/{python}\n"
+        );
+        let mut tree = Tree::new();
+        let mut add = |relative: &str, entry| {
+            self.add(&mut tree, relative, entry).expect("every path of the skeleton is plain");
+        };
+        add("pyvenv.cfg", Entry::file(config, 0o644, &origin));
+        add("bin/python", Entry::symlink(format!("/usr/bin/{python}"), &origin));
+        add("bin/python3", Entry::symlink("python", &origin));
+        add(&format!("bin/{python}"), Entry::symlink("python", &origin));
+        add("lib64", Entry::symlink("lib", &origin));
+        add("include", Entry::directory(0o755, &origin));
+        add(&self.site(), Entry::directory(0o755, &origin));
+        tree
+    }
+
+    /// Puts `entry` at a path below the environment, with all directories above it. Those take the layer's epoch, so
+    /// that every layer that has them has the same. Gives back what was there.
+    pub(super) fn add(&self, tree: &mut Tree, relative: &str, entry: Entry) -> Result<Option<Entry>, PathError> {
+        let path = self.path.join(relative)?;
+        let mut above = path.parent();
+        while let Some(directory) = above.filter(|directory| tree.get(directory).is_none()) {
+            above = directory.parent();
+            tree.insert(directory, Entry::directory(0o755, &entry.origin));
+        }
+        Ok(tree.insert(path, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Kind;
+
+    #[test]
+    fn a_skeleton_is_what_python_expects() {
+        let venv = Venv::new(TreePath::new("/opt/parsec").unwrap(), "python3.14").unwrap();
+        let lines: Vec<String> = venv
+            .skeleton("3.14.2")
+            .iter()
+            .map(|(path, entry)| match &entry.kind {
+                Kind::Directory => format!("{path}/"),
+                Kind::Symlink(target) => format!("{path} -> {target}"),
+                Kind::File(content) => {
+                    format!("{path}:\n{}", String::from_utf8(content.read().unwrap()).unwrap().trim())
+                }
+                Kind::Hardlink(_) => unreachable!(),
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @"
+        opt/
+        opt/parsec/
+        opt/parsec/bin/
+        opt/parsec/bin/python -> /usr/bin/python3.14
+        opt/parsec/bin/python3 -> python
+        opt/parsec/bin/python3.14 -> python
+        opt/parsec/include/
+        opt/parsec/lib/
+        opt/parsec/lib/python3.14/
+        opt/parsec/lib/python3.14/site-packages/
+        opt/parsec/lib64 -> lib
+        opt/parsec/pyvenv.cfg:
+        home = /usr/bin
+        include-system-site-packages = false
+        version = 3.14.2
+        executable = /usr/bin/python3.14
+        ");
+    }
+
+    #[test]
+    fn paths_that_no_script_could_name_are_refused() {
+        let new = |path: &str, python| Venv::new(TreePath::new(path).unwrap(), python).map(|_| ());
+        assert!(matches!(new("opt/my venv", "python3.14"), Err(VenvError::Path(_))));
+        assert!(matches!(new(&"x".repeat(101), "python3.14"), Err(VenvError::Path(_))));
+        assert!(matches!(new("opt/x", "python3"), Err(VenvError::Python(_))));
+        assert!(matches!(new("opt/x", "python3.14/../x"), Err(VenvError::Python(_))));
+    }
+}
