@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod failure;
+pub mod fetch;
 pub mod files;
 pub mod lock;
 pub mod machine;
