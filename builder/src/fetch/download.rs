@@ -70,9 +70,9 @@ impl Fetched {
     ///
     /// # Errors
     /// A network failure that names what is missing.
-    pub fn complete(self, hint: &str) -> Result<Self> {
+    pub fn complete(&self, hint: &str) -> Result<()> {
         if self.missing.is_empty() {
-            return Ok(self);
+            return Ok(());
         }
         let names = self.missing.iter().map(|missing| match missing.urls.first() {
             Some(url) => format!("{} ({})", missing.name, shown(url)),
@@ -195,10 +195,6 @@ impl Crew<'_> {
 
     /// Fetches one artifact; gives the places where it was looked for, if none of them has it.
     fn fetch(&self, job: &Download<'_>) -> Result<Option<Vec<String>>> {
-        let urls = match &job.urls {
-            Urls::Known(urls) => urls.clone(),
-            Urls::Lazy(look_up) => look_up()?,
-        };
         self.progress.item(&job.name);
         let opened = Partial::open(self.store, &job.digest, job.size, self.progress, &self.stop)?;
         let Some(mut partial) = opened else { return Ok(None) };
@@ -207,6 +203,10 @@ impl Crew<'_> {
             partial.promote()?;
             return Ok(None);
         }
+        let urls = match &job.urls {
+            Urls::Known(urls) => urls.clone(),
+            Urls::Lazy(look_up) => look_up()?,
+        };
         let mut unreachable = None;
         for url in &urls {
             match self.fetch_from(url, job, &mut partial) {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -75,6 +76,7 @@ impl Reply {
 pub(super) struct Server {
     base: String,
     log: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -83,18 +85,25 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (answer, own_log) = (Arc::new(answer), log.clone());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (answer, own_log, count) = (Arc::new(answer), log.clone(), connections.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (answer, log) = (answer.clone(), own_log.clone());
+                count.fetch_add(1, Ordering::Relaxed);
                 std::thread::spawn(move || serve(&stream, &*answer, &log));
             }
         });
-        Self { base, log }
+        Self { base, log, connections }
     }
 
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// How many were made.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {

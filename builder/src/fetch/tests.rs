@@ -291,6 +291,7 @@ fn threads_share_connections_and_equal_artifacts() {
     assert_eq!(trial.run(&jobs).unwrap().count, 30);
     assert!((0..30).all(|n| trial.has(path(n).as_bytes())));
     assert_eq!(server.requests().len(), 30);
+    assert!(server.connections() <= 4, "{}", server.connections());
 }
 
 #[test]
