@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod debian;
 pub mod failure;
+pub mod fetch;
 pub mod files;
 pub mod lock;
 pub mod machine;

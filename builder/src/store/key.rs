@@ -11,7 +11,6 @@ pub struct Key(Digest);
 
 impl Key {
     /// Starts a key for results of `recipe`, which ends in a version (`deb-layer/1`) that changes with the code.
-    #[must_use]
     pub fn builder(recipe: &str) -> Builder {
         Builder(Hasher::default()).bytes("recipe", recipe.as_bytes())
     }

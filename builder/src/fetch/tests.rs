@@ -1,0 +1,364 @@
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sealift_layers::digest::Digest;
+
+use super::client::Patience;
+use super::server::{Reply, Request, Server};
+use super::*;
+use crate::failure::{Failure, Kind};
+use crate::machine::Machine;
+use crate::store::Store;
+use crate::ui::Ui;
+
+/// A client that is not patient, so that tests are quick.
+fn client(offline: bool) -> Client {
+    let ms = Duration::from_millis;
+    let patience = Patience { connect: ms(2000), idle: ms(300), pause: ms(1) };
+    Client::with_patience(&Machine::of(Path::new("/"), &[]), offline, patience).unwrap()
+}
+
+fn body() -> Vec<u8> {
+    (0..300_000_u32).flat_map(u32::to_le_bytes).collect()
+}
+
+fn job(url: String, body: &[u8]) -> Download<'static> {
+    Download {
+        name: "a_1_amd64.deb".into(),
+        urls: Urls::Known(vec![url]),
+        size: body.len() as u64,
+        digest: Digest::of(body),
+    }
+}
+
+struct Trial {
+    store: Store,
+    _place: tempfile::TempDir,
+}
+
+impl Trial {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        Self { store: Store::open(place.path()).unwrap(), _place: place }
+    }
+
+    fn run(&self, jobs: &[Download<'_>]) -> anyhow::Result<Fetched> {
+        let ui = Ui::plain(io::sink());
+        download(&client(false), jobs, &self.store, 4, &ui.phase("Fetching", 0))
+    }
+
+    fn has(&self, body: &[u8]) -> bool {
+        self.store
+            .artifact(&Digest::of(body), body.len() as u64)
+            .is_some_and(|path| fs_err::read(path).unwrap() == body)
+    }
+}
+
+/// One artifact from one server.
+fn fetch(trial: &Trial, server: &Server, body: &[u8]) -> Result<Fetched, (Kind, String)> {
+    trial.run(&[job(server.url("/f"), body)]).map_err(|error| {
+        let failure = Failure::within(&error).unwrap();
+        // Ports differ from run to run.
+        (failure.kind, failure.message.replace(&server.url(""), "http://mirror.example"))
+    })
+}
+
+#[test]
+fn a_good_server_is_asked_once() {
+    let (trial, body) = (Trial::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |_, _| Reply::ok(&body)
+    });
+    let fetched = fetch(&trial, &server, &body).unwrap();
+    assert_eq!((fetched.count, fetched.bytes), (1, body.len() as u64));
+    assert!(trial.has(&body));
+    assert_eq!(fetch(&trial, &server, &body), Ok(Fetched::default()), "it is there already");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].header("user-agent"), Some(concat!("sealift/", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(requests[0].header("range"), None);
+}
+
+#[test]
+fn broken_connections_are_resumed() {
+    let (trial, body) = (Trial::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |number, request| match number {
+            0 => Reply::range(request, &body).cut(400_000),
+            1 => Reply::range(request, &body).cut(1),
+            _ => Reply::range(request, &body),
+        }
+    });
+    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+    assert!(trial.has(&body));
+    let starts: Vec<_> = server.requests().iter().map(Request::start).collect();
+    assert_eq!(starts, [None, Some(400_000), Some(400_001)]);
+}
+
+#[test]
+fn a_server_without_ranges_starts_again() {
+    let (trial, body) = (Trial::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |number, _| if number == 0 { Reply::ok(&body).cut(1000) } else { Reply::ok(&body) }
+    });
+    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+    assert!(trial.has(&body));
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_wrong_range_is_not_trusted() {
+    let (trial, body) = (Trial::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |number, _| match number {
+            0 => Reply::ok(&body).cut(1000),
+            1 => Reply::status("206 Partial Content").header("Content-Range: bytes 0-9/10"),
+            _ => Reply::ok(&body),
+        }
+    });
+    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+    assert!(trial.has(&body));
+    assert_eq!(server.requests()[2].header("range"), None);
+}
+
+#[test]
+fn what_an_earlier_run_left_is_used() {
+    let (trial, body) = (Trial::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |_, request| Reply::range(request, &body)
+    });
+    let partial = trial.store.partial(&Digest::of(&body));
+    fs_err::write(&partial, &body[..500_000]).unwrap();
+    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+    assert_eq!(server.requests()[0].start(), Some(500_000));
+    assert!(trial.has(&body) && !partial.exists());
+}
+
+#[test]
+fn a_spoilt_or_overlong_leftover_is_fetched_anew() {
+    for length in [500_000, 1_200_000, 1_300_000] {
+        let (trial, body) = (Trial::new(), body());
+        let server = Server::start({
+            let body = body.clone();
+            move |_, request| Reply::range(request, &body)
+        });
+        fs_err::write(trial.store.partial(&Digest::of(&body)), vec![7; length]).unwrap();
+        assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+        assert!(trial.has(&body), "{length}");
+    }
+}
+
+#[test]
+fn a_whole_leftover_needs_no_server() {
+    let (trial, body) = (Trial::new(), body());
+    fs_err::write(trial.store.partial(&Digest::of(&body)), &body).unwrap();
+    assert_eq!(trial.run(&[job("http://127.0.0.1:9/".into(), &body)]).unwrap().count, 1);
+    assert!(trial.has(&body));
+}
+
+#[test]
+fn wrong_content_is_named_and_not_kept() {
+    let trial = Trial::new();
+    let server = Server::start(|_, _| Reply::ok(b"abd"));
+    let (kind, message) = fetch(&trial, &server, b"abc").unwrap_err();
+    assert_eq!(kind, Kind::Verification);
+    insta::assert_snapshot!(message, @r"
+    a_1_amd64.deb has the wrong content
+      expected sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+      got      sha256:a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9
+      from http://mirror.example/f
+    ");
+    assert_eq!(server.requests().len(), 1);
+    assert!(!trial.store.partial(&Digest::of(b"abc")).exists() && !trial.has(b"abc"));
+}
+
+#[test]
+fn more_than_the_size_is_cut() {
+    let trial = Trial::new();
+    let server = Server::start(|_, _| Reply::ok(b"abcd"));
+    let (kind, message) = fetch(&trial, &server, b"abc").unwrap_err();
+    assert_eq!(kind, Kind::Verification);
+    assert!(message.contains("is longer than the 3 bytes"), "{message}");
+}
+
+#[test]
+fn a_file_that_stays_short_is_a_network_failure() {
+    let trial = Trial::new();
+    let server = Server::start(|_, _| Reply::ok(b"ab"));
+    let (kind, message) = fetch(&trial, &server, b"abc").unwrap_err();
+    assert_eq!(kind, Kind::Network);
+    insta::assert_snapshot!(message, @"cannot fetch http://mirror.example/f: the server gave 2 of 3 bytes (4 tries)");
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[test]
+fn passing_errors_are_tried_again() {
+    let trial = Trial::new();
+    let server = Server::start(|number, _| match number {
+        0 => Reply::status("503 Service Unavailable").header("Retry-After: 0"),
+        1 => Reply::status("429 Too Many Requests"),
+        _ => Reply::ok(b"abc"),
+    });
+    assert_eq!(fetch(&trial, &server, b"abc").unwrap().count, 1);
+    let server = Server::start(|_, _| Reply::status("500 Internal Server Error"));
+    let (kind, message) = fetch(&Trial::new(), &server, b"abc").unwrap_err();
+    assert_eq!((kind, server.requests().len()), (Kind::Network, 4));
+    assert!(message.contains("500 Internal Server Error"), "{message}");
+}
+
+#[test]
+fn other_statuses_are_final() {
+    let server = Server::start(|_, _| Reply::status("403 Forbidden"));
+    let (kind, message) = fetch(&Trial::new(), &server, b"abc").unwrap_err();
+    assert_eq!((kind, server.requests().len()), (Kind::Network, 1));
+    assert_eq!(message, "http://mirror.example/f: the server answered 403 Forbidden");
+}
+
+#[test]
+fn silence_is_not_waited_for() {
+    let (trial, body) = (Trial::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |number, request| {
+            let delay = Duration::from_secs(if number == 0 { 20 } else { 0 });
+            Reply::range(request, &body).delay(delay)
+        }
+    });
+    let started = Instant::now();
+    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(server.requests()[1].start(), Some(600_000));
+}
+
+#[test]
+fn missing_ones_are_listed_and_the_others_fetched() {
+    let trial = Trial::new();
+    let server = Server::start(|_, request| match request.path.as_str() {
+        "/there" => Reply::ok(b"there"),
+        _ => Reply::status("404 Not Found"),
+    });
+    let urls = || vec![server.url("/gone"), server.url("/there")];
+    let jobs = [
+        Download { name: "b".into(), ..job(server.url("/b"), b"b") },
+        Download { urls: Urls::Lazy(Box::new(|| Ok(urls()))), ..job(String::new(), b"there") },
+        Download { name: "a".into(), urls: Urls::Known(vec![]), ..job(String::new(), b"aaa") },
+    ];
+    let fetched = trial.run(&jobs).unwrap();
+    assert_eq!(fetched.count, 1);
+    assert!(trial.has(b"there"));
+    let error = fetched.complete("re-lock").unwrap_err();
+    let failure = Failure::within(&error).unwrap();
+    assert_eq!((failure.kind, failure.hint.as_deref()), (Kind::Network, Some("re-lock")));
+    insta::assert_snapshot!(failure.message.replace(&server.url(""), "http://mirror.example"), @r"
+    no server has 2 artifacts any more:
+      a
+      b (http://mirror.example/b)
+    ");
+}
+
+#[test]
+fn the_first_error_stops_the_others() {
+    let trial = Trial::new();
+    let server = Server::start(|_, request| match request.path.as_str() {
+        "/bad" => Reply::status("403 Forbidden"),
+        _ => Reply::ok(&[0; 100_000]).delay(Duration::from_secs(60)),
+    });
+    let slow = (0..8_u8).map(|n| Download { size: 100_000, ..job(server.url("/slow"), &[n; 100_000]) });
+    let mut jobs: Vec<_> = slow.collect();
+    jobs.push(Download { size: 100_001, ..job(server.url("/bad"), b"bad") });
+    let patience = Patience { idle: Duration::from_secs(50), ..client(false).patience };
+    let client = Client::with_patience(&Machine::of(Path::new("/"), &[]), false, patience).unwrap();
+    let started = Instant::now();
+    let ui = Ui::plain(io::sink());
+    let error = download(&client, &jobs, &trial.store, 4, &ui.phase("Fetching", 0)).unwrap_err();
+    assert!(error.to_string().contains("403"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(server.requests().len() <= 4);
+}
+
+#[test]
+fn threads_share_connections_and_equal_artifacts() {
+    let trial = Trial::new();
+    let server = Server::start(|_, request| Reply::ok(request.path.as_bytes()));
+    let path = |n: usize| format!("/{}", n % 30);
+    let jobs: Vec<_> = (0..60).map(|n| job(server.url(&path(n)), path(n).as_bytes())).collect();
+    assert_eq!(trial.run(&jobs).unwrap().count, 30);
+    assert!((0..30).all(|n| trial.has(path(n).as_bytes())));
+    assert_eq!(server.requests().len(), 30);
+    assert!(server.connections() <= 4, "{}", server.connections());
+}
+
+#[test]
+fn two_runs_at_once_agree() {
+    let (trial, body) = (Trial::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |_, request| Reply::range(request, &body).delay(Duration::from_millis(200))
+    });
+    std::thread::scope(|scope| {
+        let runs = [0, 1, 2].map(|_| scope.spawn(|| fetch(&trial, &server, &body)));
+        runs.into_iter().for_each(|run| assert!(run.join().unwrap().is_ok()));
+    });
+    assert!(trial.has(&body));
+    assert_eq!(server.requests().len(), 1, "the others waited");
+    assert!(!trial.store.partial(&Digest::of(&body)).exists());
+}
+
+#[test]
+fn offline_lists_what_is_lacking() {
+    let trial = Trial::new();
+    let jobs: Vec<_> = (0..12).map(|n| Download { name: format!("p{n:02}.deb"), ..job(String::new(), &[n]) }).collect();
+    let ui = Ui::plain(io::sink());
+    let error = download(&client(true), &jobs, &trial.store, 4, &ui.phase("Fetching", 0)).unwrap_err();
+    insta::assert_snapshot!(error.to_string(), @r"
+    --offline, but these are not in the store:
+      p00.deb
+      p01.deb
+      p02.deb
+      p03.deb
+      p04.deb
+      p05.deb
+      p06.deb
+      p07.deb
+      p08.deb
+      p09.deb
+      and 2 more
+    ");
+    assert!(client(true).get("http://127.0.0.1:9/", "*/*", 10).unwrap_err().to_string().contains("--offline"));
+}
+
+#[test]
+fn pages() {
+    let server = Server::start(|number, request| match request.path.as_str() {
+        "/flaky" if number == 0 => Reply::ok(b"a page").cut(3),
+        "/flaky" => Reply::ok(b"a page").header("Content-Type: text/html; charset=utf-8"),
+        "/moved" => Reply::status("301 Moved Permanently").header("Location: flaky"),
+        "/loop" => Reply::status("302 Found").header("Location: /loop"),
+        _ => Reply::status("404 Not Found"),
+    });
+    let client = client(false);
+    let page = client.get(&server.url("/flaky"), "text/html", 6).unwrap();
+    assert_eq!((page.bytes.as_slice(), page.content_type.as_str()), (&b"a page"[..], "text/html; charset=utf-8"));
+    assert_eq!(server.requests()[0].header("accept"), Some("text/html"));
+    assert_eq!(client.get(&server.url("/moved"), "*/*", 6).unwrap().final_url, server.url("/flaky"));
+    assert!(client.get(&server.url("/flaky"), "*/*", 5).unwrap_err().to_string().ends_with("is longer than 5 B"));
+    assert!(client.get(&server.url("/loop"), "*/*", 5).unwrap_err().to_string().ends_with("redirected too often"));
+    assert!(client.find(&server.url("/none"), "*/*", 6).unwrap().is_none());
+    let error = client.get(&server.url("/none"), "*/*", 6).unwrap_err();
+    assert_eq!(Failure::within(&error).unwrap().kind, Kind::Network);
+}
+
+#[test]
+fn nobody_there_is_a_network_failure() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = client(false).get(&format!("http://u:secret@{gone}/"), "*/*", 5).unwrap_err();
+    let failure = Failure::within(&error).unwrap();
+    assert_eq!(failure.kind, Kind::Network);
+    assert!(failure.message.contains("refused") && !failure.message.contains("secret"), "{failure}");
+}
