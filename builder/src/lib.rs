@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod clock;
 pub mod debian;
+pub mod deploy;
 pub mod failure;
 pub mod fetch;
 pub mod files;
@@ -12,3 +13,4 @@ pub mod mirrors;
 pub mod profile;
 pub mod store;
 pub mod ui;
+pub mod site;

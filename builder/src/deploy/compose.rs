@@ -1,0 +1,175 @@
+//! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`.
+//!
+//! It uses what all three understand alike. There is no `version` (1.29 and later need none), no `name` (1.29 refuses it)
+//! and no condition on another's health (podman tells none where systemd does not run): services are restarted until
+//! what they need is there. Names of containers and volumes are fixed, so that the data stays when a new version is
+//! unpacked in another folder, and a second copy cannot open the same database by accident.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{PROJECT_VARIABLE, bundle_name, image_name, project_name};
+use crate::profile::model::{Health, Model, Service};
+use crate::site::{address_variable, mounted_path, port_variable};
+
+#[derive(Serialize)]
+struct Compose {
+    services: BTreeMap<String, Unit>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    volumes: BTreeMap<String, Volume>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    secrets: BTreeMap<String, Secret>,
+}
+
+#[derive(Serialize)]
+struct Unit {
+    image: String,
+    pull_policy: &'static str,
+    container_name: String,
+    hostname: String,
+    restart: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    command: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    environment: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env_file: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volumes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tmpfs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Check>,
+    cap_drop: [&'static str; 1],
+    security_opt: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+struct Check {
+    test: Vec<String>,
+    interval: String,
+    timeout: String,
+    retries: u32,
+    start_period: String,
+}
+
+#[derive(Serialize)]
+struct Volume {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Secret {
+    file: String,
+}
+
+/// The text of `compose.yaml` for a profile. `platform` is as OCI writes it and only stands in the header.
+#[must_use]
+pub fn render(model: &Model, platform: &str) -> String {
+    let mut compose = Compose { services: BTreeMap::new(), volumes: BTreeMap::new(), secrets: BTreeMap::new() };
+    for (name, service) in &model.services {
+        for volume in service.volumes.keys() {
+            compose.volumes.insert(volume.clone(), Volume { name: named(model, volume) });
+        }
+        for secret in &service.secrets {
+            let name = secret.get_ref();
+            let path = mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}"));
+            compose.secrets.insert(name.clone(), Secret { file: format!("./site/{path}") });
+        }
+        compose.services.insert(name.get_ref().clone(), unit(model, name.get_ref(), service));
+    }
+    let yaml = serde_saphyr::to_string(&compose).expect("strings, numbers, lists and maps are YAML");
+    format!("{}{yaml}", header(model, platform))
+}
+
+fn header(model: &Model, platform: &str) -> String {
+    format!(
+        "# {title}, version {version}.\n\
+         # Generated for {bundle}: changes are lost with the next version.\n\
+         # What differs between hosts stands in .env (addresses and ports) and below site/.\n\
+         #\n\
+         # Start:  podman-compose up -d        or  docker compose up -d\n\
+         # Stop:   podman-compose down         or  docker compose down       (the data stays)\n\
+         #\n\
+         # Nothing is ever pulled: load the images first. README.md has it all.\n\n",
+        title = model.title.lines().next().unwrap_or_default(),
+        version = model.version.get_ref(),
+        bundle = bundle_name(model, platform),
+    )
+}
+
+fn unit(model: &Model, name: &str, service: &Service) -> Unit {
+    let configs = service
+        .config_files
+        .iter()
+        .map(|(template, path)| format!("./site/{}:{}:ro", template.get_ref(), literal(path)));
+    let volumes = service.volumes.iter().map(|(volume, path)| format!("{volume}:{}", literal(path)));
+    Unit {
+        image: image_name(model, service.image.get_ref()),
+        pull_policy: "never",
+        container_name: named(model, name),
+        hostname: name.to_owned(),
+        restart: "unless-stopped",
+        command: literals(&service.command),
+        environment: service.environment.iter().map(|(key, value)| (key.clone(), literal(value))).collect(),
+        env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
+        secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
+        volumes: configs.chain(volumes).collect(),
+        tmpfs: literals(&service.tmpfs),
+        ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
+        depends_on: service.depends_on.iter().map(|other| other.get_ref().clone()).collect(),
+        healthcheck: service.health.as_ref().map(check),
+        // Programs run as their own users from the start: they need no capability, and none may be gained.
+        cap_drop: ["ALL"],
+        security_opt: ["no-new-privileges:true"],
+    }
+}
+
+fn check(health: &Health) -> Check {
+    let mut test = vec!["CMD".to_owned()];
+    test.extend(literals(&health.command));
+    Check {
+        test,
+        interval: format!("{}s", health.interval),
+        timeout: format!("{}s", health.timeout),
+        retries: health.retries,
+        start_period: format!("{}s", health.start_period),
+    }
+}
+
+/// A host-wide name of a container or a volume.
+fn named(model: &Model, name: &str) -> String {
+    format!("${{{PROJECT_VARIABLE}:-{}}}_{name}", project_name(model))
+}
+
+fn published(model: &Model, name: &str, inside: u16) -> String {
+    let (address, port) =
+        model.site.ports.get(name).map_or(("0.0.0.0", inside), |port| (port.address.as_str(), port.default));
+    format!("${{{}:-{address}}}:${{{}:-{port}}}:{inside}", address_variable(name), port_variable(name))
+}
+
+/// A text in which compose replaces nothing.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+fn literals(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| literal(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_as_compose_sees_it() {
+        insta::assert_snapshot!(render(&crate::deploy::sample(), "linux/amd64"));
+    }
+}

@@ -1,0 +1,109 @@
+//! Files of a site on the disk: whole, and never more readable than they end up.
+
+use std::fs::DirBuilder;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::report::Report;
+
+/// What permissions a file of the site has: bits and, where the profile says so, a numeric group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    pub(super) mode: u32,
+    pub(super) group: Option<u32>,
+}
+
+impl Access {
+    pub(super) fn mode(mode: u32) -> Self {
+        Self { mode, group: None }
+    }
+}
+
+/// The bytes of a file; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs_err::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same as text.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    Ok(Some(String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?))
+}
+
+/// Makes a directory (and those above it) unless it is there. A new one has `mode` from the start.
+pub(super) fn directory(path: &Path, mode: u32) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(mode).create(path).with_context(|| format!("cannot make {}", path.display()))
+}
+
+/// Writes `bytes` to `directory/name`: into a temporary file of mode 0600 beside it, whose group and then mode are set
+/// before it takes its name. A group that may not be set is a warning in `report`.
+pub(super) fn write(directory: &Path, name: &str, bytes: &[u8], access: Access, report: &mut Report) -> Result<()> {
+    let path = directory.join(name);
+    let parent = path.parent().unwrap_or(directory);
+    let context = || format!("cannot write {}", path.display());
+    let mut file = tempfile::Builder::new().prefix(".sealift-").tempfile_in(parent).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    set_group(file.as_file(), name, access, report).with_context(context)?;
+    file.as_file().set_permissions(PermissionsExt::from_mode(access.mode)).with_context(context)?;
+    file.as_file().sync_all().with_context(context)?;
+    file.persist(&path).with_context(context)?;
+    // The rename itself is only on the disk once the directory is.
+    fs_err::File::open(parent)?.sync_all()?;
+    Ok(())
+}
+
+/// Gives a file that is kept the permissions it should have.
+///
+/// Links are left alone (what they point to is not ours), and so is a group that differs from the directory's: someone
+/// has set it, as operators of rootless engines have to.
+pub(super) fn settle(directory: &Path, name: &str, access: Access, report: &mut Report) -> Result<()> {
+    let path = directory.join(name);
+    let metadata = fs_err::symlink_metadata(&path)?;
+    if metadata.is_symlink() {
+        return Ok(());
+    }
+    let inherited = fs_err::metadata(directory)?.gid();
+    let group = access.group.filter(|group| metadata.gid() == inherited && *group != inherited);
+    let mode_differs = metadata.mode() & 0o7777 != access.mode;
+    if group.is_none() && !mode_differs {
+        return Ok(());
+    }
+    let file = fs_err::File::open(&path)?;
+    set_group(file.file(), name, Access { group, ..access }, report)?;
+    if mode_differs {
+        match file.file().set_permissions(PermissionsExt::from_mode(access.mode)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => report.warn(
+                format!("{name} has mode {:04o} instead of {:04o}", metadata.mode() & 0o7777, access.mode),
+                format!("as its owner: chmod {:04o} {}", access.mode, path.display()),
+            ),
+            Err(error) => return Err(error).with_context(|| format!("cannot set the mode of {}", path.display())),
+        }
+    }
+    Ok(())
+}
+
+fn set_group(file: &std::fs::File, name: &str, access: Access, report: &mut Report) -> Result<()> {
+    let Some(group) = access.group else { return Ok(()) };
+    match fchown(file, None, Some(group)) {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {
+            report.warn(
+                format!("the group of {name} could not be set to {group}, so its service cannot read it yet"),
+                format!("rootless podman: podman unshare chgrp {group} {name}; otherwise: sudo chgrp {group} {name}"),
+            );
+            Ok(())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot set the group of {name}")),
+    }
+}

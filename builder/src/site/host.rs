@@ -1,0 +1,111 @@
+//! The public host of an installation: a DNS name or an IP address.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::failure::Failure;
+
+/// A DNS name in lower case, or an IP address in its canonical text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    text: String,
+    ip: Option<IpAddr>,
+}
+
+impl Host {
+    /// The host as a URL writes it (RFC 3986, section 3.2.2): IPv6 addresses in brackets.
+    #[must_use]
+    pub fn in_url(&self) -> String {
+        if self.ip.is_some_and(|ip| ip.is_ipv6()) { format!("[{}]", self.text) } else { self.text.clone() }
+    }
+
+    /// The text, without brackets.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Host {
+    type Err = Failure;
+
+    /// Takes no scheme, port, path or brackets. A DNS name has labels of 1 to 63 letters, digits and inner hyphens, 253
+    /// characters in all (RFC 1123, section 2.1), and its last label is not a number.
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(Self { text: ip.to_string(), ip: Some(ip) });
+        }
+        if is_dns_name(text) {
+            return Ok(Self { text: text.to_ascii_lowercase(), ip: None });
+        }
+        let hint = if text.contains("://") || text.contains('/') {
+            "leave out the scheme and the path"
+        } else if text.starts_with('[') {
+            "write IPv6 addresses without brackets and without a port"
+        } else if text.contains(':') {
+            "leave out the port: each published port has its own option"
+        } else if !text.is_ascii() {
+            "write the name in its ASCII form (xn--...)"
+        } else {
+            "such as parsec.example.com, 192.0.2.7 or 2001:db8::7"
+        };
+        Err(Failure::usage(format!("`{text}` is not a host: a DNS name or an IP address")).hint(hint))
+    }
+}
+
+fn is_dns_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or(text);
+    text.len() <= 253 && text.split('.').all(label) && !last.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses() {
+        for (text, host, url) in [
+            ("Parsec.Example.com", "parsec.example.com", "parsec.example.com"),
+            ("localhost", "localhost", "localhost"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
+            ("2001:DB8:0::7", "2001:db8::7", "[2001:db8::7]"),
+        ] {
+            let parsed: Host = text.parse().unwrap();
+            assert_eq!((parsed.as_str(), parsed.in_url().as_str()), (host, url));
+        }
+    }
+
+    #[test]
+    fn others_are_refused_with_a_way_out() {
+        let long = "a".repeat(64);
+        for (text, hint) in [
+            ("https://x.example", "scheme"),
+            ("x.example:443", "port"),
+            ("[::1]", "brackets"),
+            ("café.example", "ASCII"),
+            ("", "such as"),
+            ("300.1.1.1", "such as"),
+            ("-a.example", "such as"),
+            ("a..example", "such as"),
+            ("a_b.example", "such as"),
+            ("*.example", "such as"),
+            (&long, "such as"),
+        ] {
+            let failure = text.parse::<Host>().unwrap_err();
+            assert!(failure.hint.as_deref().unwrap().contains(hint), "{text}: {failure:?}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The private certificate authority of a site and the certificates it signs (RFC 5280).
+//!
+//! Keys are ECDSA P-256 in PKCS #8: what the cryptography beneath (ring) can make and every client knows. It has P-384
+//! too, but neither P-521 nor new RSA keys.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SerialNumber,
+};
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, parse_x509_pem};
+
+use crate::failure::Failure;
+
+/// Clocks of the hosts may lag: certificates are valid from one hour before they are made.
+const SKEW: i64 = 3600;
+/// A certificate with less than this part of its life left is made anew (or, for the authority, warned about).
+const LAST_PART: i64 = 5;
+const DAY: i64 = 86400;
+
+/// What has to be known of a certificate. Times are seconds since 1970, both ends included.
+pub(super) struct Certificate {
+    der: Vec<u8>,
+    not_before: i64,
+    pub(super) not_after: i64,
+    /// DNS names in lower case and IP addresses.
+    pub(super) names: BTreeSet<String>,
+    public_key: Vec<u8>,
+    pub(super) is_authority: bool,
+    pub(super) self_issued: bool,
+}
+
+impl Certificate {
+    /// Reads the first certificate of a PEM file; `path` is for the message.
+    pub(super) fn parse(pem: &str, path: &str) -> Result<Self> {
+        let wrong = || Failure::failed(format!("{path} is not a PEM certificate"));
+        let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| wrong())?;
+        let x509 = block.parse_x509().map_err(|_| wrong())?;
+        let names = x509.subject_alternative_name().ok().flatten();
+        let names = names.iter().flat_map(|extension| &extension.value.general_names).filter_map(general_name);
+        Ok(Self {
+            not_before: x509.validity().not_before.timestamp(),
+            not_after: x509.validity().not_after.timestamp(),
+            names: names.collect(),
+            public_key: x509.public_key().subject_public_key.data.to_vec(),
+            is_authority: x509.is_ca(),
+            self_issued: x509.subject().as_raw() == x509.issuer().as_raw(),
+            der: block.contents.clone(),
+        })
+    }
+
+    /// Whether `authority` signed it.
+    pub(super) fn signed_by(&self, authority: &Self) -> bool {
+        let (Ok((_, this)), Ok((_, ca))) =
+            (X509Certificate::from_der(&self.der), X509Certificate::from_der(&authority.der))
+        else {
+            return false;
+        };
+        this.issuer().as_raw() == ca.subject().as_raw() && this.verify_signature(Some(ca.public_key())).is_ok()
+    }
+
+    /// Whether it is the certificate of `key`.
+    pub(super) fn belongs_to(&self, key: &KeyPair) -> bool {
+        self.public_key == key.public_key_raw()
+    }
+
+    /// Why it is not valid at `now`.
+    pub(super) fn invalid_at(&self, now: i64) -> Option<String> {
+        if now < self.not_before {
+            return Some(format!("it is not valid before {}", date(self.not_before)));
+        }
+        (now > self.not_after).then(|| format!("it expired on {}", date(self.not_after)))
+    }
+
+    /// Whether less than a fifth of its life is left at `now`.
+    pub(super) fn ends_soon(&self, now: i64) -> Option<String> {
+        let life = self.not_after - self.not_before;
+        (self.not_after - now < life / LAST_PART).then(|| format!("it expires on {}", date(self.not_after)))
+    }
+}
+
+fn general_name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(|octets| IpAddr::V4(Ipv4Addr::from(octets)));
+            let v6 = || <[u8; 16]>::try_from(*bytes).map(|octets| IpAddr::V6(Ipv6Addr::from(octets)));
+            v4.or_else(|_| v6()).ok().map(|ip| ip.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// `2026-11-24`, in UTC.
+fn date(seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| "a far day".into(), |time| time.date().to_string())
+}
+
+/// A new private key.
+pub(super) fn new_key() -> Result<KeyPair> {
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("no key could be made")
+}
+
+/// Reads a private key; `None` for what is none, or of a kind that ring cannot read (P-521, PKCS #1, SEC 1).
+pub(super) fn parse_key(pem: &str) -> Option<KeyPair> {
+    KeyPair::from_pem(pem).ok()
+}
+
+/// A self-signed certificate for an authority that signs servers' certificates only (path length 0), as PEM.
+pub(super) fn authority(key: &KeyPair, name: &str, days: u32, now: i64) -> Result<String> {
+    let mut params = params(name, now, now.saturating_add(i64::from(days) * DAY))?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params.self_signed(key)?.pem())
+}
+
+/// The authority that signs: its certificate as PEM and its key.
+pub(super) struct Signer<'a> {
+    pub(super) certificate: &'a Certificate,
+    pub(super) pem: &'a str,
+    pub(super) key: &'a KeyPair,
+}
+
+impl Signer<'_> {
+    /// A server's certificate for `names` (DNS names and IP addresses), as PEM. It never outlives the authority. When
+    /// that is not self-signed, its certificate follows, as clients may know only the one above.
+    pub(super) fn sign(&self, key: &KeyPair, name: &str, names: &[String], days: u32, now: i64) -> Result<String> {
+        let end = now.saturating_add(i64::from(days) * DAY).min(self.certificate.not_after);
+        let mut params = params(name, now, end)?;
+        params.subject_alt_names = CertificateParams::new(names.to_vec())?.subject_alt_names;
+        // "Explicit" brings the subject key identifier along, which strict clients ask for.
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let issuer = Issuer::from_ca_cert_pem(self.pem, self.key)?;
+        let mut pem = params.signed_by(key, &issuer)?.pem();
+        if !self.certificate.self_issued {
+            pem.push_str(self.pem);
+        }
+        Ok(pem)
+    }
+}
+
+fn params(name: &str, now: i64, end: i64) -> Result<CertificateParams> {
+    let time = |seconds| {
+        OffsetDateTime::from_unix_timestamp(seconds)
+            .map_err(|_| Failure::usage(format!("the certificate of `{name}` would end after the year 9999")))
+    };
+    // X.520 bounds the common name.
+    if name.chars().count() > 64 {
+        return Err(Failure::usage(format!("`{name}` is too long for a certificate: 64 characters at most")).into());
+    }
+    let mut params = CertificateParams::default();
+    params.not_before = time(now - SKEW)?;
+    params.not_after = time(end)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(serial()?);
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// 128 bits, of which the first is 0 (positive) and the second is 1 (always 16 bytes); the rest is random.
+fn serial() -> Result<SerialNumber> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn ca(days: u32) -> (KeyPair, String) {
+        let key = new_key().unwrap();
+        let pem = authority(&key, "Mini Authority", days, NOW).unwrap();
+        (key, pem)
+    }
+
+    #[test]
+    fn a_chain_holds_together() {
+        let (ca_key, ca_pem) = ca(100);
+        let ca = Certificate::parse(&ca_pem, "ca").unwrap();
+        let key = new_key().unwrap();
+        let names = ["a.example".to_owned(), "2001:db8::7".to_owned(), "127.0.0.1".to_owned()];
+        let signer = Signer { certificate: &ca, pem: &ca_pem, key: &ca_key };
+        let leaf = Certificate::parse(&signer.sign(&key, "a", &names, 10, NOW).unwrap(), "leaf").unwrap();
+        assert!(ca.is_authority && ca.self_issued && !leaf.is_authority && !leaf.self_issued);
+        assert!(leaf.signed_by(&ca) && !ca.signed_by(&leaf));
+        assert!(leaf.belongs_to(&key) && !leaf.belongs_to(&ca_key));
+        assert_eq!(leaf.names, names.into_iter().collect());
+        assert_eq!((leaf.not_before, leaf.not_after), (NOW - 3600, NOW + 10 * DAY));
+    }
+
+    #[test]
+    fn a_certificate_never_outlives_its_authority() {
+        let (ca_key, ca_pem) = ca(3);
+        let ca = Certificate::parse(&ca_pem, "ca").unwrap();
+        let signer = Signer { certificate: &ca, pem: &ca_pem, key: &ca_key };
+        let leaf = signer.sign(&new_key().unwrap(), "a", &["a".to_owned()], 10, NOW).unwrap();
+        assert_eq!(Certificate::parse(&leaf, "leaf").unwrap().not_after, NOW + 3 * DAY);
+    }
+
+    #[test]
+    fn life_ends() {
+        let certificate = Certificate::parse(&ca(10).1, "ca").unwrap();
+        assert_eq!(certificate.invalid_at(NOW), None);
+        assert_eq!(certificate.ends_soon(NOW + 7 * DAY), None);
+        insta::assert_snapshot!(certificate.ends_soon(NOW + 9 * DAY).unwrap(), @"it expires on 2027-01-25");
+        insta::assert_snapshot!(certificate.invalid_at(NOW + 10 * DAY + 1).unwrap(), @"it expired on 2027-01-25");
+        insta::assert_snapshot!(certificate.invalid_at(NOW - 2 * DAY).unwrap(), @"it is not valid before 2027-01-15");
+    }
+
+    #[test]
+    fn another_authority_of_the_same_name_did_not_sign() {
+        let (key, pem) = ca(10);
+        let (_, other) = ca(10);
+        let ca = Certificate::parse(&pem, "ca").unwrap();
+        let signer = Signer { certificate: &ca, pem: &pem, key: &key };
+        let leaf = signer.sign(&new_key().unwrap(), "a", &["a".to_owned()], 10, NOW).unwrap();
+        let leaf = Certificate::parse(&leaf, "leaf").unwrap();
+        assert!(!leaf.signed_by(&Certificate::parse(&other, "other").unwrap()));
+    }
+}
