@@ -367,6 +367,17 @@ fn a_directory_in_the_place_of_a_file_is_explained() {
 }
 
 #[test]
+fn two_at_once_do_not_meet() {
+    let bench = Bench::new();
+    bench.create();
+    let held = fs_err::File::open(bench.path("site")).unwrap();
+    held.file().lock().unwrap();
+    assert_eq!(failure(&bench.create_at(NOW, None, &[]).unwrap_err()).kind, Kind::Failed);
+    drop(held);
+    bench.create_at(NOW, None, &[]).unwrap();
+}
+
+#[test]
 fn ports_on_addresses_that_overlap_must_differ() {
     let bench = Bench::new();
     let error = bench.create_at(NOW, Some("shop.example"), &[("admin", 443)]).unwrap_err();
