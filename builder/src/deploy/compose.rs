@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{PROJECT_VARIABLE, bundle_name, image_name, project_name};
 use crate::profile::model::{Health, Model, Service};
-use crate::site::{address_variable, mounted_path, port_variable};
+use crate::site::{address_variable, mounted_path, port_variable, published_address};
 
 #[derive(Serialize)]
 struct Compose {
@@ -80,6 +80,7 @@ pub fn render(model: &Model, platform: &str) -> String {
         }
         for secret in &service.secrets {
             let name = secret.get_ref();
+            // What the site does not have, the check of the profile has refused.
             let path = mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}"));
             compose.secrets.insert(name.clone(), Secret { file: format!("./site/{path}") });
         }
@@ -150,8 +151,11 @@ fn named(model: &Model, name: &str) -> String {
 }
 
 fn published(model: &Model, name: &str, inside: u16) -> String {
-    let (address, port) =
-        model.site.ports.get(name).map_or(("0.0.0.0", inside), |port| (port.address.as_str(), port.default));
+    let (address, port) = model
+        .site
+        .ports
+        .get(name)
+        .map_or_else(|| ("0.0.0.0".to_owned(), inside), |port| (published_address(port), port.default));
     format!("${{{}:-{address}}}:${{{}:-{port}}}:{inside}", address_variable(name), port_variable(name))
 }
 

@@ -93,8 +93,8 @@ fn start(model: &Model, platform: &str) -> String {
 
        ./sealift site new site --profile profile --host HOST
 
-   Do what its warnings say, in the directory `site`. One that is common: an ordinary user may not give a key to the
-   group of its service, and the service cannot read it.
+   Do what its warnings say. One that is common: an ordinary user may not give a key to the group of its service, and
+   the service cannot read it.
 
 5. Start.
 
@@ -200,12 +200,14 @@ Stop all. The data stays.
        podman-compose down
        docker compose down
 
-Start again; also after a change in `.env` or `site/`, after `down`:
+Start again:
 
        podman-compose up -d
        docker compose up -d
 
-After a reboot, Docker starts the services by itself. podman does not: run the last command. Under podman as an ordinary
+After a change in `.env` or `site/`, stop all and start again.
+
+After a reboot, Docker starts the services by itself. podman does not: run `podman-compose up -d`. Under podman as an ordinary
 user, `loginctl enable-linger` keeps the services running when that user logs out.
 
 A new version: unpack its bundle in another directory, check and load it, stop the old one in its directory, copy `.env`

@@ -1,6 +1,7 @@
 //! `sealift site new`: makes a site, or brings one up to date.
 
 use std::collections::BTreeMap;
+use std::fs::TryLockError;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -72,9 +73,12 @@ pub fn create(request: &SiteRequest<'_>) -> Result<Report> {
     let report = Report { host: host.to_string(), ports: ports.clone(), ..Report::default() };
     files::directory(directory, 0o755)?;
     let lock = fs_err::File::open(directory)?;
-    lock.file().try_lock().map_err(|_| {
-        Failure::failed(format!("another program is at work on {}", directory.display())).hint("wait for it to end")
-    })?;
+    // A file system without locks is no reason to refuse: two at once would be a rare accident.
+    if let Err(TryLockError::WouldBlock) = lock.file().try_lock() {
+        return Err(Failure::failed(format!("another program is at work on {}", directory.display()))
+            .hint("wait for it to end")
+            .into());
+    }
     let new = Record { host: host.to_string(), ports: ports.clone(), ..old.clone() };
     let mut work = Work { request, parameters: Parameters { host, ports }, old, new, report };
     work.certificates()?;

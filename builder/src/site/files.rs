@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::report::Report;
+use crate::failure::Failure;
 
 /// What permissions a file of the site has: bits and, where the profile says so, a numeric group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,15 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs_err::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Engines make a directory in the place of a file that they are to mount and do not find.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            Err(Failure::failed(format!("{} is a directory, not a file", path.display()))
+                .hint(format!(
+                    "services were started before the site was made: stop them, then rmdir {}",
+                    path.display()
+                ))
+                .into())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -53,7 +63,7 @@ pub(super) fn write(directory: &Path, name: &str, bytes: &[u8], access: Access, 
     let context = || format!("cannot write {}", path.display());
     let mut file = tempfile::Builder::new().prefix(".sealift-").tempfile_in(parent).with_context(context)?;
     file.write_all(bytes).with_context(context)?;
-    set_group(file.as_file(), name, access, report).with_context(context)?;
+    set_group(file.as_file(), &path, access, report).with_context(context)?;
     file.as_file().set_permissions(PermissionsExt::from_mode(access.mode)).with_context(context)?;
     file.as_file().sync_all().with_context(context)?;
     file.persist(&path).with_context(context)?;
@@ -79,7 +89,7 @@ pub(super) fn settle(directory: &Path, name: &str, access: Access, report: &mut 
         return Ok(());
     }
     let file = fs_err::File::open(&path)?;
-    set_group(file.file(), name, Access { group, ..access }, report)?;
+    set_group(file.file(), &path, Access { group, ..access }, report)?;
     if mode_differs {
         match file.file().set_permissions(PermissionsExt::from_mode(access.mode)) {
             Ok(()) => {}
@@ -93,8 +103,9 @@ pub(super) fn settle(directory: &Path, name: &str, access: Access, report: &mut 
     Ok(())
 }
 
-fn set_group(file: &std::fs::File, name: &str, access: Access, report: &mut Report) -> Result<()> {
+fn set_group(file: &std::fs::File, path: &Path, access: Access, report: &mut Report) -> Result<()> {
     let Some(group) = access.group else { return Ok(()) };
+    let name = path.display();
     match fchown(file, None, Some(group)) {
         Ok(()) => Ok(()),
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {

@@ -29,6 +29,7 @@ mod templates;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use anyhow::Result;
 use sealift_layers::tree::TreePath;
@@ -37,7 +38,7 @@ pub use create::{SiteRequest, create};
 pub use env::parse_env;
 pub use host::Host;
 pub use load::{Site, SiteFile, load};
-pub use ports::{address_variable, port_variable, ports_env};
+pub use ports::{address_variable, port_variable, ports_env, published_address};
 pub use report::{Action, Change, Report, Warning};
 pub use templates::{Parameters, render_public, template_mode};
 
@@ -99,6 +100,13 @@ fn check(model: &Model) -> Result<()> {
         if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {
             return Err(Failure::usage(format!("`{name}`: not a name for a certificate, a secret or a port"))
                 .hint("letters, digits, `-`, `_` and `.`, the first a letter or digit")
+                .into());
+        }
+    }
+    for (name, port) in &site.ports {
+        if port.address.parse::<IpAddr>().is_err() {
+            return Err(Failure::usage(format!("site.ports.{name}.address: `{}` is not an IP address", port.address))
+                .hint("0.0.0.0 for all of the host's, 127.0.0.1 for none but the host itself")
                 .into());
         }
     }

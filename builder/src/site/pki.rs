@@ -37,7 +37,10 @@ pub(super) struct Certificate {
 impl Certificate {
     /// Reads the first certificate of a PEM file; `path` is for the message.
     pub(super) fn parse(pem: &str, path: &str) -> Result<Self> {
-        let wrong = || Failure::failed(format!("{path} is not a PEM certificate"));
+        let wrong = || {
+            Failure::failed(format!("{path} is not a PEM certificate"))
+                .hint("bring a good one, or remove it to have it made")
+        };
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| wrong())?;
         let x509 = block.parse_x509().map_err(|_| wrong())?;
         let names = x509.subject_alternative_name().ok().flatten();

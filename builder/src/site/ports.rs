@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use anyhow::Result;
 
 use crate::deploy;
 use crate::failure::Failure;
-use crate::profile::model::Model;
+use crate::profile::model::{Model, SitePort};
 
 /// The compose variable that holds the host's port: `SEALIFT_HTTPS_PORT` for the port `https`.
 #[must_use]
@@ -25,6 +26,18 @@ fn variable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
+/// The host's address of a port, as compose writes it: IPv6 in brackets.
+#[must_use]
+pub fn published_address(port: &SitePort) -> String {
+    if port.address.contains(':') { format!("[{}]", port.address) } else { port.address.clone() }
+}
+
+/// Whether the ports can be published together on one host when their numbers are equal.
+fn meet(one: &SitePort, other: &SitePort) -> bool {
+    let anywhere = |port: &SitePort| port.address.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    one.address == other.address || anywhere(one) || anywhere(other)
+}
+
 /// The text of `ports.env`, which compose reads as `.env`: the project's name, and address and port of each published
 /// port. `ports` is by name.
 #[must_use]
@@ -38,7 +51,7 @@ pub fn ports_env(model: &Model, ports: &BTreeMap<String, u16>) -> String {
     for (name, port) in &model.site.ports {
         let number = ports.get(name).copied().unwrap_or(port.default);
         let (address, variable) = (address_variable(name), port_variable(name));
-        writeln!(text, "{address}={}\n{variable}={number}", port.address).expect("text takes all writes");
+        writeln!(text, "{address}={}\n{variable}={number}", published_address(port)).expect("text takes all writes");
     }
     text
 }
@@ -62,7 +75,7 @@ pub(super) fn choose(
         if number == 0 {
             return Err(Failure::usage(format!("the port `{name}` cannot be 0")).hint("1 to 65535").into());
         }
-        let taken = ports.iter().find(|(other, taken)| **taken == number && known[*other].address == port.address);
+        let taken = ports.iter().find(|(other, taken)| **taken == number && meet(&known[*other], port));
         if let Some((other, _)) = taken {
             return Err(Failure::usage(format!("the ports `{other}` and `{name}` are both {number}"))
                 .hint("give one of them another number")

@@ -138,10 +138,11 @@ fn a_new_site_has_everything_with_its_mode() {
 }
 
 #[test]
-fn a_second_run_changes_no_byte() {
+fn a_second_run_changes_no_byte_and_mends_modes() {
     let bench = Bench::new();
     bench.create();
     let before = bench.contents();
+    fs_err::set_permissions(bench.path("site/secrets/token"), PermissionsExt::from_mode(0o644)).unwrap();
     let report = bench.create_at(NOW + DAY, None, &[]).unwrap();
     assert_eq!(bench.contents(), before);
     assert!(report.changes.iter().all(|change| change.action == Action::Kept), "{report}");
@@ -355,6 +356,37 @@ fn an_unpacked_bundle_gets_its_variables() {
     bench.write(".env", "SEALIFT_HTTPS_PORT=1\n");
     let report = bench.create();
     assert_eq!((bench.read(".env").as_str(), report.warnings.len()), ("SEALIFT_HTTPS_PORT=1\n", 1));
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_file_is_explained() {
+    let bench = Bench::new();
+    fs_err::create_dir_all(bench.path("site/nginx/shop.conf")).unwrap();
+    let error = bench.create_at(NOW, Some("shop.example"), &[]).unwrap_err();
+    assert!(failure(&error).hint.as_ref().unwrap().contains("rmdir"), "{error:#}");
+}
+
+#[test]
+fn two_at_once_do_not_meet() {
+    let bench = Bench::new();
+    bench.create();
+    let held = fs_err::File::open(bench.path("site")).unwrap();
+    held.file().lock().unwrap();
+    assert_eq!(failure(&bench.create_at(NOW, None, &[]).unwrap_err()).kind, Kind::Failed);
+    drop(held);
+    bench.create_at(NOW, None, &[]).unwrap();
+}
+
+#[test]
+fn ports_on_addresses_that_overlap_must_differ() {
+    let bench = Bench::new();
+    let error = bench.create_at(NOW, Some("shop.example"), &[("admin", 443)]).unwrap_err();
+    insta::assert_snapshot!(error, @"the ports `admin` and `https` are both 443");
+    let text = include_str!("../deploy/sample.toml").replace("0.0.0.0", "2001:db8::7");
+    let model: Model = toml::from_str(&text).unwrap();
+    let ports = BTreeMap::from([("admin".to_owned(), 443)]);
+    assert_eq!(ports::choose(&model, &BTreeMap::new(), &ports).unwrap()["https"], 443);
+    assert!(ports_env(&model, &ports).contains("SEALIFT_HTTPS_ADDRESS=[2001:db8::7]\n"));
 }
 
 #[test]
