@@ -1,5 +1,7 @@
 //! The program `sealift`: profiles, locks, fetching, the store, plans, builds, bundles and sites.
 
+pub mod assemble;
+pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod debian;
@@ -10,7 +12,8 @@ pub mod files;
 pub mod lock;
 pub mod machine;
 pub mod mirrors;
+pub mod plan;
 pub mod profile;
+pub mod site;
 pub mod store;
 pub mod ui;
-pub mod site;

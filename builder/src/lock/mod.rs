@@ -1,9 +1,13 @@
 //! `sealift.lock`: what exactly the images are made of, per platform. It names content, never hosts.
 
+mod file;
+
 use std::collections::BTreeMap;
 
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
+
+pub use file::FILE;
 
 /// A whole lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! Finding and reading profiles.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,16 @@ impl Profile {
             return Err(problems(list).into());
         }
         Ok(Self { directory: directory.to_owned(), text, model })
+    }
+
+    /// The files of its folder that it names, sorted, each once: what makes it whole besides `profile.toml`.
+    #[must_use]
+    pub fn sources(&self) -> BTreeSet<String> {
+        let model = &self.model;
+        let images = model.images.values().flat_map(|image| &image.files).map(|file| &file.source);
+        let templates = model.site.templates.values().map(|template| &template.source);
+        let single = model.readme.iter().chain(&model.debian.get_ref().keyring);
+        images.chain(templates).chain(single).map(|source| source.get_ref().clone()).collect()
     }
 
     /// An error that points into the profile: for what other modules find wrong, such as an unknown package. `span` is a

@@ -24,7 +24,7 @@ use anyhow::Result;
 use sealift_layers::digest::{Digest, Hasher};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::{NamedTempFile, TempDir, TempPath};
 
 pub use check::{Report, Usage, Usages, Wrong};
 pub use key::{Builder, Key};
@@ -201,6 +201,21 @@ impl Store {
     pub fn temporary(&self) -> Result<NamedTempFile> {
         let tmp = self.root.join(TMP);
         NamedTempFile::new_in(&tmp).map_err(|error| cannot("write", &tmp, &error))
+    }
+
+    /// A directory in the store to work in. It goes away when it is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn temporary_directory(&self) -> Result<TempDir> {
+        let tmp = self.root.join(TMP);
+        tempfile::tempdir_in(&tmp).map_err(|error| cannot("write", &tmp, &error))
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     fn layer_path(&self, key: &Key) -> PathBuf {

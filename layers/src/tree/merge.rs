@@ -44,24 +44,40 @@ fn list(conflicts: &[Conflict]) -> String {
     lines.join("\n")
 }
 
+/// Which of two entries for one path counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefer {
+    /// The one that was there.
+    First,
+    /// The one that came second.
+    Second,
+    /// Neither: they must be equal.
+    Neither,
+}
+
 impl Tree {
-    /// Adds all of `other`. Where both have a path, two directories are one (the first keeps its metadata), equal
-    /// entries are one, and `wins(first, second)` says whether the second may replace the first; anything else is a
-    /// conflict.
+    /// Adds all of `other`. Where both have a path, two directories are one (the first keeps its metadata) and equal
+    /// entries are one; else `prefer(first, second)` says which counts, and where it says neither, that is a conflict.
     ///
     /// # Errors
     /// [`MergeError`]: all conflicts, or the first content that cannot be read.
-    pub fn merge(&mut self, other: Self, wins: impl Fn(&Entry, &Entry) -> bool) -> Result<(), MergeError> {
+    pub fn merge(&mut self, other: Self, prefer: impl Fn(&Entry, &Entry) -> Prefer) -> Result<(), MergeError> {
         let mut conflicts = Vec::new();
         for (path, second) in other.entries {
             match self.entries.get(&path) {
                 None => {
                     self.entries.insert(path, second);
                 }
-                Some(first) if wins(first, &second) => {
-                    self.entries.insert(path, second);
-                }
+                Some(first) if matches!((&first.kind, &second.kind), (Kind::Directory, Kind::Directory)) => {}
                 Some(first) => {
+                    match prefer(first, &second) {
+                        Prefer::First => continue,
+                        Prefer::Second => {
+                            self.entries.insert(path, second);
+                            continue;
+                        }
+                        Prefer::Neither => {}
+                    }
                     let same = first.same_as(&second).map_err(|source| MergeError::Read {
                         path: path.clone(),
                         origin: second.origin.to_string(),
@@ -146,10 +162,9 @@ impl Tree {
 }
 
 impl Entry {
-    /// Whether both are directories, or the same link, or files of the same bytes and mode.
+    /// Whether both are the same link, or files of the same bytes and mode.
     fn same_as(&self, other: &Self) -> io::Result<bool> {
         Ok(match (&self.kind, &other.kind) {
-            (Kind::Directory, Kind::Directory) => true,
             (Kind::Symlink(one), Kind::Symlink(two)) => one == two,
             (Kind::Hardlink(one), Kind::Hardlink(two)) => one == two,
             (Kind::File(one), Kind::File(two)) => {
@@ -194,15 +209,17 @@ mod tests {
     fn a_conflict_names_both_sides_and_all_paths() {
         let mut first = tree([("a", file("1", "package one")), ("b", file("1", "package one"))]);
         let second = tree([("a", file("2", "package two")), ("b", file("1", "package two")), ("c", file("", "x"))]);
-        let error = first.merge(second, |_, _| false).unwrap_err();
+        let error = first.merge(second, |_, _| Prefer::Neither).unwrap_err();
         assert_eq!(error.to_string(), "`/a` comes from package one and, differently, from package two");
     }
 
     #[test]
-    fn the_second_wins_where_it_may() {
-        let mut first = tree([("a", file("1", "one"))]);
-        first.merge(tree([("a", file("2", "two"))]), |_, second| &*second.origin == "two").unwrap();
-        assert_eq!(&*first.get(&path("a")).unwrap().origin, "two");
+    fn the_preferred_one_counts() {
+        for (prefer, expected) in [(Prefer::First, "one"), (Prefer::Second, "two")] {
+            let mut first = tree([("a", file("1", "one"))]);
+            first.merge(tree([("a", file("2", "two"))]), |_, _| prefer).unwrap();
+            assert_eq!(&*first.get(&path("a")).unwrap().origin, expected);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use content::{Content, Cursor, SourceFile};
-pub use merge::{Conflict, MergeError};
+pub use merge::{Conflict, MergeError, Prefer};
 pub use path::{PathError, TreePath};
 pub use pattern::Pattern;
 pub use seat::{SeatError, seat};

@@ -1,0 +1,249 @@
+//! Executes a plan: artifacts of the store become layers in the store, and those become images.
+
+mod bytecode;
+mod config;
+mod packages;
+mod unpacked;
+mod wheels;
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sealift_layers::ingredients::deb;
+use sealift_layers::layer;
+use sealift_layers::listing::Listing;
+use sealift_layers::tree::{self, SourceFile, Tree};
+
+pub use bytecode::RECIPE as BYTECODE_RECIPE;
+pub(crate) use config::{owner_ids, users};
+
+use crate::failure::Failure;
+use crate::lock::Package;
+use crate::plan::{Content, Image, Layer, Plan};
+use crate::store::{Key, Store};
+use crate::ui::Phase;
+
+/// A layer in the store.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// What identifies it.
+    pub layer: layer::Layer,
+    /// What it holds, in words.
+    pub title: String,
+}
+
+/// All layers of a plan, made or found, by key.
+#[derive(Debug, Default)]
+pub struct Layers {
+    built: BTreeMap<String, layer::Layer>,
+    /// How many were in the store already.
+    pub reused: usize,
+}
+
+impl Layers {
+    /// The finished layers of one of the plan's images.
+    #[must_use]
+    pub fn of(&self, image: &Image) -> Vec<Built> {
+        let built = |layer: &Layer| Built { layer: self.built[&layer.key.hex()].clone(), title: layer.title.clone() };
+        image.layers.iter().map(built).collect()
+    }
+}
+
+/// Makes every layer of `plan` that `store` lacks. All artifacts that it needs must be there ([`needed`]).
+///
+/// # Errors
+/// When artifacts are damaged or do not fit together, a compilation fails, or the disk is full.
+pub fn layers(plan: &Plan<'_>, store: &Store, jobs: usize, progress: &Phase<'_>) -> Result<Layers> {
+    let mut assembler = Assembler {
+        plan,
+        store,
+        jobs: jobs.max(1),
+        progress,
+        packages: BTreeMap::new(),
+        interpreters: BTreeMap::new(),
+    };
+    let mut layers = Layers::default();
+    for image in &plan.images {
+        // Union of the layers below, read only when one on top of them is made.
+        let mut lower = Lower::default();
+        for layer in &image.layers {
+            if !layers.built.contains_key(&layer.key.hex()) {
+                let finished = match stored(store, &layer.key) {
+                    Some(found) => {
+                        layers.reused += 1;
+                        found
+                    }
+                    None => {
+                        progress.item(&format!("{}: {}", image.name, layer.title));
+                        assembler.make(image, layer, &lower).with_context(|| {
+                            format!("cannot make the layer `{}` of the image {}", layer.title, image.name)
+                        })?
+                    }
+                };
+                layers.built.insert(layer.key.hex(), finished);
+            }
+            progress.inc(1);
+            lower.keys.push(layer.key);
+        }
+    }
+    Ok(layers)
+}
+
+/// The layers of `plan` that `store` lacks, each once.
+#[must_use]
+pub fn missing<'p>(plan: &'p Plan<'_>, store: &Store) -> Vec<(&'p Image, &'p Layer)> {
+    let mut missing: BTreeMap<Key, (&Image, &Layer)> = BTreeMap::new();
+    for image in &plan.images {
+        for layer in image.layers.iter().filter(|layer| stored(store, &layer.key).is_none()) {
+            missing.entry(layer.key).or_insert((image, layer));
+        }
+    }
+    missing.into_values().collect()
+}
+
+fn stored(store: &Store, key: &Key) -> Option<layer::Layer> {
+    // The listing goes first when a store is cleaned by hand; without it nothing can be put on top of the layer.
+    store.derived(&listing_key(key))?;
+    store.layer(key)
+}
+
+fn listing_key(layer: &Key) -> Key {
+    Key::builder("listing/1").field("layer", layer.hex()).finish()
+}
+
+/// The layers below the one being made.
+#[derive(Default)]
+struct Lower {
+    keys: Vec<Key>,
+}
+
+impl Lower {
+    fn listing(&self, store: &Store) -> Result<Listing> {
+        let mut union = Listing::new();
+        for key in &self.keys {
+            let path = store
+                .derived(&listing_key(key))
+                .ok_or_else(|| Failure::failed("a layer's listing has gone from the store").hint("build again"))?;
+            let listing: Listing = serde_json::from_slice(&fs_err::read(path)?)?;
+            union.extend(listing);
+        }
+        Ok(union)
+    }
+}
+
+struct Assembler<'a> {
+    plan: &'a Plan<'a>,
+    store: &'a Store,
+    jobs: usize,
+    progress: &'a Phase<'a>,
+    /// Packages opened so far: several images and steps need the same ones.
+    packages: BTreeMap<String, Arc<deb::Package>>,
+    /// Unpacked interpreters by image, for compiling bytecode.
+    interpreters: BTreeMap<String, Arc<bytecode::Interpreter>>,
+}
+
+impl Assembler<'_> {
+    fn make(&mut self, image: &Image, layer: &Layer, lower: &Lower) -> Result<layer::Layer> {
+        let lower = lower.listing(self.store)?;
+        let (tree, overrides) = match &layer.content {
+            Content::Packages { packages, shared, bytecode } => {
+                (self.packages_tree(image, packages, *shared, bytecode)?, false)
+            }
+            Content::Wheels { wheels, skeleton } => (self.wheels_tree(image, wheels, *skeleton)?, false),
+            Content::Certificates => (self.certificates_tree(image)?, true),
+            Content::Env => (self.env_tree(image)?, true),
+            Content::Configuration => (self.configuration_tree(image)?, true),
+        };
+        let tree = tree::seat(tree, &lower, overrides)?;
+        self.write(&layer.key, tree)
+    }
+
+    fn write(&self, key: &Key, tree: Tree) -> Result<layer::Layer> {
+        let mut blob = self.store.temporary()?;
+        let out = BufWriter::with_capacity(1 << 20, blob.as_file_mut());
+        let (layer, listing) = layer::write(tree, self.plan.epoch, self.plan.options.codec, self.jobs, out).map_err(
+            |error| match error {
+                layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
+                other @ layer::LayerError::Hardlink(_) => other.into(),
+            },
+        )?;
+        self.store.put_derived(&listing_key(key), |path| {
+            let mut file = BufWriter::new(fs_err::File::create(path)?);
+            serde_json::to_writer(&mut file, &listing)?;
+            Ok(file.flush()?)
+        })?;
+        self.store.put_layer(key, blob, &layer.digest, &layer)?;
+        Ok(layer)
+    }
+
+    /// Opens packages, several at a time: decompressing them is what a cold build spends most of its time on.
+    fn open(&mut self, names: &[String]) -> Result<Vec<Arc<deb::Package>>> {
+        let wanted: Vec<&Package> = names
+            .iter()
+            .filter(|name| !self.packages.contains_key(*name))
+            .map(|name| self.plan.package(name))
+            .collect::<Result<_>>()?;
+        let opened = in_parallel(self.jobs, &wanted, |package| open_package(self.store, package))?;
+        for (package, opened) in wanted.iter().zip(opened) {
+            self.packages.insert(package.name.clone(), Arc::new(opened));
+        }
+        Ok(names.iter().map(|name| self.packages[name].clone()).collect())
+    }
+}
+
+fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
+    let file = artifact(store, &package.path, &package.sha256, package.size)?;
+    let spool = store.temporary()?.into_file();
+    let opened = deb::open(&SourceFile::new(file), spool)
+        .map_err(|error| Failure::failed(format!("{}: {}", package.path, chain(&error))))?;
+    let control = &opened.control;
+    if (&control.name, &control.version) != (&package.name, &package.version) {
+        let message =
+            format!("{} says that it is {} {}, not as the lock has it", package.path, control.name, control.version);
+        return Err(Failure::verification(message).hint("run sealift lock").into());
+    }
+    Ok(opened)
+}
+
+fn artifact(store: &Store, name: &str, digest: &sealift_layers::digest::Digest, size: u64) -> Result<std::fs::File> {
+    let path = store
+        .artifact(digest, size)
+        .ok_or_else(|| Failure::failed(format!("{name} is not in the store")).hint("build again to fetch it"))?;
+    Ok(fs_err::File::open(path)?.into_parts().0)
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// `work` on every item, on at most `jobs` threads; results in the items' order, or the first error in that order.
+fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut results: Vec<(usize, Result<R>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs.min(items.len()))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut done = Vec::new();
+                    loop {
+                        let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        let Some(item) = items.get(at) else { return done };
+                        done.push((at, work(item)));
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("workers do not panic")).collect()
+    });
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}

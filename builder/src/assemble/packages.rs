@@ -1,0 +1,98 @@
+//! Layers of Debian packages.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Result;
+use sealift_layers::ingredients::deb;
+use sealift_layers::tree::{Entry, Pattern, Prefer, Tree, TreePath};
+
+use super::{Assembler, bytecode};
+use crate::plan::Image;
+
+impl Assembler<'_> {
+    /// The files of `packages`, without what the profile drops, with the bytecode of the standard libraries among them.
+    pub(super) fn packages_tree(
+        &mut self,
+        image: &Image,
+        packages: &[String],
+        shared: bool,
+        interpreters: &BTreeSet<String>,
+    ) -> Result<Tree> {
+        let opened = self.open(packages)?;
+        let mut tree = self.union(image, &opened, shared)?;
+        for python in interpreters {
+            let library = TreePath::new(&format!("usr/lib/{python}"))?;
+            for package in &opened {
+                let origin = format!("package {} {}", package.control.name, package.control.version);
+                let sources: Vec<(TreePath, Entry)> = tree
+                    .iter()
+                    .filter(|(path, entry)| *entry.origin == *origin && bytecode::is_source(path, &library))
+                    .map(|(path, entry)| (path.clone(), entry.clone()))
+                    .collect();
+                if !sources.is_empty() {
+                    let owner = self.compiling_image(image, python);
+                    let interpreter = self.interpreter(&owner, python)?;
+                    let identity = self.plan.package(&package.control.name)?.sha256.hex();
+                    let compiled = self.compile(&interpreter, &identity, &origin, &sources)?;
+                    tree.merge(compiled, |_, _| Prefer::Neither)?;
+                }
+            }
+        }
+        if shared {
+            let origin: Arc<str> = "the profile's base".into();
+            let mut links = Tree::new();
+            for (path, target) in &self.plan.profile.model.base.links {
+                links.insert(TreePath::new(path)?, Entry::symlink(target.as_str(), &origin));
+            }
+            tree.merge(links, |_, _| Prefer::Neither)?;
+        }
+        Ok(tree)
+    }
+
+    /// The files of opened packages, without what the profile drops from this layer.
+    fn union(&self, image: &Image, opened: &[Arc<deb::Package>], shared: bool) -> Result<Tree> {
+        let model = &self.plan.profile.model;
+        let own = if shared { &[][..] } else { &self.plan.model(&image.name).drop[..] };
+        let patterns = |list: &[toml::Spanned<String>]| -> Vec<Pattern> {
+            list.iter().map(|pattern| Pattern::new(pattern.get_ref())).collect()
+        };
+        let (drop, keep) = ([patterns(&model.base.drop), patterns(own)].concat(), patterns(&model.base.keep));
+        // Debian policy 7.6.1: a package that replaces another takes over the files that both have.
+        let replaces = |one: &Entry, other: &Entry| {
+            let name = package_of(one);
+            let package = opened.iter().find(|package| Some(package.control.name.as_str()) == name);
+            package.zip(package_of(other)).is_some_and(|(p, other)| p.control.replaces.iter().any(|name| name == other))
+        };
+        let mut tree = Tree::new();
+        for package in opened {
+            let mut files = package.tree.clone();
+            files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
+            tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
+                (true, false) => Prefer::First,
+                (false, true) => Prefer::Second,
+                _ => Prefer::Neither,
+            })?;
+        }
+        Ok(tree)
+    }
+
+    /// An image that has both the interpreter and a wish for its bytecode: `image` itself, or for a layer that several
+    /// share the first of them.
+    fn compiling_image(&self, image: &Image, python: &str) -> String {
+        let wants = |name: &str| {
+            let venv = self.plan.model(name).venv.as_ref();
+            venv.is_some_and(|venv| venv.bytecode && venv.python.get_ref() == python)
+        };
+        if wants(&image.name) {
+            return image.name.clone();
+        }
+        let first = self.plan.images.iter().find(|other| wants(&other.name));
+        first.map_or_else(|| image.name.clone(), |other| other.name.clone())
+    }
+}
+
+/// The package's name in an entry's origin (`package NAME VERSION`).
+fn package_of(entry: &Entry) -> Option<&str> {
+    entry.origin.strip_prefix("package ")?.split(' ').next()
+}

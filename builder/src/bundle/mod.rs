@@ -1,0 +1,159 @@
+//! The bundle: one tar that engines load as it is, and that is a deployment directory when it is unpacked.
+
+mod manifest;
+mod read;
+
+use std::collections::BTreeMap;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sealift_layers::archive;
+use sealift_layers::digest::Digest;
+use sealift_layers::image::{Image, Recipe, timestamp};
+use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
+
+pub use manifest::{Bytecode, MadeImage, MadeLayer, Manifest, Package, Wheel};
+pub use read::{Bundle, open};
+
+use crate::assemble::{Layers, owner_ids, users};
+use crate::deploy;
+use crate::files::Pending;
+use crate::lock::{self, Lock};
+use crate::plan::Plan;
+use crate::site::Site;
+use crate::store::Store;
+
+/// The bundle's own table of contents.
+pub const MANIFEST: &str = "bundle.json";
+/// Digests of all its files but those of the site, as `sha256sum -c` reads them.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// The images of a plan whose layers are made.
+///
+/// # Errors
+/// When an image's user is not known, or its documents cannot be made.
+pub fn images(plan: &Plan<'_>, layers: &Layers) -> Result<Vec<Image>> {
+    let profile = &plan.profile.model;
+    let mut images = Vec::new();
+    for image in &plan.images {
+        let model = plan.model(&image.name);
+        let (uid, gid) = owner_ids(model.user.get_ref(), &users(model))?;
+        let mut labels: BTreeMap<String, String> = profile.labels.clone();
+        labels.insert("title".to_owned(), model.title.clone());
+        labels.insert("version".to_owned(), profile.version.get_ref().clone());
+        labels.insert("ref.name".to_owned(), image.reference.clone());
+        labels.insert("created".to_owned(), timestamp(plan.epoch).unwrap_or_default());
+        let recipe = Recipe {
+            name: image.reference.clone(),
+            architecture: plan.architecture().to_owned(),
+            created: plan.epoch,
+            user: format!("{uid}:{gid}"),
+            entrypoint: model.entrypoint.clone(),
+            command: model.command.clone(),
+            workdir: model.workdir.clone(),
+            env: image.env.clone(),
+            ports: model.ports.iter().map(|port| format!("{port}/tcp")).collect(),
+            volumes: model.volumes.clone(),
+            stop_signal: model.stop_signal.clone(),
+            labels: labels.into_iter().map(|(name, text)| (format!("org.opencontainers.image.{name}"), text)).collect(),
+            layers: layers
+                .of(image)
+                .into_iter()
+                .map(|built| (built.layer, format!("sealift: {}", built.title)))
+                .collect(),
+        };
+        images.push(Image::new(recipe).with_context(|| format!("cannot make the image {}", image.name))?);
+    }
+    Ok(images)
+}
+
+/// Writes the bundle of finished `images` to `output`, whole or not at all.
+///
+/// # Errors
+/// When a file of the profile or a blob of the store cannot be read, or the disk is full.
+pub fn write(
+    plan: &Plan<'_>,
+    lock: &Lock,
+    images: &[Image],
+    layers: &Layers,
+    site: Option<&Site>,
+    store: &Store,
+    output: &Path,
+) -> Result<()> {
+    let parts = archive::documents(images, |digest| {
+        let file = fs_err::File::open(store.blob_path(&digest))?.into_parts().0;
+        let length = file.metadata()?.len();
+        Ok(Content::range(&SourceFile::new(file), 0, length))
+    })?;
+    let mut files = files(plan, lock, images, layers)?;
+    let mut sums: BTreeMap<String, Digest> = BTreeMap::new();
+    for (name, bytes) in
+        [(archive::LAYOUT, &parts.layout), (archive::INDEX, &parts.index), (archive::MANIFEST, &parts.manifest)]
+    {
+        sums.insert(name.to_owned(), Digest::of(bytes));
+    }
+    for digest in parts.blobs.keys() {
+        sums.insert(archive::blob_path(*digest), *digest);
+    }
+    for (path, entry) in files.iter() {
+        if let Kind::File(content) = &entry.kind {
+            sums.insert(path.to_string(), content.digest()?);
+        }
+    }
+    let text: String = sums.iter().map(|(path, digest)| format!("{}  {path}\n", digest.hex())).collect();
+    let origin: Arc<str> = "bundle".into();
+    files.insert(TreePath::new(SUMS)?, Entry::file(text, 0o644, &origin));
+    if let Some(site) = site {
+        for file in &site.files {
+            let entry = Entry::file(file.bytes.clone(), file.mode, &origin).owned_by(0, file.gid);
+            files.insert(TreePath::new("site")?.join(&file.path)?, entry);
+        }
+        files.insert(TreePath::new(".env")?, Entry::file(site.ports_env().to_vec(), 0o644, &origin));
+    }
+
+    let mut pending = Pending::create(output)?;
+    archive::write(parts, &files, plan.epoch, BufWriter::with_capacity(1 << 20, &mut pending))
+        .map_err(|error| crate::files::explain(output, error.into()))?;
+    pending.commit()
+}
+
+/// Everything but the image documents, the sums and the site.
+fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers) -> Result<Tree> {
+    let profile = plan.profile;
+    let origin: Arc<str> = "bundle".into();
+    let mut tree = Tree::new();
+    let mut add = |path: &str, content: Content, mode: u32| -> Result<()> {
+        tree.insert(TreePath::new(path)?, Entry::file(content, mode, &origin));
+        Ok(())
+    };
+    let manifest = manifest::make(plan, images, layers)?;
+    let mut json = serde_json::to_string_pretty(&manifest)?;
+    json.push('\n');
+    add(MANIFEST, json.into(), 0o644)?;
+    add("compose.yaml", deploy::compose::render(&profile.model, &plan.options.platform).into(), 0o644)?;
+    let notes = match &profile.model.readme {
+        Some(file) => fs_err::read_to_string(profile.directory.join(file.get_ref()))?,
+        None => String::new(),
+    };
+    let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
+    add("README.md", deploy::readme::render(&profile.model, &plan.options.platform, &names, &notes).into(), 0o644)?;
+    for (path, text) in &plan.rendered {
+        add(path, text.as_str().into(), 0o644)?;
+    }
+    // The profile goes along: `sealift site new` makes the site from it on the host, and the bundle can be made again.
+    add("profile/profile.toml", profile.text.as_str().into(), 0o644)?;
+    add(&format!("profile/{}", lock::FILE), lock.text()?.into(), 0o644)?;
+    for source in profile.sources() {
+        let path = profile.directory.join(&source);
+        let mode = if is_executable(&path)? { 0o755 } else { 0o644 };
+        add(&format!("profile/{source}"), fs_err::read(&path)?.into(), mode)?;
+    }
+    Ok(tree)
+}
+
+fn is_executable(path: &Path) -> Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(fs_err::metadata(path)?.permissions().mode() & 0o100 != 0)
+}

@@ -1,0 +1,164 @@
+//! A bundle as it was made: the tar, or the directory that it was unpacked into.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sealift_layers::digest::Digest;
+use sealift_layers::tar;
+use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
+use sealift_layers::validate::{Depth, Findings, Problem, validate};
+
+use super::{MANIFEST, Manifest, SUMS};
+use crate::failure::Failure;
+use crate::files;
+
+/// An opened bundle.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its files.
+    pub files: Tree,
+    /// What it says of itself; `None` for an image archive that is no bundle of ours.
+    pub manifest: Option<Manifest>,
+}
+
+/// Opens the tar or directory at `path`. Nothing is checked but its form.
+///
+/// # Errors
+/// When it cannot be read, is damaged, or is no image archive.
+pub fn open(path: &Path) -> Result<Bundle> {
+    let metadata = fs_err::metadata(path).map_err(|error| Failure::usage(error.to_string()))?;
+    let files = if metadata.is_dir() { directory(path)? } else { archive(path)? };
+    let manifest =
+        match read(&files, MANIFEST)? {
+            Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| {
+                Failure::verification(format!("{}: {MANIFEST} is damaged: {error}", path.display()))
+            })?),
+            None => None,
+        };
+    if manifest.is_none() && files.get(&TreePath::new("index.json")?).is_none() {
+        let message = format!("{} is no bundle: it has neither {MANIFEST} nor index.json", path.display());
+        return Err(Failure::usage(message)
+            .hint("name a file that `sealift build` made, or its unpacked folder")
+            .into());
+    }
+    Ok(Bundle { files, manifest })
+}
+
+impl Bundle {
+    /// Checks everything: every digest and diff ID, both tables of contents, the sums, and that `bundle.json` tells of
+    /// the same images.
+    #[must_use]
+    pub fn verify(&self, depth: Depth) -> Findings {
+        let mut findings = validate(&self.files, depth);
+        if depth == Depth::Blobs {
+            self.verify_sums(&mut findings.problems);
+        }
+        if let Some(manifest) = &self.manifest {
+            let mut problem = |what: String| findings.problems.push(Problem { file: MANIFEST.to_owned(), what });
+            for image in &manifest.images {
+                let found = findings.images.iter().find(|found| found.name == image.reference);
+                let layers: Vec<(Digest, u64)> = image.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+                match found {
+                    None => problem(format!("tells of the image {}, which index.json lacks", image.reference)),
+                    Some(found) if (found.digest, found.config_digest) != (image.digest, image.config) => {
+                        problem(format!("has other digests for the image {} than index.json", image.reference));
+                    }
+                    Some(found) if found.layers != layers => {
+                        problem(format!("has other layers for the image {} than its manifest", image.reference));
+                    }
+                    Some(_) => {}
+                }
+            }
+            for found in &findings.images {
+                if !manifest.images.iter().any(|image| image.reference == found.name) {
+                    problem(format!("does not tell of the image {}", found.name));
+                }
+            }
+        }
+        findings
+    }
+
+    fn verify_sums(&self, problems: &mut Vec<Problem>) {
+        let mut problem = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
+        let sums = match read(&self.files, SUMS) {
+            Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            // An image archive that is no bundle of ours has none.
+            Ok(None) if self.manifest.is_none() => return,
+            Ok(None) => return problem(SUMS, "is not there".to_owned()),
+            Err(error) => return problem(SUMS, format!("cannot be read: {error}")),
+        };
+        let mut listed = std::collections::BTreeSet::new();
+        for line in sums.lines() {
+            let parsed = line.split_once("  ").and_then(|(hex, name)| Some((hex.parse::<Digest>().ok()?, name)));
+            let Some((expected, name)) = parsed else {
+                problem(SUMS, format!("has the line `{line}`, which is no sum"));
+                continue;
+            };
+            listed.insert(name);
+            // Blobs are named by their digest and have been checked by it.
+            if name.starts_with("blobs/") {
+                continue;
+            }
+            match content(&self.files, name).map(Content::digest) {
+                None => problem(name, format!("is in {SUMS}, but not there")),
+                Some(Ok(found)) if found == expected => {}
+                Some(Ok(found)) => problem(name, format!("has the digest {found}, not as {SUMS} says")),
+                Some(Err(error)) => problem(name, format!("cannot be read: {error}")),
+            }
+        }
+        for (path, entry) in self.files.iter() {
+            let path = path.as_str();
+            let own = path == SUMS || path == ".env" || path.starts_with("site/");
+            if matches!(entry.kind, Kind::File(_)) && !own && !listed.contains(path) {
+                problem(path, format!("is not in {SUMS}"));
+            }
+        }
+    }
+}
+
+fn content<'a>(files: &'a Tree, name: &str) -> Option<&'a Content> {
+    match &files.get(&TreePath::new(name).ok()?)?.kind {
+        Kind::File(content) => Some(content),
+        _ => None,
+    }
+}
+
+fn read(files: &Tree, name: &str) -> Result<Option<Vec<u8>>> {
+    Ok(content(files, name).map(Content::read).transpose()?)
+}
+
+fn archive(path: &Path) -> Result<Tree> {
+    let file = fs_err::File::open(path)?.into_parts().0;
+    let origin = Arc::from(path.display().to_string());
+    tar::index(&SourceFile::new(file), &origin).map_err(|error| {
+        let mut text = error.to_string();
+        if let Some(cause) = std::error::Error::source(&error) {
+            text = format!("{text}: {cause}");
+        }
+        Failure::verification(format!("{}: {text}", path.display()))
+            .hint("the file is cut off or is no tar: copy it again and compare its size")
+            .into()
+    })
+}
+
+/// The files of a directory; links and other things than files have no place in a bundle and are passed over.
+fn directory(root: &Path) -> Result<Tree> {
+    let origin: Arc<str> = root.display().to_string().into();
+    let mut tree = Tree::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for path in files::sorted_dir(&folder)? {
+            let metadata = fs_err::symlink_metadata(&path)?;
+            if metadata.is_dir() {
+                open.push(path);
+            } else if metadata.is_file() {
+                let relative = path.strip_prefix(root).context("a folder's entries are below it")?;
+                let source = SourceFile::new(fs_err::File::open(&path)?.into_parts().0);
+                let entry = Entry::file(Content::range(&source, 0, metadata.len()), 0o644, &origin);
+                tree.insert(TreePath::new(&relative.to_string_lossy())?, entry);
+            }
+        }
+    }
+    Ok(tree)
+}

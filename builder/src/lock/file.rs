@@ -1,0 +1,66 @@
+//! The lock on disk: canonical TOML beside the profile, which Nix's `builtins.fromTOML` reads too.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Lock;
+use crate::failure::Failure;
+use crate::files;
+use crate::profile::Profile;
+
+/// The file's name, in the profile's folder.
+pub const FILE: &str = "sealift.lock";
+
+const HEADER: &str = "\
+# Made by `sealift lock`: what exactly the images are made of. It names content and never hosts: any mirror that has
+# these files will do.
+";
+
+impl Lock {
+    /// Reads the lock of `profile`; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// When it is damaged, of another format or of another profile.
+    pub fn read(profile: &Profile) -> Result<Option<Self>> {
+        let path = profile.directory.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs_err::read_to_string(&path)?;
+        let hint = "make it again: sealift lock";
+        let lock: Self = toml::from_str(&text)
+            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.message())).hint(hint))?;
+        if lock.schema != 1 {
+            let message = format!("{}: schema {} is not known to this version", path.display(), lock.schema);
+            return Err(Failure::usage(message)
+                .hint("use the version of sealift that made it, or make it again")
+                .into());
+        }
+        let name = profile.model.name.get_ref();
+        if lock.profile != *name {
+            let message = format!("{} is the lock of `{}`, not of `{name}`", path.display(), lock.profile);
+            return Err(Failure::usage(message).hint(hint).into());
+        }
+        Ok(Some(lock))
+    }
+
+    /// The canonical text.
+    ///
+    /// # Errors
+    /// None in practice: every lock is a TOML document.
+    pub fn text(&self) -> Result<String> {
+        let body = toml::to_string(self).context("cannot write the lock as TOML")?;
+        Ok(format!("{HEADER}\n{body}"))
+    }
+
+    /// Writes it into the profile's folder, whole or not at all.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        let text = self.text()?;
+        files::write_atomically(&directory.join(FILE), |file| Ok(file.write_all(text.as_bytes())?))
+    }
+}

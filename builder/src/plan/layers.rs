@@ -1,0 +1,80 @@
+//! Which layers an image has, bottom first: what changes least often lies lowest.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::{Content, Layer, Plan, keys};
+use crate::profile::model;
+
+impl Plan<'_> {
+    pub(super) fn layers(&self, name: &str, image: &model::Image, shared: &BTreeSet<&str>) -> Result<Vec<Layer>> {
+        let locked = &self.lock.images[name];
+        let mut contents: Vec<(String, Content)> = Vec::new();
+
+        let (base, own): (Vec<&String>, Vec<&String>) =
+            locked.packages.iter().partition(|package| shared.contains(package.as_str()));
+        for (packages, is_base) in [(base, true), (own, false)] {
+            if packages.is_empty() {
+                continue;
+            }
+            let packages: Vec<String> = packages.into_iter().cloned().collect();
+            let what = if is_base { "common to all images" } else { "of this image" };
+            let title = format!("Debian packages {what}: {}", plural(packages.len(), "package"));
+            let bytecode = self.compiled_interpreters(&packages);
+            contents.push((title, Content::Packages { packages, shared: is_base, bytecode }));
+        }
+
+        if let Some(venv) = &image.venv {
+            let application: BTreeSet<&str> = venv.application.iter().map(|name| name.get_ref().as_str()).collect();
+            let mut third_party = Vec::new();
+            let mut own = Vec::new();
+            for file in &locked.wheels {
+                let is_own = application.contains(self.wheel(file)?.name.as_str());
+                if is_own { own.push(file.clone()) } else { third_party.push(file.clone()) }
+            }
+            let mut skeleton = true;
+            for (wheels, what) in [(third_party, "third-party wheels"), (own, "application")] {
+                if wheels.is_empty() {
+                    continue;
+                }
+                let title = format!("Python {what}: {}", plural(wheels.len(), "wheel"));
+                contents.push((title, Content::Wheels { wheels, skeleton }));
+                skeleton = false;
+            }
+        }
+
+        if locked.packages.iter().any(|package| package == CA_PACKAGE) || !self.options.authorities.is_empty() {
+            contents.push(("CA certificates".to_owned(), Content::Certificates));
+        }
+        if !image.env_files.is_empty() {
+            contents.push((format!("env files: {}", image.env_files.len()), Content::Env));
+        }
+        contents.push(("accounts and configuration".to_owned(), Content::Configuration));
+
+        let mut layers: Vec<Layer> = Vec::new();
+        for (title, content) in contents {
+            let key = keys::key(self, name, image, &content, layers.last().map(|layer| &layer.key))?;
+            layers.push(Layer { key, content, title });
+        }
+        Ok(layers)
+    }
+
+    /// The interpreters whose standard library these packages bring and that some image wants compiled.
+    fn compiled_interpreters(&self, packages: &[String]) -> BTreeSet<String> {
+        let wanted = self.profile.model.images.values().filter_map(|image| image.venv.as_ref());
+        wanted
+            .filter(|venv| venv.bytecode)
+            .map(|venv| venv.python.get_ref())
+            .filter(|python| packages.iter().any(|package| package.starts_with(&format!("lib{python}"))))
+            .cloned()
+            .collect()
+    }
+}
+
+/// The package whose certificates make the CA bundle.
+pub(crate) const CA_PACKAGE: &str = "ca-certificates";
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
