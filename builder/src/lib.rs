@@ -3,3 +3,4 @@
 pub mod failure;
 pub mod lock;
 pub mod profile;
+pub mod python;
