@@ -14,6 +14,7 @@ pub mod machine;
 pub mod mirrors;
 pub mod plan;
 pub mod profile;
+pub mod python;
 pub mod site;
 pub mod store;
 pub mod ui;

@@ -1,0 +1,260 @@
+//! `pylock.toml` (PEP 751), as far as a resolver of wheels writes it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+use pep440_rs::{Version, VersionSpecifiers};
+use pep508_rs::MarkerTree;
+use percent_encoding::percent_decode_str;
+use sealift_layers::digest::Digest;
+use sealift_layers::ingredients::wheel::{FileName, normalize};
+use serde::Deserialize;
+use url::Url;
+
+use super::tags::Target;
+use crate::failure::Failure;
+use crate::lock;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Pylock {
+    lock_version: String,
+    requires_python: Option<String>,
+    #[serde(default)]
+    environments: Vec<String>,
+    #[serde(default)]
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Package {
+    name: String,
+    version: Option<String>,
+    marker: Option<String>,
+    requires_python: Option<String>,
+    #[serde(default)]
+    wheels: Vec<Wheel>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Wheel {
+    name: Option<String>,
+    url: Option<String>,
+    size: Option<u64>,
+    upload_time: Option<toml::value::Datetime>,
+    #[serde(default)]
+    hashes: BTreeMap<String, String>,
+}
+
+/// The wheels that `text` prescribes for `target`, one for each distribution, sorted by file name.
+///
+/// # Errors
+/// A text that is no pylock of version 1 or not for this target; a distribution without a wheel that fits; a wheel
+/// of which the lock does not tell all that ours must hold.
+pub fn wheels(text: &str, target: &Target) -> Result<Vec<lock::Wheel>> {
+    let pylock: Pylock = toml::from_str(text).context("the resolver's lock (pylock.toml) cannot be read")?;
+    if pylock.lock_version.split('.').next() != Some("1") {
+        bail!("the resolver's lock is in version {} of its format, and only 1.x is known", pylock.lock_version);
+    }
+    check_python("the resolver's lock", pylock.requires_python.as_deref(), target)?;
+    let mut fits = pylock.environments.is_empty();
+    for marker in &pylock.environments {
+        fits |= holds(marker, target)?;
+    }
+    if !fits {
+        bail!("the resolver's lock is for other environments than {target}");
+    }
+
+    let mut chosen: BTreeMap<String, lock::Wheel> = BTreeMap::new();
+    for package in &pylock.packages {
+        if let Some(marker) = &package.marker
+            && !holds(marker, target)?
+        {
+            continue;
+        }
+        let wheel = choose(package, target).with_context(|| format!("the distribution `{}`", package.name))?;
+        let name = wheel.name.clone();
+        if chosen.insert(name.clone(), wheel).is_some() {
+            bail!("the resolver's lock has two versions of `{name}` for {target}");
+        }
+    }
+    let mut wheels: Vec<_> = chosen.into_values().collect();
+    wheels.sort_by(|one, two| one.file_name().cmp(two.file_name()));
+    Ok(wheels)
+}
+
+fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
+    check_python("it", package.requires_python.as_deref(), target)?;
+    let mut candidates = Vec::new();
+    for wheel in &package.wheels {
+        candidates.push((path(wheel)?, wheel));
+    }
+    let count = candidates.len();
+    let last = |path: &str| path.rfind('/').map_or(0, |slash| slash + 1);
+    let Some((path, wheel)) = target.best(candidates, |(path, _)| &path[last(path)..]) else {
+        return Err(Failure::failed(format!("it has no wheel for {target}, of {count} altogether"))
+            .hint("ask for another version, or exclude it if the application runs without it")
+            .into());
+    };
+    let file: FileName = path[last(&path)..].parse()?;
+    if file.name != normalize(&package.name) {
+        bail!("its wheel `{}` has another name", &path[last(&path)..]);
+    }
+    if let Some(version) = &package.version
+        && version.parse::<Version>() != Ok(file.version.clone())
+    {
+        bail!("its wheel `{}` is not of version {version}", &path[last(&path)..]);
+    }
+    let lacks = |what: &str| {
+        Failure::failed(format!("the index does not tell the {what} of `{}`", &path[last(&path)..])).hint(
+            "make the lock with an index that implements PEP 691 and PEP 700; any mirror will do to build from it",
+        )
+    };
+    let sha256 = wheel.hashes.get("sha256").ok_or_else(|| lacks("SHA-256"))?;
+    let uploaded = wheel.upload_time.ok_or_else(|| lacks("upload time"))?;
+    Ok(lock::Wheel {
+        version: package.version.clone().unwrap_or_else(|| file.version.to_string()),
+        size: wheel.size.ok_or_else(|| lacks("size"))?,
+        sha256: sha256.parse::<Digest>()?,
+        uploaded: seconds(&uploaded)?,
+        name: file.name,
+        path,
+    })
+}
+
+/// The path of a wheel's URL, without the leading `/`, percent-decoded: a `+` in a version may stand there as `%2B`.
+fn path(wheel: &Wheel) -> Result<String> {
+    let Some(url) = &wheel.url else { bail!("its wheel has no URL") };
+    let url: Url = url.parse().with_context(|| format!("its wheel's URL `{url}`"))?;
+    let path = percent_decode_str(url.path().trim_start_matches('/')).decode_utf8()?.into_owned();
+    if path.split('/').any(|component| component == "..") {
+        bail!("its wheel's URL has `..` in its path, `{path}`");
+    }
+    if let Some(name) = &wheel.name
+        && path.rsplit('/').next() != Some(name)
+    {
+        bail!("its wheel `{name}` has another name in its URL's path, `{path}`");
+    }
+    Ok(path)
+}
+
+fn seconds(time: &toml::value::Datetime) -> Result<u64> {
+    let stamp: jiff::Timestamp = time.to_string().parse().with_context(|| format!("its upload time {time}"))?;
+    u64::try_from(stamp.as_second()).with_context(|| format!("its upload time {time} is before 1970"))
+}
+
+fn check_python(who: &str, requires: Option<&str>, target: &Target) -> Result<()> {
+    let Some(text) = requires else { return Ok(()) };
+    let specifiers: VersionSpecifiers = text.parse().map_err(|_| anyhow::anyhow!("{who} requires Python `{text}`"))?;
+    // The newest patch level: `>=3.14.1` must not turn 3.14 away.
+    let python: Version = format!("{}.{}", target.python(), u32::MAX).parse()?;
+    if !specifiers.contains(&python) {
+        bail!("{who} requires Python {text}, and this is for {target}");
+    }
+    Ok(())
+}
+
+fn holds(marker: &str, target: &Target) -> Result<bool> {
+    let tree: MarkerTree = marker.parse().map_err(|error: pep508_rs::Pep508Error<pep508_rs::VerbatimUrl>| {
+        anyhow::anyhow!("the marker `{marker}`: {}", error.message)
+    })?;
+    Ok(tree.evaluate(&target.markers(), &[]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        Target::new("3.14", "linux/amd64", "2.43").unwrap()
+    }
+
+    fn wheel(file: &str) -> String {
+        let hash = "0".repeat(64);
+        format!(
+            "{{ url = \"https://files.mirror.example/p/ab/{file}?x#y\", upload-time = 2026-01-02T03:04:05.678Z, \
+             size = 5, hashes = {{ sha256 = \"{hash}\" }} }}"
+        )
+    }
+
+    fn package(name: &str, more: &str, wheels: &[&str]) -> String {
+        let wheels: Vec<_> = wheels.iter().map(|file| wheel(file)).collect();
+        format!("[[packages]]\nname = \"{name}\"\nversion = \"1.0\"\n{more}\nwheels = [{}]\n", wheels.join(", "))
+    }
+
+    fn read(packages: &[String]) -> Result<Vec<lock::Wheel>> {
+        wheels(&format!("lock-version = \"1.0\"\ncreated-by = \"uv\"\n{}", packages.join("")), &target())
+    }
+
+    #[test]
+    fn the_best_wheel_of_each_distribution_is_taken() {
+        let found = read(&[
+            package("zeta", "", &["zeta-1.0-py3-none-any.whl", "zeta-1.0-cp314-cp314-manylinux_2_28_x86_64.whl"]),
+            package("Alpha.Beta", "", &["alpha_beta-1.0-py3-none-any.whl"]),
+        ])
+        .unwrap();
+        assert_eq!(
+            found[0],
+            lock::Wheel {
+                name: "alpha-beta".into(),
+                version: "1.0".into(),
+                path: "p/ab/alpha_beta-1.0-py3-none-any.whl".into(),
+                size: 5,
+                sha256: "0".repeat(64).parse().unwrap(),
+                uploaded: 1_767_323_045,
+            }
+        );
+        assert_eq!(found[1].file_name(), "zeta-1.0-cp314-cp314-manylinux_2_28_x86_64.whl");
+    }
+
+    #[test]
+    fn a_local_version_is_decoded() {
+        let text = package("a", "", &["a-1.0%2Bcpu-py3-none-any.whl"]).replace("\"1.0\"", "\"1.0+cpu\"");
+        assert_eq!(read(&[text]).unwrap()[0].path, "p/ab/a-1.0+cpu-py3-none-any.whl");
+    }
+
+    #[test]
+    fn markers_are_those_of_the_target() {
+        for (marker, wanted) in [
+            ("platform_python_implementation != 'PyPy'", true),
+            ("implementation_name == 'cpython' and sys_platform == 'linux'", true),
+            ("python_full_version < '3.14'", false),
+            ("python_version >= '3.14'", true),
+            ("sys_platform == 'win32' or platform_machine == 'aarch64'", false),
+        ] {
+            assert_eq!(holds(marker, &target()).unwrap(), wanted, "{marker}");
+            let found = read(&[package("a", &format!("marker = \"{marker}\""), &["a-1.0-py3-none-any.whl"])]).unwrap();
+            assert_eq!(found.len(), usize::from(wanted));
+        }
+        assert!(holds("python_version ~ 3", &target()).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_locked_is_told() {
+        let message = |packages: &[String]| format!("{:#}", read(packages).unwrap_err());
+        let pure = "a-1.0-py3-none-any.whl";
+        insta::assert_snapshot!([
+            message(&[package("a", "", &["a-1.0-cp314-cp314-win_amd64.whl"])]),
+            message(&[package("b", "", &[pure])]),
+            message(&[package("a", "", &["a-1.1-py3-none-any.whl"])]),
+            message(&[package("a", "", &[pure]), package("A", "", &[pure])]),
+            message(&[package("a", "requires-python = \"<3.14\"", &[pure])]),
+            message(&[package("a", "", &[pure]).replace("size = 5, ", "")]),
+            message(&[package("a", "", &[pure]).replace("sha256", "md5")]),
+        ].join("\n"), @"
+        the distribution `a`: it has no wheel for Python 3.14 on x86_64 with glibc 2.43, of 1 altogether
+        the distribution `b`: its wheel `a-1.0-py3-none-any.whl` has another name
+        the distribution `a`: its wheel `a-1.1-py3-none-any.whl` is not of version 1.0
+        the resolver's lock has two versions of `a` for Python 3.14 on x86_64 with glibc 2.43
+        the distribution `a`: it requires Python <3.14, and this is for Python 3.14 on x86_64 with glibc 2.43
+        the distribution `a`: the index does not tell the size of `a-1.0-py3-none-any.whl`
+        the distribution `a`: the index does not tell the SHA-256 of `a-1.0-py3-none-any.whl`
+        ");
+        assert!(wheels("lock-version = \"2.0\"", &target()).is_err());
+        assert!(wheels("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]", &target()).is_err());
+        let patch = wheels("lock-version = \"1.0\"\nrequires-python = \">=3.14.1\"", &target());
+        assert_eq!(patch.unwrap(), []);
+    }
+}

@@ -1,0 +1,150 @@
+//! The project pages of an index: where the file with a known name and digest can be had (PEP 503, PEP 691).
+
+use anyhow::{Context as _, Result};
+use html5gum::{Token, Tokenizer};
+use percent_encoding::percent_decode_str;
+use sealift_layers::digest::Digest;
+use sealift_layers::ingredients::wheel::normalize;
+use serde::Deserialize;
+use url::Url;
+
+/// What to send as `Accept`: JSON, or HTML where the index is older.
+pub const ACCEPT: &str =
+    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
+
+/// The URL of the page of the distribution `name` on the index at `index`.
+#[must_use]
+pub fn page_url(index: &str, name: &str) -> String {
+    format!("{}/{}/", index.trim_end_matches('/'), normalize(name))
+}
+
+#[derive(Deserialize)]
+struct Page {
+    files: Vec<File>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: std::collections::BTreeMap<String, String>,
+}
+
+/// The URL of `file_name` on a project page. An entry with another SHA-256 does not count; one without any does, as
+/// whoever downloads checks the digest. `page_url` is where the page was found in the end: links are relative to it.
+///
+/// # Errors
+/// A JSON page that cannot be read.
+pub fn find(page: &[u8], content_type: &str, page_url: &Url, file_name: &str, sha256: &Digest) -> Result<Option<Url>> {
+    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media == "application/json" || media.ends_with("+json") {
+        let page: Page = serde_json::from_slice(page).with_context(|| format!("the page {page_url} of the index"))?;
+        let found = page
+            .files
+            .iter()
+            .find(|file| file.filename == file_name && file.hashes.get("sha256").is_none_or(|hash| same(hash, sha256)));
+        return Ok(found.and_then(|file| fetchable(page_url, &file.url)));
+    }
+    Ok(anchor(page, page_url, file_name, sha256))
+}
+
+/// The link of an HTML page whose last path component is `file_name`, with the digest in its fragment.
+fn anchor(page: &[u8], page_url: &Url, file_name: &str, sha256: &Digest) -> Option<Url> {
+    let mut base = page_url.clone();
+    for Ok(token) in Tokenizer::new(page) {
+        let Token::StartTag(tag) = token else { continue };
+        let Some(href) = tag.attributes.get(&b"href"[..]) else { continue };
+        let href = String::from_utf8_lossy(href).trim().to_owned();
+        match &**tag.name {
+            b"base" => base = fetchable(page_url, &href).unwrap_or(base),
+            b"a" => {
+                let Some(mut url) = fetchable(&base, &href) else { continue };
+                let last = url.path().rsplit('/').next().unwrap_or_default();
+                let named = percent_decode_str(last).decode_utf8_lossy() == file_name;
+                let hash = url.fragment().and_then(|fragment| fragment.strip_prefix("sha256="));
+                if named && hash.is_none_or(|hash| same(hash, sha256)) {
+                    url.set_fragment(None);
+                    return Some(url);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn same(hash: &str, wanted: &Digest) -> bool {
+    hash.to_ascii_lowercase().parse() == Ok(*wanted)
+}
+
+fn fetchable(base: &Url, link: &str) -> Option<Url> {
+    base.join(link).ok().filter(|url| matches!(url.scheme(), "http" | "https" | "file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FILE: &str = "a-1.0+x-py3-none-any.whl";
+
+    fn page() -> Url {
+        page_url("https://mirror.example/simple/", "A_b").parse().unwrap()
+    }
+
+    fn digest() -> Digest {
+        Digest::of(b"wheel")
+    }
+
+    fn html(text: &str) -> Option<String> {
+        find(text.as_bytes(), "text/html; charset=utf-8", &page(), FILE, &digest()).unwrap().map(String::from)
+    }
+
+    fn json(text: &str) -> Option<String> {
+        find(text.as_bytes(), "application/vnd.pypi.simple.v1+json", &page(), FILE, &digest())
+            .unwrap()
+            .map(String::from)
+    }
+
+    #[test]
+    fn a_json_page_tells_the_url() {
+        let of = |url: &str, hashes: &str| {
+            json(&format!(r#"{{"meta":{{}},"files":[{{"filename":"{FILE}","url":"{url}","hashes":{hashes}}}]}}"#))
+        };
+        let good = format!(r#"{{"sha256":"{}"}}"#, digest().hex());
+        assert_eq!(of("../../f/x?a=b", &good).unwrap(), "https://mirror.example/f/x?a=b");
+        assert_eq!(of("https://other.example/x", "{}").unwrap(), "https://other.example/x");
+        assert_eq!(of("x", &good.replace(&digest().hex(), &"0".repeat(64))), None);
+        assert_eq!(of("javascript:x", &good), None);
+        assert!(find(b"{", "application/json", &page(), FILE, &digest()).is_err());
+    }
+
+    #[test]
+    fn an_html_page_tells_the_url() {
+        let hash = digest().hex();
+        let wrong = "0".repeat(64);
+        let link = |href: &str| html(&format!("<!DOCTYPE html><body><a data-x='>' href=\"{href}\">{FILE}</a>"));
+        let plain = "https://mirror.example/simple/a-b/a-1.0%2Bx-py3-none-any.whl";
+        assert_eq!(link(&format!("a-1.0%2Bx-py3-none-any.whl#sha256={hash}")).unwrap(), plain);
+        assert_eq!(
+            link(&format!("a-1.0%2Bx-py3-none-any.whl?a=1&amp;b=2#sha256={hash}")).unwrap(),
+            format!("{plain}?a=1&b=2")
+        );
+        assert_eq!(link(&format!("/f/{FILE}")).unwrap(), format!("https://mirror.example/f/{FILE}"));
+        assert_eq!(link(&format!("{FILE}#sha256={wrong}")), None);
+        assert_eq!(link("other-1.0-py3-none-any.whl"), None);
+        let based = html(&format!("<HEAD><BASE HREF='/files/'></HEAD><A\nHREF={FILE}#sha256={hash}>x</A>"));
+        assert_eq!(based.unwrap(), format!("https://mirror.example/files/{FILE}"));
+        assert_eq!(html(&format!("<!-- <a href=\"{FILE}\">x</a> -->")), None);
+    }
+
+    proptest! {
+        /// No page makes the reader panic, and what it finds has the name.
+        #[test]
+        fn any_page_is_read(text in "[<a hrefbs=\"'/>&#;.!-]{0,60}") {
+            prop_assert_eq!(html(&text), None);
+        }
+    }
+}

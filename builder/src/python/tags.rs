@@ -1,0 +1,283 @@
+//! Which wheels a CPython on Linux takes, and in which order (PEP 425, PEP 600).
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::Result;
+use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
+use sealift_layers::ingredients::wheel::FileName;
+
+use crate::failure::Failure;
+
+/// The Python of an image: what wheels and markers are held against.
+#[derive(Clone, Debug)]
+pub struct Target {
+    minor: u32,
+    machine: Machine,
+    glibc: u32,
+    /// Tag to its rank; 0 is the best.
+    ranks: BTreeMap<String, usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Machine {
+    X86_64,
+    Aarch64,
+}
+
+impl Machine {
+    /// The first glibc 2.x that the machine's manylinux wheels were made for.
+    fn oldest_glibc(self) -> u32 {
+        match self {
+            Self::X86_64 => 5,
+            Self::Aarch64 => 17,
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        })
+    }
+}
+
+impl Target {
+    /// CPython `python` (`3.14`) on the OCI platform `platform` (`linux/amd64`) with glibc `glibc` (`2.43`; what a
+    /// Debian version of `libc6` has after that is ignored).
+    ///
+    /// # Errors
+    /// A usage failure for another Python, platform or C library.
+    pub fn new(python: &str, platform: &str, glibc: &str) -> Result<Self> {
+        let minor = |text: &str, major: &str| text.strip_prefix(major)?.parse::<u32>().ok();
+        let machine = match platform {
+            "linux/amd64" => Machine::X86_64,
+            "linux/arm64" => Machine::Aarch64,
+            _ => {
+                return Err(Failure::usage(format!("no wheels can be chosen for the platform `{platform}`"))
+                    .hint("linux/amd64 and linux/arm64 are known")
+                    .into());
+            }
+        };
+        let Some(python) = minor(python, "3.") else {
+            return Err(Failure::usage(format!("`{python}` is not a version of Python such as 3.14")).into());
+        };
+        let digits = glibc.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(glibc.len());
+        let Some(glibc) = minor(&glibc[..digits], "2.") else {
+            return Err(Failure::usage(format!("`{glibc}` is not a version of glibc such as 2.43")).into());
+        };
+        let mut target = Self { minor: python, machine, glibc, ranks: BTreeMap::new() };
+        for (rank, tag) in target.tags().into_iter().enumerate() {
+            target.ranks.entry(tag).or_insert(rank);
+        }
+        Ok(target)
+    }
+
+    /// All tags that fit, best first: this version's own ABI, the stable ABI of this version and older ones, any ABI;
+    /// each for the newest manylinux first; wheels for any platform last.
+    #[must_use]
+    pub fn tags(&self) -> Vec<String> {
+        let minor = self.minor;
+        let platforms = self.platforms();
+        let mut tags = Vec::new();
+        let mut on_platforms = |python: &str, abi: &str| {
+            tags.extend(platforms.iter().map(|platform| format!("{python}-{abi}-{platform}")));
+        };
+        let this = format!("cp3{minor}");
+        on_platforms(&this, &this);
+        on_platforms(&this, "abi3");
+        on_platforms(&this, "none");
+        // The stable ABI begins with 3.2.
+        for older in (2..minor).rev() {
+            on_platforms(&format!("cp3{older}"), "abi3");
+        }
+        let generic: Vec<String> = [format!("py3{minor}"), "py3".into()]
+            .into_iter()
+            .chain((0..minor).rev().map(|older| format!("py3{older}")))
+            .collect();
+        for python in &generic {
+            on_platforms(python, "none");
+        }
+        tags.push(format!("{this}-none-any"));
+        tags.extend(generic.iter().map(|python| format!("{python}-none-any")));
+        tags
+    }
+
+    /// Platform tags, newest C library first; each old name of a tag after the tag.
+    fn platforms(&self) -> Vec<String> {
+        let Self { machine, glibc, .. } = *self;
+        let mut platforms = Vec::new();
+        for version in (machine.oldest_glibc()..=glibc).rev() {
+            platforms.push(format!("manylinux_2_{version}_{machine}"));
+            let old = match version {
+                17 => "manylinux2014",
+                12 => "manylinux2010",
+                5 => "manylinux1",
+                _ => continue,
+            };
+            platforms.push(format!("{old}_{machine}"));
+        }
+        platforms.push(format!("linux_{machine}"));
+        platforms
+    }
+
+    /// How well a wheel fits, 0 being best; `None` where it does not.
+    #[must_use]
+    pub fn rank(&self, wheel: &FileName) -> Option<usize> {
+        let mut best = None;
+        for python in &wheel.python {
+            for abi in &wheel.abi {
+                for platform in &wheel.platform {
+                    let rank = self.ranks.get(&format!("{python}-{abi}-{platform}")).copied();
+                    best = [best, rank].into_iter().flatten().min();
+                }
+            }
+        }
+        best
+    }
+
+    /// Of wheels of one distribution and version, the one to take: the best tag, then the highest build tag, then the
+    /// first name, so that their order does not count. `name` gives the file name of a candidate.
+    pub fn best<T>(&self, candidates: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> Option<T> {
+        candidates
+            .into_iter()
+            .filter_map(|candidate| {
+                let parsed: FileName = name(&candidate).parse().ok()?;
+                let rank = self.rank(&parsed)?;
+                Some(((rank, Reverse(parsed.build), name(&candidate).to_owned()), candidate))
+            })
+            .min_by(|(one, _), (two, _)| one.cmp(two))
+            .map(|(_, candidate)| candidate)
+    }
+
+    /// `3.14`.
+    #[must_use]
+    pub fn python(&self) -> String {
+        format!("3.{}", self.minor)
+    }
+
+    /// What environment markers see. The patch level is not known before the interpreter is: it counts as 0.
+    pub(crate) fn markers(&self) -> MarkerEnvironment {
+        let python = self.python();
+        let full = format!("{python}.0");
+        MarkerEnvironmentBuilder {
+            implementation_name: "cpython",
+            implementation_version: &full,
+            os_name: "posix",
+            platform_machine: &self.machine.to_string(),
+            platform_python_implementation: "CPython",
+            platform_release: "",
+            platform_system: "Linux",
+            platform_version: "",
+            python_full_version: &full,
+            python_version: &python,
+            sys_platform: "linux",
+        }
+        .try_into()
+        .expect("3.N and 3.N.0 are versions")
+    }
+
+    /// The newest of the platforms that `uv` knows and this C library can run.
+    pub(crate) fn uv_platform(&self) -> String {
+        let version = match self.glibc {
+            31.. => self.glibc.min(40),
+            28.. => 28,
+            _ => 17,
+        };
+        format!("{}-manylinux_2_{version}", self.machine)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Python 3.{} on {} with glibc 2.{}", self.minor, self.machine, self.glibc)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn forky() -> Target {
+        Target::new("3.14", "linux/amd64", "2.43-1").unwrap()
+    }
+
+    fn ranked(names: &[&'static str]) -> Vec<&'static str> {
+        let mut left = names.to_vec();
+        let mut order = Vec::new();
+        while let Some(best) = forky().best(left.iter().copied(), |name| name) {
+            left.retain(|name| *name != best);
+            order.push(best);
+        }
+        order
+    }
+
+    #[test]
+    fn wheels_are_preferred_in_a_known_order() {
+        insta::assert_snapshot!(ranked(&[
+            "a-1-py3-none-any.whl",
+            "a-1-py2.py3-none-any.whl",
+            "a-1-1-py3-none-any.whl",
+            "a-1-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+            "a-1-cp311-abi3-manylinux_2_34_x86_64.whl",
+            "a-1-cp37-abi3-manylinux_2_28_x86_64.whl",
+            "a-1-cp314-cp314-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+            "a-1-cp314-cp314-manylinux_2_28_x86_64.whl",
+            "a-1-cp314-cp314-linux_x86_64.whl",
+            "a-1-cp314-cp314-manylinux_2_44_x86_64.whl",
+            "a-1-cp314-cp314-manylinux_2_28_aarch64.whl",
+            "a-1-cp314-cp314-musllinux_1_2_x86_64.whl",
+            "a-1-cp314-cp314t-manylinux_2_28_x86_64.whl",
+            "a-1-cp313-cp313-manylinux_2_28_x86_64.whl",
+            "a-1-cp315-abi3-manylinux_2_28_x86_64.whl",
+            "a-1-py2-none-any.whl",
+            "a-1.tar.gz",
+        ])
+        .join("\n"), @"
+            a-1-cp314-cp314-manylinux_2_28_x86_64.whl
+            a-1-cp314-cp314-manylinux_2_17_x86_64.manylinux2014_x86_64.whl
+            a-1-cp314-cp314-linux_x86_64.whl
+            a-1-cp311-abi3-manylinux_2_34_x86_64.whl
+            a-1-cp37-abi3-manylinux_2_28_x86_64.whl
+            a-1-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl
+            a-1-1-py3-none-any.whl
+            a-1-py2.py3-none-any.whl
+            a-1-py3-none-any.whl
+            ");
+    }
+
+    #[test]
+    fn the_other_machine_begins_later() {
+        let target = Target::new("3.13", "linux/arm64", "2.36").unwrap();
+        let platforms = target.platforms();
+        assert_eq!((platforms[0].as_str(), platforms.len()), ("manylinux_2_36_aarch64", 20 + 2));
+        assert_eq!(&platforms[20..], ["manylinux2014_aarch64", "linux_aarch64"]);
+        assert_eq!(target.uv_platform(), "aarch64-manylinux_2_36");
+        assert_eq!(forky().uv_platform(), "x86_64-manylinux_2_40");
+    }
+
+    #[test]
+    fn other_targets_are_refused() {
+        for (python, platform, glibc) in
+            [("2.7", "linux/amd64", "2.43"), ("3.14", "windows/amd64", "2.43"), ("3.14", "linux/amd64", "1.2")]
+        {
+            assert!(Target::new(python, platform, glibc).is_err(), "{python} {platform} {glibc}");
+        }
+    }
+
+    proptest! {
+        /// The choice does not depend on the order of the candidates.
+        #[test]
+        fn the_choice_has_no_memory(names in Just(vec![
+            "a-1-py3-none-any.whl", "a-1-2-py3-none-any.whl", "a-1-2a-py3-none-any.whl", "a-1-10-py3-none-any.whl",
+            "A-1-10-py3-none-any.whl", "a-1-cp36-cp36m-win32.whl", "nonsense",
+        ]).prop_shuffle()) {
+            prop_assert_eq!(forky().best(names, |name| name), Some("A-1-10-py3-none-any.whl"));
+        }
+    }
+}
