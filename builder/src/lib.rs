@@ -18,3 +18,4 @@ pub mod python;
 pub mod site;
 pub mod store;
 pub mod ui;
+pub mod upstream;

@@ -1,13 +1,19 @@
 //! `sealift.lock`: what exactly the images are made of, per platform. It names content, never hosts.
 
+mod diff;
 mod file;
+pub mod resolve;
 
 use std::collections::BTreeMap;
 
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+pub use diff::diff;
 pub use file::FILE;
+
+use crate::profile::Profile;
+use crate::store::Key;
 
 /// A whole lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +33,8 @@ pub struct Lock {
 pub struct Platform {
     /// The newest date among the inputs, in seconds since 1970: the epoch of the build.
     pub epoch: u64,
+    /// Hash of what the profile asked for when this was resolved ([`wanted`]): another one means that it is stale.
+    pub wanted: Digest,
     /// The signed index that the packages were found in.
     pub debian: Debian,
     /// The images, by name: what each holds.
@@ -100,6 +108,39 @@ pub struct Wheel {
     pub sha256: Digest,
     /// When the index received it, in seconds since 1970: the time of its files.
     pub uploaded: u64,
+}
+
+/// The hash of everything in `profile` that decides what is resolved.
+#[must_use]
+pub fn wanted(profile: &Profile) -> Digest {
+    let model = &profile.model;
+    let debian = model.debian.get_ref();
+    let mut key = Key::builder("wanted/1").field("suite", debian.suite.get_ref());
+    for component in &debian.components {
+        key = key.field("component", component);
+    }
+    for name in debian.exclude.keys() {
+        key = key.field("exclude", name.get_ref());
+    }
+    for package in &model.base.packages {
+        key = key.field("base", package.get_ref());
+    }
+    for (name, image) in &model.images {
+        key = key.field("image", name.get_ref());
+        for package in &image.packages {
+            key = key.field("package", package.get_ref());
+        }
+        if let Some(venv) = &image.venv {
+            key = key.field("python", venv.python.get_ref());
+            for requirement in &venv.requirements {
+                key = key.field("requirement", requirement.get_ref());
+            }
+            for name in venv.exclude.keys() {
+                key = key.field("without", name.get_ref());
+            }
+        }
+    }
+    key.finish().digest()
 }
 
 impl Wheel {

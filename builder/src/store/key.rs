@@ -15,7 +15,9 @@ impl Key {
         Builder(Hasher::default()).bytes("recipe", recipe.as_bytes())
     }
 
-    pub(super) fn digest(self) -> Digest {
+    /// The hash itself.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
         self.0
     }
 
