@@ -3,6 +3,7 @@ use pgp::packet::{KeyFlags, PubKeyInner, PublicKey, PublicSubkey, SecretKey, Sec
 use pgp::packet::{Subpacket, SubpacketData, UserId};
 use pgp::ser::Serialize;
 use pgp::types::{Password, SignedUser, SigningKey};
+use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -385,4 +386,23 @@ fn keyrings_may_be_binary_or_armoured() {
     keyring keys.asc holds no OpenPGP public key
     keyring keys.asc: its armour is damaged
     ");
+}
+
+proptest! {
+    #[test]
+    fn no_change_goes_unseen(place in any::<prop::sample::Index>(), byte in any::<u8>(), insert in any::<bool>()) {
+        let (text, keyring) = signed(TEXT);
+        let good = verify("InRelease", text.as_bytes(), &keyring, NOW).unwrap();
+        let mut changed = text.into_bytes();
+        let place = place.index(changed.len());
+        if insert {
+            changed.insert(place, byte);
+        } else {
+            changed[place] = byte;
+        }
+        // Some bytes mean nothing: those of the armour's headers, or spaces at the end of a line.
+        if let Ok(read) = verify("InRelease", &changed, &keyring, NOW) {
+            prop_assert_eq!(read, good);
+        }
+    }
 }
