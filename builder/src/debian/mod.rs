@@ -3,8 +3,12 @@
 //!
 //! `InRelease` --[`release`]--> what `Packages` must be --[`index`]--> packages by name --[`resolve`]--> the chosen ones.
 
+mod clearsign;
+mod date;
 pub mod index;
+pub mod openpgp;
 pub mod relation;
+pub mod release;
 pub mod resolve;
 mod stanza;
 pub mod version;

@@ -111,7 +111,7 @@ pub fn parse<'a>(field: &'a str, architecture: &str) -> Result<Vec<Group<'a>>> {
 /// Parses one alternative; `None` when its restrictions exclude it.
 fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
     let wrong = |what: &str| Failure::failed(format!("`{text}` is not a relation to a package: {what}"));
-    let end = text.find(|c: char| c.is_whitespace() || "([<".contains(c)).unwrap_or(text.len());
+    let end = text.bytes().position(|byte| b" \t\n([<".contains(&byte)).unwrap_or(text.len());
     let (head, mut rest) = text.split_at(end);
     let (name, qualifier) = match head.split_once(':') {
         Some((name, qualifier)) => (name, Some(qualifier)),
@@ -150,9 +150,15 @@ fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
     Ok((wanted_architecture && profiles.unwrap_or(true)).then_some(Atom { name, qualifier, constraint }))
 }
 
-/// Wider than policy 5.6.1 in what a name begins with and how long it is: such names exist in other archives.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
+/// Somewhat wider than policy 5.6.1, as other archives are; no name can be taken for a path.
+pub(super) fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
+}
+
+/// The characters of policy 5.6.12.
+pub(super) fn is_version(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-~:".contains(&byte))
 }
 
 fn version_constraint(text: &str) -> Option<Constraint<'_>> {
@@ -168,8 +174,7 @@ fn version_constraint(text: &str) -> Option<Constraint<'_>> {
         _ => return None,
     };
     let version = version.trim_start();
-    let valid = version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-~:".contains(&byte));
-    (valid && !version.is_empty()).then_some(Constraint { operator, version })
+    is_version(version).then_some(Constraint { operator, version })
 }
 
 /// Evaluates `amd64 arm64` or `!i386 !armhf` (policy 7.1); wildcards such as `linux-any` count.

@@ -78,7 +78,7 @@ pub struct Resolution<'i, 'a> {
     pub packages: BTreeMap<&'i str, Chosen<'i, 'a>>,
     /// Excluded names that something needs: by name, the chosen packages that need it, sorted.
     pub excluded: BTreeMap<&'i str, BTreeSet<&'i str>>,
-    /// Excluded names that nothing needs, sorted.
+    /// Excluded names that nothing chosen here needs, sorted. Another image's packages may need them.
     pub idle_excludes: Vec<&'i str>,
 }
 

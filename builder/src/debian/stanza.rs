@@ -28,13 +28,13 @@ impl<'a> Stanzas<'a> {
             let mut end = line_end(self.text, start);
             let line = &self.text[start..end];
             self.at = end + 1;
-            if line.bytes().all(|byte| byte == b' ' || byte == b'\t') {
+            if is_blank(line) {
                 if fields.is_empty() {
                     continue;
                 }
                 return Ok(true);
             }
-            let name_end = line.find(':').filter(|colon| is_field_name(&line[..*colon]));
+            let name_end = memchr::memchr(b':', line.as_bytes()).filter(|colon| is_field_name(&line[..*colon]));
             let Some(name_end) = name_end else {
                 let number = self.text[..start].matches('\n').count() + 1;
                 let shown: String = line.chars().take(60).collect();
@@ -42,7 +42,7 @@ impl<'a> Stanzas<'a> {
             };
             while matches!(self.text.as_bytes().get(end + 1), Some(b' ' | b'\t')) {
                 let next = line_end(self.text, end + 1);
-                if self.text[end + 1..next].trim().is_empty() {
+                if is_blank(&self.text[end + 1..next]) {
                     break;
                 }
                 end = next;
@@ -55,7 +55,11 @@ impl<'a> Stanzas<'a> {
 }
 
 fn line_end(text: &str, start: usize) -> usize {
-    text[start..].find('\n').map_or(text.len(), |length| start + length)
+    memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |length| start + length)
+}
+
+fn is_blank(line: &str) -> bool {
+    line.bytes().all(|byte| byte == b' ' || byte == b'\t')
 }
 
 /// Policy 5.1: printable ASCII but space and colon, not beginning with `#` or `-`.

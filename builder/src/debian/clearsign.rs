@@ -1,0 +1,191 @@
+//! Clear-signed text: the Cleartext Signature Framework (RFC 9580, section 7).
+//!
+//! Stricter than the specification, since what is signed and what is read must never differ: nothing may stand before
+//! or after the signed text, no control characters in it, and every dash at the start of a line must be escaped.
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+
+const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
+const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
+const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
+
+/// A clear-signed text, taken apart; nothing is verified.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Clearsigned<'a> {
+    /// Lines of the text: without line ends, trailing spaces and tabs, and dash escapes. Exactly what is signed.
+    lines: Vec<&'a str>,
+    /// Armoured signature blocks, each from its BEGIN to its END line.
+    pub(super) signatures: Vec<&'a str>,
+}
+
+impl<'a> Clearsigned<'a> {
+    /// Takes `bytes` apart; `name` is for messages.
+    pub(super) fn parse(name: &str, bytes: &'a [u8]) -> Result<Self> {
+        let wrong = |what: String| Failure::verification(format!("{name} is not a clear-signed text: {what}"));
+        let text = std::str::from_utf8(bytes).map_err(|error| wrong(format!("{error}")))?;
+        let mut at = 0;
+        let mut lines = text.split_inclusive('\n').map(|line| {
+            let start = at;
+            at += line.len();
+            Line { start, text: without_end(line) }
+        });
+        match lines.next() {
+            Some(first) if trimmed(first.text) == BEGIN => {}
+            first => {
+                let shown: String = first.map_or("", |line| line.text).chars().take(40).collect();
+                return Err(wrong(format!("it begins with `{}`", shown.escape_debug()))
+                    .hint("the mirror may have answered with an error page")
+                    .into());
+            }
+        }
+        // The header's `Hash` lines are not signed and mean nothing: the signatures tell their own.
+        for line in lines.by_ref() {
+            match trimmed(line.text) {
+                "" => break,
+                content if content.starts_with("Hash: ") => {}
+                content => return Err(wrong(format!("unknown header `{}`", content.escape_debug())).into()),
+            }
+        }
+        let mut signed = Vec::new();
+        let mut begin = None;
+        for line in lines.by_ref() {
+            if trimmed(line.text) == BEGIN_SIGNATURE {
+                begin = Some(line);
+                break;
+            }
+            let content = match line.text.strip_prefix("- ") {
+                Some(escaped) => trimmed(escaped),
+                None if line.text.starts_with('-') => {
+                    return Err(wrong(format!("unescaped dash in `{}`", line.text.escape_debug())).into());
+                }
+                None => trimmed(line.text),
+            };
+            if content.chars().any(|c| c.is_control() && c != '\t') {
+                return Err(wrong(format!("control character in `{}`", content.escape_debug())).into());
+            }
+            signed.push(content);
+        }
+        let mut signatures = Vec::new();
+        while let Some(first) = begin.take() {
+            let Some(last) = lines.by_ref().find(|line| trimmed(line.text) == END_SIGNATURE) else {
+                return Err(wrong("its signature has no end".into()).into());
+            };
+            signatures.push(&text[first.start..last.start + END_SIGNATURE.len()]);
+            begin = lines.by_ref().find(|line| !trimmed(line.text).is_empty());
+            if begin.is_some_and(|line| trimmed(line.text) != BEGIN_SIGNATURE) {
+                return Err(wrong("something follows its signature".into()).into());
+            }
+        }
+        if signatures.is_empty() {
+            return Err(wrong("it has no signature".into()).into());
+        }
+        Ok(Self { lines: signed, signatures })
+    }
+
+    /// The text in the form that is hashed: line ends are CR LF, the last one is not part of it (section 7.2).
+    pub(super) fn hashed(&self) -> String {
+        self.lines.join("\r\n")
+    }
+
+    /// The text in the form that is read: every line ends with LF.
+    pub(super) fn text(&self) -> String {
+        self.lines.iter().flat_map(|line| [line, "\n"]).collect()
+    }
+}
+
+/// A line without its end.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    /// Offset in the whole text.
+    start: usize,
+    text: &'a str,
+}
+
+fn without_end(line: &str) -> &str {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
+/// Spaces and tabs at the end of a line are not signed (section 7.2).
+fn trimmed(line: &str) -> &str {
+    line.trim_end_matches([' ', '\t'])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn signed(body: &str) -> String {
+        format!("{BEGIN}\nHash: SHA256\n\n{body}\n{BEGIN_SIGNATURE}\n\nabcd\n{END_SIGNATURE}\n")
+    }
+
+    #[test]
+    fn undoes_escapes_and_trailing_spaces() {
+        let text = signed("A: 1 \t\r\n- - b\n- \n\n- From: c");
+        let parsed = Clearsigned::parse("InRelease", text.as_bytes()).unwrap();
+        assert_eq!(parsed.text(), "A: 1\n- b\n\n\nFrom: c\n");
+        assert_eq!(parsed.hashed(), "A: 1\r\n- b\r\n\r\n\r\nFrom: c");
+        assert_eq!(parsed.signatures, [format!("{BEGIN_SIGNATURE}\n\nabcd\n{END_SIGNATURE}")]);
+    }
+
+    #[test]
+    fn takes_several_signature_blocks() {
+        let text = signed("a") + "\n" + BEGIN_SIGNATURE + "\nefgh\n" + END_SIGNATURE;
+        assert_eq!(Clearsigned::parse("InRelease", text.as_bytes()).unwrap().signatures.len(), 2);
+    }
+
+    #[test]
+    fn refuses_what_could_be_read_in_two_ways() {
+        let good = signed("a");
+        let cases = [
+            String::new(),
+            "<html>\n".into(),
+            format!("b\n{good}"),
+            format!("{good}b\n"),
+            format!("{good}{good}"),
+            good.replace("Hash: SHA256", "Hash: SHA256\nb: c"),
+            good.replace("\na\n", "\na\rb\n"),
+            good.replace("\na\n", "\n-a\n"),
+            good.replace("\na\n", &format!("\n{BEGIN}\n")),
+            good.replace(END_SIGNATURE, ""),
+            good.replace(BEGIN_SIGNATURE, ""),
+            format!("{BEGIN}\n\na\n"),
+        ];
+        let messages: Vec<String> = cases
+            .iter()
+            .map(|text| Clearsigned::parse("InRelease", text.as_bytes()).unwrap_err().to_string())
+            .collect();
+        insta::assert_snapshot!(messages.join("\n"), @r"
+        InRelease is not a clear-signed text: it begins with ``
+        InRelease is not a clear-signed text: it begins with `<html>`
+        InRelease is not a clear-signed text: it begins with `b`
+        InRelease is not a clear-signed text: something follows its signature
+        InRelease is not a clear-signed text: something follows its signature
+        InRelease is not a clear-signed text: unknown header `b: c`
+        InRelease is not a clear-signed text: control character in `a\rb`
+        InRelease is not a clear-signed text: unescaped dash in `-a`
+        InRelease is not a clear-signed text: unescaped dash in `-----BEGIN PGP SIGNED MESSAGE-----`
+        InRelease is not a clear-signed text: its signature has no end
+        InRelease is not a clear-signed text: unescaped dash in `-----END PGP SIGNATURE-----`
+        InRelease is not a clear-signed text: it has no signature
+        ");
+        assert!(Clearsigned::parse("InRelease", b"\xff").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_is_undone(lines in prop::collection::vec("[a-c -]{0,4}[a-c-]|", 0..5)) {
+            let escaped: Vec<String> = lines
+                .iter()
+                .map(|line| if line.starts_with('-') { format!("- {line}") } else { line.clone() })
+                .collect();
+            let text = signed(&escaped.join("\n"));
+            let parsed = Clearsigned::parse("InRelease", text.as_bytes()).unwrap();
+            prop_assert_eq!(parsed.hashed(), lines.join("\r\n"));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Dates as archives write them and as messages show them.
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+/// Seconds since 1970 of `Fri, 30 Oct 2026 08:08:01 UTC`. The format is that of mail (RFC 5322), always in UTC, which is
+/// written in several ways.
+pub(super) fn parse(text: &str) -> Option<u64> {
+    let (time, zone) = text.trim().rsplit_once(' ')?;
+    if !matches!(zone, "UTC" | "GMT" | "Z" | "+0000") {
+        return None;
+    }
+    let timestamp = rfc2822::DateTimeParser::new().parse_timestamp(format!("{time} +0000")).ok()?;
+    u64::try_from(timestamp.as_second()).ok()
+}
+
+/// The day in UTC: `2026-11-06`.
+pub(super) fn day(seconds: u64) -> String {
+    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    timestamp.map_or_else(|| format!("second {seconds}"), |timestamp| timestamp.strftime("%Y-%m-%d").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_dates_of_archives() {
+        assert_eq!(parse("Fri, 30 Oct 2026 08:08:01 UTC"), Some(1_793_347_681));
+        assert_eq!(parse("Fri, 30 Oct 2026 08:08:01 +0000"), Some(1_793_347_681));
+        assert_eq!(parse("Thu, 1 Jan 1970 00:00:00 GMT"), Some(0));
+        for text in
+            ["", "today", "Fri, 30 Oct 2026 08:08:01", "Fri, 30 Oct 2026 08:08:01 CET", "30 Oct 1926 08:08:01 UTC"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert_eq!(day(1_793_347_681), "2026-10-30");
+    }
+}

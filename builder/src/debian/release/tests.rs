@@ -1,0 +1,126 @@
+use super::*;
+
+const TEXT: &str = "Origin: Debian\nSuite: testing\nCodename: forky\nDate: Fri, 30 Oct 2026 08:08:01 UTC\n\
+    Valid-Until: Fri, 06 Nov 2026 08:08:01 UTC\nAcquire-By-Hash: yes\nComponents: main contrib\nMD5Sum:\n \
+    6d41c06349a3da92b8a135bfde1838f9 1 main/Contents-all\nSHA256:\n \
+    ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 main/binary-amd64/Packages.xz\n";
+const DATE: u64 = 1_793_347_681;
+
+fn read(text: &str) -> Result<Release> {
+    Release::read(text, "ABCD".into())
+}
+
+#[test]
+fn reads_what_a_build_needs() {
+    let release = read(TEXT).unwrap();
+    assert_eq!((release.date, release.valid_until), (DATE, Some(DATE + 7 * DAY)));
+    assert!(release.acquire_by_hash);
+    let (path, file) = release.packages("main", "amd64").unwrap();
+    assert_eq!(path, "main/binary-amd64/Packages.xz");
+    file.verify(&path, b"abc").unwrap();
+    assert_eq!(
+        file.by_hash(&path),
+        "main/binary-amd64/by-hash/SHA256/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
+    let messages = [
+        file.verify("P", b"abcd").unwrap_err().to_string(),
+        file.verify("P", b"abd").unwrap_err().to_string(),
+        release.packages("contrib", "amd64").unwrap_err().to_string(),
+    ];
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    P has 4 bytes instead of 3
+    P has digest sha256:a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9 instead of sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+    the archive's suite forky has no contrib/binary-amd64/Packages.xz
+    ");
+}
+
+#[test]
+fn refuses_malformed_texts() {
+    let cases = [
+        TEXT.replace("Date: ", "Dat: "),
+        TEXT.replace("08:01 UTC", "08:01 CET"),
+        TEXT.replace("SHA256", "SHA1"),
+        TEXT.replace("  3 main", " -3 main"),
+        TEXT.replace("  3 main", "  3 /main"),
+        TEXT.replace("main/binary", "../binary"),
+        TEXT.replace("Origin:", "Suite:"),
+        format!("{TEXT}\nSuite: unstable\n"),
+    ];
+    let messages: Vec<String> = cases.iter().map(|text| format!("{:#}", read(text).unwrap_err())).collect();
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    it has no field Date
+    its field Date is no date in UTC: `Fri, 30 Oct 2026 08:08:01 CET`
+    it has no field SHA256
+    its field SHA256 has the line `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad       -3 main/binary-amd64/Packages.xz`
+    its field SHA256 has the line `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 /main/binary-amd64/Packages.xz`
+    its field SHA256 has the line `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 ../binary-amd64/Packages.xz`
+    it has the field Suite twice
+    it has more than one stanza
+    ");
+}
+
+#[test]
+fn minds_suite_and_time() {
+    let (text, keyring) = openpgp::tests::signed(TEXT);
+    let told = |suite: &str, now: u64, allow_expired: bool| match Release::parse(
+        text.as_bytes(),
+        &Demand { suite, keyring: &keyring, now, allow_expired },
+    ) {
+        Ok(release) => format!("Release of {}", release.codename),
+        Err(error) => {
+            let hint = Failure::within(&error).and_then(|failure| failure.hint.clone()).unwrap_or_default();
+            format!("{error:#}\nhint: {hint}")
+        }
+    };
+    insta::assert_snapshot!([
+        told("testing", DATE, false),
+        told("forky", DATE + 7 * DAY, false),
+        told("forky", DATE - DAY, false),
+        told("forky", DATE - DAY - 1, true),
+        told("forky", DATE + 7 * DAY + 1, false),
+        told("forky", DATE + 25 * DAY, false),
+        told("forky", DATE + 25 * DAY, true),
+        told("trixie", DATE, false),
+    ].join("\n"), @r"
+    Release of forky
+    Release of forky
+    Release of forky
+    Release file of suite forky is dated 2026-10-30, which is in the future (1 day from now)
+    hint: set this machine's clock
+    Release file of suite forky expired on 2026-11-06 (less than a day ago)
+    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] or give --allow-expired
+    Release file of suite forky expired on 2026-11-06 (18 days ago)
+    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] or give --allow-expired
+    Release of forky
+    Release file of suite trixie is that of suite `testing`, codename `forky`
+    hint: name the suite in the profile's [debian] as the archive does, or see whether the mirror is in order
+    ");
+}
+
+#[test]
+fn unpacks_what_it_vouches_for() {
+    let plain = b"Package: a\n".repeat(100);
+    let mut packed = Vec::new();
+    liblzma::read::XzEncoder::new(&plain[..], 1).read_to_end(&mut packed).unwrap();
+    let of = |bytes: &[u8]| File { size: bytes.len() as u64, sha256: Digest::of(bytes) };
+    let mut release = read(TEXT).unwrap();
+    release.files = BTreeMap::from([("P.xz".into(), of(&packed)), ("P".into(), of(&plain))]);
+    assert_eq!(release.unpack("P.xz", &packed).unwrap().as_bytes(), plain);
+    let mut messages = vec![release.unpack("P.xz", &packed[1..]).unwrap_err().to_string()];
+    // More, or less, than promised.
+    for promised in [&plain[1..], &[&plain[..], b"a"].concat()] {
+        release.files.insert("P".into(), of(promised));
+        messages.push(release.unpack("P.xz", &packed).unwrap_err().to_string());
+    }
+    release.files.insert("P.xz".into(), of(&plain));
+    messages.push(release.unpack("P.xz", &plain).unwrap_err().to_string());
+    release.files.remove("P");
+    messages.push(release.unpack("P.xz", &plain).unwrap_err().to_string());
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    P.xz has 87 bytes instead of 88
+    P has 1100 bytes instead of 1099
+    P has 1100 bytes instead of 1101
+    P.xz cannot be unpacked: stream/file format not recognized
+    the Release file does not list P
+    ");
+}
