@@ -272,6 +272,9 @@ pub struct Service {
     /// Named volumes: name to container path.
     #[serde(default)]
     pub volumes: BTreeMap<String, String>,
+    /// The container's own files cannot be changed: it writes to volumes and `tmpfs` only.
+    #[serde(default)]
+    pub read_only: bool,
     /// Container paths that are empty and in memory at each start.
     #[serde(default)]
     pub tmpfs: Vec<String>,

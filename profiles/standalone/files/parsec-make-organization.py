@@ -1,6 +1,6 @@
 """Makes an organization from within the server's container, where the token and the authority already are.
 
-    podman exec -i parsec-server python - NAME < make-organization.py
+    podman exec parsec-server python /usr/local/lib/parsec/make-organization.py NAME
 """
 
 import json
@@ -9,6 +9,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 if len(sys.argv) != 2:
     sys.exit("usage: make-organization.py NAME")
@@ -19,6 +20,8 @@ request = urllib.request.Request(
     headers={
         "Authorization": f"Bearer {os.environ['PARSEC_ADMINISTRATION_TOKEN']}",
         "Content-Type": "application/json",
+        # The server makes the link from the address that it was asked by: give the public one.
+        "Host": urlsplit(os.environ["PARSEC_SERVER_ADDR"]).netloc,
     },
 )
 tls = ssl.create_default_context(cafile="/run/secrets/custom-ca.crt")
