@@ -1,6 +1,7 @@
 //! The program `sealift`: profiles, locks, fetching, the store, plans, builds, bundles and sites.
 
 pub mod assemble;
+pub mod build;
 pub mod bundle;
 pub mod cli;
 pub mod clock;

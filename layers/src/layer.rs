@@ -61,18 +61,20 @@ pub fn write(
 }
 
 /// Hashes and counts what passes.
-struct Meter<W> {
+pub struct Meter<W> {
     out: W,
     hasher: Hasher,
     count: u64,
 }
 
 impl<W: Write> Meter<W> {
-    fn new(out: W) -> Self {
+    /// Passes on to `out`.
+    pub fn new(out: W) -> Self {
         Self { out, hasher: Hasher::default(), count: 0 }
     }
 
-    fn finish(self) -> (W, Digest, u64) {
+    /// The sink, the digest and the number of bytes of what passed.
+    pub fn finish(self) -> (W, Digest, u64) {
         (self.out, self.hasher.finish(), self.count)
     }
 }

@@ -18,6 +18,7 @@ use sealift_layers::tree::{self, SourceFile, Tree};
 
 pub use bytecode::RECIPE as BYTECODE_RECIPE;
 pub(crate) use config::{owner_ids, users};
+pub(crate) use packages::compiling_image;
 
 use crate::failure::Failure;
 use crate::lock::Package;
@@ -43,6 +44,18 @@ pub struct Layers {
 }
 
 impl Layers {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.built.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.built.is_empty()
+    }
+
     /// The finished layers of one of the plan's images.
     #[must_use]
     pub fn of(&self, image: &Image) -> Vec<Built> {

@@ -8,7 +8,7 @@ use sealift_layers::ingredients::deb;
 use sealift_layers::tree::{Entry, Pattern, Prefer, Tree, TreePath};
 
 use super::{Assembler, bytecode};
-use crate::plan::Image;
+use crate::plan::{Image, Plan};
 
 impl Assembler<'_> {
     /// The files of `packages`, without what the profile drops, with the bytecode of the standard libraries among them.
@@ -31,8 +31,8 @@ impl Assembler<'_> {
                     .map(|(path, entry)| (path.clone(), entry.clone()))
                     .collect();
                 if !sources.is_empty() {
-                    let owner = self.compiling_image(image, python);
-                    let interpreter = self.interpreter(&owner, python)?;
+                    let owner = compiling_image(self.plan, &image.name, python);
+                    let interpreter = self.interpreter(owner, python)?;
                     let identity = self.plan.package(&package.control.name)?.sha256.hex();
                     let compiled = self.compile(&interpreter, &identity, &origin, &sources)?;
                     tree.merge(compiled, |_, _| Prefer::Neither)?;
@@ -76,20 +76,19 @@ impl Assembler<'_> {
         }
         Ok(tree)
     }
+}
 
-    /// An image that has both the interpreter and a wish for its bytecode: `image` itself, or for a layer that several
-    /// share the first of them.
-    fn compiling_image(&self, image: &Image, python: &str) -> String {
-        let wants = |name: &str| {
-            let venv = self.plan.model(name).venv.as_ref();
-            venv.is_some_and(|venv| venv.bytecode && venv.python.get_ref() == python)
-        };
-        if wants(&image.name) {
-            return image.name.clone();
-        }
-        let first = self.plan.images.iter().find(|other| wants(&other.name));
-        first.map_or_else(|| image.name.clone(), |other| other.name.clone())
+/// An image that has both the interpreter and a wish for its bytecode: `image` itself, or for a layer that several share
+/// the first of them.
+pub(crate) fn compiling_image<'p>(plan: &'p Plan<'_>, image: &'p str, python: &str) -> &'p str {
+    let wants = |name: &str| {
+        let venv = plan.model(name).venv.as_ref();
+        venv.is_some_and(|venv| venv.bytecode && venv.python.get_ref() == python)
+    };
+    if wants(image) {
+        return image;
     }
+    plan.images.iter().map(|other| other.name.as_str()).find(|other| wants(other)).unwrap_or(image)
 }
 
 /// The package's name in an entry's origin (`package NAME VERSION`).

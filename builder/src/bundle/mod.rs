@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use sealift_layers::archive;
 use sealift_layers::digest::Digest;
 use sealift_layers::image::{Image, Recipe, timestamp};
+use sealift_layers::layer::Meter;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
 pub use manifest::{Bytecode, MadeImage, MadeLayer, Manifest, Package, Wheel};
@@ -69,7 +70,7 @@ pub fn images(plan: &Plan<'_>, layers: &Layers) -> Result<Vec<Image>> {
     Ok(images)
 }
 
-/// Writes the bundle of finished `images` to `output`, whole or not at all.
+/// Writes the bundle of finished `images` to `output`, whole or not at all; gives its digest and its size in bytes.
 ///
 /// # Errors
 /// When a file of the profile or a blob of the store cannot be read, or the disk is full.
@@ -81,7 +82,7 @@ pub fn write(
     site: Option<&Site>,
     store: &Store,
     output: &Path,
-) -> Result<()> {
+) -> Result<(Digest, u64)> {
     let parts = archive::documents(images, |digest| {
         let file = fs_err::File::open(store.blob_path(&digest))?.into_parts().0;
         let length = file.metadata()?.len();
@@ -114,9 +115,12 @@ pub fn write(
     }
 
     let mut pending = Pending::create(output)?;
-    archive::write(parts, &files, plan.epoch, BufWriter::with_capacity(1 << 20, &mut pending))
+    let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
+    archive::write(parts, &files, plan.epoch, &mut meter)
         .map_err(|error| crate::files::explain(output, error.into()))?;
-    pending.commit()
+    let (_, digest, size) = meter.finish();
+    pending.commit()?;
+    Ok((digest, size))
 }
 
 /// Everything but the image documents, the sums and the site.

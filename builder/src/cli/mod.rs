@@ -4,12 +4,20 @@
 //! Commands return their errors; [`report`] prints them. Help that has examples is `verbatim_doc_comment`: its lines stay
 //! under 96 columns, and `docs/cli.md` shows what follows `Examples:` as a block.
 
+mod build;
+mod common;
+mod inspect;
+mod lock;
 pub mod output;
+mod plan;
 mod profiles;
 #[cfg(test)]
 mod reference;
 pub mod report;
 mod shell;
+mod site;
+mod store;
+mod verify;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -62,6 +70,13 @@ enum Color {
 #[derive(Debug, Subcommand)]
 enum Command {
     Profiles(profiles::Profiles),
+    Lock(lock::LockCommand),
+    Plan(plan::PlanCommand),
+    Build(build::Build),
+    Inspect(inspect::Inspect),
+    Verify(verify::Verify),
+    Store(store::StoreCommand),
+    Site(site::SiteCommand),
     #[command(hide = true)]
     Completions(shell::Completions),
     #[command(hide = true)]
@@ -105,6 +120,13 @@ impl Cli {
         let mut context = Context { out: Output::stdout(), quiet: self.global.quiet };
         match self.command {
             Command::Profiles(command) => command.run(&mut context)?,
+            Command::Lock(command) => command.run(&mut context)?,
+            Command::Plan(command) => command.run(&mut context)?,
+            Command::Build(command) => command.run(&mut context)?,
+            Command::Inspect(command) => command.run(&mut context)?,
+            Command::Verify(command) => command.run(&mut context)?,
+            Command::Store(command) => command.run(&mut context)?,
+            Command::Site(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,
             Command::Man(command) => command.run()?,
         }

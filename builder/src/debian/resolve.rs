@@ -25,6 +25,8 @@ use crate::failure::Failure;
 
 mod explain;
 
+pub(crate) use explain::unknown_root;
+
 /// A package asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Root<'a> {

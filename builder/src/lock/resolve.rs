@@ -7,7 +7,7 @@ use sealift_layers::digest::Digest;
 
 use super::{Debian, Image, Package, Platform, Wheel, wanted};
 use crate::debian::index::Index;
-use crate::debian::resolve::{Resolution, Root, resolve};
+use crate::debian::resolve::{Resolution, Root, resolve, unknown_root};
 use crate::profile::{Profile, model};
 use crate::python::resolve::Request;
 use crate::python::tags::Target;
@@ -80,8 +80,9 @@ pub fn platform(profile: &Profile, upstream: &Upstream<'_>, options: Options<'_>
             None => Vec::new(),
             Some(venv) => {
                 let glibc = packages.get(LIBC).map_or("", |package| package.version.as_str());
-                resolve_venv(upstream, venv, options.platform, glibc)
-                    .with_context(|| format!("cannot resolve the Python requirements of the image {}", name.get_ref()))?
+                resolve_venv(upstream, venv, options.platform, glibc).with_context(|| {
+                    format!("cannot resolve the Python requirements of the image {}", name.get_ref())
+                })?
             }
         };
         let entry = Image {
@@ -125,12 +126,11 @@ fn resolve_image<'i, 'a>(
     let base = profile.model.base.packages.iter().map(|package| (package, "the profile's base"));
     let own = image.packages.iter().map(|package| (package, name));
     let wanted: Vec<_> = base.chain(own).collect();
-    for (package, _) in &wanted {
+    for (package, by) in &wanted {
         // The resolver would tell too, but it does not know where in the profile the name stands.
         if index.versions(package.get_ref()).is_empty() {
-            let message = format!("there is no package `{}` in {}", package.get_ref(), profile.model.debian.get_ref().suite.get_ref());
-            let hint = crate::debian::resolve::suggestion(index, package.get_ref());
-            return Err(profile.problem_at(package.span(), message, hint));
+            let unknown = unknown_root(index, Root { name: package.get_ref(), by });
+            return Err(profile.problem_at(package.span(), unknown.message, unknown.hint.unwrap_or_default()));
         }
     }
     let roots: Vec<Root<'_>> = wanted.iter().map(|(package, by)| Root { name: package.get_ref(), by }).collect();

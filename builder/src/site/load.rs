@@ -51,6 +51,13 @@ impl Site {
         self.files.iter().find(|file| file.path == path)
     }
 
+    /// The certificates that images are to trust, name to PEM: the private authority's.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<(String, String)> {
+        let pem = |file: &SiteFile| String::from_utf8_lossy(&file.bytes).into_owned();
+        self.file(super::CA_CERTIFICATE).map(|file| (file.path.clone(), pem(file))).into_iter().collect()
+    }
+
     /// What the bundle's `.env` holds: the variables of the compose file.
     #[must_use]
     pub fn ports_env(&self) -> &[u8] {

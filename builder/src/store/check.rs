@@ -1,6 +1,7 @@
 //! Looking after a store: is everything what it says, how much is there, remove it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -43,6 +44,32 @@ pub struct Usages {
     pub partial: Usage,
 }
 
+impl Usages {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> Usage {
+        [self.artifacts, self.blobs, self.derived, self.partial]
+            .into_iter()
+            .fold(Usage::default(), |sum, part| Usage { count: sum.count + part.count, bytes: sum.bytes + part.bytes })
+    }
+}
+
+/// One line per kind.
+impl fmt::Display for Usages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            ("fetched artifacts", self.artifacts),
+            ("layers", self.blobs),
+            ("computed from them", self.derived),
+            ("unfinished downloads", self.partial),
+        ];
+        for (kind, usage) in kinds {
+            writeln!(f, "{kind:<21} {:>6} {:>10}", usage.count, crate::ui::bytes(usage.bytes))?;
+        }
+        Ok(())
+    }
+}
+
 /// A thing that is not what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -50,6 +77,12 @@ pub struct Wrong {
     pub path: PathBuf,
     /// What is wrong with it.
     pub reason: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
 }
 
 /// What a check found.

@@ -1,7 +1,6 @@
 //! The servers that this machine is set up to use, and what is asked of them: signed indexes for a lock, artifacts for a
 //! build.
 
-use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -34,7 +33,7 @@ pub struct Upstream<'m> {
     machine: &'m Machine,
     choices: Choices,
     client: Client,
-    debian: OnceCell<Vec<Mirror>>,
+    debian: OnceLock<Vec<Mirror>>,
     python: OnceLock<Result<index::Index, String>>,
 }
 
@@ -63,7 +62,7 @@ impl<'m> Upstream<'m> {
     /// When the machine's certificates or proxies make no sense.
     pub fn new(machine: &'m Machine, choices: Choices) -> Result<Self> {
         let client = Client::new(machine, choices.offline)?;
-        Ok(Self { machine, choices, client, debian: OnceCell::new(), python: OnceLock::new() })
+        Ok(Self { machine, choices, client, debian: OnceLock::new(), python: OnceLock::new() })
     }
 
     /// The client that it fetches with.
@@ -125,9 +124,17 @@ impl<'m> Upstream<'m> {
     /// # Errors
     /// When the machine names no Debian mirror.
     pub fn package<'a>(&self, package: &Package) -> Result<Download<'a>> {
-        let urls =
-            self.debian()?.iter().map(|mirror| format!("{}/{}", mirror.base.trim_end_matches('/'), package.path)).collect();
-        Ok(Download { name: file_name(&package.path), urls: Urls::Known(urls), size: package.size, digest: package.sha256 })
+        let urls = self
+            .debian()?
+            .iter()
+            .map(|mirror| format!("{}/{}", mirror.base.trim_end_matches('/'), package.path))
+            .collect();
+        Ok(Download {
+            name: file_name(&package.path),
+            urls: Urls::Known(urls),
+            size: package.size,
+            digest: package.sha256,
+        })
     }
 
     /// Where a wheel may be had: looked up on the index when it is fetched.
@@ -181,12 +188,14 @@ impl<'m> Upstream<'m> {
     fn keyring(&self, named: Option<&Path>) -> Result<Keyring> {
         let path = match named {
             Some(path) => path.to_owned(),
-            None => KEYRINGS.iter().map(|path| self.machine.path(path)).find(|path| path.exists()).ok_or_else(|| {
-                Failure::usage(format!("this machine has no Debian archive keyring ({})", KEYRINGS[0]))
-                    .hint("install the package debian-archive-keyring, or name a file with `keyring` in [debian]")
-            })?,
+            None => {
+                KEYRINGS.iter().map(|path| self.machine.path(path)).find(|path| path.exists()).ok_or_else(|| {
+                    Failure::usage(format!("this machine has no Debian archive keyring ({})", KEYRINGS[0]))
+                        .hint("install the package debian-archive-keyring, or name a file with `keyring` in [debian]")
+                })?
+            }
         };
-        Keyring::read(&path)
+        Keyring::parse(&path.display().to_string(), &fs_err::read(&path)?)
     }
 }
 

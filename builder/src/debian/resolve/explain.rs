@@ -31,7 +31,8 @@ fn chain_text(chosen: &ChosenMap, name: &str) -> String {
     asker.unwrap_or_default() + &chain.join(" > ")
 }
 
-pub(super) fn unknown_root(index: &Index, root: Root) -> Failure {
+/// What to say of a name that is no package.
+pub(crate) fn unknown_root(index: &Index, root: Root) -> Failure {
     let failure = Failure::usage(format!("package {}, asked for by {}, is not in the index", root.name, root.by));
     let providers: Vec<&str> = index.providers(root.name).map(|provider| provider.package.name).collect();
     if !providers.is_empty() {

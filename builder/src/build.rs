@@ -1,0 +1,169 @@
+//! The pipeline: lock, plan, fetch, assemble, bundle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use crate::assemble::{self, Layers};
+use crate::failure::Failure;
+use crate::fetch::{self, Download, Fetched};
+use crate::lock::{self, Lock};
+use crate::machine::Machine;
+use crate::plan::{CA_PACKAGE, Content, Plan};
+use crate::profile::Profile;
+use crate::store::Store;
+use crate::ui::{self, Ui};
+use crate::upstream::Upstream;
+
+/// How many artifacts are fetched at a time: servers and links are idle more than this machine is.
+const PARALLEL_DOWNLOADS: usize = 8;
+
+/// The lock to build from: the profile's own if it fits, else one resolved now and written into the profile.
+///
+/// # Errors
+/// With `locked`, when there is none or it is stale; otherwise what resolving gives.
+pub fn lock(
+    profile: &Profile,
+    upstream: &Upstream<'_>,
+    options: lock::resolve::Options<'_>,
+    locked: bool,
+    ui: &Ui,
+) -> Result<Lock> {
+    let platform = options.platform;
+    let name = profile.model.name.get_ref();
+    let found = Lock::read(profile)?;
+    let why = match &found {
+        Some(lock) => match lock.platforms.get(platform) {
+            Some(entry) if entry.wanted == lock::wanted(profile) => return Ok(found.expect("just matched")),
+            Some(_) => format!("the lock of {name} is older than what the profile asks for now"),
+            None => format!("the lock of {name} has nothing for {platform}"),
+        },
+        None => format!("{name} has no lock yet"),
+    };
+    if locked || upstream.client().is_offline() {
+        let option = if locked { "--locked" } else { "--offline" };
+        return Err(Failure::usage(format!("{why}, and {option} forbids to make one"))
+            .hint(format!("run sealift lock {name} first"))
+            .into());
+    }
+    ui.note(&format!("{why}: resolving"));
+    Ok(relock(profile, upstream, options, found, ui)?.lock)
+}
+
+/// A new lock, and why each package is in it: image to package to reason.
+#[derive(Debug)]
+pub struct Relocked {
+    /// The lock as it was written.
+    pub lock: Lock,
+    /// Why.
+    pub reasons: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Resolves anew, says what changed, and writes the lock.
+///
+/// # Errors
+/// What resolving or writing gives.
+pub fn relock(
+    profile: &Profile,
+    upstream: &Upstream<'_>,
+    options: lock::resolve::Options<'_>,
+    old: Option<Lock>,
+    ui: &Ui,
+) -> Result<Relocked> {
+    let resolved = lock::resolve::platform(profile, upstream, options, ui)?;
+    let name = profile.model.name.get_ref();
+    let mut lock = old.unwrap_or_else(|| Lock { schema: 1, profile: name.clone(), platforms: Default::default() });
+    if let Some(before) = lock.platforms.get(options.platform) {
+        for line in lock::diff(before, &resolved.platform) {
+            ui.note(&line);
+        }
+    }
+    lock.platforms.insert(options.platform.to_owned(), resolved.platform);
+    lock.write(&profile.directory)?;
+    Ok(Relocked { lock, reasons: resolved.reasons })
+}
+
+/// What has to be in the store before the layers that it lacks can be made.
+///
+/// # Errors
+/// When the lock contradicts itself, or the machine names no server for something that is not there.
+pub fn needed<'a>(plan: &Plan<'a>, store: &Store, upstream: &'a Upstream<'_>) -> Result<Vec<Download<'a>>> {
+    let (mut packages, mut wheels) = (BTreeSet::new(), BTreeSet::new());
+    for (image, layer) in assemble::missing(plan, store) {
+        let locked = &plan.lock.images[&image.name];
+        match &layer.content {
+            Content::Packages { packages: own, bytecode, .. } => {
+                packages.extend(own.iter().map(String::as_str));
+                // Compiling needs the whole interpreter, whichever layer its packages are in.
+                for python in bytecode {
+                    let owner = assemble::compiling_image(plan, &image.name, python);
+                    packages.extend(plan.lock.images[owner].packages.iter().map(String::as_str));
+                }
+            }
+            Content::Wheels { wheels: own, .. } => {
+                wheels.extend(own.iter().map(String::as_str));
+                if plan.model(&image.name).venv.as_ref().is_some_and(|venv| venv.bytecode) {
+                    packages.extend(locked.packages.iter().map(String::as_str));
+                }
+            }
+            Content::Certificates => {
+                packages.extend(locked.packages.iter().map(String::as_str).filter(|p| *p == CA_PACKAGE))
+            }
+            Content::Env | Content::Configuration => {}
+        }
+    }
+    let mut downloads = Vec::new();
+    for name in packages {
+        let package = plan.package(name)?;
+        if store.artifact(&package.sha256, package.size).is_none() {
+            downloads.push(upstream.package(package)?);
+        }
+    }
+    for name in wheels {
+        let wheel = plan.wheel(name)?;
+        if store.artifact(&wheel.sha256, wheel.size).is_none() {
+            downloads.push(upstream.wheel(wheel));
+        }
+    }
+    Ok(downloads)
+}
+
+/// Fetches what is needed; what no server has any more is told, not an error.
+///
+/// # Errors
+/// What fetching gives.
+pub fn fetch(downloads: &[Download<'_>], store: &Store, upstream: &Upstream<'_>, ui: &Ui) -> Result<Fetched> {
+    if downloads.is_empty() {
+        return Ok(Fetched::default());
+    }
+    let total = downloads.iter().map(|download| download.size).sum();
+    let phase = ui.phase("Fetching", total);
+    let fetched = fetch::download(upstream.client(), downloads, store, PARALLEL_DOWNLOADS, &phase)?;
+    phase.finish(&format!("{} files, {}", fetched.count, ui::bytes(fetched.bytes)));
+    Ok(fetched)
+}
+
+/// Makes the layers.
+///
+/// # Errors
+/// What assembling gives.
+pub fn assemble(plan: &Plan<'_>, store: &Store, jobs: usize, ui: &Ui) -> Result<Layers> {
+    let count: usize = plan.images.iter().map(|image| image.layers.len()).sum();
+    let phase = ui.phase("Assembling", count as u64);
+    let layers = assemble::layers(plan, store, jobs, &phase)?;
+    phase.finish(&format!("{} layers, {} of them from the store", layers.len(), layers.reused));
+    Ok(layers)
+}
+
+/// The epoch that the environment asks for (`SOURCE_DATE_EPOCH`, reproducible-builds.org specification), in seconds.
+///
+/// # Errors
+/// When it is set to something else than a number.
+pub fn source_date_epoch(machine: &Machine) -> Result<Option<u64>> {
+    let parse = |text: &str| {
+        text.parse().map_err(|_| {
+            Failure::usage(format!("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds since 1970")).into()
+        })
+    };
+    machine.var("SOURCE_DATE_EPOCH").map(parse).transpose()
+}

@@ -1,0 +1,112 @@
+//! `sealift inspect`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use sealift_layers::validate::Depth;
+use serde::Serialize;
+
+use super::Context;
+use crate::bundle::{self, Manifest};
+use crate::failure::Failure;
+use crate::ui;
+
+/// Show what a bundle holds: images, layers, sizes, packages
+///
+/// Reads the bundle's own `bundle.json`. `sealift verify` checks that it tells the truth.
+///
+/// Examples:
+///   sealift inspect parsec-standalone-3.10.0-linux-amd64.tar
+///   sealift inspect parsec-standalone-3.10.0-linux-amd64.tar --packages
+///   sealift inspect . --json | jq -r '.packages[] | .name + " " + .version'
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Inspect {
+    /// A bundle's file, or the folder that it was unpacked into
+    bundle: PathBuf,
+    /// List the packages and wheels of each image, too
+    #[arg(long)]
+    packages: bool,
+    /// Print the bundle's description as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Archive {
+    images: Vec<ArchiveImage>,
+}
+
+#[derive(Serialize)]
+struct ArchiveImage {
+    reference: String,
+    digest: sealift_layers::digest::Digest,
+}
+
+impl Inspect {
+    pub(super) fn run(&self, context: &mut Context) -> Result<()> {
+        let bundle = bundle::open(&self.bundle)?;
+        match &bundle.manifest {
+            Some(manifest) if self.json => context.out.json(manifest),
+            Some(manifest) => Ok(context.out.write_all(text(manifest, self.packages).as_bytes())?),
+            None => {
+                let findings = bundle.verify(Depth::Documents);
+                if let Some(problem) = findings.problems.first() {
+                    return Err(Failure::verification(problem.to_string()).into());
+                }
+                let images = findings.images.into_iter();
+                let images = images.map(|image| ArchiveImage { reference: image.name, digest: image.digest }).collect();
+                context.out.json(&Archive { images })
+            }
+        }
+    }
+}
+
+fn text(manifest: &Manifest, packages: bool) -> String {
+    let Manifest { product, profile, version, platform, title, .. } = manifest;
+    let date = sealift_layers::image::timestamp(manifest.epoch).unwrap_or_default();
+    let mut text = format!("{product} {profile} {version}, {platform}\n{title}\ninputs up to {date}\n");
+    let mut seen = std::collections::BTreeSet::new();
+    for image in &manifest.images {
+        let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
+        let unpacked: u64 = image.layers.iter().map(|layer| layer.unpacked).sum();
+        text.push_str(&format!(
+            "\n{}\n  digest {}\n  id     {}\n  {} packed, {} unpacked, {} packages, {} wheels\n",
+            image.reference,
+            image.digest,
+            image.config,
+            ui::bytes(size),
+            ui::bytes(unpacked),
+            image.packages.len(),
+            image.wheels.len(),
+        ));
+        for layer in &image.layers {
+            let shared = if seen.insert(layer.digest) { "" } else { " (shared)" };
+            text.push_str(&format!(
+                "    {:>9} -> {:>9}  {}{shared}\n",
+                ui::bytes(layer.size),
+                ui::bytes(layer.unpacked),
+                layer.title
+            ));
+        }
+        if packages {
+            for name in &image.packages {
+                let found = manifest.packages.iter().find(|package| package.name == *name);
+                let version = found.map_or("", |package| package.version.as_str());
+                text.push_str(&format!("    package {name} {version}\n"));
+            }
+            for file in &image.wheels {
+                text.push_str(&format!("    wheel   {file}\n"));
+            }
+        }
+    }
+    if packages && !manifest.excluded.is_empty() {
+        text.push_str("\nleft out on purpose\n");
+        for (what, why) in &manifest.excluded {
+            text.push_str(&format!("  {what}: {why}\n"));
+        }
+    }
+    text
+}

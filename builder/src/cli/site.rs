@@ -1,0 +1,110 @@
+//! `sealift site`
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::Context;
+use super::common;
+use crate::bundle;
+use crate::failure::Failure;
+use crate::machine::Machine;
+use crate::profile::Profile;
+use crate::site::{self, SiteRequest};
+
+/// Make and look after the certificates and secrets of one installation
+#[derive(Args, Debug)]
+pub(super) struct SiteCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    New(New),
+}
+
+/// Make the certificates, secrets and env files of one installation
+///
+/// Makes a private certificate authority, a key and certificate for each TLS service, random secrets,
+/// and the env files and configuration that hold them. Running it again changes nothing that is still
+/// valid: secrets stay, certificates are made anew when they are about to expire or a name is missing,
+/// files that you edited are kept. `custom-ca.key` stays here: no bundle has it.
+///
+/// Make it before the build and give it to `sealift build --site`, or make it on the host in the
+/// unpacked bundle, where `--profile` may be left out.
+///
+/// Examples:
+///   sealift site new ./site --profile standalone --host parsec.example.com
+///   sealift site new site --host 192.0.2.10 --port https=8443 --port http=8080
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+struct New {
+    /// The site's folder: made if it is not there
+    directory: PathBuf,
+    /// Name of a profile, or path of its folder [default: that of the bundle unpacked here]
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Public name or address of the installation: what clients connect to
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// A published port: its name in the profile and the host's port number; may be repeated
+    #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
+    ports: Vec<(String, u16)>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn port(text: &str) -> Result<(String, u16), String> {
+    let (name, number) = text.split_once('=').ok_or("write NAME=NUMBER, such as https=8443")?;
+    let number = number.parse().map_err(|_| format!("`{number}` is no port: a number from 1 to 65535"))?;
+    if number == 0 { Err("port 0 cannot be published".to_owned()) } else { Ok((name.to_owned(), number)) }
+}
+
+impl SiteCommand {
+    pub(super) fn run(&self, context: &mut Context) -> Result<()> {
+        match &self.action {
+            Action::New(new) => new.run(context),
+        }
+    }
+}
+
+impl New {
+    fn run(&self, context: &mut Context) -> Result<()> {
+        let ui = common::ui(&Machine::here(), context);
+        let profile = match &self.profile {
+            Some(name) => Profile::find(name)?,
+            None => unpacked_profile(&self.directory)?,
+        };
+        let report = site::create(&SiteRequest {
+            directory: &self.directory,
+            model: &profile.model,
+            profile_dir: &profile.directory,
+            host: self.host.as_deref(),
+            ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
+            now: crate::clock::now().cast_signed(),
+        })?;
+        for warning in &report.warnings {
+            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
+        }
+        if self.json { context.out.json(&report) } else { Ok(write!(context.out, "{report}")?) }
+    }
+}
+
+/// The profile of the bundle that `site` is in, or that is unpacked in the current directory.
+fn unpacked_profile(site: &Path) -> Result<Profile> {
+    let site = std::path::absolute(site)?;
+    let here = std::path::absolute(".")?;
+    for folder in [site.parent().unwrap_or(&here), &here] {
+        if folder.join(bundle::MANIFEST).exists() {
+            return Profile::load(&folder.join("profile"));
+        }
+    }
+    Err(Failure::usage("no profile is named, and there is no unpacked bundle here")
+        .hint("name one: --profile standalone, or run it in the folder of an unpacked bundle")
+        .into())
+}
