@@ -149,7 +149,7 @@ pub fn fetch(downloads: &[Download<'_>], store: &Store, upstream: &Upstream<'_>,
 /// What assembling gives.
 pub fn assemble(plan: &Plan<'_>, store: &Store, jobs: usize, ui: &Ui) -> Result<Layers> {
     let count: usize = plan.images.iter().map(|image| image.layers.len()).sum();
-    let phase = ui.phase("Assembling", count as u64);
+    let phase = ui.steps("Assembling layers", count as u64);
     let layers = assemble::layers(plan, store, jobs, &phase)?;
     phase.finish(&format!("{} layers, {} of them from the store", layers.len(), layers.reused));
     Ok(layers)

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sealift_layers::tree::{Entry, SourceFile, Tree, TreePath};
+use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 use tempfile::TempDir;
 
 use super::{Assembler, unpacked};
@@ -46,10 +46,12 @@ pub(super) struct Interpreter {
     loader: &'static str,
 }
 
-/// Whether `path` is Python source below `library`.
-pub(super) fn is_source(path: &TreePath, library: &TreePath) -> bool {
+/// Whether an entry is Python source below `library`. Links are not: Debian's lead to configuration elsewhere.
+pub(super) fn is_source(path: &TreePath, entry: &Entry, library: &TreePath) -> bool {
     let text = path.as_str();
-    text.ends_with(".py") && text.strip_prefix(library.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    matches!(entry.kind, Kind::File(_))
+        && text.ends_with(".py")
+        && text.strip_prefix(library.as_str()).is_some_and(|rest| rest.starts_with('/'))
 }
 
 impl Assembler<'_> {
@@ -101,7 +103,7 @@ impl Assembler<'_> {
         let path = match self.store.derived(&key) {
             Some(path) => path,
             None => {
-                self.progress.note(&format!("compiling {origin}"));
+                self.progress.item(&format!("compiling {origin}"));
                 self.store.put_derived(&key, |path| {
                     let tree = interpreter.run(origin, sources)?;
                     let file = fs_err::File::create(path)?;
@@ -207,8 +209,11 @@ mod tests {
     #[test]
     fn only_sources_below_the_library_count() {
         let library = path("usr/lib/python3.14");
-        assert!(is_source(&path("usr/lib/python3.14/os.py"), &library));
-        assert!(!is_source(&path("usr/lib/python3.140/os.py"), &library));
-        assert!(!is_source(&path("usr/lib/python3.14/os.pyi"), &library));
+        let file = Entry::file("", 0o644, &Arc::from("test"));
+        assert!(is_source(&path("usr/lib/python3.14/os.py"), &file, &library));
+        assert!(!is_source(&path("usr/lib/python3.140/os.py"), &file, &library));
+        assert!(!is_source(&path("usr/lib/python3.14/os.pyi"), &file, &library));
+        let link = Entry::symlink("/etc/python3.14/sitecustomize.py", &Arc::from("test"));
+        assert!(!is_source(&path("usr/lib/python3.14/sitecustomize.py"), &link, &library));
     }
 }

@@ -27,7 +27,7 @@ impl Assembler<'_> {
                 let origin = format!("package {} {}", package.control.name, package.control.version);
                 let sources: Vec<(TreePath, Entry)> = tree
                     .iter()
-                    .filter(|(path, entry)| *entry.origin == *origin && bytecode::is_source(path, &library))
+                    .filter(|(path, entry)| *entry.origin == *origin && bytecode::is_source(path, entry, &library))
                     .map(|(path, entry)| (path.clone(), entry.clone()))
                     .collect();
                 if !sources.is_empty() {

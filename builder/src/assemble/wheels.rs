@@ -33,7 +33,7 @@ impl Assembler<'_> {
                 in_parallel(self.jobs, &units, |(locked, tree)| {
                     let sources: Vec<(TreePath, Entry)> = tree
                         .iter()
-                        .filter(|(path, _)| bytecode::is_source(path, &venv.site_packages()))
+                        .filter(|(path, entry)| bytecode::is_source(path, entry, &venv.site_packages()))
                         .map(|(path, entry)| (path.clone(), entry.clone()))
                         .collect();
                     let identity = format!("{} {}", locked.sha256.hex(), venv.path());

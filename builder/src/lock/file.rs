@@ -51,7 +51,7 @@ impl Lock {
     /// # Errors
     /// None in practice: every lock is a TOML document.
     pub fn text(&self) -> Result<String> {
-        let body = toml::to_string(self).context("cannot write the lock as TOML")?;
+        let body = toml::to_string_pretty(self).context("cannot write the lock as TOML")?;
         Ok(format!("{HEADER}\n{body}"))
     }
 

@@ -45,14 +45,25 @@ impl Ui {
     /// is in bytes, 0 when it is not known.
     #[must_use]
     pub fn phase(&self, label: &str, total: u64) -> Phase<'_> {
+        let (template, bar) = match total {
+            0 => ("{prefix:>12} {spinner} {decimal_bytes} {wide_msg}", ProgressBar::no_length()),
+            _ => (
+                "{prefix:>12} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {wide_msg}",
+                ProgressBar::new(total),
+            ),
+        };
+        self.start(label, total, bytes, template, bar)
+    }
+
+    /// Starts a phase of `total` steps.
+    #[must_use]
+    pub fn steps(&self, label: &str, total: u64) -> Phase<'_> {
+        let template = "{prefix:>12} [{bar:24}] {pos}/{len} {wide_msg}";
+        self.start(label, total, |n| n.to_string(), template, ProgressBar::new(total))
+    }
+
+    fn start(&self, label: &str, total: u64, shown: fn(u64) -> String, template: &str, bar: ProgressBar) -> Phase<'_> {
         let bar = self.bars.as_ref().map(|bars| {
-            let (template, bar) = match total {
-                0 => ("{prefix:>12} {spinner} {decimal_bytes} {wide_msg}", ProgressBar::no_length()),
-                _ => (
-                    "{prefix:>12} [{bar:24}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {wide_msg}",
-                    ProgressBar::new(total),
-                ),
-            };
             let style = ProgressStyle::with_template(template).expect("the templates are valid").progress_chars("=> ");
             let bar = bars.add(bar.with_style(style).with_prefix(label.to_owned()));
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -61,12 +72,12 @@ impl Ui {
         if bar.is_none() && !self.quiet {
             match total {
                 0 => self.line(label),
-                _ => self.line(&format!("{label} {}", bytes(total))),
+                _ => self.line(&format!("{label} {}", shown(total))),
             }
         }
         let now = Instant::now();
         let label = label.to_owned();
-        Phase { ui: self, label, total, done: AtomicU64::new(0), started: now, spoke: Mutex::new(now), bar }
+        Phase { ui: self, label, total, shown, done: AtomicU64::new(0), started: now, spoke: Mutex::new(now), bar }
     }
 
     /// A message that is good to know.
@@ -105,6 +116,8 @@ pub struct Phase<'ui> {
     ui: &'ui Ui,
     label: String,
     total: u64,
+    /// How amounts are written.
+    shown: fn(u64) -> String,
     done: AtomicU64,
     started: Instant,
     /// When it last wrote a line.
@@ -113,7 +126,7 @@ pub struct Phase<'ui> {
 }
 
 impl Phase<'_> {
-    /// So many bytes more are done.
+    /// So many bytes or steps more are done.
     pub fn inc(&self, n: u64) {
         let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
         match &self.bar {
@@ -122,7 +135,7 @@ impl Phase<'_> {
         }
     }
 
-    /// So many bytes have to be done again.
+    /// So many bytes or steps have to be done again.
     pub fn dec(&self, n: u64) {
         self.done.fetch_sub(n, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
@@ -162,8 +175,10 @@ impl Phase<'_> {
         *spoke = Instant::now();
         let percent = (u128::from(done) * 100).checked_div(self.total.into());
         self.ui.line(&match percent {
-            Some(percent) => format!("{}: {} of {} ({percent}%)", self.label, bytes(done), bytes(self.total)),
-            None => format!("{}: {}", self.label, bytes(done)),
+            Some(percent) => {
+                format!("{}: {} of {} ({percent}%)", self.label, (self.shown)(done), (self.shown)(self.total))
+            }
+            None => format!("{}: {}", self.label, (self.shown)(done)),
         });
     }
 }
