@@ -169,7 +169,10 @@ impl Assembler<'_> {
             Content::Env => (self.env_tree(image)?, true),
             Content::Configuration => (self.configuration_tree(image)?, true),
         };
-        let tree = tree::seat(tree, &lower, overrides)?;
+        let mut tree = tree::seat(tree, &lower, overrides)?;
+        if let Content::Packages { .. } = layer.content {
+            packages::add_library_cache(&mut tree, &lower, self.plan.architecture())?;
+        }
         self.write(&layer.key, tree)
     }
 
