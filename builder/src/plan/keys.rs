@@ -46,7 +46,9 @@ pub(super) fn key(
         Content::Wheels { wheels, skeleton } => {
             key = key.field("content", "wheels").field("skeleton", skeleton);
             for wheel in wheels {
-                key = key.field("wheel", plan.wheel(wheel)?.sha256);
+                let wheel = plan.wheel(wheel)?;
+                // Its time is that of its files, and indexes need not agree on it.
+                key = key.field("wheel", wheel.sha256).field("uploaded", wheel.uploaded);
             }
             if let Some(venv) = &image.venv {
                 key = key.field("venv", venv.path.get_ref()).field("python", venv.python.get_ref());
