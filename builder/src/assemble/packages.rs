@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_layers::ingredients::deb;
-use sealift_layers::tree::{Entry, Pattern, Prefer, Tree, TreePath};
+use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath};
 
 use super::{Assembler, bytecode};
 use crate::plan::{Image, Plan};
@@ -68,10 +68,14 @@ impl Assembler<'_> {
         for package in opened {
             let mut files = package.tree.clone();
             files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
-            tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
+            let merged = tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
                 (true, false) => Prefer::First,
                 (false, true) => Prefer::Second,
                 _ => Prefer::Neither,
+            });
+            merged.map_err(|error| match error {
+                MergeError::Conflicts(_) => super::apart(error.to_string()),
+                error => error.into(),
             })?;
         }
         Ok(tree)
