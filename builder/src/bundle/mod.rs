@@ -1,6 +1,7 @@
 //! The bundle: one tar that engines load as it is, and that is a deployment directory when it is unpacked.
 
 mod manifest;
+pub mod program;
 mod read;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,15 @@ use crate::store::Store;
 pub const MANIFEST: &str = "bundle.json";
 /// Digests of all its files but those of the site, as `sha256sum -c` reads them.
 pub const SUMS: &str = "SHA256SUMS";
+
+/// What goes into a bundle besides what the plan says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// The site that it is for.
+    pub site: Option<&'a Site>,
+    /// The program, for the host ([`program::choose`]).
+    pub program: Option<&'a Path>,
+}
 
 /// The images of a plan whose layers are made.
 ///
@@ -80,7 +90,7 @@ pub fn write(
     lock: &Lock,
     images: &[Image],
     layers: &Layers,
-    site: Option<&Site>,
+    extras: &Extras<'_>,
     store: &Store,
     output: &Path,
 ) -> Result<(Digest, u64)> {
@@ -89,7 +99,7 @@ pub fn write(
         let length = file.metadata()?.len();
         Ok(Content::range(&SourceFile::new(file), 0, length))
     })?;
-    let mut files = files(plan, lock, images, layers)?;
+    let mut files = files(plan, lock, images, layers, extras.program)?;
     let mut sums: BTreeMap<String, Digest> = BTreeMap::new();
     for (name, bytes) in
         [(archive::LAYOUT, &parts.layout), (archive::INDEX, &parts.index), (archive::MANIFEST, &parts.manifest)]
@@ -107,7 +117,7 @@ pub fn write(
     let text: String = sums.iter().map(|(path, digest)| format!("{}  {path}\n", digest.hex())).collect();
     let origin: Arc<str> = "bundle".into();
     files.insert(TreePath::new(SUMS)?, Entry::file(text, 0o644, &origin));
-    if let Some(site) = site {
+    if let Some(site) = extras.site {
         for file in &site.files {
             let entry = Entry::file(file.bytes.clone(), file.mode, &origin).owned_by(0, file.gid);
             files.insert(TreePath::new("site")?.join(&file.path)?, entry);
@@ -135,7 +145,7 @@ pub fn write(
 }
 
 /// Everything but the image documents, the sums and the site.
-fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers) -> Result<Tree> {
+fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, program: Option<&Path>) -> Result<Tree> {
     let profile = plan.profile;
     let origin: Arc<str> = "bundle".into();
     let mut tree = Tree::new();
@@ -153,9 +163,16 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers) -> Res
         None => String::new(),
     };
     let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
-    add("README.md", deploy::readme::render(&profile.model, &plan.options.platform, &names, &notes).into(), 0o644)?;
+    add(
+        "README.md",
+        deploy::readme::render(&profile.model, &plan.options.platform, &names, program.is_some(), &notes).into(),
+        0o644,
+    )?;
     for (path, text) in &plan.rendered {
         add(path, text.as_str().into(), 0o644)?;
+    }
+    if let Some(program) = program {
+        add("sealift", fs_err::read(program)?.into(), 0o755)?;
     }
     // The profile goes along: `sealift site new` makes the site from it on the host, and the bundle can be made again.
     add("profile/profile.toml", profile.text.as_str().into(), 0o644)?;

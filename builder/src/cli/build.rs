@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::{self, Jobs, PlatformOption, Servers, StoreOption};
+use crate::bundle::Extras;
 use crate::lock::{self, Lock};
 use crate::machine::Machine;
 use crate::plan::{self, Plan};
@@ -51,6 +52,9 @@ pub(super) struct Build {
     /// Site made by `sealift site new`: its CA goes into the images, its keys and secrets beside them
     #[arg(long, value_name = "DIR")]
     site: Option<PathBuf>,
+    /// Statically linked sealift for the host [default: this program itself, if it is]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Compression of the layers: gzip loads everywhere, zstd on podman and on Docker from 23 on
     #[arg(long, value_name = "CODEC", default_value = "gzip")]
     layers: Codec,
@@ -135,7 +139,9 @@ impl Build {
         let layers = build::assemble(plan, store, self.jobs.count(), ui)?;
         let images = bundle::images(plan, &layers)?;
         let output = self.output.clone().unwrap_or_else(|| format!("{}.tar", plan.bundle_name()).into());
-        let (sha256, size) = bundle::write(plan, lock, &images, &layers, site, store, &output)?;
+        let program = bundle::program::choose(self.program.as_deref(), plan.architecture())?;
+        let extras = Extras { site, program: program.as_deref() };
+        let (sha256, size) = bundle::write(plan, lock, &images, &layers, &extras, store, &output)?;
         if self.json {
             let images = images.iter().map(|image| BuiltImage {
                 reference: image.name.clone(),

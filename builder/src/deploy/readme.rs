@@ -9,15 +9,20 @@ use crate::profile::model::Model;
 /// The text of `README.md` (Markdown).
 ///
 /// `platform` is as OCI writes it (`linux/amd64`); `images` are the names of those in the bundle, as the profile has
-/// them; `notes` is the text of the profile's own readme file, or nothing.
+/// them; `program` tells whether it brings the program along; `notes` is the text of the profile's own readme file, or
+/// nothing.
 #[must_use]
-pub fn render(model: &Model, platform: &str, images: &[&str], notes: &str) -> String {
+pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, notes: &str) -> String {
     let mut parts = vec![head(model, platform), contents(model, images), start(model, platform), reach(model)];
     parts.extend([site(model), data(model), operation(model), trouble(model)]);
     parts.push(notes.trim().to_owned());
     parts.retain(|part| !part.is_empty());
-    parts.join("\n\n") + "\n"
+    let text = parts.join("\n\n") + "\n";
+    if program { text } else { text.replace(PROGRAM_ROW, "").replace("./sealift ", "sealift ") }
 }
+
+/// The line about the program in the table of contents.
+const PROGRAM_ROW: &str = "| `sealift` | the program that makes `site/` |\n";
 
 fn head(model: &Model, platform: &str) -> String {
     let title = model.title.lines().next().unwrap_or_default();
@@ -244,7 +249,7 @@ mod tests {
     #[test]
     fn the_sample_as_operators_read_it() {
         let notes = "## First steps in the shop\n\nOpen it.\n\n";
-        insta::assert_snapshot!(render(&sample(), "linux/amd64", &["shop-database", "web"], notes));
+        insta::assert_snapshot!(render(&sample(), "linux/amd64", &["shop-database", "web"], true, notes));
     }
 
     #[test]
@@ -252,8 +257,12 @@ mod tests {
         let mut model = sample();
         model.site = Default::default();
         model.services.clear();
-        let text = render(&model, "linux/amd64", &[], "");
+        let text = render(&model, "linux/amd64", &[], false, "");
         assert!(!text.contains("custom-ca") && !text.contains("Where it is reached"), "{text}");
         assert!(text.contains("No service keeps data"), "{text}");
+        assert!(
+            text.contains("sealift site new") && !text.contains("./sealift") && !text.contains(PROGRAM_ROW),
+            "{text}"
+        );
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn key(
     let base = &plan.profile.model.base;
     match content {
         Content::Packages { packages, shared, bytecode } => {
-            key = key.field("content", "packages");
+            key = key.field("content", "packages").field("library-cache", 1);
             for package in packages {
                 key = key.field("package", plan.package(package)?.sha256);
             }

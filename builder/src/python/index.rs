@@ -7,16 +7,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::failure::Failure;
-
-/// What the machine says, as functions, so that tests can be a machine of their own.
-pub struct Machine<'a> {
-    /// An environment variable; empty ones count as unset.
-    pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// The text of a file, if it is there.
-    pub read: &'a dyn Fn(&Path) -> Option<String>,
-    /// What `uv` says its default index is ([`super::resolve::Uv::default_index`]).
-    pub uv: &'a dyn Fn() -> Option<String>,
-}
+use crate::machine::Machine;
+use crate::mirrors::Config;
 
 /// An index and who named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,22 +19,23 @@ pub struct Index {
     pub source: String,
 }
 
-/// The index to use: the one named by `option`, else by the environment, by pip's configuration, by uv's, else uv's
-/// own default. The first found counts.
+/// The index to use: the one named by `option`, else by the environment, by Sealift's own configuration, by pip's, by uv's,
+/// else what `uv` says its default is ([`super::resolve::Uv::default_index`]). The first found counts.
 ///
 /// # Errors
 /// A usage failure where none is found, or where what is found is not a URL.
-pub fn find(option: Option<&str>, machine: &Machine) -> Result<Index> {
+pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option<String>) -> Result<Index> {
+    let own = Config::read(machine)?;
     let found = option
         .map(|url| (url.to_owned(), "--python-index".to_owned()))
         .or_else(|| {
-            ["PIP_INDEX_URL", "UV_DEFAULT_INDEX"]
-                .into_iter()
-                .find_map(|name| Some((variable(machine, name)?, name.into())))
+            let variables = ["PIP_INDEX_URL", "UV_DEFAULT_INDEX"].into_iter();
+            variables.flat_map(|name| Some((machine.var(name)?.to_owned(), name.to_owned()))).next()
         })
+        .or_else(|| Some((own.python_index?, own.place)))
         .or_else(|| configured(machine, &pip_files(machine), pip_index))
         .or_else(|| configured(machine, &uv_files(machine), uv_index))
-        .or_else(|| Some(((machine.uv)()?, "uv".into())));
+        .or_else(|| Some((uv()?, "uv".to_owned())));
     let Some((text, source)) = found else {
         return Err(Failure::usage("this machine names no Python index")
             .hint(
@@ -62,35 +55,29 @@ pub fn find(option: Option<&str>, machine: &Machine) -> Result<Index> {
     }
 }
 
-fn variable(machine: &Machine, name: &str) -> Option<String> {
-    (machine.variable)(name).filter(|value| !value.is_empty())
-}
-
+/// What the first of `files` that says anything says. A file that is not there or cannot be read says nothing.
 fn configured(machine: &Machine, files: &[PathBuf], parse: fn(&str) -> Option<String>) -> Option<(String, String)> {
-    files.iter().find_map(|file| Some((parse(&(machine.read)(file)?)?, file.display().to_string())))
-}
-
-/// `~/.config`, or where the machine says it is.
-fn user_configuration(machine: &Machine) -> Option<PathBuf> {
-    let own = variable(machine, "XDG_CONFIG_HOME").map(PathBuf::from);
-    own.or_else(|| Some(Path::new(&variable(machine, "HOME")?).join(".config")))
+    files.iter().find_map(|file| {
+        let text = fs_err::read_to_string(machine.path(&file.to_string_lossy())).ok()?;
+        Some((parse(&text)?, file.display().to_string()))
+    })
 }
 
 /// pip's configuration files, the one that overrides the others first.
 fn pip_files(machine: &Machine) -> Vec<PathBuf> {
-    let named = variable(machine, "PIP_CONFIG_FILE").map(PathBuf::from);
+    let named = machine.var("PIP_CONFIG_FILE").map(PathBuf::from);
     if named.as_deref() == Some(Path::new("/dev/null")) {
         // pip's own way to say: none at all.
         return Vec::new();
     }
-    let home = variable(machine, "HOME").map(|home| Path::new(&home).join(".pip/pip.conf"));
-    let user = user_configuration(machine).map(|directory| directory.join("pip/pip.conf"));
+    let home = machine.var("HOME").map(|home| Path::new(home).join(".pip/pip.conf"));
+    let user = machine.config_home().map(|directory| directory.join("pip/pip.conf"));
     [named, user, home, Some("/etc/pip.conf".into())].into_iter().flatten().collect()
 }
 
 /// uv's configuration files, the one that overrides the others first.
 fn uv_files(machine: &Machine) -> Vec<PathBuf> {
-    let user = user_configuration(machine).map(|directory| directory.join("uv/uv.toml"));
+    let user = machine.config_home().map(|directory| directory.join("uv/uv.toml"));
     [user, Some("/etc/uv/uv.toml".into())].into_iter().flatten().collect()
 }
 
@@ -138,15 +125,19 @@ fn uv_index(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
-    /// Variables and files by name; `uv` by the name `uv`.
+    /// On a machine with these variables and, by absolute path, these files; `uv` by the name `uv`.
     fn on(option: Option<&str>, says: &[(&str, &str)]) -> Result<Index> {
-        let says: BTreeMap<&str, &str> = says.iter().copied().collect();
-        let of = |name: &str| says.get(name).map(|text| (*text).to_owned());
-        find(option, &Machine { variable: &of, read: &|path| of(path.to_str().unwrap()), uv: &|| of("uv") })
+        let root = tempfile::tempdir().unwrap();
+        let (files, variables): (Vec<_>, Vec<_>) = says.iter().partition(|(name, _)| name.starts_with('/'));
+        for (name, text) in files {
+            let path = root.path().join(name.trim_start_matches('/'));
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+        let uv = || says.iter().find(|(name, _)| *name == "uv").map(|(_, url)| (*url).to_owned());
+        find(option, &Machine::of(root.path(), &variables), uv)
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl<'m> Upstream<'m> {
             let url = format!("{}/dists/{suite}/InRelease", mirror.base.trim_end_matches('/'));
             if let Some(page) = self.client.find(&url, "*/*", RELEASE_LIMIT)? {
                 let demand = Demand { suite, keyring: &keyring, now, allow_expired };
-                let release = Release::parse(&page.bytes, &demand).with_context(|| format!("{url}"))?;
+                let release = Release::parse(&page.bytes, &demand).with_context(|| url.clone())?;
                 return Ok(SignedRelease { base: mirror.base.clone(), release, bytes: page.bytes });
             }
         }
@@ -163,18 +163,12 @@ impl<'m> Upstream<'m> {
     /// # Errors
     /// When the machine names none.
     pub fn python(&self) -> Result<&index::Index> {
-        let found = self.python.get_or_init(|| self.find_python().map_err(|error| format!("{error:#}")));
+        let found = self.python.get_or_init(|| {
+            index::find(self.choices.python_index.as_deref(), self.machine, || self.uv().default_index())
+                .map_err(|error| format!("{error:#}"))
+        });
         // Looked up by several threads at once: the error is told to each of them.
         found.as_ref().map_err(|message| Failure::usage(message.clone()).hint(PYTHON_HINT).into())
-    }
-
-    fn find_python(&self) -> Result<index::Index> {
-        let configured = mirrors::Config::read(self.machine)?.python_index;
-        let variable = |name: &str| self.machine.var(name).map(str::to_owned);
-        let read = |path: &Path| std::fs::File::open(self.machine.path(&path.to_string_lossy())).ok().and_then(text_of);
-        let uv = || self.uv().default_index();
-        let machine = index::Machine { variable: &variable, read: &read, uv: &uv };
-        index::find(self.choices.python_index.as_deref().or(configured.as_deref()), &machine)
     }
 
     fn debian(&self) -> Result<&Vec<Mirror>> {
@@ -197,12 +191,6 @@ impl<'m> Upstream<'m> {
         };
         Keyring::parse(&path.display().to_string(), &fs_err::read(&path)?)
     }
-}
-
-fn text_of(mut file: std::fs::File) -> Option<String> {
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut file, &mut text).ok()?;
-    Some(text)
 }
 
 fn file_name(path: &str) -> String {
