@@ -11,10 +11,11 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::layer;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, SourceFile, Tree};
+use sealift_layers::tree::{self, SeatError, SourceFile, Tree};
 use serde::{Deserialize, Serialize};
 
 pub use bytecode::RECIPE as BYTECODE_RECIPE;
@@ -186,7 +187,10 @@ impl Assembler<'_> {
             Content::Env => (self.env_tree(image)?, true),
             Content::Configuration => (self.configuration_tree(image)?, true),
         };
-        let mut tree = tree::seat(tree, &lower, overrides)?;
+        let mut tree = tree::seat(tree, &lower, overrides).map_err(|error| match error {
+            SeatError::Conflicts(_) => apart(error.to_string()),
+            error => error.into(),
+        })?;
         if let Content::Packages { .. } = layer.content {
             packages::add_library_cache(&mut tree, &lower, self.plan.architecture())?;
         }
@@ -207,7 +211,7 @@ impl Assembler<'_> {
         let (layer, listing) = layer::write(tree, self.plan.epoch, self.plan.options.codec, self.jobs, out).map_err(
             |error| match error {
                 layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
-                other @ layer::LayerError::Hardlink(_) => other.into(),
+                other @ layer::LayerError::Hardlink { .. } => other.into(),
             },
         )?;
         self.store.put_derived(&listing_key(key), |path| {
@@ -244,16 +248,32 @@ fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
     if (&control.name, &control.version) != (&package.name, &package.version) {
         let message =
             format!("{} says that it is {} {}, not as the lock has it", package.path, control.name, control.version);
-        return Err(Failure::verification(message).hint("run sealift lock").into());
+        let hint = "its archive's index has it under a name or version that is not its own: tell who keeps the archive";
+        return Err(Failure::verification(message).hint(hint).into());
     }
     Ok(opened)
 }
 
-fn artifact(store: &Store, name: &str, digest: &sealift_layers::digest::Digest, size: u64) -> Result<std::fs::File> {
+/// Opens an artifact. It was verified when it came in; hashing it again costs little beside unpacking it, and no layer is
+/// made of what a failing disk has changed since.
+fn artifact(store: &Store, name: &str, digest: &Digest, size: u64) -> Result<std::fs::File> {
     let path = store
         .artifact(digest, size)
         .ok_or_else(|| Failure::failed(format!("{name} is not in the store")).hint("build again to fetch it"))?;
-    Ok(fs_err::File::open(path)?.into_parts().0)
+    let mut file = fs_err::File::open(&path)?;
+    let mut hasher = Hasher::default();
+    std::io::copy(&mut file, &mut hasher)?;
+    if hasher.finish() != *digest {
+        let message = format!("{name} is damaged in the store: {} is not what its name says", path.display());
+        return Err(Failure::verification(message).hint("sealift store check --repair removes what is damaged").into());
+    }
+    Ok(file.into_parts().0)
+}
+
+/// What to do about packages, or wheels, that do not fit together.
+fn apart(message: String) -> anyhow::Error {
+    let hint = "the image cannot have both: exclude one of them in the profile, or `drop` the path from the image";
+    Failure::failed(message).hint(hint).into()
 }
 
 /// An error with its causes, in one line.

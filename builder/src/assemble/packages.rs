@@ -7,7 +7,7 @@ use anyhow::Result;
 use sealift_layers::ingredients::deb;
 use sealift_layers::ingredients::ldcache::{self, Library};
 use sealift_layers::listing::{Listing, Node};
-use sealift_layers::tree::{Entry, Kind, Pattern, Prefer, Tree, TreePath};
+use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath};
 
 use super::{Assembler, bytecode};
 use crate::plan::{Image, Plan};
@@ -70,10 +70,14 @@ impl Assembler<'_> {
         for package in opened {
             let mut files = package.tree.clone();
             files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
-            tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
+            let merged = tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
                 (true, false) => Prefer::First,
                 (false, true) => Prefer::Second,
                 _ => Prefer::Neither,
+            });
+            merged.map_err(|error| match error {
+                MergeError::Conflicts(_) => super::apart(error.to_string()),
+                error => error.into(),
             })?;
         }
         Ok(tree)
