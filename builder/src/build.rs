@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use crate::assemble::{self, Layers};
+use crate::cargo::Cargo;
 use crate::failure::Failure;
 use crate::fetch::{self, Download, Fetched};
 use crate::lock::{self, Lock};
@@ -109,7 +110,8 @@ pub fn needed<'a>(plan: &Plan<'a>, store: &Store, upstream: &'a Upstream<'_>) ->
             Content::Certificates => {
                 packages.extend(locked.packages.iter().map(String::as_str).filter(|p| *p == CA_PACKAGE))
             }
-            Content::Env | Content::Configuration => {}
+            // cargo gets those itself.
+            Content::Crate | Content::Env | Content::Configuration => {}
         }
     }
     let mut downloads = Vec::new();
@@ -141,6 +143,28 @@ pub fn fetch(downloads: &[Download<'_>], store: &Store, upstream: &Upstream<'_>,
     let fetched = fetch::download(upstream.client(), downloads, store, PARALLEL_DOWNLOADS, &phase)?;
     phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
     Ok(fetched)
+}
+
+/// Has cargo fetch the crates of layers that are to be made.
+///
+/// # Errors
+/// When cargo cannot get one, or gets another one than the lock's.
+pub fn fetch_crates(plan: &Plan<'_>, store: &Store) -> Result<()> {
+    for (image, layer) in assemble::missing(plan, store) {
+        if matches!(layer.content, Content::Crate) && store.derived(&plan.program_key(&image.name)?).is_none() {
+            plan.cargo()?.fetch(plan.program(&image.name)?.locked, store)?;
+        }
+    }
+    Ok(())
+}
+
+/// What compiles the crates of `profile`, if it has any.
+///
+/// # Errors
+/// When it has some and the machine has no Rust.
+pub fn cargo(profile: &Profile, upstream: &Upstream<'_>) -> Result<Option<Cargo>> {
+    let has = profile.model.images.values().any(|image| image.krate.is_some());
+    has.then(|| upstream.cargo()).transpose()
 }
 
 /// Makes the layers.

@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod build;
 pub mod bundle;
+pub mod cargo;
 pub mod cli;
 pub mod clock;
 pub mod debian;

@@ -2,6 +2,7 @@
 
 mod bytecode;
 mod config;
+mod program;
 mod packages;
 mod unpacked;
 mod wheels;
@@ -183,6 +184,7 @@ impl Assembler<'_> {
                 (self.packages_tree(image, packages, *shared, bytecode)?, false)
             }
             Content::Wheels { wheels, skeleton } => (self.wheels_tree(image, wheels, *skeleton)?, false),
+            Content::Crate => (self.program_tree(image)?, false),
             Content::Certificates => (self.certificates_tree(image)?, true),
             Content::Env => (self.env_tree(image)?, true),
             Content::Configuration => (self.configuration_tree(image)?, true),

@@ -8,7 +8,8 @@ use sealift_layers::image::Image;
 use serde::{Deserialize, Serialize};
 
 use crate::assemble::{BYTECODE_RECIPE, Layers};
-use crate::plan::Plan;
+use crate::cargo::{self, Toolchain};
+use crate::plan::{Content, Plan};
 
 /// The whole document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +39,17 @@ pub struct Manifest {
     pub packages: Vec<Package>,
     /// All wheels.
     pub wheels: Vec<Wheel>,
+    /// Crates that programs are built from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crates: Vec<Crate>,
     /// Packages and distributions that something asks for and that were left out on purpose, and why.
     pub excluded: BTreeMap<String, String>,
     /// Bytecode compiled while building, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytecode: Option<Bytecode>,
+    /// How crates were compiled, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<Compiled>,
 }
 
 /// One image.
@@ -113,6 +120,35 @@ pub struct Wheel {
     pub sha256: Digest,
 }
 
+/// One crate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Crate {
+    /// The image that has its program.
+    pub image: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its archive.
+    pub sha256: Digest,
+    /// The program.
+    pub binary: String,
+    /// Features besides the default ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+/// How crates were compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Compiled {
+    /// How.
+    pub recipe: String,
+    /// With what.
+    pub toolchain: Toolchain,
+}
+
 /// How bytecode was compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -176,6 +212,27 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
         file: wheel.file_name().to_owned(),
         sha256: wheel.sha256,
     });
+    let has_crate = |image: &&crate::plan::Image| {
+        image.layers.iter().any(|layer| matches!(layer.content, Content::Crate))
+    };
+    let crates = plan.images.iter().filter(has_crate).map(|image| {
+        let program = plan.program(&image.name)?;
+        Ok(Crate {
+            image: image.name.clone(),
+            name: program.locked.name.clone(),
+            version: program.locked.version.clone(),
+            sha256: program.locked.sha256,
+            binary: program.binary.to_owned(),
+            features: program.features.to_vec(),
+        })
+    });
+    let crates: Vec<Crate> = crates.collect::<Result<_>>()?;
+    let compiled = match crates.is_empty() {
+        true => None,
+        false => {
+            Some(Compiled { recipe: cargo::RECIPE.to_owned(), toolchain: plan.cargo()?.toolchain().clone() })
+        }
+    };
     Ok(Manifest {
         schema: 1,
         sealift: env!("CARGO_PKG_VERSION").to_owned(),
@@ -189,7 +246,9 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
         images: made.collect(),
         packages: packages.collect(),
         wheels: wheels.collect(),
+        crates,
         excluded,
         bytecode: (!interpreters.is_empty()).then(|| Bytecode { recipe: BYTECODE_RECIPE.to_owned(), interpreters }),
+        compiled,
     })
 }

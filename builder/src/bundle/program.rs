@@ -31,7 +31,7 @@ pub fn choose(named: Option<&Path>, architecture: &str) -> Result<Option<PathBuf
 
 /// Whether `bytes` is an ELF executable of the architecture that asks for no dynamic loader (System V ABI, "Object
 /// Files": an entry of type `PT_INTERP` in the program header table).
-fn runs_anywhere(bytes: &[u8], architecture: &str) -> bool {
+pub(crate) fn runs_anywhere(bytes: &[u8], architecture: &str) -> bool {
     const PT_INTERP: u64 = 3;
     let machine = match architecture {
         "amd64" => 62,

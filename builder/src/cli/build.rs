@@ -96,6 +96,7 @@ impl Build {
             Some(directory) => Some(site::load(directory, &profile.model, now.cast_signed())?),
             None => None,
         };
+        let cargo = build::cargo(&profile, &upstream)?;
         let options = || -> Result<plan::Options> {
             Ok(plan::Options {
                 platform: platform.to_owned(),
@@ -105,6 +106,7 @@ impl Build {
                     .as_ref()
                     .map_or_else(|| Parameters::defaults(&profile.model), |s| s.parameters.clone()),
                 authorities: site.iter().flat_map(Site::authorities).collect(),
+                cargo: cargo.clone(),
             })
         };
         let resolving = lock::resolve::Options { platform, now, allow_expired: false };
@@ -124,6 +126,7 @@ impl Build {
             again.complete("the mirror may be updating itself just now; try again in some minutes")?;
         }
         let plan = Plan::new(&profile, &lock, options()?)?;
+        build::fetch_crates(&plan, &store)?;
         self.finish(context, &ui, &plan, &lock, site.as_ref(), &store)
     }
 

@@ -83,16 +83,17 @@ impl PlanCommand {
         let lock = Lock::read(&profile)?.ok_or_else(|| {
             Failure::usage(format!("{name} has no lock yet")).hint(format!("run sealift lock {name} first"))
         })?;
+        let upstream = self.servers.open(&machine, true)?;
         let options = plan::Options {
             platform: self.platform.of(&profile)?.to_owned(),
             codec: self.layers,
             epoch: build::source_date_epoch(&machine)?,
             parameters: Parameters::defaults(&profile.model),
             authorities: Vec::new(),
+            cargo: build::cargo(&profile, &upstream)?,
         };
         let plan = Plan::new(&profile, &lock, options)?;
         let store = self.store.open(&machine)?;
-        let upstream = self.servers.open(&machine, true)?;
         let missing: Vec<Key> = assemble::missing(&plan, &store).into_iter().map(|(_, layer)| layer.key).collect();
         let downloads = build::needed(&plan, &store, &upstream)?;
         let mut seen = std::collections::BTreeSet::new();

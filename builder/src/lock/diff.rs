@@ -10,8 +10,9 @@ pub fn diff(old: &Platform, new: &Platform) -> Vec<String> {
     let versions = |platform: &Platform| -> BTreeMap<(String, String), String> {
         let packages = platform.packages.iter().map(|p| (("package".to_owned(), p.name.clone()), &p.version, p.sha256));
         let wheels = platform.wheels.iter().map(|w| (("wheel".to_owned(), w.name.clone()), &w.version, w.sha256));
+        let crates = platform.crates.iter().map(|c| (("crate".to_owned(), c.name.clone()), &c.version, c.sha256));
         let mut all: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-        for (key, version, digest) in packages.chain(wheels) {
+        for (key, version, digest) in packages.chain(wheels).chain(crates) {
             // Two environments may have different versions of one distribution.
             all.entry(key).or_default().insert(format!("{version} ({})", &digest.hex()[..12]));
         }

@@ -45,6 +45,9 @@ pub struct Platform {
     /// All wheels, sorted by file name.
     #[serde(default, rename = "wheel")]
     pub wheels: Vec<Wheel>,
+    /// All crates that programs are built from, sorted by name and version.
+    #[serde(default, rename = "crate", skip_serializing_if = "Vec::is_empty")]
+    pub crates: Vec<Crate>,
 }
 
 /// A signed Release file and the package indexes that it vouches for.
@@ -110,6 +113,20 @@ pub struct Wheel {
     pub uploaded: u64,
 }
 
+/// The crate of a program, as its registry serves it. It holds a `Cargo.lock`, which pins its dependencies in turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Crate {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Size of its archive in bytes.
+    pub size: u64,
+    /// SHA-256 of its archive: the checksum in the registry's index.
+    pub sha256: Digest,
+}
+
 /// The hash of everything in `profile` that decides what is resolved.
 #[must_use]
 pub fn wanted(profile: &Profile) -> Digest {
@@ -129,6 +146,9 @@ pub fn wanted(profile: &Profile) -> Digest {
         key = key.field("image", name.get_ref());
         for package in &image.packages {
             key = key.field("package", package.get_ref());
+        }
+        if let Some(krate) = &image.krate {
+            key = key.field("crate", krate.name.get_ref()).field("crate-version", krate.version.get_ref());
         }
         if let Some(venv) = &image.venv {
             key = key.field("python", venv.python.get_ref());

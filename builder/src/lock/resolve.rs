@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use sealift_layers::digest::Digest;
 
-use super::{Debian, Image, Package, Platform, Wheel, wanted};
+use super::{Crate, Debian, Image, Package, Platform, Wheel, wanted};
 use crate::debian::index::Index;
 use crate::debian::resolve::{Resolution, Root, resolve, unknown_root};
 use crate::profile::{Profile, model};
@@ -99,6 +99,16 @@ pub fn platform(profile: &Profile, upstream: &Upstream<'_>, options: Options<'_>
         ui.warn(&format!("nothing asks for `{name}`, which the profile excludes"));
     }
 
+    let mut crates: BTreeMap<(&str, &str), Crate> = BTreeMap::new();
+    for (name, krate) in profile.model.images.iter().filter_map(|(name, image)| Some((name, image.krate.as_ref()?))) {
+        let (crate_name, version) = (krate.name.get_ref().as_str(), krate.version.get_ref().as_str());
+        if !crates.contains_key(&(crate_name, version)) {
+            let found = upstream.cargo()?.resolve(crate_name, version);
+            let found = found.with_context(|| format!("cannot lock the crate of the image {}", name.get_ref()))?;
+            crates.insert((crate_name, version), found);
+        }
+    }
+
     let newest = wheels.values().map(|wheel| wheel.uploaded).max().unwrap_or(0);
     let platform = Platform {
         epoch: signed.release.date.max(newest),
@@ -113,6 +123,7 @@ pub fn platform(profile: &Profile, upstream: &Upstream<'_>, options: Options<'_>
         images,
         packages: packages.into_values().collect(),
         wheels: wheels.into_values().collect(),
+        crates: crates.into_values().collect(),
     };
     Ok(Resolved { platform, reasons })
 }

@@ -58,6 +58,9 @@ pub(super) fn key(
                 }
             }
         }
+        Content::Crate => {
+            key = key.field("content", "crate").field("program", plan.program_key(name)?.hex());
+        }
         Content::Certificates => {
             key = key.field("content", "certificates");
             if plan.lock.images[name].packages.iter().any(|package| package == CA_PACKAGE) {

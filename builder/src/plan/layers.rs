@@ -26,6 +26,11 @@ impl Plan<'_> {
             contents.push((title, Content::Packages { packages, shared: is_base, bytecode }));
         }
 
+        if let Some(krate) = &image.krate {
+            let title = format!("{} {}, built from its crate", krate.name.get_ref(), krate.version.get_ref());
+            contents.push((title, Content::Crate));
+        }
+
         if let Some(venv) = &image.venv {
             let application: BTreeSet<&str> = venv.application.iter().map(|name| name.get_ref().as_str()).collect();
             let mut third_party = Vec::new();

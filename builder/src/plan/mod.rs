@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use sealift_layers::codec::Codec;
 
+use crate::cargo::{self, Cargo, Program};
 use crate::deploy::image_name;
 use crate::failure::Failure;
 use crate::lock::{Lock, Package, Platform, Wheel};
@@ -31,6 +32,8 @@ pub struct Options {
     pub parameters: Parameters,
     /// CA certificates of the site, name to PEM.
     pub authorities: Vec<(String, String)>,
+    /// What compiles crates, where the profile has any.
+    pub cargo: Option<Cargo>,
 }
 
 /// A whole build.
@@ -93,6 +96,8 @@ pub enum Content {
         /// The layer is the lowest of the environment and brings `pyvenv.cfg` and the interpreter's links.
         skeleton: bool,
     },
+    /// A program built from its crate.
+    Crate,
     /// CA certificates.
     Certificates,
     /// Env files.
@@ -168,6 +173,43 @@ impl<'a> Plan<'a> {
     pub fn wheel(&self, file_name: &str) -> Result<&'a Wheel> {
         let found = self.lock.wheels.iter().find(|wheel| wheel.file_name() == file_name);
         found.ok_or_else(|| broken(&format!("the wheel {file_name}")))
+    }
+
+    /// What is compiled for an image whose model has a crate.
+    ///
+    /// # Errors
+    /// When the lock contradicts the profile.
+    pub fn program(&'a self, image: &str) -> Result<Program<'a>> {
+        let wanted = self.model(image).krate.as_ref().ok_or_else(|| Failure::failed("a program without a crate"))?;
+        let (name, version) = (wanted.name.get_ref(), wanted.version.get_ref());
+        let found = self.lock.crates.iter().find(|locked| locked.name == *name && locked.version == *version);
+        let locked = found.ok_or_else(|| broken(&format!("the crate {name} {version}")))?;
+        let (binary, features) = (wanted.binary.get_ref(), wanted.features.as_slice());
+        Ok(Program { locked, binary, features, architecture: self.architecture() })
+    }
+
+    /// What identifies the program that is compiled for an image: the crate, how and with what.
+    ///
+    /// # Errors
+    /// As [`Plan::program`] and [`Plan::cargo`].
+    pub fn program_key(&self, image: &str) -> Result<Key> {
+        let program = self.program(image)?;
+        let toolchain = self.cargo()?.toolchain();
+        let key = Key::builder(cargo::RECIPE)
+            .field("crate", program.locked.sha256)
+            .field("binary", program.binary)
+            .field("architecture", program.architecture)
+            .field("rustc", &toolchain.rustc)
+            .field("cc", &toolchain.cc);
+        Ok(program.features.iter().fold(key, |key, feature| key.field("feature", feature)).finish())
+    }
+
+    /// What compiles crates.
+    ///
+    /// # Errors
+    /// When nobody said, which is a mistake of the caller's.
+    pub fn cargo(&self) -> Result<&Cargo> {
+        self.options.cargo.as_ref().ok_or_else(|| Failure::failed("a profile with a crate needs cargo").into())
     }
 
     /// The model of one of the plan's images.

@@ -100,6 +100,9 @@ pub struct Image {
     pub drop: Vec<Spanned<String>>,
     /// Python virtual environment.
     pub venv: Option<Venv>,
+    /// A program built from its crate.
+    #[serde(rename = "crate")]
+    pub krate: Option<Crate>,
     /// Accounts beyond root, nobody and their groups.
     #[serde(default)]
     pub users: Vec<User>,
@@ -171,6 +174,21 @@ pub struct Venv {
 
 fn yes() -> bool {
     true
+}
+
+/// A program that is built from its crate, statically linked, and put into `/usr/local/bin`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Crate {
+    /// The crate's name.
+    pub name: Spanned<String>,
+    /// Its exact version.
+    pub version: Spanned<String>,
+    /// The program: one of the crate's binaries.
+    pub binary: Spanned<String>,
+    /// Features besides the default ones.
+    #[serde(default)]
+    pub features: Vec<String>,
 }
 
 /// An account: a line of `/etc/passwd` and one of `/etc/group`.

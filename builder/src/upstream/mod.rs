@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result};
 use url::Url;
 
+use crate::cargo::Cargo;
 use crate::debian::openpgp::Keyring;
 use crate::debian::release::{Demand, Release};
 use crate::failure::Failure;
@@ -69,6 +70,14 @@ impl<'m> Upstream<'m> {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The machine's cargo, which knows by itself where crates come from.
+    ///
+    /// # Errors
+    /// When the machine has no Rust.
+    pub fn cargo(&self) -> Result<Cargo> {
+        Cargo::new(self.machine, self.choices.offline)
     }
 
     /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has the suite.
