@@ -48,7 +48,7 @@ impl Assembler<'_> {
             add(directory.path.get_ref(), Entry::directory(directory.mode.0, &origin).owned_by(uid, gid))?;
         }
         for file in &model.files {
-            let bytes = fs_err::read(self.plan.profile.directory.join(file.source.get_ref()))?;
+            let bytes = fs_err::read(self.plan.profile.sources.path(file.source.get_ref()))?;
             add(file.path.get_ref(), Entry::file(bytes, file.mode.0, &origin))?;
         }
         for (file, path) in &model.config_files {

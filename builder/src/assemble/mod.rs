@@ -2,8 +2,8 @@
 
 mod bytecode;
 mod config;
-mod program;
 mod packages;
+mod program;
 mod unpacked;
 mod wheels;
 

@@ -26,9 +26,8 @@ impl Assembler<'_> {
                 artifact(self.store, &name, &locked.sha256, locked.size)?;
                 let archive = self.store.artifact(&locked.sha256, locked.size).expect("it was just opened");
                 self.progress.item(&format!("compiling {name}, which takes minutes"));
-                self.store.put_derived(&key, |output| {
-                    cargo.compile(&program, &archive, self.store, self.jobs, output)
-                })?
+                self.store
+                    .put_derived(&key, |output| cargo.compile(&program, &archive, self.store, self.jobs, output))?
             }
         };
         let file = fs_err::File::open(path)?.into_parts().0;

@@ -212,9 +212,8 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
         file: wheel.file_name().to_owned(),
         sha256: wheel.sha256,
     });
-    let has_crate = |image: &&crate::plan::Image| {
-        image.layers.iter().any(|layer| matches!(layer.content, Content::Crate))
-    };
+    let has_crate =
+        |image: &&crate::plan::Image| image.layers.iter().any(|layer| matches!(layer.content, Content::Crate));
     let crates = plan.images.iter().filter(has_crate).map(|image| {
         let program = plan.program(&image.name)?;
         Ok(Crate {
@@ -229,9 +228,7 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
     let crates: Vec<Crate> = crates.collect::<Result<_>>()?;
     let compiled = match crates.is_empty() {
         true => None,
-        false => {
-            Some(Compiled { recipe: cargo::RECIPE.to_owned(), toolchain: plan.cargo()?.toolchain().clone() })
-        }
+        false => Some(Compiled { recipe: cargo::RECIPE.to_owned(), toolchain: plan.cargo()?.toolchain().clone() }),
     };
     Ok(Manifest {
         schema: 1,

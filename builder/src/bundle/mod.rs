@@ -159,7 +159,7 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, progra
     add(MANIFEST, json.into(), 0o644)?;
     add("compose.yaml", deploy::compose::render(&profile.model, &plan.options.platform).into(), 0o644)?;
     let notes = match &profile.model.readme {
-        Some(file) => fs_err::read_to_string(profile.directory.join(file.get_ref()))?,
+        Some(file) => fs_err::read_to_string(profile.sources.path(file.get_ref()))?,
         None => String::new(),
     };
     let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
@@ -177,8 +177,8 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, progra
     // The profile goes along: `sealift site new` makes the site from it on the host, and the bundle can be made again.
     add("profile/profile.toml", profile.text.as_str().into(), 0o644)?;
     add(&format!("profile/{}", lock::FILE), lock.text()?.into(), 0o644)?;
-    for source in profile.sources() {
-        let path = profile.directory.join(&source);
+    for source in profile.files() {
+        let path = profile.sources.path(&source);
         let mode = if is_executable(&path)? { 0o755 } else { 0o644 };
         add(&format!("profile/{source}"), fs_err::read(&path)?.into(), mode)?;
     }

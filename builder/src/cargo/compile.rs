@@ -38,7 +38,14 @@ impl Cargo {
     ///
     /// # Errors
     /// When the crate is not what it should be, cargo fails, or the program needs a dynamic loader.
-    pub fn compile(&self, program: &Program<'_>, archive: &Path, store: &Store, jobs: usize, output: &Path) -> Result<()> {
+    pub fn compile(
+        &self,
+        program: &Program<'_>,
+        archive: &Path,
+        store: &Store,
+        jobs: usize,
+        output: &Path,
+    ) -> Result<()> {
         let Program { locked, binary, features, architecture } = *program;
         let target = target(architecture)?;
         // cargo runs here, beside the crate: nothing that the crate holds for developers, such as a choice of toolchain,
@@ -116,7 +123,8 @@ pub(super) fn pins_its_dependencies(locked: &lock::Crate, archive: &Path) -> Res
     if pins {
         return Ok(());
     }
-    let message = format!("the crate {} {} has no Cargo.lock: it does not pin its dependencies", locked.name, locked.version);
+    let message =
+        format!("the crate {} {} has no Cargo.lock: it does not pin its dependencies", locked.name, locked.version);
     Err(Failure::failed(message).hint("only crates of programs can be used; a later version may have one").into())
 }
 

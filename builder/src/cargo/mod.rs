@@ -156,9 +156,18 @@ impl Cargo {
 
 /// Whether a variable of the environment changes what cargo and compilers make.
 fn decides(name: &str) -> bool {
-    const PREFIXES: [&str; 8] =
-        ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "CARGO_ENCODED_", "RUSTC_", "CFLAGS", "CXXFLAGS", "CPPFLAGS"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || ["RUSTFLAGS", "LDFLAGS", "CARGO_INCREMENTAL"].contains(&name)
+    const PREFIXES: [&str; 8] = [
+        "CARGO_BUILD_",
+        "CARGO_PROFILE_",
+        "CARGO_TARGET_",
+        "CARGO_ENCODED_",
+        "RUSTC_",
+        "CFLAGS",
+        "CXXFLAGS",
+        "CPPFLAGS",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || ["RUSTFLAGS", "LDFLAGS", "CARGO_INCREMENTAL"].contains(&name)
 }
 
 /// What a program says of itself.
@@ -250,7 +259,10 @@ mod tests {
             explain(&Output { status, stdout: Vec::new(), stderr: stderr.as_bytes().to_vec() }, offline)
         };
         assert_eq!(of("error: failed to download from `http://mirror.example/a`", false).kind, Kind::Network);
-        assert_eq!(of("error: attempting to make an HTTP request, but --offline was specified", true).kind, Kind::Network);
+        assert_eq!(
+            of("error: attempting to make an HTTP request, but --offline was specified", true).kind,
+            Kind::Network
+        );
         assert_eq!(of("error[E0308]: mismatched types", false).kind, Kind::Failed);
     }
 

@@ -83,7 +83,7 @@ impl New {
         let report = site::create(&SiteRequest {
             directory: &self.directory,
             model: &profile.model,
-            profile_dir: &profile.directory,
+            sources: &profile.sources,
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
             now: crate::clock::now().cast_signed(),

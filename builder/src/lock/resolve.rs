@@ -44,7 +44,7 @@ pub struct Resolved {
 pub fn platform(profile: &Profile, upstream: &Upstream<'_>, options: Options<'_>, ui: &Ui) -> Result<Resolved> {
     let debian = profile.model.debian.get_ref();
     let suite = debian.suite.get_ref();
-    let keyring = debian.keyring.as_ref().map(|file| profile.directory.join(file.get_ref()));
+    let keyring = debian.keyring.as_ref().map(|file| profile.sources.path(file.get_ref()));
     let allow_expired = options.allow_expired || debian.allow_expired;
     let architecture = options.platform.rsplit('/').next().unwrap_or_default();
 

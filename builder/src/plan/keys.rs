@@ -85,7 +85,7 @@ pub(super) fn key(
                 key = key.field("path", path).field("text", &plan.rendered[file.get_ref()]);
             }
             for file in &image.files {
-                let bytes = fs_err::read(plan.profile.directory.join(file.source.get_ref()))?;
+                let bytes = fs_err::read(plan.profile.sources.path(file.source.get_ref()))?;
                 key =
                     key.field("path", file.path.get_ref()).field("mode", file.mode.0).field("file", Digest::of(&bytes));
             }

@@ -126,7 +126,7 @@ impl<'a> Plan<'a> {
                 return Err(stale(format!("has no image {name}", name = name.get_ref())).into());
             }
         }
-        let rendered = crate::site::render_public(&profile.model, &profile.directory, &options.parameters)?;
+        let rendered = crate::site::render_public(&profile.model, &profile.sources, &options.parameters)?;
         let epoch = options.epoch.unwrap_or(platform.epoch);
         let mut plan = Self { profile, lock: platform, options, epoch, rendered, images: Vec::new() };
         let shared = plan.shared_packages();

@@ -23,20 +23,33 @@ impl Problem {
     }
 }
 
-/// All that is wrong in a file, in the order of the file. As an error it is of the kind
+/// A file as messages show it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The name shown.
+    pub file: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// All that is wrong in a file, or in several that are one document, in their order. As an error it is of the kind
 /// [`Usage`](crate::failure::Kind::Usage).
 #[derive(Debug)]
 pub struct Problems {
-    file: String,
-    text: String,
+    parts: Vec<Part>,
     list: Vec<Problem>,
 }
 
 impl Problems {
     /// `file` is the name shown, `text` what it holds.
-    pub fn new(file: impl Into<String>, text: impl Into<String>, mut list: Vec<Problem>) -> Self {
+    pub fn new(file: impl Into<String>, text: impl Into<String>, list: Vec<Problem>) -> Self {
+        Self::across(vec![Part { file: file.into(), text: text.into() }], list)
+    }
+
+    /// Spans are ranges of the texts of `parts` put together, with one byte between each two.
+    pub(super) fn across(parts: Vec<Part>, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| (problem.span.start, problem.span.end));
-        Self { file: file.into(), text: text.into(), list }
+        Self { parts, list }
     }
 
     /// The problems within `error`, if that is what it is about.
@@ -51,13 +64,27 @@ impl Problems {
         self.render(&Renderer::styled())
     }
 
+    /// The part that `span` begins in, and the bytes of it.
+    fn place(&self, span: &Range<usize>) -> (&Part, Range<usize>) {
+        let mut start = 0;
+        let mut parts = self.parts.iter().peekable();
+        while let Some(part) = parts.next() {
+            let end = part.text.len();
+            if span.start <= start + end || parts.peek().is_none() {
+                let within = |at: usize| at.saturating_sub(start).min(end);
+                return (part, within(span.start)..within(span.end));
+            }
+            start += end + 1;
+        }
+        unreachable!("there is at least one part")
+    }
+
     fn render(&self, renderer: &Renderer) -> String {
         let rendered = self.list.iter().map(|problem| {
-            let end = self.text.len();
-            let span = problem.span.start.min(end)..problem.span.end.min(end);
-            let snippet = Snippet::source(&self.text)
-                .path(&self.file)
-                .annotation(AnnotationKind::Primary.span(first_line(&self.text, span)));
+            let (part, span) = self.place(&problem.span);
+            let snippet = Snippet::source(&part.text)
+                .path(&part.file)
+                .annotation(AnnotationKind::Primary.span(first_line(&part.text, span)));
             let mut group = Level::ERROR.primary_title(&problem.message).element(snippet);
             if !problem.hint.is_empty() {
                 group = group.element(Level::HELP.with_name("hint").message(&problem.hint));

@@ -5,21 +5,32 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Problem, Problems};
+use serde::Deserialize as _;
+use toml::Spanned;
+use toml::de::Deserializer;
+
+use super::diagnostic::{Part, Problem, Problems};
 use super::model::Model;
-use super::{check, suggest, syntax};
+use super::{Sources, check, extend, suggest, syntax};
 use crate::failure::Failure;
 
 /// The file that makes a folder a profile.
-const FILE: &str = "profile.toml";
+pub(super) const FILE: &str = "profile.toml";
+
+/// Begins the text of a profile that extended another.
+const FLATTENED: &str = "# This profile together with those that it extends, in one file.\n";
 
 /// A profile that was read and checked.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// The folder; the paths in the profile are relative to it.
+    /// The folder, where its lock is.
     pub directory: PathBuf,
-    /// What `profile.toml` holds: spans are ranges of its bytes.
+    /// Where the files that it names are.
+    pub sources: Sources,
+    /// A `profile.toml` that says all of it: its own, or one that holds what it extends as well.
     pub text: String,
+    /// The files that it was read from: spans are ranges of their texts, see [`Problems`].
+    parts: Vec<Part>,
     /// The same, parsed.
     pub model: Model,
 }
@@ -38,20 +49,30 @@ impl Profile {
     /// # Errors
     /// The file cannot be read, or all its [`Problems`].
     pub fn load(directory: &Path) -> anyhow::Result<Self> {
-        let path = directory.join(FILE);
-        let text = fs_err::read_to_string(&path)?;
-        let problems = |list| Problems::new(shown(&path), text.clone(), list);
-        let model: Model = toml::from_str(&text).map_err(|error| problems(vec![syntax::problem(&text, &error)]))?;
-        let list = check::all(directory, &text, &model);
+        let (parts, sources) = extend::read(directory)?;
+        let table = extend::merge(&parts);
+        let deserializer = || Deserializer::from(Spanned::new(0..0, table.clone()));
+        let model = match Model::deserialize(deserializer()) {
+            Ok(model) => model,
+            Err(error) => {
+                let problem = syntax::problem("", Some(table.clone()), &error);
+                return Err(Problems::across(parts.clone(), vec![problem]).into());
+            }
+        };
+        let list = check::all(directory, &sources, table.clone(), &model);
         if !list.is_empty() {
-            return Err(problems(list).into());
+            return Err(Problems::across(parts.clone(), list).into());
         }
-        Ok(Self { directory: directory.to_owned(), text, model })
+        let text = match &parts[..] {
+            [only] => only.text.clone(),
+            _ => format!("{FLATTENED}\n{}", toml::to_string_pretty(&toml::Table::deserialize(deserializer())?)?),
+        };
+        Ok(Self { directory: directory.to_owned(), sources, text, model, parts })
     }
 
-    /// The files of its folder that it names, sorted, each once: what makes it whole besides `profile.toml`.
+    /// The files that it names, sorted, each once: what makes it whole besides `profile.toml`.
     #[must_use]
-    pub fn sources(&self) -> BTreeSet<String> {
+    pub fn files(&self) -> BTreeSet<String> {
         let model = &self.model;
         let images = model.images.values().flat_map(|image| &image.files).map(|file| &file.source);
         let templates = model.site.templates.values().map(|template| &template.source);
@@ -68,12 +89,12 @@ impl Profile {
     /// An error that points to several places of the profile.
     #[must_use]
     pub fn problems(&self, list: Vec<Problem>) -> anyhow::Error {
-        Problems::new(shown(&self.directory.join(FILE)), self.text.clone(), list).into()
+        Problems::across(self.parts.clone(), list).into()
     }
 }
 
 /// A path as messages show it: relative to the current directory where it is below that.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let current = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(&current).unwrap_or(path).display().to_string()
 }

@@ -400,6 +400,9 @@ pub struct Secret {
     pub bytes: u32,
     /// How they are written.
     pub encoding: Encoding,
+    /// What stands before them: some programs tell kinds of keys by it.
+    #[serde(default)]
+    pub prefix: String,
     /// Permission bits of its file.
     #[serde(default = "secret_mode")]
     pub mode: Mode,

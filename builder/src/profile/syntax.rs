@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
 
 use super::diagnostic::Problem;
 use super::suggest;
@@ -9,10 +10,11 @@ use super::suggest;
 /// Said where nothing better can be.
 const REFERENCE: &str = "profiles/README.md explains every key";
 
-/// The problem that `error` is about.
-pub(super) fn problem(text: &str, error: &toml::de::Error) -> Problem {
+/// The problem that `error` is about: of `text`, or of the `document` that was read from it.
+pub(super) fn problem(text: &str, document: Option<DeTable<'_>>, error: &toml::de::Error) -> Problem {
     // A later schema has other keys: they are not what is wrong.
-    if let Ok(Head { schema }) = toml::from_str(text)
+    let head = document.map(|table| Head::deserialize(Deserializer::from(Spanned::new(0..0, table))));
+    if let Some(Ok(Head { schema })) = head
         && let Some(problem) = schema_problem(&schema)
     {
         return problem;

@@ -18,6 +18,7 @@ use super::report::{Action, Report};
 use super::templates::{Parameters, render, template_mode};
 use super::{CA_CERTIFICATE, CA_KEY, PORTS, certificate_path, key_path, ports, secret_path, wanted_names};
 use crate::failure::Failure;
+use crate::profile::Sources;
 use crate::profile::model::{self, Encoding, Model};
 
 /// What is asked of [`create`].
@@ -27,8 +28,8 @@ pub struct SiteRequest<'a> {
     pub directory: &'a Path,
     /// The profile.
     pub model: &'a Model,
-    /// The profile's folder, where its templates are.
-    pub profile_dir: &'a Path,
+    /// Where the profile's templates are.
+    pub sources: &'a Sources,
     /// The public host, a DNS name or an IP address. Without it, the one that the site was made for.
     pub host: Option<&'a str>,
     /// Published ports that are not as recorded or, at first, as the profile has them: name to port.
@@ -303,10 +304,10 @@ impl Work<'_> {
     }
 
     fn templates(&mut self, secrets: &BTreeMap<String, String>) -> Result<()> {
-        let SiteRequest { directory, model, profile_dir, .. } = *self.request;
+        let SiteRequest { directory, model, sources, .. } = *self.request;
         let mut rendered = Vec::new();
         for (path, template) in &model.site.templates {
-            let text = render(model, profile_dir, path.get_ref(), template, &self.parameters, secrets)?;
+            let text = render(model, sources, path.get_ref(), template, &self.parameters, secrets)?;
             rendered.push((
                 path.get_ref().as_str(),
                 text,
@@ -385,8 +386,9 @@ pub(super) fn secret_text(path: &str, text: &str) -> Result<String> {
 fn random(secret: &model::Secret) -> Result<String> {
     let mut bytes = vec![0; secret.bytes as usize];
     getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
-    Ok(match secret.encoding {
+    let text = match secret.encoding {
         Encoding::Base64 => STANDARD.encode(bytes),
         Encoding::Hex => hex::encode(bytes),
-    })
+    };
+    Ok(format!("{}{text}", secret.prefix))
 }

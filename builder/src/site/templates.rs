@@ -5,7 +5,6 @@
 //! What is not there is an error; nothing is escaped; the last newline stays.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -17,6 +16,7 @@ use sealift_layers::tree::TreePath;
 use super::env::parse_env;
 use super::host::Host;
 use crate::failure::Failure;
+use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
 
 /// What the templates without secrets are rendered with.
@@ -48,11 +48,11 @@ pub fn template_mode(template: &Template) -> u32 {
 /// # Errors
 /// [`Failure::usage`] with the template's file and line: what it reads is not there, or is secret; or it is an env file
 /// that [`parse_env`] refuses.
-pub fn render_public(model: &Model, profile_dir: &Path, parameters: &Parameters) -> Result<BTreeMap<String, String>> {
+pub fn render_public(model: &Model, sources: &Sources, parameters: &Parameters) -> Result<BTreeMap<String, String>> {
     let public = model.site.templates.iter().filter(|(_, template)| !template.secret);
     public
         .map(|(path, template)| {
-            let text = render(model, profile_dir, path.get_ref(), template, parameters, &BTreeMap::new())?;
+            let text = render(model, sources, path.get_ref(), template, parameters, &BTreeMap::new())?;
             Ok((path.get_ref().clone(), text))
         })
         .collect()
@@ -61,7 +61,7 @@ pub fn render_public(model: &Model, profile_dir: &Path, parameters: &Parameters)
 /// Renders one template; `secrets` (name to text) are seen only by one that is marked `secret`.
 pub(super) fn render(
     model: &Model,
-    profile_dir: &Path,
+    sources: &Sources,
     path: &str,
     template: &Template,
     parameters: &Parameters,
@@ -72,7 +72,7 @@ pub(super) fn render(
         Failure::usage(format!("source of the template `{path}`: {error}"))
             .hint("name a file of the profile, relative to its folder")
     })?;
-    let text = fs_err::read_to_string(profile_dir.join(file.as_str()))
+    let text = fs_err::read_to_string(sources.path(file.as_str()))
         .map_err(|error| Failure::usage(format!("template `{path}`: {error}")))?;
 
     let secrets = if template.secret {
@@ -169,7 +169,7 @@ mod tests {
         let model = crate::deploy::sample();
         let mut parameters = Parameters::defaults(&model);
         parameters.host = "2001:db8::7".parse().unwrap();
-        Ok(render_public(&model, directory.path(), &parameters)?.remove("env/shop.env").unwrap())
+        Ok(render_public(&model, &Sources::of(directory.path()), &parameters)?.remove("env/shop.env").unwrap())
     }
 
     fn refused(source: &str) -> String {
@@ -208,7 +208,7 @@ mod tests {
             fs_err::write(directory.path().join("files").join(name), "").unwrap();
         }
         let model = crate::deploy::sample();
-        let rendered = render_public(&model, directory.path(), &Parameters::defaults(&model)).unwrap();
+        let rendered = render_public(&model, &Sources::of(directory.path()), &Parameters::defaults(&model)).unwrap();
         assert_eq!(rendered.into_keys().collect::<Vec<_>>(), ["env/shop.env", "nginx/shop.conf"]);
     }
 }

@@ -47,7 +47,7 @@ impl Bench {
         create(&SiteRequest {
             directory: &self.path("site"),
             model: &self.model,
-            profile_dir: &self.path("profile"),
+            sources: &crate::profile::Sources::of(&self.path("profile")),
             host,
             ports: ports.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect(),
             now,

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A parsed TOML file that knows the place of everything in it.
@@ -10,9 +9,8 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct Document<'a>(DeTable<'a>);
 
 impl<'a> Document<'a> {
-    /// `text` was parsed before; one that is no TOML has no places.
-    pub(super) fn new(text: &'a str) -> Self {
-        Self(DeTable::parse(text).map(Spanned::into_inner).unwrap_or_default())
+    pub(super) fn new(table: DeTable<'a>) -> Self {
+        Self(table)
     }
 
     /// The bytes of the value at `path`: keys of tables, and indexes of arrays in decimal. Of a path that leads nowhere
@@ -54,7 +52,7 @@ mod tests {
 
     #[test]
     fn every_part_is_found() {
-        let document = Document::new(TEXT);
+        let document = Document::new(DeTable::parse(TEXT).unwrap().into_inner());
         let value = |path: &[&str]| &TEXT[document.value(path)];
         assert_eq!(value(&["a"]), "1");
         assert_eq!(value(&["b", "c", "ports", "1"]), "443");
@@ -64,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_its_nearest_parent() {
-        let document = Document::new(TEXT);
+        let document = Document::new(DeTable::parse(TEXT).unwrap().into_inner());
         assert_eq!(document.value(&["b", "c", "ports", "7"]), document.value(&["b", "c", "ports"]));
         assert_eq!(document.value(&["x"]), 0..0);
     }

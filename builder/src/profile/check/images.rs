@@ -6,7 +6,7 @@ use std::ops::Range;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Image, User, Venv};
+use super::super::model::{Crate, Image, User, Venv};
 use super::super::suggest;
 use super::{Check, words};
 
@@ -65,6 +65,9 @@ impl Check<'_> {
         if let Some(venv) = &image.venv {
             self.venv(name, image, venv);
         }
+        if let Some(krate) = &image.krate {
+            self.krate(name, krate);
+        }
         self.users(name, &image.users);
         self.user(&image.user, &image.users);
         if image.entrypoint.is_empty() {
@@ -107,6 +110,10 @@ impl Check<'_> {
     fn configuration(&mut self, name: &str, image: &Image) {
         let base = self.model.base.links.keys().filter_map(|path| TreePath::new(path).ok());
         let mut seen: BTreeMap<TreePath, &str> = base.map(|path| (path, "base.links")).collect();
+        if let Some(krate) = &image.krate {
+            let program = TreePath::new(&format!("/usr/local/bin/{}", krate.binary.get_ref()));
+            seen.extend(program.ok().map(|path| (path, "crate")));
+        }
         for file in &image.files {
             self.source(&file.source);
             self.place(file.path.span(), file.path.get_ref(), "files", &mut seen);
@@ -181,6 +188,26 @@ impl Check<'_> {
         }
         for (distribution, why) in &venv.exclude {
             self.reason(&["images", name, "venv", "exclude", distribution.get_ref()], why);
+        }
+    }
+
+    /// A crate, which ends up on command lines and in paths.
+    fn krate(&mut self, image: &str, krate: &Crate) {
+        for (text, what) in [(&krate.name, "crate"), (&krate.binary, "program")] {
+            if !words::is_crate(text.get_ref()) {
+                let message = format!("`{}` is not the name of a {what}", text.get_ref());
+                self.report(text.span(), message, "use letters, digits, `-` and `_`, a letter first");
+            }
+        }
+        if !words::is_exact(krate.version.get_ref()) {
+            let message = format!("`{}` is not an exact version", krate.version.get_ref());
+            self.report(krate.version.span(), message, "write all of it, such as \"1.2.3\"");
+        }
+        for (index, feature) in krate.features.iter().enumerate() {
+            if !words::is_feature(feature) {
+                let span = self.document.value(&["images", image, "crate", "features", &index.to_string()]);
+                self.report(span, format!("`{feature}` is not a feature"), "name one of the crate's features");
+            }
         }
     }
 

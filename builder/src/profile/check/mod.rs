@@ -4,7 +4,7 @@ mod document;
 mod images;
 mod services;
 mod site;
-mod words;
+pub(super) mod words;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,18 +12,19 @@ use std::path::{Component, Path};
 
 use sealift_layers::tree::{PathError, TreePath};
 use toml::Spanned;
+use toml::de::DeTable;
 
 use self::document::Document;
 use super::diagnostic::Problem;
 use super::model::{Mode, Model};
-use super::{suggest, syntax};
+use super::{Sources, suggest, syntax};
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
-/// All problems of `model`, which was read from `text`; files are looked for in `directory`.
-pub(super) fn all(directory: &Path, text: &str, model: &Model) -> Vec<Problem> {
-    let mut check = Check { directory, model, document: Document::new(text), problems: Vec::new() };
+/// All problems of `model`, which was read from `table`; files are looked for in `directory` and other `sources`.
+pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Problem> {
+    let mut check = Check { directory, sources, model, document: Document::new(table), problems: Vec::new() };
     check.root();
     check.debian();
     check.base();
@@ -42,6 +43,7 @@ pub(super) fn all(directory: &Path, text: &str, model: &Model) -> Vec<Problem> {
 /// A check under way.
 struct Check<'a> {
     directory: &'a Path,
+    sources: &'a Sources,
     model: &'a Model,
     document: Document<'a>,
     problems: Vec<Problem>,
@@ -166,7 +168,7 @@ impl Check<'_> {
         let text = source.get_ref().as_str();
         let hint = format!("paths are relative to the profile's folder, {}", self.directory.display());
         let leaves = |part: Component| !matches!(part, Component::Normal(_) | Component::CurDir);
-        let path = self.directory.join(text);
+        let path = self.sources.path(text);
         let message = if text.is_empty() {
             "a file's name is missing".into()
         } else if Path::new(text).components().any(leaves) {
@@ -175,19 +177,12 @@ impl Check<'_> {
             format!("there is no file `{text}`")
         } else if !path.is_file() {
             format!("`{text}` is not a file")
-        } else if !self.holds(&path) {
+        } else if !self.sources.hold(&path) {
             format!("`{text}` is a link that leaves the profile's folder")
         } else {
             return;
         };
         self.report(source.span(), message, hint);
-    }
-
-    fn holds(&self, path: &Path) -> bool {
-        match (self.directory.canonicalize(), path.canonicalize()) {
-            (Ok(directory), Ok(path)) => path.starts_with(directory),
-            _ => false,
-        }
     }
 
     /// A site template that is used at `name`; one that goes `into_image` must not be secret.

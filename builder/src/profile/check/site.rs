@@ -8,7 +8,7 @@ use sealift_layers::tree::TreePath;
 use super::Check;
 
 /// Random bytes of a secret: enough to be one, not more than an environment variable carries comfortably.
-const SECRET_BYTES: RangeInclusive<u32> = 16..=1024;
+const SECRET_BYTES: RangeInclusive<u32> = 12..=1024;
 
 impl Check<'_> {
     pub(super) fn site(&mut self) {
@@ -18,7 +18,12 @@ impl Check<'_> {
             self.name(self.document.key(&["site", "secrets", name]), name, "a secret");
             if !SECRET_BYTES.contains(&secret.bytes) {
                 let span = self.document.value(&["site", "secrets", name, "bytes"]);
-                self.report(span, format!("a secret of {} bytes", secret.bytes), "use 16 to 1024 random bytes");
+                self.report(span, format!("a secret of {} bytes", secret.bytes), "use 12 to 1024 random bytes");
+            }
+            if !secret.prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
+                let span = self.document.value(&["site", "secrets", name, "prefix"]);
+                let hint = "use letters, digits, `_` and `-` only";
+                self.report(span, format!("`{}` cannot be a secret's prefix", secret.prefix), hint);
             }
             self.secret_mode(&["site", "secrets", name, "mode"], secret.mode);
         }

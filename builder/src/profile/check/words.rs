@@ -4,7 +4,7 @@ use pep440_rs::VersionSpecifiers;
 
 /// A name of ours: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
-pub(super) fn is_name(text: &str) -> bool {
+pub(in crate::profile) fn is_name(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     text.len() <= 63 && text.split('-').all(part)
 }
@@ -28,6 +28,32 @@ pub(super) fn is_login(text: &str) -> bool {
     text.len() <= 32
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+}
+
+/// The name of a crate or of a program of one.
+pub(super) fn is_crate(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+}
+
+/// A feature of a crate, or `CRATE/FEATURE` of one that it depends on.
+pub(super) fn is_feature(text: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-+.".contains(&b))
+    };
+    text.split('/').count() <= 2 && text.split('/').all(part)
+}
+
+/// An exact version of a crate (semver 2.0): three numbers, and perhaps more.
+pub(super) fn is_exact(text: &str) -> bool {
+    let end = text.find(['-', '+']).unwrap_or(text.len());
+    let (numbers, rest) = text.split_at(end);
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    numbers.split('.').count() == 3
+        && numbers.split('.').all(number)
+        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b))
 }
 
 /// The name of an environment variable.
@@ -92,6 +118,20 @@ mod tests {
         for bad in ["", "-a", "a-", "a--b", "A", "a_b", "a.b", "a/b", &"a".repeat(64)] {
             assert!(!is_name(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn crates_have_exact_versions() {
+        assert!(is_crate("garage") && is_crate("a_b-C1") && !is_crate("-a") && !is_crate("") && !is_crate("a@1"));
+        assert!(is_exact("2.5.0") && is_exact("1.0.0-rc.1+x") && !is_exact("2.5") && !is_exact("=2.5.0"));
+        assert!(!is_exact("") && !is_exact("1.2.x") && !is_exact("^1.2.3") && !is_exact("1.2.3 "));
+        assert!(
+            is_feature("lmdb")
+                && is_feature("db/lmdb")
+                && !is_feature("a,b")
+                && !is_feature("")
+                && !is_feature("a/b/c")
+        );
     }
 
     #[test]

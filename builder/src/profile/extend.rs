@@ -1,0 +1,296 @@
+//! `extends`: a profile that states only what differs from another one.
+//!
+//! Tables merge key by key, to any depth; everything else (text, numbers, arrays) that stands in the extending profile
+//! takes the place of what the other has. Nothing can be taken away but by an empty value. The `name` is not inherited.
+//!
+//! The files are read as if they stood one after the other in one text: spans are ranges of that, so a message finds
+//! its way back into the file that it is about.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Part, Problem, Problems};
+use super::load::{FILE, Search, shown};
+use super::{check, syntax};
+use crate::failure::Failure;
+
+/// A profile's folder and those of the profiles that it extends, nearest first.
+#[derive(Clone, Debug)]
+pub struct Sources(Vec<PathBuf>);
+
+impl Sources {
+    /// Those of a profile that extends none.
+    #[must_use]
+    pub fn of(directory: &Path) -> Self {
+        Self(vec![directory.to_owned()])
+    }
+
+    /// The file that a profile calls `name`: in the nearest folder that has it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        let mut paths = self.0.iter().map(|folder| folder.join(name));
+        paths.find(|path| path.exists()).unwrap_or_else(|| self.0[0].join(name))
+    }
+
+    /// Whether `path` really is in one of the folders.
+    pub(super) fn hold(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        self.0.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| path.starts_with(folder)))
+    }
+}
+
+/// The files of the profile in `directory` and of those that it extends, nearest first, and their folders.
+///
+/// # Errors
+/// A file cannot be read or is no TOML; a profile that is to be extended is not there, or extends this one.
+pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
+    let (mut parts, mut folders) = (Vec::<Part>::new(), vec![directory.to_owned()]);
+    loop {
+        let folder = folders[folders.len() - 1].clone();
+        let path = folder.join(FILE);
+        let text = fs_err::read_to_string(&path)?;
+        let part = Part { file: shown(&path), text };
+        let wrong = |problem: Problem| Problems::new(&part.file, &part.text, vec![problem]);
+        let table = DeTable::parse(&part.text).map_err(|error| wrong(syntax::problem(&part.text, None, &error)))?;
+        let base = match table.get_ref().get("extends") {
+            None => None,
+            Some(value) => Some(base(&folder, value, &folders).map_err(wrong)?),
+        };
+        parts.push(part);
+        match base {
+            Some(base) => folders.push(base),
+            None => return Ok((parts, Sources(folders))),
+        }
+    }
+}
+
+/// The folder of the profile that `value` names, which the profile in `folder` extends.
+fn base(folder: &Path, value: &Spanned<DeValue<'_>>, before: &[PathBuf]) -> Result<PathBuf, Problem> {
+    let problem = |message: String, hint: String| Problem::new(value.span(), message, hint);
+    let Some(name) = value.get_ref().as_str().filter(|name| check::words::is_name(name)) else {
+        let hint = "name a profile in the folder beside this one, such as \"standalone\"";
+        return Err(problem("`extends` is not the name of a profile".into(), hint.into()));
+    };
+    let beside = folder.canonicalize().ok().and_then(|folder| Some(folder.parent()?.to_owned()));
+    let found = Search::new(beside).find(name).map_err(|error| {
+        let hint = Failure::within(&error).and_then(|failure| failure.hint.clone());
+        problem(error.to_string(), hint.unwrap_or_default())
+    })?;
+    let same = |other: &PathBuf| other.canonicalize().ok() == found.canonicalize().ok();
+    if before.iter().any(same) {
+        let message = format!("`{name}` extends this profile, or is this one");
+        return Err(problem(message, "a profile cannot extend itself: remove one `extends`".into()));
+    }
+    Ok(found)
+}
+
+/// One document of all parts.
+pub(super) fn merge(parts: &[Part]) -> DeTable<'_> {
+    let mut whole = DeTable::new();
+    let mut offset = 0;
+    for (index, part) in parts.iter().enumerate() {
+        // They were parsed before.
+        let mut table = DeTable::parse(&part.text).map(Spanned::into_inner).unwrap_or_default();
+        table.remove("extends");
+        if index > 0 {
+            table.remove("name");
+        }
+        add(&mut whole, shifted(table, offset));
+        offset += part.text.len() + 1;
+    }
+    whole
+}
+
+/// Adds what `own` does not have.
+fn add<'t>(own: &mut DeTable<'t>, base: DeTable<'t>) {
+    for (key, value) in base {
+        match own.get_mut(&key) {
+            None => {
+                own.insert(key, value);
+            }
+            Some(there) => {
+                if let (DeValue::Table(there), DeValue::Table(more)) = (there.get_mut(), value.into_inner()) {
+                    add(there, more);
+                }
+            }
+        }
+    }
+}
+
+/// The same with all spans moved by `offset` bytes.
+fn shifted(table: DeTable<'_>, offset: usize) -> DeTable<'_> {
+    table.into_iter().map(|(key, value)| (moved(key, offset), shifted_value(value, offset))).collect()
+}
+
+fn shifted_value(value: Spanned<DeValue<'_>>, offset: usize) -> Spanned<DeValue<'_>> {
+    let span = value.span();
+    let inner = match value.into_inner() {
+        DeValue::Table(table) => DeValue::Table(shifted(table, offset)),
+        DeValue::Array(array) => DeValue::Array(array.into_iter().map(|item| shifted_value(item, offset)).collect()),
+        other => other,
+    };
+    moved(Spanned::new(span, inner), offset)
+}
+
+fn moved<T>(value: Spanned<T>, offset: usize) -> Spanned<T> {
+    let span = value.span();
+    Spanned::new(span.start + offset..span.end + offset, value.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock;
+    use crate::profile::Profile;
+
+    const BASE: &str = "\
+schema = 1
+name = \"base\"
+product = \"hello\"
+version = \"1.0\"
+title = \"A page\"
+readme = \"notes\"
+
+[debian]
+suite = \"stable\"
+components = [\"main\"]
+
+[images.web]
+title = \"A web server\"
+packages = [\"busybox-static\"]
+user = \"1000:1000\"
+entrypoint = [\"/bin/busybox\", \"httpd\"]
+env = { A = \"1\", B = \"1\" }
+
+[services.web]
+image = \"web\"
+";
+
+    /// Profiles beside each other, each with a file `notes`.
+    fn place(profiles: &[(&str, &str)]) -> tempfile::TempDir {
+        let place = tempfile::tempdir().unwrap();
+        for (name, text) in profiles {
+            fs_err::create_dir(place.path().join(name)).unwrap();
+            fs_err::write(place.path().join(name).join(FILE), text).unwrap();
+            fs_err::write(place.path().join(name).join("notes"), name).unwrap();
+        }
+        place
+    }
+
+    fn load(place: &tempfile::TempDir, name: &str) -> Result<Profile> {
+        Profile::load(&place.path().join(name))
+    }
+
+    fn error(place: &tempfile::TempDir, name: &str) -> String {
+        load(place, name).unwrap_err().to_string().replace(&place.path().display().to_string(), "PLACE")
+    }
+
+    const OWN: &str = "extends = \"base\"\nname = \"own\"\nversion = \"2.0\"\n
+[images.web]\npackages = [\"lighttpd\"]\nenv.B = \"2\"\nenv.C = \"2\"\n";
+
+    #[test]
+    fn what_differs_is_enough() {
+        let place = place(&[("base", BASE), ("own", OWN)]);
+        let own = load(&place, "own").unwrap();
+        let web = &own.model.images["web"];
+        assert_eq!(own.model.name.get_ref(), "own");
+        assert_eq!(own.model.version.get_ref(), "2.0");
+        assert_eq!(own.model.title, "A page");
+        let packages: Vec<_> = web.packages.iter().map(|package| package.get_ref().as_str()).collect();
+        assert_eq!(packages, ["lighttpd"], "arrays are replaced");
+        let env: Vec<_> = web.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(env, ["A=1", "B=2", "C=2"], "tables are merged");
+    }
+
+    #[test]
+    fn files_are_looked_for_nearby_first() {
+        let place = place(&[("base", BASE), ("own", OWN)]);
+        let notes = |place| fs_err::read_to_string(load(place, "own").unwrap().sources.path("notes")).unwrap();
+        assert_eq!(notes(&place), "own");
+        fs_err::remove_file(place.path().join("own/notes")).unwrap();
+        assert_eq!(notes(&place), "base");
+    }
+
+    #[test]
+    fn in_one_file_it_is_the_same_profile() {
+        let place = place(&[("base", BASE), ("own", OWN)]);
+        let own = load(&place, "own").unwrap();
+        fs_err::create_dir(place.path().join("flat")).unwrap();
+        fs_err::write(place.path().join("flat").join(FILE), &own.text).unwrap();
+        fs_err::write(place.path().join("flat/notes"), "").unwrap();
+        let flat = load(&place, "flat").unwrap();
+        assert_eq!(flat.text, own.text);
+        assert_eq!(lock::wanted(&flat), lock::wanted(&own));
+        assert_eq!(toml::from_str::<toml::Table>(&own.text).unwrap()["images"]["web"]["env"]["B"].as_str(), Some("2"));
+    }
+
+    #[test]
+    fn problems_point_into_the_file_that_has_them() {
+        let base = BASE.replace("\"stable\"", "\"\"");
+        let own = OWN.replace("lighttpd", "Light");
+        let place = place(&[("base", &base), ("own", &own)]);
+        insta::assert_snapshot!(error(&place, "own"), @r#"
+        error: `Light` is not a Debian package's name
+         --> PLACE/own/profile.toml:6:13
+          |
+        6 | packages = ["Light"]
+          |             ^^^^^^^
+          |
+          = hint: use the name alone, as in `apt install NAME`: versions are the lock's business
+
+        error: `` is not a suite
+         --> PLACE/base/profile.toml:9:9
+          |
+        9 | suite = ""
+          |         ^^
+          |
+          = hint: name a suite or a codename, such as "stable"
+        "#);
+        let wrong = OWN.replace("\"2.0\"", "2");
+        fs_err::write(place.path().join("own").join(FILE), wrong).unwrap();
+        let error = error(&place, "own");
+        assert!(error.contains("PLACE/own/profile.toml:3:11"), "{error}");
+    }
+
+    #[test]
+    fn a_profile_has_a_name_of_its_own() {
+        let place = place(&[("base", BASE), ("own", &OWN.replace("name = \"own\"\n", ""))]);
+        assert!(error(&place, "own").contains("the key `name` is missing"));
+    }
+
+    #[test]
+    fn only_profiles_beside_it_can_be_extended() {
+        let place = place(&[("base", BASE), ("own", &OWN.replace("base", "bse"))]);
+        insta::assert_snapshot!(error(&place, "own"), @r#"
+        error: no profile is called `bse`
+         --> PLACE/own/profile.toml:1:11
+          |
+        1 | extends = "bse"
+          |           ^^^^^
+          |
+          = hint: did you mean `base`? profiles: `base`, `own`
+        "#);
+        for other in ["\"../base\"", "1"] {
+            fs_err::write(place.path().join("own").join(FILE), format!("extends = {other}\n")).unwrap();
+            assert!(error(&place, "own").contains("`extends` is not the name of a profile"), "{other}");
+        }
+    }
+
+    #[test]
+    fn profiles_do_not_extend_each_other() {
+        let place = place(&[("a", "extends = \"b\""), ("b", "extends = \"a\""), ("c", "extends = \"c\"")]);
+        insta::assert_snapshot!(error(&place, "a"), @r#"
+        error: `a` extends this profile, or is this one
+         --> PLACE/b/profile.toml:1:11
+          |
+        1 | extends = "a"
+          |           ^^^
+          |
+          = hint: a profile cannot extend itself: remove one `extends`
+        "#);
+        assert!(error(&place, "c").contains("`c` extends this profile, or is this one"));
+    }
+}
