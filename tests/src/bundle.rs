@@ -43,15 +43,15 @@ pub fn sealift(directory: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// A copy of a profile of this repository: a build may change its lock when mirrors have moved on.
+/// A copy of a profile of this repository: a build may change its lock when mirrors have moved on. The other profiles are
+/// copied beside it, as it may extend one of them.
 ///
 /// # Errors
 /// When it cannot be copied.
 pub fn profile(name: &str, into: &Path) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles").join(name);
-    let target = into.join(name);
-    command::output(Command::new("cp").arg("-r").arg(source).arg(&target))?;
-    Ok(target)
+    let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
+    command::output(Command::new("cp").arg("-r").arg(profiles.join(".")).arg(into))?;
+    Ok(into.join(name))
 }
 
 /// A bundle: the tar, and the folder it was unpacked in.

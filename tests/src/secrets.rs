@@ -32,7 +32,7 @@ impl Secrets {
             }
         }
         ensure!(found.len() >= 3, "{} has too few secrets for a test", site.display());
-        ensure!(found.iter().all(|(_, text)| text.len() >= 32), "a secret is too short to look for");
+        ensure!(found.iter().all(|(_, text)| text.len() >= 24), "a secret is too short to look for");
         Ok(Self(found.into_iter().map(|(name, text)| (name, Finder::new(text.as_bytes()).into_owned())).collect()))
     }
 

@@ -69,15 +69,8 @@ impl Cargo {
     /// # Errors
     /// When there is no such crate or version, or it is no program that pins what it depends on.
     pub fn resolve(&self, name: &str, version: &str) -> Result<lock::Crate> {
-        // A package that depends on it: cargo writes the checksum, as the registry's index has it, into its lock.
-        let package = tempfile::tempdir().context("a directory for cargo")?;
-        let manifest = format!(
-            "[package]\nname = \"sealift-lock\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n\
-             [dependencies]\n{name} = \"={version}\"\n\n[workspace]\n"
-        );
-        fs_err::create_dir(package.path().join("src"))?;
-        fs_err::write(package.path().join("src/lib.rs"), "")?;
-        fs_err::write(package.path().join("Cargo.toml"), manifest)?;
+        let package = dependent(name, version)?;
+        // cargo writes the checksum, as the registry's index has it, into its lock.
         self.run(package.path(), &["generate-lockfile"]).with_context(|| format!("cannot find {name} {version}"))?;
         let sha256 = checksum(&fs_err::read_to_string(package.path().join("Cargo.lock"))?, name, version)?;
 
@@ -106,10 +99,13 @@ impl Cargo {
         if let Some(file) = self.cached(name, version, sha256)? {
             return Ok(file);
         }
-        // Prints what the crate's manifest says, for which it fetches the crate.
-        let away = tempfile::tempdir().context("a directory for cargo")?;
-        self.run(away.path(), &["info", "--quiet", &format!("{name}@{version}")])
-            .with_context(|| format!("cannot fetch the crate {name} {version}"))?;
+        // Prints what the crate's manifest says, for which it fetches the crate alone; where the default registry is
+        // replaced by a mirror it does not work, and all that the crate depends on has to come along.
+        let package = dependent(name, version)?;
+        if self.run(package.path(), &["info", "--quiet", &format!("{name}@{version}")]).is_err() {
+            let fetched = self.run(package.path(), &["fetch"]);
+            fetched.with_context(|| format!("cannot fetch the crate {name} {version}"))?;
+        }
         self.cached(name, version, sha256)?.ok_or_else(|| {
             Failure::verification(format!("cargo has no crate {name} {version} with the digest {sha256}"))
                 .hint("the registry has another one than the lock: sealift lock, if that is right")
@@ -152,6 +148,19 @@ impl Cargo {
         let output = command.envs(variables.iter().copied()).output().map_err(|error| missing(&self.cargo, &error))?;
         if output.status.success() { Ok(output) } else { Err(explain(&output, self.offline).into()) }
     }
+}
+
+/// A package that depends on a crate and on nothing else.
+fn dependent(name: &str, version: &str) -> Result<tempfile::TempDir> {
+    let package = tempfile::tempdir().context("a directory for cargo")?;
+    let manifest = format!(
+        "[package]\nname = \"sealift-lock\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n\
+         [dependencies]\n{name} = \"={version}\"\n\n[workspace]\n"
+    );
+    fs_err::create_dir(package.path().join("src"))?;
+    fs_err::write(package.path().join("src/lib.rs"), "")?;
+    fs_err::write(package.path().join("Cargo.toml"), manifest)?;
+    Ok(package)
 }
 
 /// Whether a variable of the environment changes what cargo and compilers make.
@@ -224,52 +233,4 @@ fn checksum(text: &str, name: &str, version: &str) -> Result<Digest> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-
-    use super::*;
-    use crate::failure::Kind;
-
-    #[test]
-    fn the_checksum_is_that_of_the_version() {
-        let entry = |version: &str, digit: &str| {
-            let checksum = digit.repeat(64);
-            format!("[[package]]\nname = \"a\"\nversion = \"{version}\"\nchecksum = \"{checksum}\"\n")
-        };
-        let text = format!("version = 4\n{}{}", entry("1.0.0", "1"), entry("2.0.0", "2"));
-        assert_eq!(checksum(&text, "a", "2.0.0").unwrap().hex(), "2".repeat(64));
-        assert!(checksum(&text, "a", "3.0.0").is_err());
-        assert!(checksum(&text, "b", "1.0.0").is_err());
-    }
-
-    #[test]
-    fn what_decides_the_bytes_is_not_inherited() {
-        for name in ["RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "CFLAGS_x86_64-unknown-linux-gnu", "RUSTC_WRAPPER"] {
-            assert!(decides(name), "{name}");
-        }
-        for name in ["PATH", "CARGO_HOME", "CARGO_HTTP_PROXY", "https_proxy", "RUSTUP_TOOLCHAIN"] {
-            assert!(!decides(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_network_is_told_from_the_compiler() {
-        let of = |stderr: &str, offline| {
-            let status = std::process::ExitStatus::from_raw(101 << 8);
-            explain(&Output { status, stdout: Vec::new(), stderr: stderr.as_bytes().to_vec() }, offline)
-        };
-        assert_eq!(of("error: failed to download from `http://mirror.example/a`", false).kind, Kind::Network);
-        assert_eq!(
-            of("error: attempting to make an HTTP request, but --offline was specified", true).kind,
-            Kind::Network
-        );
-        assert_eq!(of("error[E0308]: mismatched types", false).kind, Kind::Failed);
-    }
-
-    #[test]
-    fn a_missing_cargo_is_told() {
-        let machine = Machine::of(Path::new("/"), &[("HOME", "/nonexistent"), ("RUSTC", "/nonexistent/rustc")]);
-        let error = Cargo::new(&machine, true).unwrap_err();
-        assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("install Rust"));
-    }
-}
+mod tests;

@@ -9,6 +9,6 @@ pub use client::{Client, Page};
 pub use download::{Download, Fetched, Missing, Urls, download, lacking};
 
 #[cfg(test)]
-mod server;
+pub(crate) mod server;
 #[cfg(test)]
 mod tests;

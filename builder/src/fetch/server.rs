@@ -8,26 +8,26 @@ use std::time::Duration;
 
 /// A request as the server saw it.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) path: String,
+pub(crate) struct Request {
+    pub(crate) path: String,
     /// In small letters, values as they are.
-    pub(super) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Request {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
     /// Where its `Range` starts.
-    pub(super) fn start(&self) -> Option<usize> {
+    pub(crate) fn start(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 }
 
 /// What to answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     status: String,
     headers: Vec<String>,
     body: Vec<u8>,
@@ -38,16 +38,16 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    pub(super) fn status(status: &str) -> Self {
+    pub(crate) fn status(status: &str) -> Self {
         Self { status: status.to_owned(), ..Self::default() }
     }
 
-    pub(super) fn ok(body: &[u8]) -> Self {
+    pub(crate) fn ok(body: &[u8]) -> Self {
         Self { body: body.to_owned(), ..Self::status("200 OK") }
     }
 
     /// What a good server answers: the range asked for, or all.
-    pub(super) fn range(request: &Request, body: &[u8]) -> Self {
+    pub(crate) fn range(request: &Request, body: &[u8]) -> Self {
         match request.start() {
             Some(start) if start >= body.len() => Self::status("416 Range Not Satisfiable"),
             Some(start) => {
@@ -58,22 +58,22 @@ impl Reply {
         }
     }
 
-    pub(super) fn header(mut self, line: &str) -> Self {
+    pub(crate) fn header(mut self, line: &str) -> Self {
         self.headers.push(line.to_owned());
         self
     }
 
-    pub(super) fn cut(self, after: usize) -> Self {
+    pub(crate) fn cut(self, after: usize) -> Self {
         Self { cut: Some(after), ..self }
     }
 
-    pub(super) fn delay(self, delay: Duration) -> Self {
+    pub(crate) fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 }
 
 /// A server that runs until the tests end.
-pub(super) struct Server {
+pub(crate) struct Server {
     base: String,
     log: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
@@ -81,7 +81,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts it; `answer` gets the number of the request (from 0) and the request.
-    pub(super) fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -97,16 +97,16 @@ impl Server {
         Self { base, log, connections }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
     /// How many were made.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.log.lock().unwrap().clone()
     }
 }

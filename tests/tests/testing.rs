@@ -1,0 +1,140 @@
+//! The testing bundle on podman, cut off from every network: the server keeps its blocks in the object storage, over TLS.
+//!
+//! The storage is compiled from its crate, which takes ten minutes on two processors where the store does not have it yet:
+//! this test runs only when `SEALIFT_TEST_CRATES` is set.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use sealift_tests::bundle::{Bundle, sealift};
+use sealift_tests::command::{self, report};
+use sealift_tests::podman::Podman;
+use sealift_tests::secrets::Secrets;
+
+/// The public name of the installation.
+const HOST: &str = "parsec.test";
+
+const SERVICES: [&str; 6] =
+    ["parsec-garage", "parsec-postgres", "parsec-proxy", "parsec-s3", "parsec-server", "parsec-smtp"];
+
+/// Makes the block store as the server does, from the server's own environment; `write` puts a block there, `read` expects
+/// it. The block's name and bytes are fixed, so that a later run looks for the same one.
+const BLOCKS: &str = r#"
+import asyncio, os, sys
+from parsec._parsec import BlockID, OrganizationID
+from parsec.cli.options import _parse_blockstore_params
+from parsec.components.blockstore import blockstore_factory
+
+store = blockstore_factory(_parse_blockstore_params([os.environ["PARSEC_BLOCKSTORE"]]))
+assert type(store).__name__ == "S3BlockStoreComponent", type(store)
+endpoint = store._s3.meta.endpoint_url
+assert endpoint == "https://parsec-s3:9000", endpoint
+organization, block = OrganizationID("MyOrg"), BlockID.from_hex("3b91779235ac409f9af1fe6de8d2b905")
+content = bytes(range(256)) * 2048
+
+async def main():
+    if sys.argv[1] == "write":
+        assert await store.create(organization, block, content) is None, "not written"
+    assert await store.read(organization, block) == content, "not what was written"
+    other = await store.read(organization, BlockID.from_hex("00000000000000000000000000000001"))
+    assert other != content and not isinstance(other, bytes), other
+
+asyncio.run(main())
+print("well")
+"#;
+
+#[test]
+#[ignore = "needs root, podman, and minutes to compile: SEALIFT_TEST_CRATES=1 tests/run blocks_are_in_the_object_storage"]
+fn blocks_are_in_the_object_storage() -> Result<()> {
+    if std::env::var_os("SEALIFT_TEST_CRATES").is_none() {
+        report("NOT TESTED: the object storage takes minutes to compile; set SEALIFT_TEST_CRATES=1 to test it");
+        return Ok(());
+    }
+    let start = Instant::now();
+    let bundle = Bundle::build("testing", |_, _| Ok(Vec::new()))?;
+    report(&format!("build: {:.0} s", start.elapsed().as_secs_f64()));
+    let made = bundle.manifest.crates.iter().map(|made| (made.name.as_str(), made.image.as_str()));
+    ensure!(made.eq([("garage", "parsec-garage")]), "{:?}", bundle.manifest.crates);
+    let compiled = bundle.manifest.compiled.as_ref().context("the bundle says how crates were compiled")?;
+    ensure!(compiled.toolchain.rustc.contains("rustc "), "{compiled:?}");
+    // The bundle's own profile is whole: the site is made with nothing else at hand.
+    let ports = ["--port", "https=8443", "--port", "http=8080", "--port", "mail=18025"];
+    command::output(sealift(&bundle.folder)?.args(["site", "new", "site", "--host", HOST]).args(ports))?;
+    let podman = Podman::new()?;
+    scenario(&podman, &bundle).inspect_err(|_| report(&podman.story()))
+}
+
+fn scenario(podman: &Podman, bundle: &Bundle) -> Result<()> {
+    Secrets::of(&bundle.folder.join("site"))?.absent_below(&bundle.folder.join("blobs"))?;
+    podman.podman(&["load", "--input", bundle.tar.to_str().context("a path in UTF-8")?])?;
+    podman.compose(&bundle.folder, &["up", "-d", "parsec-postgres"])?;
+    patiently(|| podman.podman(&["exec", &container("parsec-postgres"), "pg_isready", "-h", "127.0.0.1"]))?;
+    podman.compose(&bundle.folder, &["run", "--rm", "parsec-server", "migrate"])?;
+    let start = Instant::now();
+    podman.compose(&bundle.folder, &["up", "-d"])?;
+    all_are_healthy(podman)?;
+    report(&format!("compose up to all healthy: {:.1} s", start.elapsed().as_secs_f64()));
+
+    let make = "/usr/local/lib/parsec/make-organization.py";
+    let link = podman.podman(&["exec", &container("parsec-server"), "python", make, "MyOrg"])?;
+    ensure!(link.starts_with("parsec3://parsec.test:8443/MyOrg?"), "a link that leads elsewhere: {link}");
+    blocks(podman, "write")?;
+    only_the_authority_is_trusted(podman)?;
+    nothing_is_published(podman)?;
+
+    podman.podman(&["restart", "--all"])?;
+    all_are_healthy(podman)?;
+    blocks(podman, "read")?;
+    // Containers hold nothing: new ones find what the old ones kept.
+    podman.compose(&bundle.folder, &["down"])?;
+    podman.compose(&bundle.folder, &["up", "-d"])?;
+    all_are_healthy(podman)?;
+    blocks(podman, "read")
+}
+
+fn container(service: &str) -> String {
+    format!("parsec-testing_{service}")
+}
+
+/// Tries until it works, for a minute and a half.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() < Duration::from_secs(90) => std::thread::sleep(Duration::from_millis(200)),
+            result => return result.context("and so for a minute and a half"),
+        }
+    }
+}
+
+/// podman's own way to ask, as no timer fires where systemd does not run.
+fn all_are_healthy(podman: &Podman) -> Result<()> {
+    for service in SERVICES {
+        patiently(|| podman.podman(&["healthcheck", "run", &container(service)])).context(service)?;
+    }
+    Ok(())
+}
+
+fn blocks(podman: &Podman, what: &str) -> Result<()> {
+    let answer = podman.podman(&["exec", &container("parsec-server"), "python", "-c", BLOCKS, what])?;
+    ensure!(answer.trim_end().ends_with("well"), "{what}: {answer}");
+    Ok(())
+}
+
+/// With the public authorities only, the same program must refuse the storage's certificate.
+fn only_the_authority_is_trusted(podman: &Podman) -> Result<()> {
+    let public = "AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt";
+    let arguments = ["exec", "--env", public, &container("parsec-server"), "python", "-c", BLOCKS, "read"];
+    let ran = podman.try_podman(&arguments)?;
+    ensure!(ran.code != Some(0) && ran.stderr.contains("CERTIFICATE_VERIFY_FAILED"), "it is trusted: {ran:?}");
+    Ok(())
+}
+
+/// The storage is reached by the server only.
+fn nothing_is_published(podman: &Podman) -> Result<()> {
+    for service in ["parsec-garage", "parsec-s3"] {
+        let ports = podman.podman(&["port", &container(service)])?;
+        ensure!(ports.trim().is_empty(), "{service} is published: {ports}");
+    }
+    Ok(())
+}
