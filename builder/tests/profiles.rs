@@ -78,6 +78,7 @@ fn the_readme_names_every_key() {
         (keys::<m::ImageFile>(), image.clone()),
         (keys::<m::ImageDirectory>(), image),
         (keys::<m::Venv>(), section("### `[images.NAME.venv]`")),
+        (keys::<m::Crate>(), section("### `[images.NAME.crate]`")),
         (keys::<m::Service>(), service.clone()),
         (keys::<m::Health>(), service),
         (keys::<m::Site>(), site.clone()),
