@@ -216,7 +216,7 @@ fn a_package_that_nobody_has() {
     let lab = Lab::new();
     lab.edit("tiny/profile.toml", "packages = [\"clock\"]", "packages = [\"clok\"]");
     fails(&lab, "profile-unknown-package", &["lock", "tiny"]);
-    fails(&lab, "profile-unknown-package", &BUILD);
+    fails(&lab, "profile-unknown-package-build", &BUILD);
 }
 
 #[test]
