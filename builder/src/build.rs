@@ -42,7 +42,7 @@ pub fn lock(
     };
     if locked || upstream.client().is_offline() {
         let option = if locked { "--locked" } else { "--offline" };
-        return Err(Failure::usage(format!("{why}, and {option} forbids to make one"))
+        return Err(Failure::usage(format!("{why}, and {option} allows no new one"))
             .hint(format!("run sealift lock {name} first"))
             .into());
     }
@@ -139,7 +139,7 @@ pub fn fetch(downloads: &[Download<'_>], store: &Store, upstream: &Upstream<'_>,
     let total = downloads.iter().map(|download| download.size).sum();
     let phase = ui.phase("Fetching", total);
     let fetched = fetch::download(upstream.client(), downloads, store, PARALLEL_DOWNLOADS, &phase)?;
-    phase.finish(&format!("{} files, {}", fetched.count, ui::bytes(fetched.bytes)));
+    phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
     Ok(fetched)
 }
 

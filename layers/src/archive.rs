@@ -110,6 +110,9 @@ pub enum ArchiveError {
     /// Two files with one name.
     #[error("the bundle has `{0}` twice")]
     Twice(TreePath),
+    /// A blob has other bytes than its digest says: a disk has failed, or somebody changed it.
+    #[error("the blob {0} has other content than that")]
+    Blob(Digest),
     /// A file's name is no path.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -139,6 +142,9 @@ pub fn write(parts: Parts, files: &Tree, epoch: u64, mut out: impl Write) -> Res
     blobs.sort_by_key(|(digest, content)| (content.len(), *digest));
     for (digest, content) in blobs {
         let path = TreePath::new(&blob_path(digest))?;
+        if content.digest()? != digest {
+            return Err(ArchiveError::Blob(digest));
+        }
         tar::append(&path, &Entry::file(content, 0o644, &origin), epoch, &mut out)?;
     }
     tar::finish(&mut out)?;

@@ -30,8 +30,13 @@ pub struct Layer {
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// A hard link's target is not a file of the same layer.
-    #[error("`/{0}` is a hard link to a file that is not in its layer")]
-    Hardlink(TreePath),
+    #[error("`/{path}` of {origin} is a hard link to a file that is not in its layer")]
+    Hardlink {
+        /// The link.
+        path: TreePath,
+        /// Who brings it.
+        origin: String,
+    },
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -50,7 +55,10 @@ pub fn write(
     jobs: usize,
     out: impl Write,
 ) -> Result<(Layer, Listing), LayerError> {
-    tree.settle_hardlinks().map_err(LayerError::Hardlink)?;
+    tree.settle_hardlinks().map_err(|path| {
+        let origin = tree.get(&path).map_or_else(String::new, |entry| entry.origin.to_string());
+        LayerError::Hardlink { path, origin }
+    })?;
     let blob = Meter::new(out);
     let mut plain = Meter::new(codec.encoder(blob, jobs)?);
     let listing = tar::write(&tree, epoch, &mut plain)?;

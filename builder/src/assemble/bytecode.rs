@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::store::Key;
 
 /// Part of the keys: changes whenever the same sources give other bytecode.
-pub const RECIPE: &str = "bytecode/1: unchecked hash, PYTHONHASHSEED=0, one process per unit";
+pub const RECIPE: &str = "bytecode/2: unchecked hash, PYTHONHASHSEED=0, one process per unit";
 
 /// Reads `SOURCE NUL NAME IN THE IMAGE NUL` pairs; writes each `.pyc` where the interpreter will look for it. Files that
 /// are not valid Python of this version (templates, tests of errors) are left without, as pip leaves them.
@@ -106,14 +106,23 @@ impl Assembler<'_> {
                 self.progress.item(&format!("compiling {origin}"));
                 self.store.put_derived(&key, |path| {
                     let tree = interpreter.run(origin, sources)?;
-                    let file = fs_err::File::create(path)?;
-                    sealift_layers::tar::write(&tree, self.plan.epoch, std::io::BufWriter::new(file))?;
-                    Ok(())
+                    let mut file = std::io::BufWriter::new(fs_err::File::create(path)?);
+                    // No times: neither the build's epoch nor when an index received a wheel is in the key.
+                    sealift_layers::tar::write(&tree, 0, &mut file)?;
+                    Ok(file.flush()?)
                 })?
             }
         };
         let file = fs_err::File::open(path)?.into_parts().0;
-        Ok(sealift_layers::tar::index(&SourceFile::new(file), &Arc::from(format!("bytecode of {origin}")))?)
+        let mut tree = sealift_layers::tar::index(&SourceFile::new(file), &Arc::from(format!("bytecode of {origin}")))?;
+        for (source, entry) in sources {
+            let cache = cache_path(source, &interpreter.python)?;
+            if let Some(compiled) = tree.get(&cache) {
+                let compiled = Entry { mtime: entry.mtime, ..compiled.clone() };
+                tree.insert(cache, compiled);
+            }
+        }
+        Ok(tree)
     }
 }
 
@@ -137,13 +146,11 @@ impl Interpreter {
 
         let origin: Arc<str> = origin.into();
         let mut compiled = Tree::new();
-        for (path, entry) in sources {
+        for (path, _) in sources {
             let cache = cache_path(path, &self.python)?;
             let file = on_disk(&cache);
             if file.exists() {
-                let bytes = fs_err::read(file)?;
-                let mtime = entry.mtime;
-                compiled.insert(cache, Entry { mtime, ..Entry::file(bytes, 0o644, &origin) });
+                compiled.insert(cache, Entry::file(fs_err::read(file)?, 0o644, &origin));
             }
         }
         Ok(compiled)

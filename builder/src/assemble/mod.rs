@@ -11,10 +11,12 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::layer;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, SourceFile, Tree};
+use sealift_layers::tree::{self, SeatError, SourceFile, Tree};
+use serde::{Deserialize, Serialize};
 
 pub use bytecode::RECIPE as BYTECODE_RECIPE;
 pub(crate) use config::{owner_ids, users};
@@ -25,6 +27,14 @@ use crate::lock::Package;
 use crate::plan::{Content, Image, Layer, Plan};
 use crate::store::{Key, Store};
 use crate::ui::Phase;
+
+/// What the store keeps of a layer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Record {
+    layer: layer::Layer,
+    /// Maintainer scripts that were not run, by package.
+    scripts: BTreeMap<String, Vec<String>>,
+}
 
 /// A layer in the store.
 #[derive(Clone, Debug)]
@@ -38,7 +48,7 @@ pub struct Built {
 /// All layers of a plan, made or found, by key.
 #[derive(Debug, Default)]
 pub struct Layers {
-    built: BTreeMap<String, layer::Layer>,
+    built: BTreeMap<String, Record>,
     /// How many were in the store already.
     pub reused: usize,
 }
@@ -56,10 +66,18 @@ impl Layers {
         self.built.is_empty()
     }
 
+    /// The maintainer scripts of all packages, by package: none of them was run.
+    #[must_use]
+    pub fn scripts(&self) -> BTreeMap<&str, &[String]> {
+        let scripts = self.built.values().flat_map(|record| &record.scripts);
+        scripts.map(|(package, scripts)| (package.as_str(), scripts.as_slice())).collect()
+    }
+
     /// The finished layers of one of the plan's images.
     #[must_use]
     pub fn of(&self, image: &Image) -> Vec<Built> {
-        let built = |layer: &Layer| Built { layer: self.built[&layer.key.hex()].clone(), title: layer.title.clone() };
+        let built =
+            |layer: &Layer| Built { layer: self.built[&layer.key.hex()].layer.clone(), title: layer.title.clone() };
         image.layers.iter().map(built).collect()
     }
 }
@@ -116,7 +134,7 @@ pub fn missing<'p>(plan: &'p Plan<'_>, store: &Store) -> Vec<(&'p Image, &'p Lay
     missing.into_values().collect()
 }
 
-fn stored(store: &Store, key: &Key) -> Option<layer::Layer> {
+fn stored(store: &Store, key: &Key) -> Option<Record> {
     // The listing goes first when a store is cleaned by hand; without it nothing can be put on top of the layer.
     store.derived(&listing_key(key))?;
     store.layer(key)
@@ -158,7 +176,7 @@ struct Assembler<'a> {
 }
 
 impl Assembler<'_> {
-    fn make(&mut self, image: &Image, layer: &Layer, lower: &Lower) -> Result<layer::Layer> {
+    fn make(&mut self, image: &Image, layer: &Layer, lower: &Lower) -> Result<Record> {
         let lower = lower.listing(self.store)?;
         let (tree, overrides) = match &layer.content {
             Content::Packages { packages, shared, bytecode } => {
@@ -169,17 +187,31 @@ impl Assembler<'_> {
             Content::Env => (self.env_tree(image)?, true),
             Content::Configuration => (self.configuration_tree(image)?, true),
         };
-        let tree = tree::seat(tree, &lower, overrides)?;
-        self.write(&layer.key, tree)
+        let mut tree = tree::seat(tree, &lower, overrides).map_err(|error| match error {
+            SeatError::Conflicts(_) => apart(error.to_string()),
+            error => error.into(),
+        })?;
+        if let Content::Packages { .. } = layer.content {
+            packages::add_library_cache(&mut tree, &lower, self.plan.architecture())?;
+        }
+        let scripts = match &layer.content {
+            Content::Packages { packages, .. } => {
+                let opened = self.open(packages)?;
+                let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
+                with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect()
+            }
+            _ => BTreeMap::new(),
+        };
+        self.write(&layer.key, tree, scripts)
     }
 
-    fn write(&self, key: &Key, tree: Tree) -> Result<layer::Layer> {
+    fn write(&self, key: &Key, tree: Tree, scripts: BTreeMap<String, Vec<String>>) -> Result<Record> {
         let mut blob = self.store.temporary()?;
         let out = BufWriter::with_capacity(1 << 20, blob.as_file_mut());
         let (layer, listing) = layer::write(tree, self.plan.epoch, self.plan.options.codec, self.jobs, out).map_err(
             |error| match error {
                 layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
-                other @ layer::LayerError::Hardlink(_) => other.into(),
+                other @ layer::LayerError::Hardlink { .. } => other.into(),
             },
         )?;
         self.store.put_derived(&listing_key(key), |path| {
@@ -187,8 +219,9 @@ impl Assembler<'_> {
             serde_json::to_writer(&mut file, &listing)?;
             Ok(file.flush()?)
         })?;
-        self.store.put_layer(key, blob, &layer.digest, &layer)?;
-        Ok(layer)
+        let record = Record { layer, scripts };
+        self.store.put_layer(key, blob, &record.layer.digest, &record)?;
+        Ok(record)
     }
 
     /// Opens packages, several at a time: decompressing them is what a cold build spends most of its time on.
@@ -215,16 +248,32 @@ fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
     if (&control.name, &control.version) != (&package.name, &package.version) {
         let message =
             format!("{} says that it is {} {}, not as the lock has it", package.path, control.name, control.version);
-        return Err(Failure::verification(message).hint("run sealift lock").into());
+        let hint = "its archive's index has it under a name or version that is not its own: tell who keeps the archive";
+        return Err(Failure::verification(message).hint(hint).into());
     }
     Ok(opened)
 }
 
-fn artifact(store: &Store, name: &str, digest: &sealift_layers::digest::Digest, size: u64) -> Result<std::fs::File> {
+/// Opens an artifact. It was verified when it came in; hashing it again costs little beside unpacking it, and no layer is
+/// made of what a failing disk has changed since.
+fn artifact(store: &Store, name: &str, digest: &Digest, size: u64) -> Result<std::fs::File> {
     let path = store
         .artifact(digest, size)
         .ok_or_else(|| Failure::failed(format!("{name} is not in the store")).hint("build again to fetch it"))?;
-    Ok(fs_err::File::open(path)?.into_parts().0)
+    let mut file = fs_err::File::open(&path)?;
+    let mut hasher = Hasher::default();
+    std::io::copy(&mut file, &mut hasher)?;
+    if hasher.finish() != *digest {
+        let message = format!("{name} is damaged in the store: {} is not what its name says", path.display());
+        return Err(Failure::verification(message).hint("sealift store check --repair removes what is damaged").into());
+    }
+    Ok(file.into_parts().0)
+}
+
+/// What to do about packages, or wheels, that do not fit together.
+fn apart(message: String) -> anyhow::Error {
+    let hint = "the image cannot have both: exclude one of them in the profile, or `drop` the path from the image";
+    Failure::failed(message).hint(hint).into()
 }
 
 /// An error with its causes, in one line.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_layers::ingredients::deb;
-use sealift_layers::tree::{Entry, Pattern, Prefer, Tree, TreePath};
+use sealift_layers::ingredients::ldcache::{self, Library};
+use sealift_layers::listing::{Listing, Node};
+use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath};
 
 use super::{Assembler, bytecode};
 use crate::plan::{Image, Plan};
@@ -68,14 +70,44 @@ impl Assembler<'_> {
         for package in opened {
             let mut files = package.tree.clone();
             files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
-            tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
+            let merged = tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
                 (true, false) => Prefer::First,
                 (false, true) => Prefer::Second,
                 _ => Prefer::Neither,
+            });
+            merged.map_err(|error| match error {
+                MergeError::Conflicts(_) => super::apart(error.to_string()),
+                error => error.into(),
             })?;
         }
         Ok(tree)
     }
+}
+
+/// Puts `/etc/ld.so.cache` into a seated tree: of its own libraries and of those in the layers below, whose cache it
+/// replaces. What `ldconfig`, a trigger of the C library's package, would have done.
+pub(super) fn add_library_cache(tree: &mut Tree, lower: &Listing, architecture: &str) -> Result<()> {
+    let below = lower.iter().filter_map(|(path, listed)| match &listed.node {
+        Node::File { .. } | Node::Hardlink { .. } => Some((path, Library::File)),
+        Node::Symlink { target } => Some((path, Library::Link(target))),
+        Node::Directory => None,
+    });
+    let own = tree.iter().filter_map(|(path, entry)| match &entry.kind {
+        Kind::File(_) | Kind::Hardlink(_) => Some((path, Library::File)),
+        Kind::Symlink(target) => Some((path, Library::Link(target))),
+        Kind::Directory => None,
+    });
+    let Some(cache) = ldcache::make(below.chain(own), architecture) else { return Ok(()) };
+    // As new as the newest library, so that it does not change with every build.
+    let mtime = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
+    let path = TreePath::new(ldcache::PATH)?;
+    let entry = Entry { mtime, ..Entry::file(cache, 0o644, &Arc::from("the library cache")) };
+    if let Some(parent) = path.parent().filter(|parent| tree.get(parent).is_none()) {
+        let (mode, uid, gid) = lower.get(&parent).map_or((0o755, 0, 0), |below| (below.mode, below.uid, below.gid));
+        tree.insert(parent, Entry::directory(mode, &entry.origin).owned_by(uid, gid));
+    }
+    tree.insert(path, entry);
+    Ok(())
 }
 
 /// An image that has both the interpreter and a wish for its bytecode: `image` itself, or for a layer that several share

@@ -94,6 +94,9 @@ pub struct Package {
     pub architecture: String,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
+    /// Its maintainer scripts, none of which was run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts_not_run: Vec<String>,
 }
 
 /// One wheel.
@@ -159,11 +162,13 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
             wheels: locked.wheels.clone(),
         }
     });
+    let scripts = layers.scripts();
     let packages = plan.lock.packages.iter().map(|package| Package {
         name: package.name.clone(),
         version: package.version.clone(),
         architecture: package.architecture.clone(),
         sha256: package.sha256,
+        scripts_not_run: scripts.get(package.name.as_str()).map_or_else(Vec::new, |names| names.to_vec()),
     });
     let wheels = plan.lock.wheels.iter().map(|wheel| Wheel {
         name: wheel.name.clone(),

@@ -21,6 +21,7 @@ pub use read::{Bundle, open};
 
 use crate::assemble::{Layers, owner_ids, users};
 use crate::deploy;
+use crate::failure::Failure;
 use crate::files::Pending;
 use crate::lock::{self, Lock};
 use crate::plan::Plan;
@@ -126,8 +127,18 @@ pub fn write(
 
     let mut pending = Pending::create(output)?;
     let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
-    archive::write(parts, &files, plan.epoch, &mut meter)
-        .map_err(|error| crate::files::explain(output, error.into()))?;
+    archive::write(parts, &files, plan.epoch, &mut meter).map_err(|error| match error {
+        archive::ArchiveError::Blob(digest) => {
+            let place = store.blob_path(&digest);
+            Failure::verification(format!(
+                "a layer is damaged in the store: {} is not what its name says",
+                place.display()
+            ))
+            .hint("sealift store check --repair removes what is damaged")
+            .into()
+        }
+        error => crate::files::explain(output, error.into()),
+    })?;
     let (_, digest, size) = meter.finish();
     pending.commit()?;
     Ok((digest, size))

@@ -95,7 +95,10 @@ fn text(manifest: &Manifest, packages: bool) -> String {
             for name in &image.packages {
                 let found = manifest.packages.iter().find(|package| package.name == *name);
                 let version = found.map_or("", |package| package.version.as_str());
-                text.push_str(&format!("    package {name} {version}\n"));
+                let scripts = found.map_or(&[][..], |package| &package.scripts_not_run);
+                let undone =
+                    if scripts.is_empty() { String::new() } else { format!(" (not run: {})", scripts.join(", ")) };
+                text.push_str(&format!("    package {name} {version}{undone}\n"));
             }
             for file in &image.wheels {
                 text.push_str(&format!("    wheel   {file}\n"));

@@ -9,8 +9,8 @@ use sealift_layers::validate::Depth;
 use serde::Serialize;
 
 use super::Context;
-use crate::bundle;
 use crate::failure::Failure;
+use crate::{bundle, ui};
 
 /// Check a bundle: every digest, every diff ID, both tables of contents
 ///
@@ -59,8 +59,8 @@ impl Verify {
                 writeln!(context.out, "{problem}")?;
             }
             if problems.is_empty() {
-                let count = bundle.files.len();
-                writeln!(context.out, "{}: {count} files, {} images, all sound", self.bundle.display(), images.len())?;
+                let (files, images) = (ui::count(bundle.files.len(), "file"), ui::count(images.len(), "image"));
+                writeln!(context.out, "{}: {files}, {images}, all sound", self.bundle.display())?;
             }
         }
         if problems.is_empty() {
@@ -69,7 +69,7 @@ impl Verify {
         // What was found goes out before the error about it.
         context.out.finish()?;
         let count = problems.len();
-        let message = format!("{} has {count} problem{}", self.bundle.display(), if count == 1 { "" } else { "s" });
+        let message = format!("{} has {}", self.bundle.display(), ui::count(count, "problem"));
         Err(Failure::verification(message).hint("do not load it; copy it again from where it was built").into())
     }
 }

@@ -129,6 +129,8 @@ pub struct Signed {
 enum Problem {
     /// It is made by this key, of which the keyring knows nothing.
     UnknownKey(String),
+    /// It is made by this key, which would count, of another text.
+    OtherText(String),
     /// Anything else.
     Other(String),
 }
@@ -164,7 +166,7 @@ fn no_good_signature(name: &str, keyring: &Keyring, problems: &[Problem]) -> Fai
         .iter()
         .filter_map(|problem| match problem {
             Problem::UnknownKey(key) => Some(key.as_str()),
-            Problem::Other(_) => None,
+            Problem::OtherText(_) | Problem::Other(_) => None,
         })
         .collect();
     let label = &keyring.label;
@@ -181,15 +183,21 @@ fn no_good_signature(name: &str, keyring: &Keyring, problems: &[Problem]) -> Fai
                 .iter()
                 .map(|problem| match problem {
                     Problem::UnknownKey(key) => format!("key {key} is not in the keyring {label}"),
+                    Problem::OtherText(key) => {
+                        format!("the signature by key {key} does not fit the text, which was changed or damaged")
+                    }
                     Problem::Other(reason) => reason.clone(),
                 })
                 .collect();
             format!("{name} has no good signature: {}", reasons.join("; "))
         }
     };
-    Failure::verification(message).hint(
-        "install a newer debian-archive-keyring, or name a file with the archive's key as `keyring` in [debian] of the profile",
-    )
+    // No keyring helps against a changed text.
+    Failure::verification(message).hint(if problems.iter().any(|problem| matches!(problem, Problem::OtherText(_))) {
+        "the mirror, or something on the way to it, has changed the text: try another mirror"
+    } else {
+        "install a newer debian-archive-keyring, or name a file with the archive's key as `keyring` in [debian] of the profile"
+    })
 }
 
 /// Checks one signature of the text; gives the primary key's fingerprint.
@@ -212,12 +220,11 @@ fn check(signature: &Signature, hashed: &str, keyring: &Keyring, now: u64) -> Re
                 Some(subkey) if is_issuer(signature, subkey) => signature.verify(&subkey.key, hashed.as_bytes()),
                 _ => continue,
             };
-            let reason = match counts(signature, now).and_then(|()| may_sign(key, subkey, signature, now)) {
-                Err(reason) => format!("the signature by key {issuer} does not count: {reason}"),
+            problem = match counts(signature, now).and_then(|()| may_sign(key, subkey, signature, now)) {
+                Err(reason) => Problem::Other(format!("the signature by key {issuer} does not count: {reason}")),
                 Ok(()) if verified.is_ok() => return Ok(format!("{:X}", key.fingerprint())),
-                Ok(()) => format!("the signature by key {issuer} does not fit the text, which was changed or damaged"),
+                Ok(()) => Problem::OtherText(issuer.clone()),
             };
-            problem = Problem::Other(reason);
         }
     }
     Err(problem)

@@ -133,8 +133,8 @@ impl Release {
                 days(now - end)
             ))
             .hint(
-                "the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] or give \
-                 --allow-expired",
+                "the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] of the \
+                 profile, or run `sealift lock --allow-expired`",
             )
             .into()),
             _ => Ok(()),

@@ -39,6 +39,8 @@ struct Unit {
     secrets: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     volumes: Vec<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    read_only: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tmpfs: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -53,7 +55,7 @@ struct Unit {
 
 #[derive(Serialize)]
 struct Check {
-    test: Vec<String>,
+    test: [String; 2],
     interval: String,
     timeout: String,
     retries: u32,
@@ -123,6 +125,7 @@ fn unit(model: &Model, name: &str, service: &Service) -> Unit {
         env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
         secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
         volumes: configs.chain(volumes).collect(),
+        read_only: service.read_only,
         tmpfs: literals(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
         depends_on: service.depends_on.iter().map(|other| other.get_ref().clone()).collect(),
@@ -133,11 +136,12 @@ fn unit(model: &Model, name: &str, service: &Service) -> Unit {
     }
 }
 
+/// As one line for the image's shell: podman-compose 1.0 runs every check in a shell anyway, and joins the words of a
+/// `CMD` check without regard to what stands in them.
 fn check(health: &Health) -> Check {
-    let mut test = vec!["CMD".to_owned()];
-    test.extend(literals(&health.command));
+    let line: Vec<String> = health.command.iter().map(|word| quoted(word)).collect();
     Check {
-        test,
+        test: ["CMD-SHELL".to_owned(), literal(&line.join(" "))],
         interval: format!("{}s", health.interval),
         timeout: format!("{}s", health.timeout),
         retries: health.retries,
@@ -159,6 +163,21 @@ fn published(model: &Model, name: &str, inside: u16) -> String {
     format!("${{{}:-{address}}}:${{{}:-{port}}}:{inside}", address_variable(name), port_variable(name))
 }
 
+/// A word as the POSIX shell reads it back unchanged (Shell Command Language, 2.2.2).
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// A text in which compose replaces nothing.
 fn literal(text: &str) -> String {
     text.replace('$', "$$")
@@ -175,5 +194,19 @@ mod tests {
     #[test]
     fn the_sample_as_compose_sees_it() {
         insta::assert_snapshot!(render(&crate::deploy::sample(), "linux/amd64"));
+    }
+
+    #[test]
+    fn a_health_check_is_one_line_that_the_shell_takes_apart_again() {
+        let words = ["wget", "-q", "", "it's", "a b", "$HOME", "http://127.0.0.1:8080/", "\\\"*"];
+        let health =
+            Health { command: words.map(str::to_owned).to_vec(), interval: 5, timeout: 3, retries: 2, start_period: 0 };
+        let [kind, line] = check(&health).test;
+        assert_eq!(kind, "CMD-SHELL");
+        insta::assert_snapshot!(line, @r#"wget -q '' 'it'\''s' 'a b' '$$HOME' http://127.0.0.1:8080/ '\"*'"#);
+        // As compose and then the shell read it.
+        let script = format!("printf '<%s>' {}", line.replace("$$", "$"));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), words.map(|word| format!("<{word}>")).concat());
     }
 }

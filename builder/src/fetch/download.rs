@@ -78,13 +78,12 @@ impl Fetched {
             Some(url) => format!("{} ({})", missing.name, shown(url)),
             None => missing.name.clone(),
         });
-        let heading = format!("no server has {}", artifacts(self.missing.len()));
+        let heading = match self.missing.len() {
+            1 => "no server has this any more:".to_owned(),
+            n => format!("no server has these {n} files any more:"),
+        };
         Err(Failure::network(list(&heading, names)).hint(hint).into())
     }
-}
-
-fn artifacts(n: usize) -> String {
-    if n == 1 { "1 artifact any more:".to_owned() } else { format!("{n} artifacts any more:") }
 }
 
 fn list(heading: &str, names: impl ExactSizeIterator<Item = String>) -> String {
@@ -305,7 +304,13 @@ impl Crew<'_> {
             }
             let n = reader
                 .read(&mut buffer)
-                .map_err(|error| Trouble::of_read(&error, &shown(url), self.client.patience.idle))?;
+                .map_err(|error| Trouble::of_read(&error, &shown(url), self.client.patience.idle))
+                .map_err(|trouble| match trouble {
+                    Trouble::Again(why, pause) => {
+                        Trouble::Again(format!("{why}, after {} of {} bytes", partial.length, job.size), pause)
+                    }
+                    other => other,
+                })?;
             if n as u64 > job.size - partial.length {
                 return Err(Trouble::Wrong(format!("is longer than the {} bytes that it should have", job.size)));
             }

@@ -256,7 +256,7 @@ fn missing_ones_are_listed_and_the_others_fetched() {
     let failure = Failure::within(&error).unwrap();
     assert_eq!((failure.kind, failure.hint.as_deref()), (Kind::Network, Some("re-lock")));
     insta::assert_snapshot!(failure.message.replace(&server.url(""), "http://mirror.example"), @r"
-    no server has 2 artifacts any more:
+    no server has these 2 files any more:
       a
       b (http://mirror.example/b)
     ");

@@ -29,9 +29,13 @@ impl Lock {
             return Ok(None);
         }
         let text = fs_err::read_to_string(&path)?;
-        let hint = "make it again: sealift lock";
-        let lock: Self = toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.message())).hint(hint))?;
+        let hint =
+            format!("restore the committed one, or remove it and run sealift lock {}", profile.model.name.get_ref());
+        let hint = hint.as_str();
+        let lock: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            Failure::usage(format!("{}:{line}: {}", path.display(), error.message())).hint(hint)
+        })?;
         if lock.schema != 1 {
             let message = format!("{}: schema {} is not known to this version", path.display(), lock.schema);
             return Err(Failure::usage(message)
@@ -42,6 +46,16 @@ impl Lock {
         if lock.profile != *name {
             let message = format!("{} is the lock of `{}`, not of `{name}`", path.display(), lock.profile);
             return Err(Failure::usage(message).hint(hint).into());
+        }
+        for platform in lock.platforms.values() {
+            let paths = platform.packages.iter().map(|package| &package.path);
+            for file in paths.chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
+                // They become parts of URLs.
+                if file.split('/').any(|part| matches!(part, "" | "." | "..")) {
+                    let message = format!("{}: `{file}` is not a path below an archive's root", path.display());
+                    return Err(Failure::usage(message).hint(hint).into());
+                }
+            }
         }
         Ok(Some(lock))
     }

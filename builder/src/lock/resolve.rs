@@ -66,8 +66,9 @@ pub fn platform(profile: &Profile, upstream: &Upstream<'_>, options: Options<'_>
     let mut wheels: BTreeMap<String, Wheel> = BTreeMap::new();
     let mut images = BTreeMap::new();
     let mut reasons = BTreeMap::new();
-    for (name, image) in &profile.model.images {
-        let resolution = resolve_image(profile, &index, image, name.get_ref(), &exclude)?;
+    let askers: Vec<String> = profile.model.images.keys().map(|name| format!("the image {}", name.get_ref())).collect();
+    for ((name, image), asker) in profile.model.images.iter().zip(&askers) {
+        let resolution = resolve_image(profile, &index, image, asker, &exclude)?;
         for used in resolution.excluded.keys() {
             unused.remove(used);
         }
@@ -120,11 +121,11 @@ fn resolve_image<'i, 'a>(
     profile: &'i Profile,
     index: &'i Index<'a>,
     image: &'i model::Image,
-    name: &'i str,
+    asker: &'i str,
     exclude: &BTreeSet<&'i str>,
 ) -> Result<Resolution<'i, 'a>> {
     let base = profile.model.base.packages.iter().map(|package| (package, "the profile's base"));
-    let own = image.packages.iter().map(|package| (package, name));
+    let own = image.packages.iter().map(|package| (package, asker));
     let wanted: Vec<_> = base.chain(own).collect();
     for (package, by) in &wanted {
         // The resolver would tell too, but it does not know where in the profile the name stands.

@@ -29,7 +29,7 @@ pub(super) fn key(
     let base = &plan.profile.model.base;
     match content {
         Content::Packages { packages, shared, bytecode } => {
-            key = key.field("content", "packages");
+            key = key.field("content", "packages").field("library-cache", 1);
             for package in packages {
                 key = key.field("package", plan.package(package)?.sha256);
             }
@@ -46,7 +46,9 @@ pub(super) fn key(
         Content::Wheels { wheels, skeleton } => {
             key = key.field("content", "wheels").field("skeleton", skeleton);
             for wheel in wheels {
-                key = key.field("wheel", plan.wheel(wheel)?.sha256);
+                let wheel = plan.wheel(wheel)?;
+                // Its time is that of its files, and indexes need not agree on it.
+                key = key.field("wheel", wheel.sha256).field("uploaded", wheel.uploaded);
             }
             if let Some(venv) = &image.venv {
                 key = key.field("venv", venv.path.get_ref()).field("python", venv.python.get_ref());

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{Content, Layer, Plan, keys};
 use crate::profile::model;
+use crate::ui;
 
 impl Plan<'_> {
     pub(super) fn layers(&self, name: &str, image: &model::Image, shared: &BTreeSet<&str>) -> Result<Vec<Layer>> {
@@ -20,7 +21,7 @@ impl Plan<'_> {
             }
             let packages: Vec<String> = packages.into_iter().cloned().collect();
             let what = if is_base { "common to all images" } else { "of this image" };
-            let title = format!("Debian packages {what}: {}", plural(packages.len(), "package"));
+            let title = format!("Debian packages {what}: {}", ui::count(packages.len(), "package"));
             let bytecode = self.compiled_interpreters(&packages);
             contents.push((title, Content::Packages { packages, shared: is_base, bytecode }));
         }
@@ -38,7 +39,7 @@ impl Plan<'_> {
                 if wheels.is_empty() {
                     continue;
                 }
-                let title = format!("Python {what}: {}", plural(wheels.len(), "wheel"));
+                let title = format!("Python {what}: {}", ui::count(wheels.len(), "wheel"));
                 contents.push((title, Content::Wheels { wheels, skeleton }));
                 skeleton = false;
             }
@@ -74,7 +75,3 @@ impl Plan<'_> {
 
 /// The package whose certificates make the CA bundle.
 pub(crate) const CA_PACKAGE: &str = "ca-certificates";
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}

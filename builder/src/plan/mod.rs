@@ -196,6 +196,6 @@ impl<'a> Plan<'a> {
 
 fn broken(what: &str) -> anyhow::Error {
     Failure::usage(format!("the lock names {what}, but does not describe it"))
-        .hint("it was edited by hand: run sealift lock")
+        .hint("somebody edited it: restore the committed one, or run sealift lock")
         .into()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub use units::{bytes, duration};
+pub use units::{bytes, count, duration};
 
 use crate::machine::Machine;
 

@@ -23,6 +23,12 @@ pub fn bytes(n: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// A number of things: `1 file`, `2 files`.
+#[must_use]
+pub fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 /// A duration: `0.4 s`, `12.3 s`, `2 min 5 s`, `1 h 2 min`.
 #[must_use]
 pub fn duration(time: Duration) -> String {

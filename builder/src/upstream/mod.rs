@@ -115,7 +115,7 @@ impl<'m> Upstream<'m> {
             Some(page) => page,
             None => self.client.get(&format!("{folder}/{path}"), "*/*", INDEX_LIMIT)?,
         };
-        let text = signed.release.unpack(&path, &page.bytes)?;
+        let text = signed.release.unpack(&path, &page.bytes).with_context(|| page.final_url)?;
         Ok((text, path, file.sha256))
     }
 

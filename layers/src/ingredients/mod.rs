@@ -3,4 +3,5 @@
 pub mod accounts;
 pub mod certs;
 pub mod deb;
+pub mod ldcache;
 pub mod wheel;

@@ -1,6 +1,6 @@
 """Makes an organization from within the server's container, where the token and the authority already are.
 
-    podman exec parsec-server python /usr/local/lib/parsec/make-organization.py NAME
+    podman exec parsec-standalone_parsec-server python /usr/local/lib/parsec/make-organization.py NAME
 """
 
 import json

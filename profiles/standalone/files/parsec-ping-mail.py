@@ -1,6 +1,6 @@
 """Sends one mail the way the server would, with the server's own settings.
 
-    podman exec parsec-server python /usr/local/lib/parsec/ping-mail.py you@example.com
+    podman exec parsec-standalone_parsec-server python /usr/local/lib/parsec/ping-mail.py you@example.com
 """
 
 import os

@@ -88,9 +88,9 @@ fn minds_suite_and_time() {
     Release file of suite forky is dated 2026-10-30, which is in the future (1 day from now)
     hint: set this machine's clock
     Release file of suite forky expired on 2026-11-06 (less than a day ago)
-    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] or give --allow-expired
+    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] of the profile, or run `sealift lock --allow-expired`
     Release file of suite forky expired on 2026-11-06 (18 days ago)
-    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] or give --allow-expired
+    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] of the profile, or run `sealift lock --allow-expired`
     Release of forky
     Release file of suite trixie is that of suite `testing`, codename `forky`
     hint: name the suite in the profile's [debian] as the archive does, or see whether the mirror is in order

@@ -21,7 +21,7 @@ pub(super) fn chain<'s>(chosen: &'s ChosenMap, name: &str) -> Vec<&'s str> {
     chain
 }
 
-/// `image web asked for a > b > c`
+/// `the image web asked for a > b > c`
 fn chain_text(chosen: &ChosenMap, name: &str) -> String {
     let chain = chain(chosen, name);
     let asker = chain.first().and_then(|first| match &chosen[first].because {

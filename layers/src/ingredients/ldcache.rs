@@ -1,0 +1,183 @@
+//! `/etc/ld.so.cache` as `ldconfig` would have made it, for the dynamic loader and for Python's `ctypes.util`.
+//!
+//! The format is glibc's, of version 1.1 (elf/dl-cache.h: `cache_file_new`): a header, entries sorted downwards by name,
+//! names and paths. `ldconfig` reads each library's own name out of the file; here the names of the links are taken,
+//! which are the same: Debian policy 8.1 has every package ship the link of its library's name.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use crate::tree::TreePath;
+
+/// Where the loader looks for it.
+pub const PATH: &str = "etc/ld.so.cache";
+
+/// What lies at a path, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library<'a> {
+    /// A file.
+    File,
+    /// A symbolic link and its target.
+    Link(&'a str),
+}
+
+/// The cache of the libraries among `paths`, which are all of an image; `None` for an architecture whose libraries' kind
+/// is not known here. `architecture` is as Debian has it (`amd64`).
+#[must_use]
+pub fn make<'a>(paths: impl Iterator<Item = (&'a TreePath, Library<'a>)>, architecture: &str) -> Option<Vec<u8>> {
+    // elf/dl-cache.h: FLAG_ELF_LIBC6 with FLAG_X8664_LIB64 or FLAG_AARCH64_LIB64.
+    let (flags, triplet): (u32, &str) = match architecture {
+        "amd64" => (0x0303, "x86_64-linux-gnu"),
+        "arm64" => (0x0a03, "aarch64-linux-gnu"),
+        _ => return None,
+    };
+    // The loader's own order of its standard directories: the first that has a name wins.
+    let folders = [format!("usr/lib/{triplet}"), "usr/lib64".to_owned(), "usr/lib".to_owned()];
+    let mut found: BTreeMap<(usize, &str), Library<'a>> = BTreeMap::new();
+    for (path, library) in paths {
+        let Some((folder, name)) = path.as_str().rsplit_once('/') else { continue };
+        let is_library = (name.starts_with("lib") || name.starts_with("ld-")) && name.contains(".so");
+        if let Some(rank) = folders.iter().position(|known| known == folder)
+            && is_library
+        {
+            found.insert((rank, name), library);
+        }
+    }
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for (rank, name) in found.keys() {
+        // libz.so.1.3.1 is known as what links to it is called: libz.so.1.
+        let linked = found.iter().any(|((at, other), library)| {
+            at == rank && other != name && matches!(library, Library::Link(target) if target == name)
+        });
+        if !linked {
+            names.entry(name).or_insert(*rank);
+        }
+    }
+    let mut names: Vec<(&str, String)> =
+        names.into_iter().map(|(name, rank)| (name, format!("/{}/{name}", folders[rank]))).collect();
+    names.sort_by(|one, two| compare(two.0.as_bytes(), one.0.as_bytes()));
+    Some(encode(&names, flags))
+}
+
+const HEADER: usize = 48;
+const ENTRY: usize = 24;
+
+fn encode(names: &[(&str, String)], flags: u32) -> Vec<u8> {
+    let start = HEADER + ENTRY * names.len();
+    let mut strings = Vec::new();
+    let mut entries = Vec::new();
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
+    for (name, path) in names {
+        // The name is the end of the path, so one string serves both.
+        let path_at = start + strings.len();
+        let name_at = path_at + path.len() - name.len();
+        strings.extend_from_slice(path.as_bytes());
+        strings.push(0);
+        entries.extend_from_slice(&flags.to_le_bytes());
+        entries.extend_from_slice(&number(name_at));
+        entries.extend_from_slice(&number(path_at));
+        // OS version (unused) and hardware capabilities: none.
+        entries.extend_from_slice(&[0; 12]);
+    }
+    let mut cache = b"glibc-ld.so.cache1.1".to_vec();
+    cache.extend_from_slice(&number(names.len()));
+    cache.extend_from_slice(&number(strings.len()));
+    // Little-endian; no extensions.
+    cache.extend_from_slice(&[2, 0, 0, 0]);
+    cache.extend_from_slice(&[0; 16]);
+    cache.extend_from_slice(&entries);
+    cache.extend_from_slice(&strings);
+    cache
+}
+
+/// glibc's `_dl_cache_libcmp`: bytewise, but runs of digits by their number, and a digit after any other character.
+fn compare(mut one: &[u8], mut two: &[u8]) -> Ordering {
+    let digits = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_digit()).count();
+    loop {
+        match (digits(one), digits(two)) {
+            (0, 0) => match (one.split_first(), two.split_first()) {
+                (Some((a, rest)), Some((b, other))) if a == b => (one, two) = (rest, other),
+                (a, b) => return a.map(|(byte, _)| byte).cmp(&b.map(|(byte, _)| byte)),
+            },
+            // A text that has ended compares by its final NUL, like any other character.
+            (0, _) => return Ordering::Less,
+            (_, 0) => return Ordering::Greater,
+            (a, b) => {
+                let significant = |text: &'_ [u8], length: usize| {
+                    let zeros = text[..length].iter().take_while(|b| **b == b'0').count();
+                    text[zeros..length].to_vec()
+                };
+                let (x, y) = (significant(one, a), significant(two, b));
+                let order = x.len().cmp(&y.len()).then_with(|| x.cmp(&y));
+                if order != Ordering::Equal {
+                    return order;
+                }
+                (one, two) = (&one[a..], &two[b..]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    fn sample() -> Vec<(TreePath, Library<'static>)> {
+        let lib = |name: &str| TreePath::new(&format!("usr/lib/x86_64-linux-gnu/{name}")).unwrap();
+        vec![
+            (lib("libz.so.1"), Library::Link("libz.so.1.3.1")),
+            (lib("libz.so.1.3.1"), Library::File),
+            (lib("libc.so.6"), Library::File),
+            (lib("libicudata.so.78"), Library::Link("libicudata.so.78.1")),
+            (lib("libicudata.so.78.1"), Library::File),
+            (lib("engines-3/libx.so"), Library::File),
+            (lib("README"), Library::File),
+            (TreePath::new("usr/lib/libz.so.1").unwrap(), Library::File),
+        ]
+    }
+
+    /// What `ldconfig -p -C` of glibc 2.36 printed for these very bytes: the three names, each with its path below
+    /// /usr/lib/x86_64-linux-gnu, as (libc6,x86-64).
+    #[test]
+    fn the_bytes_are_those_that_ldconfig_read() {
+        let sample = sample();
+        let cache = make(sample.iter().map(|(path, library)| (path, *library)), "amd64").unwrap();
+        let strings = String::from_utf8_lossy(&cache[HEADER + 3 * ENTRY..]).replace('\0', "\n");
+        insta::assert_snapshot!(strings, @r"
+        /usr/lib/x86_64-linux-gnu/libz.so.1
+        /usr/lib/x86_64-linux-gnu/libicudata.so.78
+        /usr/lib/x86_64-linux-gnu/libc.so.6
+        ");
+        insta::assert_snapshot!(Digest::of(&cache), @"sha256:66087bf0912aee2649bc6f89d16b3c8dd765287757d3bd7d9c61a05954757bec");
+        assert_eq!(make([].into_iter(), "riscv64"), None);
+    }
+
+    #[test]
+    fn numbers_count_as_numbers() {
+        for (less, more) in
+            [("libx.so.9", "libx.so.10"), ("liba.so", "libb.so"), ("lib-x", "lib1"), ("lib", "lib1"), ("lib", "liba")]
+        {
+            assert_eq!(compare(less.as_bytes(), more.as_bytes()), Ordering::Less, "{less} {more}");
+        }
+        assert_eq!(compare(b"lib01", b"lib1"), Ordering::Equal);
+    }
+
+    proptest! {
+        /// The loader searches by halves: without a total order it would miss libraries.
+        #[test]
+        fn the_order_is_total(mut names in prop::collection::vec("[a1-3.]{0,5}", 3)) {
+            names.sort_by(|a, b| compare(a.as_bytes(), b.as_bytes()));
+            for pair in names.windows(2) {
+                prop_assert_ne!(compare(pair[0].as_bytes(), pair[1].as_bytes()), Ordering::Greater);
+                prop_assert_eq!(
+                    compare(pair[0].as_bytes(), pair[1].as_bytes()),
+                    compare(pair[1].as_bytes(), pair[0].as_bytes()).reverse()
+                );
+            }
+            prop_assert_ne!(compare(names[0].as_bytes(), names[2].as_bytes()), Ordering::Greater);
+        }
+    }
+}

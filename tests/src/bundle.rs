@@ -1,0 +1,95 @@
+//! The real program and a real bundle.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sealift::bundle::Manifest;
+use tempfile::TempDir;
+
+use crate::command;
+
+/// Most that a build may take with nothing fetched yet.
+const BUILD: Duration = Duration::from_secs(1200);
+
+/// The program under test: `SEALIFT_BIN`, or what cargo built beside this test.
+///
+/// # Errors
+/// When it has not been built.
+pub fn program() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("SEALIFT_BIN") {
+        return Ok(path.into());
+    }
+    // target/debug/deps/TEST-HASH -> target/debug/sealift
+    let test = std::env::current_exe()?;
+    let path = test.parent().and_then(Path::parent).context("a test is within target/")?.join("sealift");
+    ensure!(
+        path.exists(),
+        "{} is not there: run cargo build first, or name the program in SEALIFT_BIN",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A `sealift` command in `directory`.
+///
+/// # Errors
+/// As [`program`].
+pub fn sealift(directory: &Path) -> Result<Command> {
+    let program = program()?;
+    let mut command = command::limited(BUILD, program.to_str().context("a path in UTF-8")?);
+    command.current_dir(directory).stdin(Stdio::null()).env_remove("SOURCE_DATE_EPOCH");
+    Ok(command)
+}
+
+/// A copy of a profile of this repository: a build may change its lock when mirrors have moved on.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn profile(name: &str, into: &Path) -> Result<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles").join(name);
+    let target = into.join(name);
+    command::output(Command::new("cp").arg("-r").arg(source).arg(&target))?;
+    Ok(target)
+}
+
+/// A bundle: the tar, and the folder it was unpacked in.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The tar.
+    pub tar: PathBuf,
+    /// Its contents: the deployment.
+    pub folder: PathBuf,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    place: TempDir,
+}
+
+impl Bundle {
+    /// Builds a profile of this repository; `arguments` are further ones of `sealift build`, `prepare` gets the place
+    /// (its `profile` folder is the copy that is built) and runs before.
+    ///
+    /// # Errors
+    /// When the build fails.
+    pub fn build(profile_name: &str, prepare: impl FnOnce(&Path, &Path) -> Result<Vec<String>>) -> Result<Self> {
+        let place = tempfile::Builder::new().prefix("sl-bundle").tempdir()?;
+        let profile = profile(profile_name, place.path())?;
+        let arguments = prepare(place.path(), &profile)?;
+        let tar = place.path().join("bundle.tar");
+        let mut build = sealift(place.path())?;
+        build.arg("build").arg(&profile).arg("--output").arg(&tar).args(arguments);
+        command::output(&mut build)?;
+        let folder = place.path().join("unpacked");
+        fs_err::create_dir(&folder)?;
+        command::output(Command::new("tar").arg("-xpf").arg(&tar).arg("-C").arg(&folder))?;
+        let manifest = serde_json::from_slice(&fs_err::read(folder.join("bundle.json"))?)?;
+        Ok(Self { tar, folder, manifest, place })
+    }
+
+    /// A folder beside the bundle that goes with it.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        self.place.path()
+    }
+}

@@ -1,0 +1,114 @@
+//! Docker's daemon, and containerd without it, in a [`Sandbox`].
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::command;
+use crate::sandbox::Sandbox;
+
+/// Most that one command may take.
+const LIMIT: Duration = Duration::from_secs(180);
+/// Most that a daemon may take until it answers.
+const START: Duration = Duration::from_secs(60);
+
+/// A running daemon with nothing in it.
+#[derive(Debug)]
+pub struct Engine {
+    sandbox: Sandbox,
+    client: &'static str,
+}
+
+impl Engine {
+    /// `dockerd` without networking; its client is `docker`. Needs root.
+    ///
+    /// # Errors
+    /// When it does not start: the error has its log.
+    pub fn docker() -> Result<Self> {
+        let engine = Self { sandbox: Sandbox::new()?, client: "docker" };
+        let data = engine.sandbox.folder().join("data");
+        let start = |driver| {
+            engine.start("dockerd", "version", |daemon| {
+                daemon.arg("--data-root").arg(&data).args(["--storage-driver", driver]);
+                daemon.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+                daemon.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
+            })
+        };
+        // The first is refused where the folder itself is on an overlay.
+        if start("overlay2").is_err() {
+            start("vfs")?;
+        }
+        Ok(engine)
+    }
+
+    /// `containerd`; its client is `ctr`. Needs root.
+    ///
+    /// # Errors
+    /// When it does not start: the error has its log.
+    pub fn containerd() -> Result<Self> {
+        let engine = Self { sandbox: Sandbox::new()?, client: "ctr" };
+        let config = engine.sandbox.folder().join("config.toml");
+        let root = engine.sandbox.folder().join("data");
+        fs_err::write(
+            &config,
+            format!(
+                "version = 2\nroot = \"{}\"\nstate = \"/run/containerd\"\n\
+                 disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n",
+                root.display()
+            ),
+        )?;
+        engine.start("containerd", "version", |daemon| {
+            daemon.arg("--config").arg(&config);
+        })?;
+        Ok(engine)
+    }
+
+    /// Starts the daemon and waits until the client's `question` is answered.
+    fn start(&self, program: &str, question: &str, arguments: impl FnOnce(&mut Command)) -> Result<()> {
+        let path = self.sandbox.folder().join("daemon.log");
+        let log = fs_err::File::create(&path)?.into_parts().0;
+        // It ends with the sandbox.
+        let mut command = self.sandbox.command(Duration::from_secs(3600), Path::new("/"), program);
+        arguments(&mut command);
+        let mut daemon: Child = command.stdout(Stdio::null()).stderr(log).spawn()?;
+        let start = Instant::now();
+        while start.elapsed() < START && daemon.try_wait()?.is_none() {
+            if command::run(self.command(Path::new("/")).arg(question))?.code == Some(0) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("{program} does not start:\n{}", fs_err::read_to_string(&path)?)
+    }
+
+    /// A command of its client in `directory`.
+    #[must_use]
+    pub fn command(&self, directory: &Path) -> Command {
+        let mut command = self.sandbox.command(LIMIT, directory, self.client);
+        for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// What its client prints.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn client(&self, arguments: &[&str]) -> Result<String> {
+        command::output(self.command(Path::new("/")).args(arguments))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.client == "docker" {
+            // Only the engine removes the control groups of its containers.
+            let remove = "docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes";
+            let mut command = self.sandbox.command(LIMIT, Path::new("/"), "sh");
+            let _ = command::run(command.args(["-c", remove]).env_remove("DOCKER_HOST"));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A place of its own for one test: the profile `tiny`, a server with what it needs, a store, and the program run with
+//! nothing of the machine's settings.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::archive::Archive;
+use crate::archive::KNOWN_KEY;
+use crate::mirror::Mirror;
+use crate::program;
+use crate::signing::Key;
+
+/// The folder of the tests' own profiles.
+const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
+
+/// The place.
+#[derive(Debug)]
+pub struct Lab {
+    place: TempDir,
+    /// The server.
+    pub mirror: Mirror,
+}
+
+/// How the program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output, without what differs from run to run.
+    pub stdout: String,
+    /// Its standard error, likewise.
+    pub stderr: String,
+}
+
+impl Lab {
+    /// With the profile, unlocked, and a server that has everything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(&Archive::default())
+    }
+
+    /// As `new`, with an archive that may be wrong.
+    ///
+    /// # Panics
+    /// When the disk does.
+    #[must_use]
+    pub fn with(archive: &Archive) -> Self {
+        let lab = Self { place: tempfile::tempdir().expect("a temporary directory"), mirror: Mirror::start() };
+        copy(&Path::new(PROFILES).join("tiny"), &lab.path("tiny")).expect("the profile can be copied");
+        fs_err::write(lab.path("tiny/files/archive-key.asc"), Key::new(KNOWN_KEY).certificate()).expect("a keyring");
+        fs_err::create_dir(lab.path("home")).expect("a home");
+        lab.publish(archive);
+        lab
+    }
+
+    /// As `new`, with the profile locked.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn locked() -> Self {
+        let lab = Self::new();
+        lab.lock();
+        lab
+    }
+
+    /// Makes the profile's lock.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn lock(&self) {
+        let ended = self.run(&["lock", "tiny"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let _ = self.mirror.requests();
+    }
+
+    /// Serves `archive` from now on.
+    ///
+    /// # Panics
+    /// When the disk does.
+    pub fn publish(&self, archive: &Archive) {
+        self.mirror.publish(archive.publish());
+        // In the place of uv: what it would find out, in its words. The real one has a test of its own.
+        let script = format!(
+            "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --output-file ] && out=$2; shift; done\n\
+             cat > \"$out\" <<'END'\n{}END\n",
+            archive.pylock(&self.mirror.url())
+        );
+        fs_err::write(self.path("uv"), script).expect("a script");
+        fs_err::set_permissions(self.path("uv"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
+    }
+
+    /// A path in the place.
+    #[must_use]
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.place.path().join(relative)
+    }
+
+    /// Changes a text file of the place: the only place where `from` stands in it becomes `to`.
+    ///
+    /// # Panics
+    /// When `from` does not stand there once.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = fs_err::read_to_string(self.path(file)).expect("a text file");
+        assert_eq!(text.matches(from).count(), 1, "`{from}` in {file}");
+        fs_err::write(self.path(file), text.replace(from, to)).expect("it can be written");
+    }
+
+    /// The program with these arguments, to be run in the place: its store is `store`, its home `home`.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program::sealift());
+        command
+            .args(arguments)
+            .current_dir(self.place.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path("home"))
+            .env("SEALIFT_STORE", self.path("store"))
+            .env("SEALIFT_PROFILES", self.place.path())
+            .env("SEALIFT_UV", self.path("uv"))
+            .env("SEALIFT_DEBIAN_MIRROR", self.mirror.url())
+            .env("PIP_INDEX_URL", format!("{}/simple", self.mirror.url()));
+        command
+    }
+
+    /// Runs the program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.ended(&self.command(arguments).output().expect("the program can be run"))
+    }
+
+    /// How a run ended, without what differs from run to run.
+    #[must_use]
+    pub fn ended(&self, output: &Output) -> Ended {
+        let text = |bytes: &[u8]| self.neutral(&String::from_utf8_lossy(bytes));
+        Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Puts names in the place of this place and its server.
+    #[must_use]
+    pub fn neutral(&self, text: &str) -> String {
+        let place = self.place.path().display().to_string();
+        let named = text.replace(&self.mirror.url(), "http://mirror.example").replace(&place, "[LAB]");
+        // Progress depends on how fast the machine is.
+        let progress = |line: &&str| ["Fetching", "Assembling", "Checking"].iter().any(|word| line.starts_with(word));
+        named.split_inclusive('\n').filter(|line| !progress(line)).collect()
+    }
+
+    /// The paths below a folder of the place, sorted.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Vec<String> {
+        let root = self.path(folder);
+        let mut files = Vec::new();
+        let mut open = vec![root.clone()];
+        while let Some(directory) = open.pop() {
+            for path in sealift::files::sorted_dir(&directory).expect("a folder") {
+                if path.is_dir() { open.push(path) } else { files.push(path) }
+            }
+        }
+        files.sort();
+        files.iter().map(|path| path.strip_prefix(&root).expect("below it").display().to_string()).collect()
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ended {
+    /// The exit code and what was said, for snapshots.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let code = self.code.map_or("killed".to_owned(), |code| code.to_string());
+        format!("exit {code}\n{}", self.stderr)
+    }
+}
+
+/// Copies a folder; permissions go along.
+///
+/// # Errors
+/// Whatever the file system gives.
+pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs_err::create_dir_all(to)?;
+    for path in sealift::files::sorted_dir(from)? {
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() { copy(&path, &target)? } else { fs_err::copy(&path, &target).map(drop)? }
+    }
+    Ok(())
+}

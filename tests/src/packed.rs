@@ -1,0 +1,248 @@
+//! Debian packages and wheels made byte by byte, so that they can also be wrong.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sealift_layers::digest::Digest;
+use sha2::{Digest as _, Sha256};
+
+/// The time of files unless told otherwise: 2026-01-01, in seconds since 1970.
+pub const THEN: u64 = 1_767_225_600;
+
+/// A member of a tar, as its header states it, which need not be sound.
+#[derive(Clone, Debug)]
+pub struct Member {
+    path: String,
+    kind: u8,
+    mode: u32,
+    owner: u32,
+    link: String,
+    bytes: Vec<u8>,
+}
+
+impl Member {
+    fn new(path: &str, kind: u8, mode: u32) -> Self {
+        Self { path: path.into(), kind, mode, owner: 0, link: String::new(), bytes: Vec::new() }
+    }
+
+    /// A regular file.
+    #[must_use]
+    pub fn file(path: &str, text: &str) -> Self {
+        Self { bytes: text.into(), ..Self::new(path, b'0', 0o644) }
+    }
+
+    /// A directory; `path` ends in a slash.
+    #[must_use]
+    pub fn directory(path: &str) -> Self {
+        Self::new(path, b'5', 0o755)
+    }
+
+    /// A symbolic link.
+    #[must_use]
+    pub fn symlink(path: &str, target: &str) -> Self {
+        Self { link: target.into(), ..Self::new(path, b'2', 0o777) }
+    }
+
+    /// A hard link.
+    #[must_use]
+    pub fn hardlink(path: &str, target: &str) -> Self {
+        Self { link: target.into(), ..Self::new(path, b'1', 0o644) }
+    }
+
+    /// With these permission bits.
+    #[must_use]
+    pub fn mode(self, mode: u32) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// With this user and group.
+    #[must_use]
+    pub fn owner(self, owner: u32) -> Self {
+        Self { owner, ..self }
+    }
+}
+
+/// A ustar archive (POSIX.1-2017) of short names.
+#[must_use]
+pub fn tar(members: &[Member]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for member in members {
+        let mut header = [0_u8; 512];
+        let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        put(0, &member.path);
+        put(100, &format!("{:07o}", member.mode));
+        put(108, &format!("{:07o}", member.owner));
+        put(116, &format!("{:07o}", member.owner));
+        put(124, &format!("{:011o}", member.bytes.len()));
+        put(136, &format!("{THEN:011o}"));
+        put(148, "        ");
+        put(157, &member.link);
+        put(257, "ustar\x0000");
+        header[156] = member.kind;
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        out.extend(header);
+        out.extend(&member.bytes);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.extend([0; 1024]);
+    out
+}
+
+/// Compressed with xz.
+#[must_use]
+pub fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes everything")
+}
+
+/// A Debian package (deb(5)) and its place in an archive.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Its name in the index.
+    pub name: String,
+    /// Its version in the index.
+    pub version: String,
+    /// Further fields of its stanza, such as `Depends`, a line each.
+    pub fields: String,
+    /// The name that its own control file states.
+    pub stated: String,
+    /// What it installs.
+    pub members: Vec<Member>,
+}
+
+impl Package {
+    /// An architecture-independent package.
+    #[must_use]
+    pub fn new(name: &str, version: &str, fields: &str, members: &[Member]) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            fields: fields.into(),
+            stated: name.into(),
+            members: members.to_vec(),
+        }
+    }
+
+    /// Its path below the archive's root.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let Self { name, version, .. } = self;
+        format!("pool/main/{}/{name}/{name}_{version}_all.deb", &name[..1])
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let control =
+            format!("Package: {}\nVersion: {}\nArchitecture: all\n{}", self.stated, self.version, self.fields);
+        let mut out = b"!<arch>\n".to_vec();
+        for (name, body) in [
+            ("debian-binary", b"2.0\n".to_vec()),
+            ("control.tar", tar(&[Member::file("./control", &control)])),
+            ("data.tar.xz", xz(&tar(&self.members))),
+        ] {
+            let head = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", THEN, 0, 0, "100644", body.len());
+            out.extend(head.as_bytes());
+            out.extend(&body);
+            out.resize(out.len().next_multiple_of(2), b'\n');
+        }
+        out
+    }
+
+    /// Its stanza in the index.
+    #[must_use]
+    pub fn stanza(&self) -> String {
+        let bytes = self.bytes();
+        format!(
+            "Package: {}\nVersion: {}\nArchitecture: all\n{}Filename: {}\nSize: {}\nSHA256: {}\n\n",
+            self.name,
+            self.version,
+            self.fields,
+            self.path(),
+            bytes.len(),
+            Digest::of(&bytes).hex(),
+        )
+    }
+}
+
+/// A wheel (PEP 427) of pure Python.
+#[derive(Clone, Debug)]
+pub struct Wheel {
+    /// The distribution's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its files: path and text.
+    pub files: Vec<(String, String)>,
+    /// Its `RECORD` states another hash for this file.
+    pub lie: Option<String>,
+}
+
+impl Wheel {
+    /// A wheel with these files and the metadata that it must have.
+    #[must_use]
+    pub fn new(name: &str, version: &str, files: &[(&str, &str)]) -> Self {
+        let info = format!("{name}-{version}.dist-info");
+        let mut all: Vec<(String, String)> =
+            files.iter().map(|(path, text)| (path.replace("INFO", &info), (*text).to_owned())).collect();
+        all.push((format!("{info}/METADATA"), format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")));
+        all.push((
+            format!("{info}/WHEEL"),
+            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
+        ));
+        Self { name: name.into(), version: version.into(), files: all, lie: None }
+    }
+
+    /// Its file name.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}-{}-py3-none-any.whl", self.name, self.version)
+    }
+
+    /// Its bytes: a zip of stored members.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let record = format!("{}-{}.dist-info/RECORD", self.name, self.version);
+        let mut lines = String::new();
+        for (path, text) in &self.files {
+            let lies = self.lie.as_ref() == Some(path);
+            let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(if lies { "something else" } else { text }));
+            let _ = writeln!(lines, "{path},sha256={hash},{}", text.len());
+        }
+        let _ = writeln!(lines, "{record},,");
+        let (mut out, mut directory, mut count) = (Vec::new(), Vec::new(), 0_u16);
+        for (path, text) in self.files.iter().chain([&(record, lines)]) {
+            let mut crc = flate2::Crc::new();
+            crc.update(text.as_bytes());
+            let size = u32::try_from(text.len()).expect("small files").to_le_bytes();
+            let mut common = vec![0; 8];
+            common.extend(crc.sum().to_le_bytes());
+            common.extend([size, size].concat());
+            common.extend(u16::try_from(path.len()).expect("short names").to_le_bytes());
+            common.extend([0; 2]);
+            let offset = u32::try_from(out.len()).expect("small wheels");
+            out.extend(b"PK\x03\x04\x14\x00");
+            out.extend(&common);
+            out.extend(path.as_bytes());
+            out.extend(text.as_bytes());
+            directory.extend(b"PK\x01\x02\x14\x03\x14\x00");
+            directory.extend(&common);
+            directory.extend([0; 6]);
+            directory.extend((0o100_644_u32 << 16).to_le_bytes());
+            directory.extend(offset.to_le_bytes());
+            directory.extend(path.as_bytes());
+            count += 1;
+        }
+        let start = u32::try_from(out.len()).expect("small wheels");
+        out.extend(&directory);
+        out.extend(b"PK\x05\x06\0\0\0\0");
+        out.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
+        out.extend(u32::try_from(directory.len()).expect("small wheels").to_le_bytes());
+        out.extend(start.to_le_bytes());
+        out.extend([0; 2]);
+        out
+    }
+}

@@ -1,0 +1,128 @@
+//! podman and podman-compose in a [`Sandbox`].
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::command::{self, Ran};
+use crate::sandbox::Sandbox;
+
+/// Most that one podman command may take.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Settings for hosts of all kinds: runc also runs under hybrid cgroups, limits stay below those of a container that
+/// the test itself may run in, nothing asks systemd.
+const CONTAINERS_CONF: &str = r#"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+log_driver = "k8s-file"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+[network]
+network_backend = "netavark"
+"#;
+
+/// An engine with nothing in it.
+#[derive(Debug)]
+pub struct Podman {
+    sandbox: Sandbox,
+    settings: Vec<(&'static str, PathBuf)>,
+}
+
+impl Podman {
+    /// Makes one. Needs root.
+    ///
+    /// # Errors
+    /// When podman is not there or does not work here.
+    pub fn new() -> Result<Self> {
+        let sandbox = Sandbox::new()?;
+        let folder = sandbox.folder().to_owned();
+        let mut podman = Self { sandbox, settings: Vec::new() };
+        let networks = folder.join("networks");
+        fs_err::create_dir(&networks)?;
+        let conf = folder.join("containers.conf");
+        fs_err::write(&conf, format!("{CONTAINERS_CONF}network_config_dir = \"{}\"\n", networks.display()))?;
+        podman.settings.push(("CONTAINERS_CONF", conf));
+        podman.settings.push(("CONTAINERS_STORAGE_CONF", folder.join("storage.conf")));
+        podman.settings.push(("TMPDIR", folder.clone()));
+        podman.storage("overlay")?;
+        if podman.podman(&["info"]).is_err() {
+            // Where the folder itself is on an overlay.
+            podman.storage("vfs")?;
+            podman.podman(&["info"])?;
+        }
+        Ok(podman)
+    }
+
+    fn storage(&self, driver: &str) -> Result<()> {
+        let folder = self.sandbox.folder();
+        let text = format!(
+            "[storage]\ndriver = \"{driver}\"\ngraphroot = \"{}\"\nrunroot = \"/run/containers/storage\"\n",
+            folder.join("storage").display()
+        );
+        Ok(fs_err::write(folder.join("storage.conf"), text)?)
+    }
+
+    /// The place that it works in.
+    #[must_use]
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// A command beside it that finds its storage.
+    #[must_use]
+    pub fn command(&self, directory: &Path, program: &str) -> Command {
+        let mut command = self.sandbox.command(LIMIT, directory, program);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value))).env_remove("CONTAINER_HOST");
+        command
+    }
+
+    /// What a podman command prints.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn podman(&self, arguments: &[&str]) -> Result<String> {
+        command::output(self.command(Path::new("/"), "podman").args(arguments))
+    }
+
+    /// A podman command, whatever its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn try_podman(&self, arguments: &[&str]) -> Result<Ran> {
+        command::run(self.command(Path::new("/"), "podman").args(arguments))
+    }
+
+    /// What a compose command in the deployment's folder prints.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn compose(&self, folder: &Path, arguments: &[&str]) -> Result<String> {
+        command::output(self.command(folder, "podman-compose").args(arguments))
+    }
+
+    /// State and logs of all containers, for people: after a failure.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let all = |arguments: &[&str]| match self.try_podman(arguments) {
+            Ok(ran) => ran.stdout + &ran.stderr,
+            Err(error) => format!("{error:#}\n"),
+        };
+        let mut story = all(&["ps", "--all"]);
+        for name in all(&["ps", "--all", "--format", "{{.Names}}"]).lines() {
+            story += &format!("--- {name}\n{}", all(&["logs", "--tail", "60", name]));
+        }
+        story
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // The sandbox ends every process, but only the engine removes its control groups.
+        let _ = self.try_podman(&["rm", "--all", "--force", "--time", "0"]);
+    }
+}

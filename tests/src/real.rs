@@ -1,0 +1,58 @@
+//! Builds of real profiles: of what the machine's own servers have, or what a store of this machine has already.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sealift::lock::Lock;
+use sealift::profile::Profile;
+use tempfile::TempDir;
+
+use crate::program;
+
+/// The project's folder.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above").to_owned()
+}
+
+/// A folder for large things, beside what cargo builds: `/tmp` may be small.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn place() -> TempDir {
+    let program = program::sealift();
+    let target = program.parent().expect("a program has a folder");
+    tempfile::tempdir_in(target).or_else(|_| tempfile::tempdir()).expect("a temporary directory")
+}
+
+/// The program with the machine's own settings.
+#[must_use]
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program::sealift());
+    command.args(arguments).env_remove("SOURCE_DATE_EPOCH");
+    command
+}
+
+/// Puts the artifacts of a locked profile into a store without layers, as far as this machine's store
+/// (`SEALIFT_TEST_STORE`, else the user's) has them: they need not be fetched again, and nothing else is reused.
+///
+/// # Panics
+/// When the profile has no lock, or the disk is full.
+pub fn seed(store: &Path, profile: &Path) {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/sealift"));
+    let Some(source) = std::env::var_os("SEALIFT_TEST_STORE").map(PathBuf::from).or(home) else { return };
+    let profile = Profile::load(profile).expect("a sound profile");
+    let lock = Lock::read(&profile).expect("a sound lock").expect("a lock");
+    let folder = store.join("artifacts/sha256");
+    fs_err::create_dir_all(&folder).expect("a store");
+    for platform in lock.platforms.values() {
+        let packages = platform.packages.iter().map(|package| package.sha256);
+        for digest in packages.chain(platform.wheels.iter().map(|wheel| wheel.sha256)) {
+            let (from, to) = (source.join("artifacts/sha256").join(digest.hex()), folder.join(digest.hex()));
+            if from.exists() && !to.exists() && fs_err::hard_link(&from, &to).is_err() {
+                fs_err::copy(&from, &to).expect("an artifact can be copied");
+            }
+        }
+    }
+}

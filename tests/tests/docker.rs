@@ -1,0 +1,82 @@
+//! The same file on other engines: Docker, and containerd alone. Both find the same images.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use sealift_tests::bundle::Bundle;
+use sealift_tests::command::{self, report};
+use sealift_tests::docker::Engine;
+
+fn bundle() -> Result<Bundle> {
+    Bundle::build("standalone", |_, _| Ok(Vec::new()))
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().context("a path in UTF-8")
+}
+
+#[test]
+#[ignore = "needs root and Docker: tests/run"]
+fn docker_loads_the_same_images_and_runs_them() -> Result<()> {
+    let bundle = bundle()?;
+    let docker = Engine::docker()?;
+    let start = Instant::now();
+    docker.client(&["load", "--input", utf8(&bundle.tar)?])?;
+    report(&format!("docker load: {:.1} s", start.elapsed().as_secs_f64()));
+    let listed = docker.client(&["image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])?;
+    let listed: BTreeSet<&str> = listed.lines().collect();
+    let images = &bundle.manifest.images;
+    let expected: Vec<String> = images.iter().map(|image| format!("{} {}", image.reference, image.config)).collect();
+    ensure!(listed == expected.iter().map(String::as_str).collect(), "loaded {listed:?}, built {expected:?}");
+
+    // One of them to the end: a database is made, and answers.
+    let image = images.iter().find(|image| image.name == "parsec-postgres").context("the database's image")?;
+    let limits = ["--ulimit", "nofile=1024:1024", "--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp"];
+    let run = ["run", "--detach", "--name", "db", "--network", "none", "--env", "POSTGRES_PASSWORD=for-this-test"];
+    docker.client(&[&run[..], &limits[..], &[&image.reference]].concat())?;
+    let select = ["exec", "db", "psql", "-h", "/tmp", "-U", "postgres", "-tAc", "select 6 * 7"];
+    let start = Instant::now();
+    loop {
+        match docker.client(&select) {
+            Ok(answer) => {
+                ensure!(answer.trim() == "42", "the database answers {answer}");
+                return Ok(());
+            }
+            Err(error) if start.elapsed() > Duration::from_secs(60) => {
+                let log = command::run(docker.command(Path::new("/")).args(["logs", "db"]))?;
+                return Err(error.context(format!("the database does not answer:\n{}{}", log.stdout, log.stderr)));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and containerd: tests/run"]
+fn containerd_imports_and_unpacks_the_same_images() -> Result<()> {
+    let bundle = bundle()?;
+    let containerd = Engine::containerd()?;
+    let start = Instant::now();
+    // Unpacks as well, and compares every layer with its diff ID. The native snapshotter works on any file system.
+    containerd.client(&["image", "import", "--snapshotter", "native", utf8(&bundle.tar)?])?;
+    report(&format!("containerd import: {:.1} s", start.elapsed().as_secs_f64()));
+    let listed = containerd.client(&["image", "list"])?;
+    let images = &bundle.manifest.images;
+    let found: BTreeSet<(&str, &str)> = listed
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.nth(1)?))
+        })
+        .collect();
+    let expected: Vec<(&str, String)> =
+        images.iter().map(|image| (image.reference.as_str(), image.digest.to_string())).collect();
+    ensure!(
+        found == expected.iter().map(|(name, digest)| (*name, digest.as_str())).collect(),
+        "imported {found:?}, built {expected:?}"
+    );
+    Ok(())
+}

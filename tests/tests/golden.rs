@@ -1,0 +1,53 @@
+//! Golden digests of a small bundle: whoever changes what the same inputs give has to say so here.
+
+use std::fmt::Write as _;
+
+use sealift::bundle;
+use sealift_layers::digest::Digest;
+use sealift_tests::lab::Lab;
+
+/// What a failing test means.
+const MEANING: &str = "
+The same inputs give other bytes than before. If that was not meant, find the change that did it: the digests above are
+ordered from causes to effects, so the first that differs is the one to look at. If it was meant (a new codec, a change
+in how layers or documents are made), raise the version of the recipe in the keys of the store, so that old stores do
+not give old layers, and accept the new digests on purpose:
+
+    UPDATE=1 cargo test -p sealift-tests --test golden
+";
+
+#[test]
+fn the_bytes_of_a_small_bundle() {
+    let lab = Lab::locked();
+    let mut found = String::new();
+    let mut line = |what: &str, digest: Digest| writeln!(found, "{} {what}", digest.hex()).unwrap();
+    line("sealift.lock", Digest::of(&fs_err::read(lab.path("tiny/sealift.lock")).unwrap()));
+    for codec in ["none", "gzip", "zstd"] {
+        let output = format!("{codec}.tar");
+        let ended = lab.run(&["build", "tiny", "--locked", "--layers", codec, "--output", &output]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let bundle = bundle::open(&lab.path(&output)).unwrap();
+        for image in &bundle.manifest.as_ref().unwrap().images {
+            for layer in &image.layers {
+                if codec == "none" {
+                    line(&format!("{} diff ID: {}", image.name, layer.title), layer.diff_id);
+                } else {
+                    line(&format!("{} {codec} blob: {}", image.name, layer.title), layer.digest);
+                }
+            }
+            line(&format!("{} {codec} config", image.name), image.config);
+            line(&format!("{} {codec} manifest", image.name), image.digest);
+        }
+        line(&format!("{codec} bundle"), Digest::of(&fs_err::read(lab.path(&output)).unwrap()));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/tiny.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        fs_err::write(path, &found).unwrap();
+    }
+    let golden = fs_err::read_to_string(path).unwrap_or_default();
+    let mut changed = String::new();
+    for (was, now) in golden.lines().zip(found.lines()).filter(|(was, now)| was != now) {
+        writeln!(changed, "- {was}\n+ {now}").unwrap();
+    }
+    assert!(golden == found, "{changed}{MEANING}");
+}

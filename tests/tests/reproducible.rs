@@ -1,0 +1,173 @@
+//! The same inputs give the same bytes: wherever, whenever, by whomever and with however many threads.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sealift_tests::compare::difference;
+use sealift_tests::lab::{Lab, copy};
+use sealift_tests::real;
+
+/// A way to build that must not matter.
+#[derive(Clone, Copy)]
+struct Way {
+    umask: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    jobs: &'static str,
+}
+
+const PLAIN: Way = Way { umask: "022", variables: &[("TZ", "UTC"), ("LC_ALL", "C")], jobs: "1" };
+
+const ODD: Way = Way {
+    umask: "077",
+    variables: &[
+        ("TZ", "Pacific/Chatham"),
+        ("LANG", "tr_TR.UTF-8"),
+        ("LC_ALL", "tr_TR.UTF-8"),
+        ("COLUMNS", "20"),
+        ("PYTHONHASHSEED", "7"),
+        ("PYTHONOPTIMIZE", "2"),
+        ("PYTHONPATH", "/nonexistent"),
+        ("LD_LIBRARY_PATH", "/nonexistent"),
+        ("GZIP", "-1"),
+    ],
+    jobs: "4",
+};
+
+/// Builds in `directory`, of the profile there, as `way` says.
+fn build(command: &Command, way: Way, directory: &Path, arguments: &[&str]) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("umask {}; exec \"$0\" \"$@\"", way.umask)]).arg(command.get_program());
+    shell.args(command.get_args()).args(arguments).args(["--jobs", way.jobs]).current_dir(directory);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let output = shell.envs(way.variables.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A copy of a profile as another person's checkout has it: other permissions, other times, other order on the disk.
+fn checkout(profile: &Path, to: &Path) -> PathBuf {
+    let status = Command::new("sh")
+        .args(["-c", "umask 077; mkdir -p \"$2\"; cd \"$1\"; find . -type f | sort -r | while read f; do mkdir -p \"$2/$(dirname \"$f\")\"; cat \"$f\" > \"$2/$f\"; [ ! -x \"$f\" ] || chmod u+x \"$2/$f\"; touch -d 2001-02-03 \"$2/$f\"; done", "sh"])
+        .args([profile, to])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    to.to_owned()
+}
+
+#[track_caller]
+fn same(one: &Path, other: &Path) {
+    assert_eq!(difference(one, other), None, "{} and {} differ", one.display(), other.display());
+}
+
+#[test]
+fn a_small_bundle_is_the_same_however_it_is_built() {
+    let lab = Lab::locked();
+    let there = checkout(&lab.path("tiny"), &lab.path("far/away/other name"));
+    let there = there.to_str().unwrap();
+    for directory in ["cwd", "far/home", "far/tmp"] {
+        fs_err::create_dir_all(lab.path(directory)).unwrap();
+    }
+    for codec in ["none", "gzip", "zstd"] {
+        let built = |name: &str, way: Way, directory: &str, profile: &str, store: &str| {
+            let output = lab.path(&format!("{name}-{codec}.tar"));
+            let mut command = lab.command(&["build", profile, "--locked", "--layers", codec, "--output"]);
+            command.arg(&output).env("SEALIFT_STORE", lab.path(store));
+            if way.umask == ODD.umask {
+                command.env("HOME", lab.path("far/home")).env("TMPDIR", lab.path("far/tmp"));
+            }
+            build(&command, way, &lab.path(directory), &[]);
+            output
+        };
+        let first = built("first", PLAIN, "", "tiny", &format!("cold-{codec}"));
+        same(&first, &built("odd", ODD, "cwd", there, &format!("far/cold-{codec}")));
+        let _ = lab.mirror.requests();
+        same(&first, &built("warm", ODD, "cwd", there, &format!("cold-{codec}")));
+        assert_eq!(lab.mirror.requests(), [""; 0], "nothing is asked for where everything is there");
+        // A store that other builds have filled.
+        same(&first, &built("shared", PLAIN, "", "tiny", "shared"));
+    }
+}
+
+#[test]
+fn a_bundle_with_a_site_is_the_same_however_it_is_built() {
+    let lab = Lab::locked();
+    let made = lab.run(&["site", "new", "site", "--profile", "tiny", "--host", "greeter.example"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let there = checkout(&lab.path("site"), &lab.path("far/site"));
+    let built = |name: &str, way: Way, site: &Path| {
+        let mut command = lab.command(&["build", "tiny", "--locked", "--output", name, "--site"]);
+        command.arg(site).env("SEALIFT_STORE", lab.path(&format!("store-{name}")));
+        build(&command, way, &lab.path(""), &[]);
+        lab.path(name)
+    };
+    same(&built("one", PLAIN, &lab.path("site")), &built("two", ODD, &there));
+}
+
+/// What a build leaves in the store must depend on nothing that the key of it does not have.
+#[test]
+fn a_store_filled_by_other_builds_changes_nothing() {
+    let lab = Lab::locked();
+    let build = |output: &str, store: &str, epoch: Option<&str>| {
+        let mut command = lab.command(&["build", "tiny", "--locked", "--output", output]);
+        command.env("SEALIFT_STORE", lab.path(store));
+        if let Some(epoch) = epoch {
+            command.env("SOURCE_DATE_EPOCH", epoch);
+        }
+        let ended = lab.ended(&command.output().unwrap());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    };
+    build("fresh.tar", "fresh", None);
+    build("early.tar", "used", Some("1000000000"));
+    assert!(difference(&lab.path("fresh.tar"), &lab.path("early.tar")).is_some());
+    // The same wheels, but an index that received them at another time.
+    let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
+    let changed = lock.replacen("uploaded = 1767323045", "uploaded = 1767323000", 1);
+    assert_ne!(lock, changed);
+    fs_err::write(lab.path("tiny/sealift.lock"), changed).unwrap();
+    build("earlier-wheel.tar", "used", None);
+    fs_err::write(lab.path("tiny/sealift.lock"), lock).unwrap();
+    // Another drop list, other links, another file: other layers, which are not taken for the profile's.
+    copy(&lab.path("tiny"), &lab.path("tiny-as-it-was")).unwrap();
+    lab.edit("tiny/profile.toml", "\"/usr/share/doc/*/*\"", "\"/usr/share/doc/*\"");
+    lab.edit("tiny/profile.toml", "\"/usr/bin/sh\" = \"hello\"", "\"/usr/bin/dash\" = \"hello\"");
+    lab.edit("tiny/files/greet", "exec hello", "exec goodbye");
+    build("other-profile.tar", "used", None);
+    copy(&lab.path("tiny-as-it-was"), &lab.path("tiny")).unwrap();
+    build("again.tar", "used", None);
+    same(&lab.path("fresh.tar"), &lab.path("again.tar"));
+}
+
+/// The deployment that this project is for, from nothing but its locked artifacts, with the bytecode of all of it.
+#[test]
+fn standalone_is_the_same_however_it_is_built() {
+    real_profile(&real::repository().join("profiles/standalone"));
+}
+
+/// Another server in Python, of which the program knows as little.
+#[test]
+fn hello_is_the_same_however_it_is_built() {
+    real_profile(&real::repository().join("tests/profiles/hello"));
+}
+
+fn real_profile(profile: &Path) {
+    let place = real::place();
+    let path = |name: &str| place.path().join(name);
+    let there = checkout(profile, &path("far/away/other name"));
+    for (name, store, way, profile) in
+        [("one", "a", PLAIN, profile), ("two", "far/b", ODD, &there), ("warm", "a", ODD, &there)]
+    {
+        let mut command = real::command(&["build"]);
+        command.arg(profile).arg("--locked").arg("--output").arg(path(name));
+        real::seed(&path(store), profile);
+        command.env("SEALIFT_STORE", path(store));
+        fs_err::create_dir_all(path("tmp")).unwrap();
+        build(&command, way, &path("tmp"), &[]);
+    }
+    same(&path("one"), &path("two"));
+    same(&path("one"), &path("warm"));
+}
