@@ -1,6 +1,8 @@
 //! Disks that are full, read-only or failing, and a program that is killed: no half-done output, and a store that the
 //! next build trusts with reason.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
