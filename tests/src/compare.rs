@@ -25,7 +25,8 @@ pub fn difference(one: &Path, other: &Path) -> Option<String> {
         let pairs = left.images.iter().zip(&right.images).flat_map(|(one, two)| one.layers.iter().zip(&two.layers));
         pairs
             .filter(|(one, two)| one.diff_id != two.diff_id)
-            .find_map(|(one, two)| Some((one.digest, two.digest, one.title.clone())))
+            .map(|(one, two)| (one.digest, two.digest, one.title.clone()))
+            .next()
     };
     if let Some((one, two, title)) = layers() {
         let what = first(&unpacked(&left, one), &unpacked(&right, two), &[]);
