@@ -67,6 +67,16 @@ impl Pending {
         Ok(Self { path: path.to_owned(), directory, file })
     }
 
+    /// Lets nobody but its owner read it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn keep_private(&mut self) -> Result<()> {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        let path = self.path.clone();
+        self.file().set_permissions(mode).map_err(|error| cannot("write", &path, &error))
+    }
+
     /// Makes the file appear, once it is safely on the disk.
     ///
     /// # Errors
