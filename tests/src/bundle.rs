@@ -48,8 +48,15 @@ pub fn sealift(directory: &Path) -> Result<Command> {
 /// # Errors
 /// When it cannot be copied.
 pub fn profile(name: &str, into: &Path) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles").join(name);
-    let target = into.join(name);
+    profile_at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles").join(name), into)
+}
+
+/// As [`profile`], of one that is elsewhere.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn profile_at(source: &Path, into: &Path) -> Result<PathBuf> {
+    let target = into.join(source.file_name().context("a profile has a name")?);
     command::output(Command::new("cp").arg("-r").arg(source).arg(&target))?;
     Ok(target)
 }

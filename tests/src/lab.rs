@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::archive::Archive;
 use crate::archive::KNOWN_KEY;
+use crate::bundle;
 use crate::mirror::Mirror;
-use crate::program;
 use crate::signing::Key;
 
 /// The folder of the tests' own profiles.
@@ -112,7 +112,7 @@ impl Lab {
     /// The program with these arguments, to be run in the place: its store is `store`, its home `home`.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program::sealift());
+        let mut command = Command::new(bundle::program().expect("the program is built"));
         // Not the program under test itself, as it would be where it is linked statically.
         if arguments.first() == Some(&"build") {
             command.args(["build", "--program"]).arg(self.path("program"));

@@ -113,7 +113,10 @@ fn a_bundle_with_a_site_is_the_same_however_it_is_built() {
         build(&command, way, &lab.path(""), &[]);
         lab.path(name)
     };
-    same(&built("one", PLAIN, &lab.path("site")), &built("two", ODD, &there));
+    let one = built("one", PLAIN, &lab.path("site"));
+    same(&one, &built("two", ODD, &there));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&one.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "it holds keys and secrets");
 }
 
 /// What a build leaves in the store must depend on nothing that the key of it does not have.
@@ -152,12 +155,14 @@ fn a_store_filled_by_other_builds_changes_nothing() {
 
 /// The deployment that this project is for, from nothing but its locked artifacts, with the bytecode of all of it.
 #[test]
+#[ignore = "may fetch 100 MB: tests/run"]
 fn standalone_is_the_same_however_it_is_built() {
     real_profile(&real::repository().join("profiles/standalone"));
 }
 
 /// Another server in Python, of which the program knows as little.
 #[test]
+#[ignore = "may fetch 15 MB: tests/run"]
 fn hello_is_the_same_however_it_is_built() {
     real_profile(&real::repository().join("tests/profiles/hello"));
 }
