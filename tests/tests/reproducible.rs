@@ -50,13 +50,19 @@ fn build(command: &Command, way: Way, directory: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// As git does it with a umask of 077: the executable bit, and no other, comes along.
+const CHECKOUT: &str = r#"
+umask 077; mkdir -p "$2"; cd "$1"
+find . -type f | sort -r | while read -r file; do
+    mkdir -p "$2/$(dirname "$file")"; cat "$file" > "$2/$file"
+    if [ -x "$file" ]; then chmod u+x "$2/$file"; fi
+    touch -d 2001-02-03 "$2/$file"
+done
+"#;
+
 /// A copy of a profile as another person's checkout has it: other permissions, other times, other order on the disk.
 fn checkout(profile: &Path, to: &Path) -> PathBuf {
-    let status = Command::new("sh")
-        .args(["-c", "umask 077; mkdir -p \"$2\"; cd \"$1\"; find . -type f | sort -r | while read f; do mkdir -p \"$2/$(dirname \"$f\")\"; cat \"$f\" > \"$2/$f\"; [ ! -x \"$f\" ] || chmod u+x \"$2/$f\"; touch -d 2001-02-03 \"$2/$f\"; done", "sh"])
-        .args([profile, to])
-        .status()
-        .unwrap();
+    let status = Command::new("sh").args(["-c", CHECKOUT, "sh"]).args([profile, to]).status().unwrap();
     assert!(status.success());
     to.to_owned()
 }
