@@ -186,6 +186,17 @@ impl Ended {
     }
 }
 
+/// `text` with a word in the place of each digest.
+#[must_use]
+pub fn without_digests(text: &str) -> String {
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let words = text.split_inclusive(|c| !is_hex(c)).map(|word| match word.trim_end_matches(|c| !is_hex(c)) {
+        hex if hex.len() == 64 => format!("[DIGEST]{}", &word[64..]),
+        _ => word.to_owned(),
+    });
+    words.collect()
+}
+
 /// Copies a folder; permissions go along.
 ///
 /// # Errors

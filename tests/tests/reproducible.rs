@@ -1,5 +1,7 @@
 //! The same inputs give the same bytes: wherever, whenever, by whomever and with however many threads.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -108,7 +108,8 @@ pub fn layers(plan: &Plan<'_>, store: &Store, jobs: usize, progress: &Phase<'_>)
                     }
                     None => {
                         progress.item(&format!("{}: {}", image.name, layer.title));
-                        assembler.make(image, layer, &lower).with_context(|| {
+                        let made = assembler.make(image, layer, &lower);
+                        made.map_err(|error| crate::files::explain(store.root(), error)).with_context(|| {
                             format!("cannot make the layer `{}` of the image {}", layer.title, image.name)
                         })?
                     }
@@ -242,8 +243,16 @@ impl Assembler<'_> {
 fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
     let file = artifact(store, &package.path, &package.sha256, package.size)?;
     let spool = store.temporary()?.into_file();
-    let opened = deb::open(&SourceFile::new(file), spool)
-        .map_err(|error| Failure::failed(format!("{}: {}", package.path, chain(&error))))?;
+    let opened = deb::open(&SourceFile::new(file), spool).map_err(|error| {
+        let text = chain(&error);
+        // It is unpacked into the store, where the disk may be full.
+        let error = crate::files::explain(store.root(), error.into());
+        if Failure::within(&error).is_some() {
+            error
+        } else {
+            Failure::failed(format!("{}: {text}", package.path)).into()
+        }
+    })?;
     let control = &opened.control;
     if (&control.name, &control.version) != (&package.name, &package.version) {
         let message =

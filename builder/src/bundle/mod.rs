@@ -137,7 +137,8 @@ pub fn write(
             .hint("sealift store check --repair removes what is damaged")
             .into()
         }
-        error => crate::files::explain(output, error.into()),
+        archive::ArchiveError::Io(error) => crate::files::explain(output, error.into()),
+        error => error.into(),
     })?;
     let (_, digest, size) = meter.finish();
     pending.commit()?;
