@@ -82,7 +82,7 @@ impl Layers {
     }
 }
 
-/// Makes every layer of `plan` that `store` lacks. All artifacts that it needs must be there ([`needed`]).
+/// Makes every layer of `plan` that `store` lacks. All artifacts that it needs must be there ([`crate::build::needed`]).
 ///
 /// # Errors
 /// When artifacts are damaged or do not fit together, a compilation fails, or the disk is full.
