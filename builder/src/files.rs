@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
@@ -66,6 +67,16 @@ impl Pending {
         Ok(Self { path: path.to_owned(), directory, file })
     }
 
+    /// Lets nobody but its owner read it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn keep_private(&mut self) -> Result<()> {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        let path = self.path.clone();
+        self.file().set_permissions(mode).map_err(|error| cannot("write", &path, &error))
+    }
+
     /// Makes the file appear, once it is safely on the disk.
     ///
     /// # Errors
@@ -92,10 +103,13 @@ impl Nameless {
     fn create(parent: &Path) -> io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         // The file gets its name through /proc; without that, or on a file system that lacks the call, the slower way.
-        if Path::new("/proc/self/fd").exists()
-            && let Ok(file) = rustix::fs::openat(CWD, parent, flags, Mode::from_raw_mode(0o666))
-        {
-            return Ok(Self::Truly(file.into()));
+        if Path::new("/proc/self/fd").exists() {
+            match rustix::fs::openat(CWD, parent, flags, Mode::from_raw_mode(0o666)) {
+                Ok(file) => return Ok(Self::Truly(file.into())),
+                // The other way would fail alike, and say so with a random name.
+                Err(error @ (Errno::ROFS | Errno::NOSPC | Errno::DQUOT | Errno::ACCESS)) => return Err(error.into()),
+                Err(_) => {}
+            }
         }
         Self::named(parent)
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::image::{Image, descriptor};
 use crate::json::canonical;
+use crate::listing::Node;
 use crate::tar;
 use crate::tree::{Content, Entry, PathError, Tree, TreePath};
 
@@ -142,10 +143,10 @@ pub fn write(parts: Parts, files: &Tree, epoch: u64, mut out: impl Write) -> Res
     blobs.sort_by_key(|(digest, content)| (content.len(), *digest));
     for (digest, content) in blobs {
         let path = TreePath::new(&blob_path(digest))?;
-        if content.digest()? != digest {
+        let written = tar::append(&path, &Entry::file(content, 0o644, &origin), epoch, &mut out)?;
+        if !matches!(written, Node::File { sha256, .. } if sha256 == digest) {
             return Err(ArchiveError::Blob(digest));
         }
-        tar::append(&path, &Entry::file(content, 0o644, &origin), epoch, &mut out)?;
     }
     tar::finish(&mut out)?;
     Ok(out.flush()?)

@@ -361,12 +361,13 @@ mod tests {
         };
         assert_eq!(digests.len(), 3);
         for digest in digests {
-            let tampered = sample(|parts| {
-                let content = parts.blobs.get_mut(&digest).unwrap();
-                let mut bytes = content.read().unwrap();
-                *bytes.last_mut().unwrap() ^= 1;
-                *content = bytes.into();
-            });
+            // After it is written: the writer refuses a blob that is not as its name says.
+            let mut tampered = sample(|_| {});
+            let path = TreePath::new(&blob_path(digest)).unwrap();
+            let Kind::File(content) = &tampered.get(&path).unwrap().kind else { unreachable!() };
+            let mut bytes = content.read().unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            tampered.insert(path, Entry::file(bytes, 0o644, &Arc::from("test")));
             assert!(problems(&tampered).contains(&format!("blobs/sha256/{}: has the digest", digest.hex())));
             let missing = sample(|parts| drop(parts.blobs.remove(&digest)));
             assert!(problems(&missing).contains("which is not there"));

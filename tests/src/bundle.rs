@@ -54,6 +54,16 @@ pub fn profile(name: &str, into: &Path) -> Result<PathBuf> {
     Ok(into.join(name))
 }
 
+/// As [`profile`], of one that is elsewhere and extends none.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn profile_at(source: &Path, into: &Path) -> Result<PathBuf> {
+    let target = into.join(source.file_name().context("a profile has a name")?);
+    command::output(Command::new("cp").arg("-r").arg(source).arg(&target))?;
+    Ok(target)
+}
+
 /// A bundle: the tar, and the folder it was unpacked in.
 #[derive(Debug)]
 pub struct Bundle {

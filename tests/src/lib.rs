@@ -13,7 +13,6 @@ pub mod lab;
 pub mod mirror;
 pub mod packed;
 pub mod podman;
-pub mod program;
 pub mod real;
 pub mod sandbox;
 pub mod secrets;

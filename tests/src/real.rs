@@ -7,7 +7,7 @@ use sealift::lock::Lock;
 use sealift::profile::Profile;
 use tempfile::TempDir;
 
-use crate::program;
+use crate::bundle;
 
 /// The project's folder.
 #[must_use]
@@ -21,7 +21,7 @@ pub fn repository() -> PathBuf {
 /// When it cannot be made.
 #[must_use]
 pub fn place() -> TempDir {
-    let program = program::sealift();
+    let program = bundle::program().expect("the program is built");
     let target = program.parent().expect("a program has a folder");
     tempfile::tempdir_in(target).or_else(|_| tempfile::tempdir()).expect("a temporary directory")
 }
@@ -29,7 +29,7 @@ pub fn place() -> TempDir {
 /// The program with the machine's own settings.
 #[must_use]
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program::sealift());
+    let mut command = Command::new(bundle::program().expect("the program is built"));
     command.args(arguments).env_remove("SOURCE_DATE_EPOCH");
     command
 }

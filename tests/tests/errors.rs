@@ -2,6 +2,8 @@
 //!
 //! The snapshots are the whole of standard error, as the person reads it who wants to know what to do now.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use sealift_tests::archive::{Archive, INDEX, KNOWN_KEY, RELEASE};
 use sealift_tests::lab::{Ended, Lab};
 use sealift_tests::mirror::Answer;
@@ -216,7 +218,7 @@ fn a_package_that_nobody_has() {
     let lab = Lab::new();
     lab.edit("tiny/profile.toml", "packages = [\"clock\"]", "packages = [\"clok\"]");
     fails(&lab, "profile-unknown-package", &["lock", "tiny"]);
-    fails(&lab, "profile-unknown-package", &BUILD);
+    fails(&lab, "profile-unknown-package-build", &BUILD);
 }
 
 #[test]

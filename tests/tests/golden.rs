@@ -1,5 +1,7 @@
 //! Golden digests of a small bundle: whoever changes what the same inputs give has to say so here.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fmt::Write as _;
 
 use sealift::bundle;
@@ -15,6 +17,23 @@ not give old layers, and accept the new digests on purpose:
 
     UPDATE=1 cargo test -p sealift-tests --test golden
 ";
+
+/// What the other tests have in the place of uv says what uv would.
+#[test]
+#[ignore = "needs uv: tests/run"]
+fn the_real_resolver_makes_the_same_lock() {
+    let lab = Lab::locked();
+    let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
+    fs_err::remove_file(lab.path("tiny/sealift.lock")).unwrap();
+    let mut command = lab.command(&["lock", "tiny"]);
+    match std::env::var_os("SEALIFT_UV") {
+        Some(uv) => command.env("SEALIFT_UV", uv),
+        None => command.env_remove("SEALIFT_UV"),
+    };
+    let ended = lab.ended(&command.output().unwrap());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(lock, fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap());
+}
 
 #[test]
 fn the_bytes_of_a_small_bundle() {

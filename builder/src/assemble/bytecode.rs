@@ -163,7 +163,7 @@ impl Interpreter {
             .arg("--library-path")
             .arg(&libraries)
             .arg(root.join("usr/bin").join(&self.python))
-            .args(["-S", "-s", "-B", "-c", SCRIPT])
+            .args(["-S", "-s", "-P", "-B", "-c", SCRIPT])
             .env_clear()
             .env("PYTHONHOME", root.join("usr"))
             .env("PYTHONHASHSEED", "0")
@@ -194,7 +194,7 @@ impl Interpreter {
 /// Where the interpreter looks for the bytecode of `source` (PEP 3147).
 fn cache_path(source: &TreePath, python: &str) -> Result<TreePath> {
     let tag = python.trim_start_matches("python").replace('.', "");
-    let stem = source.file_name().trim_end_matches(".py");
+    let stem = source.file_name().strip_suffix(".py").unwrap_or(source.file_name());
     let name = PathBuf::from(source.as_str()).with_file_name("__pycache__").join(format!("{stem}.cpython-{tag}.pyc"));
     Ok(TreePath::new(&name.to_string_lossy())?)
 }
@@ -210,6 +210,7 @@ mod tests {
     #[test]
     fn bytecode_lies_beside_its_source() {
         let found = cache_path(&path("opt/x/a.b.py"), "python3.14").unwrap();
+        assert_eq!(cache_path(&path("a.py.py"), "python3.9").unwrap().as_str(), "__pycache__/a.py.cpython-39.pyc");
         assert_eq!(found.as_str(), "opt/x/__pycache__/a.b.cpython-314.pyc");
     }
 

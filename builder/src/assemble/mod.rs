@@ -83,7 +83,7 @@ impl Layers {
     }
 }
 
-/// Makes every layer of `plan` that `store` lacks. All artifacts that it needs must be there ([`needed`]).
+/// Makes every layer of `plan` that `store` lacks. All artifacts that it needs must be there ([`crate::build::needed`]).
 ///
 /// # Errors
 /// When artifacts are damaged or do not fit together, a compilation fails, or the disk is full.
@@ -109,7 +109,8 @@ pub fn layers(plan: &Plan<'_>, store: &Store, jobs: usize, progress: &Phase<'_>)
                     }
                     None => {
                         progress.item(&format!("{}: {}", image.name, layer.title));
-                        assembler.make(image, layer, &lower).with_context(|| {
+                        let made = assembler.make(image, layer, &lower);
+                        made.map_err(|error| crate::files::explain(store.root(), error)).with_context(|| {
                             format!("cannot make the layer `{}` of the image {}", layer.title, image.name)
                         })?
                     }
@@ -244,8 +245,16 @@ impl Assembler<'_> {
 fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
     let file = artifact(store, &package.path, &package.sha256, package.size)?;
     let spool = store.temporary()?.into_file();
-    let opened = deb::open(&SourceFile::new(file), spool)
-        .map_err(|error| Failure::failed(format!("{}: {}", package.path, chain(&error))))?;
+    let opened = deb::open(&SourceFile::new(file), spool).map_err(|error| {
+        let text = chain(&error);
+        // It is unpacked into the store, where the disk may be full.
+        let error = crate::files::explain(store.root(), error.into());
+        if Failure::within(&error).is_some() {
+            error
+        } else {
+            Failure::failed(format!("{}: {text}", package.path)).into()
+        }
+    })?;
     let control = &opened.control;
     if (&control.name, &control.version) != (&package.name, &package.version) {
         let message =

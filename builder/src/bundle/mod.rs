@@ -126,6 +126,10 @@ pub fn write(
     }
 
     let mut pending = Pending::create(output)?;
+    if extras.site.is_some() {
+        // It holds the installation's keys and secrets.
+        pending.keep_private()?;
+    }
     let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
     archive::write(parts, &files, plan.epoch, &mut meter).map_err(|error| match error {
         archive::ArchiveError::Blob(digest) => {
@@ -137,7 +141,8 @@ pub fn write(
             .hint("sealift store check --repair removes what is damaged")
             .into()
         }
-        error => crate::files::explain(output, error.into()),
+        archive::ArchiveError::Io(error) => crate::files::explain(output, error.into()),
+        error => error.into(),
     })?;
     let (_, digest, size) = meter.finish();
     pending.commit()?;

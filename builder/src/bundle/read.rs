@@ -1,5 +1,6 @@
 //! A bundle as it was made: the tar, or the directory that it was unpacked into.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use sealift_layers::validate::{Depth, Findings, Problem, validate};
 use super::{MANIFEST, Manifest, SUMS};
 use crate::failure::Failure;
 use crate::files;
+
+const COPY_AGAIN: &str = "the file is cut off, damaged or no bundle: copy it again and compare its size and digest";
 
 /// An opened bundle.
 #[derive(Debug)]
@@ -27,15 +30,17 @@ pub struct Bundle {
 /// # Errors
 /// When it cannot be read, is damaged, or is no image archive.
 pub fn open(path: &Path) -> Result<Bundle> {
-    let metadata = fs_err::metadata(path).map_err(|error| Failure::usage(error.to_string()))?;
+    // Not through a wrapper: its message speaks of metadata, and says the path again.
+    let metadata =
+        path.metadata().map_err(|error| Failure::usage(format!("cannot open {}: {error}", path.display())))?;
     let files = if metadata.is_dir() { directory(path)? } else { archive(path)? };
-    let manifest =
-        match read(&files, MANIFEST)? {
-            Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::verification(format!("{}: {MANIFEST} is damaged: {error}", path.display()))
-            })?),
-            None => None,
-        };
+    let damaged = |error: &dyn std::fmt::Display| {
+        Failure::verification(format!("{}: {MANIFEST} is damaged: {error}", path.display())).hint(COPY_AGAIN)
+    };
+    let manifest = match read(&files, MANIFEST).map_err(|error| damaged(&error))? {
+        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?),
+        None => None,
+    };
     if manifest.is_none() && files.get(&TreePath::new("index.json")?).is_none() {
         let message = format!("{} is no bundle: it has neither {MANIFEST} nor index.json", path.display());
         return Err(Failure::usage(message)
@@ -129,16 +134,22 @@ fn read(files: &Tree, name: &str) -> Result<Option<Vec<u8>>> {
 }
 
 fn archive(path: &Path) -> Result<Tree> {
-    let file = fs_err::File::open(path)?.into_parts().0;
+    let mut file = fs_err::File::open(path)?.into_parts().0;
+    let mut start = Vec::new();
+    file.by_ref().take(512).read_to_end(&mut start)?;
+    // POSIX.1-2017, "ustar Interchange Format": what a tar is known by.
+    if !start.is_empty() && start.get(257..262).is_none_or(|magic| magic != b"ustar") {
+        return Err(Failure::verification(format!("{} is no tar archive", path.display())).hint(COPY_AGAIN).into());
+    }
     let origin = Arc::from(path.display().to_string());
     tar::index(&SourceFile::new(file), &origin).map_err(|error| {
         let mut text = error.to_string();
         if let Some(cause) = std::error::Error::source(&error) {
             text = format!("{text}: {cause}");
         }
-        Failure::verification(format!("{}: {text}", path.display()))
-            .hint("the file is cut off or is no tar: copy it again and compare its size")
-            .into()
+        // Some messages quote whole headers.
+        let text = text.lines().next().unwrap_or_default();
+        Failure::verification(format!("{}: {text}", path.display())).hint(COPY_AGAIN).into()
     })
 }
 

@@ -18,7 +18,7 @@ use crate::profile::{Profile, Search};
 /// Examples:
 ///   sealift profiles
 ///   sealift profiles --json | jq -r '.[].name'
-///   SEALIFT_PROFILES=~/work/profiles sealift profiles
+///   SEALIFT_PROFILES=~/profiles sealift profiles
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Profiles {

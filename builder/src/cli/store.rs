@@ -73,9 +73,12 @@ impl StoreCommand {
                     context.note(format!("removed {count}: the next build makes or fetches them again"));
                     return Ok(());
                 }
-                Err(Failure::verification(format!("{count} things in the store are not what they must be"))
-                    .hint("sealift store check --repair removes them")
-                    .into())
+                let message = if count == 1 {
+                    "1 thing in the store is not what it must be".to_owned()
+                } else {
+                    format!("{count} things in the store are not what they must be")
+                };
+                Err(Failure::verification(message).hint("sealift store check --repair removes them").into())
             }
             Action::Size { store } => {
                 let store = store.open(&machine)?;

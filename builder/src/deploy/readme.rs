@@ -96,7 +96,7 @@ fn start(model: &Model, platform: &str) -> String {
    users reach this host by, without `https://` and without a port. When the bundle came with a directory `site`, leave
    out `--host HOST`: then it is only checked.
 
-       ./sealift site new site --profile profile --host HOST
+       ./sealift site new site --host HOST
 
    Do what its warnings say. One that is common: an ordinary user may not give a key to the group of its service, and
    the service cannot read it.
@@ -130,7 +130,7 @@ fn reach(model: &Model) -> String {
 These are the defaults; `.env` says what holds here. Another number, for instance because rootless podman may not take
 ports below 1024:
 
-       ./sealift site new site --profile profile --port NAME=NUMBER
+       ./sealift site new site --port NAME=NUMBER
 
 and then start again as below. Nothing else is reachable from outside.";
     text
@@ -143,7 +143,7 @@ fn site(model: &Model) -> String {
 `site/` is this installation: without it, what is stored may be of no use any more. Keep a copy in a safe place. Making
 it again keeps all that is there and valid:
 
-       ./sealift site new site --profile profile
+       ./sealift site new site
 "
     .to_owned();
     if model.site.authority.is_some() {
@@ -216,7 +216,7 @@ After a reboot, Docker starts the services by itself. podman does not: run `podm
 user, `loginctl enable-linger` keeps the services running when that user logs out.
 
 A new version: unpack its bundle in another directory, check and load it, stop the old one in its directory, copy `.env`
-and `site/` over, run `./sealift site new site --profile profile`, and start the new one. The volumes are found by name."
+and `site/` over, run `./sealift site new site`, and start the new one. The volumes are found by name."
     )
 }
 
@@ -236,7 +236,7 @@ fn trouble(model: &Model) -> String {
     }
     if model.site.authority.is_some() {
         text += "\n- Users see a warning about the certificate: they lack `site/custom-ca.crt`, or use another name \
-                 than HOST.\n  `./sealift site new site --profile profile --host NAME` changes it.";
+                 than HOST.\n  `./sealift site new site --host NAME` changes it.";
     }
     text
 }

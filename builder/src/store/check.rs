@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_layers::digest::Digest;
-use serde::de::IgnoredAny;
 
 use super::{ARTIFACTS, BLOBS, DERIVED, Key, LAYERS, LayerEntry, PARTIAL, Store, TMP, clear, reader, remove};
 use crate::files::{cannot, sorted_dir};
@@ -204,7 +203,8 @@ fn plain(path: &Path) -> io::Result<Verdict> {
     Ok((bytes, differs(&expected, &got)))
 }
 
-fn derived(path: &Path) -> io::Result<Verdict> {
+/// Whether the derived thing in the folder at `path` is as its digest says.
+pub(super) fn derived(path: &Path) -> io::Result<Verdict> {
     if name(path).parse::<Digest>().is_err() {
         return Ok(strange());
     }
@@ -220,7 +220,7 @@ fn layer(path: &Path, blobs: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Verdi
         return Ok(strange());
     }
     let text = fs_err::read(path)?;
-    let reason = match serde_json::from_slice::<LayerEntry<IgnoredAny>>(&text) {
+    let reason = match LayerEntry::read(&text) {
         Err(error) => Some(format!("is not a layer's record: {error}")),
         Ok(entry) => {
             let blob = blobs.join(entry.blob.hex());

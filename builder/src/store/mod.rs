@@ -49,10 +49,26 @@ pub struct Store {
 
 /// A layer's record on the disk.
 #[derive(Serialize, Deserialize)]
-struct LayerEntry<T> {
+struct LayerEntry {
     blob: Digest,
     size: u64,
-    record: T,
+    record: serde_json::Value,
+    /// Of the other fields: nothing else would tell that a digit of the record has changed on the disk.
+    sum: Digest,
+}
+
+impl LayerEntry {
+    fn new(blob: Digest, size: u64, record: serde_json::Value) -> serde_json::Result<Self> {
+        let sum = Digest::of(&serde_json::to_vec(&(&blob, size, &record))?);
+        Ok(Self { blob, size, record, sum })
+    }
+
+    /// Reads one, and checks its sum.
+    fn read(text: &[u8]) -> Result<Self, String> {
+        let read: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let sound = Self::new(read.blob, read.size, read.record).map_err(|error| error.to_string())?;
+        if sound.sum == read.sum { Ok(sound) } else { Err("its sum is wrong".to_owned()) }
+    }
 }
 
 impl Store {
@@ -130,9 +146,9 @@ impl Store {
     #[must_use]
     pub fn layer<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
         // An unreadable record is no error: the layer is made again, and `check` names the file.
-        let entry: LayerEntry<T> = serde_json::from_slice(&fs_err::read(self.layer_path(key)).ok()?).ok()?;
+        let entry = LayerEntry::read(&fs_err::read(self.layer_path(key)).ok()?).ok()?;
         self.file(BLOBS, &entry.blob, entry.size)?;
-        Some(entry.record)
+        serde_json::from_value(entry.record).ok()
     }
 
     /// Keeps a layer: `blob` from `temporary`, which the caller hashed while writing, and its record.
@@ -149,7 +165,8 @@ impl Store {
         let size = blob.as_file().metadata()?.len();
         let path = self.settle(blob.into_temp_path(), self.blob_path(digest))?;
         let mut file = self.temporary()?;
-        serde_json::to_writer(file.as_file_mut(), &LayerEntry { blob: *digest, size, record })
+        serde_json::to_value(record)
+            .and_then(|record| serde_json::to_writer(file.as_file_mut(), &LayerEntry::new(*digest, size, record)?))
             .map_err(|error| explain(&self.root, io::Error::from(error).into()))?;
         self.settle(file.into_temp_path(), self.layer_path(key))?;
         Ok(path)
@@ -161,11 +178,18 @@ impl Store {
         self.root.join(BLOBS).join(digest.hex())
     }
 
-    /// The file or directory kept under this key.
+    /// The file or directory kept under this key, verified. What a failing disk has changed is removed, so that it can be
+    /// made anew.
     #[must_use]
     pub fn derived(&self, key: &Key) -> Option<PathBuf> {
-        let data = self.root.join(DERIVED).join(key.hex()).join("data");
-        data.symlink_metadata().is_ok().then_some(data)
+        let folder = self.root.join(DERIVED).join(key.hex());
+        let data = folder.join("data");
+        data.symlink_metadata().ok()?;
+        if matches!(check::derived(&folder), Ok((_, None))) {
+            return Some(data);
+        }
+        let _ = remove(&folder);
+        None
     }
 
     /// Keeps what `make` makes (a file or a directory) at the path that it is given, which does not exist yet.

@@ -206,4 +206,4 @@ fn file_name(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-const PYTHON_HINT: &str = "name one with --python-index URL, in PIP_INDEX_URL, or in pip's or uv's configuration; or install uv, whose default is then used";
+const PYTHON_HINT: &str = "name one with --python-index URL, in PIP_INDEX_URL, or in pip's or uv's configuration; or install uv, or name it in SEALIFT_UV: its default is then used";

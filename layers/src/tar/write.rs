@@ -49,7 +49,7 @@ pub fn finish(mut out: impl Write) -> io::Result<()> {
 /// Writes one entry, for archives whose order is their own (a bundle has its small files first). Tells what it wrote.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn append(path: &TreePath, entry: &Entry, epoch: u64, out: &mut impl Write) -> io::Result<Node> {
     let mut header = Header::new_ustar();
     let mut pax = Pax::default();

@@ -1,0 +1,122 @@
+//! Bundles that were changed, cut off or never were any: what `verify` and `inspect` say.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::process::Command;
+
+use sealift_tests::lab::{Lab, without_digests};
+
+/// A place with a bundle.
+fn built() -> Lab {
+    let lab = Lab::locked();
+    let ended = lab.run(&["build", "tiny", "--output", "out.tar"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    lab
+}
+
+/// Name, offset and size of the content of each member of a plain tar of short names.
+fn members(tar: &[u8]) -> Vec<(String, usize, usize)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap()).into_owned();
+    let (mut at, mut found) = (0, Vec::new());
+    while tar[at] != 0 {
+        let size = usize::from_str_radix(text(&tar[at + 124..at + 136]).trim(), 8).unwrap();
+        found.push((text(&tar[at..at + 100]), at + 512, size));
+        at += 512 + size.next_multiple_of(512);
+    }
+    found
+}
+
+#[test]
+fn a_changed_byte_of_any_file_is_found() {
+    let lab = built();
+    let whole = fs_err::read(lab.path("out.tar")).unwrap();
+    let mut told = String::new();
+    for (name, offset, size) in members(&whole) {
+        for at in [0, size / 2, size - 1] {
+            let mut bytes = whole.clone();
+            bytes[offset + at] ^= 1;
+            fs_err::write(lab.path("bad.tar"), bytes).unwrap();
+            let ended = lab.run(&["verify", "bad.tar"]);
+            assert_eq!(ended.code, Some(4), "byte {at} of {name}: {}{}", ended.stdout, ended.stderr);
+            assert!(format!("{}{}", ended.stdout, ended.stderr).contains(&name), "{name} is not named: {ended:?}");
+            if at == size / 2 && !name.starts_with("blobs/") && !name.starts_with("profile/files/") {
+                told.push_str(&format!("--- {name}\n{}{}", ended.stdout, ended.told()));
+            }
+        }
+    }
+    insta::assert_snapshot!("changed", without_digests(&told));
+}
+
+#[test]
+fn a_bundle_cut_off_anywhere_is_found() {
+    let lab = built();
+    let whole = fs_err::read(lab.path("out.tar")).unwrap();
+    for length in (0..whole.len() - 1024).step_by(3331) {
+        fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
+        for command in ["verify", "inspect"] {
+            let ended = lab.run(&[command, "cut.tar"]);
+            // Without an end but with its table of contents, it can be looked into.
+            let right = ended.code == Some(4) || (length < 1024 && ended.code == Some(2)) || command == "inspect";
+            assert!(right, "{command} of {length} bytes: {ended:?}");
+            assert!(command == "inspect" || ended.code != Some(0), "{length}");
+            assert!(!ended.stderr.contains("panicked"), "{length}: {}", ended.stderr);
+        }
+    }
+    let mut told = String::new();
+    for length in [0, 100, 4000, whole.len() / 2] {
+        fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
+        for command in ["verify", "inspect"] {
+            let ended = lab.run(&[command, "cut.tar"]);
+            told.push_str(&format!("--- {command} of the first {length} bytes\n{}{}", ended.stdout, ended.told()));
+        }
+    }
+    insta::assert_snapshot!("cut-off", without_digests(&told));
+}
+
+#[test]
+fn what_is_no_bundle() {
+    let lab = Lab::new();
+    fs_err::write(lab.path("text"), "no tar\n".repeat(1000)).unwrap();
+    fs_err::create_dir(lab.path("folder")).unwrap();
+    let packed = Command::new("tar").args(["cf", "other.tar", "home"]).current_dir(lab.path("")).status();
+    assert!(packed.unwrap().success());
+    let mut told = String::new();
+    for name in ["text", "folder", "other.tar", "nowhere.tar"] {
+        for command in ["verify", "inspect"] {
+            let ended = lab.run(&[command, name]);
+            told.push_str(&format!("--- {command} {name}\n{}{}", ended.stdout, ended.told()));
+        }
+    }
+    insta::assert_snapshot!("no-bundle", told);
+}
+
+#[test]
+fn an_unpacked_bundle_with_a_file_more_or_less() {
+    let lab = built();
+    fs_err::create_dir(lab.path("unpacked")).unwrap();
+    let unpack = || {
+        let status = Command::new("tar").args(["xf", "../out.tar"]).current_dir(lab.path("unpacked")).status();
+        assert!(status.unwrap().success());
+    };
+    unpack();
+    let sound = lab.run(&["verify", "unpacked"]);
+    assert_eq!(sound.code, Some(0), "{}{}", sound.stdout, sound.stderr);
+    let mut told = String::new();
+    for file in lab.below("unpacked") {
+        fs_err::remove_file(lab.path("unpacked").join(&file)).unwrap();
+        let ended = lab.run(&["verify", "unpacked"]);
+        assert_eq!(ended.code, Some(4), "{file} is gone: {}{}", ended.stdout, ended.stderr);
+        if !file.starts_with("profile/files") && !file.starts_with("blobs/") {
+            told.push_str(&format!("--- without {file}\n{}{}", ended.stdout, ended.told()));
+        }
+        unpack();
+    }
+    for file in ["more", "env/more.env", "blobs/sha256/more"] {
+        fs_err::write(lab.path("unpacked").join(file), "").unwrap();
+        let ended = lab.run(&["verify", "unpacked"]);
+        told.push_str(&format!("--- with {file}\n{}{}", ended.stdout, ended.told()));
+        assert_eq!(ended.code, Some(4), "{file}");
+        fs_err::remove_file(lab.path("unpacked").join(file)).unwrap();
+    }
+    insta::assert_snapshot!("unpacked", without_digests(&told));
+}
