@@ -1,5 +1,6 @@
 //! Making a lock: from signed indexes and a resolver to exactly what the images are made of.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
@@ -102,10 +103,9 @@ pub fn platform(profile: &Profile, upstream: &Upstream<'_>, options: Options<'_>
     let mut crates: BTreeMap<(&str, &str), Crate> = BTreeMap::new();
     for (name, krate) in profile.model.images.iter().filter_map(|(name, image)| Some((name, image.krate.as_ref()?))) {
         let (crate_name, version) = (krate.name.get_ref().as_str(), krate.version.get_ref().as_str());
-        if !crates.contains_key(&(crate_name, version)) {
+        if let Entry::Vacant(place) = crates.entry((crate_name, version)) {
             let found = upstream.cargo()?.resolve(crate_name, version);
-            let found = found.with_context(|| format!("cannot lock the crate of the image {}", name.get_ref()))?;
-            crates.insert((crate_name, version), found);
+            place.insert(found.with_context(|| format!("cannot lock the crate of the image {}", name.get_ref()))?);
         }
     }
 
