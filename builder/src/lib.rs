@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod failure;
 pub mod fetch;
 pub mod files;
+pub mod host;
 pub mod lock;
 pub mod machine;
 pub mod mirrors;

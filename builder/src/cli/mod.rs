@@ -6,8 +6,11 @@
 
 mod build;
 mod common;
+mod deployment;
+mod down;
 mod inspect;
 mod lock;
+mod logs;
 pub mod output;
 mod plan;
 mod profiles;
@@ -16,7 +19,10 @@ mod reference;
 pub mod report;
 mod shell;
 mod site;
+mod status;
 mod store;
+mod task;
+mod up;
 mod verify;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -77,6 +83,11 @@ enum Command {
     Verify(verify::Verify),
     Store(store::StoreCommand),
     Site(site::SiteCommand),
+    Up(up::Up),
+    Down(down::Down),
+    Status(status::Status),
+    Logs(logs::Logs),
+    Task(task::Task),
     #[command(hide = true)]
     Completions(shell::Completions),
     #[command(hide = true)]
@@ -127,6 +138,11 @@ impl Cli {
             Command::Verify(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,
             Command::Site(command) => command.run(&mut context)?,
+            Command::Up(command) => command.run(&mut context)?,
+            Command::Down(command) => command.run(&mut context)?,
+            Command::Status(command) => command.run(&mut context)?,
+            Command::Logs(command) => command.run(&mut context)?,
+            Command::Task(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,
             Command::Man(command) => command.run()?,
         }

@@ -59,7 +59,7 @@ struct New {
     json: bool,
 }
 
-fn port(text: &str) -> Result<(String, u16), String> {
+pub(super) fn port(text: &str) -> Result<(String, u16), String> {
     let (name, number) = text.split_once('=').ok_or("write NAME=NUMBER, such as https=8443")?;
     let number = number.parse().map_err(|_| format!("`{number}` is no port: a number from 1 to 65535"))?;
     if number == 0 { Err("port 0 cannot be published".to_owned()) } else { Ok((name.to_owned(), number)) }

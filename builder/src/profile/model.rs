@@ -39,6 +39,9 @@ pub struct Model {
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
     pub services: BTreeMap<Spanned<String>, Service>,
+    /// What operators can have done, by name: `sealift task NAME`.
+    #[serde(default)]
+    pub tasks: BTreeMap<Spanned<String>, Task>,
     /// What one installation must have.
     #[serde(default)]
     pub site: Site,
@@ -332,6 +335,45 @@ fn default_interval() -> u32 {
 
 fn default_retries() -> u32 {
     12
+}
+
+/// Something that operators can have done: a command in a service's container.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Task {
+    /// One line: its help.
+    pub title: String,
+    /// The service whose container it is run in.
+    pub service: Spanned<String>,
+    /// With `run = "exec"` the program and its arguments; with `"once"` arguments in the place of the service's.
+    pub command: Vec<String>,
+    /// What the operator gives beside the name, in this order; appended to the command.
+    #[serde(default)]
+    pub arguments: Vec<Spanned<String>>,
+    /// Which container.
+    #[serde(default)]
+    pub run: Run,
+    /// When it is run by itself.
+    pub on: Option<On>,
+}
+
+/// Which container a task is run in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Run {
+    /// The service's own, which is running.
+    #[default]
+    Exec,
+    /// One of its own, made as the service's and removed afterwards.
+    Once,
+}
+
+/// When a task is run by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum On {
+    /// By `sealift up`, each time, before its service starts.
+    Up,
 }
 
 /// What one installation must have: made by `sealift site new`, kept outside the images.

@@ -4,6 +4,7 @@ mod document;
 mod images;
 mod services;
 mod site;
+mod tasks;
 pub(super) mod words;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     }
     for (name, service) in &model.services {
         check.service(name, service);
+    }
+    for (name, task) in &model.tasks {
+        check.task(name, task);
     }
     check.cycles();
     check.published_twice();

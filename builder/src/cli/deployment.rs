@@ -1,0 +1,41 @@
+//! Options of the commands that run in an unpacked bundle.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::bundle;
+use crate::host::{Deployment, Engine};
+use crate::machine::Machine;
+
+/// Which deployment, and by what it is run.
+#[derive(Args, Debug)]
+pub(super) struct DeploymentOptions {
+    /// Folder where the bundle was unpacked [default: the current one, else that of this program]
+    #[arg(long, short = 'C', value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// podman, docker, or auto [default: SEALIFT_ENGINE, else auto: podman before Docker]
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
+}
+
+impl DeploymentOptions {
+    pub(super) fn open(&self) -> Result<Deployment> {
+        let current = PathBuf::from(".");
+        let folder = match &self.directory {
+            Some(folder) => folder.clone(),
+            None if current.join(bundle::MANIFEST).is_file() => current,
+            None => {
+                let own = std::env::current_exe()?;
+                let beside = own.parent().map(Path::to_owned).filter(|folder| folder.join(bundle::MANIFEST).is_file());
+                beside.unwrap_or(current)
+            }
+        };
+        Deployment::open(&folder)
+    }
+
+    pub(super) fn engine(&self, deployment: &Deployment) -> Result<Engine> {
+        Engine::find(&deployment.folder, self.engine.as_deref(), &Machine::here())
+    }
+}

@@ -1,0 +1,45 @@
+//! `sealift down`
+
+use anyhow::Result;
+use clap::Args;
+
+use super::Context;
+use super::deployment::DeploymentOptions;
+use crate::failure::Failure;
+
+/// Stop the services of an unpacked bundle; the data stays
+///
+/// Containers are removed. Volumes, certificates and secrets stay, so that `up` goes on where it was.
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Down {
+    #[command(flatten)]
+    deployment: DeploymentOptions,
+    /// Delete the volumes, too: all data of the services is lost; needs --yes
+    #[arg(long)]
+    volumes: bool,
+    /// Mean it
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Down {
+    pub(super) fn run(&self, context: &mut Context) -> Result<()> {
+        if self.volumes && !self.yes {
+            let failure = Failure::usage("--volumes deletes all data of the services");
+            return Err(failure.hint("say --volumes --yes if that is meant").into());
+        }
+        let deployment = self.deployment.open()?;
+        let engine = self.deployment.engine(&deployment)?;
+        engine.compose(&["down"])?;
+        if self.volumes {
+            for volume in deployment.volumes() {
+                if engine.run(&["volume", "inspect", &volume]).is_ok() {
+                    engine.run(&["volume", "rm", &volume])?;
+                }
+            }
+        }
+        context.note(if self.volumes { "stopped; the data is deleted" } else { "stopped; the data stays" });
+        Ok(())
+    }
+}

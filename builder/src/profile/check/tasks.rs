@@ -1,0 +1,37 @@
+//! Checks of `[tasks.*]`.
+
+use toml::Spanned;
+
+use super::super::model::{On, Run, Task};
+use super::super::suggest;
+use super::Check;
+
+impl Check<'_> {
+    pub(super) fn task(&mut self, key: &Spanned<String>, task: &Task) {
+        let name = key.get_ref().as_str();
+        self.name(key.span(), name, "a task");
+        if !self.model.services.contains_key(&task.service) {
+            let wanted = task.service.get_ref();
+            let services = self.model.services.keys().map(|name| name.get_ref().as_str());
+            let hint = suggest::hint(wanted, "services", services);
+            self.report(task.service.span(), format!("no service is called `{wanted}`"), hint);
+        }
+        if task.command.is_empty() {
+            let span = self.document.value(&["tasks", name, "command"]);
+            self.report(span, "the task has no command", "name a program of the image and its arguments");
+        }
+        self.distinct(&task.arguments, "argument");
+        for argument in &task.arguments {
+            self.name(argument.span(), argument.get_ref(), "an argument");
+        }
+        if task.on == Some(On::Up) {
+            let span = self.document.value(&["tasks", name, "on"]);
+            if !task.arguments.is_empty() {
+                self.report(span.clone(), "nobody gives arguments to a task of `up`", "remove `arguments` or `on`");
+            }
+            if task.run != Run::Once {
+                self.report(span, "a task of `up` runs before its service does", "write run = \"once\"");
+            }
+        }
+    }
+}
