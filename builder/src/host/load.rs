@@ -1,14 +1,16 @@
 //! Getting the bundle's images into the engine.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sealift_layers::archive::{self, DockerImage};
+use sealift_layers::archive::{DockerImage, MANIFEST, blob_path};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind as EntryKind, TreePath};
 
-use super::{Deployment, Engine, Kind};
+use super::{Deployment, Engine};
 use crate::bundle::MadeImage;
+use crate::failure::Failure;
 use crate::ui::{self, Ui};
 
 /// Whether `id`, as an engine tells it, is that of `image`: the configuration's digest on podman and on Docker's classic
@@ -29,52 +31,51 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
         ui.note(&format!("ok: all {} are loaded", ui::count(images.len(), "image")));
         return Ok(());
     }
-    let phase = ui.steps("Loading images", missing.len() as u64);
-    for image in &missing {
-        phase.item(&image.name);
-        match engine.kind {
-            // Takes one image from the layout as it lies there, without another copy of it.
-            Kind::Podman => {
-                engine.run(&[
-                    "pull",
-                    "--quiet",
-                    &format!("oci:{}:{}", deployment.folder.display(), image.reference),
-                ])?;
+    let (files, total) = archive(deployment, &missing)?;
+    let phase = ui.phase("Loading images", total);
+    // Through standard input: `podman pull oci:FOLDER:NAME` of podman 4 names the image after the folder.
+    engine.feed(&["load", "--quiet"], |input| {
+        for (path, entry) in &files {
+            tar::append(path, entry, deployment.manifest.epoch, input)?;
+            if let EntryKind::File(content) = &entry.kind {
+                phase.inc(content.len());
             }
-            Kind::Docker => stream(deployment, engine, image)?,
         }
-        phase.inc(1);
-    }
+        tar::finish(input)
+    })?;
     phase.finish(&ui::count(missing.len(), "image"));
-    Ok(())
+    // What an engine does not understand it may pass over.
+    match missing.iter().find(|image| !is_there(engine, image)) {
+        None => Ok(()),
+        Some(image) => {
+            let message = format!("{} does not have {} though it loaded it", engine.program(), image.reference);
+            Err(Failure::failed(message).into())
+        }
+    }
 }
 
 fn is_there(engine: &Engine, image: &MadeImage) -> bool {
     engine.run(&["image", "inspect", "--format", "{{.Id}}", &image.reference]).is_ok_and(|id| is_image(image, &id))
 }
 
-/// One image as a docker-archive, made on the fly: Docker loads from a tar only.
-fn stream(deployment: &Deployment, engine: &Engine, image: &MadeImage) -> Result<()> {
-    let document = DockerImage {
-        config: archive::blob_path(image.config),
+/// The docker-archive of `images`, to be made on the fly, and the sum of its files' sizes in bytes.
+fn archive(deployment: &Deployment, images: &[&MadeImage]) -> Result<(Vec<(TreePath, Entry)>, u64)> {
+    let document = |image: &&MadeImage| DockerImage {
+        config: blob_path(image.config),
         repo_tags: vec![image.reference.clone()],
-        layers: image.layers.iter().map(|layer| archive::blob_path(layer.digest)).collect(),
+        layers: image.layers.iter().map(|layer| blob_path(layer.digest)).collect(),
     };
+    let documents: Vec<DockerImage> = images.iter().map(document).collect();
     let origin: Arc<str> = "bundle".into();
-    let mut parts: Vec<(TreePath, Content)> =
-        vec![(TreePath::new(archive::MANIFEST)?, serde_json::to_vec(&[&document])?.into())];
-    for path in std::iter::once(&document.config).chain(&document.layers) {
+    let mut parts: BTreeMap<TreePath, &Content> = BTreeMap::new();
+    for path in documents.iter().flat_map(|document| std::iter::once(&document.config).chain(&document.layers)) {
         let path = TreePath::new(path)?;
         let entry = deployment.bundle.files.get(&path).with_context(|| format!("{path} is missing"))?;
         let EntryKind::File(content) = &entry.kind else { anyhow::bail!("{path} is no file") };
-        if !parts.iter().any(|(known, _)| *known == path) {
-            parts.push((path, content.clone()));
-        }
+        parts.insert(path, content);
     }
-    engine.feed(&["load", "--quiet"], |input| {
-        for (path, content) in parts {
-            tar::append(&path, &Entry::file(content, 0o644, &origin), deployment.manifest.epoch, input)?;
-        }
-        tar::finish(input)
-    })
+    let total = parts.values().map(|content| content.len()).sum();
+    let table = Entry::file(serde_json::to_vec(&documents)?, 0o644, &origin);
+    let files = parts.into_iter().map(|(path, content)| (path, Entry::file(content.clone(), 0o644, &origin)));
+    Ok((std::iter::once((TreePath::new(MANIFEST)?, table)).chain(files).collect(), total))
 }
