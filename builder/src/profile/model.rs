@@ -372,7 +372,7 @@ pub enum Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum On {
-    /// By `sealift up`, each time, before its service starts.
+    /// By `sealift up`, before it starts the service; not when that runs already.
     Up,
 }
 
