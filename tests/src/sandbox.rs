@@ -17,17 +17,28 @@ use tempfile::TempDir;
 use crate::command;
 
 /// What the first process does. `sh` stays and waits: it reaps the orphans that engines leave.
-const INIT: &str = r"
+///
+/// A bridge whose address nobody has set takes the lowest one of its ports, so that it may change whenever a container
+/// joins. Containers that know the former one then do not reach the bridge, which answers their name queries, for up to a
+/// minute. On a host udev sets the address (`MACAddressPolicy`); in here it does not run, so the loop does.
+const INIT: &str = r#"
 set -eu
 for place in /run /var/lib/containers; do
     if [ -d $place ]; then mount -t tmpfs -o mode=0755 none $place; fi
 done
 mount -t tmpfs -o mode=1777 none /dev/shm
 ip link set lo up
+mac=02:00:00:00:00:01
+ip -oneline monitor link | while read -r _ name rest; do
+    case $name$rest in
+        *"link/ether $mac "*) ;;
+        podman*"link/ether "*) ip link set dev "${name%:}" address $mac || true ;;
+    esac
+done >/dev/null 2>&1 &
 echo ready
 sleep infinity &
 wait
-";
+"#;
 
 /// The place; it ends when this is dropped.
 #[derive(Debug)]
