@@ -23,6 +23,9 @@ use crate::site::{self, SiteRequest};
 /// depends on, with the tasks that belong to a start (such as migrations) before it. Running it again
 /// does no harm: what runs stays, secrets and data stay.
 ///
+/// Where the bundle needs values or certificates of yours, the first run writes `site/settings.toml`,
+/// says all that is still to be filled in, and exits with 2 before anything is loaded.
+///
 /// Examples:
 ///   ./sealift up --host parsec.example.com
 ///   ./sealift up --host 192.0.2.10 --port https=8443 --port http=8080
@@ -37,6 +40,9 @@ pub(super) struct Up {
     /// A published port: its name in the profile and the host's port number; may be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
+    /// Let the site's own authority make certificates that you would have to bring: for trials
+    #[arg(long)]
+    self_signed: bool,
     /// Seconds that services may take to become healthy
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
@@ -63,6 +69,7 @@ impl Up {
             sources: &deployment.profile.sources,
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
+            self_signed: self.self_signed,
             now: crate::clock::now().cast_signed(),
         })?;
         for warning in &report.warnings {
