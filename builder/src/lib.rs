@@ -18,6 +18,7 @@ pub mod mirrors;
 pub mod plan;
 pub mod profile;
 pub mod python;
+pub mod share;
 pub mod site;
 pub mod store;
 pub mod ui;

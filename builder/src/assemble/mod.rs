@@ -142,7 +142,8 @@ fn stored(store: &Store, key: &Key) -> Option<Record> {
     store.layer(key)
 }
 
-fn listing_key(layer: &Key) -> Key {
+/// Under which the listing of a layer is kept.
+pub(crate) fn listing_key(layer: &Key) -> Key {
     Key::builder("listing/1").field("layer", layer.hex()).finish()
 }
 

@@ -8,6 +8,7 @@ mod build;
 mod common;
 mod deployment;
 mod down;
+mod image;
 mod inspect;
 mod lock;
 mod logs;
@@ -79,6 +80,7 @@ enum Command {
     Lock(lock::LockCommand),
     Plan(plan::PlanCommand),
     Build(build::Build),
+    Image(image::ImageCommand),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
     Store(store::StoreCommand),
@@ -134,6 +136,7 @@ impl Cli {
             Command::Lock(command) => command.run(&mut context)?,
             Command::Plan(command) => command.run(&mut context)?,
             Command::Build(command) => command.run(&mut context)?,
+            Command::Image(command) => command.run(&mut context)?,
             Command::Inspect(command) => command.run(&mut context)?,
             Command::Verify(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,

@@ -140,6 +140,20 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
+    /// Leaves one image of it, the same as it is among the others.
+    ///
+    /// # Errors
+    /// When the profile has no image of this name.
+    pub fn only(&mut self, image: &str) -> Result<()> {
+        if !self.images.iter().any(|other| other.name == image) {
+            let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).collect();
+            let message = format!("the profile {} has no image {image}", self.profile.model.name.get_ref());
+            return Err(Failure::usage(message).hint(format!("its images: {}", names.join(", "))).into());
+        }
+        self.images.retain(|other| other.name == image);
+        Ok(())
+    }
+
     /// The packages that all images have: they make the base layer.
     fn shared_packages(&self) -> BTreeSet<&'a str> {
         let mut sets =
