@@ -108,8 +108,8 @@ pub fn needed_names<'p>(plan: &'p Plan<'_>, store: &Store) -> (BTreeSet<&'p str>
             Content::Certificates => {
                 packages.extend(locked.packages.iter().map(String::as_str).filter(|p| *p == CA_PACKAGE))
             }
-            // cargo gets those itself.
-            Content::Crate | Content::Env | Content::Configuration => {}
+            // cargo gets those itself, and Nix has the others.
+            Content::Crate | Content::StorePaths { .. } | Content::Env | Content::Configuration => {}
         }
     }
     (packages, wheels)

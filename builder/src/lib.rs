@@ -15,6 +15,7 @@ pub mod host;
 pub mod lock;
 pub mod machine;
 pub mod mirrors;
+pub mod nix;
 pub mod plan;
 pub mod profile;
 pub mod python;

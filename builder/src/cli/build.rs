@@ -16,7 +16,7 @@ use crate::machine::Machine;
 use crate::plan::{self, Plan};
 use crate::profile::Profile;
 use crate::site::{self, Parameters, Site};
-use crate::{build, bundle, share, ui};
+use crate::{build, bundle, nix, share, ui};
 
 /// Build a profile's bundle: one tar with all images and everything to deploy them
 ///
@@ -113,6 +113,7 @@ impl Build {
                     .map_or_else(|| Parameters::defaults(&profile.model), |s| s.parameters.clone()),
                 authorities: site.iter().flat_map(Site::authorities).collect(),
                 cargo: cargo.clone(),
+                nix_store: nix::store(&machine),
             })
         };
         let resolving = lock::resolve::Options { platform, now, allow_expired: false };

@@ -15,7 +15,7 @@ use crate::machine::Machine;
 use crate::plan::{self, Plan};
 use crate::profile::Profile;
 use crate::site::Parameters;
-use crate::{build, bundle, share};
+use crate::{build, bundle, nix, share};
 
 /// Build one image of a profile, as a folder that other builds take its layers from
 ///
@@ -85,6 +85,7 @@ impl ImageCommand {
             parameters: Parameters::defaults(&profile.model),
             authorities: Vec::new(),
             cargo: build::cargo(&profile, &upstream)?,
+            nix_store: nix::store(&machine),
         };
         let mut plan = Plan::new(&profile, &lock, options)?;
         plan.only(&self.image)?;

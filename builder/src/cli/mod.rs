@@ -5,6 +5,7 @@
 //! under 96 columns, and `docs/cli.md` shows what follows `Examples:` as a block.
 
 mod build;
+mod closure;
 mod common;
 mod deployment;
 mod down;
@@ -81,6 +82,7 @@ enum Command {
     Plan(plan::PlanCommand),
     Build(build::Build),
     Image(image::ImageCommand),
+    Closure(closure::ClosureCommand),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
     Store(store::StoreCommand),
@@ -137,6 +139,7 @@ impl Cli {
             Command::Plan(command) => command.run(&mut context)?,
             Command::Build(command) => command.run(&mut context)?,
             Command::Image(command) => command.run(&mut context)?,
+            Command::Closure(command) => command.run(&mut context)?,
             Command::Inspect(command) => command.run(&mut context)?,
             Command::Verify(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,
