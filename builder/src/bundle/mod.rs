@@ -16,7 +16,7 @@ use sealift_layers::image::{Image, Recipe, timestamp};
 use sealift_layers::layer::Meter;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
-pub use manifest::{Bytecode, Compiled, Crate, MadeImage, MadeLayer, Manifest, Package, Wheel};
+pub use manifest::{Bytecode, Compiled, Crate, MadeImage, MadeLayer, Manifest, Package, StorePath, Wheel};
 pub use read::{Bundle, open};
 
 use crate::assemble::{Layers, owner_ids, users};
