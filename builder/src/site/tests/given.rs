@@ -406,7 +406,7 @@ fn a_provided_certificate_is_asked_for_and_checked() {
       tls/shop-web.crt: the server's own certificate is not the first
         put it before the others
       tls/shop-web.crt: it is not for shop.example
-        it is for
+        it names no host
     ");
     let (other, its, _) = foreign(&["www.example"], 100);
     bring(&other, &its);
