@@ -7,6 +7,7 @@
 mod build;
 mod common;
 mod deployment;
+mod doctor;
 mod down;
 mod inspect;
 mod lock;
@@ -86,6 +87,7 @@ enum Command {
     Up(up::Up),
     Down(down::Down),
     Status(status::Status),
+    Doctor(doctor::Doctor),
     Logs(logs::Logs),
     Task(task::Task),
     #[command(hide = true)]
@@ -141,6 +143,7 @@ impl Cli {
             Command::Up(command) => command.run(&mut context)?,
             Command::Down(command) => command.run(&mut context)?,
             Command::Status(command) => command.run(&mut context)?,
+            Command::Doctor(command) => command.run(&mut context)?,
             Command::Logs(command) => command.run(&mut context)?,
             Command::Task(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,

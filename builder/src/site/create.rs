@@ -34,6 +34,10 @@ pub struct SiteRequest<'a> {
     pub host: Option<&'a str>,
     /// Published ports that are not as recorded or, at first, as the profile has them: name to port.
     pub ports: BTreeMap<String, u16>,
+    /// Certificates with fewer days left are issued again; without it, those with less than a fifth of their life.
+    pub days_left: Option<u32>,
+    /// The caller gives files to their groups: an engine whose group numbers are not the host's.
+    pub leave_groups: bool,
     /// The time, in seconds since 1970.
     pub now: i64,
 }
@@ -100,6 +104,10 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    fn access(&self, mode: u32, group: Option<u32>) -> Access {
+        Access { mode, group: group.filter(|_| !self.request.leave_groups) }
+    }
+
     /// Writes a file unless it has these bytes.
     fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
         let directory = self.request.directory;
@@ -197,7 +205,7 @@ impl Work<'_> {
     fn certificate(&mut self, name: &str, wanted: &model::Certificate, ca: &Authority) -> Result<()> {
         let (directory, now) = (self.request.directory, self.request.now);
         let (key_path, path) = (key_path(name), certificate_path(name));
-        let access = Access { mode: wanted.key_mode.0, group: wanted.key_group };
+        let access = self.access(wanted.key_mode.0, wanted.key_group);
         let names = wanted_names(name, wanted, &self.parameters.host)?;
         let key_text = files::read_text(&directory.join(&key_path))?;
         let key = key_text.as_deref().and_then(pki::parse_key);
@@ -221,7 +229,10 @@ impl Work<'_> {
             } else {
                 certificate.invalid_at(now)
             };
-            let soon = certificate.ends_soon(now);
+            let soon = match self.request.days_left {
+                Some(days) => certificate.ends_within(days, now),
+                None => certificate.ends_soon(now),
+            };
             let keep = own || problem.is_none() && (soon.is_none() || ca.key.is_none());
             if keep {
                 let whose = if own { "is not one that sealift made" } else { "needs a new one" };
@@ -285,7 +296,7 @@ impl Work<'_> {
         }
         for (name, secret) in &model.site.secrets {
             let path = secret_path(name);
-            let access = Access { mode: secret.mode.0, group: secret.group };
+            let access = self.access(secret.mode.0, secret.group);
             let text = match files::read_text(&directory.join(&path))? {
                 Some(text) => {
                     files::settle(directory, &path, access, &mut self.report)?;
@@ -308,11 +319,8 @@ impl Work<'_> {
         let mut rendered = Vec::new();
         for (path, template) in &model.site.templates {
             let text = render(model, sources, path.get_ref(), template, &self.parameters, secrets)?;
-            rendered.push((
-                path.get_ref().as_str(),
-                text,
-                Access { mode: template_mode(template), group: template.group },
-            ));
+            let access = self.access(template_mode(template), template.group);
+            rendered.push((path.get_ref().as_str(), text, access));
         }
         let variables = ports::ports_env(model, &self.parameters.ports);
         rendered.push((PORTS, variables.clone(), Access::mode(0o644)));
