@@ -9,8 +9,11 @@ use crate::profile::model::Model;
 pub const PROJECT_VARIABLE: &str = "SEALIFT_PROJECT";
 
 /// The compose variable by which `sealift up` tells a container what it was made from, as its label
-/// [`MADE_FROM_LABEL`]; empty when compose is called by hand.
+/// [`MADE_FROM_LABEL`]; [`BY_HAND`] when compose is called by hand.
 pub const MADE_FROM_VARIABLE: &str = "SEALIFT_MADE_FROM";
+
+/// See [`MADE_FROM_VARIABLE`]. Not empty: podman-compose 1.0 does not know the empty default of a variable.
+pub const BY_HAND: &str = "hand";
 
 /// See [`MADE_FROM_VARIABLE`].
 pub const MADE_FROM_LABEL: &str = "org.sealift.made-from";

@@ -16,7 +16,7 @@ pub(super) struct Told {
     pub(super) state: String,
     /// The ID of its image.
     pub(super) image: String,
-    /// What it was made from; empty for one that was started by hand.
+    /// What it was made from, as its label says; empty without that.
     pub(super) made_from: String,
     /// Ports of the host that are published by it.
     pub(super) ports: BTreeSet<u16>,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::load::is_image;
 use super::{Deployment, Engine, answers};
+use crate::deploy::BY_HAND;
 use crate::failure::Failure;
 
 /// Lines of its log that are shown of a service that is not healthy.
@@ -193,7 +194,7 @@ impl Deployment {
         let made = self.manifest.images.iter().find(|made| made.name == *image);
         status.drifted = made.is_some_and(|made| !is_image(made, &told.image));
         status.settings = match told.made_from.as_str() {
-            "" => Settings::Unknown,
+            "" | BY_HAND => Settings::Unknown,
             from if from == self.made_from(service)? => Settings::Current,
             _ => Settings::Changed,
         };
