@@ -35,6 +35,10 @@ enum Action {
 /// valid: secrets stay, certificates are made anew when they are about to expire or a name is missing,
 /// files that you edited are kept. `custom-ca.key` stays here: no bundle has it.
 ///
+/// Where the profile needs values or certificates of yours, the first run writes `settings.toml`, says
+/// all that is still to be filled in, and exits with 2; so does any run that finds some of it missing
+/// or wrong. `settings.toml` is yours: it is never written again.
+///
 /// Make it before the build and give it to `sealift build --site`, or make it on the host in the
 /// unpacked bundle, where `--profile` may be left out.
 ///
@@ -55,6 +59,9 @@ struct New {
     /// A published port: its name in the profile and the host's port number; may be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
+    /// Let the site's own authority make certificates that you would have to bring: for trials
+    #[arg(long)]
+    self_signed: bool,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -121,6 +128,7 @@ impl New {
             ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
             days_left: None,
             leave_groups: false,
+            self_signed: self.self_signed,
             now: crate::clock::now().cast_signed(),
         })?;
         for warning in &report.warnings {
@@ -151,6 +159,7 @@ impl Renew {
             days_left: if self.force { Some(u32::MAX) } else { self.days_left },
             // Keys stay as they are, and with them their groups.
             leave_groups: true,
+            self_signed: false,
             now: crate::clock::now().cast_signed(),
         })?;
         for warning in &renewal.warnings {

@@ -26,6 +26,9 @@ use crate::machine::Machine;
 /// its image or something that it reads changed: a port, a file below site/ (edited settings, renewed
 /// certificates), the folder. So is one that was started by hand.
 ///
+/// Where the bundle needs values or certificates of yours, the first run writes `site/settings.toml`,
+/// says all that is still to be filled in, and exits with 2 before anything is loaded.
+///
 /// Examples:
 ///   ./sealift up --host parsec.example.com
 ///   ./sealift up --host 192.0.2.10 --port https=8443 --port http=8080
@@ -40,6 +43,9 @@ pub(super) struct Up {
     /// A published port: its name in the profile and the host's port number; may be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
+    /// Let the site's own authority make certificates that you would have to bring: for trials
+    #[arg(long)]
+    self_signed: bool,
     /// Seconds that all of the start may take until the services are healthy
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
@@ -69,7 +75,7 @@ impl Up {
         }
         findings.refuse("this host is not ready:", "nothing was changed; `sealift doctor` looks again")?;
 
-        let report = deployment.prepare_site(host, self.host.as_deref(), &ports)?;
+        let report = deployment.prepare_site(host, self.host.as_deref(), &ports, self.self_signed)?;
         for warning in &report.warnings {
             ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
         }

@@ -47,6 +47,7 @@ impl Deployment {
         host: Host<'_>,
         name: Option<&str>,
         ports: &BTreeMap<String, u16>,
+        self_signed: bool,
     ) -> Result<site::Report> {
         let facts = host.facts()?;
         let report = site::create(&SiteRequest {
@@ -57,6 +58,7 @@ impl Deployment {
             ports: ports.clone(),
             days_left: None,
             leave_groups: facts.rootless,
+            self_signed,
             now: host.now,
         })?;
         self.give_groups(host.engine, &facts)?;

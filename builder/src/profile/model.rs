@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::setting::Setting;
+
 /// A whole profile: what is deployed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -408,6 +410,16 @@ pub struct Site {
     /// Random secrets, by name. Templates read `secrets.NAME` with `-` written as `_`.
     #[serde(default)]
     pub secrets: BTreeMap<String, Secret>,
+    /// Values that the operator gives, by name. Templates read `settings.NAME` with `-` written as `_`.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Setting>,
+    /// What must hold between settings, by name.
+    #[serde(default)]
+    pub rules: BTreeMap<String, Rule>,
+    /// Authorities that the operator may bring for a program to trust, by name: `tls/NAME.crt`. Templates read
+    /// `trusted.NAME`, how many certificates are in it.
+    #[serde(default)]
+    pub trusted: BTreeMap<String, Trusted>,
     /// Files rendered for the site, by their path below it (`env/parsec.env`).
     #[serde(default)]
     pub templates: BTreeMap<Spanned<String>, Template>,
@@ -444,11 +456,35 @@ pub struct Certificate {
     pub host: bool,
     /// Days it is valid.
     pub days: u32,
+    /// The operator brings it: it is made only when that is asked for.
+    #[serde(default)]
+    pub provided: bool,
     /// Permission bits of the key file.
     #[serde(default = "secret_mode")]
     pub key_mode: Mode,
     /// Numeric group of the key file.
     pub key_group: Option<u32>,
+}
+
+/// Something that must hold between settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rule {
+    /// A Jinja expression over `settings` that must be true.
+    pub test: String,
+    /// What is wrong when it is not.
+    pub message: String,
+    /// What to do then.
+    #[serde(default)]
+    pub hint: String,
+}
+
+/// A file of authorities' certificates that the operator may fill.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Trusted {
+    /// What they are trusted for, for the operator.
+    pub title: String,
 }
 
 /// A random secret.

@@ -1,8 +1,8 @@
 //! All that only a look at the whole profile finds. Every problem is reported, not only the first.
 
-mod document;
 mod images;
 mod services;
+mod settings;
 mod site;
 mod tasks;
 mod volumes;
@@ -16,8 +16,8 @@ use sealift_layers::tree::{PathError, TreePath};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use self::document::Document;
 use super::diagnostic::Problem;
+use super::document::Document;
 use super::model::{Mode, Model};
 use super::{Sources, suggest, syntax};
 
