@@ -85,6 +85,7 @@ fn the_readme_names_every_key() {
         (keys::<m::Nix>(), section("### `[images.NAME.nix]`")),
         (keys::<m::Service>(), service.clone()),
         (keys::<m::Health>(), service),
+        (keys::<m::Volume>(), section("## `[volumes.NAME]`")),
         (keys::<m::Task>(), section("## `[tasks.NAME]`")),
         (keys::<m::Site>(), site.clone()),
         (keys::<m::SitePort>(), site.clone()),

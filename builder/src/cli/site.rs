@@ -25,6 +25,7 @@ pub(super) struct SiteCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     New(New),
+    Renew(Renew),
 }
 
 /// Make the certificates, secrets and env files of one installation
@@ -66,6 +67,37 @@ struct New {
     json: bool,
 }
 
+/// Renew the certificates of an installation before they end
+///
+/// Those with less than a fifth of their life left, unless you say otherwise, get a new certificate for
+/// the same key. Secrets stay, and so does the authority: what clients trust. Its key, `custom-ca.key`,
+/// has to be in its place for that. Certificates that you brought yourself are not touched.
+///
+/// In an unpacked bundle, `./sealift up` then makes the services anew that have a new certificate.
+///
+/// Examples:
+///   ./sealift site renew
+///   ./sealift site renew --days-left 90 && ./sealift up
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+struct Renew {
+    /// The site's folder
+    #[arg(default_value = "site")]
+    directory: PathBuf,
+    /// Name of a profile, or path of its folder [default: that of the bundle unpacked here]
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Renew those that end within so many days
+    #[arg(long, value_name = "DAYS", conflicts_with = "force")]
+    days_left: Option<u32>,
+    /// Renew all of them
+    #[arg(long)]
+    force: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn port(text: &str) -> Result<(String, u16), String> {
     let (name, number) = text.split_once('=').ok_or("write NAME=NUMBER, such as https=8443")?;
     let number = number.parse().map_err(|_| format!("`{number}` is no port: a number from 1 to 65535"))?;
@@ -76,6 +108,7 @@ impl SiteCommand {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         match &self.action {
             Action::New(new) => new.run(context),
+            Action::Renew(renew) => renew.run(context),
         }
     }
 }
@@ -93,6 +126,8 @@ impl New {
             sources: &profile.sources,
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
+            days_left: None,
+            leave_groups: false,
             self_signed: self.self_signed,
             now: crate::clock::now().cast_signed(),
         })?;
@@ -100,6 +135,37 @@ impl New {
             ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
         }
         if self.json { context.out.json(&report) } else { Ok(write!(context.out, "{report}")?) }
+    }
+}
+
+impl Renew {
+    fn run(&self, context: &mut Context) -> Result<()> {
+        let ui = common::ui(&Machine::here(), context);
+        let profile = match &self.profile {
+            Some(name) => Profile::find(name)?,
+            None => unpacked_profile(&self.directory)?,
+        };
+        if !self.directory.join("site.toml").is_file() {
+            return Err(Failure::usage(format!("{} is no site", self.directory.display()))
+                .hint("`sealift site new` or `sealift up` makes one")
+                .into());
+        }
+        let renewal = site::renew(&SiteRequest {
+            directory: &self.directory,
+            model: &profile.model,
+            sources: &profile.sources,
+            host: None,
+            ports: BTreeMap::new(),
+            days_left: if self.force { Some(u32::MAX) } else { self.days_left },
+            // Keys stay as they are, and with them their groups.
+            leave_groups: true,
+            self_signed: false,
+            now: crate::clock::now().cast_signed(),
+        })?;
+        for warning in &renewal.warnings {
+            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
+        }
+        if self.json { context.out.json(&renewal) } else { Ok(write!(context.out, "{renewal}")?) }
     }
 }
 

@@ -41,12 +41,17 @@ pub struct Model {
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
     pub services: BTreeMap<Spanned<String>, Service>,
+    /// Volumes whose contents only one version can read, by name.
+    #[serde(default)]
+    pub volumes: BTreeMap<Spanned<String>, Volume>,
     /// What operators can have done, by name: `sealift task NAME`.
     #[serde(default)]
     pub tasks: BTreeMap<Spanned<String>, Task>,
     /// What one installation must have.
     #[serde(default)]
     pub site: Site,
+    /// One line that `sealift up` ends with: what to do next.
+    pub next: Option<String>,
     /// Text for the operator, appended to the bundle's README: a file of the profile (Markdown).
     pub readme: Option<Spanned<String>>,
 }
@@ -354,6 +359,18 @@ fn default_interval() -> u32 {
 
 fn default_retries() -> u32 {
     12
+}
+
+/// A volume whose contents only one version of a program can read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Volume {
+    /// Files in it whose first line is the version that wrote it: paths below the volume, `*` for any name.
+    pub version_files: Vec<String>,
+    /// The version that the images have. The volume is as good as empty when there are no such files.
+    pub version: String,
+    /// What the operator does about another version.
+    pub upgrade: String,
 }
 
 /// Something that operators can have done: a command in a service's container.

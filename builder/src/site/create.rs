@@ -36,6 +36,10 @@ pub struct SiteRequest<'a> {
     pub host: Option<&'a str>,
     /// Published ports that are not as recorded or, at first, as the profile has them: name to port.
     pub ports: BTreeMap<String, u16>,
+    /// Certificates with fewer days left are issued again; without it, those with less than a fifth of their life.
+    pub days_left: Option<u32>,
+    /// The caller gives files to their groups: an engine whose group numbers are not the host's.
+    pub leave_groups: bool,
     /// Certificates that the operator would have to bring are made by the site's authority where there are none.
     pub self_signed: bool,
     /// The time, in seconds since 1970.
@@ -115,6 +119,14 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
+    fn access(&self, mode: u32, group: Option<u32>) -> Access {
+        Access { mode, group: group.filter(|_| !self.request.leave_groups) }
+    }
+
+    fn key_access(&self, wanted: &model::Certificate) -> Access {
+        self.access(wanted.key_mode.0, wanted.key_group)
+    }
+
     /// Writes a file unless it has these bytes.
     pub(super) fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
         let directory = self.request.directory;
@@ -137,7 +149,7 @@ impl Work<'_> {
         provided::offer_trusted(directory, model, &mut self.report)?;
         for name in self.theirs.clone() {
             let wanted = &model.site.certificates[&name];
-            files::settle(directory, &key_path(&name), key_access(wanted), &mut self.report)?;
+            files::settle(directory, &key_path(&name), self.key_access(wanted), &mut self.report)?;
             for path in [key_path(&name), certificate_path(&name)] {
                 self.report.add(&path, Action::Kept, "");
             }
@@ -219,7 +231,7 @@ impl Work<'_> {
     fn certificate(&mut self, name: &str, wanted: &model::Certificate, ca: &Authority) -> Result<()> {
         let (directory, now) = (self.request.directory, self.request.now);
         let (key_path, path) = (key_path(name), certificate_path(name));
-        let access = key_access(wanted);
+        let access = self.key_access(wanted);
         let names = wanted_names(name, wanted, &self.parameters.host)?;
         let key_text = files::read_text(&directory.join(&key_path))?;
         let key = key_text.as_deref().and_then(pki::parse_key);
@@ -243,7 +255,10 @@ impl Work<'_> {
             } else {
                 certificate.invalid_at(now)
             };
-            let soon = certificate.ends_soon(now);
+            let soon = match self.request.days_left {
+                Some(days) => certificate.due_within(now, days),
+                None => certificate.ends_soon(now),
+            };
             let keep = own || problem.is_none() && (soon.is_none() || ca.key.is_none());
             if keep {
                 let whose = if own { "is not one that sealift made" } else { "needs a new one" };
@@ -307,7 +322,7 @@ impl Work<'_> {
         }
         for (name, secret) in &model.site.secrets {
             let path = secret_path(name);
-            let access = Access { mode: secret.mode.0, group: secret.group };
+            let access = self.access(secret.mode.0, secret.group);
             let text = match files::read_text(&directory.join(&path))? {
                 Some(text) => {
                     files::settle(directory, &path, access, &mut self.report)?;
@@ -330,11 +345,8 @@ impl Work<'_> {
         let mut rendered = Vec::new();
         for (path, template) in &model.site.templates {
             let text = render(model, sources, path.get_ref(), template, &self.parameters, secrets)?;
-            rendered.push((
-                path.get_ref().as_str(),
-                text,
-                Access { mode: template_mode(template), group: template.group },
-            ));
+            let access = self.access(template_mode(template), template.group);
+            rendered.push((path.get_ref().as_str(), text, access));
         }
         let variables = ports::ports_env(model, &self.parameters.ports);
         rendered.push((PORTS, variables.clone(), Access::mode(0o644)));
@@ -371,10 +383,6 @@ impl Work<'_> {
         self.new.rendered.insert(path.to_owned(), digest);
         self.put(path, text.as_bytes(), access, "what it is rendered from changed")
     }
-}
-
-fn key_access(certificate: &model::Certificate) -> Access {
-    Access { mode: certificate.key_mode.0, group: certificate.key_group }
 }
 
 /// The authority of a site; without a key it cannot sign.

@@ -165,7 +165,7 @@ fn check_certificate(
 }
 
 /// Path, mode and group of each file of a site that goes into a bundle.
-fn wanted(model: &Model) -> Vec<(String, u32, Option<u32>)> {
+pub(super) fn wanted(model: &Model) -> Vec<(String, u32, Option<u32>)> {
     let site = &model.site;
     let mut files = vec![(record::FILE.to_owned(), 0o644, None), (PORTS.to_owned(), 0o644, None)];
     files.extend((!site.settings.is_empty()).then(|| (settings::FILE.to_owned(), 0o600, None)));

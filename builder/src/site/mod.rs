@@ -28,8 +28,10 @@ mod pki;
 mod ports;
 mod provided;
 mod record;
+mod renew;
 mod report;
 mod settings;
+mod survey;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -45,8 +47,10 @@ pub use env::parse_env;
 pub use host::Host;
 pub use load::{Site, SiteFile, load};
 pub use ports::{address_variable, port_variable, ports_env, published_address};
+pub use renew::{Renewal, renew};
 pub use report::{Action, Change, Report, Warning};
 pub use settings::Settings;
+pub use survey::{Validity, certificates, groups, permissions, ports};
 pub use templates::{Parameters, render_public, template_mode};
 
 use crate::failure::Failure;

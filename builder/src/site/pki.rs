@@ -26,7 +26,7 @@ const DAY: i64 = 86400;
 /// What has to be known of a certificate. Times are seconds since 1970, both ends included.
 pub(super) struct Certificate {
     der: Vec<u8>,
-    not_before: i64,
+    pub(super) not_before: i64,
     pub(super) not_after: i64,
     /// DNS names in lower case and IP addresses.
     pub(super) names: BTreeSet<String>,
@@ -95,6 +95,11 @@ impl Certificate {
             return Some(format!("it is not valid before {}", date(self.not_before)));
         }
         (now > self.not_after).then(|| format!("it expired on {}", date(self.not_after)))
+    }
+
+    /// Whether fewer than so many days are left at `now`.
+    pub(super) fn due_within(&self, now: i64, days: u32) -> Option<String> {
+        (self.not_after - now < i64::from(days) * DAY).then(|| format!("it expires on {}", date(self.not_after)))
     }
 
     /// Whether less than a fifth of its life is left at `now`.

@@ -56,6 +56,8 @@ impl Bench {
             sources: &crate::profile::Sources::of(&self.path("profile")),
             host,
             ports: ports.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect(),
+            days_left: None,
+            leave_groups: false,
             self_signed,
             now,
         })

@@ -5,6 +5,7 @@ mod services;
 mod settings;
 mod site;
 mod tasks;
+mod volumes;
 pub(super) mod words;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,9 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     }
     for (name, task) in &model.tasks {
         check.task(name, task);
+    }
+    for (name, volume) in &model.volumes {
+        check.volume(name, volume);
     }
     check.cycles();
     check.published_twice();
