@@ -84,11 +84,9 @@ pub fn relock(
     Ok(Relocked { lock, reasons: resolved.reasons })
 }
 
-/// What has to be in the store before the layers that it lacks can be made.
-///
-/// # Errors
-/// When the lock contradicts itself, or the machine names no server for something that is not there.
-pub fn needed<'a>(plan: &Plan<'a>, store: &Store, upstream: &'a Upstream<'_>) -> Result<Vec<Download<'a>>> {
+/// The packages, and the file names of the wheels, that the layers which the store lacks are made of.
+#[must_use]
+pub fn needed_names<'p>(plan: &'p Plan<'_>, store: &Store) -> (BTreeSet<&'p str>, BTreeSet<&'p str>) {
     let (mut packages, mut wheels) = (BTreeSet::new(), BTreeSet::new());
     for (image, layer) in assemble::missing(plan, store) {
         let locked = &plan.lock.images[&image.name];
@@ -110,10 +108,19 @@ pub fn needed<'a>(plan: &Plan<'a>, store: &Store, upstream: &'a Upstream<'_>) ->
             Content::Certificates => {
                 packages.extend(locked.packages.iter().map(String::as_str).filter(|p| *p == CA_PACKAGE))
             }
-            // cargo gets those itself.
-            Content::Crate | Content::Env | Content::Configuration => {}
+            // cargo gets those itself, and Nix has the others.
+            Content::Crate | Content::StorePaths { .. } | Content::Env | Content::Configuration => {}
         }
     }
+    (packages, wheels)
+}
+
+/// What has to be in the store before the layers that it lacks can be made.
+///
+/// # Errors
+/// When the lock contradicts itself, or the machine names no server for something that is not there.
+pub fn needed<'a>(plan: &Plan<'a>, store: &Store, upstream: &'a Upstream<'_>) -> Result<Vec<Download<'a>>> {
+    let (packages, wheels) = needed_names(plan, store);
     let mut downloads = Vec::new();
     for name in packages {
         let package = plan.package(name)?;

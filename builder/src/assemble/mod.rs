@@ -4,6 +4,7 @@ mod bytecode;
 mod config;
 mod packages;
 mod program;
+mod store_paths;
 mod unpacked;
 mod wheels;
 
@@ -12,6 +13,7 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_layers::codec::Codec;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::layer;
@@ -31,8 +33,9 @@ use crate::ui::Phase;
 
 /// What the store keeps of a layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Record {
-    layer: layer::Layer,
+pub(crate) struct Record {
+    /// What identifies it.
+    pub(crate) layer: layer::Layer,
     /// Maintainer scripts that were not run, by package.
     scripts: BTreeMap<String, Vec<String>>,
 }
@@ -118,7 +121,7 @@ pub fn layers(plan: &Plan<'_>, store: &Store, jobs: usize, progress: &Phase<'_>)
                 layers.built.insert(layer.key.hex(), finished);
             }
             progress.inc(1);
-            lower.keys.push(layer.key);
+            lower.layers.push((layer.key, matches!(layer.content, Content::StorePaths { .. })));
         }
     }
     Ok(layers)
@@ -136,26 +139,30 @@ pub fn missing<'p>(plan: &'p Plan<'_>, store: &Store) -> Vec<(&'p Image, &'p Lay
     missing.into_values().collect()
 }
 
-fn stored(store: &Store, key: &Key) -> Option<Record> {
+/// The record of a layer that is in the store.
+pub(crate) fn stored(store: &Store, key: &Key) -> Option<Record> {
     // The listing goes first when a store is cleaned by hand; without it nothing can be put on top of the layer.
     store.derived(&listing_key(key))?;
     store.layer(key)
 }
 
-fn listing_key(layer: &Key) -> Key {
+/// Under which the listing of a layer is kept.
+pub(crate) fn listing_key(layer: &Key) -> Key {
     Key::builder("listing/1").field("layer", layer.hex()).finish()
 }
 
 /// The layers below the one being made.
 #[derive(Default)]
 struct Lower {
-    keys: Vec<Key>,
+    /// Their keys, and whether it is a layer of store paths.
+    layers: Vec<(Key, bool)>,
 }
 
 impl Lower {
-    fn listing(&self, store: &Store) -> Result<Listing> {
+    /// What they have; other store paths do not concern a layer of store paths (`apart`).
+    fn listing(&self, store: &Store, apart: bool) -> Result<Listing> {
         let mut union = Listing::new();
-        for key in &self.keys {
+        for (key, _) in self.layers.iter().filter(|(_, store_paths)| !(apart && *store_paths)) {
             let path = store
                 .derived(&listing_key(key))
                 .ok_or_else(|| Failure::failed("a layer's listing has gone from the store").hint("build again"))?;
@@ -179,17 +186,21 @@ struct Assembler<'a> {
 
 impl Assembler<'_> {
     fn make(&mut self, image: &Image, layer: &Layer, lower: &Lower) -> Result<Record> {
-        let lower = lower.listing(self.store)?;
+        let is_apart = matches!(layer.content, Content::StorePaths { .. });
+        let lower = lower.listing(self.store, is_apart)?;
         let (tree, overrides) = match &layer.content {
             Content::Packages { packages, shared, bytecode } => {
                 (self.packages_tree(image, packages, *shared, bytecode)?, false)
             }
             Content::Wheels { wheels, skeleton } => (self.wheels_tree(image, wheels, *skeleton)?, false),
             Content::Crate => (self.program_tree(image)?, false),
+            Content::StorePaths { paths } => (self.store_paths_tree(image, paths, &lower)?, false),
             Content::Certificates => (self.certificates_tree(image)?, true),
             Content::Env => (self.env_tree(image)?, true),
             Content::Configuration => (self.configuration_tree(image)?, true),
         };
+        // Such a layer is the same whatever lies below.
+        let lower = if is_apart { Listing::new() } else { lower };
         let mut tree = tree::seat(tree, &lower, overrides).map_err(|error| match error {
             SeatError::Conflicts(_) => apart(error.to_string()),
             error => error.into(),
@@ -205,26 +216,12 @@ impl Assembler<'_> {
             }
             _ => BTreeMap::new(),
         };
-        self.write(&layer.key, tree, scripts)
+        self.layers().write(&layer.key, tree, scripts)
     }
 
-    fn write(&self, key: &Key, tree: Tree, scripts: BTreeMap<String, Vec<String>>) -> Result<Record> {
-        let mut blob = self.store.temporary()?;
-        let out = BufWriter::with_capacity(1 << 20, blob.as_file_mut());
-        let (layer, listing) = layer::write(tree, self.plan.epoch, self.plan.options.codec, self.jobs, out).map_err(
-            |error| match error {
-                layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
-                other @ layer::LayerError::Hardlink { .. } => other.into(),
-            },
-        )?;
-        self.store.put_derived(&listing_key(key), |path| {
-            let mut file = BufWriter::new(fs_err::File::create(path)?);
-            serde_json::to_writer(&mut file, &listing)?;
-            Ok(file.flush()?)
-        })?;
-        let record = Record { layer, scripts };
-        self.store.put_layer(key, blob, &record.layer.digest, &record)?;
-        Ok(record)
+    fn layers(&self) -> LayerStore<'_> {
+        let plan = self.plan;
+        LayerStore { store: self.store, codec: plan.options.codec, epoch: plan.epoch, jobs: self.jobs }
     }
 
     /// Opens packages, several at a time: decompressing them is what a cold build spends most of its time on.
@@ -239,6 +236,39 @@ impl Assembler<'_> {
             self.packages.insert(package.name.clone(), Arc::new(opened));
         }
         Ok(names.iter().map(|name| self.packages[name].clone()).collect())
+    }
+}
+
+/// Where layers are written to, and how.
+pub(crate) struct LayerStore<'a> {
+    /// The store.
+    pub(crate) store: &'a Store,
+    /// Their compression.
+    pub(crate) codec: Codec,
+    /// No entry is later than this, in seconds since 1970.
+    pub(crate) epoch: u64,
+    /// Threads that compress.
+    pub(crate) jobs: usize,
+}
+
+impl LayerStore<'_> {
+    /// Makes a layer of a tree that is seated, and keeps it.
+    pub(crate) fn write(&self, key: &Key, tree: Tree, scripts: BTreeMap<String, Vec<String>>) -> Result<Record> {
+        let mut blob = self.store.temporary()?;
+        let out = BufWriter::with_capacity(1 << 20, blob.as_file_mut());
+        let (layer, listing) =
+            layer::write(tree, self.epoch, self.codec, self.jobs, out).map_err(|error| match error {
+                layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
+                other @ layer::LayerError::Hardlink { .. } => other.into(),
+            })?;
+        self.store.put_derived(&listing_key(key), |path| {
+            let mut file = BufWriter::new(fs_err::File::create(path)?);
+            serde_json::to_writer(&mut file, &listing)?;
+            Ok(file.flush()?)
+        })?;
+        let record = Record { layer, scripts };
+        self.store.put_layer(key, blob, &record.layer.digest, &record)?;
+        Ok(record)
     }
 }
 
@@ -300,7 +330,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// `work` on every item, on at most `jobs` threads; results in the items' order, or the first error in that order.
-fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+pub(crate) fn in_parallel<T: Sync, R: Send>(
+    jobs: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let mut results: Vec<(usize, Result<R>)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..jobs.min(items.len()))

@@ -120,7 +120,8 @@ pub(crate) fn compiling_image<'p>(plan: &'p Plan<'_>, image: &'p str, python: &s
     if wants(image) {
         return image;
     }
-    plan.images.iter().map(|other| other.name.as_str()).find(|other| wants(other)).unwrap_or(image)
+    // Of the profile, not of the plan: that may be one image's alone.
+    plan.profile.model.images.keys().map(|other| other.get_ref().as_str()).find(|other| wants(other)).unwrap_or(image)
 }
 
 /// The package's name in an entry's origin (`package NAME VERSION`).

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use sealift_layers::digest::Digest;
 use sealift_layers::image::Image;
+use sealift_layers::ingredients::nix_store::{self, Closure};
 use serde::{Deserialize, Serialize};
 
 use crate::assemble::{BYTECODE_RECIPE, Layers};
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// Crates that programs are built from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crates: Vec<Crate>,
+    /// Paths of Nix stores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub store_paths: Vec<StorePath>,
     /// Packages and distributions that something asks for and that were left out on purpose, and why.
     pub excluded: BTreeMap<String, String>,
     /// Bytecode compiled while building, if any.
@@ -71,6 +75,9 @@ pub struct MadeImage {
     /// File names of its wheels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wheels: Vec<String>,
+    /// Names of its store paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub store_paths: Vec<String>,
 }
 
 /// One layer.
@@ -139,6 +146,21 @@ pub struct Crate {
     pub features: Vec<String>,
 }
 
+/// One path of a Nix store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StorePath {
+    /// Its name below `/nix/store`.
+    pub name: String,
+    /// SHA-256 of its NAR.
+    pub nar_hash: Digest,
+    /// Size of its NAR in bytes.
+    pub nar_size: u64,
+    /// The names of the paths that it refers to, itself apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+}
+
 /// How crates were compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -196,6 +218,7 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
             layers: layers.collect(),
             packages: locked.packages.clone(),
             wheels: locked.wheels.clone(),
+            store_paths: names_of(plan, &planned.name),
         }
     });
     let scripts = layers.scripts();
@@ -212,6 +235,8 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
         file: wheel.file_name().to_owned(),
         sha256: wheel.sha256,
     });
+    let store_paths: BTreeMap<&str, StorePath> =
+        plan.closures.values().flat_map(Closure::iter).map(|(name, path)| (name, store_path(name, path))).collect();
     let has_crate =
         |image: &&crate::plan::Image| image.layers.iter().any(|layer| matches!(layer.content, Content::Crate));
     let crates = plan.images.iter().filter(has_crate).map(|image| {
@@ -244,8 +269,22 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
         packages: packages.collect(),
         wheels: wheels.collect(),
         crates,
+        store_paths: store_paths.into_values().collect(),
         excluded,
         bytecode: (!interpreters.is_empty()).then(|| Bytecode { recipe: BYTECODE_RECIPE.to_owned(), interpreters }),
         compiled,
     })
+}
+
+fn names_of(plan: &Plan<'_>, image: &str) -> Vec<String> {
+    plan.closures.get(image).into_iter().flat_map(Closure::iter).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn store_path(name: &str, path: &nix_store::StorePath) -> StorePath {
+    StorePath {
+        name: name.to_owned(),
+        nar_hash: path.nar_hash,
+        nar_size: path.nar_size,
+        references: path.references.iter().cloned().collect(),
+    }
 }

@@ -9,14 +9,14 @@ use sealift_layers::digest::Digest;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{self, Jobs, PlatformOption, Servers, StoreOption};
+use super::common::{self, Artifacts, Jobs, PlatformOption, Servers, StoreOption};
 use crate::bundle::Extras;
 use crate::lock::{self, Lock};
 use crate::machine::Machine;
 use crate::plan::{self, Plan};
 use crate::profile::Profile;
 use crate::site::{self, Parameters, Site};
-use crate::{build, bundle, ui};
+use crate::{build, bundle, nix, share, ui};
 
 /// Build a profile's bundle: one tar with all images and everything to deploy them
 ///
@@ -31,6 +31,7 @@ use crate::{build, bundle, ui};
 ///   sealift build standalone
 ///   sealift build standalone --site ./site --output /srv/parsec.tar
 ///   sealift build standalone --locked --offline --json
+///   sealift build standalone --from ./parsec-server --from ./parsec-postgres
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Build {
@@ -45,6 +46,11 @@ pub(super) struct Build {
     /// Ask no server: everything must be in the store
     #[arg(long)]
     offline: bool,
+    #[command(flatten)]
+    artifacts: Artifacts,
+    /// Folder made by `sealift image`, whose layers are used in place of making them; may be repeated
+    #[arg(long, value_name = "DIR")]
+    from: Vec<PathBuf>,
     #[command(flatten)]
     platform: PlatformOption,
     #[command(flatten)]
@@ -107,6 +113,7 @@ impl Build {
                     .map_or_else(|| Parameters::defaults(&profile.model), |s| s.parameters.clone()),
                 authorities: site.iter().flat_map(Site::authorities).collect(),
                 cargo: cargo.clone(),
+                nix_store: nix::store(&machine),
             })
         };
         let resolving = lock::resolve::Options { platform, now, allow_expired: false };
@@ -114,6 +121,8 @@ impl Build {
         let mut lock = build::lock(&profile, &upstream, resolving, self.locked, &ui)?;
 
         let plan = Plan::new(&profile, &lock, options()?)?;
+        share::take_layers(&plan, &store, &self.from)?;
+        self.artifacts.take(&plan, &store)?;
         let fetched = build::fetch(&build::needed(&plan, &store, &upstream)?, &store, &upstream, &ui)?;
         if self.locked || fetched.missing.is_empty() {
             fetched.complete("the servers have moved on: run sealift lock, or build without --locked")?;

@@ -51,6 +51,21 @@ impl StoreOption {
     }
 }
 
+/// What somebody else has fetched.
+#[derive(Args, Debug)]
+pub(super) struct Artifacts {
+    /// Files, or folders of files, to use in place of fetching: what counts is their SHA-256; may be repeated
+    #[arg(long, value_name = "PATH")]
+    artifacts: Vec<PathBuf>,
+}
+
+impl Artifacts {
+    /// Puts what is needed of them into the store.
+    pub(super) fn take(&self, plan: &crate::plan::Plan<'_>, store: &Store) -> anyhow::Result<()> {
+        if self.artifacts.is_empty() { Ok(()) } else { crate::share::take_artifacts(plan, store, &self.artifacts) }
+    }
+}
+
 /// What is built for.
 #[derive(Args, Debug)]
 pub(super) struct PlatformOption {

@@ -5,10 +5,12 @@
 //! under 96 columns, and `docs/cli.md` shows what follows `Examples:` as a block.
 
 mod build;
+mod closure;
 mod common;
 mod deployment;
 mod doctor;
 mod down;
+mod image;
 mod inspect;
 mod lock;
 mod logs;
@@ -80,6 +82,8 @@ enum Command {
     Lock(lock::LockCommand),
     Plan(plan::PlanCommand),
     Build(build::Build),
+    Image(image::ImageCommand),
+    Closure(closure::ClosureCommand),
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
     Store(store::StoreCommand),
@@ -136,6 +140,8 @@ impl Cli {
             Command::Lock(command) => command.run(&mut context)?,
             Command::Plan(command) => command.run(&mut context)?,
             Command::Build(command) => command.run(&mut context)?,
+            Command::Image(command) => command.run(&mut context)?,
+            Command::Closure(command) => command.run(&mut context)?,
             Command::Inspect(command) => command.run(&mut context)?,
             Command::Verify(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,

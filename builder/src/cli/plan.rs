@@ -15,7 +15,7 @@ use crate::plan::{self, Plan};
 use crate::profile::Profile;
 use crate::site::Parameters;
 use crate::store::Key;
-use crate::{assemble, build, failure::Failure, ui};
+use crate::{assemble, build, failure::Failure, nix, ui};
 
 /// Show what a build would do: what is fetched, made and reused, and why
 ///
@@ -91,6 +91,7 @@ impl PlanCommand {
             parameters: Parameters::defaults(&profile.model),
             authorities: Vec::new(),
             cargo: build::cargo(&profile, &upstream)?,
+            nix_store: nix::store(&machine),
         };
         let plan = Plan::new(&profile, &lock, options)?;
         let store = self.store.open(&machine)?;

@@ -131,6 +131,7 @@ mod tests {
             layers: layers.iter().map(layer).collect(),
             packages: Vec::new(),
             wheels: Vec::new(),
+            store_paths: Vec::new(),
         }
     }
 

@@ -21,6 +21,9 @@ pub(super) fn key(
     content: &Content,
     below: Option<&Key>,
 ) -> Result<Key> {
+    if let Content::StorePaths { paths } = content {
+        return Ok(crate::nix::key(plan.closure(name)?, paths, plan.options.codec.recipe(), plan.epoch));
+    }
     let mut key = Key::builder(RECIPE)
         .field("codec", plan.options.codec.recipe())
         .field("epoch", plan.epoch)
@@ -58,6 +61,7 @@ pub(super) fn key(
                 }
             }
         }
+        Content::StorePaths { .. } => {}
         Content::Crate => {
             key = key.field("content", "crate").field("program", plan.program_key(name)?.hex());
         }
@@ -97,6 +101,11 @@ pub(super) fn key(
         }
     }
     Ok(key.finish())
+}
+
+/// What identifies a layer together with those below it, where its own key does not.
+pub(super) fn on(below: Option<&Key>, layer: &Key) -> Key {
+    Key::builder("on/1").field("below", below.map(Key::hex).unwrap_or_default()).field("layer", layer.hex()).finish()
 }
 
 fn strings<'a>(key: Builder, name: &str, values: impl Iterator<Item = &'a str>) -> Builder {

@@ -1,11 +1,14 @@
 //! Which layers an image has, bottom first: what changes least often lies lowest.
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 
 use anyhow::Result;
+use sealift_layers::ingredients::nix_store;
 
 use super::{Content, Layer, Plan, keys};
 use crate::profile::model;
+use crate::store::Key;
 use crate::ui;
 
 impl Plan<'_> {
@@ -24,6 +27,14 @@ impl Plan<'_> {
             let title = format!("Debian packages {what}: {}", ui::count(packages.len(), "package"));
             let bytecode = self.compiled_interpreters(&packages);
             contents.push((title, Content::Packages { packages, shared: is_base, bytecode }));
+        }
+
+        if let Some(nix) = &image.nix {
+            let budget = NonZero::new(*nix.layers.get_ref() as usize).unwrap_or(NonZero::<usize>::MIN);
+            for names in nix_store::pack(self.closure(name)?, budget) {
+                let paths: Vec<String> = names.into_iter().map(str::to_owned).collect();
+                contents.push((crate::nix::title(&paths), Content::StorePaths { paths }));
+            }
         }
 
         if let Some(krate) = &image.krate {
@@ -59,8 +70,14 @@ impl Plan<'_> {
         contents.push(("accounts and configuration".to_owned(), Content::Configuration));
 
         let mut layers: Vec<Layer> = Vec::new();
+        let mut below: Option<Key> = None;
         for (title, content) in contents {
-            let key = keys::key(self, name, image, &content, layers.last().map(|layer| &layer.key))?;
+            let key = keys::key(self, name, image, &content, below.as_ref())?;
+            below = Some(match content {
+                // They say nothing of what they lie on.
+                Content::StorePaths { .. } => keys::on(below.as_ref(), &key),
+                _ => key,
+            });
             layers.push(Layer { key, content, title });
         }
         Ok(layers)

@@ -5,14 +5,17 @@ mod keys;
 mod layers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use sealift_layers::codec::Codec;
+use sealift_layers::ingredients::nix_store::Closure;
 
 use crate::cargo::{self, Cargo, Program};
 use crate::deploy::image_name;
 use crate::failure::Failure;
 use crate::lock::{Lock, Package, Platform, Wheel};
+use crate::nix;
 use crate::profile::Profile;
 use crate::site::Parameters;
 use crate::store::Key;
@@ -34,6 +37,8 @@ pub struct Options {
     pub authorities: Vec<(String, String)>,
     /// What compiles crates, where the profile has any.
     pub cargo: Option<Cargo>,
+    /// Where the paths of closures are: `/nix/store`, or what stands for it.
+    pub nix_store: PathBuf,
 }
 
 /// A whole build.
@@ -51,6 +56,8 @@ pub struct Plan<'a> {
     pub rendered: BTreeMap<String, String>,
     /// The images, by name.
     pub images: Vec<Image>,
+    /// The Nix closures of the images that have one, by the image's name.
+    pub closures: BTreeMap<String, Closure>,
 }
 
 /// One image.
@@ -96,6 +103,11 @@ pub enum Content {
         /// The layer is the lowest of the environment and brings `pyvenv.cfg` and the interpreter's links.
         skeleton: bool,
     },
+    /// Paths of the image's Nix closure.
+    StorePaths {
+        /// Their names, sorted.
+        paths: Vec<String>,
+    },
     /// A program built from its crate.
     Crate,
     /// CA certificates.
@@ -128,7 +140,14 @@ impl<'a> Plan<'a> {
         }
         let rendered = crate::site::render_public(&profile.model, &profile.sources, &options.parameters)?;
         let epoch = options.epoch.unwrap_or(platform.epoch);
-        let mut plan = Self { profile, lock: platform, options, epoch, rendered, images: Vec::new() };
+        let mut closures = BTreeMap::new();
+        for (name, image) in &profile.model.images {
+            if let Some(nix) = &image.nix {
+                let path = profile.sources.path(nix.closure.get_ref());
+                closures.insert(name.get_ref().clone(), nix::closure(&path)?);
+            }
+        }
+        let mut plan = Self { profile, lock: platform, options, epoch, rendered, images: Vec::new(), closures };
         let shared = plan.shared_packages();
         for (name, model) in &profile.model.images {
             let name = name.get_ref();
@@ -138,6 +157,20 @@ impl<'a> Plan<'a> {
             plan.images.push(Image { name: name.clone(), reference, layers, env });
         }
         Ok(plan)
+    }
+
+    /// Leaves one image of it, the same as it is among the others.
+    ///
+    /// # Errors
+    /// When the profile has no image of this name.
+    pub fn only(&mut self, image: &str) -> Result<()> {
+        if !self.images.iter().any(|other| other.name == image) {
+            let names: Vec<&str> = self.images.iter().map(|image| image.name.as_str()).collect();
+            let message = format!("the profile {} has no image {image}", self.profile.model.name.get_ref());
+            return Err(Failure::usage(message).hint(format!("its images: {}", names.join(", "))).into());
+        }
+        self.images.retain(|other| other.name == image);
+        Ok(())
     }
 
     /// The packages that all images have: they make the base layer.
@@ -173,6 +206,14 @@ impl<'a> Plan<'a> {
     pub fn wheel(&self, file_name: &str) -> Result<&'a Wheel> {
         let found = self.lock.wheels.iter().find(|wheel| wheel.file_name() == file_name);
         found.ok_or_else(|| broken(&format!("the wheel {file_name}")))
+    }
+
+    /// The Nix closure of an image that has one.
+    ///
+    /// # Errors
+    /// When it has none, which is a mistake of the caller's.
+    pub fn closure(&self, image: &str) -> Result<&Closure> {
+        self.closures.get(image).ok_or_else(|| Failure::failed("store paths without a closure").into())
     }
 
     /// What is compiled for an image whose model has a crate.

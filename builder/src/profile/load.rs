@@ -76,8 +76,9 @@ impl Profile {
         let model = &self.model;
         let images = model.images.values().flat_map(|image| &image.files).map(|file| &file.source);
         let templates = model.site.templates.values().map(|template| &template.source);
+        let closures = model.images.values().filter_map(|image| Some(&image.nix.as_ref()?.closure));
         let single = model.readme.iter().chain(&model.debian.get_ref().keyring);
-        images.chain(templates).chain(single).map(|source| source.get_ref().clone()).collect()
+        images.chain(templates).chain(closures).chain(single).map(|source| source.get_ref().clone()).collect()
     }
 
     /// An error that points into the profile: for what other modules find wrong, such as an unknown package. `span` is a

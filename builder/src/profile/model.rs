@@ -113,6 +113,8 @@ pub struct Image {
     /// A program built from its crate.
     #[serde(rename = "crate")]
     pub krate: Option<Crate>,
+    /// A closure of a Nix store.
+    pub nix: Option<Nix>,
     /// Accounts beyond root, nobody and their groups.
     #[serde(default)]
     pub users: Vec<User>,
@@ -199,6 +201,21 @@ pub struct Crate {
     /// Features besides the default ones.
     #[serde(default)]
     pub features: Vec<String>,
+}
+
+/// A closure of a Nix store: its paths are in the image, each where it is on a machine with Nix.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Nix {
+    /// What `nix path-info --json --recursive` says of it: a file of the profile.
+    pub closure: Spanned<String>,
+    /// How many layers it makes at most.
+    #[serde(default = "default_nix_layers")]
+    pub layers: Spanned<u32>,
+}
+
+fn default_nix_layers() -> Spanned<u32> {
+    Spanned::new(0..0, crate::nix::LAYERS)
 }
 
 /// An account: a line of `/etc/passwd` and one of `/etc/group`.

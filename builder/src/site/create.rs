@@ -84,6 +84,7 @@ pub fn create(request: &SiteRequest<'_>) -> Result<Report> {
         profile: request.model.name.get_ref().clone(),
         host: String::new(),
         ports: BTreeMap::new(),
+        settings: BTreeSet::new(),
         rendered: BTreeMap::new(),
         certificates: BTreeMap::new(),
     });
@@ -153,7 +154,8 @@ impl Work<'_> {
         if !site.certificates.is_empty() || !site.trusted.is_empty() {
             files::directory(&directory.join("tls"), 0o700)?;
         }
-        settings::offer(directory, model, &mut self.report)?;
+        settings::offer(directory, model, &self.old.settings, &mut self.report)?;
+        self.new.settings = site.settings.keys().cloned().collect();
         let mut faults = Faults::default();
         self.parameters.settings = settings::read(directory, model, Some(sources), &mut faults)?;
         self.parameters.trusted = provided::trusted(directory, model, now, &mut faults, &mut self.report)?;

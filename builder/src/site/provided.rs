@@ -63,8 +63,11 @@ pub(super) fn check(place: &Place<'_>, now: i64, faults: &mut Faults, report: &m
         }
     });
     if let Some(pem) = &pem {
-        let host = place.wanted.host.then_some(place.host);
-        certificate((pem, &path), host, public.as_deref(), now, faults, report);
+        let names = match place.wanted.host {
+            true => vec![place.host.as_str()],
+            false => place.wanted.names.iter().map(String::as_str).collect(),
+        };
+        certificate((pem, &path), &names, public.as_deref(), now, faults, report);
     }
     Ok(())
 }
@@ -72,7 +75,7 @@ pub(super) fn check(place: &Place<'_>, now: i64, faults: &mut Faults, report: &m
 /// Checks one certificate with its chain.
 fn certificate(
     (pem, path): (&str, &str),
-    host: Option<&Host>,
+    wanted: &[&str],
     key: Option<&[u8]>,
     now: i64,
     faults: &mut Faults,
@@ -93,9 +96,10 @@ fn certificate(
             );
         }
     }
-    if let Some(host) = host.filter(|host| !leaf.covers(host.as_str())) {
+    for name in wanted.iter().filter(|name| !leaf.covers(name)) {
         let names: Vec<&str> = leaf.names.iter().map(String::as_str).collect();
-        faults.add(format!("{path}: it is not for {host}"), format!("it is for {}", names.join(", ")));
+        let hint = if names.is_empty() { "it names no host".into() } else { format!("it is for {}", names.join(", ")) };
+        faults.add(format!("{path}: it is not for {name}"), hint);
     }
     for (index, certificate) in chain.iter().enumerate() {
         let which = if index == 0 { String::new() } else { format!("certificate {}: ", index + 1) };

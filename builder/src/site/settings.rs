@@ -26,8 +26,8 @@ pub(super) const FILE: &str = "settings.toml";
 
 const HEADER: &str = "\
 # The settings of this installation. This file is yours: it is never written again, not by a new version either.
-# After a change, run `sealift site new` with this folder (or `sealift up`), then start the services again.
-# What is commented out has the value shown, or none. Keep it secret: only its owner may read it.
+# After a change: `sealift down` and `sealift up`; or `sealift site new` with this folder, then compose `down` and `up`.
+# What is commented out has the value shown, or none if that is empty. It may hold secrets: only its owner may read it.
 ";
 
 /// The values of all settings, by name.
@@ -56,8 +56,9 @@ impl Settings {
     }
 }
 
-/// Writes the file where there is none and the profile has settings; otherwise says what of the profile's it lacks.
-pub(super) fn offer(directory: &Path, model: &Model, report: &mut Report) -> Result<()> {
+/// Writes the file where there is none and the profile has settings; otherwise says what it lacks of the profile's that
+/// is not `told` yet.
+pub(super) fn offer(directory: &Path, model: &Model, told: &BTreeSet<String>, report: &mut Report) -> Result<()> {
     let settings = &model.site.settings;
     if settings.is_empty() {
         return Ok(());
@@ -69,13 +70,13 @@ pub(super) fn offer(directory: &Path, model: &Model, report: &mut Report) -> Res
     };
     files::settle(directory, FILE, Access::mode(0o600), report)?;
     report.add(FILE, Action::Kept, "");
-    let lacking: Vec<_> = settings.iter().filter(|(name, _)| !mentions(&text, name)).collect();
+    let lacking: Vec<_> = settings.iter().filter(|(name, _)| !told.contains(*name) && !mentions(&text, name)).collect();
     if !lacking.is_empty() {
         let names: Vec<&str> = lacking.iter().map(|(name, _)| name.as_str()).collect();
         let parts: String = lacking.iter().map(|(name, setting)| part(name, setting)).collect();
         report.warn(
             format!("{FILE} does not have what this version of the profile can be told: {}", names.join(", ")),
-            format!("to set it, or to see this no more, add to {FILE} (before any [[...]]):\n{}", parts.trim_end()),
+            format!("to set one of them, add it to {FILE}, before any [[...]]:\n{}", parts.trim_end()),
         );
     }
     Ok(())
@@ -129,7 +130,7 @@ fn comment(setting: &Setting) -> String {
     if !setting.choices.is_empty() {
         lines.push(format!("One of: {}.", setting.choices.join(", ")));
     }
-    if let (Some(example), true) = (&setting.example, setting.required || setting.default.is_some()) {
+    if let Some(example) = &setting.example {
         lines.push(format!("Such as: {example}"));
     }
     lines.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
@@ -145,7 +146,7 @@ fn shown(setting: &Setting) -> String {
         Kind::Boolean => "false",
         _ => "\"\"",
     };
-    setting.default.as_ref().or(setting.example.as_ref()).map_or_else(|| empty.into(), ToString::to_string)
+    setting.default.as_ref().map_or_else(|| empty.into(), ToString::to_string)
 }
 
 /// Reads the file and adds to `faults` what is wrong with it. Whatever is wrong has no value then.

@@ -14,6 +14,7 @@
 //! Everything is written in `tmp/`, synced and renamed, so several builds may write at once: they agree on contents.
 
 mod check;
+mod hand;
 mod key;
 mod locking;
 

@@ -4,4 +4,5 @@ pub mod accounts;
 pub mod certs;
 pub mod deb;
 pub mod ldcache;
+pub mod nix_store;
 pub mod wheel;

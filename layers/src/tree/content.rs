@@ -78,9 +78,21 @@ impl Seek for Cursor<'_> {
     }
 }
 
+/// Opens a file when it is its turn to be read: for trees of more files than a process may have open. The bytes must be
+/// the same each time.
+pub trait Open: std::fmt::Debug + Send + Sync {
+    /// The file, from its start.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn open(&self) -> io::Result<File>;
+}
+
 #[derive(Clone, Debug)]
 enum Data {
     Bytes(Arc<[u8]>),
+    /// All of a file that is not open yet.
+    Later(Arc<dyn Open>),
     /// Bytes as they stand in the file.
     Range {
         file: Arc<SourceFile>,
@@ -114,6 +126,12 @@ impl Content {
         Self { length, data: Data::Deflated { file: file.clone(), offset, compressed } }
     }
 
+    /// All `length` bytes of a file that is opened when they are read.
+    #[must_use]
+    pub fn later(file: Arc<dyn Open>, length: u64) -> Self {
+        Self { length, data: Data::Later(file) }
+    }
+
     /// The length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -132,6 +150,10 @@ impl Content {
     pub fn reader(&self) -> Box<dyn Read + '_> {
         match &self.data {
             Data::Bytes(bytes) => Box::new(&bytes[..]),
+            Data::Later(file) => match file.open() {
+                Ok(file) => Box::new(Exact { inner: file, left: self.length }),
+                Err(error) => Box::new(Unreadable(Some(error))),
+            },
             Data::Range { file, offset } => {
                 Box::new(Exact { inner: RangeReader { file, offset: *offset, left: self.length }, left: self.length })
             }
@@ -229,6 +251,15 @@ impl<R: Read> Read for Exact<R> {
     }
 }
 
+/// A file that could not be opened, for whom asks first.
+struct Unreadable(Option<io::Error>);
+
+impl Read for Unreadable {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.0.take().unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -246,6 +277,29 @@ mod tests {
         let file = source(b"0123456789");
         assert_eq!(Content::range(&file, 2, 3).read().unwrap(), b"234");
         assert_eq!(Content::range(&file, 8, 3).read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[derive(Debug)]
+    struct Here(std::path::PathBuf);
+
+    impl Open for Here {
+        #[allow(clippy::disallowed_methods, reason = "the library knows no paths; its tests do")]
+        fn open(&self) -> io::Result<File> {
+            File::open(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_opened_later_has_its_length_or_is_refused() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"12345").unwrap();
+        let content = |length| Content::later(Arc::new(Here(file.path().to_owned())), length);
+        assert_eq!(content(5).read().unwrap(), b"12345");
+        assert_eq!(content(5).read().unwrap(), b"12345", "each time from the start");
+        assert_eq!(content(4).read().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(content(6).read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let nowhere = Content::later(Arc::new(Here("/nonexistent".into())), 1);
+        assert_eq!(nowhere.read().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod seat;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use content::{Content, Cursor, SourceFile};
+pub use content::{Content, Cursor, Open, SourceFile};
 pub use merge::{Conflict, MergeError, Prefer};
 pub use path::{PathError, TreePath};
 pub use pattern::Pattern;

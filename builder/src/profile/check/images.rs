@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use sealift_layers::ingredients::nix_store::Closure;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Crate, Image, User, Venv};
+use super::super::model::{Crate, Image, Nix, User, Venv};
 use super::super::suggest;
 use super::{Check, words};
 
@@ -67,6 +68,9 @@ impl Check<'_> {
         }
         if let Some(krate) = &image.krate {
             self.krate(name, krate);
+        }
+        if let Some(nix) = &image.nix {
+            self.nix(nix);
         }
         self.users(name, &image.users);
         self.user(&image.user, &image.users);
@@ -208,6 +212,22 @@ impl Check<'_> {
                 let span = self.document.value(&["images", image, "crate", "features", &index.to_string()]);
                 self.report(span, format!("`{feature}` is not a feature"), "name one of the crate's features");
             }
+        }
+    }
+
+    fn nix(&mut self, nix: &Nix) {
+        let before = self.problems.len();
+        self.source(&nix.closure);
+        if self.problems.len() == before {
+            let text = fs_err::read(self.sources.path(nix.closure.get_ref())).unwrap_or_default();
+            if let Err(error) = Closure::parse(&text) {
+                let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());
+                self.report(nix.closure.span(), message, "make it with: nix path-info --json --recursive PATH");
+            }
+        }
+        if !(1..=100).contains(nix.layers.get_ref()) {
+            let message = format!("{} is not a number of layers", nix.layers.get_ref());
+            self.report(nix.layers.span(), message, "use 1 to 100: engines take 125 to an image");
         }
     }
 

@@ -1,0 +1,85 @@
+//! One build in parts: what is fetched comes from a folder, each image is made with a store of its own, and joining them
+//! gives the same bytes as building at one go.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use sealift_tests::compare::difference;
+use sealift_tests::lab::{Lab, without_digests};
+
+/// The profile locked and built at one go, into `whole.tar`; its artifacts lie in `fetched` under names that say nothing.
+fn lab() -> Lab {
+    let lab = Lab::locked();
+    ok(&lab, &["build", "tiny", "--locked", "--output", "whole.tar"]);
+    fs_err::create_dir_all(lab.path("fetched/deeper")).unwrap();
+    for (number, name) in lab.below("store/artifacts").iter().enumerate() {
+        fs_err::copy(lab.path("store/artifacts").join(name), lab.path(&format!("fetched/deeper/{number}"))).unwrap();
+    }
+    let _ = lab.mirror.requests();
+    lab
+}
+
+fn ok(lab: &Lab, arguments: &[&str]) {
+    let ended = lab.run(arguments);
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+}
+
+fn image(lab: &Lab, name: &str) {
+    ok(lab, &["image", "tiny", name, "--offline", "--artifacts", "fetched", "--store", &format!("store-of-{name}")]);
+}
+
+#[test]
+fn images_made_apart_join_to_the_same_bytes() {
+    let lab = lab();
+    for name in ["clock", "greeter"] {
+        image(&lab, name);
+    }
+    let join = ["build", "tiny", "--offline", "--from", "clock", "--from", "greeter", "--store", "another"];
+    ok(&lab, &[&join[..], &["--output", "joined.tar"]].concat());
+    assert_eq!(difference(&lab.path("whole.tar"), &lab.path("joined.tar")), None);
+    assert_eq!(lab.below("another/artifacts"), [""; 0], "nothing was made anew");
+    ok(&lab, &["store", "check", "--store", "another"]);
+
+    // What is missing is made.
+    let rest = ["build", "tiny", "--offline", "--from", "clock", "--artifacts", "fetched", "--store", "third"];
+    ok(&lab, &[&rest[..], &["--output", "third.tar"]].concat());
+    assert_eq!(difference(&lab.path("whole.tar"), &lab.path("third.tar")), None);
+    assert_eq!(lab.mirror.requests(), [""; 0], "no server was asked");
+}
+
+#[test]
+fn a_folder_is_an_oci_layout_and_the_same_each_time() {
+    let lab = lab();
+    image(&lab, "clock");
+    ok(&lab, &["image", "tiny", "clock", "--output", "again"]);
+    let files = lab.below("clock");
+    assert_eq!(files, lab.below("again"));
+    for file in &files {
+        let read = |folder: &str| fs_err::read(lab.path(folder).join(file)).unwrap();
+        assert_eq!(read("clock"), read("again"), "{file}");
+    }
+    insta::assert_snapshot!("index", without_digests(&fs_err::read_to_string(lab.path("clock/index.json")).unwrap()));
+    assert_eq!(fs_err::read_to_string(lab.path("clock/oci-layout")).unwrap(), r#"{"imageLayoutVersion":"1.0.0"}"#);
+}
+
+#[test]
+fn mistakes_are_told() {
+    let lab = lab();
+    image(&lab, "clock");
+    let mut told = String::new();
+    let mut tell = |what: &str, arguments: &[&str]| {
+        let text = without_digests(&lab.run(arguments).told());
+        told.push_str(&format!("--- {what}\n{text}"));
+    };
+    tell("an unknown image", &["image", "tiny", "clocks"]);
+    tell("a folder that is there", &["image", "tiny", "clock"]);
+    tell("artifacts that are not", &["image", "tiny", "greeter", "--artifacts", "nowhere", "--store", "empty"]);
+    tell("not an image", &["build", "tiny", "--from", "fetched", "--store", "empty"]);
+    let blobs = lab.below("clock/blobs");
+    let largest = blobs.iter().max_by_key(|name| lab.path("clock/blobs").join(name).metadata().unwrap().len()).unwrap();
+    let path = lab.path("clock/blobs").join(largest);
+    let mut bytes = fs_err::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs_err::write(&path, bytes).unwrap();
+    tell("a damaged blob", &["build", "tiny", "--offline", "--from", "clock", "--store", "empty"]);
+    insta::assert_snapshot!("mistakes", told);
+}
