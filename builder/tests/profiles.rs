@@ -36,6 +36,9 @@ fn invalid_profiles_are_explained() {
         let directory = tempfile::tempdir().unwrap();
         fs_err::copy(sample, directory.path().join("profile.toml")).unwrap();
         fs_err::write(directory.path().join("file"), "there\n").unwrap();
+        let template = "A={{ settings.sendr }}\nB={{ settings.sender }}\nC={{ settings.password }}\nD={{ settings }}\n";
+        fs_err::write(directory.path().join("template"), template).unwrap();
+        fs_err::write(directory.path().join("broken"), "A=1\nB={{ settings.sender\n").unwrap();
         let error = Profile::load(directory.path()).expect_err(&sample.display().to_string());
         assert_eq!(Kind::of(&error), Kind::Usage, "{}", sample.display());
         let said = error.to_string().replace(&directory.path().display().to_string(), "DIR");
@@ -82,13 +85,17 @@ fn the_readme_names_every_key() {
         (keys::<m::Nix>(), section("### `[images.NAME.nix]`")),
         (keys::<m::Service>(), service.clone()),
         (keys::<m::Health>(), service),
+        (keys::<m::Volume>(), section("## `[volumes.NAME]`")),
         (keys::<m::Task>(), section("## `[tasks.NAME]`")),
         (keys::<m::Site>(), site.clone()),
         (keys::<m::SitePort>(), site.clone()),
         (keys::<m::Authority>(), site.clone()),
         (keys::<m::Certificate>(), site.clone()),
         (keys::<m::Secret>(), site.clone()),
+        (keys::<m::Rule>(), site.clone()),
+        (keys::<m::Trusted>(), site.clone()),
         (keys::<m::Template>(), site),
+        (keys::<sealift::profile::setting::Setting>(), section("### `[site.settings.NAME]`")),
     ];
     for (keys, section) in tables {
         assert!(!keys.is_empty());

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -35,7 +37,7 @@ impl Digest {
     }
 }
 
-/// Counts and hashes what is written to it.
+/// Hashes what is written to it.
 #[derive(Clone, Default)]
 pub struct Hasher(Sha256);
 
@@ -50,6 +52,107 @@ impl Hasher {
 impl Write for Hasher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hashes what is written to it as [`Hasher`] does, but long inputs on a thread of its own, so that reading and writing go
+/// on meanwhile.
+pub struct Background(State);
+
+enum State {
+    /// With the number of bytes so far.
+    Here(Hasher, usize),
+    Aside(Aside),
+}
+
+/// A thread costs more than hashing less than this many bytes.
+const ALONE: usize = 2 * 1024 * 1024;
+/// Bytes that the thread is given at a time, and how many such pieces may wait for it.
+const PIECE: usize = 256 * 1024;
+const WAITING: usize = 4;
+
+struct Aside {
+    piece: Vec<u8>,
+    give: SyncSender<Vec<u8>>,
+    /// Pieces that were hashed, to be filled again.
+    used: Receiver<Vec<u8>>,
+    thread: JoinHandle<Hasher>,
+}
+
+impl Background {
+    /// The digest of everything written so far.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        match self.0 {
+            State::Here(hasher, _) => hasher.finish(),
+            State::Aside(mut aside) => {
+                aside.send(Vec::new());
+                drop(aside.give);
+                aside.thread.join().expect("hashing does not panic").finish()
+            }
+        }
+    }
+}
+
+impl Default for Background {
+    fn default() -> Self {
+        Self(State::Here(Hasher::default(), 0))
+    }
+}
+
+impl Aside {
+    fn start(mut hasher: Hasher) -> Self {
+        let (give, take) = sync_channel::<Vec<u8>>(WAITING);
+        let (give_back, used) = channel();
+        let thread = std::thread::spawn(move || {
+            for mut piece in take {
+                hasher.0.update(&piece);
+                piece.clear();
+                // Nobody takes it back at the end.
+                let _ = give_back.send(piece);
+            }
+            hasher
+        });
+        Self { piece: Vec::with_capacity(PIECE), give, used, thread }
+    }
+
+    fn send(&mut self, next: Vec<u8>) {
+        let full = std::mem::replace(&mut self.piece, next);
+        self.give.send(full).expect("the thread takes all until this is dropped");
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.piece.len()));
+            self.piece.extend_from_slice(now);
+            bytes = later;
+            if self.piece.len() == PIECE {
+                let next = self.used.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+                self.send(next);
+            }
+        }
+    }
+}
+
+impl Write for Background {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            State::Here(hasher, count) if *count < ALONE => {
+                hasher.0.update(bytes);
+                *count += bytes.len();
+            }
+            State::Here(hasher, _) => {
+                let mut aside = Aside::start(std::mem::take(hasher));
+                aside.write(bytes);
+                self.0 = State::Aside(aside);
+            }
+            State::Aside(aside) => aside.write(bytes),
+        }
         Ok(bytes.len())
     }
 
@@ -112,6 +215,18 @@ mod tests {
         assert_eq!(empty.to_string().parse(), Ok(empty));
         assert_eq!(empty.hex().parse(), Ok(empty));
         assert_eq!(Digest::of_reader(&b""[..]).unwrap(), (empty, 0));
+    }
+
+    #[test]
+    fn long_inputs_are_hashed_alike_however_they_are_cut() {
+        let input: Vec<u8> = (0..ALONE + 9 * PIECE + 5).map(|i| (i % 251) as u8).collect();
+        for cut in [input.len(), PIECE, ALONE, 100_003, 8 * PIECE + 1] {
+            let mut hasher = Background::default();
+            for piece in input.chunks(cut) {
+                hasher.write_all(piece).unwrap();
+            }
+            assert_eq!(hasher.finish(), Digest::of(&input), "{cut}");
+        }
     }
 
     #[test]

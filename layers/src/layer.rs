@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
-use crate::digest::{Digest, Hasher};
+use crate::digest::{Background, Digest};
 use crate::listing::Listing;
 use crate::tar;
 use crate::tree::{Tree, TreePath};
@@ -71,14 +71,14 @@ pub fn write(
 /// Hashes and counts what passes.
 pub struct Meter<W> {
     out: W,
-    hasher: Hasher,
+    hasher: Background,
     count: u64,
 }
 
 impl<W: Write> Meter<W> {
     /// Passes on to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, hasher: Hasher::default(), count: 0 }
+        Self { out, hasher: Background::default(), count: 0 }
     }
 
     /// The sink, the digest and the number of bytes of what passed.

@@ -34,6 +34,8 @@ impl Engine {
                 daemon.arg("--data-root").arg(&data).args(["--storage-driver", driver]);
                 daemon.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
                 daemon.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
+                // Below those of a container that the test itself may run in.
+                daemon.args(["--default-ulimit", "nofile=1024:1024"]);
             })
         };
         // The first is refused where the folder itself is on an overlay.
@@ -86,7 +88,13 @@ impl Engine {
     /// A command of its client in `directory`.
     #[must_use]
     pub fn command(&self, directory: &Path) -> Command {
-        let mut command = self.sandbox.command(LIMIT, directory, self.client);
+        self.beside(directory, self.client)
+    }
+
+    /// A command in `directory` that reaches it.
+    #[must_use]
+    pub fn beside(&self, directory: &Path, program: &str) -> Command {
+        let mut command = self.sandbox.command(LIMIT, directory, program);
         for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE"] {
             command.env_remove(name);
         }

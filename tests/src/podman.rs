@@ -26,11 +26,37 @@ runtime = "runc"
 network_backend = "netavark"
 "#;
 
+/// The ordinary user of [`Podman::rootless`]: user and group number.
+pub const USER: u32 = 4242;
+
+/// Makes that user, for the place alone, with subordinate numbers, and what a login and udev would have set up. `$1` is a
+/// folder for all of it.
+const MAKE_USER: &str = r#"
+set -eu
+cd "$1"
+mkdir -p etc home tmp
+for file in passwd group subuid subgid; do cat /etc/$file >etc/$file 2>/dev/null || true; done
+echo "operator:x:4242:4242::$1/home:/bin/sh" >>etc/passwd
+echo "operator:x:4242:" >>etc/group
+for file in subuid subgid; do
+    echo "operator:300000:65536" >>etc/$file
+    [ -e /etc/$file ] || : >/etc/$file
+done
+for file in passwd group subuid subgid; do mount --bind etc/$file /etc/$file; done
+mkdir -p /run/user/4242
+mknod /run/tun c 10 200
+chmod 666 /run/tun
+mount --bind /run/tun /dev/net/tun
+chown 4242:4242 . home tmp networks /run/user/4242
+chmod 700 /run/user/4242
+"#;
+
 /// An engine with nothing in it.
 #[derive(Debug)]
 pub struct Podman {
     sandbox: Sandbox,
     settings: Vec<(&'static str, PathBuf)>,
+    rootless: bool,
 }
 
 impl Podman {
@@ -39,16 +65,35 @@ impl Podman {
     /// # Errors
     /// When podman is not there or does not work here.
     pub fn new() -> Result<Self> {
+        Self::make(false)
+    }
+
+    /// Makes one that an ordinary user runs, all of whose commands are that user's. Needs root.
+    ///
+    /// # Errors
+    /// As [`Podman::new`], and where ordinary users may have no namespaces.
+    pub fn rootless() -> Result<Self> {
+        Self::make(true)
+    }
+
+    fn make(rootless: bool) -> Result<Self> {
         let sandbox = Sandbox::new()?;
         let folder = sandbox.folder().to_owned();
-        let mut podman = Self { sandbox, settings: Vec::new() };
+        let mut podman = Self { sandbox, settings: Vec::new(), rootless };
         let networks = folder.join("networks");
         fs_err::create_dir(&networks)?;
         let conf = folder.join("containers.conf");
         fs_err::write(&conf, format!("{CONTAINERS_CONF}network_config_dir = \"{}\"\n", networks.display()))?;
         podman.settings.push(("CONTAINERS_CONF", conf));
         podman.settings.push(("CONTAINERS_STORAGE_CONF", folder.join("storage.conf")));
-        podman.settings.push(("TMPDIR", folder.clone()));
+        if rootless {
+            let mut make = podman.sandbox.command(LIMIT, Path::new("/"), "sh");
+            command::output(make.args(["-c", MAKE_USER, "sh"]).arg(&folder))?;
+            podman.settings.push(("HOME", folder.join("home")));
+            podman.settings.push(("USER", "operator".into()));
+            podman.settings.push(("XDG_RUNTIME_DIR", format!("/run/user/{USER}").into()));
+        }
+        podman.settings.push(("TMPDIR", if rootless { folder.join("tmp") } else { folder.clone() }));
         podman.storage("overlay")?;
         if podman.podman(&["info"]).is_err() {
             // Where the folder itself is on an overlay.
@@ -60,8 +105,9 @@ impl Podman {
 
     fn storage(&self, driver: &str) -> Result<()> {
         let folder = self.sandbox.folder();
+        let run = if self.rootless { format!("/run/user/{USER}") } else { "/run".to_owned() };
         let text = format!(
-            "[storage]\ndriver = \"{driver}\"\ngraphroot = \"{}\"\nrunroot = \"/run/containers/storage\"\n",
+            "[storage]\ndriver = \"{driver}\"\ngraphroot = \"{}\"\nrunroot = \"{run}/containers/storage\"\n",
             folder.join("storage").display()
         );
         Ok(fs_err::write(folder.join("storage.conf"), text)?)
@@ -76,7 +122,14 @@ impl Podman {
     /// A command beside it that finds its storage.
     #[must_use]
     pub fn command(&self, directory: &Path, program: &str) -> Command {
-        let mut command = self.sandbox.command(LIMIT, directory, program);
+        let mut command = if self.rootless {
+            let mut command = self.sandbox.command(LIMIT, directory, "setpriv");
+            let numbers = [format!("--reuid={USER}"), format!("--regid={USER}")];
+            command.args(numbers).args(["--init-groups", program]);
+            command
+        } else {
+            self.sandbox.command(LIMIT, directory, program)
+        };
         command.envs(self.settings.iter().map(|(name, value)| (name, value))).env_remove("CONTAINER_HOST");
         command
     }

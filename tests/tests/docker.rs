@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use sealift_tests::bundle::Bundle;
+use sealift_tests::bundle::{Bundle, program};
 use sealift_tests::command::{self, report};
 use sealift_tests::docker::Engine;
 
@@ -51,6 +51,49 @@ fn docker_loads_the_same_images_and_runs_them() -> Result<()> {
             Err(_) => std::thread::sleep(Duration::from_millis(200)),
         }
     }
+}
+
+#[test]
+#[ignore = "needs root and Docker: tests/run"]
+fn one_command_starts_an_unpacked_bundle_on_docker() -> Result<()> {
+    let bundle = bundle()?;
+    let docker = Engine::docker()?;
+    let scenario = || {
+        let program = program()?.display().to_string();
+        let sealift = |arguments: &[&str]| -> Result<String> {
+            let mut command = docker.beside(&bundle.folder, &program);
+            command::output(command.args(arguments).envs([("SEALIFT_ENGINE", "docker")]))
+        };
+        let start = Instant::now();
+        let told = sealift(&["up", "--host", "parsec.test", "--compose", "docker-compose"])?;
+        report(&format!("up on Docker, from nothing to healthy: {:.1} s", start.elapsed().as_secs_f64()));
+        ensure!(told.starts_with("https: https://parsec.test/\n"), "{told}");
+        let link = sealift(&["task", "create-organization", "MyOrg"])?;
+        ensure!(link.starts_with("parsec3://parsec.test/MyOrg?"), "{link}");
+        sealift(&["task", "migrate", "--compose", "docker-compose"])?;
+        sealift(&["doctor"])?;
+        let started = ["inspect", "--format", "{{.State.StartedAt}}", "parsec-standalone_parsec-server"];
+        let before = docker.client(&started)?;
+        sealift(&["up"])?;
+        ensure!(before == docker.client(&started)?, "a repeated `up` restarted the server");
+        sealift(&["up", "--port", "https=8443"])?;
+        ensure!(sealift(&["task", "create-organization", "Other"])?.starts_with("parsec3://parsec.test:8443/Other?"));
+        let status = sealift(&["status"])?;
+        ensure!(status.matches(" healthy ").count() == 4 && status.matches("what is here").count() == 4, "{status}");
+        sealift(&["down"])?;
+        ensure!(docker.client(&["ps", "--all", "--quiet"])?.is_empty(), "a container is left");
+        ensure!(docker.client(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data is gone");
+        sealift(&["down", "--volumes", "--yes"])?;
+        ensure!(docker.client(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
+        Ok(())
+    };
+    scenario().inspect_err(|_| {
+        let names = docker.client(&["ps", "--all", "--format", "{{.Names}}"]).unwrap_or_default();
+        for name in names.lines() {
+            let log = command::run(docker.command(Path::new("/")).args(["logs", "--tail", "40", name]));
+            report(&format!("--- {name}\n{}", log.map_or_else(|_| String::new(), |log| log.stdout + &log.stderr)));
+        }
+    })
 }
 
 #[test]

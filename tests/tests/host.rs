@@ -1,9 +1,11 @@
 //! The host side: from an unpacked bundle to a healthy deployment with nothing but podman, cut off from every network.
 
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sealift_tests::bundle::{Bundle, program};
 use sealift_tests::command::{self, Ran, report};
 use sealift_tests::podman::Podman;
@@ -11,14 +13,18 @@ use serde_json::Value;
 
 struct Host<'a> {
     podman: &'a Podman,
-    bundle: &'a Bundle,
+    folder: &'a Path,
 }
 
 impl Host<'_> {
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command: Command = self.podman.command(self.folder, &program()?.display().to_string());
+        command.args(arguments);
+        Ok(command)
+    }
+
     fn try_sealift(&self, arguments: &[&str]) -> Result<Ran> {
-        let program = program()?;
-        let mut command: Command = self.podman.command(&self.bundle.folder, &program.display().to_string());
-        command::run(command.args(arguments))
+        command::run(&mut self.command(arguments)?)
     }
 
     fn sealift(&self, arguments: &[&str]) -> Result<Ran> {
@@ -27,19 +33,76 @@ impl Host<'_> {
         Ok(ran)
     }
 
+    /// A command that must fail in this way, with these words among its errors.
+    fn refused(&self, arguments: &[&str], code: i32, words: &[&str]) -> Result<()> {
+        let ran = self.try_sealift(arguments)?;
+        let all = words.iter().all(|word| ran.stderr.contains(word));
+        ensure!(ran.code == Some(code) && all, "{arguments:?} should exit with {code} and say {words:?}: {ran:?}");
+        Ok(())
+    }
+
+    fn timed(&self, what: &str, arguments: &[&str]) -> Result<()> {
+        let start = Instant::now();
+        self.sealift(arguments)?;
+        report(&format!("{what}: {:.1} s", start.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
     fn all_healthy(&self) -> Result<()> {
         let services: Value = serde_json::from_str(&self.sealift(&["status", "--json"])?.stdout)?;
         let services = services.as_array().map_or(&[][..], Vec::as_slice);
         ensure!(services.len() == 4, "{services:?}");
         for service in services {
-            ensure!(service["health"] == "healthy" && service["drifted"] == false, "{service}");
+            let fine =
+                service["health"] == "healthy" && service["drifted"] == false && service["settings"] == "current";
+            ensure!(fine, "{service}");
         }
         Ok(())
     }
 
-    fn started(&self) -> Result<String> {
-        let name = "parsec-standalone_parsec-server";
-        self.podman.podman(&["inspect", "--format", "{{.State.StartedAt}}", name])
+    /// When a service's container was started.
+    fn started(&self, service: &str) -> Result<String> {
+        self.podman.podman(&["inspect", "--format", "{{.State.StartedAt}}", &format!("parsec-standalone_{service}")])
+    }
+
+    fn nothing_is_changed(&self) -> Result<()> {
+        ensure!(self.podman.podman(&["images", "--quiet"])?.is_empty(), "images were loaded");
+        ensure!(!self.folder.join("site").exists() && !self.folder.join(".env").exists(), "the site was made");
+        Ok(())
+    }
+
+    /// Changes a byte in the middle of a file while `work` runs.
+    fn damaged(&self, path: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let path = self.folder.join(path);
+        let bytes = fs_err::read(&path)?;
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        fs_err::write(&path, changed)?;
+        let result = work();
+        fs_err::write(&path, bytes)?;
+        result
+    }
+
+    fn curl(&self, url: &str) -> Result<String> {
+        let mut curl = self.podman.command(self.folder, "curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--noproxy",
+            "*",
+            "--cacert",
+            "site/custom-ca.crt",
+            "--output",
+            "/dev/null",
+        ]);
+        curl.args(["--write-out", "%{http_code}", "--connect-to", "parsec.test::127.0.0.1:", "--retry", "5", url]);
+        command::output(&mut curl)
+    }
+
+    fn organizations(&self) -> Result<String> {
+        let select = "select organization_id from organization";
+        let database = ["exec", "parsec-standalone_parsec-postgres", "psql", "-U", "parsec", "-tAc", select, "parsec"];
+        Ok(self.podman.podman(&database)?.trim().to_owned())
     }
 }
 
@@ -47,58 +110,198 @@ impl Host<'_> {
 #[ignore = "needs root and podman: tests/run"]
 fn one_command_starts_an_unpacked_bundle() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+    // The same version with other images.
+    let next = Bundle::build("standalone", |_, profile| {
+        let path = profile.join("files/parsec-health.py");
+        fs_err::write(&path, fs_err::read_to_string(&path)? + "\n# Another build.\n")?;
+        Ok(Vec::new())
+    })?;
     let podman = Podman::new()?;
-    let host = Host { podman: &podman, bundle: &bundle };
-    scenario(&host).inspect_err(|_| report(&podman.story()))
+    let host = Host { podman: &podman, folder: &bundle.folder };
+    let scenario = || {
+        bad_input(&host, &bundle)?;
+        life(&host)?;
+        changes(&host)?;
+        sickness(&host)?;
+        upgrade(&host, &Host { podman: &podman, folder: &next.folder })
+    };
+    scenario().inspect_err(|_| report(&podman.story()))
 }
 
-fn scenario(host: &Host<'_>) -> Result<()> {
-    let folder = &host.bundle.folder;
-    let refused = host.try_sealift(&["up"])?;
-    ensure!(refused.code == Some(2) && refused.stderr.contains("--host"), "{refused:?}");
+/// Each is told clearly, and nothing is changed by it.
+fn bad_input(host: &Host<'_>, bundle: &Bundle) -> Result<()> {
+    let up = ["up", "--host", "parsec.test"];
+    host.refused(&["up"], 2, &["--host"])?;
+    host.damaged("compose.yaml", || host.refused(&up, 4, &["compose.yaml"]))?;
+    host.damaged("profile/profile.toml", || host.refused(&["task", "migrate"], 4, &["profile.toml"])).or_else(
+        |_| host.damaged("profile/files/nginx.conf", || host.refused(&["task", "migrate"], 4, &["nginx.conf"])),
+    )?;
+    let layer = &bundle.manifest.images[0].layers[0];
+    let blob = format!("blobs/sha256/{}", layer.digest.hex());
+    host.damaged(&blob, || host.refused(&up, 4, &[&blob]))?;
+    // As after an interrupted unpacking.
+    let (place, aside) = (host.folder.join(&blob), host.folder.join("blob.aside"));
+    fs_err::rename(&place, &aside)?;
+    host.refused(&up, 4, &[&layer.digest.hex()])?;
+    fs_err::rename(&aside, &place)?;
+    host.nothing_is_changed()?;
 
-    // One changed byte: nothing is loaded, nothing is made.
-    let compose = fs_err::read(folder.join("compose.yaml"))?;
-    fs_err::write(folder.join("compose.yaml"), [&compose[..], b"\n"].concat())?;
-    let refused = host.try_sealift(&["up", "--host", "parsec.test"])?;
-    ensure!(refused.code == Some(4) && refused.stderr.contains("compose.yaml"), "{refused:?}");
-    ensure!(host.podman.podman(&["images", "--quiet"])?.is_empty() && !folder.join("site").exists());
-    fs_err::write(folder.join("compose.yaml"), compose)?;
+    // Two things at once: both are told.
+    let small = host.podman.sandbox().folder().join("small");
+    fs_err::create_dir(&small)?;
+    let mut mount = host.podman.command(Path::new("/"), "mount");
+    command::output(mount.args(["-t", "tmpfs", "-o", "size=60M", "none"]).arg(&small))?;
+    host.podman.sandbox().in_network(|| {
+        let taken = TcpListener::bind("0.0.0.0:443")?;
+        let ran = command::run(host.command(&up)?.env("TMPDIR", &small))?;
+        let words = ["space: the images need", "TMPDIR=", "port https: 443 is taken by", "--port https=NUMBER"];
+        ensure!(ran.code == Some(1) && words.iter().all(|word| ran.stderr.contains(word)), "{ran:?}");
+        drop(taken);
+        Ok(())
+    })?;
+    host.nothing_is_changed()?;
 
+    let mut nowhere = host.podman.command(host.folder, "env");
+    nowhere.arg(format!("PATH={}", small.display())).arg(program()?).args(up);
+    let ran = command::run(&mut nowhere)?;
+    ensure!(ran.code == Some(1) && ran.stderr.contains("no container engine works here"), "{ran:?}");
+    host.nothing_is_changed()
+}
+
+fn life(host: &Host<'_>) -> Result<()> {
     let start = Instant::now();
-    host.sealift(&["up", "--host", "parsec.test"])?;
+    let ran = host.sealift(&["up", "--host", "parsec.test"])?;
     report(&format!("up, from nothing to healthy: {:.1} s", start.elapsed().as_secs_f64()));
+    ensure!(ran.stdout.starts_with("https: https://parsec.test/\n"), "{}", ran.stdout);
+    ensure!(
+        ran.stdout.contains("mail: 127.0.0.1:8025, from this host only\nnext: make an organization"),
+        "{}",
+        ran.stdout
+    );
     host.all_healthy()?;
 
     let link = host.sealift(&["task", "create-organization", "MyOrg"])?.stdout;
     ensure!(link.starts_with("parsec3://parsec.test/MyOrg?"), "{link}");
+    let told = host.sealift(&["task", "show-organization", "MyOrg"])?.stdout;
+    ensure!(told.starts_with("organization: MyOrg\n") && told.contains("bootstrapped: no\n"), "{told}");
+    let ran = host.try_sealift(&["task", "show-organization", "Other"])?;
+    ensure!(ran.code == Some(1) && ran.stderr.contains("there is no organization called Other"), "{ran:?}");
     ensure!(host.sealift(&["task"])?.stdout.contains("create-organization ORGANIZATION"));
     ensure!(host.try_sealift(&["task", "create-organization"])?.code == Some(2));
     host.sealift(&["task", "ping-mail", "someone@parsec.test"])?;
+    let ran = host.sealift(&["task", "migrate"])?;
+    ensure!(!ran.stdout.contains("podman run"), "what compose says of itself: {}", ran.stdout);
+    let examined = host.sealift(&["doctor"])?.stdout;
+    for line in ["ok: engine: podman", "ok: parsec-server: healthy", "ok: port https: 443 is ours", "ok: secrets: "] {
+        ensure!(examined.contains(line), "no line {line}:\n{examined}");
+    }
 
     // Once more: nothing is restarted, no secret changes.
-    let (token, started) = (fs_err::read(folder.join("site/secrets/admin-token"))?, host.started()?);
-    let start = Instant::now();
-    host.sealift(&["up"])?;
-    report(&format!("up once more: {:.1} s", start.elapsed().as_secs_f64()));
-    ensure!(started == host.started()?, "a repeated `up` restarted the server");
+    let (token, started) =
+        (fs_err::read(host.folder.join("site/secrets/admin-token"))?, host.started("parsec-server")?);
+    host.timed("up once more", &["up"])?;
+    ensure!(started == host.started("parsec-server")?, "a repeated `up` restarted the server");
 
     ensure!(host.try_sealift(&["down", "--volumes"])?.code == Some(2));
-    host.sealift(&["down"])?;
+    host.timed("down", &["down"])?;
     ensure!(host.sealift(&["status"])?.stdout.contains("absent"));
-    let start = Instant::now();
-    host.sealift(&["up"])?;
-    report(&format!("up after down: {:.1} s", start.elapsed().as_secs_f64()));
+    host.timed("up after down", &["up"])?;
     host.all_healthy()?;
-    ensure!(token == fs_err::read(folder.join("site/secrets/admin-token"))?, "a secret changed");
-    let select = "select organization_id from organization";
-    let database = ["exec", "parsec-standalone_parsec-postgres", "psql", "-U", "parsec", "-tAc", select, "parsec"];
-    let kept = host.podman.podman(&database)?;
-    ensure!(kept.trim() == "MyOrg", "the database has the organizations {kept:?}");
+    ensure!(token == fs_err::read(host.folder.join("site/secrets/admin-token"))?, "a secret changed");
+    ensure!(host.organizations()? == "MyOrg", "the database has {}", host.organizations()?);
     let logs = host.sealift(&["logs", "parsec-server", "--tail", "2"])?;
     ensure!(!(logs.stdout + &logs.stderr).is_empty());
+    let log = host.podman.try_podman(&["logs", "parsec-standalone_parsec-postgres"])?;
+    ensure!(!(log.stdout + &log.stderr).contains("was not properly shut down"), "the database was killed");
+    Ok(())
+}
 
-    host.sealift(&["down", "--volumes", "--yes"])?;
-    ensure!(host.podman.podman(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
+/// What changed takes effect, and nothing else is restarted.
+fn changes(host: &Host<'_>) -> Result<()> {
+    let of =
+        |services: [&str; 4]| services.map(|service| host.started(service)).into_iter().collect::<Result<Vec<_>>>();
+    let services = ["parsec-postgres", "parsec-smtp", "parsec-proxy", "parsec-server"];
+    let before = of(services)?;
+    host.timed("up with another port", &["up", "--port", "mail=18025"])?;
+    let after = of(services)?;
+    ensure!(before[1] != after[1], "the port did not change");
+    // The server's settings name the page of the mails; the database and the proxy read nothing of it.
+    ensure!(before[0] == after[0] && before[2] == after[2], "more was restarted than reads of the port");
+
+    let settings = host.folder.join("site/env/parsec.env");
+    fs_err::write(&settings, fs_err::read_to_string(&settings)? + "PARSEC_LOG_LEVEL=WARNING\n")?;
+    let status = host.sealift(&["status"])?.stdout;
+    ensure!(status.contains("its settings changed"), "{status}");
+    host.timed("up with edited settings", &["up"])?;
+    let (before, after) = (after, of(services)?);
+    ensure!(before[3] != after[3] && before[..3] == after[..3], "only the server has these settings");
+    let level = ["exec", "parsec-standalone_parsec-server", "printenv", "PARSEC_LOG_LEVEL"];
+    ensure!(host.podman.podman(&level)?.trim() == "WARNING");
+    ensure!(host.curl("https://parsec.test/")? == "200", "the proxy does not find the server again");
+
+    let secret = fs_err::read(host.folder.join("site/secrets/postgres-password"))?;
+    let renewed = host.sealift(&["site", "renew"])?.stdout;
+    ensure!(
+        renewed.contains("kept tls/parsec-proxy.crt: valid for 365 days") || renewed.contains("valid for 364 days"),
+        "{renewed}"
+    );
+    let renewed = host.sealift(&["site", "renew", "--force"])?.stdout;
+    ensure!(renewed.contains("renewed tls/parsec-proxy.crt") && renewed.contains("kept custom-ca.crt"), "{renewed}");
+    ensure!(renewed.ends_with("next: ./sealift up, or restart by hand: parsec-proxy, parsec-server\n"), "{renewed}");
+    host.timed("up with renewed certificates", &["up"])?;
+    let (before, after) = (after, of(services)?);
+    ensure!(before[..2] == after[..2] && before[2] != after[2] && before[3] != after[3], "{before:?} {after:?}");
+    ensure!(secret == fs_err::read(host.folder.join("site/secrets/postgres-password"))?);
+    ensure!(host.curl("https://parsec.test/")? == "200");
+    host.all_healthy()
+}
+
+fn sickness(host: &Host<'_>) -> Result<()> {
+    host.podman.podman(&["kill", "parsec-standalone_parsec-server"])?;
+    fs_err::set_permissions(
+        host.folder.join("site/secrets/admin-token"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )?;
+    let ran = host.try_sealift(&["doctor", "--json"])?;
+    ensure!(ran.code == Some(1), "{ran:?}");
+    let found: Value = serde_json::from_str(&ran.stdout)?;
+    let wrong: Vec<&Value> =
+        found.as_array().context("an array")?.iter().filter(|finding| finding["level"] == "error").collect();
+    ensure!(wrong.len() == 2, "{wrong:?}");
+    let server = wrong.iter().find(|finding| finding["topic"] == "parsec-server").context("the server")?;
+    ensure!(server["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "{server}");
+    ensure!(wrong.iter().any(|finding| finding["message"] == "has mode 0644, should have 0600"), "{wrong:?}");
+    host.timed("up after the server was killed", &["up"])?;
+    host.sealift(&["doctor"])?;
+
+    // Data that another PostgreSQL made.
+    host.sealift(&["down"])?;
+    let inspect = ["volume", "inspect", "--format", "{{.Mountpoint}}", "parsec-standalone_parsec-postgres-data"];
+    let volume = host.podman.podman(&inspect)?;
+    let move_to = |from: &str, to: &str| {
+        let script = format!("cd {} && mv {from} {to} && echo {to} >{to}/data/PG_VERSION", volume.trim());
+        command::output(host.podman.command(Path::new("/"), "sh").args(["-c", &script]))
+    };
+    move_to("18", "17")?;
+    host.refused(&["up"], 1, &["its data is of version 17 (17/data/PG_VERSION), and this bundle's is 18", "pg_dump"])?;
+    ensure!(host.podman.podman(&["ps", "--all", "--quiet"])?.is_empty(), "something was started");
+    move_to("17", "18").map(drop)
+}
+
+/// As the README has it: unpack elsewhere, copy `.env` and `site/`, `up`.
+fn upgrade(host: &Host<'_>, next: &Host<'_>) -> Result<()> {
+    host.sealift(&["up"])?;
+    let mut copy = Command::new("cp");
+    command::output(copy.arg("-a").args([host.folder.join(".env"), host.folder.join("site")]).arg(next.folder))?;
+    let status = next.sealift(&["status"])?.stdout;
+    ensure!(status.contains("another version's image"), "{status}");
+    let ran = next.sealift(&["up"])?;
+    let place = |text: &str| ran.stderr.find(text).with_context(|| format!("no {text}: {}", ran.stderr));
+    let (old, task) = (place("parsec-server is made anew: another version's image")?, place("Task migrate")?);
+    ensure!(old < task, "migrations ran beside the old server: {}", ran.stderr);
+    next.all_healthy()?;
+    ensure!(next.organizations()? == "MyOrg");
+    next.sealift(&["down", "--volumes", "--yes"])?;
+    ensure!(next.podman.podman(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
     Ok(())
 }

@@ -177,7 +177,9 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, progra
         add(path, text.as_str().into(), 0o644)?;
     }
     if let Some(program) = program {
-        add("sealift", fs_err::read(program)?.into(), 0o755)?;
+        let file = SourceFile::new(fs_err::File::open(program)?.into_parts().0);
+        let length = file.size()?;
+        add("sealift", Content::range(&file, 0, length), 0o755)?;
     }
     // The profile goes along: `sealift site new` makes the site from it on the host, and the bundle can be made again.
     add("profile/profile.toml", profile.text.as_str().into(), 0o644)?;

@@ -1,5 +1,6 @@
 //! The program that a bundle brings along, so that the host needs nothing but an engine.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -14,8 +15,7 @@ use crate::failure::Failure;
 pub fn choose(named: Option<&Path>, architecture: &str) -> Result<Option<PathBuf>> {
     match named {
         Some(path) => {
-            let bytes = fs_err::read(path).map_err(|error| Failure::usage(error.to_string()))?;
-            if runs_anywhere(&bytes, architecture) {
+            if runs_anywhere(path, architecture).map_err(|error| Failure::usage(error.to_string()))? {
                 return Ok(Some(path.to_owned()));
             }
             let message = format!("{} is not a statically linked program for {architecture}", path.display());
@@ -24,14 +24,22 @@ pub fn choose(named: Option<&Path>, architecture: &str) -> Result<Option<PathBuf
         }
         None => {
             let own = std::env::current_exe()?;
-            Ok(runs_anywhere(&fs_err::read(&own)?, architecture).then_some(own))
+            Ok(runs_anywhere(&own, architecture)?.then_some(own))
         }
     }
 }
 
-/// Whether `bytes` is an ELF executable of the architecture that asks for no dynamic loader (System V ABI, "Object
-/// Files": an entry of type `PT_INTERP` in the program header table).
-pub(crate) fn runs_anywhere(bytes: &[u8], architecture: &str) -> bool {
+/// Whether the file is an ELF executable of the architecture that asks for no dynamic loader.
+pub(crate) fn runs_anywhere(path: &Path, architecture: &str) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    // Linkers put the program header table right behind the ELF header.
+    fs_err::File::open(path)?.take(4096).read_to_end(&mut head)?;
+    Ok(is_static(&head, architecture))
+}
+
+/// The same of a file's beginning (System V ABI, "Object Files": no entry of type `PT_INTERP` in the program header
+/// table).
+fn is_static(bytes: &[u8], architecture: &str) -> bool {
     const PT_INTERP: u64 = 3;
     let machine = match architecture {
         "amd64" => 62,
@@ -76,14 +84,14 @@ mod tests {
 
     #[test]
     fn a_loader_or_another_machine_is_seen() {
-        assert!(runs_anywhere(&elf(62, &[1, 2]), "amd64"));
-        assert!(!runs_anywhere(&elf(62, &[1, 3]), "amd64"));
-        assert!(!runs_anywhere(&elf(183, &[1]), "amd64"));
-        assert!(runs_anywhere(&elf(183, &[1]), "arm64"));
+        assert!(is_static(&elf(62, &[1, 2]), "amd64"));
+        assert!(!is_static(&elf(62, &[1, 3]), "amd64"));
+        assert!(!is_static(&elf(183, &[1]), "amd64"));
+        assert!(is_static(&elf(183, &[1]), "arm64"));
         let good = elf(62, &[1, 2]);
         for length in 0..good.len() - 55 {
-            assert!(!runs_anywhere(&good[..length], "amd64"), "{length}");
+            assert!(!is_static(&good[..length], "amd64"), "{length}");
         }
-        assert!(!runs_anywhere(b"#!/bin/sh\n", "amd64"));
+        assert!(!is_static(b"#!/bin/sh\n", "amd64"));
     }
 }

@@ -84,6 +84,14 @@ impl Bundle {
         findings
     }
 
+    /// Checks what [`Bundle::verify`] checks of the files besides the images' blobs: that they are as `SHA256SUMS` says.
+    #[must_use]
+    pub fn verify_files(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.verify_sums(&mut problems);
+        problems
+    }
+
     fn verify_sums(&self, problems: &mut Vec<Problem>) {
         let mut problem = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
         let sums = match read(&self.files, SUMS) {

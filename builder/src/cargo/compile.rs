@@ -83,7 +83,7 @@ impl Cargo {
         self.run_with(&work, &[&own[..], &common].concat(), &variables).with_context(what)?;
 
         let made = folder.join(target).join("release").join(binary);
-        if !program::runs_anywhere(&fs_err::read(&made)?, architecture) {
+        if !program::runs_anywhere(&made, architecture)? {
             let message = format!("{binary} of {} {} is not statically linked", locked.name, locked.version);
             return Err(Failure::failed(message).hint("it would need the libraries of this very machine").into());
         }

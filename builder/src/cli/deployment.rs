@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::bundle;
-use crate::host::{Deployment, Engine};
+use crate::host::{Deployment, Engine, Wanted};
 use crate::machine::Machine;
 
 /// Which deployment, and by what it is run.
@@ -18,6 +18,9 @@ pub(super) struct DeploymentOptions {
     /// podman, docker, or auto [default: SEALIFT_ENGINE, else auto: podman before Docker]
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
+    /// Compose program, such as `docker-compose` [default: SEALIFT_COMPOSE, else the first that works]
+    #[arg(long, value_name = "PROGRAM")]
+    compose: Option<String>,
 }
 
 impl DeploymentOptions {
@@ -36,6 +39,7 @@ impl DeploymentOptions {
     }
 
     pub(super) fn engine(&self, deployment: &Deployment) -> Result<Engine> {
-        Engine::find(&deployment.folder, self.engine.as_deref(), &Machine::here())
+        let wanted = Wanted { engine: self.engine.as_deref(), compose: self.compose.as_deref() };
+        Engine::find(&deployment.folder, wanted, &Machine::here())
     }
 }

@@ -31,10 +31,10 @@ impl Down {
         }
         let deployment = self.deployment.open()?;
         let engine = self.deployment.engine(&deployment)?;
-        engine.compose(&["down"])?;
+        deployment.stop(&engine)?;
         if self.volumes {
-            for volume in deployment.volumes() {
-                if engine.run(&["volume", "inspect", &volume]).is_ok() {
+            for (_, volume) in deployment.volumes()? {
+                if engine.ask(&["volume", "inspect", &volume])?.is_some() {
                     engine.run(&["volume", "rm", &volume])?;
                 }
             }

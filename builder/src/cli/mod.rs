@@ -8,6 +8,7 @@ mod build;
 mod closure;
 mod common;
 mod deployment;
+mod doctor;
 mod down;
 mod image;
 mod inspect;
@@ -90,6 +91,7 @@ enum Command {
     Up(up::Up),
     Down(down::Down),
     Status(status::Status),
+    Doctor(doctor::Doctor),
     Logs(logs::Logs),
     Task(task::Task),
     #[command(hide = true)]
@@ -147,6 +149,7 @@ impl Cli {
             Command::Up(command) => command.run(&mut context)?,
             Command::Down(command) => command.run(&mut context)?,
             Command::Status(command) => command.run(&mut context)?,
+            Command::Doctor(command) => command.run(&mut context)?,
             Command::Logs(command) => command.run(&mut context)?,
             Command::Task(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,

@@ -1,15 +1,17 @@
 //! `sealift profiles`
 
+mod show;
+
 use std::io::Write;
 use std::path::Path;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Context;
 use crate::profile::{Profile, Search};
 
-/// List the profiles that can be locked and built
+/// List the profiles that can be locked and built, or show one
 ///
 /// Looks into the folders that SEALIFT_PROFILES names (separated by `:`), then into `profiles/`
 /// below the current directory and below each of its parents. Where a name occurs twice, the
@@ -17,14 +19,22 @@ use crate::profile::{Profile, Search};
 ///
 /// Examples:
 ///   sealift profiles
+///   sealift profiles show production
 ///   sealift profiles --json | jq -r '.[].name'
 ///   SEALIFT_PROFILES=~/profiles sealift profiles
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub(super) struct Profiles {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Print a JSON array: name, version, title, directory, images, services of each
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Show(show::Show),
 }
 
 #[derive(Serialize)]
@@ -53,6 +63,9 @@ impl<'a> Row<'a> {
 
 impl Profiles {
     pub(super) fn run(&self, context: &mut Context) -> anyhow::Result<()> {
+        if let Some(Action::Show(show)) = &self.action {
+            return show.run(context);
+        }
         let (mut profiles, mut errors) = (Vec::new(), Vec::new());
         for directory in Search::from_environment()?.all()?.into_values() {
             match Profile::load(&directory) {

@@ -25,6 +25,7 @@ pub(super) struct SiteCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     New(New),
+    Renew(Renew),
 }
 
 /// Make the certificates, secrets and env files of one installation
@@ -33,6 +34,10 @@ enum Action {
 /// and the env files and configuration that hold them. Running it again changes nothing that is still
 /// valid: secrets stay, certificates are made anew when they are about to expire or a name is missing,
 /// files that you edited are kept. `custom-ca.key` stays here: no bundle has it.
+///
+/// Where the profile needs values or certificates of yours, the first run writes `settings.toml`, says
+/// all that is still to be filled in, and exits with 2; so does any run that finds some of it missing
+/// or wrong. `settings.toml` is yours: it is never written again.
 ///
 /// Make it before the build and give it to `sealift build --site`, or make it on the host in the
 /// unpacked bundle, where `--profile` may be left out.
@@ -54,6 +59,40 @@ struct New {
     /// A published port: its name in the profile and the host's port number; may be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
+    /// Let the site's own authority make certificates that you would have to bring: for trials
+    #[arg(long)]
+    self_signed: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Renew the certificates of an installation before they end
+///
+/// Those with less than a fifth of their life left, unless you say otherwise, get a new certificate for
+/// the same key. Secrets stay, and so does the authority: what clients trust. Its key, `custom-ca.key`,
+/// has to be in its place for that. Certificates that you brought yourself are not touched.
+///
+/// In an unpacked bundle, `./sealift up` then makes the services anew that have a new certificate.
+///
+/// Examples:
+///   ./sealift site renew
+///   ./sealift site renew --days-left 90 && ./sealift up
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+struct Renew {
+    /// The site's folder
+    #[arg(default_value = "site")]
+    directory: PathBuf,
+    /// Name of a profile, or path of its folder [default: that of the bundle unpacked here]
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Renew those that end within so many days
+    #[arg(long, value_name = "DAYS", conflicts_with = "force")]
+    days_left: Option<u32>,
+    /// Renew all of them
+    #[arg(long)]
+    force: bool,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -69,6 +108,7 @@ impl SiteCommand {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         match &self.action {
             Action::New(new) => new.run(context),
+            Action::Renew(renew) => renew.run(context),
         }
     }
 }
@@ -86,12 +126,46 @@ impl New {
             sources: &profile.sources,
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
+            days_left: None,
+            leave_groups: false,
+            self_signed: self.self_signed,
             now: crate::clock::now().cast_signed(),
         })?;
         for warning in &report.warnings {
             ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
         }
         if self.json { context.out.json(&report) } else { Ok(write!(context.out, "{report}")?) }
+    }
+}
+
+impl Renew {
+    fn run(&self, context: &mut Context) -> Result<()> {
+        let ui = common::ui(&Machine::here(), context);
+        let profile = match &self.profile {
+            Some(name) => Profile::find(name)?,
+            None => unpacked_profile(&self.directory)?,
+        };
+        if !self.directory.join("site.toml").is_file() {
+            return Err(Failure::usage(format!("{} is no site", self.directory.display()))
+                .hint("`sealift site new` or `sealift up` makes one")
+                .into());
+        }
+        let renewal = site::renew(&SiteRequest {
+            directory: &self.directory,
+            model: &profile.model,
+            sources: &profile.sources,
+            host: None,
+            ports: BTreeMap::new(),
+            days_left: if self.force { Some(u32::MAX) } else { self.days_left },
+            // Keys stay as they are, and with them their groups.
+            leave_groups: true,
+            self_signed: false,
+            now: crate::clock::now().cast_signed(),
+        })?;
+        for warning in &renewal.warnings {
+            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
+        }
+        if self.json { context.out.json(&renewal) } else { Ok(write!(context.out, "{renewal}")?) }
     }
 }
 

@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
-use crate::host::Status as Service;
+use crate::host::{State, Status as Service};
 
-/// Show the services of an unpacked bundle: state, health, image
+/// Show the services of an unpacked bundle: state, health, what they were made from
 ///
 /// Health is asked anew, by running each service's health command in its container.
 #[derive(Args, Debug)]
@@ -31,10 +31,12 @@ impl Status {
         if self.json {
             return context.out.json(&services);
         }
-        writeln!(context.out, "{:24} {:12} {:10} image", "service", "state", "health")?;
-        for Service { service, state, health, drifted, .. } in services {
-            let image = if drifted { "another version's" } else { "as in the bundle" };
-            writeln!(context.out, "{service:24} {state:12} {health:10} {image}")?;
+        writeln!(context.out, "{:24} {:12} {:10} made from", "service", "state", "health")?;
+        for status in services {
+            let made = status.outdated().unwrap_or(if status.state == State::Absent { "" } else { "what is here" });
+            let Service { service, state, health, .. } = &status;
+            let line = format!("{service:24} {state:12} {health:10} {made}");
+            writeln!(context.out, "{}", line.trim_end())?;
         }
         Ok(())
     }

@@ -38,6 +38,8 @@ impl Task {
             return Ok(());
         };
         let task = deployment.task(name, &self.arguments)?;
+        // It runs what the profile says.
+        deployment.verify_files()?;
         deployment.run_task(&self.deployment.engine(&deployment)?, name, task, &self.arguments)
     }
 }

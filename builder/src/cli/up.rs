@@ -1,6 +1,5 @@
 //! `sealift up`
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -12,16 +11,23 @@ use super::common;
 use super::deployment::DeploymentOptions;
 use super::site::port;
 use crate::failure::Failure;
-use crate::host;
+use crate::host::{self, Deadline, Host, Level};
 use crate::machine::Machine;
-use crate::site::{self, SiteRequest};
 
 /// Load and start an unpacked bundle, and wait until it is healthy
 ///
-/// Checks every digest of the bundle, makes the certificates and secrets if there are none, loads the
-/// images that the engine does not have yet, and starts the services in order: each after those that it
-/// depends on, with the tasks that belong to a start (such as migrations) before it. Running it again
-/// does no harm: what runs stays, secrets and data stay.
+/// Checks every digest of the bundle, and the host: engine, space, ports, clock, data that is there.
+/// When something stands in the way, it says all of it and changes nothing. Then it makes the
+/// certificates and secrets if there are none, loads the images that the engine does not have yet, and
+/// starts the services in order: each after those that it depends on, with the tasks that belong to a
+/// start (such as migrations) before it.
+///
+/// Running it again does no harm: what runs stays, secrets and data stay. A service is made anew when
+/// its image or something that it reads changed: a port, a file below site/ (edited settings, renewed
+/// certificates), the folder. So is one that was started by hand.
+///
+/// Where the bundle needs values or certificates of yours, the first run writes `site/settings.toml`,
+/// says all that is still to be filled in, and exits with 2 before anything is loaded.
 ///
 /// Examples:
 ///   ./sealift up --host parsec.example.com
@@ -37,43 +43,50 @@ pub(super) struct Up {
     /// A published port: its name in the profile and the host's port number; may be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
-    /// Seconds that services may take to become healthy
+    /// Let the site's own authority make certificates that you would have to bring: for trials
+    #[arg(long)]
+    self_signed: bool,
+    /// Seconds that all of the start may take until the services are healthy
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
 }
 
 impl Up {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
-        let ui = common::ui(&Machine::here(), context);
+        let machine = Machine::here();
+        let ui = common::ui(&machine, context);
         let deployment = self.deployment.open()?;
-        let engine = self.deployment.engine(&deployment)?;
-        ui.note(&format!("ok: {} {}, {}", engine.program(), engine.version, engine.compose.join(" ")));
-        deployment.verify()?;
-        ui.note("ok: the bundle is sound");
-
-        let directory = deployment.folder.join("site");
-        let known = directory.join("site.toml").is_file();
-        if !known && self.host.is_none() {
+        if !deployment.folder.join("site/site.toml").is_file() && self.host.is_none() {
             let hint = "name what clients connect to: --host parsec.example.com";
             return Err(Failure::usage("there is no site yet, and it needs a host").hint(hint).into());
         }
-        let report = site::create(&SiteRequest {
-            directory: &directory,
-            model: &deployment.profile.model,
-            sources: &deployment.profile.sources,
-            host: self.host.as_deref(),
-            ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
-            now: crate::clock::now().cast_signed(),
-        })?;
+        let engine = self.deployment.engine(&deployment)?;
+        deployment.verify()?;
+        ui.note("ok: bundle: every digest is right");
+        let host = Host { engine: &engine, machine: &machine, now: crate::clock::now().cast_signed() };
+        let ports = self.ports.iter().cloned().collect();
+        let findings = deployment.check_host(host, &ports)?;
+        for finding in &findings.0 {
+            match finding.level {
+                Level::Ok => ui.note(&finding.to_string()),
+                Level::Warning => ui.warn(finding.to_string().trim_start_matches("warning: ")),
+                Level::Error => {}
+            }
+        }
+        findings.refuse("this host is not ready:", "nothing was changed; `sealift doctor` looks again")?;
+
+        let report = deployment.prepare_site(host, self.host.as_deref(), &ports, self.self_signed)?;
         for warning in &report.warnings {
             ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
         }
         ui.note(report.to_string().trim_end());
-
         host::load(&deployment, &engine, &ui)?;
-        deployment.start(&engine, Duration::from_secs(self.timeout), &ui)?;
-        for (name, port) in &report.ports {
-            writeln!(context.out, "{name}: {}:{port}", report.host)?;
+        deployment.start(&engine, Deadline::after(Duration::from_secs(self.timeout)), &ui)?;
+        for line in deployment.addresses(&report.host.parse()?)? {
+            writeln!(context.out, "{line}")?;
+        }
+        if let Some(next) = &deployment.profile.model.next {
+            writeln!(context.out, "next: {next}")?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{PROJECT_VARIABLE, bundle_name, image_name, project_name};
+use super::{BY_HAND, MADE_FROM_LABEL, MADE_FROM_VARIABLE, PROJECT_VARIABLE, bundle_name, image_name, project_name};
 use crate::profile::model::{Health, Model, Service};
 use crate::site::{address_variable, mounted_path, port_variable, published_address};
 
@@ -27,6 +27,7 @@ struct Unit {
     image: String,
     pull_policy: &'static str,
     container_name: String,
+    labels: BTreeMap<&'static str, String>,
     hostname: String,
     restart: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -118,6 +119,7 @@ fn unit(model: &Model, name: &str, service: &Service) -> Unit {
         image: image_name(model, service.image.get_ref()),
         pull_policy: "never",
         container_name: named(model, name),
+        labels: BTreeMap::from([(MADE_FROM_LABEL, format!("${{{MADE_FROM_VARIABLE}:-{BY_HAND}}}"))]),
         hostname: name.to_owned(),
         restart: "unless-stopped",
         command: literals(&service.command),

@@ -4,7 +4,7 @@
 //! stands, and what is seen when it has worked.
 
 use super::{bundle_name, image_name, project_name};
-use crate::profile::model::Model;
+use crate::profile::model::{Model, Run};
 
 /// The text of `README.md` (Markdown).
 ///
@@ -13,8 +13,9 @@ use crate::profile::model::Model;
 /// nothing.
 #[must_use]
 pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, notes: &str) -> String {
-    let mut parts = vec![head(model, platform), contents(model, images), start(model, platform), reach(model)];
-    parts.extend([site(model), data(model), operation(model), trouble(model)]);
+    let mut parts = vec![head(model, platform), start(model, platform), commands(model), tasks(model), reach(model)];
+    parts.extend([site(model), data(model), upgrade(model), trouble(model), by_hand(model, platform)]);
+    parts.push(contents(model, images));
     parts.push(notes.trim().to_owned());
     parts.retain(|part| !part.is_empty());
     let text = parts.join("\n\n") + "\n";
@@ -22,7 +23,7 @@ pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, not
 }
 
 /// The line about the program in the table of contents.
-const PROGRAM_ROW: &str = "| `sealift` | the program that makes `site/` |\n";
+const PROGRAM_ROW: &str = "| `sealift` | the program that does all of this: `./sealift help` |\n";
 
 fn head(model: &Model, platform: &str) -> String {
     let title = model.title.lines().next().unwrap_or_default();
@@ -33,9 +34,7 @@ fn head(model: &Model, platform: &str) -> String {
     text += &format!(
         "This comes from the bundle `{}`, made for {platform}. The host needs podman with podman-compose, or Docker \
          with compose. It needs no network.\n\n\
-         Where two commands stand below each other, the first is podman's and the second Docker's. Under podman, run \
-         all of them as the same user: each user has its own images and data. Where `docker compose` is not known, \
-         write `docker-compose`.",
+         Under podman, run all commands as the same user, root or not: each user has its own images and data.",
         bundle_name(model, platform)
     );
     text
@@ -51,7 +50,7 @@ fn contents(model: &Model, images: &[&str]) -> String {
 | `.env` | addresses and ports on this host, read by compose |
 | `site/` | certificates, secrets and settings of this installation, once they are made |
 | `profile/` | what `site/` is made from |
-| `sealift` | the program that makes `site/` |
+| `sealift` | the program that does all of this: `./sealift help` |
 | `SHA256SUMS` | digests of all files |
 | the rest | the images, which podman and Docker load from the bundle itself |
 
@@ -70,47 +69,140 @@ The images:
 }
 
 fn start(model: &Model, platform: &str) -> String {
-    let bundle = bundle_name(model, platform);
-    let project = project_name(model);
-    format!(
+    let (bundle, project) = (bundle_name(model, platform), project_name(model));
+    let mut text = format!(
         "\
 ## First start
 
-1. Unpack the bundle in a directory of its own, and stay there for all that follows.
+Unpack the bundle in a directory of its own, and stay there for all that follows. In the place of `HOST` write the name or
+the address that users reach this host by, without `https://` and without a port.
 
-       mkdir {project}
-       cd {project}
-       tar xf ../{bundle}
+       mkdir {project} && cd {project} && tar xf ../{bundle}
+       ./sealift up --host HOST
 
-2. Check that it is whole. This prints `whole` and nothing else; otherwise copy the bundle again.
+This checks the bundle and the host, makes certificates and secrets in `site/`, loads the images, and starts the services
+one after another. When it ends, all of them are healthy, and it prints where they are reached. When something stands in the
+way, it says all of it, with a hint each, and nothing is changed. `./sealift up` again goes on from where it was; it never
+does harm, and restarts only what has changed."
+    );
+    if let Some((name, _)) = model.site.ports.first_key_value() {
+        text += &format!(
+            "\n\nOther ports, for instance because an ordinary user may not take those below 1024:\n\n       \
+             ./sealift up --host HOST --port {name}=NUMBER"
+        );
+    }
+    text
+}
+
+fn commands(model: &Model) -> String {
+    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
+    format!(
+        "\
+## Day by day
+
+| command | what it does |
+| --- | --- |
+| `./sealift status` | shows the services, their health, and whether they are what is here |
+| `./sealift doctor` | examines everything: services, certificates, disk, ports, secrets; says what to do |
+| `./sealift logs {service}` | shows the log of a service; `--follow` goes on |
+| `./sealift up` | starts what is not running; takes changes in `.env` and `site/` into use |
+| `./sealift down` | stops all; the data stays |
+| `./sealift site renew` | renews certificates that end soon |
+| `./sealift task` | lists what else it can do: below |
+
+After a reboot, Docker starts the services by itself. podman does not: run `./sealift up`, or have root run \
+         `systemctl enable podman-restart`. Under podman as an ordinary user, `loginctl enable-linger` keeps the services \
+         running when that user logs out."
+    )
+}
+
+/// The tasks, with the way by hand.
+fn tasks(model: &Model) -> String {
+    if model.tasks.is_empty() {
+        return String::new();
+    }
+    let mut text = "## Tasks\n\n| command | what it does | by hand |\n| --- | --- | --- |\n".to_owned();
+    for (name, task) in &model.tasks {
+        let arguments: String =
+            task.arguments.iter().map(|argument| format!(" {}", argument.get_ref().to_uppercase())).collect();
+        let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.command.join(" "));
+        let hand = match task.run {
+            Run::Once => format!("podman-compose run --rm {service} {command}{arguments}"),
+            Run::Exec => format!("podman exec {}_{service} {command}{arguments}", project_name(model)),
+        };
+        let note = if task.on.is_some() { "; `up` does it by itself" } else { "" };
+        text += &format!("| `./sealift task {name}{arguments}` | {}{note} | `{hand}` |\n", task.title);
+    }
+    text.trim_end().to_owned()
+}
+
+/// The same with nothing but the engine and compose.
+fn by_hand(model: &Model, platform: &str) -> String {
+    let bundle = bundle_name(model, platform);
+    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
+    let container = format!("{}_{service}", project_name(model));
+    let mut text = format!(
+        "\
+## By hand
+
+All of this can be done with the engine and compose alone. Where two commands stand below each other, the first is podman's
+and the second Docker's. Where `docker compose` is not known, write `docker-compose`.
+
+1. Check that the bundle is whole. This prints `whole` and nothing else; otherwise copy the bundle again.
 
        sha256sum --quiet -c SHA256SUMS && echo whole
 
-3. Load the images. podman first unpacks to `/var/tmp`: without room for the whole bundle there, it complains of an
+2. Load the images. podman first unpacks to `/var/tmp`: without room for the whole bundle there, it complains of an
    unsupported format.
 
        podman load -i ../{bundle}
        docker load -i ../{bundle}
 
-4. Make the certificates and secrets of this installation. In the place of `HOST` write the name or the address that
-   users reach this host by, without `https://` and without a port. When the bundle came with a directory `site`, leave
-   out `--host HOST`: then it is only checked.
+3. Make the certificates and secrets. When the bundle came with a directory `site`, leave out `--host HOST`: then it is
+   only checked.
 
        ./sealift site new site --host HOST
 
    Do what its warnings say. One that is common: an ordinary user may not give a key to the group of its service, and
    the service cannot read it.
 
-5. Start.
+4. Start"
+    );
+    // What `up` runs by itself needs what its service depends on.
+    let before: Vec<_> = model.tasks.values().filter(|task| task.on.is_some()).collect();
+    if before.is_empty() {
+        text += ".";
+    } else {
+        text += ": first what must be there, then the tasks that belong to a start, then all.\n";
+        for task in before {
+            let service = task.service.get_ref();
+            for other in &model.services[service.as_str()].depends_on {
+                text += &format!("\n       podman-compose up -d {}", other.get_ref());
+            }
+            text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
+        }
+    }
+    text += &format!(
+        "
 
        podman-compose up -d
        docker compose up -d
 
-6. Look. Within a minute each service is `Up`.
+5. Look. Within a minute each service is `Up`.
 
        podman ps -a
-       docker ps -a"
-    )
+       docker ps -a
+
+Logs (end with Ctrl-C), a restart, and the end of all of them. Never `down -v`: it deletes the data.
+
+       podman logs -f {container}
+       podman restart {container}
+       podman-compose down
+
+After a change in `.env` or `site/`, stop all and start again. A service that was started by hand is made anew by the next
+`./sealift up`."
+    );
+    text
 }
 
 fn reach(model: &Model) -> String {
@@ -130,9 +222,9 @@ fn reach(model: &Model) -> String {
 These are the defaults; `.env` says what holds here. Another number, for instance because rootless podman may not take
 ports below 1024:
 
-       ./sealift site new site --port NAME=NUMBER
+       ./sealift up --port NAME=NUMBER
 
-and then start again as below. Nothing else is reachable from outside.";
+Nothing else is reachable from outside.";
     text
 }
 
@@ -140,25 +232,22 @@ fn site(model: &Model) -> String {
     let mut text = "\
 ## Certificates and secrets
 
-`site/` is this installation: without it, what is stored may be of no use any more. Keep a copy in a safe place. Making
-it again keeps all that is there and valid:
-
-       ./sealift site new site
+`site/` is this installation: without it, what is stored may be of no use any more. Keep a copy in a safe place. No secret
+is ever made anew while it is there.
 "
     .to_owned();
     if model.site.authority.is_some() {
         text += "
 - `site/custom-ca.crt` is the authority that signs the certificates. Give it to users: their programs have to trust it.
 - `site/custom-ca.key` can sign in its name. It is needed only for that, so it can be kept elsewhere in between.
-- A certificate is renewed by that same command when less than a fifth of its life is left. Run it each month, with
-  `site/custom-ca.key` in its place, and restart the services when it has replaced something.
-- Certificates of your own go into `site/tls/` under the same names; they are not replaced. They end on these days:
-
-       for f in site/tls/*.crt; do echo $f; openssl x509 -noout -enddate -in $f; done
+- Certificates are renewed by `./sealift site renew`, and by every `up`, when less than a fifth of their life is left.
+  Run it each month, with `site/custom-ca.key` in its place, and `./sealift up` afterwards. `./sealift doctor` tells how
+  many days are left.
+- Certificates of your own go into `site/tls/` under the same names; they are not replaced.
 ";
     }
     text += "
-- Settings are in the files that compose.yaml names below `site/`. One that was edited stays as it is from then on.";
+- Settings are in the files that compose.yaml names below `site/`. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
     text
 }
 
@@ -182,53 +271,40 @@ fn data(model: &Model) -> String {
     )
 }
 
-fn operation(model: &Model) -> String {
-    let service =
-        model.services.keys().next().map_or_else(|| "SERVICE".to_owned(), |service| service.get_ref().clone());
-    let container = format!("{}_{service}", project_name(model));
-    format!(
-        "\
-## Day by day
+fn upgrade(model: &Model) -> String {
+    let mut text = "\
+## A new version, and backups
 
-Logs of a service, here of `{service}` (end with Ctrl-C):
+Unpack the new bundle in a directory of its own. Copy `.env` and `site/` over from the old one, and start it there. The
+volumes are found by name; the old containers are stopped and made anew, and the old directory is no longer used.
 
-       podman logs -f {container}
-       docker logs -f {container}
+       cp -a ../OLD/.env ../OLD/site .
+       ./sealift up
 
-Restart a service:
-
-       podman restart {container}
-       docker restart {container}
-
-Stop all. The data stays.
-
-       podman-compose down
-       docker compose down
-
-Start again:
-
-       podman-compose up -d
-       docker compose up -d
-
-After a change in `.env` or `site/`, stop all and start again.
-
-After a reboot, Docker starts the services by itself. podman does not: run `podman-compose up -d`. Under podman as an ordinary
-user, `loginctl enable-linger` keeps the services running when that user logs out.
-
-A new version: unpack its bundle in another directory, check and load it, stop the old one in its directory, copy `.env`
-and `site/` over, run `./sealift site new site`, and start the new one. The volumes are found by name."
-    )
+Before that, and every day, keep a copy elsewhere of `.env`, `site/`"
+        .to_owned();
+    let volumes: Vec<&String> = model.services.values().flat_map(|service| service.volumes.keys()).collect();
+    text += match volumes.len() {
+        0 => ".",
+        _ => {
+            " and the data. A volume may only be copied while everything
+is stopped; a database is dumped by its own tools while it runs."
+        }
+    };
+    text
 }
 
 fn trouble(model: &Model) -> String {
     let mut text = "\
 ## When it does not work
 
+`./sealift doctor` first: it says what is wrong, and mostly what to do.
+
 - A service that is not `Up` says why in its logs. It is started again by itself until it works.
 - `no such image`, `image not known`: the images are not loaded, or another user loaded them.
-- `site/...` is not found: step 4 is missing. If an engine made empty directories in its place, remove `site` first,
+- `site/...` is not found: it has not been made. If an engine made empty directories in its place, remove `site` first,
   unless it holds secrets already.
-- `permission denied` on a key or a secret: the group of the file, see step 4; under SELinux also
+- `permission denied` on a key or a secret: the group of the file, which `./sealift up` sets; under SELinux also
   `chcon -R -t container_file_t site`."
         .to_owned();
     if !model.site.ports.is_empty() {
@@ -236,7 +312,7 @@ fn trouble(model: &Model) -> String {
     }
     if model.site.authority.is_some() {
         text += "\n- Users see a warning about the certificate: they lack `site/custom-ca.crt`, or use another name \
-                 than HOST.\n  `./sealift site new site --host NAME` changes it.";
+                 than HOST.\n  `./sealift up --host NAME` changes it.";
     }
     text
 }
@@ -261,7 +337,7 @@ mod tests {
         assert!(!text.contains("custom-ca") && !text.contains("Where it is reached"), "{text}");
         assert!(text.contains("No service keeps data"), "{text}");
         assert!(
-            text.contains("sealift site new") && !text.contains("./sealift") && !text.contains(PROGRAM_ROW),
+            text.contains("sealift up --host") && !text.contains("./sealift") && !text.contains(PROGRAM_ROW),
             "{text}"
         );
     }

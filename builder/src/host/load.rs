@@ -26,7 +26,7 @@ pub(super) fn is_image(image: &MadeImage, id: &str) -> bool {
 /// What the engine says.
 pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
     let images = &deployment.manifest.images;
-    let missing: Vec<&MadeImage> = images.iter().filter(|image| !is_there(engine, image)).collect();
+    let missing = missing(deployment, engine)?;
     if missing.is_empty() {
         ui.note(&format!("ok: all {} are loaded", ui::count(images.len(), "image")));
         return Ok(());
@@ -45,7 +45,7 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
     })?;
     phase.finish(&ui::count(missing.len(), "image"));
     // What an engine does not understand it may pass over.
-    match missing.iter().find(|image| !is_there(engine, image)) {
+    match self::missing(deployment, engine)?.first() {
         None => Ok(()),
         Some(image) => {
             let message = format!("{} does not have {} though it loaded it", engine.program(), image.reference);
@@ -54,8 +54,19 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
     }
 }
 
-fn is_there(engine: &Engine, image: &MadeImage) -> bool {
-    engine.run(&["image", "inspect", "--format", "{{.Id}}", &image.reference]).is_ok_and(|id| is_image(image, &id))
+/// The images of the bundle that the engine does not have.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) fn missing<'d>(deployment: &'d Deployment, engine: &Engine) -> Result<Vec<&'d MadeImage>> {
+    let mut missing = Vec::new();
+    for image in &deployment.manifest.images {
+        let id = engine.ask(&["image", "inspect", "--format", "{{.Id}}", &image.reference])?;
+        if !id.is_some_and(|id| is_image(image, &id)) {
+            missing.push(image);
+        }
+    }
+    Ok(missing)
 }
 
 /// The docker-archive of `images`, to be made on the fly, and the sum of its files' sizes in bytes.

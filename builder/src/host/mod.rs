@@ -3,21 +3,37 @@
 //! Everything here also works by hand with the engine and compose: nothing is kept but what they keep. Health is asked
 //! by running the service's own health command in its container, since podman tells none where systemd does not run.
 
+mod answers;
+mod doctor;
 mod engine;
+mod finding;
+mod groups;
 mod load;
+mod made_from;
+mod ports;
+mod preflight;
 mod services;
+mod space;
+mod start;
+mod system;
 mod tasks;
+mod volumes;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sealift_layers::validate::Depth;
+use sealift_layers::validate::{Depth, Problem};
 
-pub use engine::{Engine, Kind};
+pub use engine::{Engine, Kind, Wanted};
+pub use finding::{Finding, Findings, Level};
 pub use load::load;
-pub use services::{Health, State, Status};
+pub use preflight::Host;
+pub use services::{Health, Settings, State, Status};
+pub use start::Deadline;
 
 use crate::bundle::{self, Bundle, Manifest};
+use crate::deploy;
 use crate::failure::Failure;
 use crate::profile::Profile;
 
@@ -56,12 +72,63 @@ impl Deployment {
     /// # Errors
     /// [`Failure::verification`] with all that is wrong.
     pub fn verify(&self) -> Result<()> {
-        let problems = self.bundle.verify(Depth::Blobs).problems;
+        self.sound(self.bundle.verify(Depth::Blobs).problems)
+    }
+
+    /// As [`Deployment::verify`], but without the images: what is run on the host by this program.
+    ///
+    /// # Errors
+    /// As [`Deployment::verify`].
+    pub fn verify_files(&self) -> Result<()> {
+        self.sound(self.bundle.verify_files())
+    }
+
+    fn sound(&self, problems: Vec<Problem>) -> Result<()> {
         if problems.is_empty() {
             return Ok(());
         }
         let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
         let message = format!("the bundle in {} is damaged:\n{}", self.folder.display(), lines.join("\n"));
         Err(Failure::verification(message).hint("nothing was loaded or started: unpack the bundle again").into())
+    }
+
+    /// What `.env` sets for compose: empty while there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn variables(&self) -> Result<BTreeMap<String, String>> {
+        match fs_err::read_to_string(self.folder.join(".env")) {
+            Ok(text) => Ok(variables(&text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the names of containers and volumes start with: what `.env` says, else product and profile.
+    ///
+    /// # Errors
+    /// As [`Deployment::variables`].
+    pub fn project(&self) -> Result<String> {
+        let own = self.variables()?.remove(deploy::PROJECT_VARIABLE).filter(|name| !name.is_empty());
+        Ok(own.unwrap_or_else(|| deploy::project_name(&self.profile.model)))
+    }
+}
+
+/// The variables of a text as compose reads it: `NAME=VALUE`, perhaps in quotes; comments and empty lines apart.
+fn variables(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.trim_start_matches("export ").split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_as_compose_reads_them() {
+        let read = variables("# a comment\n\nA=1\n export B = \"two words\"\nC='x=y'\nD=\nno variable\n");
+        let pairs: Vec<(&str, &str)> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
     }
 }

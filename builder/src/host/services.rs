@@ -1,24 +1,25 @@
-//! Services: their order, their state, their health.
+//! Services: their names, their order, their state and health.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::load::is_image;
-use super::tasks::once;
-use super::{Deployment, Engine};
-use crate::deploy;
+use super::{Deployment, Engine, answers};
+use crate::deploy::BY_HAND;
 use crate::failure::Failure;
-use crate::profile::model::On;
-use crate::ui::Ui;
 
-/// Between two looks at what is not healthy yet.
-const PAUSE: Duration = Duration::from_millis(300);
-/// Lines of its log that are shown of a service that does not get healthy.
+/// Lines of its log that are shown of a service that is not healthy.
 const LAST_LINES: &str = "20";
+/// Runs what follows with a time limit (the first argument, in seconds), in the container itself: a command whose client
+/// is killed goes on there. Where the image has no `timeout`, the client's limit is the only one.
+const LIMITED: &str =
+    r#"limit=$1; shift; command -v timeout >/dev/null && exec timeout -s KILL "$limit" "$@"; exec "$@""#;
+/// What the client waits beyond that.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What the engine says of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +46,18 @@ pub enum Health {
     Down,
 }
 
+/// Whether a container was made from the settings that are here now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settings {
+    /// It was, or there is no container.
+    Current,
+    /// Something differs: ports, env files, certificates, configuration, the folder.
+    Changed,
+    /// It was started by hand: nobody noted it.
+    Unknown,
+}
+
 /// One service as it is now.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,6 +72,23 @@ pub struct Status {
     pub health: Health,
     /// Whether the container was made from another image than the bundle's.
     pub drifted: bool,
+    /// Whether it was made from the settings that are here now.
+    pub settings: Settings,
+    /// Ports of the host that its container publishes.
+    pub ports: BTreeSet<u16>,
+}
+
+impl Status {
+    /// Why the container has to be made anew, if it has to.
+    #[must_use]
+    pub fn outdated(&self) -> Option<&'static str> {
+        match (self.drifted, self.settings) {
+            (true, _) => Some("another version's image"),
+            (false, Settings::Changed) => Some("its settings changed"),
+            (false, Settings::Unknown) => Some("it was started by hand"),
+            (false, Settings::Current) => None,
+        }
+    }
 }
 
 impl fmt::Display for State {
@@ -83,29 +113,34 @@ impl fmt::Display for Health {
 
 impl Deployment {
     /// The container of a service.
-    #[must_use]
-    pub fn container(&self, service: &str) -> String {
-        format!("{}_{service}", deploy::project_name(&self.profile.model))
+    ///
+    /// # Errors
+    /// As [`Deployment::variables`].
+    pub fn container(&self, service: &str) -> Result<String> {
+        Ok(format!("{}_{service}", self.project()?))
     }
 
-    /// A service's name, if the profile has it.
+    /// A service's container, if the profile has the service.
     ///
     /// # Errors
     /// [`Failure::usage`] that lists what there is.
     pub fn service(&self, name: &str) -> Result<String> {
         let known: Vec<&str> = self.profile.model.services.keys().map(|key| key.get_ref().as_str()).collect();
         if known.contains(&name) {
-            return Ok(self.container(name));
+            return self.container(name);
         }
         Err(Failure::usage(format!("no service is called `{name}`")).hint(known.join(", ")).into())
     }
 
-    /// The names of its volumes.
-    #[must_use]
-    pub fn volumes(&self) -> Vec<String> {
-        let model = &self.profile.model;
-        let volumes: BTreeSet<&String> = model.services.values().flat_map(|service| service.volumes.keys()).collect();
-        volumes.into_iter().map(|volume| format!("{}_{volume}", deploy::project_name(model))).collect()
+    /// Its volumes: the profile's name and the engine's.
+    ///
+    /// # Errors
+    /// As [`Deployment::variables`].
+    pub fn volumes(&self) -> Result<Vec<(String, String)>> {
+        let project = self.project()?;
+        let services = self.profile.model.services.values();
+        let volumes: BTreeSet<&String> = services.flat_map(|service| service.volumes.keys()).collect();
+        Ok(volumes.into_iter().map(|volume| (volume.clone(), format!("{project}_{volume}"))).collect())
     }
 
     /// The services, each behind those that it depends on.
@@ -119,7 +154,7 @@ impl Deployment {
     }
 
     /// Appends what `service` depends on, and then itself. The profile's check refuses circles.
-    fn before<'d>(&'d self, service: &'d str, order: &mut Vec<&'d str>) {
+    pub(super) fn before<'d>(&'d self, service: &'d str, order: &mut Vec<&'d str>) {
         if order.contains(&service) {
             return;
         }
@@ -132,102 +167,93 @@ impl Deployment {
     /// A service as it is now.
     ///
     /// # Errors
-    /// When the engine cannot be run.
+    /// When the engine fails.
     pub fn status(&self, engine: &Engine, service: &str) -> Result<Status> {
-        let spec = &self.profile.model.services[service];
-        let container = self.container(service);
-        let told = engine.run(&["container", "inspect", "--format", "{{.State.Status}} {{.Image}}", &container]);
-        let (state, drifted) = match told.as_deref().map(|text| text.trim().split_once(' ')) {
-            Ok(Some((state, image))) => {
-                let made = self.manifest.images.iter().find(|made| made.name == *spec.image.get_ref());
-                let state = if state == "running" { State::Running } else { State::Other(state.to_owned()) };
-                (state, made.is_some_and(|made| !is_image(made, image)))
-            }
-            _ => (State::Absent, false),
+        let mut status = self.state(engine, service)?;
+        if status.state == State::Running {
+            status.health = self.health(engine, service)?;
+        }
+        Ok(status)
+    }
+
+    /// As [`Deployment::status`], without asking for its health, which stands as down.
+    pub(super) fn state(&self, engine: &Engine, service: &str) -> Result<Status> {
+        let container = self.container(service)?;
+        let mut status = Status {
+            service: service.to_owned(),
+            state: State::Absent,
+            health: Health::Down,
+            drifted: false,
+            settings: Settings::Current,
+            ports: BTreeSet::new(),
+            container,
         };
-        let health = match (&state, &spec.health) {
-            (State::Running, None) => Health::Healthy,
-            (State::Running, Some(check)) => {
-                let mut arguments = vec!["exec", container.as_str()];
-                arguments.extend(check.command.iter().map(String::as_str));
-                match engine.succeeds(&arguments, Duration::from_secs(check.timeout.into()))? {
-                    true => Health::Healthy,
-                    false => Health::Unhealthy,
-                }
-            }
-            _ => Health::Down,
+        let Some(answer) = engine.ask(&["container", "inspect", &status.container])? else { return Ok(status) };
+        let told = answers::container(&answer)?;
+        let image = self.profile.model.services[service].image.get_ref();
+        let made = self.manifest.images.iter().find(|made| made.name == *image);
+        status.drifted = made.is_some_and(|made| !is_image(made, &told.image));
+        status.settings = match told.made_from.as_str() {
+            "" | BY_HAND => Settings::Unknown,
+            from if from == self.made_from(service)? => Settings::Current,
+            _ => Settings::Changed,
         };
-        Ok(Status { service: service.to_owned(), container, state, health, drifted })
+        status.state = if told.state == "running" { State::Running } else { State::Other(told.state) };
+        status.ports = told.ports;
+        Ok(status)
     }
 
-    /// Starts everything in order, with the tasks that belong to a start, and waits until all is healthy.
-    ///
-    /// # Errors
-    /// What the engine says, or [`Failure`] with the last log lines of what does not get healthy within `limit`.
-    pub fn start(&self, engine: &Engine, limit: Duration, ui: &Ui) -> Result<()> {
-        let model = &self.profile.model;
-        for service in self.order() {
-            let status = self.status(engine, service)?;
-            if status.drifted {
-                ui.note(&format!("{service}: of another version, is made anew"));
-                engine.run(&["rm", "--force", &status.container])?;
-            } else if status.state == State::Running {
-                continue;
-            }
-            let tasks = model.tasks.iter().filter(|(_, task)| task.on == Some(On::Up));
-            let tasks: Vec<_> = tasks.filter(|(_, task)| task.service.get_ref() == service).collect();
-            if !tasks.is_empty() {
-                let mut needed = Vec::new();
-                self.before(service, &mut needed);
-                needed.pop();
-                self.wait(engine, &needed, limit, ui)?;
-                for (name, task) in tasks {
-                    let phase = ui.phase(&format!("Task {}", name.get_ref()), 0);
-                    engine.compose(&once(task, &[]))?;
-                    phase.finish("done");
-                }
-            }
-            engine.compose(&["up", "-d", "--no-deps", service])?;
-        }
-        self.wait(engine, &self.order(), limit, ui)
+    /// The health of a service that runs.
+    pub(super) fn health(&self, engine: &Engine, service: &str) -> Result<Health> {
+        let Some(check) = &self.profile.model.services[service].health else { return Ok(Health::Healthy) };
+        let (container, limit) = (self.container(service)?, check.timeout.to_string());
+        let mut arguments = vec!["exec", container.as_str(), "sh", "-c", LIMITED, "sh", &limit];
+        arguments.extend(check.command.iter().map(String::as_str));
+        let worked = engine.succeeds(&arguments, Duration::from_secs(check.timeout.into()) + GRACE)?;
+        Ok(if worked { Health::Healthy } else { Health::Unhealthy })
     }
 
-    /// Waits until `services` are healthy.
-    fn wait(&self, engine: &Engine, services: &[&str], limit: Duration, ui: &Ui) -> Result<()> {
-        let start = Instant::now();
-        let phase = ui.steps("Waiting for health", services.len() as u64);
-        let mut waiting: BTreeSet<&str> = services.iter().copied().collect();
-        loop {
-            for service in waiting.clone() {
-                phase.item(service);
-                if self.status(engine, service)?.health == Health::Healthy {
-                    waiting.remove(service);
-                    phase.inc(1);
-                }
-            }
-            if waiting.is_empty() {
-                phase.finish(&services.join(", "));
-                return Ok(());
-            }
-            if start.elapsed() > limit {
-                return Err(self.unhealthy(engine, &waiting, limit).into());
-            }
-            std::thread::sleep(PAUSE);
-        }
+    /// The last lines of a service's log, without an error where there are none.
+    pub(super) fn last_lines(&self, engine: &Engine, service: &str) -> Result<Vec<String>> {
+        let output = engine.command(&["logs", "--tail", LAST_LINES, &self.container(service)?]).output();
+        // Each stream of the container comes out of the same stream of the engine.
+        let texts = output.iter().flat_map(|output| [&output.stdout, &output.stderr]);
+        let lines = texts.map(|text| String::from_utf8_lossy(text).into_owned());
+        Ok(lines.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_hangs_is_ended_where_it_runs() {
+        let run = |limit: &str, command: &[&str]| {
+            let mut sh = std::process::Command::new("sh");
+            sh.args(["-c", LIMITED, "sh", limit]).args(command).stdin(std::process::Stdio::null());
+            sh.status().unwrap().success()
+        };
+        assert!(run("5", &["sh", "-c", "test \"$1\" = 'a  b'", "sh", "a  b"]));
+        assert!(!run("5", &["false"]));
+        let start = std::time::Instant::now();
+        assert!(!run("1", &["sleep", "20"]));
+        assert!(start.elapsed() < Duration::from_secs(15));
     }
 
-    fn unhealthy(&self, engine: &Engine, services: &BTreeSet<&str>, limit: Duration) -> Failure {
-        let mut message = format!("not healthy after {} s:", limit.as_secs());
-        for service in services {
-            message += &format!("\n  {service}, its last log lines:");
-            let output = engine.command(&["logs", "--tail", LAST_LINES, &self.container(service)]).output();
-            // Each stream of the container comes out of the same stream of the engine.
-            for text in output.iter().flat_map(|output| [&output.stdout, &output.stderr]) {
-                for line in String::from_utf8_lossy(text).lines() {
-                    message += &format!("\n    {line}");
-                }
-            }
-        }
-        Failure::failed(message).hint("what is started stays so: `logs SERVICE` shows more, `up` goes on from here")
+    #[test]
+    fn why_a_container_is_made_anew() {
+        let status = |drifted, settings| Status {
+            service: "web".into(),
+            container: "shop_web".into(),
+            state: State::Running,
+            health: Health::Healthy,
+            drifted,
+            settings,
+            ports: BTreeSet::new(),
+        };
+        assert_eq!(status(false, Settings::Current).outdated(), None);
+        assert_eq!(status(false, Settings::Changed).outdated(), Some("its settings changed"));
+        assert_eq!(status(true, Settings::Changed).outdated(), Some("another version's image"));
     }
 }

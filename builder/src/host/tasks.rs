@@ -30,15 +30,16 @@ impl Deployment {
     /// # Errors
     /// When it exits with anything but 0.
     pub fn run_task(&self, engine: &Engine, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
-        let mut command = match task.run {
-            Run::Once => engine.compose_command(&once(task, arguments)),
+        let worked = match task.run {
+            Run::Once => engine.compose_run(&once(task, arguments), &mut std::io::stdout())?,
             Run::Exec => {
-                let mut command = engine.command(&["exec", &self.container(task.service.get_ref())]);
+                let container = self.container(task.service.get_ref())?;
+                let mut command = engine.command(&["exec", &container]);
                 command.args(task.command.iter().chain(arguments));
-                command
+                command.stdin(std::process::Stdio::null()).status()?.success()
             }
         };
-        if command.stdin(std::process::Stdio::null()).status()?.success() {
+        if worked {
             return Ok(());
         }
         Err(Failure::failed(format!("the task {name} failed")).hint("it says why above; `sealift status`").into())

@@ -1,7 +1,8 @@
 //! `extends`: a profile that states only what differs from another one.
 //!
 //! Tables merge key by key, to any depth; everything else (text, numbers, arrays) that stands in the extending profile
-//! takes the place of what the other has. Nothing can be taken away but by an empty value. The `name` is not inherited.
+//! takes the place of what the other has. What `without` names is taken away from the other, whole tables too. The `name`
+//! is not inherited.
 //!
 //! The files are read as if they stood one after the other in one text: spans are ranges of that, so a message finds
 //! its way back into the file that it is about.
@@ -62,8 +63,62 @@ pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
         parts.push(part);
         match base {
             Some(base) => folders.push(base),
-            None => return Ok((parts, Sources(folders))),
+            None => break,
         }
+    }
+    let list = needless(&parts);
+    if list.is_empty() { Ok((parts, Sources(folders))) } else { Err(Problems::across(parts, list).into()) }
+}
+
+/// A key of `without`, as TOML writes it: `site.templates."env/a.env"`.
+fn key(text: &str) -> Option<Vec<String>> {
+    let document = format!("{text} = 0");
+    let mut table = DeTable::parse(&document).ok()?.into_inner();
+    let mut keys = Vec::new();
+    loop {
+        let (key, value) = table.into_iter().next()?;
+        keys.push(key.into_inner().into_owned());
+        match value.into_inner() {
+            DeValue::Table(inner) => table = inner,
+            _ => return Some(keys),
+        }
+    }
+}
+
+/// What is wrong with the `without` of each part: it takes away what those behind it have.
+fn needless(parts: &[Part]) -> Vec<Problem> {
+    let mut list = Vec::new();
+    let mut offset = 0;
+    for (index, part) in parts.iter().enumerate() {
+        let table = shifted(DeTable::parse(&part.text).map(Spanned::into_inner).unwrap_or_default(), offset);
+        offset += part.text.len() + 1;
+        let Some(without) = table.get("without") else { continue };
+        let hint = "an array of keys of the profile that is extended, such as [\"images.web\"]";
+        let Some(array) = without.get_ref().as_array() else {
+            list.push(Problem::new(without.span(), "`without` is not an array", hint));
+            continue;
+        };
+        let base = merge(&parts[index + 1..]);
+        for item in array {
+            let keys = item.get_ref().as_str().and_then(key);
+            if !keys.as_ref().is_some_and(|keys| remove(&mut base.clone(), keys)) {
+                let name = item.get_ref().as_str().unwrap_or_default();
+                list.push(Problem::new(item.span(), format!("there is no `{name}` to be without"), hint));
+            }
+        }
+    }
+    list
+}
+
+/// Takes what is at `keys` away; `false` where there is nothing.
+fn remove(table: &mut DeTable<'_>, keys: &[String]) -> bool {
+    match keys {
+        [] => false,
+        [last] => table.remove(last.as_str()).is_some(),
+        [first, rest @ ..] => match table.get_mut(first.as_str()).map(Spanned::get_mut) {
+            Some(DeValue::Table(inner)) => remove(inner, rest),
+            _ => false,
+        },
     }
 }
 
@@ -91,12 +146,20 @@ fn base(folder: &Path, value: &Spanned<DeValue<'_>>, before: &[PathBuf]) -> Resu
 pub(super) fn merge(parts: &[Part]) -> DeTable<'_> {
     let mut whole = DeTable::new();
     let mut offset = 0;
+    let mut gone: Vec<Vec<String>> = Vec::new();
     for (index, part) in parts.iter().enumerate() {
         // They were parsed before.
         let mut table = DeTable::parse(&part.text).map(Spanned::into_inner).unwrap_or_default();
         table.remove("extends");
         if index > 0 {
             table.remove("name");
+        }
+        let without = table.remove("without");
+        for keys in &gone {
+            remove(&mut table, keys);
+        }
+        if let Some(DeValue::Array(array)) = without.map(Spanned::into_inner) {
+            gone.extend(array.iter().filter_map(|item| item.get_ref().as_str().and_then(key)));
         }
         add(&mut whole, shifted(table, offset));
         offset += part.text.len() + 1;
@@ -253,6 +316,42 @@ image = \"web\"
         fs_err::write(place.path().join("own").join(FILE), wrong).unwrap();
         let error = error(&place, "own");
         assert!(error.contains("PLACE/own/profile.toml:3:11"), "{error}");
+    }
+
+    #[test]
+    fn what_it_is_without_is_taken_away() {
+        let without = "without = [\"images.web.env.A\", 'services.\"web\"', \"images.web.title\"]\n";
+        let own = OWN.replace("version", &format!("{without}version"));
+        let own = own.replace("[images.web]", "[services.site]\nimage = \"web\"\n[images.web]\ntitle = \"Mine\"");
+        let place = place(&[("base", BASE), ("own", &own), ("third", "extends = \"own\"\nname = \"third\"\n")]);
+        for name in ["own", "third"] {
+            let own = load(&place, name).unwrap();
+            assert_eq!(own.model.services.keys().map(|key| key.get_ref().as_str()).collect::<Vec<_>>(), ["site"]);
+            let web = &own.model.images["web"];
+            assert_eq!((web.title.as_str(), web.env.keys().next().unwrap().as_str()), ("Mine", "B"));
+            assert!(!own.text.contains("without"));
+        }
+        let own = own.replace("images.web.env.A", "images.wb.env.A").replace("images.web.title", "a b");
+        fs_err::write(place.path().join("own").join(FILE), own).unwrap();
+        insta::assert_snapshot!(error(&place, "own"), @r#"
+        error: there is no `images.wb.env.A` to be without
+         --> PLACE/own/profile.toml:3:12
+          |
+        3 | without = ["images.wb.env.A", 'services."web"', "a b"]
+          |            ^^^^^^^^^^^^^^^^^
+          |
+          = hint: an array of keys of the profile that is extended, such as ["images.web"]
+
+        error: there is no `a b` to be without
+         --> PLACE/own/profile.toml:3:49
+          |
+        3 | without = ["images.wb.env.A", 'services."web"', "a b"]
+          |                                                 ^^^^^
+          |
+          = hint: an array of keys of the profile that is extended, such as ["images.web"]
+        "#);
+        fs_err::write(place.path().join("base").join(FILE), format!("without = 1\n{BASE}")).unwrap();
+        assert!(error(&place, "base").contains("`without` is not an array"));
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 mod check;
 pub mod diagnostic;
+pub(crate) mod document;
 mod extend;
 pub mod load;
 pub mod model;
-mod suggest;
+pub mod setting;
+pub(crate) mod suggest;
 mod syntax;
+pub(crate) mod template;
 
 pub use extend::Sources;
 pub use load::{Profile, Search};

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::setting::Setting;
+
 /// A whole profile: what is deployed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -39,12 +41,17 @@ pub struct Model {
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
     pub services: BTreeMap<Spanned<String>, Service>,
+    /// Volumes whose contents only one version can read, by name.
+    #[serde(default)]
+    pub volumes: BTreeMap<Spanned<String>, Volume>,
     /// What operators can have done, by name: `sealift task NAME`.
     #[serde(default)]
     pub tasks: BTreeMap<Spanned<String>, Task>,
     /// What one installation must have.
     #[serde(default)]
     pub site: Site,
+    /// One line that `sealift up` ends with: what to do next.
+    pub next: Option<String>,
     /// Text for the operator, appended to the bundle's README: a file of the profile (Markdown).
     pub readme: Option<Spanned<String>>,
 }
@@ -354,6 +361,18 @@ fn default_retries() -> u32 {
     12
 }
 
+/// A volume whose contents only one version of a program can read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Volume {
+    /// Files in it whose first line is the version that wrote it: paths below the volume, `*` for any name.
+    pub version_files: Vec<String>,
+    /// The version that the images have. The volume is as good as empty when there are no such files.
+    pub version: String,
+    /// What the operator does about another version.
+    pub upgrade: String,
+}
+
 /// Something that operators can have done: a command in a service's container.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -408,6 +427,16 @@ pub struct Site {
     /// Random secrets, by name. Templates read `secrets.NAME` with `-` written as `_`.
     #[serde(default)]
     pub secrets: BTreeMap<String, Secret>,
+    /// Values that the operator gives, by name. Templates read `settings.NAME` with `-` written as `_`.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Setting>,
+    /// What must hold between settings, by name.
+    #[serde(default)]
+    pub rules: BTreeMap<String, Rule>,
+    /// Authorities that the operator may bring for a program to trust, by name: `tls/NAME.crt`. Templates read
+    /// `trusted.NAME`, how many certificates are in it.
+    #[serde(default)]
+    pub trusted: BTreeMap<String, Trusted>,
     /// Files rendered for the site, by their path below it (`env/parsec.env`).
     #[serde(default)]
     pub templates: BTreeMap<Spanned<String>, Template>,
@@ -444,11 +473,35 @@ pub struct Certificate {
     pub host: bool,
     /// Days it is valid.
     pub days: u32,
+    /// The operator brings it: it is made only when that is asked for.
+    #[serde(default)]
+    pub provided: bool,
     /// Permission bits of the key file.
     #[serde(default = "secret_mode")]
     pub key_mode: Mode,
     /// Numeric group of the key file.
     pub key_group: Option<u32>,
+}
+
+/// Something that must hold between settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rule {
+    /// A Jinja expression over `settings` that must be true.
+    pub test: String,
+    /// What is wrong when it is not.
+    pub message: String,
+    /// What to do then.
+    #[serde(default)]
+    pub hint: String,
+}
+
+/// A file of authorities' certificates that the operator may fill.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Trusted {
+    /// What they are trusted for, for the operator.
+    pub title: String,
 }
 
 /// A random secret.

@@ -1,6 +1,6 @@
 //! `sealift site new`: makes a site, or brings one up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::TryLockError;
 use std::path::Path;
 
@@ -10,16 +10,22 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::KeyPair;
 use sealift_layers::digest::Digest;
 
+use super::faults::Faults;
 use super::files::{self, Access};
 use super::host::Host;
 use super::pki::{self, Certificate, Signer};
 use super::record::{self, Record};
 use super::report::{Action, Report};
+use super::settings::Settings;
 use super::templates::{Parameters, render, template_mode};
 use super::{CA_CERTIFICATE, CA_KEY, PORTS, certificate_path, key_path, ports, secret_path, wanted_names};
+use super::{provided, settings};
 use crate::failure::Failure;
 use crate::profile::Sources;
 use crate::profile::model::{self, Encoding, Model};
+
+/// Fewest characters of a secret: what the fewest random bytes that a profile may ask for come to.
+const SECRET_LENGTH: usize = 16;
 
 /// What is asked of [`create`].
 #[derive(Clone, Debug)]
@@ -34,6 +40,12 @@ pub struct SiteRequest<'a> {
     pub host: Option<&'a str>,
     /// Published ports that are not as recorded or, at first, as the profile has them: name to port.
     pub ports: BTreeMap<String, u16>,
+    /// Certificates with fewer days left are issued again; without it, those with less than a fifth of their life.
+    pub days_left: Option<u32>,
+    /// The caller gives files to their groups: an engine whose group numbers are not the host's.
+    pub leave_groups: bool,
+    /// Certificates that the operator would have to bring are made by the site's authority where there are none.
+    pub self_signed: bool,
     /// The time, in seconds since 1970.
     pub now: i64,
 }
@@ -46,9 +58,14 @@ pub struct SiteRequest<'a> {
 ///
 /// When the directory above is an unpacked bundle (it has a `bundle.json`), its `.env` is written as well.
 ///
+/// What the operator has to give (`settings.toml`, certificates of the operator's own) is looked at first. When
+/// something is missing or wrong, all of it is told in one error and nothing is made but `settings.toml` and the record
+/// of host and ports.
+///
 /// # Errors
-/// [`Failure::usage`] for a profile, host or port that cannot be used; [`Failure::failed`] where a file cannot be read or
-/// written, or a certificate is due and the authority's key is not there.
+/// [`Failure::usage`] for a profile, host or port that cannot be used, and with all that the operator has to give or to
+/// mend; [`Failure::failed`] where a file cannot be read or written, or a certificate is due and the authority's key is
+/// not there.
 pub fn create(request: &SiteRequest<'_>) -> Result<Report> {
     super::check(request.model)?;
     let directory = request.directory;
@@ -67,6 +84,7 @@ pub fn create(request: &SiteRequest<'_>) -> Result<Report> {
         profile: request.model.name.get_ref().clone(),
         host: String::new(),
         ports: BTreeMap::new(),
+        settings: BTreeSet::new(),
         rendered: BTreeMap::new(),
         certificates: BTreeMap::new(),
     });
@@ -81,7 +99,9 @@ pub fn create(request: &SiteRequest<'_>) -> Result<Report> {
             .into());
     }
     let new = Record { host: host.to_string(), ports: ports.clone(), ..old.clone() };
-    let mut work = Work { request, parameters: Parameters { host, ports }, old, new, report };
+    let parameters = Parameters { host, ports, settings: Settings::default(), trusted: BTreeMap::new() };
+    let mut work = Work { request, parameters, old, new, report, theirs: BTreeSet::new() };
+    work.given()?;
     work.certificates()?;
     let secrets = work.secrets()?;
     work.templates(&secrets)?;
@@ -97,9 +117,19 @@ struct Work<'a> {
     old: Record,
     new: Record,
     report: Report,
+    /// Certificates that are the operator's.
+    theirs: BTreeSet<String>,
 }
 
 impl Work<'_> {
+    fn access(&self, mode: u32, group: Option<u32>) -> Access {
+        Access { mode, group: group.filter(|_| !self.request.leave_groups) }
+    }
+
+    fn key_access(&self, wanted: &model::Certificate) -> Access {
+        self.access(wanted.key_mode.0, wanted.key_group)
+    }
+
     /// Writes a file unless it has these bytes.
     fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
         let directory = self.request.directory;
@@ -117,15 +147,58 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Looks at what the operator gives; the error tells all that is missing or wrong.
+    fn given(&mut self) -> Result<()> {
+        let SiteRequest { directory, model, sources, self_signed, now, .. } = *self.request;
+        let site = &model.site;
+        if !site.certificates.is_empty() || !site.trusted.is_empty() {
+            files::directory(&directory.join("tls"), 0o700)?;
+        }
+        settings::offer(directory, model, &self.old.settings, &mut self.report)?;
+        self.new.settings = site.settings.keys().cloned().collect();
+        let mut faults = Faults::default();
+        self.parameters.settings = settings::read(directory, model, Some(sources), &mut faults)?;
+        self.parameters.trusted = provided::trusted(directory, model, now, &mut faults, &mut self.report)?;
+        for (name, wanted) in site.certificates.iter().filter(|(_, wanted)| wanted.provided) {
+            let place = provided::Place { directory, name, wanted, host: &self.parameters.host, record: &self.old };
+            if !provided::is_ours(&place, self_signed)? {
+                provided::check(&place, now, &mut faults, &mut self.report)?;
+                self.theirs.insert(name.clone());
+            }
+        }
+        for name in site.secrets.keys() {
+            let path = secret_path(name);
+            if let Some(text) = files::read_text(&directory.join(&path))? {
+                weak_secret(&path, &text, &mut faults);
+            }
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        if self.old.rendered.is_empty() {
+            // So that the next run has to be told nothing again.
+            let text = self.new.text()?;
+            self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")?;
+        }
+        Err(faults.failure(directory).into())
+    }
+
     fn certificates(&mut self) -> Result<()> {
-        let model = self.request.model;
+        let SiteRequest { directory, model, .. } = *self.request;
+        provided::offer_trusted(directory, model, &mut self.report)?;
+        for name in self.theirs.clone() {
+            let wanted = &model.site.certificates[&name];
+            files::settle(directory, &key_path(&name), self.key_access(wanted), &mut self.report)?;
+            for path in [key_path(&name), certificate_path(&name)] {
+                self.report.add(&path, Action::Kept, "");
+            }
+        }
         let Some(authority) = &model.site.authority else { return Ok(()) };
         let ca = self.authority(authority)?;
-        if !model.site.certificates.is_empty() {
-            files::directory(&self.request.directory.join("tls"), 0o700)?;
-        }
         for (name, certificate) in &model.site.certificates {
-            self.certificate(name, certificate, &ca)?;
+            if !self.theirs.contains(name) {
+                self.certificate(name, certificate, &ca)?;
+            }
         }
         self.new.certificates.retain(|name, _| model.site.certificates.contains_key(name));
         Ok(())
@@ -197,7 +270,7 @@ impl Work<'_> {
     fn certificate(&mut self, name: &str, wanted: &model::Certificate, ca: &Authority) -> Result<()> {
         let (directory, now) = (self.request.directory, self.request.now);
         let (key_path, path) = (key_path(name), certificate_path(name));
-        let access = Access { mode: wanted.key_mode.0, group: wanted.key_group };
+        let access = self.key_access(wanted);
         let names = wanted_names(name, wanted, &self.parameters.host)?;
         let key_text = files::read_text(&directory.join(&key_path))?;
         let key = key_text.as_deref().and_then(pki::parse_key);
@@ -221,7 +294,10 @@ impl Work<'_> {
             } else {
                 certificate.invalid_at(now)
             };
-            let soon = certificate.ends_soon(now);
+            let soon = match self.request.days_left {
+                Some(days) => certificate.due_within(now, days),
+                None => certificate.ends_soon(now),
+            };
             let keep = own || problem.is_none() && (soon.is_none() || ca.key.is_none());
             if keep {
                 let whose = if own { "is not one that sealift made" } else { "needs a new one" };
@@ -285,7 +361,7 @@ impl Work<'_> {
         }
         for (name, secret) in &model.site.secrets {
             let path = secret_path(name);
-            let access = Access { mode: secret.mode.0, group: secret.group };
+            let access = self.access(secret.mode.0, secret.group);
             let text = match files::read_text(&directory.join(&path))? {
                 Some(text) => {
                     files::settle(directory, &path, access, &mut self.report)?;
@@ -308,11 +384,8 @@ impl Work<'_> {
         let mut rendered = Vec::new();
         for (path, template) in &model.site.templates {
             let text = render(model, sources, path.get_ref(), template, &self.parameters, secrets)?;
-            rendered.push((
-                path.get_ref().as_str(),
-                text,
-                Access { mode: template_mode(template), group: template.group },
-            ));
+            let access = self.access(template_mode(template), template.group);
+            rendered.push((path.get_ref().as_str(), text, access));
         }
         let variables = ports::ports_env(model, &self.parameters.ports);
         rendered.push((PORTS, variables.clone(), Access::mode(0o644)));
@@ -348,6 +421,15 @@ impl Work<'_> {
         }
         self.new.rendered.insert(path.to_owned(), digest);
         self.put(path, text.as_bytes(), access, "what it is rendered from changed")
+    }
+}
+
+/// A secret that somebody chose: one of ours is never that short.
+pub(super) fn weak_secret(path: &str, text: &str, faults: &mut Faults) {
+    let length = text.trim().chars().count();
+    if (1..SECRET_LENGTH).contains(&length) {
+        let hint = format!("{SECRET_LENGTH} at least: openssl rand -hex 32");
+        faults.add(format!("{path} is too weak: {length} characters"), hint);
     }
 }
 

@@ -1,17 +1,19 @@
 //! Reading a finished site, to check it or to put it into a bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::create::secret_text;
+use super::create::{secret_text, weak_secret};
+use super::faults::Faults;
 use super::files;
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
+use super::report::Report;
 use super::templates::{Parameters, is_env_file, template_mode};
-use super::{CA_CERTIFICATE, PORTS, certificate_path, key_path, parse_env, ports, secret_path};
+use super::{CA_CERTIFICATE, PORTS, certificate_path, key_path, parse_env, ports, provided, secret_path, settings};
 use crate::failure::Failure;
 use crate::profile::model::Model;
 
@@ -78,25 +80,46 @@ pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
             .hint(format!("make one: sealift site new {} --profile ... --host ...", directory.display()))
     })?;
     let host = record.host.parse().with_context(|| format!("{}/{}", directory.display(), record::FILE))?;
-    let parameters = Parameters { host, ports: ports::choose(model, &record.ports, &BTreeMap::new())? };
+    let (mut given, mut report) = (Faults::default(), Report::default());
+    let parameters = Parameters {
+        host,
+        ports: ports::choose(model, &record.ports, &BTreeMap::new())?,
+        settings: settings::read(directory, model, None, &mut given)?,
+        trusted: provided::trusted(directory, model, now, &mut given, &mut report)?,
+    };
+    let mut theirs = BTreeSet::new();
+    for (name, wanted) in model.site.certificates.iter().filter(|(_, wanted)| wanted.provided) {
+        let place = provided::Place { directory, name, wanted, host: &parameters.host, record: &record };
+        if !provided::is_ours(&place, false)? {
+            provided::check(&place, now, &mut given, &mut report)?;
+            theirs.insert(name);
+        }
+    }
 
     let mut files = Vec::new();
-    let mut faults = Vec::new();
+    let mut faults: Vec<String> = given.lines().collect();
     for (path, mode, group) in wanted(model) {
         match files::read(&directory.join(&path))? {
             Some(bytes) => files.push(SiteFile { path, mode, gid: group.unwrap_or(0), bytes }),
+            // Told already, and better.
+            None if theirs.iter().any(|name| [key_path(name), certificate_path(name)].contains(&path)) => {}
             None => faults.push(format!("{path} is missing")),
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let site = Site { parameters, files };
     let text = |path: &str| site.file(path).map(|file| String::from_utf8_lossy(&file.bytes));
+    let mut weak = Faults::default();
+    for path in model.site.secrets.keys().map(|name| secret_path(name)) {
+        text(&path).iter().for_each(|text| weak_secret(&path, text, &mut weak));
+    }
+    faults.extend(weak.lines());
     let mut fault = |path: &str, what: &dyn fmt::Display| faults.push(format!("{path}: {what}"));
 
     if let Some(pem) = model.site.authority.as_ref().and_then(|_| text(CA_CERTIFICATE)) {
         check_certificate(&pem, None, CA_CERTIFICATE, now, &mut fault);
     }
-    for name in model.site.certificates.keys() {
+    for name in model.site.certificates.keys().filter(|name| !theirs.contains(name)) {
         let path = certificate_path(name);
         if let (Some(pem), Some(key)) = (text(&path), text(&key_path(name))) {
             check_certificate(&pem, Some(&key), &path, now, &mut fault);
@@ -141,9 +164,11 @@ fn check_certificate(
 }
 
 /// Path, mode and group of each file of a site that goes into a bundle.
-fn wanted(model: &Model) -> Vec<(String, u32, Option<u32>)> {
+pub(super) fn wanted(model: &Model) -> Vec<(String, u32, Option<u32>)> {
     let site = &model.site;
     let mut files = vec![(record::FILE.to_owned(), 0o644, None), (PORTS.to_owned(), 0o644, None)];
+    files.extend((!site.settings.is_empty()).then(|| (settings::FILE.to_owned(), 0o600, None)));
+    files.extend(site.trusted.keys().map(|name| (certificate_path(name), 0o644, None)));
     files.extend(site.authority.iter().map(|_| (CA_CERTIFICATE.to_owned(), 0o644, None)));
     for (name, certificate) in &site.certificates {
         files.push((certificate_path(name), 0o644, None));

@@ -3,9 +3,10 @@
 //! A site is a directory beside the images, never in them:
 //!
 //! ```text
+//! settings.toml                  what the operator gives: written once, then the operator's
 //! site.toml                      what it was made for, and digests of what was put into it last
 //! custom-ca.crt, custom-ca.key   the private authority; the key is needed only to sign, so it may be kept elsewhere
-//! tls/NAME.crt, tls/NAME.key     of each `site.certificates`
+//! tls/NAME.crt, tls/NAME.key     of each `site.certificates`; tls/NAME.crt of each `site.trusted`
 //! secrets/NAME                   of each `site.secrets`: its text, with no newline
 //! env/..., nginx/...             the rendered `site.templates`
 //! ports.env                      variables of the compose file; compose reads them as `.env` beside it
@@ -17,13 +18,19 @@
 
 mod create;
 mod env;
+mod faults;
 mod files;
 mod host;
+mod keys;
 mod load;
 mod pki;
 mod ports;
+mod provided;
 mod record;
+mod renew;
 mod report;
+mod settings;
+mod survey;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -39,7 +46,10 @@ pub use env::parse_env;
 pub use host::Host;
 pub use load::{Site, SiteFile, load};
 pub use ports::{address_variable, port_variable, ports_env, published_address};
+pub use renew::{Renewal, renew};
 pub use report::{Action, Change, Report, Warning};
+pub use settings::Settings;
+pub use survey::{Validity, certificates, groups, permissions, ports};
 pub use templates::{Parameters, render_public, template_mode};
 
 use crate::failure::Failure;
@@ -62,12 +72,15 @@ fn secret_path(name: &str) -> String {
 }
 
 /// The site's path of a file that services name in their `secrets`: `NAME.key` and `NAME.crt` of a certificate,
-/// `custom-ca.crt`, or a secret. `None` for what the site does not have.
+/// `NAME.crt` of trusted authorities, `custom-ca.crt`, or a secret. `None` for what the site does not have.
 #[must_use]
 pub fn mounted_path(model: &Model, name: &str) -> Option<String> {
     let site = &model.site;
     if name == CA_CERTIFICATE {
         return site.authority.as_ref().map(|_| name.to_owned());
+    }
+    if name.strip_suffix(".crt").is_some_and(|trusted| site.trusted.contains_key(trusted)) {
+        return Some(format!("tls/{name}"));
     }
     let certificate = name.strip_suffix(".key").or_else(|| name.strip_suffix(".crt"));
     if certificate.is_some_and(|certificate| site.certificates.contains_key(certificate)) {
@@ -127,7 +140,7 @@ fn check(model: &Model) -> Result<()> {
     }
     for path in site.templates.keys() {
         let path = path.get_ref();
-        let reserved = [record::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets"];
+        let reserved = [record::FILE, settings::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets"];
         let top = path.split('/').next().unwrap_or(path);
         if TreePath::new(path).map(|clean| clean.as_str() != path).unwrap_or(true) || reserved.contains(&top) {
             return Err(Failure::usage(format!("`{path}` is not a path for a rendered file of the site"))

@@ -12,6 +12,7 @@ use rcgen::{
     KeyUsagePurpose, SerialNumber,
 };
 use time::OffsetDateTime;
+use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, parse_x509_pem};
 
 use crate::failure::Failure;
@@ -25,7 +26,7 @@ const DAY: i64 = 86400;
 /// What has to be known of a certificate. Times are seconds since 1970, both ends included.
 pub(super) struct Certificate {
     der: Vec<u8>,
-    not_before: i64,
+    pub(super) not_before: i64,
     pub(super) not_after: i64,
     /// DNS names in lower case and IP addresses.
     pub(super) names: BTreeSet<String>,
@@ -42,7 +43,12 @@ impl Certificate {
                 .hint("bring a good one, or remove it to have it made")
         };
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| wrong())?;
-        let x509 = block.parse_x509().map_err(|_| wrong())?;
+        Self::of(&block).map_err(|_| wrong().into())
+    }
+
+    /// Reads the certificate of a PEM block.
+    pub(super) fn of(block: &Pem) -> Result<Self> {
+        let x509 = block.parse_x509()?;
         let names = x509.subject_alternative_name().ok().flatten();
         let names = names.iter().flat_map(|extension| &extension.value.general_names).filter_map(general_name);
         Ok(Self {
@@ -68,7 +74,19 @@ impl Certificate {
 
     /// Whether it is the certificate of `key`.
     pub(super) fn belongs_to(&self, key: &KeyPair) -> bool {
-        self.public_key == key.public_key_raw()
+        self.has_key(key.public_key_raw())
+    }
+
+    /// Whether it is the certificate of this public key, see [`super::keys::public_key`].
+    pub(super) fn has_key(&self, public: &[u8]) -> bool {
+        self.public_key == public
+    }
+
+    /// Whether it is valid for `host`: a name, an address, or a name below a wildcard's (RFC 6125, section 6.4.3).
+    pub(super) fn covers(&self, host: &str) -> bool {
+        let wildcard = host.split_once('.').map(|(_, domain)| format!("*.{domain}"));
+        let address = host.parse::<IpAddr>().is_ok();
+        self.names.contains(host) || !address && wildcard.is_some_and(|wildcard| self.names.contains(&wildcard))
     }
 
     /// Why it is not valid at `now`.
@@ -79,10 +97,24 @@ impl Certificate {
         (now > self.not_after).then(|| format!("it expired on {}", date(self.not_after)))
     }
 
+    /// Whether fewer than so many days are left at `now`.
+    pub(super) fn due_within(&self, now: i64, days: u32) -> Option<String> {
+        (self.not_after - now < i64::from(days) * DAY).then(|| format!("it expires on {}", date(self.not_after)))
+    }
+
     /// Whether less than a fifth of its life is left at `now`.
     pub(super) fn ends_soon(&self, now: i64) -> Option<String> {
         let life = self.not_after - self.not_before;
-        (self.not_after - now < life / LAST_PART).then(|| format!("it expires on {}", date(self.not_after)))
+        self.ends_before(now + life / LAST_PART)
+    }
+
+    /// The same, but not more than `days` days before its end.
+    pub(super) fn ends_within(&self, now: i64, days: i64) -> Option<String> {
+        self.ends_soon(now).and_then(|_| self.ends_before(now + days * DAY))
+    }
+
+    fn ends_before(&self, time: i64) -> Option<String> {
+        (self.not_after < time).then(|| format!("it expires on {}", date(self.not_after)))
     }
 }
 

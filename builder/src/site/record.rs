@@ -1,6 +1,6 @@
 //! `site.toml`: what a site was made for, and what was put into it last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -32,6 +32,9 @@ pub(super) struct Record {
     /// Published ports by name.
     #[serde(default)]
     pub(super) ports: BTreeMap<String, u16>,
+    /// Settings that the operator has been told of: by `settings.toml` as it was written first, or by a note.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) settings: BTreeSet<String>,
     /// SHA-256 of each file as it was rendered last, by its path below the site.
     #[serde(default)]
     pub(super) rendered: BTreeMap<String, Digest>,

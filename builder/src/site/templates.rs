@@ -1,8 +1,10 @@
 //! Templates of the profile, rendered for one installation (Jinja syntax).
 //!
-//! A template reads `host` (IPv6 without brackets), `url_host` (with), `ports.NAME` (numbers), `name`, `product` and
-//! `version` of the profile and, only when it is marked `secret`, `secrets.NAME`. Dashes in names are written as `_`.
-//! What is not there is an error; nothing is escaped; the last newline stays.
+//! A template reads `host` (IPv6 without brackets), `url_host` (with), `ports.NAME` (numbers), `settings.NAME` (none, or
+//! empty, when not given), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
+//! only when it is marked `secret`, `secrets.NAME` and those settings that are secret. Dashes in names are written as
+//! `_`. What is not there is an error; the last newline stays. Nothing is escaped but by the filter
+//! `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +17,11 @@ use sealift_layers::tree::TreePath;
 
 use super::env::parse_env;
 use super::host::Host;
+use super::settings::Settings;
 use crate::failure::Failure;
 use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
+use crate::profile::template::reads;
 
 /// What the templates without secrets are rendered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +30,24 @@ pub struct Parameters {
     pub host: Host,
     /// Published ports by name, all of the profile's.
     pub ports: BTreeMap<String, u16>,
+    /// What the operator gave.
+    pub settings: Settings,
+    /// How many certificates each file of trusted authorities holds, by name.
+    pub trusted: BTreeMap<String, usize>,
 }
 
 impl Parameters {
-    /// What an image holds when it is not built for one site: the host `localhost` and the profile's default ports.
+    /// What an image holds when it is not built for one site: the host `localhost` and the profile's default ports and
+    /// settings.
     #[must_use]
     pub fn defaults(model: &Model) -> Self {
         let ports = model.site.ports.iter().map(|(name, port)| (name.clone(), port.default)).collect();
-        Self { host: "localhost".parse().expect("localhost is a host"), ports }
+        Self {
+            host: "localhost".parse().expect("localhost is a host"),
+            ports,
+            settings: Settings::defaults(model),
+            trusted: model.site.trusted.keys().map(|name| (name.clone(), 0)).collect(),
+        }
     }
 }
 
@@ -43,13 +57,28 @@ pub fn template_mode(template: &Template) -> u32 {
     template.mode.map_or(if template.secret { 0o600 } else { 0o644 }, |mode| mode.0)
 }
 
-/// Renders the templates without secrets: their path below the site to their text. The same in, the same out.
+/// Renders the templates without secrets: their path below the site to their text. The same in, the same out. Those are
+/// left out that read what only an installation knows, when `parameters` are not an installation's.
 ///
 /// # Errors
 /// [`Failure::usage`] with the template's file and line: what it reads is not there, or is secret; or it is an env file
 /// that [`parse_env`] refuses.
 pub fn render_public(model: &Model, sources: &Sources, parameters: &Parameters) -> Result<BTreeMap<String, String>> {
-    let public = model.site.templates.iter().filter(|(_, template)| !template.secret);
+    let unknown: Vec<String> = model
+        .site
+        .settings
+        .keys()
+        .filter(|name| parameters.settings.get(name).is_none())
+        .map(|name| identifier(name))
+        .collect();
+    let known = |template: &Template| {
+        // What is wrong with the file is told when it is rendered.
+        let source = template.source.get_ref();
+        let text = fs_err::read_to_string(sources.path(source)).unwrap_or_default();
+        reads("settings", source, &text).is_ok_and(|found| !unknown.iter().any(|name| found.names.contains(name)))
+    };
+    let public =
+        model.site.templates.iter().filter(|(_, template)| !template.secret && (unknown.is_empty() || known(template)));
     public
         .map(|(path, template)| {
             let text = render(model, sources, path.get_ref(), template, parameters, &BTreeMap::new())?;
@@ -81,7 +110,11 @@ pub(super) fn render(
         Value::from_object(Withheld)
     };
     let ports = Value::from_pairs(parameters.ports.iter().map(|(name, port)| (identifier(name), *port)));
+    let trusted = Value::from_pairs(parameters.trusted.iter().map(|(name, count)| (identifier(name), *count)));
+    let settings = Value::from_object(Visible::new(model, parameters, template.secret));
     let values = context! {
+        settings,
+        trusted,
         host => parameters.host.as_str(),
         url_host => parameters.host.in_url(),
         name => model.name.get_ref(),
@@ -95,8 +128,8 @@ pub(super) fn render(
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
             ErrorKind::UndefinedError => failure.hint(
-                "a template reads host, url_host, ports.NAME, name, product, version and, when it is marked \
-                 `secret = true`, secrets.NAME (dashes in names as `_`)",
+                "a template reads host, url_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
+                 when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
             ),
             _ => failure,
         }
@@ -129,11 +162,19 @@ pub(super) fn identifier(name: &str) -> String {
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_filter("backslashed", backslashed);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_syntax(
         SyntaxConfig::builder().keep_trailing_newline(true).build().expect("Jinja's own delimiters are valid"),
     );
     environment
+}
+
+/// `text` with a backslash before each of `characters` and before each backslash.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja's interface")]
+fn backslashed(text: String, characters: String) -> String {
+    let escaped = |c: char| (c == '\\' || characters.contains(c)).then_some('\\').into_iter().chain([c]);
+    text.chars().flat_map(escaped).collect()
 }
 
 /// What the error says, with the line it is about.
@@ -153,6 +194,45 @@ impl Object for Withheld {
     fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
         let detail = format!("secrets.{name} is only for templates marked `secret = true`");
         Some(Value::from(Error::new(ErrorKind::InvalidOperation, detail)))
+    }
+}
+
+/// The settings as one template may see them.
+#[derive(Debug)]
+struct Visible {
+    values: BTreeMap<String, Value>,
+    /// Why others may not be read.
+    withheld: BTreeMap<String, &'static str>,
+}
+
+impl Visible {
+    fn new(model: &Model, parameters: &Parameters, secret: bool) -> Self {
+        let mut visible = Self { values: BTreeMap::new(), withheld: BTreeMap::new() };
+        for (name, setting) in &model.site.settings {
+            let written = identifier(name);
+            match parameters.settings.get(name) {
+                _ if setting.is_secret() && !secret => {
+                    visible.withheld.insert(written, "is secret: it is only for templates marked `secret = true`");
+                }
+                Some(value) => {
+                    visible.values.insert(written, Value::from(value));
+                }
+                None => {
+                    visible.withheld.insert(written, "is known to an installation only: no image can have it");
+                }
+            }
+        }
+        visible
+    }
+}
+
+impl Object for Visible {
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        let name = name.as_str()?;
+        if let Some(why) = self.withheld.get(name) {
+            return Some(Value::from(Error::new(ErrorKind::InvalidOperation, format!("settings.{name} {why}"))));
+        }
+        self.values.get(name).cloned()
     }
 }
 

@@ -1,3 +1,5 @@
+mod given;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -44,12 +46,19 @@ impl Bench {
     }
 
     fn create_at(&self, now: i64, host: Option<&str>, ports: &[(&str, u16)]) -> Result<Report> {
+        self.request(now, host, ports, false)
+    }
+
+    fn request(&self, now: i64, host: Option<&str>, ports: &[(&str, u16)], self_signed: bool) -> Result<Report> {
         create(&SiteRequest {
             directory: &self.path("site"),
             model: &self.model,
             sources: &crate::profile::Sources::of(&self.path("profile")),
             host,
             ports: ports.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect(),
+            days_left: None,
+            leave_groups: false,
+            self_signed,
             now,
         })
     }

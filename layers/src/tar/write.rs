@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 
 use tar::{EntryType, Header};
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::{Background, Digest};
 use crate::listing::{Listed, Listing, Node};
 use crate::tree::{Content, Entry, Kind, Tree, TreePath};
 
@@ -109,7 +109,7 @@ pub fn append(path: &TreePath, entry: &Entry, epoch: u64, out: &mut impl Write) 
 
 fn copy(content: &Content, out: &mut impl Write) -> io::Result<Digest> {
     let mut reader = content.reader();
-    let mut hasher = Hasher::default();
+    let mut hasher = Background::default();
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let got = reader.read(&mut buffer)?;

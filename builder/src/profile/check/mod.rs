@@ -1,10 +1,11 @@
 //! All that only a look at the whole profile finds. Every problem is reported, not only the first.
 
-mod document;
 mod images;
 mod services;
+mod settings;
 mod site;
 mod tasks;
+mod volumes;
 pub(super) mod words;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,8 @@ use sealift_layers::tree::{PathError, TreePath};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use self::document::Document;
 use super::diagnostic::Problem;
+use super::document::Document;
 use super::model::{Mode, Model};
 use super::{Sources, suggest, syntax};
 
@@ -37,6 +38,9 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     }
     for (name, task) in &model.tasks {
         check.task(name, task);
+    }
+    for (name, volume) in &model.volumes {
+        check.volume(name, volume);
     }
     check.cycles();
     check.published_twice();

@@ -53,6 +53,7 @@ impl Check<'_> {
         let site = &self.model.site;
         let mut known: Vec<String> = site.secrets.keys().cloned().collect();
         known.extend(site.certificates.keys().flat_map(|name| [format!("{name}.key"), format!("{name}.crt")]));
+        known.extend(site.trusted.keys().map(|name| format!("{name}.crt")));
         known.extend(site.authority.iter().map(|_| "custom-ca.crt".to_owned()));
         self.distinct(&service.secrets, "secret");
         for secret in &service.secrets {

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 
 use sealift_layers::tree::TreePath;
 
-use super::Check;
+use super::{Check, words};
 
 /// Random bytes of a secret: enough to be one, not more than an environment variable carries comfortably.
 const SECRET_BYTES: RangeInclusive<u32> = 12..=1024;
@@ -28,6 +28,7 @@ impl Check<'_> {
             self.secret_mode(&["site", "secrets", name, "mode"], secret.mode);
         }
         self.templates();
+        self.settings();
     }
 
     fn ports(&mut self) {
@@ -81,7 +82,7 @@ impl Check<'_> {
                 self.report(self.document.value(&names), format!("the certificate `{name}` is for nobody"), hint);
             }
             for (index, host) in certificate.names.iter().enumerate() {
-                if !is_host(host) {
+                if !words::is_host(host.strip_prefix("*.").unwrap_or(host)) {
                     let span = self.document.value(&[&names[..], &[&index.to_string()]].concat());
                     self.report(
                         span,
@@ -134,14 +135,4 @@ impl Check<'_> {
             seen.push(path);
         }
     }
-}
-
-/// A DNS name, perhaps with a wildcard as its first label, or an IP address.
-fn is_host(text: &str) -> bool {
-    let label = |label: &str| {
-        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
-    };
-    let name = text.strip_prefix("*.").unwrap_or(text);
-    text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && name.split('.').all(label))
 }

@@ -1,5 +1,7 @@
 //! Which texts are names, versions, requirements.
 
+use std::net::IpAddr;
+
 use pep440_rs::VersionSpecifiers;
 
 /// A name of ours: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
@@ -60,6 +62,20 @@ pub(super) fn is_exact(text: &str) -> bool {
 pub(super) fn is_variable(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A DNS name or an IP address.
+pub(in crate::profile) fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && text.split('.').all(label))
+}
+
+/// A text without blanks and control characters.
+pub(in crate::profile) fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 /// A distribution's name (PEP 508), normalised (PEP 503).

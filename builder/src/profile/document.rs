@@ -6,21 +6,21 @@ use toml::de::{DeTable, DeValue};
 
 /// A parsed TOML file that knows the place of everything in it.
 #[derive(Debug)]
-pub(super) struct Document<'a>(DeTable<'a>);
+pub(crate) struct Document<'a>(DeTable<'a>);
 
 impl<'a> Document<'a> {
-    pub(super) fn new(table: DeTable<'a>) -> Self {
+    pub(crate) fn new(table: DeTable<'a>) -> Self {
         Self(table)
     }
 
     /// The bytes of the value at `path`: keys of tables, and indexes of arrays in decimal. Of a path that leads nowhere
     /// (a default), the deepest part that is there.
-    pub(super) fn value(&self, path: &[&str]) -> Range<usize> {
+    pub(crate) fn value(&self, path: &[&str]) -> Range<usize> {
         self.walk(path).1
     }
 
     /// As [`Document::value`], but the bytes of the last key itself.
-    pub(super) fn key(&self, path: &[&str]) -> Range<usize> {
+    pub(crate) fn key(&self, path: &[&str]) -> Range<usize> {
         self.walk(path).0
     }
 

@@ -1,0 +1,133 @@
+//! What checks of a host find.
+
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Nothing breaks now.
+    Warning,
+    /// It does not work, or would not.
+    Error,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was looked at, in a word or two: `engine`, `port https`.
+    pub topic: String,
+    /// What was seen, in one line.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// What belongs to it, such as lines of a log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
+}
+
+impl fmt::Display for Finding {
+    /// `warning: TOPIC: MESSAGE`, the lines below it, and `  hint: HINT` in the last line; no newline at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        write!(f, "{level}: {}: {}", self.topic, self.message)?;
+        for line in &self.lines {
+            write!(f, "\n    {line}")?;
+        }
+        self.hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+/// All that was looked at, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Findings(pub Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, level: Level, topic: impl Into<String>, message: impl Into<String>, hint: Option<String>) {
+        self.0.push(Finding { level, topic: topic.into(), message: message.into(), hint, lines: Vec::new() });
+    }
+
+    /// Something is as it should be.
+    pub fn ok(&mut self, topic: impl Into<String>, message: impl Into<String>) {
+        self.add(Level::Ok, topic, message, None);
+    }
+
+    /// Something should be looked at.
+    pub fn warn(&mut self, topic: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+        self.add(Level::Warning, topic, message, Some(hint.into()));
+    }
+
+    /// Something does not work.
+    pub fn error(&mut self, topic: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+        self.add(Level::Error, topic, message, Some(hint.into()));
+    }
+
+    /// Lines that belong to the last finding.
+    pub fn lines(&mut self, lines: Vec<String>) {
+        if let Some(last) = self.0.last_mut() {
+            last.lines = lines;
+        }
+    }
+
+    /// Those of one level.
+    pub fn of(&self, level: Level) -> impl Iterator<Item = &Finding> {
+        self.0.iter().filter(move |finding| finding.level == level)
+    }
+
+    /// One failure that tells of all errors, if there are any. `what` they stand in the way of; `hint` what holds for all.
+    ///
+    /// # Errors
+    /// That.
+    pub fn refuse(&self, what: &str, hint: &str) -> Result<(), Failure> {
+        let mut message = what.to_owned();
+        for finding in self.of(Level::Error) {
+            let text = finding.to_string().replace('\n', "\n  ");
+            let _ = write!(message, "\n  {}", text.trim_start_matches("error: "));
+        }
+        if self.of(Level::Error).next().is_none() { Ok(()) } else { Err(Failure::failed(message).hint(hint)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_errors_are_told_together() {
+        let mut findings = Findings::default();
+        findings.ok("engine", "podman 4.3.1");
+        findings.warn("port http", "80 is taken", "another number");
+        assert!(findings.refuse("no", "none").is_ok());
+        findings.error("space", "too little", "free some");
+        findings.error("server", "is down", "look at its log");
+        findings.lines(vec!["first".into(), "second".into()]);
+        let failure = findings.refuse("this host is not ready:", "nothing was changed").unwrap_err();
+        insta::assert_snapshot!(failure, @r"
+        this host is not ready:
+          space: too little
+            hint: free some
+          server: is down
+              first
+              second
+            hint: look at its log
+        ");
+        insta::assert_snapshot!(findings.0[1], @r"
+        warning: port http: 80 is taken
+          hint: another number
+        ");
+    }
+}

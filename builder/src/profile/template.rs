@@ -1,0 +1,83 @@
+//! What templates read of a profile: which settings, without rendering, and their values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::{Environment, Error};
+
+use super::setting::Value;
+
+/// Which of a group of values (`settings`, `secrets`) a template or an expression reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reads {
+    /// By the names that the template writes.
+    pub(crate) names: BTreeSet<String>,
+    /// Whether it takes the group itself, so that it may read any.
+    pub(crate) all: bool,
+}
+
+impl Reads {
+    fn of(group: &str, variables: impl IntoIterator<Item = String>) -> Self {
+        let mut reads = Self::default();
+        for variable in variables {
+            let mut parts = variable.split('.');
+            if parts.next() == Some(group) {
+                match parts.next() {
+                    Some(name) => drop(reads.names.insert(name.to_owned())),
+                    None => reads.all = true,
+                }
+            }
+        }
+        reads
+    }
+}
+
+/// What the template `text` reads of `group`; `name` is its name in messages.
+///
+/// # Errors
+/// It is no template.
+pub(crate) fn reads(group: &str, name: &str, text: &str) -> Result<Reads, Error> {
+    Ok(Reads::of(group, Environment::new().template_from_named_str(name, text)?.undeclared_variables(true)))
+}
+
+/// What an expression reads of `group`.
+///
+/// # Errors
+/// It is no expression.
+pub(crate) fn expression_reads(group: &str, text: &str) -> Result<Reads, Error> {
+    Ok(Reads::of(group, Environment::new().compile_expression(text)?.undeclared_variables(true)))
+}
+
+impl From<&Value> for minijinja::Value {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::None => Self::from(()),
+            Value::Text(text) => Self::from(text.as_str()),
+            Value::Number(number) => Self::from(*number),
+            Value::Boolean(value) => Self::from(*value),
+            Value::List(list) => list.iter().map(String::as_str).collect(),
+            Value::Tables(tables) => {
+                let table = |table: &BTreeMap<String, Value>| {
+                    Self::from_pairs(table.iter().map(|(name, value)| (name.as_str(), Self::from(value))))
+                };
+                tables.iter().map(table).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_group_is_looked_at() {
+        let text = "{{ host }}{% for s in settings.stores %}{{ s.key }}{{ settings.raid or secrets.x }}{% endfor %}\
+                    {% if settings.dsn %}x{% endif %}{% set a = settings.b.c %}";
+        let found = reads("settings", "x", text).unwrap();
+        assert_eq!(found.names.iter().map(String::as_str).collect::<Vec<_>>(), ["b", "dsn", "raid", "stores"]);
+        assert!(!found.all);
+        assert!(reads("settings", "x", "{{ settings[host] }}").unwrap().all);
+        assert!(reads("settings", "x", "{% if %}").is_err());
+        assert!(expression_reads("settings", "settings.a or not settings.b").unwrap().names.contains("b"));
+    }
+}

@@ -1,0 +1,61 @@
+"""What the benchmarks share: running, measuring, and tables in Markdown."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def readable(size: float) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def table(title: str, head: list[str], rows: list[list[str]]) -> None:
+    print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    sys.stdout.flush()
+
+
+def measured(command: list[str], log: Path, directory: Path | None = None) -> tuple[float, int]:
+    """Runs it; gives wall seconds and the most memory (bytes, resident) that it or a process it started had."""
+    with log.open("ab") as output:
+        start = time.monotonic()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=directory)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{log.read_text()}\nbench: failed ({process.returncode}): {' '.join(command)}")
+    return seconds, usage.ru_maxrss * 1024
+
+
+def side_by_side(runs: int, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Seconds of each way, in turns, so that whatever slows the machine slows them all."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(runs):
+        for name, way in ways.items():
+            seconds[name].append(way())
+    return seconds
+
+
+def spread(seconds: list[float]) -> str:
+    """The median, and from where to where the runs went."""
+    middle = f"{statistics.median(seconds):.2f}"
+    return f"{middle} ({min(seconds):.2f} to {max(seconds):.2f})" if len(seconds) > 1 else middle
+
+
+def artifacts(full: Path, store: Path) -> None:
+    """Makes `store` a store with the fetched artifacts of another one, and nothing else."""
+    subprocess.run(["rm", "-rf", store], check=True)
+    store.mkdir(parents=True)
+    subprocess.run(["cp", "-a", "--reflink=auto", full / "artifacts", store / "artifacts"], check=True)
