@@ -1,7 +1,7 @@
 //! The same bytes as derivations, and images of Nix closures, with Nix in stores of its own.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sealift::machine::Machine;
@@ -12,6 +12,7 @@ use sealift_tests::compare::difference;
 use sealift_tests::lab::{Lab, static_program};
 use sealift_tests::nix::Nix;
 use sealift_tests::podman::Podman;
+use sealift_tests::real;
 
 /// What a machine needs of another to build for it.
 fn builder(nix: &Nix, store: &str) -> String {
@@ -111,6 +112,27 @@ fn what_the_lock_names_is_fetched_by_nix() -> Result<()> {
     Ok(())
 }
 
+#[test]
+#[ignore = "needs root and nix-bin: tests/run"]
+fn the_flake_evaluates_with_no_network() -> Result<()> {
+    let nix = Nix::new()?;
+    let flake = format!("path:{}/nix", real::repository().canonicalize()?.display());
+    let ask = |arguments: &[&str]| {
+        let mut command = command::limited(Duration::from_secs(60), "nix");
+        let settings = nix.command("one", "nix");
+        command.envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?)))).env_remove("NIX_PATH");
+        command::output(command.args(arguments).arg("--no-write-lock-file").arg("--store").arg(nix.path("one")))
+    };
+    let names = ask(&["eval", "--json", &format!("{flake}#lib"), "--apply", "builtins.attrNames"])?;
+    ensure!(names.trim() == r#"["mkBundle","mkImage"]"#, "{names}");
+    ask(&["flake", "check", "--no-build", &flake])?;
+    let program = fs_err::canonicalize(sealift_tests::bundle::program()?)?;
+    let image = format!("lib: (lib.mkImage {{ sealift = {}; name = \"a\"; }}).name", program.display());
+    let name = ask(&["eval", "--impure", "--raw", &format!("{flake}#lib"), "--apply", &image])?;
+    ensure!(name == "a-latest.tar", "{name}");
+    Ok(())
+}
+
 /// A program with a closure of its own, made by Nix: a script, its shell, and a file that it reads.
 fn tool(nix: &Nix) -> Result<String> {
     let folder = nix.path("busybox-1.35");
@@ -157,7 +179,7 @@ fn an_image_of_a_closure_runs() -> Result<()> {
     // The same on the command line.
     let tool_path = nix.build("one", &format!("let {tool} in tool"), &[])?;
     let info = ["path-info", "--json", "--recursive", &tool_path];
-    let mut command = command::limited(std::time::Duration::from_secs(60), "nix");
+    let mut command = command::limited(Duration::from_secs(60), "nix");
     let settings = nix.command("one", "nix");
     let variables = settings.get_envs().filter_map(|(name, value)| Some((name, value?)));
     command.args(info).arg("--store").arg(nix.path("one")).envs(variables);
@@ -196,7 +218,7 @@ fn an_image_may_mix_packages_wheels_and_store_paths() -> Result<()> {
     let tool = tool(&nix)?;
     let path = nix.build("one", &format!("let {tool} in tool"), &[])?;
     let settings = nix.command("one", "nix");
-    let mut command = command::limited(std::time::Duration::from_secs(60), "nix");
+    let mut command = command::limited(Duration::from_secs(60), "nix");
     command.envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.args(["path-info", "--json", "--recursive", &path, "--store"]).arg(nix.path("one"));
     fs_err::write(lab.path("tiny/files/closure.json"), command::output(&mut command)?)?;

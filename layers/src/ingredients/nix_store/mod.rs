@@ -2,8 +2,8 @@
 //!
 //! What is known of a closure is what Nix says of it, in JSON: its paths, their references, sizes and hashes.
 //! [`pack()`] deals them out to layers; [`nar`] tells whether the files of a path are those that Nix hashed. The files
-//! themselves come from the caller, as a [`Tree`](crate::tree::Tree) below `nix/store`: modes 0444 and 0555, owned by root,
-//! [`TIME`] as their time. That is how a store has them, and all that a store keeps.
+//! themselves come from the caller, as a [`Tree`](crate::tree::Tree) below `nix/store`: modes 0444 and 0555, owned by root, of
+//! the time [`TIME`] (folders have that of all folders in layers). That is how a store has them, and all that it keeps.
 
 mod hash;
 pub mod nar;

@@ -1,0 +1,48 @@
+# Has no inputs: everything but the package and the shell works without nixpkgs, and those two take the nixpkgs that the
+# user has: by `overlays.default`, or from NIX_PATH with `--impure`.
+{
+  description = "Reproducible OCI images and air-gapped deployment bundles";
+
+  outputs = { self, ... }:
+    let
+      systems = [ "x86_64-linux" "aarch64-linux" ];
+      found = builtins.tryEval <nixpkgs>;
+      eachSystem = make: builtins.listToAttrs (map (name: { inherit name; value = make name; }) systems);
+      withNixpkgs = make: if found.success then eachSystem (system: make system (import found.value { inherit system; })) else { };
+      library = sealift: import ./lib.nix { inherit sealift; };
+      apart = function: { sealift, ... }@arguments: (library sealift).${function} (removeAttrs arguments [ "sealift" ]);
+    in
+    {
+      # Both take `sealift`, the program or a package of it, beside what lib.nix says.
+      lib = {
+        mkBundle = apart "mkBundle";
+        mkImage = apart "mkImage";
+      };
+
+      overlays.default = final: _: { sealift = final.callPackage ./package.nix { }; };
+
+      packages = withNixpkgs (_: pkgs: rec {
+        sealift = pkgs.callPackage ./package.nix { };
+        default = sealift;
+      });
+
+      # An image of the program itself: the program is built, its tests pass, and it works in the sandbox.
+      checks = withNixpkgs (system: pkgs:
+        let sealift = pkgs.callPackage ./package.nix { };
+        in {
+          inherit sealift;
+          image = (library sealift).mkImage {
+            name = "localhost/sealift";
+            platform = if system == "aarch64-linux" then "linux/arm64" else "linux/amd64";
+            contents = [ sealift ];
+            config.Entrypoint = [ "${sealift}/bin/sealift" ];
+          };
+        });
+
+      devShells = withNixpkgs (_: pkgs: {
+        default = pkgs.mkShell {
+          packages = with pkgs; [ cargo rustc clippy rustfmt cargo-nextest pkg-config uv skopeo ];
+        };
+      });
+    };
+}
