@@ -238,9 +238,31 @@ fn site(model: &Model) -> String {
 is ever made anew while it is there.
 "
     .to_owned();
-    if model.site.authority.is_some() {
+    if !model.site.settings.is_empty() {
         text += "
-- `site/custom-ca.crt` is the authority that signs the certificates. Give it to users: their programs have to trust it.
+- `site/settings.toml` has all that can be chosen, and first what has to be given, each with a comment. It is yours: no
+  version writes it again. `./sealift up` checks it, says all that is missing or wrong, and takes changes into use.";
+    }
+    for (name, _) in model.site.certificates.iter().filter(|(_, certificate)| certificate.provided) {
+        text += &format!(
+            "
+- `site/tls/{name}.crt` (the certificate, then intermediate ones) and `site/tls/{name}.key` are yours to bring and to renew.
+  `./sealift up` checks them; `--self-signed` has them made instead, for trials."
+        );
+    }
+    if model.site.authority.is_some() {
+        text += match users_trust_authority(model) {
+            true => {
+                "
+- `site/custom-ca.crt` is the authority that signs the certificates. Give it to users: their programs have to trust it."
+            }
+            false => {
+                "
+- `site/custom-ca.crt` is the authority of the certificates that the services show each other. Users need it only for a
+  certificate that was made for trials."
+            }
+        };
+        text += "
 - `site/custom-ca.key` can sign in its name. It is needed only for that, so it can be kept elsewhere in between.
 - Certificates are renewed by `./sealift site renew`, and by every `up`, when less than a fifth of their life is left.
   Run it each month, with `site/custom-ca.key` in its place, and `./sealift up` afterwards. `./sealift doctor` tells how
@@ -249,8 +271,14 @@ is ever made anew while it is there.
 ";
     }
     text += "
-- Settings are in the files that compose.yaml names below `site/`. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
+- The services read the files that compose.yaml names below `site/`. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
     text
+}
+
+/// Whether users meet a certificate that the site's own authority signed.
+fn users_trust_authority(model: &Model) -> bool {
+    model.site.authority.is_some()
+        && model.site.certificates.values().any(|certificate| certificate.host && !certificate.provided)
 }
 
 fn data(model: &Model) -> String {
@@ -312,7 +340,7 @@ fn trouble(model: &Model) -> String {
     if !model.site.ports.is_empty() {
         text += "\n- `address already in use`, `permission denied` on a port: choose another one, see above.";
     }
-    if model.site.authority.is_some() {
+    if users_trust_authority(model) {
         text += "\n- Users see a warning about the certificate: they lack `site/custom-ca.crt`, or use another name \
                  than HOST.\n  `./sealift up --host NAME` changes it.";
     }
