@@ -7,12 +7,12 @@
 }:
 let
   inherit (builtins)
-    all any attrNames attrValues baseNameOf concatMap concatStringsSep dirOf elem filter fromTOML hasAttr head isPath
-    isString listToAttrs map mapAttrs match path pathExists placeholder readFile split stringLength substring tail
-    toJSON
+    all any attrValues baseNameOf concatMap concatStringsSep dirOf elem filter fromTOML head isPath isString listToAttrs
+    map mapAttrs match path pathExists placeholder readFile split substring tail
     ;
 
-  program = if isPath sealift then "${path { name = "sealift"; path = sealift; }}" else "${sealift}/bin/sealift";
+  executable = file: if isPath file then "${path { name = "sealift"; path = file; }}" else "${file}/bin/sealift";
+  builder = executable sealift;
 
   # OCI's name of a platform -> Nix's. Bytecode is compiled by the image's own Python, so that must run on the builder.
   systems = {
@@ -63,9 +63,11 @@ rec {
   #            server that has the files of a Python index (the lock has paths below it).
   # artifacts  A folder of files named by their SHA-256, such as `artifacts/sha256` of Sealift's store. What it has is
   #            not fetched.
+  # closures   What has the store paths of images with `nix` in the profile: image name -> list of packages.
+  # program    What the bundle brings to its hosts, where that is to be another file or package than `sealift`.
   # layers     Compression of the layers.
   mkBundle =
-    { profile, mirrors ? { }, artifacts ? null, platform ? "linux/amd64", layers ? "gzip" }:
+    { profile, mirrors ? { }, artifacts ? null, closures ? { }, program ? sealift, platform ? "linux/amd64", layers ? "gzip" }:
     let
       model = readProfile profile;
       system = systemOf platform;
@@ -97,7 +99,9 @@ rec {
       image = name: locked: derivation {
         inherit system;
         name = storeName "${model.name}-${name}";
-        builder = program;
+        inherit builder;
+        # Named here, they and all that they refer to are there for the builder.
+        closure = map (package: "${package}") (closures.${name} or [ ]);
         args = [ "image" source name "--output" (placeholder "out") ] ++ common
           ++ options "artifacts" (map (name: packages.${name}) (packagesOf locked))
           ++ options "artifacts" (map (name: wheels.${name}) (locked.wheels or [ ]));
@@ -110,8 +114,31 @@ rec {
       {
         inherit system;
         name = storeName "${model.product}-${model.name}-${model.version}-${platform}.tar";
-        builder = program;
-        args = [ "build" source "--output" (placeholder "out") "--locked" "--program" program ] ++ common
+        inherit builder;
+        args = [ "build" source "--output" (placeholder "out") "--locked" "--program" (executable program) ] ++ common
           ++ options "from" (attrValues images);
       } // { inherit images; artifacts = attrValues packages ++ attrValues wheels; };
+
+  # An image of packages and all that they refer to: an archive that `podman load` and `docker load` take. Nothing of Debian.
+  #
+  # contents   Packages: their files are linked into the image's root (`/bin/hello`), and their closures are in the image.
+  # closure    More packages whose closures are in the image, without links.
+  # config     How it is run, as OCI and nixpkgs' dockerTools spell it: Entrypoint, Cmd, Env, User ... Paths that it
+  #            names have to be in one of the closures.
+  # maxLayers  How many layers the closure makes at most.
+  mkImage =
+    { name, tag ? "latest", contents ? [ ], closure ? [ ], config ? { }, maxLayers ? 60, platform ? "linux/amd64", layers ? "gzip" }:
+    derivation {
+      name = storeName "${baseNameOf name}-${tag}.tar";
+      system = systemOf platform;
+      inherit builder;
+      # The builder reads both from the file that Nix writes of these attributes.
+      __structuredAttrs = true;
+      exportReferencesGraph.closure = map (package: "${package}") (contents ++ closure);
+      inherit config;
+      args = [
+        "closure" ".attrs.json" "--config" ".attrs.json" "--output" (placeholder "out") "--name" "${name}:${tag}"
+        "--max-layers" (toString maxLayers) "--layers" layers "--architecture" (baseNameOf platform) "--store" "store"
+      ] ++ options "contents" contents;
+    };
 }

@@ -12,6 +12,7 @@ pub mod compare;
 pub mod docker;
 pub mod lab;
 pub mod mirror;
+pub mod nix;
 pub mod packed;
 pub mod podman;
 pub mod real;

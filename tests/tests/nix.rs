@@ -1,0 +1,234 @@
+//! The same bytes as derivations, and images of Nix closures, with Nix in stores of its own.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use sealift::machine::Machine;
+use sealift::store::Store;
+use sealift_tests::bundle::{profile, sealift};
+use sealift_tests::command::{self, report};
+use sealift_tests::compare::difference;
+use sealift_tests::lab::{Lab, static_program};
+use sealift_tests::nix::Nix;
+use sealift_tests::podman::Podman;
+
+/// What a machine needs of another to build for it.
+fn builder(nix: &Nix, store: &str) -> String {
+    format!("local?root={} x86_64-linux - 2 1", nix.path(store).display())
+}
+
+fn same(nix: &Nix, store: &str, path: &str, file: &std::path::Path) -> Result<()> {
+    let found = difference(file, &nix.real(store, path));
+    ensure!(found.is_none(), "{path} in {store} is not {}: {found:?}", file.display());
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and nix-bin: tests/run"]
+fn standalone_is_the_same_as_derivations() -> Result<()> {
+    let nix = Nix::new()?;
+    fs_err::create_dir(nix.path("profiles"))?;
+    let (profile, program) = (profile("standalone", &nix.path("profiles"))?, nix.path("program"));
+    fs_err::write(&program, static_program())?;
+    let tar = nix.path("command-line.tar");
+    let mut build = sealift(&nix.path("."))?;
+    build.arg("build").arg(&profile).arg("--program").arg(&program).arg("--output").arg(&tar);
+    command::output(&mut build)?;
+
+    let artifacts = Store::place(None, &Machine::here())?.join("artifacts/sha256");
+    let bundle = format!(
+        "lib.mkBundle {{ profile = {}; artifacts = {}; program = {}; }}",
+        profile.display(),
+        artifacts.display(),
+        program.display()
+    );
+    let start = Instant::now();
+    let path = nix.build("one", &bundle, &[])?;
+    report(&format!("nix-build of standalone: {:.1} s", start.elapsed().as_secs_f64()));
+    ensure!(path.ends_with("-parsec-standalone-3.10.0-linux_amd64.tar"), "{path}");
+    same(&nix, "one", &path, &tar)?;
+
+    // A derivation for each image, which needs what that image is made of and no more.
+    let images: Vec<String> =
+        ["parsec-postgres", "parsec-proxy", "parsec-server", "parsec-smtp"].map(String::from).into();
+    let derivation = command::output(nix.command("one", "nix-store").args(["--query", "--deriver", &path]))?;
+    let graph = command::output(nix.command("one", "nix-store").args(["--query", "--graph", derivation.trim()]))?;
+    let names = |text: &str| -> BTreeSet<String> {
+        let quoted = text.split('"').skip(1).step_by(2).filter_map(|name| Some(name.get(33..)?.to_owned()));
+        quoted.collect()
+    };
+    let all = names(&graph);
+    for image in &images {
+        let name = format!("standalone-{image}.drv");
+        ensure!(all.contains(&name), "no {name} in {graph}");
+    }
+    let edge = |from: &str, to: &str| {
+        graph.lines().any(|line| line.contains("->") && line.contains(from) && line.contains(to))
+    };
+    ensure!(edge("-nginx_", "-standalone-parsec-proxy.drv") && !edge("-nginx_", "-standalone-parsec-server.drv"));
+    ensure!(edge("-standalone-parsec-proxy.drv", "linux_amd64.tar.drv") && !edge("-nginx_", "linux_amd64.tar.drv"));
+    report(&format!("its graph has {} nodes", all.len()));
+
+    // The same again, compared by Nix.
+    nix.build("one", &format!("({bundle}).images.parsec-proxy"), &["--check"])?;
+    nix.build("one", &bundle, &["--check"])?;
+
+    // Another machine, which has the images built by a third one.
+    let path = nix.build("two", &bundle, &["--max-jobs", "1", "--builders", &builder(&nix, "three")])?;
+    same(&nix, "two", &path, &tar)?;
+    let json = command::output(sealift(&nix.path("."))?.args(["inspect", "--json"]).arg(nix.real("two", &path)))?;
+    ensure!(images.iter().all(|image| json.contains(image)), "{json}");
+    command::output(sealift(&nix.path("."))?.arg("verify").arg(nix.real("two", &path)))?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and nix-bin: tests/run"]
+fn what_the_lock_names_is_fetched_by_nix() -> Result<()> {
+    let (nix, lab) = (Nix::new()?, Lab::locked());
+    let ended = lab.run(&["build", "tiny", "--locked", "--output", "command-line.tar"]);
+    ensure!(ended.code == Some(0), "{}", ended.stderr);
+    let _ = lab.mirror.requests();
+    let (url, place) = (lab.mirror.url(), lab.path("."));
+    let bundle = format!(
+        "lib.mkBundle {{ profile = {place}tiny; program = {place}program; mirrors = {{ debian = \"{url}\"; python = \"{url}\"; }}; }}",
+        place = place.display()
+    );
+    let bundle = bundle.replace("/.tiny", "/tiny").replace("/.program", "/program");
+    let path = nix.build("one", &bundle, &[])?;
+    same(&nix, "one", &path, &lab.path("command-line.tar"))?;
+    let asked: BTreeSet<String> = lab.mirror.requests().into_iter().collect();
+    let fetched = lab.below("store/artifacts/sha256").len();
+    ensure!(asked.len() == fetched && asked.iter().any(|path| path.ends_with(".whl")), "{asked:?}");
+
+    // With one store that builds nothing itself: every derivation is built by the other.
+    let elsewhere = ["--max-jobs", "0", "--builders", &builder(&nix, "three")];
+    let image = nix.build("two", &format!("({bundle}).images.clock"), &elsewhere);
+    let image = image.context("built elsewhere")?;
+    ensure!(nix.real("three", &image).join("oci-layout").is_file(), "{image}");
+    ensure!(nix.real("two", &image).join("index.json").is_file(), "{image}");
+    Ok(())
+}
+
+/// A program with a closure of its own, made by Nix: a script, its shell, and a file that it reads.
+fn tool(nix: &Nix) -> Result<String> {
+    let folder = nix.path("busybox-1.35");
+    fs_err::create_dir_all(folder.join("bin"))?;
+    fs_err::copy("/bin/busybox", folder.join("bin/busybox"))?;
+    std::os::unix::fs::symlink("busybox", folder.join("bin/sh"))?;
+    Ok(format!(
+        r#"
+        busybox = builtins.path {{ path = {}; name = "busybox-1.35"; }};
+        make = name: text: derivation {{
+            inherit name;
+            system = "x86_64-linux";
+            builder = "${{busybox}}/bin/busybox";
+            args = [ "sh" "-c" text ];
+            PATH = "${{busybox}}/bin";
+        }};
+        data = make "greeting-1.0" "busybox mkdir $out; echo 'hello from the store' > $out/text";
+        tool = make "tool-1.0" ''
+            busybox mkdir -p $out/bin
+            echo '#!${{busybox}}/bin/sh' > $out/bin/tool
+            echo 'exec ${{busybox}}/bin/busybox cat ${{data}}/text' >> $out/bin/tool
+            busybox chmod +x $out/bin/tool
+        '';
+        "#,
+        folder.display()
+    ))
+}
+
+#[test]
+#[ignore = "needs root, nix-bin, busybox-static and podman: tests/run"]
+fn an_image_of_a_closure_runs() -> Result<()> {
+    let nix = Nix::new()?;
+    let tool = tool(&nix)?;
+    let image = format!(
+        r#"let {tool} in lib.mkImage {{
+            name = "localhost/tool"; tag = "1.0"; contents = [ tool ];
+            config = {{ Entrypoint = [ "${{tool}}/bin/tool" ]; User = "1000:1000"; }};
+        }}"#
+    );
+    let path = nix.build("one", &image, &[])?;
+    nix.build("one", &image, &["--check"])?;
+    let archive = nix.real("one", &path);
+
+    // The same on the command line.
+    let tool_path = nix.build("one", &format!("let {tool} in tool"), &[])?;
+    let info = ["path-info", "--json", "--recursive", &tool_path];
+    let mut command = command::limited(std::time::Duration::from_secs(60), "nix");
+    let settings = nix.command("one", "nix");
+    let variables = settings.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    command.args(info).arg("--store").arg(nix.path("one")).envs(variables);
+    fs_err::write(nix.path("closure.json"), command::output(&mut command)?)?;
+    let config = format!(r#"{{"Entrypoint": ["{tool_path}/bin/tool"], "User": "1000:1000"}}"#);
+    fs_err::write(nix.path("config.json"), config)?;
+    let mut closure = sealift(&nix.path("."))?;
+    closure.env("NIX_REMOTE", nix.path("one")).args(["closure", "closure.json", "--config", "config.json"]);
+    closure.args([
+        "--name",
+        "localhost/tool:1.0",
+        "--output",
+        "tool.tar",
+        "--store",
+        "store",
+        "--contents",
+        &tool_path,
+    ]);
+    command::output(&mut closure)?;
+    let found = difference(&nix.path("tool.tar"), &archive);
+    ensure!(found.is_none(), "{found:?}");
+
+    let podman = Podman::new()?;
+    podman.podman(&["load", "-i", archive.to_str().context("a path in UTF-8")?])?;
+    let said = podman.podman(&["run", "--rm", "--network", "none", "localhost/tool:1.0"])?;
+    ensure!(said == "hello from the store\n", "{said}");
+    let run = ["run", "--rm", "--network", "none", "--entrypoint", "/bin/tool", "localhost/tool:1.0"];
+    ensure!(podman.podman(&run)? == "hello from the store\n", "a link in the root");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root, nix-bin and busybox-static: tests/run"]
+fn an_image_may_mix_packages_wheels_and_store_paths() -> Result<()> {
+    let (nix, lab) = (Nix::new()?, Lab::locked());
+    let tool = tool(&nix)?;
+    let path = nix.build("one", &format!("let {tool} in tool"), &[])?;
+    let settings = nix.command("one", "nix");
+    let mut command = command::limited(std::time::Duration::from_secs(60), "nix");
+    command.envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(["path-info", "--json", "--recursive", &path, "--store"]).arg(nix.path("one"));
+    fs_err::write(lab.path("tiny/files/closure.json"), command::output(&mut command)?)?;
+    lab.edit(
+        "tiny/profile.toml",
+        "[images.greeter.venv]",
+        "[images.greeter.nix]\nclosure = \"files/closure.json\"\n\n[images.greeter.venv]",
+    );
+
+    let build = ["build", "tiny", "--locked", "--output", "command-line.tar"];
+    let ended = lab.ended(&lab.command(&build).env("NIX_REMOTE", nix.path("one")).output()?);
+    ensure!(ended.code == Some(0), "{}", ended.stderr);
+    let ended = lab.run(&["inspect", "command-line.tar", "--json"]);
+    ensure!(
+        ["store-paths", "tool-1.0", "greeting-1.0", "busybox-1.35"].iter().all(|word| ended.stdout.contains(word)),
+        "{}",
+        ended.stdout
+    );
+    ensure!(lab.run(&["verify", "command-line.tar"]).code == Some(0));
+
+    let place = lab.path("tiny").parent().context("a folder above")?.to_owned();
+    let bundle = |closures: &str| {
+        format!(
+            "let {tool} in lib.mkBundle {{ profile = {place}/tiny; program = {place}/program; \
+             artifacts = {place}/store/artifacts/sha256; closures = {{ {closures} }}; }}",
+            place = place.display()
+        )
+    };
+    let path = nix.build("one", &bundle("greeter = [ tool ];"), &[])?;
+    same(&nix, "one", &path, &lab.path("command-line.tar"))?;
+    // Without them the builder does not see the paths.
+    let error = nix.build("two", &bundle(""), &[]).err().context("built from nothing")?;
+    ensure!(error.to_string().contains("is not on this machine"), "{error}");
+    Ok(())
+}
