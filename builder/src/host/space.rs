@@ -128,7 +128,6 @@ mod tests {
             reference: String::new(),
             digest,
             config: digest,
-            store_paths: Vec::new(),
             layers: layers.iter().map(layer).collect(),
             packages: Vec::new(),
             wheels: Vec::new(),
