@@ -85,7 +85,8 @@ one after another. When it ends, all of them are healthy, and it prints where th
 way, it says all of it, with a hint each, and nothing is changed. `./sealift up` again goes on from where it was; it never
 does harm, and restarts only what has changed."
     );
-    if let Some((name, _)) = model.site.ports.first_key_value() {
+    let ports = &model.site.ports;
+    if let Some((name, _)) = ports.get_key_value("https").or_else(|| ports.first_key_value()) {
         text += &format!(
             "\n\nOther ports, for instance because an ordinary user may not take those below 1024:\n\n       \
              ./sealift up --host HOST --port {name}=NUMBER"
@@ -173,7 +174,8 @@ and the second Docker's. Where `docker compose` is not known, write `docker-comp
     if before.is_empty() {
         text += ".";
     } else {
-        text += ": first what must be there, then the tasks that belong to a start, then all.\n";
+        text += ": first what must be there, then the tasks that belong to a start, then all. When a task says that it \
+                 cannot connect, what it needs is still starting: repeat it.\n";
         for task in before {
             let service = task.service.get_ref();
             for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
@@ -361,6 +363,7 @@ mod tests {
         let mut model = sample();
         model.site = Default::default();
         model.services.clear();
+        model.tasks.clear();
         let text = render(&model, "linux/amd64", &[], false, "");
         assert!(!text.contains("custom-ca") && !text.contains("Where it is reached"), "{text}");
         assert!(text.contains("No service keeps data"), "{text}");
