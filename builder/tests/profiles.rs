@@ -28,6 +28,21 @@ fn valid_profiles_load() {
     }
 }
 
+/// A change to a profile may break those that extend it.
+#[test]
+fn the_projects_own_profiles_load_and_their_locks_fit() {
+    let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles"));
+    let all = sealift::profile::Search::new([place.to_owned()]).all().unwrap();
+    assert!(all.contains_key("standalone") && all.len() > 2, "{all:?}");
+    for (name, directory) in all {
+        let profile = Profile::load(&directory).unwrap_or_else(|error| panic!("{error}"));
+        let lock = sealift::lock::Lock::read(&profile).unwrap().unwrap_or_else(|| panic!("{name} has no lock"));
+        for platform in lock.platforms.values() {
+            assert_eq!(platform.wanted, sealift::lock::wanted(&profile), "the lock of {name} is stale");
+        }
+    }
+}
+
 #[test]
 fn invalid_profiles_are_explained() {
     let update = std::env::var_os("UPDATE").is_some();
