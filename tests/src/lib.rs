@@ -5,6 +5,7 @@
 //! `cargo test` passes anywhere; `tests/run` at the top of the repository runs them too.
 
 pub mod archive;
+pub mod blocks;
 pub mod bundle;
 pub mod command;
 pub mod compare;

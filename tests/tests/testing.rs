@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use sealift_tests::blocks::Blocks;
 use sealift_tests::bundle::{Bundle, sealift};
 use sealift_tests::command::{self, report};
 use sealift_tests::podman::Podman;
@@ -17,31 +18,8 @@ const HOST: &str = "parsec.test";
 const SERVICES: [&str; 6] =
     ["parsec-garage", "parsec-postgres", "parsec-proxy", "parsec-s3", "parsec-server", "parsec-smtp"];
 
-/// Makes the block store as the server does, from the server's own environment; `write` puts a block there, `read` expects
-/// it. The block's name and bytes are fixed, so that a later run looks for the same one.
-const BLOCKS: &str = r#"
-import asyncio, os, sys
-from parsec._parsec import BlockID, OrganizationID
-from parsec.cli.options import _parse_blockstore_params
-from parsec.components.blockstore import blockstore_factory
-
-store = blockstore_factory(_parse_blockstore_params([os.environ["PARSEC_BLOCKSTORE"]]))
-assert type(store).__name__ == "S3BlockStoreComponent", type(store)
-endpoint = store._s3.meta.endpoint_url
-assert endpoint == "https://parsec-s3:9000", endpoint
-organization, block = OrganizationID("MyOrg"), BlockID.from_hex("3b91779235ac409f9af1fe6de8d2b905")
-content = bytes(range(256)) * 2048
-
-async def main():
-    if sys.argv[1] == "write":
-        assert await store.create(organization, block, content) is None, "not written"
-    assert await store.read(organization, block) == content, "not what was written"
-    other = await store.read(organization, BlockID.from_hex("00000000000000000000000000000001"))
-    assert other != content and not isinstance(other, bytes), other
-
-asyncio.run(main())
-print("well")
-"#;
+/// The storage, and who uses it.
+const BLOCKS: Blocks<'_> = Blocks { container: "parsec-testing_parsec-server", endpoint: "https://parsec-s3:9000" };
 
 #[test]
 #[ignore = "needs root, podman, and minutes to compile: SEALIFT_TEST_CRATES=1 tests/run blocks_are_in_the_object_storage"]
@@ -78,18 +56,18 @@ fn scenario(podman: &Podman, bundle: &Bundle) -> Result<()> {
     let make = "/usr/local/lib/parsec/make-organization.py";
     let link = podman.podman(&["exec", &container("parsec-server"), "python", make, "MyOrg"])?;
     ensure!(link.starts_with("parsec3://parsec.test:8443/MyOrg?"), "a link that leads elsewhere: {link}");
-    blocks(podman, "write")?;
-    only_the_authority_is_trusted(podman)?;
+    BLOCKS.pass(podman, "write")?;
+    BLOCKS.only_the_authority_is_trusted(podman)?;
     nothing_is_published(podman)?;
 
     podman.podman(&["restart", "--all"])?;
     all_are_healthy(podman)?;
-    blocks(podman, "read")?;
+    BLOCKS.pass(podman, "read")?;
     // Containers hold nothing: new ones find what the old ones kept.
     podman.compose(&bundle.folder, &["down"])?;
     podman.compose(&bundle.folder, &["up", "-d"])?;
     all_are_healthy(podman)?;
-    blocks(podman, "read")
+    BLOCKS.pass(podman, "read")
 }
 
 fn container(service: &str) -> String {
@@ -112,21 +90,6 @@ fn all_are_healthy(podman: &Podman) -> Result<()> {
     for service in SERVICES {
         patiently(|| podman.podman(&["healthcheck", "run", &container(service)])).context(service)?;
     }
-    Ok(())
-}
-
-fn blocks(podman: &Podman, what: &str) -> Result<()> {
-    let answer = podman.podman(&["exec", &container("parsec-server"), "python", "-c", BLOCKS, what])?;
-    ensure!(answer.trim_end().ends_with("well"), "{what}: {answer}");
-    Ok(())
-}
-
-/// With the public authorities only, the same program must refuse the storage's certificate.
-fn only_the_authority_is_trusted(podman: &Podman) -> Result<()> {
-    let public = "AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt";
-    let arguments = ["exec", "--env", public, &container("parsec-server"), "python", "-c", BLOCKS, "read"];
-    let ran = podman.try_podman(&arguments)?;
-    ensure!(ran.code != Some(0) && ran.stderr.contains("CERTIFICATE_VERIFY_FAILED"), "it is trusted: {ran:?}");
     Ok(())
 }
 

@@ -85,7 +85,8 @@ one after another. When it ends, all of them are healthy, and it prints where th
 way, it says all of it, with a hint each, and nothing is changed. `./sealift up` again goes on from where it was; it never
 does harm, and restarts only what has changed."
     );
-    if let Some((name, _)) = model.site.ports.first_key_value() {
+    let ports = &model.site.ports;
+    if let Some((name, _)) = ports.get_key_value("https").or_else(|| ports.first_key_value()) {
         text += &format!(
             "\n\nOther ports, for instance because an ordinary user may not take those below 1024:\n\n       \
              ./sealift up --host HOST --port {name}=NUMBER"
@@ -173,10 +174,11 @@ and the second Docker's. Where `docker compose` is not known, write `docker-comp
     if before.is_empty() {
         text += ".";
     } else {
-        text += ": first what must be there, then the tasks that belong to a start, then all.\n";
+        text += ": first what must be there, then the tasks that belong to a start, then all. When a task says that it \
+                 cannot connect, what it needs is still starting: repeat it.\n";
         for task in before {
             let service = task.service.get_ref();
-            for other in &model.services[service.as_str()].depends_on {
+            for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
                 text += &format!("\n       podman-compose up -d {}", other.get_ref());
             }
             text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
@@ -236,9 +238,31 @@ fn site(model: &Model) -> String {
 is ever made anew while it is there.
 "
     .to_owned();
-    if model.site.authority.is_some() {
+    if !model.site.settings.is_empty() {
         text += "
-- `site/custom-ca.crt` is the authority that signs the certificates. Give it to users: their programs have to trust it.
+- `site/settings.toml` has all that can be chosen, and first what has to be given, each with a comment. It is yours: no
+  version writes it again. `./sealift up` checks it, says all that is missing or wrong, and takes changes into use.";
+    }
+    for (name, _) in model.site.certificates.iter().filter(|(_, certificate)| certificate.provided) {
+        text += &format!(
+            "
+- `site/tls/{name}.crt` (the certificate, then intermediate ones) and `site/tls/{name}.key` are yours to bring and to renew.
+  `./sealift up` checks them; `--self-signed` has them made instead, for trials."
+        );
+    }
+    if model.site.authority.is_some() {
+        text += match users_trust_authority(model) {
+            true => {
+                "
+- `site/custom-ca.crt` is the authority that signs the certificates. Give it to users: their programs have to trust it."
+            }
+            false => {
+                "
+- `site/custom-ca.crt` is the authority of the certificates that the services show each other. Users need it only for a
+  certificate that was made for trials."
+            }
+        };
+        text += "
 - `site/custom-ca.key` can sign in its name. It is needed only for that, so it can be kept elsewhere in between.
 - Certificates are renewed by `./sealift site renew`, and by every `up`, when less than a fifth of their life is left.
   Run it each month, with `site/custom-ca.key` in its place, and `./sealift up` afterwards. `./sealift doctor` tells how
@@ -247,8 +271,14 @@ is ever made anew while it is there.
 ";
     }
     text += "
-- Settings are in the files that compose.yaml names below `site/`. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
+- The services read the files that compose.yaml names below `site/`. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
     text
+}
+
+/// Whether users meet a certificate that the site's own authority signed.
+fn users_trust_authority(model: &Model) -> bool {
+    model.site.authority.is_some()
+        && model.site.certificates.values().any(|certificate| certificate.host && !certificate.provided)
 }
 
 fn data(model: &Model) -> String {
@@ -310,7 +340,7 @@ fn trouble(model: &Model) -> String {
     if !model.site.ports.is_empty() {
         text += "\n- `address already in use`, `permission denied` on a port: choose another one, see above.";
     }
-    if model.site.authority.is_some() {
+    if users_trust_authority(model) {
         text += "\n- Users see a warning about the certificate: they lack `site/custom-ca.crt`, or use another name \
                  than HOST.\n  `./sealift up --host NAME` changes it.";
     }
@@ -333,6 +363,7 @@ mod tests {
         let mut model = sample();
         model.site = Default::default();
         model.services.clear();
+        model.tasks.clear();
         let text = render(&model, "linux/amd64", &[], false, "");
         assert!(!text.contains("custom-ca") && !text.contains("Where it is reached"), "{text}");
         assert!(text.contains("No service keeps data"), "{text}");

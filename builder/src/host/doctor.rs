@@ -59,7 +59,11 @@ impl Deployment {
             findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
             return Ok(());
         }
-        for certificate in site::certificates(&directory, model, host.now)?.into_iter().filter(|found| !found.early) {
+        let certificates = site::certificates(&directory, model, host.now).unwrap_or_else(|error| {
+            findings.error("certificates", format!("{error:#}"), "./sealift up tells all that is wrong in site/");
+            Vec::new()
+        });
+        for certificate in certificates.into_iter().filter(|found| !found.early) {
             let topic = format!("site/{}", certificate.path);
             let renew = "./sealift site renew, then ./sealift up";
             match (certificate.invalid, certificate.days_left) {

@@ -128,10 +128,10 @@ mod tests {
             reference: String::new(),
             digest,
             config: digest,
-            store_paths: Vec::new(),
             layers: layers.iter().map(layer).collect(),
             packages: Vec::new(),
             wheels: Vec::new(),
+            store_paths: Vec::new(),
         }
     }
 

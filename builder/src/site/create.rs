@@ -10,22 +10,18 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::KeyPair;
 use sealift_layers::digest::Digest;
 
-use super::faults::Faults;
 use super::files::{self, Access};
 use super::host::Host;
 use super::pki::{self, Certificate, Signer};
+use super::provided;
 use super::record::{self, Record};
 use super::report::{Action, Report};
 use super::settings::Settings;
 use super::templates::{Parameters, render, template_mode};
 use super::{CA_CERTIFICATE, CA_KEY, PORTS, certificate_path, key_path, ports, secret_path, wanted_names};
-use super::{provided, settings};
 use crate::failure::Failure;
 use crate::profile::Sources;
 use crate::profile::model::{self, Encoding, Model};
-
-/// Fewest characters of a secret: what the fewest random bytes that a profile may ask for come to.
-const SECRET_LENGTH: usize = 16;
 
 /// What is asked of [`create`].
 #[derive(Clone, Debug)]
@@ -111,14 +107,15 @@ pub fn create(request: &SiteRequest<'_>) -> Result<Report> {
     Ok(work.report)
 }
 
-struct Work<'a> {
-    request: &'a SiteRequest<'a>,
-    parameters: Parameters,
-    old: Record,
-    new: Record,
-    report: Report,
+/// A site being made.
+pub(super) struct Work<'a> {
+    pub(super) request: &'a SiteRequest<'a>,
+    pub(super) parameters: Parameters,
+    pub(super) old: Record,
+    pub(super) new: Record,
+    pub(super) report: Report,
     /// Certificates that are the operator's.
-    theirs: BTreeSet<String>,
+    pub(super) theirs: BTreeSet<String>,
 }
 
 impl Work<'_> {
@@ -131,7 +128,7 @@ impl Work<'_> {
     }
 
     /// Writes a file unless it has these bytes.
-    fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
+    pub(super) fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
         let directory = self.request.directory;
         let action = match files::read(&directory.join(name))? {
             Some(old) if old == bytes => Action::Kept,
@@ -145,42 +142,6 @@ impl Work<'_> {
         }
         self.report.add(name, action, if action == Action::Replaced { reason } else { "" });
         Ok(())
-    }
-
-    /// Looks at what the operator gives; the error tells all that is missing or wrong.
-    fn given(&mut self) -> Result<()> {
-        let SiteRequest { directory, model, sources, self_signed, now, .. } = *self.request;
-        let site = &model.site;
-        if !site.certificates.is_empty() || !site.trusted.is_empty() {
-            files::directory(&directory.join("tls"), 0o700)?;
-        }
-        settings::offer(directory, model, &self.old.settings, &mut self.report)?;
-        self.new.settings = site.settings.keys().cloned().collect();
-        let mut faults = Faults::default();
-        self.parameters.settings = settings::read(directory, model, Some(sources), &mut faults)?;
-        self.parameters.trusted = provided::trusted(directory, model, now, &mut faults, &mut self.report)?;
-        for (name, wanted) in site.certificates.iter().filter(|(_, wanted)| wanted.provided) {
-            let place = provided::Place { directory, name, wanted, host: &self.parameters.host, record: &self.old };
-            if !provided::is_ours(&place, self_signed)? {
-                provided::check(&place, now, &mut faults, &mut self.report)?;
-                self.theirs.insert(name.clone());
-            }
-        }
-        for name in site.secrets.keys() {
-            let path = secret_path(name);
-            if let Some(text) = files::read_text(&directory.join(&path))? {
-                weak_secret(&path, &text, &mut faults);
-            }
-        }
-        if faults.is_empty() {
-            return Ok(());
-        }
-        if self.old.rendered.is_empty() {
-            // So that the next run has to be told nothing again.
-            let text = self.new.text()?;
-            self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")?;
-        }
-        Err(faults.failure(directory).into())
     }
 
     fn certificates(&mut self) -> Result<()> {
@@ -421,15 +382,6 @@ impl Work<'_> {
         }
         self.new.rendered.insert(path.to_owned(), digest);
         self.put(path, text.as_bytes(), access, "what it is rendered from changed")
-    }
-}
-
-/// A secret that somebody chose: one of ours is never that short.
-pub(super) fn weak_secret(path: &str, text: &str, faults: &mut Faults) {
-    let length = text.trim().chars().count();
-    if (1..SECRET_LENGTH).contains(&length) {
-        let hint = format!("{SECRET_LENGTH} at least: openssl rand -hex 32");
-        faults.add(format!("{path} is too weak: {length} characters"), hint);
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::create::{secret_text, weak_secret};
+use super::create::secret_text;
 use super::faults::Faults;
 use super::files;
+use super::given::weak_secret;
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
 use super::report::Report;

@@ -20,6 +20,7 @@ mod create;
 mod env;
 mod faults;
 mod files;
+mod given;
 mod host;
 mod keys;
 mod load;

@@ -26,7 +26,7 @@ pub(super) const FILE: &str = "settings.toml";
 
 const HEADER: &str = "\
 # The settings of this installation. This file is yours: it is never written again, not by a new version either.
-# After a change: `sealift down` and `sealift up`; or `sealift site new` with this folder, then compose `down` and `up`.
+# After a change: `sealift up`; or by hand `sealift site new` with this folder, then compose `down` and `up`.
 # What is commented out has the value shown, or none if that is empty. It may hold secrets: only its owner may read it.
 ";
 
@@ -258,6 +258,70 @@ fn rules(model: &Model, values: &BTreeMap<String, Value>, wrong: &BTreeSet<&str>
             Ok(holds) if holds.is_true() => {}
             Ok(_) => faults.add(format!("{FILE}: {}", rule.message), rule.hint.clone()),
             Err(error) => faults.add(format!("{FILE}: the rule `{name}` cannot be tried: {error}"), ""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A setting of any kind.
+    fn setting(kind: &str, title: &str, required: bool, default: bool) -> Setting {
+        let value = match kind {
+            "port" | "integer" => "17",
+            "boolean" => "true",
+            "list" => "['a', 'b\"c']",
+            "url" => "'https://x.example/\"'",
+            "tables" => "[{ one = 1 }]",
+            _ => "'a\"b'",
+        };
+        let key = if default && !required { "default" } else { "example" };
+        let mut table: toml::Table =
+            toml::from_str(&format!("{key} = {value}\nschemes = ['https']\nchoices = ['a\"b', 'c']\n")).unwrap();
+        table.insert("title".into(), title.into());
+        table.insert("kind".into(), kind.into());
+        table.insert("required".into(), required.into());
+        if kind == "tables" {
+            let field = toml::from_str("one = { title = 'One', kind = 'integer', required = true, example = 1 }");
+            table.insert("fields".into(), toml::Value::Table(field.unwrap()));
+            table.remove("default");
+        }
+        table.try_into().unwrap()
+    }
+
+    proptest! {
+        /// Whatever the profile, the file that is written first is TOML, gives nothing that is required, has nothing
+        /// wrong, and mentions every setting; and it stays TOML when all is uncommented.
+        #[test]
+        fn the_first_text_is_a_start(
+            settings in proptest::collection::btree_map(
+                "[a-z]{1,3}(-[a-z0-9]{1,3})?",
+                ("text|word|url|host|port|integer|boolean|choice|list|tables", "[ -~]{1,20}(\n[ -~]{0,20})?",
+                 any::<bool>(), any::<bool>()),
+                0..6,
+            )
+        ) {
+            let settings: BTreeMap<String, Setting> = settings
+                .into_iter()
+                .map(|(name, (kind, title, required, default))| (name, setting(&kind, &title, required, default)))
+                .collect();
+            let text = first_text(&settings);
+            let given: toml::Table = toml::from_str(&text).unwrap();
+            for (name, setting) in &settings {
+                prop_assert!(mentions(&text, name));
+                let mut faults = Vec::new();
+                let value = setting.read(given.get(name), &[name], &mut faults);
+                prop_assert!(faults.iter().all(|fault| fault.message == "is not given"), "{:?}", faults);
+                prop_assert_eq!(faults.is_empty(), !setting.required, "{}", name);
+                prop_assert!(setting.required || value == setting.unset());
+            }
+            let open = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])).map(str::to_owned);
+            let all: Vec<String> = text.lines().map(|line| open(line).unwrap_or_else(|| line.to_owned())).collect();
+            let all: toml::Table = toml::from_str(&all.join("\n")).unwrap();
+            prop_assert!(settings.keys().all(|name| all.contains_key(name)));
         }
     }
 }

@@ -127,7 +127,7 @@ fn the_first_run_says_what_to_fill_in_and_makes_nothing_else() {
     ");
     insta::assert_snapshot!(bench.read("site/settings.toml"), @r#"
     # The settings of this installation. This file is yours: it is never written again, not by a new version either.
-    # After a change: `sealift down` and `sealift up`; or `sealift site new` with this folder, then compose `down` and `up`.
+    # After a change: `sealift up`; or by hand `sealift site new` with this folder, then compose `down` and `up`.
     # What is commented out has the value shown, or none if that is empty. It may hold secrets: only its owner may read it.
 
     # --- required ------------------------------------------------------------
