@@ -77,6 +77,17 @@ impl Lab {
         let _ = self.mirror.requests();
     }
 
+    /// Adds the profile `bare`, locked: the greeter of `tiny` without containers.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn without_containers(&self) {
+        copy(&Path::new(PROFILES).join("bare"), &self.path("bare")).expect("the profile can be copied");
+        let ended = self.run(&["lock", "bare"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let _ = self.mirror.requests();
+    }
+
     /// Serves `archive` from now on.
     ///
     /// # Panics

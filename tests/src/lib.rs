@@ -19,3 +19,4 @@ pub mod real;
 pub mod sandbox;
 pub mod secrets;
 pub mod signing;
+pub mod systemd;

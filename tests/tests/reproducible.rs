@@ -102,6 +102,26 @@ fn a_small_bundle_is_the_same_however_it_is_built() {
 }
 
 #[test]
+fn a_bundle_without_containers_is_the_same_however_it_is_built() {
+    let lab = Lab::locked();
+    lab.without_containers();
+    for codec in ["none", "gzip", "zstd"] {
+        let built = |name: &str, way: Way, directory: &str| {
+            let name = format!("{name}-{codec}");
+            fs_err::create_dir_all(lab.path(directory)).unwrap();
+            let mut command = lab.command(&["build", "bare", "--locked", "--layers", codec, "--output"]);
+            command.arg(lab.path(&name)).env("SEALIFT_STORE", lab.path(&format!("store-{name}")));
+            build(&command, way, &lab.path(directory), &[]);
+            lab.path(&name)
+        };
+        let one = built("one", PLAIN, "");
+        same(&one, &built("two", ODD, "cwd"));
+        let verified = lab.run(&["verify", one.to_str().unwrap()]);
+        assert_eq!(verified.code, Some(0), "{}", verified.stdout);
+    }
+}
+
+#[test]
 fn a_bundle_with_a_site_is_the_same_however_it_is_built() {
     let lab = Lab::locked();
     let made = lab.run(&["site", "new", "site", "--profile", "tiny", "--host", "greeter.example"]);

@@ -47,6 +47,24 @@ fn a_changed_byte_of_any_file_is_found() {
     insta::assert_snapshot!("changed", without_digests(&told));
 }
 
+/// Links have no digest: a table says where they lead.
+#[test]
+fn a_link_of_a_bundle_without_containers_that_leads_elsewhere_is_found() {
+    let lab = Lab::locked();
+    lab.without_containers();
+    let ended = lab.run(&["build", "bare", "--output", "out.tar.gz"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let script = "mkdir out && tar xf out.tar.gz -C out && cd out && sha256sum --quiet -c SHA256SUMS && \
+                  ls -A && cat LINKS && rm -r root/usr/share/doc && rm root/bin root/lib && ln -s /tmp root/bin && \
+                  ln -s here root/new && echo x >>root/opt/greeter/bin/python && chmod 644 bin/run-greeter";
+    let output = Command::new("sh").args(["-c", script]).current_dir(lab.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    insta::assert_snapshot!("bare", String::from_utf8(output.stdout).unwrap());
+    let ended = lab.run(&["verify", "out"]);
+    assert_eq!(ended.code, Some(4), "{}", ended.stdout);
+    insta::assert_snapshot!("bare-changed", without_digests(&ended.stdout));
+}
+
 #[test]
 fn a_bundle_cut_off_anywhere_is_found() {
     let lab = built();

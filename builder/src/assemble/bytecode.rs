@@ -15,6 +15,7 @@ use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 use tempfile::TempDir;
 
 use super::{Assembler, unpacked};
+use crate::deploy::systemd::libraries;
 use crate::failure::Failure;
 use crate::store::Key;
 
@@ -61,13 +62,12 @@ impl Assembler<'_> {
         if let Some(known) = self.interpreters.get(&name) {
             return Ok(known.clone());
         }
-        let (libraries, loader, host) = match self.plan.architecture() {
-            "amd64" => ("usr/lib/x86_64-linux-gnu", "ld-linux-x86-64.so.2", "x86_64"),
-            "arm64" => ("usr/lib/aarch64-linux-gnu", "ld-linux-aarch64.so.1", "aarch64"),
-            other => return Err(Failure::failed(format!("bytecode cannot be compiled for {other}")).into()),
+        let architecture = self.plan.architecture();
+        let Some((libraries, loader)) = libraries(architecture) else {
+            return Err(Failure::failed(format!("bytecode cannot be compiled for {architecture}")).into());
         };
-        if std::env::consts::ARCH != host {
-            let message = format!("bytecode for {host} cannot be compiled on {}", std::env::consts::ARCH);
+        if std::env::consts::ARCH != machine(architecture) {
+            let message = format!("bytecode for {architecture} cannot be compiled on {}", std::env::consts::ARCH);
             return Err(Failure::failed(message).hint("set `bytecode = false` in the profile's venv").into());
         }
         let packages = &self.plan.lock.images[image].packages;
@@ -188,6 +188,15 @@ impl Interpreter {
                 .into());
         }
         Ok(written?)
+    }
+}
+
+/// An architecture as Rust names it.
+fn machine(architecture: &str) -> &str {
+    match architecture {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        other => other,
     }
 }
 

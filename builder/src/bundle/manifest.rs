@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::assemble::{BYTECODE_RECIPE, Layers};
 use crate::cargo::{self, Toolchain};
 use crate::plan::{Content, Plan};
+use crate::profile::model::Deployed;
 
 /// The whole document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Manifest {
     pub title: String,
     /// Platform as OCI writes it.
     pub platform: String,
+    /// How it is run. Without containers it has the files of `images` in their place.
+    #[serde(default, skip_serializing_if = "is_compose")]
+    pub deployment: Deployed,
     /// No file is later than this, in seconds since 1970.
     pub epoch: u64,
     /// The public host that its own env files and configuration were rendered for.
@@ -181,6 +185,11 @@ pub struct Bytecode {
     pub interpreters: BTreeMap<String, String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+fn is_compose(deployment: &Deployed) -> bool {
+    *deployment == Deployed::Compose
+}
+
 pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result<Manifest> {
     let model = &plan.profile.model;
     let mut excluded: BTreeMap<String, String> = BTreeMap::new();
@@ -263,6 +272,7 @@ pub(super) fn make(plan: &Plan<'_>, images: &[Image], layers: &Layers) -> Result
         version: model.version.get_ref().clone(),
         title: model.title.clone(),
         platform: plan.options.platform.clone(),
+        deployment: model.deployment,
         epoch: plan.epoch,
         host: plan.options.parameters.host.to_string(),
         images: made.collect(),

@@ -1,11 +1,13 @@
-//! The bundle: one tar that engines load as it is, and that is a deployment directory when it is unpacked.
+//! The bundle: one tar that engines load as it is, and that is a deployment directory when it is unpacked. Where it is
+//! deployed without containers, it has the image's files in the place of images.
 
 mod manifest;
 pub mod program;
 mod read;
+mod root;
 
 use std::collections::BTreeMap;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,17 +16,19 @@ use sealift_layers::archive;
 use sealift_layers::digest::Digest;
 use sealift_layers::image::{Image, Recipe, timestamp};
 use sealift_layers::layer::Meter;
+use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
 pub use manifest::{Bytecode, Compiled, Crate, MadeImage, MadeLayer, Manifest, Package, StorePath, Wheel};
 pub use read::{Bundle, open};
 
 use crate::assemble::{Layers, owner_ids, users};
-use crate::deploy;
+use crate::deploy::{self, systemd};
 use crate::failure::Failure;
 use crate::files::Pending;
 use crate::lock::{self, Lock};
 use crate::plan::Plan;
+use crate::profile::model::Deployed;
 use crate::site::Site;
 use crate::store::Store;
 
@@ -32,6 +36,8 @@ use crate::store::Store;
 pub const MANIFEST: &str = "bundle.json";
 /// Digests of all its files but those of the site, as `sha256sum -c` reads them.
 pub const SUMS: &str = "SHA256SUMS";
+/// Symbolic links, where it has any: a line `PATH<TAB>TARGET` each.
+pub const LINKS: &str = "LINKS";
 
 /// What goes into a bundle besides what the plan says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +46,8 @@ pub struct Extras<'a> {
     pub site: Option<&'a Site>,
     /// The program, for the host ([`program::choose`]).
     pub program: Option<&'a Path>,
+    /// Threads that compress, where the bundle as a whole is compressed.
+    pub jobs: usize,
 }
 
 /// The images of a plan whose layers are made.
@@ -94,20 +102,28 @@ pub fn write(
     store: &Store,
     output: &Path,
 ) -> Result<(Digest, u64)> {
-    let parts = archive::documents(images, |digest| {
-        let file = fs_err::File::open(store.blob_path(&digest))?.into_parts().0;
-        let length = file.metadata()?.len();
-        Ok(Content::range(&SourceFile::new(file), 0, length))
-    })?;
     let mut files = files(plan, lock, images, layers, extras.program)?;
     let mut sums: BTreeMap<String, Digest> = BTreeMap::new();
-    for (name, bytes) in
-        [(archive::LAYOUT, &parts.layout), (archive::INDEX, &parts.index), (archive::MANIFEST, &parts.manifest)]
-    {
-        sums.insert(name.to_owned(), Digest::of(bytes));
-    }
-    for digest in parts.blobs.keys() {
-        sums.insert(archive::blob_path(*digest), *digest);
+    let parts = match plan.profile.model.deployment {
+        Deployed::Systemd => {
+            add_root(plan, layers, store, &mut files)?;
+            None
+        }
+        Deployed::Compose => Some(archive::documents(images, |digest| {
+            let file = fs_err::File::open(store.blob_path(&digest))?.into_parts().0;
+            let length = file.metadata()?.len();
+            Ok(Content::range(&SourceFile::new(file), 0, length))
+        })?),
+    };
+    if let Some(parts) = &parts {
+        for (name, bytes) in
+            [(archive::LAYOUT, &parts.layout), (archive::INDEX, &parts.index), (archive::MANIFEST, &parts.manifest)]
+        {
+            sums.insert(name.to_owned(), Digest::of(bytes));
+        }
+        for digest in parts.blobs.keys() {
+            sums.insert(archive::blob_path(*digest), *digest);
+        }
     }
     for (path, entry) in files.iter() {
         if let Kind::File(content) = &entry.kind {
@@ -122,7 +138,9 @@ pub fn write(
             let entry = Entry::file(file.bytes.clone(), file.mode, &origin).owned_by(0, file.gid);
             files.insert(TreePath::new("site")?.join(&file.path)?, entry);
         }
-        files.insert(TreePath::new(".env")?, Entry::file(site.ports_env().to_vec(), 0o644, &origin));
+        if parts.is_some() {
+            files.insert(TreePath::new(".env")?, Entry::file(site.ports_env().to_vec(), 0o644, &origin));
+        }
     }
 
     let mut pending = Pending::create(output)?;
@@ -131,25 +149,71 @@ pub fn write(
         pending.keep_private()?;
     }
     let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
-    archive::write(parts, &files, plan.epoch, &mut meter).map_err(|error| match error {
-        archive::ArchiveError::Blob(digest) => {
-            let place = store.blob_path(&digest);
-            Failure::verification(format!(
-                "a layer is damaged in the store: {} is not what its name says",
-                place.display()
-            ))
-            .hint("sealift store check --repair removes what is damaged")
-            .into()
+    match parts {
+        Some(parts) => {
+            archive::write(parts, &files, plan.epoch, &mut meter).map_err(|error| unwritten(error, store, output))?
         }
-        archive::ArchiveError::Io(error) => crate::files::explain(output, error.into()),
-        error => error.into(),
-    })?;
+        None => {
+            root::add_directories(&mut files)?;
+            compress(&files, plan, extras.jobs, &mut meter)
+                .map_err(|error| crate::files::explain(output, error.into()))?;
+        }
+    }
     let (_, digest, size) = meter.finish();
     pending.commit()?;
     Ok((digest, size))
 }
 
-/// Everything but the image documents, the sums and the site.
+/// Writes a bundle without images.
+fn compress(files: &Tree, plan: &Plan<'_>, jobs: usize, out: impl Write) -> std::io::Result<()> {
+    let mut encoder = plan.options.codec.encoder(out, jobs)?;
+    tar::write(files, plan.epoch, &mut encoder)?;
+    encoder.finish()?.flush()
+}
+
+/// Why an archive of images could not be written.
+fn unwritten(error: archive::ArchiveError, store: &Store, output: &Path) -> anyhow::Error {
+    match error {
+        archive::ArchiveError::Blob(digest) => damaged(&store.blob_path(&digest)).into(),
+        archive::ArchiveError::Io(error) => crate::files::explain(output, error.into()),
+        error => error.into(),
+    }
+}
+
+fn damaged(blob: &Path) -> Failure {
+    let message = format!("a layer is damaged in the store: {} is not what its name says", blob.display());
+    Failure::verification(message).hint("sealift store check --repair removes what is damaged")
+}
+
+/// Adds the files of the one image, with a launcher for its Python, and the table of all links.
+fn add_root(plan: &Plan<'_>, layers: &Layers, store: &Store, files: &mut Tree) -> Result<()> {
+    let model = &plan.profile.model;
+    let origin: Arc<str> = "bundle".into();
+    let below = TreePath::new(systemd::ROOT)?;
+    for image in &plan.images {
+        let mut tree = root::tree(&layers.of(image), plan.options.codec, store)?;
+        if let Some(venv) = &plan.model(&image.name).venv {
+            let (path, text) = systemd::launcher(venv, plan.architecture())
+                .ok_or_else(|| Failure::failed(format!("no Python can be run on {}", plan.architecture())))?;
+            tree.insert(TreePath::new(&path)?, Entry::file(text, 0o755, &origin));
+        }
+        for (path, entry) in tree.into_entries() {
+            files.insert(below.join(path.as_str())?, entry);
+        }
+    }
+    for (path, target) in systemd::links(model) {
+        files.insert(TreePath::new(&path)?, Entry::symlink(target, &origin));
+    }
+    let links = files.iter().filter_map(|(path, entry)| match &entry.kind {
+        Kind::Symlink(target) => Some(format!("{path}\t{target}\n")),
+        _ => None,
+    });
+    let links: String = links.collect();
+    files.insert(TreePath::new(LINKS)?, Entry::file(links, 0o644, &origin));
+    Ok(())
+}
+
+/// Everything but images, the image's files, the sums and the site.
 fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, program: Option<&Path>) -> Result<Tree> {
     let profile = plan.profile;
     let origin: Arc<str> = "bundle".into();
@@ -162,19 +226,31 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, progra
     let mut json = serde_json::to_string_pretty(&manifest)?;
     json.push('\n');
     add(MANIFEST, json.into(), 0o644)?;
-    add("compose.yaml", deploy::compose::render(&profile.model, &plan.options.platform).into(), 0o644)?;
     let notes = match &profile.model.readme {
         Some(file) => fs_err::read_to_string(profile.sources.path(file.get_ref()))?,
         None => String::new(),
     };
-    let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
-    add(
-        "README.md",
-        deploy::readme::render(&profile.model, &plan.options.platform, &names, program.is_some(), &notes).into(),
-        0o644,
-    )?;
-    for (path, text) in &plan.rendered {
-        add(path, text.as_str().into(), 0o644)?;
+    let readme = match profile.model.deployment {
+        Deployed::Compose => {
+            let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
+            deploy::readme::render(&profile.model, &plan.options.platform, &names, program.is_some(), &notes)
+        }
+        Deployed::Systemd => systemd::readme::render(&profile.model, &plan.file_name(), program.is_some(), &notes),
+    };
+    add("README.md", readme.into(), 0o644)?;
+    match profile.model.deployment {
+        Deployed::Compose => {
+            let compose = deploy::compose::render(&profile.model, &plan.options.platform);
+            add("compose.yaml", compose.into(), 0o644)?;
+            for (path, text) in &plan.rendered {
+                add(path, text.as_str().into(), 0o644)?;
+            }
+        }
+        Deployed::Systemd => {
+            for (path, (text, mode)) in systemd::files(&profile.model) {
+                add(&path, text.into(), mode)?;
+            }
+        }
     }
     if let Some(program) = program {
         let file = SourceFile::new(fs_err::File::open(program)?.into_parts().0);

@@ -1,18 +1,21 @@
 //! A bundle as it was made: the tar, or the directory that it was unpacked into.
 
-use std::io::Read as _;
+use std::collections::BTreeMap;
+use std::io::{BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 use sealift_layers::validate::{Depth, Findings, Problem, validate};
 
-use super::{MANIFEST, Manifest, SUMS};
+use super::{LINKS, MANIFEST, Manifest, SUMS};
 use crate::failure::Failure;
 use crate::files;
+use crate::profile::model::Deployed;
 
 const COPY_AGAIN: &str = "the file is cut off, damaged or no bundle: copy it again and compare its size and digest";
 
@@ -55,6 +58,10 @@ impl Bundle {
     /// the same images.
     #[must_use]
     pub fn verify(&self, depth: Depth) -> Findings {
+        if self.is_bare() {
+            let problems = if depth == Depth::Blobs { self.verify_files() } else { Vec::new() };
+            return Findings { problems, ..Findings::default() };
+        }
         let mut findings = validate(&self.files, depth);
         if depth == Depth::Blobs {
             self.verify_sums(&mut findings.problems);
@@ -84,11 +91,44 @@ impl Bundle {
         findings
     }
 
+    fn is_bare(&self) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.deployment == Deployed::Systemd)
+    }
+
+    /// No link leads elsewhere than the bundle's table says: the sums are of files alone.
+    fn verify_links(&self, problems: &mut Vec<Problem>) {
+        let table = match read(&self.files, LINKS) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned(),
+            // The check of the sums has said so.
+            Err(_) => return,
+        };
+        let expected: BTreeMap<&str, &str> = table.lines().filter_map(|line| line.split_once('\t')).collect();
+        let links = self.files.iter().filter_map(|(path, entry)| match &entry.kind {
+            Kind::Symlink(target) if !path.as_str().starts_with("site/") => Some((path.as_str(), target.as_str())),
+            _ => None,
+        });
+        let found: BTreeMap<&str, &str> = links.collect();
+        let mut problem = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
+        for (path, target) in &found {
+            match expected.get(path) {
+                Some(other) if other == target => {}
+                Some(other) => problem(path, format!("leads to {target}, not to {other} as {LINKS} says")),
+                None => problem(path, format!("is a link that is not in {LINKS}")),
+            }
+        }
+        for path in expected.keys().filter(|path| !found.contains_key(*path)) {
+            problem(path, format!("is in {LINKS}, but not there"));
+        }
+    }
+
     /// Checks what [`Bundle::verify`] checks of the files besides the images' blobs: that they are as `SHA256SUMS` says.
     #[must_use]
     pub fn verify_files(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.verify_sums(&mut problems);
+        if self.is_bare() {
+            self.verify_links(&mut problems);
+        }
         problems
     }
 
@@ -145,6 +185,26 @@ fn archive(path: &Path) -> Result<Tree> {
     let mut file = fs_err::File::open(path)?.into_parts().0;
     let mut start = Vec::new();
     file.by_ref().take(512).read_to_end(&mut start)?;
+    // A bundle without images is compressed as a whole.
+    let codec = match start[..] {
+        [0x1f, 0x8b, ..] => Codec::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
+        _ => Codec::None,
+    };
+    if codec != Codec::None {
+        file.seek(SeekFrom::Start(0))?;
+        let mut plain = tempfile::tempfile()?;
+        let unpacked = std::io::copy(&mut codec.decoder(BufReader::new(file))?, &mut plain);
+        unpacked.map_err(|error| match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                files::cannot("unpack it into", &std::env::temp_dir(), &error)
+            }
+            _ => Failure::verification(format!("{}: {error}", path.display())).hint(COPY_AGAIN).into(),
+        })?;
+        (file, start) = (plain, Vec::new());
+        file.seek(SeekFrom::Start(0))?;
+        file.by_ref().take(512).read_to_end(&mut start)?;
+    }
     // POSIX.1-2017, "ustar Interchange Format": what a tar is known by.
     if !start.is_empty() && start.get(257..262).is_none_or(|magic| magic != b"ustar") {
         return Err(Failure::verification(format!("{} is no tar archive", path.display())).hint(COPY_AGAIN).into());
@@ -161,7 +221,7 @@ fn archive(path: &Path) -> Result<Tree> {
     })
 }
 
-/// The files of a directory; links and other things than files have no place in a bundle and are passed over.
+/// The files and links of a directory; other things have no place in a bundle and are passed over.
 fn directory(root: &Path) -> Result<Tree> {
     let origin: Arc<str> = root.display().to_string().into();
     let mut tree = Tree::new();
@@ -176,6 +236,10 @@ fn directory(root: &Path) -> Result<Tree> {
                 let source = SourceFile::new(fs_err::File::open(&path)?.into_parts().0);
                 let entry = Entry::file(Content::range(&source, 0, metadata.len()), 0o644, &origin);
                 tree.insert(TreePath::new(&relative.to_string_lossy())?, entry);
+            } else if metadata.is_symlink() {
+                let relative = path.strip_prefix(root).context("a folder's entries are below it")?;
+                let target = fs_err::read_link(&path)?.to_string_lossy().into_owned();
+                tree.insert(TreePath::new(&relative.to_string_lossy())?, Entry::symlink(target, &origin));
             }
         }
     }

@@ -150,9 +150,9 @@ impl Build {
     ) -> Result<()> {
         let layers = build::assemble(plan, store, self.jobs.count(), ui)?;
         let images = bundle::images(plan, &layers)?;
-        let output = self.output.clone().unwrap_or_else(|| format!("{}.tar", plan.bundle_name()).into());
+        let output = self.output.clone().unwrap_or_else(|| plan.file_name().into());
         let program = bundle::program::choose(self.program.as_deref(), plan.architecture())?;
-        let extras = Extras { site, program: program.as_deref() };
+        let extras = Extras { site, program: program.as_deref(), jobs: self.jobs.count() };
         let (sha256, size) = bundle::write(plan, lock, &images, &layers, &extras, store, &output)?;
         if self.json {
             let images = images.iter().map(|image| BuiltImage {

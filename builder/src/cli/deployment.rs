@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::bundle;
+use crate::failure::Failure;
 use crate::host::{Deployment, Engine, Wanted};
 use crate::machine::Machine;
 
@@ -39,6 +40,10 @@ impl DeploymentOptions {
     }
 
     pub(super) fn engine(&self, deployment: &Deployment) -> Result<Engine> {
+        if deployment.is_bare() {
+            let hint = "`status`, `logs` and systemctl show how its services are";
+            return Err(Failure::usage("this bundle is run by systemd: there are no containers").hint(hint).into());
+        }
         let wanted = Wanted { engine: self.engine.as_deref(), compose: self.compose.as_deref() };
         Engine::find(&deployment.folder, wanted, &Machine::here())
     }

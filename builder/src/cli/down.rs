@@ -6,10 +6,12 @@ use clap::Args;
 use super::Context;
 use super::deployment::DeploymentOptions;
 use crate::failure::Failure;
+use crate::host;
 
 /// Stop the services of an unpacked bundle; the data stays
 ///
 /// Containers are removed. Volumes, certificates and secrets stay, so that `up` goes on where it was.
+/// Of a bundle without containers, the units are taken away.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Down {
@@ -30,6 +32,11 @@ impl Down {
             return Err(failure.hint("say --volumes --yes if that is meant").into());
         }
         let deployment = self.deployment.open()?;
+        if deployment.is_bare() {
+            host::systemd::stop(&deployment)?;
+            context.note("stopped");
+            return Ok(());
+        }
         let engine = self.deployment.engine(&deployment)?;
         deployment.stop(&engine)?;
         if self.volumes {

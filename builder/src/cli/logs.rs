@@ -6,6 +6,7 @@ use clap::Args;
 use super::Context;
 use super::deployment::DeploymentOptions;
 use crate::failure::Failure;
+use crate::host;
 
 /// Show what a service of an unpacked bundle logged
 #[derive(Args, Debug)]
@@ -26,6 +27,12 @@ impl Logs {
     pub(super) fn run(&self, _context: &mut Context) -> Result<()> {
         let deployment = self.deployment.open()?;
         let container = deployment.service(&self.service)?;
+        if deployment.is_bare() {
+            if host::systemd::logs(&self.service, self.follow, self.tail).status()?.success() {
+                return Ok(());
+            }
+            return Err(Failure::failed(format!("journalctl has no logs of {}", self.service)).into());
+        }
         let engine = self.deployment.engine(&deployment)?;
         let mut command = engine.command(&["logs"]);
         if self.follow {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
-use crate::host::{State, Status as Service};
+use crate::host::{self, State, Status as Service};
 
 /// Show the services of an unpacked bundle: state, health, what they were made from
 ///
@@ -25,9 +25,13 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let deployment = self.deployment.open()?;
-        let engine = self.deployment.engine(&deployment)?;
-        let services: Vec<Service> =
-            deployment.order().into_iter().map(|name| deployment.status(&engine, name)).collect::<Result<_>>()?;
+        let order = deployment.order().into_iter();
+        let services: Vec<Service> = if deployment.is_bare() {
+            order.map(|name| host::systemd::status(&deployment, name)).collect::<Result<_>>()?
+        } else {
+            let engine = self.deployment.engine(&deployment)?;
+            order.map(|name| deployment.status(&engine, name)).collect::<Result<_>>()?
+        };
         if self.json {
             return context.out.json(&services);
         }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
+use crate::host;
 
 /// List what operators of an unpacked bundle can have done, or do one of it
 ///
@@ -40,6 +41,9 @@ impl Task {
         let task = deployment.task(name, &self.arguments)?;
         // It runs what the profile says.
         deployment.verify_files()?;
+        if deployment.is_bare() {
+            return host::systemd::run_task(&deployment, name, &self.arguments);
+        }
         deployment.run_task(&self.deployment.engine(&deployment)?, name, task, &self.arguments)
     }
 }

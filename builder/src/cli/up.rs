@@ -11,8 +11,10 @@ use super::common;
 use super::deployment::DeploymentOptions;
 use super::site::port;
 use crate::failure::Failure;
-use crate::host::{self, Deadline, Host, Level};
+use crate::host::{self, Deadline, Deployment, Host, Level};
 use crate::machine::Machine;
+use crate::site::{self, SiteRequest};
+use crate::ui::Ui;
 
 /// Load and start an unpacked bundle, and wait until it is healthy
 ///
@@ -25,6 +27,9 @@ use crate::machine::Machine;
 /// Running it again does no harm: what runs stays, secrets and data stay. A service is made anew when
 /// its image or something that it reads changed: a port, a file below site/ (edited settings, renewed
 /// certificates), the folder. So is one that was started by hand.
+///
+/// A bundle without containers is started by systemd, as root: its units are put into
+/// /etc/systemd/system. Elsewhere `up` makes the site, and prints the commands that come next.
 ///
 /// Where the bundle needs values or certificates of yours, the first run writes `site/settings.toml`,
 /// says all that is still to be filled in, and exits with 2 before anything is loaded.
@@ -60,6 +65,9 @@ impl Up {
             let hint = "name what clients connect to: --host parsec.example.com";
             return Err(Failure::usage("there is no site yet, and it needs a host").hint(hint).into());
         }
+        if deployment.is_bare() {
+            return self.without_containers(context, &deployment, &machine, &ui);
+        }
         let engine = self.deployment.engine(&deployment)?;
         deployment.verify()?;
         ui.note("ok: bundle: every digest is right");
@@ -87,6 +95,49 @@ impl Up {
         }
         if let Some(next) = &deployment.profile.model.next {
             writeln!(context.out, "next: {next}")?;
+        }
+        Ok(())
+    }
+
+    fn without_containers(
+        &self,
+        context: &mut Context,
+        deployment: &Deployment,
+        machine: &Machine,
+        ui: &Ui,
+    ) -> Result<()> {
+        let in_charge = host::systemd::is_in_charge(machine);
+        if in_charge {
+            host::systemd::visible(&deployment.folder)?;
+        }
+        deployment.verify()?;
+        ui.note("ok: bundle: every digest is right");
+        let report = site::create(&SiteRequest {
+            directory: &deployment.folder.join("site"),
+            model: &deployment.profile.model,
+            sources: &deployment.profile.sources,
+            host: self.host.as_deref(),
+            ports: self.ports.iter().cloned().collect(),
+            days_left: None,
+            leave_groups: false,
+            self_signed: self.self_signed,
+            now: crate::clock::now().cast_signed(),
+        })?;
+        for warning in &report.warnings {
+            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
+        }
+        ui.note(report.to_string().trim_end());
+        if in_charge {
+            let renew = report.changes.iter().any(|change| change.action != site::Action::Kept);
+            host::systemd::start(deployment, renew, Duration::from_secs(self.timeout), ui)?;
+            for (name, port) in &report.ports {
+                writeln!(context.out, "{name}: {}:{port}", report.host)?;
+            }
+        } else {
+            ui.note("nothing is started: that needs root and systemd. By hand, in this order:");
+            for command in host::systemd::by_hand(deployment) {
+                writeln!(context.out, "{command}")?;
+            }
         }
         Ok(())
     }

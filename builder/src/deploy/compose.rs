@@ -166,7 +166,7 @@ fn published(model: &Model, name: &str, inside: u16) -> String {
 }
 
 /// A word as the POSIX shell reads it back unchanged (Shell Command Language, 2.2.2).
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

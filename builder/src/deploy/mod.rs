@@ -1,7 +1,9 @@
-//! What the host needs beside the images: the compose file and the operator's README. Pure functions of the profile.
+//! What the host needs beside the images: the compose file or the units, and the operator's README. Pure functions of
+//! the profile.
 
 pub mod compose;
 pub mod readme;
+pub mod systemd;
 
 use crate::profile::model::Model;
 

@@ -16,6 +16,7 @@ mod services;
 mod space;
 mod start;
 mod system;
+pub mod systemd;
 mod tasks;
 mod volumes;
 

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::lock::{Lock, Package, Platform, Wheel};
 use crate::nix;
 use crate::profile::Profile;
+use crate::profile::model::Deployed;
 use crate::site::Parameters;
 use crate::store::Key;
 
@@ -268,6 +269,17 @@ impl<'a> Plan<'a> {
         let model = &self.profile.model;
         let (product, name, version) = (model.product.get_ref(), model.name.get_ref(), model.version.get_ref());
         format!("{product}-{name}-{version}-{}", self.options.platform.replace('/', "-"))
+    }
+
+    /// The bundle's file name. Where it has images, their layers are compressed and not the whole.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let compressed = match (self.profile.model.deployment, self.options.codec) {
+            (Deployed::Compose, _) | (_, Codec::None) => "",
+            (Deployed::Systemd, Codec::Gzip) => ".gz",
+            (Deployed::Systemd, Codec::Zstd) => ".zst",
+        };
+        format!("{}.tar{compressed}", self.bundle_name())
     }
 
     /// The architecture as OCI and Debian name it: `amd64`.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::Spanned;
 
 use super::setting::Setting;
@@ -26,6 +26,9 @@ pub struct Model {
     /// A few sentences for the operator's README.
     #[serde(default)]
     pub description: String,
+    /// How the bundle is run on the host.
+    #[serde(default)]
+    pub deployment: Deployed,
     /// `org.opencontainers.image.*` labels common to all images, by the part after `image.`: `licenses`, `source` ...
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -58,6 +61,17 @@ pub struct Model {
 
 fn default_platforms() -> Vec<Spanned<String>> {
     vec![Spanned::new(0..0, "linux/amd64".into())]
+}
+
+/// How a bundle is run on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deployed {
+    /// As containers, by an engine with its compose.
+    #[default]
+    Compose,
+    /// Without containers: the image's files lie in a folder, and its services are units of systemd.
+    Systemd,
 }
 
 /// The Debian suite that packages are resolved in.

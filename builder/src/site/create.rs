@@ -21,7 +21,7 @@ use super::templates::{Parameters, render, template_mode};
 use super::{CA_CERTIFICATE, CA_KEY, PORTS, certificate_path, key_path, ports, secret_path, wanted_names};
 use crate::failure::Failure;
 use crate::profile::Sources;
-use crate::profile::model::{self, Encoding, Model};
+use crate::profile::model::{self, Deployed, Encoding, Model};
 
 /// What is asked of [`create`].
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub struct SiteRequest<'a> {
 /// the site's authority or not for its key, or when it lacks a name. Its key stays. The authority's own certificate is
 /// issued again, for the same key, only when it has expired: everyone who trusts it has to be given the new one.
 ///
-/// When the directory above is an unpacked bundle (it has a `bundle.json`), its `.env` is written as well.
+/// When the directory above is an unpacked bundle (it has a `bundle.json`) of containers, its `.env` is written as well.
 ///
 /// What the operator has to give (`settings.toml`, certificates of the operator's own) is looked at first. When
 /// something is missing or wrong, all of it is told in one error and nothing is made but `settings.toml` and the record
@@ -356,7 +356,7 @@ impl Work<'_> {
             }
             self.rendered(path, text, *access)?;
         }
-        if directory.join("../bundle.json").is_file() {
+        if model.deployment == Deployed::Compose && directory.join("../bundle.json").is_file() {
             self.rendered("../.env", &variables, Access::mode(0o644))?;
         }
         let current = |path: &str| path == "../.env" || rendered.iter().any(|(known, ..)| *known == path);

@@ -1,5 +1,6 @@
 //! All that only a look at the whole profile finds. Every problem is reported, not only the first.
 
+mod deployment;
 mod images;
 mod services;
 mod settings;
@@ -45,6 +46,7 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     check.cycles();
     check.published_twice();
     check.site();
+    check.deployment();
     check.problems
 }
 

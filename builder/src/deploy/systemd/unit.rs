@@ -1,0 +1,99 @@
+//! Units of systemd.
+
+use super::{SECRETS, run_path, site_files, task_path};
+use crate::profile::model::{Model, On, Service};
+
+/// Stands in a unit where the bundle's folder belongs.
+pub const FOLDER: &str = "@FOLDER@";
+
+/// Tells a unit that a bundle brought from one that somebody wrote.
+pub const GENERATED: &str = "Generated: changes belong into a drop-in";
+
+/// A service's unit in the bundle; its file name is the unit's name.
+#[must_use]
+pub fn unit_path(service: &str) -> String {
+    format!("systemd/{service}.service")
+}
+
+/// What a service may do: serve and ask over the network, and write to its log. Every line was tried with the Python and
+/// the wheels of a large server; all of them together leave it nothing else.
+const SANDBOX: &str = "\
+# A user of its own for as long as it runs; it owns nothing, and what it needs is handed to it.
+DynamicUser=yes
+UMask=0077
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+PrivateUsers=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+DevicePolicy=closed
+PrivateIPC=yes
+RemoveIPC=yes
+ProtectProc=invisible
+ProcSubset=pid
+ProtectHostname=yes
+ProtectClock=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+LimitNOFILE=65536
+";
+
+pub(super) fn render(model: &Model, name: &str, service: &Service) -> String {
+    let title = if service.title.is_empty() { name } else { super::one_line(&service.title) };
+    let mut text = format!(
+        "\
+# {title}, version {version}. {GENERATED} (systemctl edit {name}).
+[Unit]
+Description={described}
+Documentation=file:{FOLDER}/README.md
+Wants=network-online.target
+After=network-online.target
+",
+        version = model.version.get_ref(),
+        described = title.replace('%', "%%"),
+    );
+    for other in &service.depends_on {
+        text += &format!("Wants={0}.service\nAfter={0}.service\n", other.get_ref());
+    }
+    text += "\
+# It is tried again until what it needs is there, such as the database.
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+";
+    for (task, spec) in &model.tasks {
+        if spec.on == Some(On::Up) && spec.service.get_ref() == name {
+            text += &format!("ExecStartPre={FOLDER}/{}\n", task_path(task.get_ref()));
+        }
+    }
+    text += &format!("ExecStart={FOLDER}/{}\n", run_path(name));
+    text += "TimeoutStartSec=infinity\nRestart=on-failure\nRestartSec=5\n";
+    if let Some(signal) = &model.images[&service.image].stop_signal {
+        text += &format!("KillSignal={signal}\n");
+    }
+    let files = site_files(model, service);
+    if !files.is_empty() {
+        text += &format!("# Read by systemd; the service sees copies in the place of {SECRETS}.\n");
+    }
+    for (name, path) in files {
+        text += &format!("LoadCredential={name}:{FOLDER}/site/{path}\n");
+    }
+    text += SANDBOX;
+    text + "\n[Install]\nWantedBy=multi-user.target\n"
+}

@@ -1,0 +1,122 @@
+//! A systemd of its own in a sandbox: it starts no unit of the machine's, and what is installed goes into memory.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::command;
+use crate::sandbox::Sandbox;
+
+/// Most that a command in it may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What becomes the first process. It sees the machine's files, with its own `/run`, `/opt` and units.
+///
+/// Mounts are shared, as on a host, where systemd has made them so: otherwise credentials that it mounts would not reach
+/// the services.
+const BOOT: &str = r#"
+set -eu
+mount --make-rprivate /
+umount -R /sys/fs/cgroup
+mount -t cgroup2 none /sys/fs/cgroup
+for place in /run /opt /etc/systemd/system; do mount -t tmpfs -o mode=0755 none $place; done
+mkdir -p /run/own
+for unit in basic sysinit shutdown umount sockets timers paths slices final multi-user network-online; do
+    cp /lib/systemd/system/$unit.target /run/own/
+done
+for unit in systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket; do
+    cp /lib/systemd/system/$unit /run/own/
+done
+mkdir /run/own/sockets.target.wants
+ln -s ../systemd-journald.socket ../systemd-journald-dev-log.socket /run/own/sockets.target.wants/
+printf '[Unit]\nRequires=basic.target\nAfter=basic.target\n' >/run/own/default.target
+mount --make-rshared /
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=tests SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/own \
+    /lib/systemd/systemd --system --unit=default.target --log-target=null --show-status=no
+"#;
+
+/// It ends when this is dropped, before its sandbox does.
+#[derive(Debug)]
+pub struct Systemd {
+    child: Child,
+    cgroup: PathBuf,
+    pid: String,
+}
+
+impl Systemd {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// Without systemd, or where no control group can be made.
+    pub fn start(sandbox: &Sandbox) -> Result<Self> {
+        ensure!(Path::new("/lib/systemd/systemd").exists(), "there is no systemd here (package systemd)");
+        let cgroup = control_groups()?.join(format!("sealift-tests-{}", std::process::id()));
+        fs_err::create_dir(&cgroup)?;
+        let script = format!(
+            "echo 0 >{}/cgroup.procs; exec unshare --cgroup --mount --pid --uts --ipc --fork --kill-child --mount-proc sh -c \"$0\"",
+            cgroup.display()
+        );
+        let mut boot = sandbox.command(LIMIT, Path::new("/"), "sh");
+        boot.args(["-c", &script, BOOT]).stdin(Stdio::null());
+        let mut systemd = Self { child: boot.spawn()?, cgroup, pid: String::new() };
+        let start = Instant::now();
+        loop {
+            // It is where it puts itself once it has begun.
+            let pids = fs_err::read_to_string(systemd.cgroup.join("init.scope/cgroup.procs")).unwrap_or_default();
+            if let Some(pid) = pids.lines().next() {
+                pid.clone_into(&mut systemd.pid);
+                let state = command::run(systemd.command(Path::new("/"), "systemctl").arg("is-system-running"))?;
+                if state.stdout.trim() == "running" {
+                    return Ok(systemd);
+                }
+            }
+            if start.elapsed() > Duration::from_secs(30) || systemd.child.try_wait()?.is_some() {
+                bail!("systemd does not start in a sandbox here");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A command beside its services.
+    #[must_use]
+    pub fn command(&self, directory: &Path, program: &str) -> Command {
+        let mut command = command::limited(LIMIT, "nsenter");
+        command.args(["--target", &self.pid, "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup"]);
+        command.arg(format!("--wdns={}", directory.display())).arg("--").arg(program);
+        command
+    }
+}
+
+impl Drop for Systemd {
+    fn drop(&mut self) {
+        // Linux 5.14 or newer; elsewhere the sandbox ends it, and its control groups stay behind.
+        let _ = fs_err::write(self.cgroup.join("cgroup.kill"), "1");
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for _ in 0..50 {
+            remove(&self.cgroup);
+            if !self.cgroup.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// Control groups are removed from below.
+fn remove(cgroup: &Path) {
+    for path in sealift::files::sorted_dir(cgroup).unwrap_or_default().iter().filter(|path| path.is_dir()) {
+        remove(path);
+    }
+    let _ = fs_err::remove_dir(cgroup);
+}
+
+/// Where control groups of version 2 are mounted.
+fn control_groups() -> Result<PathBuf> {
+    let mounts = fs_err::read_to_string("/proc/self/mounts")?;
+    let found =
+        mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|words| words.get(2) == Some(&"cgroup2"));
+    Ok(found.context("no control groups of version 2 are mounted")?[1].into())
+}

@@ -1,0 +1,350 @@
+//! The bundle without containers, cut off from every network: run by an ordinary user, and by systemd, against a
+//! PostgreSQL of Debian's.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use sealift_tests::bundle::{Bundle, program};
+use sealift_tests::command::{self, Ran, report};
+use sealift_tests::sandbox::Sandbox;
+use sealift_tests::systemd::Systemd;
+use serde_json::Value;
+
+/// The public name of the installation.
+const HOST: &str = "parsec.test";
+/// Nobody of the machine's.
+const USER: &str = "4321";
+/// Most that a command may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What the interpreter must find in its own folder, and nowhere else.
+const SELF_TEST: &str = r#"
+import locale, os, ssl, subprocess, sys, time, zoneinfo
+from pathlib import Path
+root = Path(sys.argv[1])
+def own(path): return Path(path).resolve().is_relative_to(root)
+assert own(sys.executable) and own(sys.prefix) and own(sys.base_prefix), sys.prefix
+assert sys.prefix != sys.base_prefix, "the venv is not active"
+assert all(own(path) for path in sys.path if path), sys.path
+assert locale.setlocale(locale.LC_ALL, "") == "C.UTF-8" and sys.getfilesystemencoding() == "utf-8"
+assert own(ssl.get_default_verify_paths().cafile) and len(ssl.create_default_context().get_ca_certs()) > 100
+assert own(zoneinfo.TZPATH[0]) and zoneinfo.ZoneInfo("Europe/Paris")
+os.environ["TZ"] = "Asia/Tokyo"; time.tzset(); assert time.localtime(0).tm_hour == 9
+import socket; assert socket.gethostbyname("localhost") == "127.0.0.1"
+libraries = {line.split(maxsplit=5)[-1].strip() for line in open("/proc/self/maps") if ".so" in line}
+assert any("/libc.so.6" in path for path in libraries)
+foreign = {path for path in libraries if not own(path) and "libnss_" not in path and "/libcap.so" not in path}
+assert not foreign, foreign
+again = "import sys; print(sys.executable, sys.prefix, sep='\\n')"
+said = subprocess.check_output([sys.executable, "-c", again], text=True).splitlines()
+assert said == [sys.executable, sys.prefix], said
+import multiprocessing
+with multiprocessing.get_context("spawn").Pool(1) as pool:
+    assert pool.map(abs, [-1]) == [1]
+print("well")
+"#;
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn without_containers() -> Result<()> {
+    let start = Instant::now();
+    let bundle = Bundle::build("bare-metal", |_, _| Ok(Vec::new()))?;
+    report(&format!("build: {:.0} s, {:.0} MB", start.elapsed().as_secs_f64(), size(&bundle.tar)? / 1e6));
+    let sandbox = Sandbox::new()?;
+    fs_err::set_permissions(sandbox.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let _postgres = Postgres::start(&sandbox)?;
+    let host = Host::unpack(&sandbox, &bundle)?;
+    by_hand(&host)?;
+    by_systemd(&host)
+}
+
+fn size(file: &Path) -> Result<f64> {
+    Ok(fs_err::metadata(file)?.len() as f64)
+}
+
+/// PostgreSQL 18 of Debian's packages, in a folder that is its root: Debian 12 has 15, the server asks for 16 or newer.
+struct Postgres {
+    server: Child,
+}
+
+impl Postgres {
+    fn start(sandbox: &Sandbox) -> Result<Self> {
+        let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+        let root = sandbox.folder().join("postgres");
+        fs_err::create_dir(&root)?;
+        let image = bundle.manifest.images.iter().find(|image| image.name == "parsec-postgres");
+        for layer in &image.context("standalone has a database")?.layers {
+            let blob = bundle.folder.join("blobs/sha256").join(layer.digest.hex());
+            command::output(Command::new("tar").arg("-xpzf").arg(blob).arg("-C").arg(&root))?;
+        }
+        let script = "mount --rbind /dev dev && mount -t tmpfs none tmp && mkdir -p tmp/data && chown -R 999:999 tmp";
+        command::output(sandbox.command(LIMIT, &root, "sh").args(["-c", script]))?;
+        let inside = |arguments: &[&str]| {
+            let mut command = sandbox.command(Duration::from_secs(600), &root, "chroot");
+            command.args(["--userspec=999:999", ".", "/usr/bin/env", "LANG=C.UTF-8", "PGHOST=/tmp"]);
+            command.arg("PATH=/usr/lib/postgresql/18/bin:/usr/bin").args(arguments).stdin(Stdio::null());
+            command
+        };
+        fs_err::write(root.join("password"), "secret")?;
+        command::output(&mut inside(&[
+            "initdb",
+            "-D",
+            "/tmp/data",
+            "-U",
+            "parsec",
+            "--auth-host=scram-sha-256",
+            "--pwfile=/password",
+        ]))?;
+        let settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=/tmp", "-c", "fsync=off"];
+        let server = inside(&["postgres", "-D", "/tmp/data"]).args(settings).stderr(Stdio::null()).spawn()?;
+        patiently(|| command::output(&mut inside(&["createdb", "-U", "parsec", "parsec"])))?;
+        Ok(Self { server })
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // The sandbox ends the server itself.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The unpacked bundle in the sandbox.
+struct Host<'a> {
+    sandbox: &'a Sandbox,
+    folder: PathBuf,
+    sealift: PathBuf,
+}
+
+impl<'a> Host<'a> {
+    /// As an ordinary user, at a place with a blank in its name.
+    fn unpack(sandbox: &'a Sandbox, bundle: &Bundle) -> Result<Self> {
+        let folder = sandbox.folder().join("any place");
+        fs_err::create_dir(&folder)?;
+        std::os::unix::fs::chown(&folder, Some(4321), Some(4321))?;
+        let (tar, sealift) = (sandbox.folder().join("bundle.tar.gz"), sandbox.folder().join("sealift"));
+        fs_err::copy(&bundle.tar, &tar)?;
+        fs_err::copy(program()?, &sealift)?;
+        let host = Self { sandbox, folder, sealift };
+        command::output(host.user("tar").arg("xf").arg(tar))?;
+        command::output(host.user("sha256sum").args(["--quiet", "-c", "SHA256SUMS"]))?;
+        Ok(host)
+    }
+
+    /// A command of an ordinary user with nothing in the environment.
+    fn user(&self, program: &str) -> Command {
+        let mut command = self.sandbox.command(LIMIT, &self.folder, "setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--no-new-privs", "env", "-i"]);
+        command.args(["PATH=/usr/bin:/bin", program]);
+        command
+    }
+
+    fn bin(&self, program: &str) -> Command {
+        self.user(&self.folder.join("bin").join(program).display().to_string())
+    }
+
+    fn user_sealift(&self, arguments: &[&str]) -> Result<Ran> {
+        command::run(self.user(&self.sealift.display().to_string()).args(arguments))
+    }
+
+    fn token(&self) -> Result<String> {
+        Ok(fs_err::read_to_string(self.folder.join("site/secrets/admin-token"))?.trim().to_owned())
+    }
+
+    /// The status that the server answers with to a question about an organization.
+    fn asked(&self, token: &str, organization: &str) -> Result<String> {
+        let mut curl = self.sandbox.command(LIMIT, &self.folder, "curl");
+        curl.args(["--silent", "--show-error", "--output", "/dev/null", "--write-out", "%{http_code}"]);
+        curl.args(["--cacert", "site/custom-ca.crt", "--connect-to", "::127.0.0.1:", "--header"]);
+        curl.arg(format!("Authorization: Bearer {token}"));
+        curl.arg(format!("https://{HOST}:6777/administration/organizations/{organization}"));
+        command::output(&mut curl)
+    }
+}
+
+/// Tries until it works, for a minute.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(100)),
+            result => return result.context("and so for a minute"),
+        }
+    }
+}
+
+fn by_hand(host: &Host<'_>) -> Result<()> {
+    let python = host.folder.join("root/opt/parsec/bin/python").display().to_string();
+    let root = host.folder.canonicalize()?.join("root").display().to_string();
+    // As somebody's shell may have it.
+    let mut command = host.user("env");
+    command.args(["LANG=C.UTF-8", "LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu", "PYTHONHOME=/usr", &python]);
+    let said = command::output(command.args(["-c", SELF_TEST, &root]))?;
+    ensure!(said.trim() == "well", "{said}");
+
+    // Without a site, the programs say what is missing.
+    let refused = command::run(&mut host.bin("run-parsec-server"))?;
+    ensure!(refused.code == Some(1) && refused.stderr.contains("./sealift site new"), "{refused:?}");
+
+    // Without what the operator gives, nothing is made.
+    let folder = host.folder.display().to_string();
+    let refused = host.user_sealift(&["up", "--host", HOST])?;
+    ensure!(refused.code == Some(2) && refused.stderr.contains("database-url"), "{refused:?}");
+    configure(host)?;
+    // No root, no systemd: `up` makes the site and says how to go on.
+    let up = host.user_sealift(&["up", "--self-signed"])?;
+    ensure!(up.code == Some(0), "{up:?}");
+    let commands: Vec<&str> = up.stdout.lines().collect();
+    ensure!(commands == ["migrate", "run-parsec-server"].map(|name| format!("{folder}/bin/{name}")), "{up:?}");
+
+    let start = Instant::now();
+    command::output(&mut host.bin("migrate"))?;
+    report(&format!("migrate: {:.1} s", start.elapsed().as_secs_f64()));
+    let server = Server::start(host)?;
+    let link = command::output(host.bin("create-organization").arg("MyOrg"))?;
+    ensure!(link.starts_with(&format!("parsec3://{HOST}:6777/MyOrg?")), "{link}");
+    let (wrong, token) = ("x".repeat(84), host.token()?);
+    ensure!(host.asked(&wrong, "MyOrg")? == "403" && host.asked(&token, "MyOrg")? == "200");
+    server.stop(host)?;
+    let server = Server::start(host)?;
+    ensure!(host.asked(&token, "MyOrg")? == "200" && host.asked(&token, "Other")? == "404");
+    server.stop(host)?;
+
+    // Nothing was written but the site.
+    let verified = host.user_sealift(&["verify", &folder])?;
+    ensure!(verified.code == Some(0), "{verified:?}");
+    Ok(())
+}
+
+/// What is the operator's.
+fn configure(host: &Host<'_>) -> Result<()> {
+    let file = host.folder.join("site/settings.toml");
+    let mut text = String::new();
+    for line in fs_err::read_to_string(&file)?.lines() {
+        // Only what is required, and nothing of the rest.
+        let given = match line.split_once(" =").map_or(line, |(name, _)| name).trim_start_matches('#') {
+            "database-url" => Some("\"postgresql://parsec:secret@127.0.0.1:5432/parsec\""),
+            "smtp-host" => Some("\"127.0.0.1\""),
+            "smtp-sender" => Some("\"parsec@parsec.test\""),
+            _ => None,
+        };
+        let name = line.split(" =").next().unwrap_or_default().trim_start_matches('#');
+        text += &given.map_or_else(|| format!("{line}\n"), |value| format!("{name} = {value}\n"));
+    }
+    Ok(fs_err::write(&file, text)?)
+}
+
+/// The server in the foreground.
+struct Server {
+    child: Child,
+}
+
+impl Server {
+    fn start(host: &Host<'_>) -> Result<Self> {
+        let start = Instant::now();
+        let log = fs_err::File::create(host.sandbox.folder().join("log"))?.into_parts().0;
+        // Every program on the way to the server becomes the next one: the number stays.
+        let script = "echo $$ >\"$0\"; exec bin/run-parsec-server";
+        let pid = host.sandbox.folder().join("pid");
+        fs_err::write(&pid, "")?;
+        std::os::unix::fs::chown(&pid, Some(4321), Some(4321))?;
+        let child = host.user("sh").args(["-c", script]).arg(pid).stdout(log.try_clone()?).stderr(log).spawn()?;
+        let server = Self { child };
+        patiently(|| command::output(&mut host.bin("health-parsec-server")))?;
+        report(&format!("run-parsec-server, until it answers: {:.1} s", start.elapsed().as_secs_f64()));
+        Ok(server)
+    }
+
+    /// As systemd and Ctrl-C do it: it ends by itself, and well.
+    fn stop(mut self, host: &Host<'_>) -> Result<()> {
+        let pid = fs_err::read_to_string(host.sandbox.folder().join("pid"))?;
+        command::output(host.user("sh").args(["-c", "kill -TERM \"$0\"", pid.trim()]))?;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = self.child.try_wait()? {
+                let log = fs_err::read_to_string(host.sandbox.folder().join("log"))?;
+                // It ends itself by the signal that it was sent, once it has done all that it had to.
+                ensure!(log.contains("Finished server process"), "{status}\n{log}");
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        anyhow::bail!("it does not end when it is told to")
+    }
+}
+
+fn by_systemd(host: &Host<'_>) -> Result<()> {
+    let systemd = Systemd::start(host.sandbox)?;
+    // Root's now, and where services can see it.
+    let source = host.folder.display().to_string();
+    let root = |program: &str, arguments: &[&str]| -> Result<Ran> {
+        command::run(systemd.command(Path::new("/opt"), program).args(arguments))
+    };
+    let sealift =
+        |arguments: &[&str]| root(&host.sealift.display().to_string(), &[arguments, &["-C", "/opt/parsec"]].concat());
+    let refused = root(&host.sealift.display().to_string(), &["up", "-C", &source])?;
+    ensure!(refused.code == Some(1) && refused.stderr.contains("services cannot be run from"), "{refused:?}");
+    for (program, arguments) in [("cp", ["-r", &source, "/opt/parsec"]), ("chown", ["-R", "0:0", "/opt/parsec"])] {
+        ensure!(root(program, &arguments)?.code == Some(0));
+    }
+    let start = Instant::now();
+    let up = sealift(&["up"])?;
+    ensure!(up.code == Some(0) && up.stdout.contains("https: parsec.test:6777"), "{up:?}");
+    report(&format!("up with systemd: {:.1} s", start.elapsed().as_secs_f64()));
+    ensure!(host.asked(&host.token()?, "MyOrg")? == "200");
+
+    confined(&root)?;
+    let pid = || Ok::<_, anyhow::Error>(root("systemctl", &["show", "-P", "MainPID", "parsec-server"])?.stdout);
+    let first = pid()?;
+    ensure!(sealift(&["up"])?.code == Some(0) && first == pid()?, "`up` once more restarted the server");
+    ensure!(root("systemctl", &["kill", "--signal=KILL", "parsec-server"])?.code == Some(0));
+    patiently(|| {
+        let status = sealift(&["status", "--json"])?.stdout;
+        let services: Value = serde_json::from_str(&status)?;
+        ensure!(services[0]["health"] == "healthy" && services[0]["drifted"] == false && first != pid()?, "{status}");
+        Ok(())
+    })?;
+    let logs = sealift(&["logs", "parsec-server"])?;
+    ensure!(logs.stdout.contains("Uvicorn running"), "{logs:?}");
+    ensure!(sealift(&["task", "create-organization", "Second"])?.stdout.starts_with("parsec3://"));
+    ensure!(sealift(&["down"])?.code == Some(0));
+    let status = sealift(&["status"])?.stdout;
+    ensure!(status.contains("absent"), "{status}");
+    let left = root("ls", &["-A", "/etc/systemd/system"])?;
+    ensure!(!left.stdout.contains("parsec"), "{left:?}");
+    Ok(())
+}
+
+/// The unit's sandbox holds, and the service's user is nobody's and has nothing.
+fn confined(root: &dyn Fn(&str, &[&str]) -> Result<Ran>) -> Result<()> {
+    let unit = "/etc/systemd/system/parsec-server.service";
+    let verified = root("systemd-analyze", &["verify", unit])?;
+    ensure!(verified.code == Some(0) && verified.stderr.is_empty(), "{verified:?}");
+    let security = root("systemd-analyze", &["security", "--offline=true", "--threshold=15", unit])?;
+    ensure!(security.code == Some(0), "{}", security.stdout);
+    report(security.stdout.lines().last().unwrap_or_default());
+    let script = r#"
+set -eu
+pid=$(systemctl show -P MainPID parsec-server)
+grep -E '^(Uid|Seccomp|NoNewPrivs|CapEff|CapBnd):' /proc/$pid/status | tr '\t' ' '
+uid=$(awk '/^Uid:/ { print $2 }' /proc/$pid/status)
+# What it sees: none of the site, and its own copies.
+as_service() { nsenter --target $pid --mount setpriv --reuid $uid --regid $uid --clear-groups "$@"; }
+as_service test -r /run/credentials/parsec-server.service/parsec-server.key && echo copies
+as_service test -r /opt/parsec/site/tls/parsec-server.key || echo 'no key of the site'
+as_service touch /opt/parsec/root/x 2>/dev/null || echo 'no writing'
+tr '\0' '\n' </proc/$pid/environ | grep -c '^PARSEC_' >/dev/null && echo settings
+"#;
+    let told = root("sh", &["-c", script])?;
+    ensure!(told.code == Some(0), "{told:?}");
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    ensure!(!lines[0].starts_with("Uid: 0 "), "{told:?}");
+    let rest = ["NoNewPrivs: 1", "Seccomp: 2", "copies", "no key of the site", "no writing", "settings"];
+    for wanted in rest.iter().chain(&["CapEff: 0000000000000000", "CapBnd: 0000000000000000"]) {
+        ensure!(lines.contains(wanted), "{wanted} is missing: {told:?}");
+    }
+    Ok(())
+}
