@@ -18,6 +18,10 @@ impl Check<'_> {
                 let hint = "keep the one that holds the program; what else it needs is another deployment";
                 self.report(name.span(), "without containers there is one image", hint);
             }
+            if let Some(nix) = &image.nix {
+                let hint = "store paths name each other by `/nix/store`: build images of them";
+                self.report(nix.closure.span(), "without containers there is no `/nix/store`", hint);
+            }
             if image.venv.is_none() {
                 let message = format!("without containers, the image `{}` needs a venv", name.get_ref());
                 self.report(name.span(), message, "add its table `venv`: its Python can run anywhere");
