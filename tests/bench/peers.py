@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import ROOT, artifacts, measured, say, side_by_side, spread, table
 
-PACKAGES = {"umoci": "umoci", "buildah": "buildah", "mmdebstrap": "mmdebstrap", "dpkg-deb": "dpkg", "runc": "runc"}
+PACKAGES = {"umoci": "umoci", "buildah": "buildah", "mmdebstrap": "mmdebstrap", "nix-hash": "nix-bin", "runc": "runc"}
 IMAGE = "parsec-server"
 
 
@@ -45,7 +45,6 @@ class Peers:
         self.scratch.mkdir()
         self.log = self.scratch / "log"
         self.rows: list[list[str]] = []
-        self.seen = 0
         os.environ["BUILDAH_ISOLATION"] = "chroot"
         # A storage of its own: nothing of the machine's is used or changed.
         conf = self.scratch / "storage.conf"
