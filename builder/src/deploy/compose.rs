@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{BY_HAND, MADE_FROM_LABEL, MADE_FROM_VARIABLE, PROJECT_VARIABLE, bundle_name, image_name, project_name};
+use super::{BY_HAND, MADE_FROM_LABEL, PROJECT_VARIABLE, bundle_name, image_name, made_from_variable, project_name};
 use crate::profile::model::{Health, Model, Service};
 use crate::site::{address_variable, mounted_path, port_variable, published_address};
 
@@ -119,7 +119,7 @@ fn unit(model: &Model, name: &str, service: &Service) -> Unit {
         image: image_name(model, service.image.get_ref()),
         pull_policy: "never",
         container_name: named(model, name),
-        labels: BTreeMap::from([(MADE_FROM_LABEL, format!("${{{MADE_FROM_VARIABLE}:-{BY_HAND}}}"))]),
+        labels: BTreeMap::from([(MADE_FROM_LABEL, format!("${{{}:-{BY_HAND}}}", made_from_variable(name)))]),
         hostname: name.to_owned(),
         restart: "unless-stopped",
         command: literals(&service.command),

@@ -221,9 +221,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`Failure`] with what it said on its standard error.
-    pub fn compose(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<String> {
+    pub fn compose(&self, arguments: &[&str], variables: &[(String, String)]) -> Result<String> {
         let mut command = self.compose_command(arguments);
-        let output = output(command.envs(variables.iter().copied()).stdin(Stdio::null()))?;
+        let output = output(command.envs(variables.iter().cloned()).stdin(Stdio::null()))?;
         if !output.status.success() {
             return Err(failed(&command, &output.stderr).into());
         }

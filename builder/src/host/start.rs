@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::answers::hint;
 use super::tasks::once;
-use super::{Deployment, Engine, Health, Host, State};
-use crate::deploy::MADE_FROM_VARIABLE;
+use super::{Deployment, Engine, Health, Host, State, Status};
+use crate::deploy::made_from_variable;
 use crate::failure::Failure;
 use crate::profile::model::On;
 use crate::site::{self, SiteRequest};
@@ -72,51 +73,75 @@ impl Deployment {
     /// # Errors
     /// What the engine says, or [`Failure`] with the last log lines of what does not get healthy in time.
     pub fn start(&self, engine: &Engine, deadline: Deadline, ui: &Ui) -> Result<()> {
-        let model = &self.profile.model;
+        self.make(engine, ui)?;
+        for service in self.order() {
+            if self.state(engine, service)?.state == State::Running {
+                continue;
+            }
+            self.run_tasks_of(engine, service, deadline, ui)?;
+            let started = engine.run(&["start", &self.container(service)?]);
+            started.map_err(|error| not_started(service, &error.to_string()))?;
+        }
+        self.wait(engine, &self.order(), deadline, ui)
+    }
+
+    /// Makes the containers that are missing or outdated, all in one go and none of them started: compose does it, and
+    /// podman-compose 1.0 looks at everything that a service depends on again, with a second's sleep each.
+    fn make(&self, engine: &Engine, ui: &Ui) -> Result<()> {
+        let mut missing = Vec::new();
         for service in self.order() {
             let status = self.state(engine, service)?;
             if let Some(why) = status.outdated() {
                 ui.note(&format!("{service} is made anew: {why}"));
-                self.remove(engine, service)?;
-            } else if status.state == State::Running {
+                self.end(engine, &status)?;
+                engine.run(&["rm", "--force", &status.container])?;
+            } else if status.state != State::Absent {
                 continue;
             }
-            let tasks = model.tasks.iter().filter(|(_, task)| task.on == Some(On::Up));
-            let tasks: Vec<_> = tasks.filter(|(_, task)| task.service.get_ref() == service).collect();
-            if !tasks.is_empty() {
-                let mut needed = Vec::new();
-                self.before(service, &mut needed);
-                needed.pop();
-                self.wait(engine, &needed, deadline, ui)?;
-                for (name, task) in tasks {
-                    let phase = ui.phase(&format!("Task {}", name.get_ref()), 0);
-                    let mut said = Vec::new();
-                    if !engine.compose_run(&once(task, &[]), &mut said)? {
-                        let message = format!(
-                            "the task {} failed:\n{}",
-                            name.get_ref(),
-                            String::from_utf8_lossy(&said).trim_end()
-                        );
-                        let hint = format!("{service} was not started; `up` goes on from here");
-                        return Err(Failure::failed(message).hint(hint).into());
-                    }
-                    phase.finish("done");
-                }
-            }
-            let from = self.made_from(service)?;
-            let said = engine.compose(&["up", "-d", "--no-deps", service], &[(MADE_FROM_VARIABLE, &from)])?;
-            // podman-compose exits with 0 whatever podman says.
-            let state = self.state(engine, service)?.state;
-            if state == State::Absent || state == State::Other("created".to_owned()) {
-                let message = format!("{service} could not be started:\n{}", said.trim());
-                let failure = Failure::failed(message);
-                return Err(match super::answers::hint(&said) {
-                    Some(hint) => failure.hint(hint).into(),
-                    None => failure.into(),
-                });
+            missing.push(service);
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let phase = ui.phase("Making containers", 0);
+        let mut variables = Vec::new();
+        for service in &missing {
+            variables.push((made_from_variable(service), self.made_from(service)?));
+        }
+        let said = engine.compose(&[&["up", "--no-start", "--no-deps"], &missing[..]].concat(), &variables)?;
+        // podman-compose exits with 0 whatever podman says.
+        for service in &missing {
+            if self.state(engine, service)?.state == State::Absent {
+                return Err(not_started(service, &said).into());
             }
         }
-        self.wait(engine, &self.order(), deadline, ui)
+        phase.finish(&missing.join(", "));
+        Ok(())
+    }
+
+    /// Runs the tasks that come before a start of `service`, when all that it depends on is healthy.
+    fn run_tasks_of(&self, engine: &Engine, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
+        let tasks = self.profile.model.tasks.iter().filter(|(_, task)| task.on == Some(On::Up));
+        let tasks: Vec<_> = tasks.filter(|(_, task)| task.service.get_ref() == service).collect();
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let mut needed = Vec::new();
+        self.before(service, &mut needed);
+        needed.pop();
+        self.wait(engine, &needed, deadline, ui)?;
+        for (name, task) in tasks {
+            let phase = ui.phase(&format!("Task {}", name.get_ref()), 0);
+            let mut said = Vec::new();
+            if !engine.compose_run(&once(task, &[]), &mut said)? {
+                let message =
+                    format!("the task {} failed:\n{}", name.get_ref(), String::from_utf8_lossy(&said).trim_end());
+                let next = format!("{service} was not started; `up` goes on from here");
+                return Err(Failure::failed(message).hint(next).into());
+            }
+            phase.finish("done");
+        }
+        Ok(())
     }
 
     /// Stops all services, the last one first, each with time to end by itself, and removes their containers.
@@ -125,18 +150,17 @@ impl Deployment {
     /// What the engine says.
     pub fn stop(&self, engine: &Engine) -> Result<()> {
         for service in self.order().into_iter().rev() {
-            if self.state(engine, service)?.state != State::Absent {
-                engine.run(&["stop", "-t", STOP, &self.container(service)?])?;
-            }
+            self.end(engine, &self.state(engine, service)?)?;
         }
         engine.compose(&["down"], &[]).map(drop)
     }
 
-    fn remove(&self, engine: &Engine, service: &str) -> Result<()> {
-        let container = self.container(service)?;
-        // `rm` of Docker would kill it at once.
-        engine.run(&["stop", "-t", STOP, &container])?;
-        engine.run(&["rm", "--force", &container]).map(drop)
+    /// Stops a service that was started, with time to end by itself, which `rm` and `down` would not give.
+    fn end(&self, engine: &Engine, status: &Status) -> Result<()> {
+        if status.state != State::Absent && status.state != State::Other("created".to_owned()) {
+            engine.run(&["stop", "-t", STOP, &status.container])?;
+        }
+        Ok(())
     }
 
     /// Waits until `services` are healthy.
@@ -170,7 +194,15 @@ impl Deployment {
                 message += &format!("\n    {line}");
             }
         }
-        let hint = "what is started stays so: `logs SERVICE` shows more, `up` goes on from here";
-        Ok(Failure::failed(message).hint(hint))
+        let next = "what is started stays so: `logs SERVICE` shows more, `up` goes on from here";
+        Ok(Failure::failed(message).hint(next))
+    }
+}
+
+fn not_started(service: &str, said: &str) -> Failure {
+    let failure = Failure::failed(format!("{service} could not be started:\n{}", said.trim()));
+    match hint(said) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
