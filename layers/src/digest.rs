@@ -161,6 +161,38 @@ impl Write for Background {
     }
 }
 
+/// Hashes and counts what passes.
+pub struct Meter<W> {
+    out: W,
+    hasher: Background,
+    count: u64,
+}
+
+impl<W: Write> Meter<W> {
+    /// Passes on to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out, hasher: Background::default(), count: 0 }
+    }
+
+    /// The sink, the digest and the number of bytes of what passed.
+    pub fn finish(self) -> (W, Digest, u64) {
+        (self.out, self.hasher.finish(), self.count)
+    }
+}
+
+impl<W: Write> Write for Meter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.out.write(bytes)?;
+        self.hasher.write_all(&bytes[..taken])?;
+        self.count += taken as u64;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())

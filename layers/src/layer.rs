@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
-use crate::digest::{Background, Digest};
+use crate::digest::{Digest, Meter};
 use crate::listing::Listing;
 use crate::tar;
 use crate::tree::{Tree, TreePath};
@@ -66,38 +66,6 @@ pub fn write(
     let (mut out, digest, size) = encoder.finish()?.finish();
     out.flush()?;
     Ok((Layer { digest, size, diff_id, unpacked, media_type: codec.media_type().to_owned() }, listing))
-}
-
-/// Hashes and counts what passes.
-pub struct Meter<W> {
-    out: W,
-    hasher: Background,
-    count: u64,
-}
-
-impl<W: Write> Meter<W> {
-    /// Passes on to `out`.
-    pub fn new(out: W) -> Self {
-        Self { out, hasher: Background::default(), count: 0 }
-    }
-
-    /// The sink, the digest and the number of bytes of what passed.
-    pub fn finish(self) -> (W, Digest, u64) {
-        (self.out, self.hasher.finish(), self.count)
-    }
-}
-
-impl<W: Write> Write for Meter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.out.write(bytes)?;
-        self.hasher.write_all(&bytes[..taken])?;
-        self.count += taken as u64;
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 #[cfg(test)]

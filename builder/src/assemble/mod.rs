@@ -26,7 +26,9 @@ pub(crate) use config::{owner_ids, users};
 pub(crate) use packages::compiling_image;
 
 use crate::failure::Failure;
+use crate::files::Streamed;
 use crate::lock::Package;
+use crate::nix;
 use crate::plan::{Content, Image, Layer, Plan};
 use crate::store::{Key, Store};
 use crate::ui::Phase;
@@ -194,7 +196,7 @@ impl Assembler<'_> {
             }
             Content::Wheels { wheels, skeleton } => (self.wheels_tree(image, wheels, *skeleton)?, false),
             Content::Crate => (self.program_tree(image)?, false),
-            Content::StorePaths { paths } => (self.store_paths_tree(image, paths, &lower)?, false),
+            Content::StorePaths { paths } => (self.store_paths_tree(paths, &lower)?, false),
             Content::Certificates => (self.certificates_tree(image)?, true),
             Content::Env => (self.env_tree(image)?, true),
             Content::Configuration => (self.configuration_tree(image)?, true),
@@ -216,7 +218,14 @@ impl Assembler<'_> {
             }
             _ => BTreeMap::new(),
         };
-        self.layers().write(&layer.key, tree, scripts)
+        let check: Box<dyn FnOnce() -> Result<()> + Send> = match &layer.content {
+            Content::StorePaths { paths } => {
+                let (closure, files, jobs) = (self.plan.closure(&image.name)?, tree.clone(), self.jobs);
+                Box::new(move || nix::verify(closure, paths, &files, jobs))
+            }
+            _ => Box::new(|| Ok(())),
+        };
+        self.layers().write(&layer.key, tree, scripts, check)
     }
 
     fn layers(&self) -> LayerStore<'_> {
@@ -252,15 +261,26 @@ pub(crate) struct LayerStore<'a> {
 }
 
 impl LayerStore<'_> {
-    /// Makes a layer of a tree that is seated, and keeps it.
-    pub(crate) fn write(&self, key: &Key, tree: Tree, scripts: BTreeMap<String, Vec<String>>) -> Result<Record> {
+    /// Makes a layer of a tree that is seated, and keeps it if `check`, which goes on meanwhile, has no objection.
+    pub(crate) fn write(
+        &self,
+        key: &Key,
+        tree: Tree,
+        scripts: BTreeMap<String, Vec<String>>,
+        check: impl FnOnce() -> Result<()> + Send,
+    ) -> Result<Record> {
         let mut blob = self.store.temporary()?;
-        let out = BufWriter::with_capacity(1 << 20, blob.as_file_mut());
-        let (layer, listing) =
-            layer::write(tree, self.epoch, self.codec, self.jobs, out).map_err(|error| match error {
-                layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
-                other @ layer::LayerError::Hardlink { .. } => other.into(),
-            })?;
+        let out = BufWriter::with_capacity(1 << 20, Streamed::new(blob.as_file_mut()));
+        let (checked, written) = std::thread::scope(|scope| {
+            let check = scope.spawn(check);
+            let written = layer::write(tree, self.epoch, self.codec, self.jobs, out);
+            (check.join().expect("checks do not panic"), written)
+        });
+        checked?;
+        let (layer, listing) = written.map_err(|error| match error {
+            layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
+            other @ layer::LayerError::Hardlink { .. } => other.into(),
+        })?;
         self.store.put_derived(&listing_key(key), |path| {
             let mut file = BufWriter::new(fs_err::File::create(path)?);
             serde_json::to_writer(&mut file, &listing)?;

@@ -8,11 +8,10 @@ use sealift_layers::tree::{Tree, TreePath};
 use super::Assembler;
 use crate::failure::Failure;
 use crate::nix;
-use crate::plan::Image;
 
 impl Assembler<'_> {
     /// The files of store paths of an image's closure.
-    pub(super) fn store_paths_tree(&self, image: &Image, paths: &[String], lower: &Listing) -> Result<Tree> {
+    pub(super) fn store_paths_tree(&self, paths: &[String], lower: &Listing) -> Result<Tree> {
         let mut folder = Some(TreePath::new(nix_store::STORE)?);
         while let Some(path) = folder {
             if let Some(below) = lower.get(&path).filter(|below| (&below.node, below.mode) != (&Node::Directory, 0o755))
@@ -22,6 +21,6 @@ impl Assembler<'_> {
             }
             folder = path.parent();
         }
-        nix::tree(self.plan.closure(&image.name)?, paths, &self.plan.options.nix_store, self.jobs)
+        nix::tree(paths, &self.plan.options.nix_store)
     }
 }

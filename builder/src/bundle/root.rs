@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_layers::codec::Codec;
-use sealift_layers::layer::Meter;
+use sealift_layers::digest::Meter;
 use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 

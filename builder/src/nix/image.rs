@@ -10,15 +10,15 @@ use anyhow::{Context, Result};
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
+use sealift_layers::digest::Meter;
 use sealift_layers::image::{Image, Recipe};
 use sealift_layers::ingredients::nix_store::{self, Closure, pack};
-use sealift_layers::layer::Meter;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{self, Content, Entry, Kind, Prefer, SourceFile, Tree, TreePath};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::assemble::{LayerStore, stored};
+use crate::assemble::{LayerStore, in_parallel, stored};
 use crate::failure::Failure;
 use crate::files::Pending;
 use crate::store::{Key, Store};
@@ -111,29 +111,32 @@ pub fn make(
 ) -> Result<(Image, Digest, u64)> {
     complete(request)?;
     let layers = LayerStore { store, codec: request.codec, epoch: request.epoch, jobs };
-    let mut made = Vec::new();
-    for names in pack(&request.closure, request.layers) {
-        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    // Two at a time: while one is read or brought to the disk, the other is compressed.
+    let packed = pack(&request.closure, request.layers);
+    let mut made = in_parallel(jobs.min(2), &packed, |names| {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let title = super::title(&names);
         let key = super::key(&request.closure, &names, request.codec.recipe(), request.epoch);
         let record = match stored(store, &key) {
             Some(found) => found,
             None => {
-                progress.item(&super::title(&names));
-                let tree = super::tree(&request.closure, &names, nix, jobs)?;
-                layers.write(&key, tree::seat(tree, &Listing::new(), false)?, BTreeMap::new())?
+                progress.item(&title);
+                let tree = super::tree(&names, nix)?;
+                let seated = tree::seat(tree.clone(), &Listing::new(), false)?;
+                layers.write(&key, seated, BTreeMap::new(), || super::verify(&request.closure, &names, &tree, jobs))?
             }
         };
         progress.inc(1);
-        made.push((record.layer, super::title(&names)));
-    }
+        Ok((record.layer, title))
+    })?;
     if !request.contents.is_empty() {
         let names = &request.contents;
-        let links = links(&request.closure, names, nix)?;
+        let links = links(names, nix)?;
         let key = names.iter().fold(Key::builder("store-links/1").field("epoch", request.epoch), |key, name| {
             key.field("path", name).field("nar", request.closure.get(name).map_or(String::new(), |p| p.nar_hash.hex()))
         });
         let key = key.field("codec", request.codec.recipe()).finish();
-        let record = layers.write(&key, tree::seat(links, &Listing::new(), false)?, BTreeMap::new())?;
+        let record = layers.write(&key, tree::seat(links, &Listing::new(), false)?, BTreeMap::new(), || Ok(()))?;
         made.push((record.layer, "links to what is in the Nix store".to_owned()));
     }
     let image = Image::new(recipe(request, made)?).context("cannot make the image")?;
@@ -197,10 +200,10 @@ fn complete(request: &Request) -> Result<()> {
 
 /// A link in the image's root for every file of these paths, at the same place as below the path; folders are real. What is
 /// meant for Nix alone (`nix-support`) is left out.
-fn links(closure: &Closure, names: &[String], nix: &Path) -> Result<Tree> {
+fn links(names: &[String], nix: &Path) -> Result<Tree> {
     let mut all = Tree::new();
     for name in names {
-        let tree = super::tree(closure, std::slice::from_ref(name), nix, 1)?;
+        let tree = super::tree(std::slice::from_ref(name), nix)?;
         let root = PathBuf::from(nix_store::STORE).join(name);
         let origin: Arc<str> = format!("/nix/store/{name}").into();
         let mut links = Tree::new();

@@ -62,18 +62,26 @@ fn start(codec: &str, epoch: u64) -> Builder {
     Key::builder(RECIPE).field("codec", codec).field("epoch", epoch)
 }
 
-/// The files of these paths, verified: each path is what its hash in the closure says. Folders above the paths are not in
-/// the tree.
+/// The files of these paths, which [`verify`] has to look at. Folders above the paths are not in the tree.
 ///
 /// # Errors
-/// When a path is not on this machine, or is not what it must be (verification).
-pub fn tree(closure: &Closure, names: &[String], store: &Path, jobs: usize) -> Result<Tree> {
-    let trees = in_parallel(jobs, names, |name| read::path(closure, name, store))?;
+/// When a path is not on this machine.
+pub fn tree(names: &[String], store: &Path) -> Result<Tree> {
     let mut tree = Tree::new();
-    for (path, entry) in trees.into_iter().flat_map(Tree::into_entries) {
-        tree.insert(path, entry);
+    for name in names {
+        for (path, entry) in read::path(name, store)?.into_entries() {
+            tree.insert(path, entry);
+        }
     }
     Ok(tree)
+}
+
+/// Reads these paths of `tree`: each must be what its hash in the closure says. That can go on while they are compressed.
+///
+/// # Errors
+/// When one is not (verification), or cannot be read.
+pub fn verify(closure: &Closure, names: &[String], tree: &Tree, jobs: usize) -> Result<()> {
+    in_parallel(jobs, names, |name| read::verify(closure, name, tree)).map(drop)
 }
 
 /// What a layer of these paths is called.

@@ -1,6 +1,6 @@
 //! Store paths from the disk.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,14 +18,13 @@ use crate::files::{cannot, sorted_dir};
 struct StoreFile(PathBuf);
 
 impl Open for StoreFile {
-    fn open(&self) -> io::Result<std::fs::File> {
-        Ok(fs_err::File::open(&self.0)?.into_parts().0)
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(fs_err::File::open(&self.0)?))
     }
 }
 
-/// The tree of one path, once its NAR has the hash that the closure says.
-pub(super) fn path(closure: &Closure, name: &str, store: &Path) -> Result<Tree> {
-    let known = closure.get(name).ok_or_else(|| Failure::failed(format!("{name} is not in the closure")))?;
+/// The tree of one path, whose contents are read when they are needed.
+pub(super) fn path(name: &str, store: &Path) -> Result<Tree> {
     let (at, root) = (store.join(name), TreePath::new(nix_store::STORE)?.join(name)?);
     if at.symlink_metadata().is_err() {
         let message = format!("/nix/store/{name} is not on this machine: there is no {}", at.display());
@@ -33,10 +32,16 @@ pub(super) fn path(closure: &Closure, name: &str, store: &Path) -> Result<Tree> 
         return Err(Failure::failed(message).hint(hint).into());
     }
     let mut tree = Tree::new();
-    let origin: Arc<str> = format!("/nix/store/{name}").into();
-    add(&at, root.clone(), &origin, &mut tree)?;
+    add(&at, root, &format!("/nix/store/{name}").into(), &mut tree)?;
+    Ok(tree)
+}
+
+/// Reads one path of `tree`, and holds its NAR against the hash that the closure says.
+pub(super) fn verify(closure: &Closure, name: &str, tree: &Tree) -> Result<()> {
+    let known = closure.get(name).ok_or_else(|| Failure::failed(format!("{name} is not in the closure")))?;
     let mut hasher = Hasher::default();
-    nar::write(&tree, &root, &mut hasher).map_err(|error| cannot("read", &at, &error))?;
+    nar::write(tree, &TreePath::new(nix_store::STORE)?.join(name)?, &mut hasher)
+        .map_err(|error| cannot("read", Path::new(&format!("/nix/store/{name}")), &error))?;
     let got = hasher.finish();
     if got != known.nar_hash {
         let message =
@@ -45,7 +50,7 @@ pub(super) fn path(closure: &Closure, name: &str, store: &Path) -> Result<Tree> 
                     if not, the closure's file is of another build of it";
         return Err(Failure::verification(message).hint(hint).into());
     }
-    Ok(tree)
+    Ok(())
 }
 
 fn add(at: &Path, path: TreePath, origin: &Arc<str>, tree: &mut Tree) -> Result<()> {

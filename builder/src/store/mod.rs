@@ -210,8 +210,13 @@ impl Store {
     fn keep_derived(&self, folder: &Path, data: &Path, target: &Path) -> io::Result<()> {
         let (digest, _) = check::tree_digest(data)?;
         fs_err::write(folder.join("digest"), digest.to_string())?;
-        // One call for what may be thousands of files.
-        rustix::fs::syncfs(fs_err::File::open(folder)?.file())?;
+        if data.is_file() {
+            fs_err::File::open(data)?.sync_all()?;
+            fs_err::File::open(folder.join("digest"))?.sync_all()?;
+        } else {
+            // One call for what may be thousands of files.
+            rustix::fs::syncfs(fs_err::File::open(folder)?.file())?;
+        }
         match fs_err::rename(folder, target) {
             // Another build was first; it made the same.
             Err(_) if target.join("digest").exists() => Ok(()),

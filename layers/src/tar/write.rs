@@ -8,11 +8,11 @@
 //!   the entry; never atime or ctime;
 //! - two zero blocks at the end and no more.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 use tar::{EntryType, Header};
 
-use crate::digest::{Background, Digest};
+use crate::digest::{Digest, Meter};
 use crate::listing::{Listed, Listing, Node};
 use crate::tree::{Content, Entry, Kind, Tree, TreePath};
 
@@ -108,19 +108,11 @@ pub fn append(path: &TreePath, entry: &Entry, epoch: u64, out: &mut impl Write) 
 }
 
 fn copy(content: &Content, out: &mut impl Write) -> io::Result<Digest> {
-    let mut reader = content.reader();
-    let mut hasher = Background::default();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let got = reader.read(&mut buffer)?;
-        if got == 0 {
-            break;
-        }
-        hasher.write_all(&buffer[..got])?;
-        out.write_all(&buffer[..got])?;
-    }
+    let mut meter = Meter::new(&mut *out);
+    content.copy_to(&mut meter)?;
+    let (_, sha256, _) = meter.finish();
     pad(content.len(), out)?;
-    Ok(hasher.finish())
+    Ok(sha256)
 }
 
 fn pad(length: u64, out: &mut impl Write) -> io::Result<()> {

@@ -1,11 +1,14 @@
 //! Where the bytes of a file come from, without holding them.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
+
+/// Bytes that are copied at a time, at most.
+const BUFFER: usize = 64 * 1024;
 
 /// Bytes that several contents are ranges of: an open file, or memory. Reads go by offset, so threads may share it.
 #[derive(Debug)]
@@ -78,20 +81,20 @@ impl Seek for Cursor<'_> {
     }
 }
 
-/// Opens a file when it is its turn to be read: for trees of more files than a process may have open. The bytes must be
-/// the same each time.
+/// Opens a content when it is its turn to be read: for trees of more files than a process may have open, and for what has
+/// to be unpacked first. The bytes must be the same each time.
 pub trait Open: std::fmt::Debug + Send + Sync {
-    /// The file, from its start.
+    /// The content, from its start.
     ///
     /// # Errors
     /// When it cannot be opened.
-    fn open(&self) -> io::Result<File>;
+    fn open(&self) -> io::Result<Box<dyn Read + '_>>;
 }
 
 #[derive(Clone, Debug)]
 enum Data {
     Bytes(Arc<[u8]>),
-    /// All of a file that is not open yet.
+    /// All of what is not open yet.
     Later(Arc<dyn Open>),
     /// Bytes as they stand in the file.
     Range {
@@ -126,10 +129,10 @@ impl Content {
         Self { length, data: Data::Deflated { file: file.clone(), offset, compressed } }
     }
 
-    /// All `length` bytes of a file that is opened when they are read.
+    /// All `length` bytes of what is opened when they are read.
     #[must_use]
-    pub fn later(file: Arc<dyn Open>, length: u64) -> Self {
-        Self { length, data: Data::Later(file) }
+    pub fn later(source: Arc<dyn Open>, length: u64) -> Self {
+        Self { length, data: Data::Later(source) }
     }
 
     /// The length in bytes.
@@ -150,8 +153,8 @@ impl Content {
     pub fn reader(&self) -> Box<dyn Read + '_> {
         match &self.data {
             Data::Bytes(bytes) => Box::new(&bytes[..]),
-            Data::Later(file) => match file.open() {
-                Ok(file) => Box::new(Exact { inner: file, left: self.length }),
+            Data::Later(source) => match source.open() {
+                Ok(inner) => Box::new(Exact { inner, left: self.length }),
                 Err(error) => Box::new(Unreadable(Some(error))),
             },
             Data::Range { file, offset } => {
@@ -160,6 +163,22 @@ impl Content {
             Data::Deflated { file, offset, compressed } => {
                 let range = RangeReader { file, offset: *offset, left: *compressed };
                 Box::new(Exact { inner: flate2::read::DeflateDecoder::new(range), left: self.length })
+            }
+        }
+    }
+
+    /// Writes all of it to `out`.
+    ///
+    /// # Errors
+    /// Whatever reading or writing gives.
+    pub fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut reader = self.reader();
+        // Thousands of small files need no large buffer each.
+        let mut buffer = vec![0; usize::try_from(self.length).unwrap_or(BUFFER).clamp(1, BUFFER)];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(()),
+                got => out.write_all(&buffer[..got])?,
             }
         }
     }
@@ -179,7 +198,9 @@ impl Content {
     /// # Errors
     /// Whatever reading gives.
     pub fn digest(&self) -> io::Result<Digest> {
-        Ok(Digest::of_reader(self.reader())?.0)
+        let mut hasher = Hasher::default();
+        self.copy_to(&mut hasher)?;
+        Ok(hasher.finish())
     }
 
     /// Whether two contents are the same bytes.
@@ -251,7 +272,7 @@ impl<R: Read> Read for Exact<R> {
     }
 }
 
-/// A file that could not be opened, for whom asks first.
+/// What could not be opened, for whom asks first.
 struct Unreadable(Option<io::Error>);
 
 impl Read for Unreadable {
@@ -262,8 +283,6 @@ impl Read for Unreadable {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn source(bytes: &[u8]) -> Arc<SourceFile> {
@@ -284,8 +303,8 @@ mod tests {
 
     impl Open for Here {
         #[allow(clippy::disallowed_methods, reason = "the library knows no paths; its tests do")]
-        fn open(&self) -> io::Result<File> {
-            File::open(&self.0)
+        fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+            Ok(Box::new(File::open(&self.0)?))
         }
     }
 

@@ -105,6 +105,15 @@ impl Tree {
         self.entries.iter()
     }
 
+    /// What is at and below `root`, sorted by path.
+    pub fn below<'t>(&'t self, root: &'t TreePath) -> impl Iterator<Item = (&'t TreePath, &'t Entry)> {
+        let after = |path: &'t TreePath| path.as_str().strip_prefix(root.as_str());
+        let starting =
+            self.entries.range(root.clone()..).map_while(move |(path, entry)| Some((after(path)?, path, entry)));
+        // `a-b` comes between `a` and `a/b`.
+        starting.filter(|(rest, ..)| rest.is_empty() || rest.starts_with('/')).map(|(_, path, entry)| (path, entry))
+    }
+
     /// The entries, taken apart.
     pub fn into_entries(self) -> impl Iterator<Item = (TreePath, Entry)> {
         self.entries.into_iter()

@@ -16,7 +16,7 @@ use crate::tree::{Entry, Kind, Tree, TreePath};
 /// not know.
 pub fn write(tree: &Tree, root: &TreePath, mut out: impl Write) -> io::Result<()> {
     let mut children: BTreeMap<TreePath, Vec<&TreePath>> = BTreeMap::new();
-    for (path, _) in tree.iter() {
+    for (path, _) in tree.below(root) {
         if let Some(parent) = path.parent() {
             children.entry(parent).or_default().push(path);
         }
@@ -44,7 +44,7 @@ fn node(
             }
             text(b"contents", out)?;
             out.write_all(&content.len().to_le_bytes())?;
-            io::copy(&mut content.reader(), out)?;
+            content.copy_to(out)?;
             pad(content.len(), out)?;
         }
         Kind::Symlink(target) => {

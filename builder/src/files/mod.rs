@@ -1,5 +1,7 @@
 //! Files that appear whole or not at all, and directories in one order.
 
+mod early;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -9,6 +11,9 @@ use anyhow::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
+
+use early::EarlySync;
+pub use early::Streamed;
 
 use crate::failure::Failure;
 
@@ -41,6 +46,7 @@ pub struct Pending {
     path: PathBuf,
     directory: File,
     file: Nameless,
+    early: EarlySync,
 }
 
 #[derive(Debug)]
@@ -64,7 +70,7 @@ impl Pending {
         let fail = |error| cannot("write", path, &error);
         let directory = File::options().read(true).open(parent).map_err(fail)?;
         let file = Nameless::create(parent).map_err(fail)?;
-        Ok(Self { path: path.to_owned(), directory, file })
+        Ok(Self { path: path.to_owned(), directory, file, early: EarlySync::default() })
     }
 
     /// Lets nobody but its owner read it.
@@ -82,15 +88,16 @@ impl Pending {
     /// # Errors
     /// When the disk is full or failing; nothing is left then.
     pub fn commit(self) -> Result<()> {
-        let Self { path, directory, file } = self;
-        file.commit(&path).and_then(|()| directory.sync_all()).map_err(|error| cannot("write", &path, &error))
+        let Self { path, directory, file, mut early } = self;
+        early
+            .wait()
+            .and_then(|()| file.commit(&path))
+            .and_then(|()| directory.sync_all())
+            .map_err(|error| cannot("write", &path, &error))
     }
 
     fn file(&mut self) -> &mut File {
-        match &mut self.file {
-            Nameless::Truly(file) => file,
-            Nameless::Almost(file) => file.as_file_mut(),
-        }
+        self.file.file()
     }
 
     /// A writer's error, with the path.
@@ -117,6 +124,13 @@ impl Nameless {
     fn named(parent: &Path) -> io::Result<Self> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         Ok(Self::Almost(tempfile::Builder::new().prefix(".sealift-").permissions(mode).tempfile_in(parent)?))
+    }
+
+    fn file(&mut self) -> &mut File {
+        match self {
+            Self::Truly(file) => file,
+            Self::Almost(file) => file.as_file_mut(),
+        }
     }
 
     fn commit(self, path: &Path) -> io::Result<()> {
@@ -152,7 +166,11 @@ fn link(file: &File, path: &Path) -> io::Result<()> {
 
 impl Write for Pending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let result = self.file().write(bytes);
+        let result = self.file().write(bytes).and_then(|written| {
+            let Self { file, early, .. } = self;
+            early.wrote(file.file(), written)?;
+            Ok(written)
+        });
         self.named(result)
     }
 
