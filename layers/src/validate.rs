@@ -53,11 +53,13 @@ pub struct Findings {
 }
 
 /// How much is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// The documents alone.
     Documents,
-    /// Every blob: digests, diff IDs, and the tar of each layer.
+    /// Every blob's digest besides: whatever has changed since it was made is found.
+    Digests,
+    /// Diff IDs and the tar of each layer besides: what was made wrong is found, too.
     Blobs,
 }
 
@@ -74,7 +76,8 @@ struct Check<'a> {
     findings: Findings,
     /// Blobs that something names.
     seen: BTreeSet<Digest>,
-    diff_ids: BTreeMap<Digest, Digest>,
+    /// Of layers that were looked at, by digest; none where `depth` says so or something is wrong.
+    diff_ids: BTreeMap<Digest, Option<Digest>>,
 }
 
 /// Documents are small; a larger one is not read into memory.
@@ -152,8 +155,8 @@ impl Check<'_> {
                 self.problem(&file, format!("has a layer of the unknown media type {}", layer.media_type()));
                 continue;
             };
-            if depth == Depth::Blobs
-                && let Some(found) = self.layer(digest, &content, codec)
+            if depth >= Depth::Digests
+                && let Some(found) = self.layer(digest, &content, codec, depth)
                 && diff_ids.get(at).is_some_and(|expected| *expected != found.to_string())
             {
                 let layer = blob_path(digest);
@@ -163,36 +166,37 @@ impl Check<'_> {
         self.findings.images.push(Found { name: name.to_owned(), digest, config_digest, config, layers });
     }
 
-    /// Checks a layer's digest and tar once; gives its diff ID.
-    fn layer(&mut self, digest: Digest, content: &Content, codec: Codec) -> Option<Digest> {
+    /// Checks a layer's digest and, as `depth` says, its tar, once; gives its diff ID.
+    fn layer(&mut self, digest: Digest, content: &Content, codec: Codec, depth: Depth) -> Option<Digest> {
         if let Some(known) = self.diff_ids.get(&digest) {
-            return Some(*known);
+            return *known;
         }
         let file = blob_path(digest);
-        match content.digest() {
-            Ok(found) if found == digest => {}
-            Ok(found) => {
+        let diff_id = match content.digest() {
+            Ok(found) if found != digest => {
                 self.problem(&file, format!("has the digest {found}"));
-                return None;
+                None
             }
             Err(error) => {
                 self.problem(&file, format!("cannot be read: {error}"));
-                return None;
-            }
-        }
-        match unpacked(content, codec) {
-            Ok((diff_id, problems)) => {
-                for what in problems {
-                    self.problem(&file, what);
-                }
-                self.diff_ids.insert(digest, diff_id);
-                Some(diff_id)
-            }
-            Err(error) => {
-                self.problem(&file, format!("does not unpack: {error}"));
                 None
             }
-        }
+            Ok(_) if depth == Depth::Digests => None,
+            Ok(_) => match unpacked(content, codec) {
+                Ok((diff_id, problems)) => {
+                    for what in problems {
+                        self.problem(&file, what);
+                    }
+                    Some(diff_id)
+                }
+                Err(error) => {
+                    self.problem(&file, format!("does not unpack: {error}"));
+                    None
+                }
+            },
+        };
+        self.diff_ids.insert(digest, diff_id);
+        diff_id
     }
 
     fn docker(&mut self, docker: &[DockerImage]) {
@@ -368,7 +372,13 @@ mod tests {
             let mut bytes = content.read().unwrap();
             *bytes.last_mut().unwrap() ^= 1;
             tampered.insert(path, Entry::file(bytes, 0o644, &Arc::from("test")));
-            assert!(problems(&tampered).contains(&format!("blobs/sha256/{}: has the digest", digest.hex())));
+            for depth in [Depth::Digests, Depth::Blobs] {
+                let found = validate(&tampered, depth)
+                    .problems
+                    .iter()
+                    .any(|problem| problem.file == blob_path(digest) && problem.what.starts_with("has the digest"));
+                assert!(found, "{depth:?} {digest}");
+            }
             let missing = sample(|parts| drop(parts.blobs.remove(&digest)));
             assert!(problems(&missing).contains("which is not there"));
         }

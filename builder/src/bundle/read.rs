@@ -59,11 +59,11 @@ impl Bundle {
     #[must_use]
     pub fn verify(&self, depth: Depth) -> Findings {
         if self.is_bare() {
-            let problems = if depth == Depth::Blobs { self.verify_files() } else { Vec::new() };
+            let problems = if depth >= Depth::Digests { self.verify_files() } else { Vec::new() };
             return Findings { problems, ..Findings::default() };
         }
         let mut findings = validate(&self.files, depth);
-        if depth == Depth::Blobs {
+        if depth >= Depth::Digests {
             self.verify_sums(&mut findings.problems);
         }
         if let Some(manifest) = &self.manifest {

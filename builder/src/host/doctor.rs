@@ -78,7 +78,7 @@ impl Deployment {
                 (None, days) => findings.ok(topic, format!("valid for {days} days")),
             }
         }
-        let rootless = host.facts()?.rootless;
+        let rootless = host.engine.facts()?.rootless;
         let loose = site::permissions(&directory, model, !rootless)?;
         for (path, problem, hint) in &loose {
             findings.error(format!("site/{path}"), problem, hint.as_str());

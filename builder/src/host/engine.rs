@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::answers;
+use super::answers::{self, Facts};
 use crate::deploy;
 use crate::failure::Failure;
 use crate::machine::Machine;
@@ -62,6 +63,7 @@ pub struct Engine {
     folder: PathBuf,
     /// What programs are given besides the environment.
     variables: BTreeMap<String, String>,
+    facts: OnceLock<Facts>,
 }
 
 impl Engine {
@@ -93,6 +95,7 @@ impl Engine {
                 compose: Vec::new(),
                 folder: folder.to_owned(),
                 variables: variables.clone(),
+                facts: OnceLock::new(),
             };
             match found.probe(compose, machine) {
                 Ok(found) => return Ok(found),
@@ -108,7 +111,7 @@ impl Engine {
     #[cfg(test)]
     pub(super) fn of(kind: Kind, version: &str) -> Self {
         let (version, compose) = (version.to_owned(), vec!["compose".to_owned()]);
-        Self { kind, version, compose, folder: PathBuf::new(), variables: BTreeMap::new() }
+        Self { kind, version, compose, folder: PathBuf::new(), variables: BTreeMap::new(), facts: OnceLock::new() }
     }
 
     fn probe(mut self, compose: Option<&str>, machine: &Machine) -> Result<Self> {
@@ -151,6 +154,21 @@ impl Engine {
     #[must_use]
     pub fn program(&self) -> &'static str {
         self.kind.program()
+    }
+
+    /// What it tells of itself and the host; it is asked once.
+    ///
+    /// # Errors
+    /// When it fails, or tells it in another form.
+    pub(super) fn facts(&self) -> Result<&Facts> {
+        if let Some(known) = self.facts.get() {
+            return Ok(known);
+        }
+        let told = match self.kind {
+            Kind::Podman => answers::podman(&self.run(&["info", "--format", "json"])?)?,
+            Kind::Docker => answers::docker(&self.run(&["info", "--format", "{{json .}}"])?)?,
+        };
+        Ok(self.facts.get_or_init(|| told))
     }
 
     /// A command of it in the deployment's folder.

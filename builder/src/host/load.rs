@@ -1,14 +1,18 @@
 //! Getting the bundle's images into the engine.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sealift_layers::archive::{DockerImage, MANIFEST, blob_path};
+use sealift_layers::codec::Codec;
+use sealift_layers::digest::Digest;
 use sealift_layers::tar;
-use sealift_layers::tree::{Content, Entry, Kind as EntryKind, TreePath};
+use sealift_layers::tree::{Content, Entry, Kind as EntryKind, Open, TreePath};
+use serde_json::Value;
 
-use super::{Deployment, Engine};
+use super::{Deployment, Engine, Kind};
 use crate::bundle::MadeImage;
 use crate::failure::Failure;
 use crate::ui::{self, Ui};
@@ -31,7 +35,7 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
         ui.note(&format!("ok: all {} are loaded", ui::count(images.len(), "image")));
         return Ok(());
     }
-    let (files, total) = archive(deployment, &missing)?;
+    let (files, total) = archive(deployment, &missing, engine.kind)?;
     let phase = ui.phase("Loading images", total);
     // Through standard input: `podman pull oci:FOLDER:NAME` of podman 4 names the image after the folder.
     engine.feed(&["load", "--quiet"], |input| {
@@ -69,24 +73,66 @@ pub(super) fn missing<'d>(deployment: &'d Deployment, engine: &Engine) -> Result
     Ok(missing)
 }
 
-/// The docker-archive of `images`, to be made on the fly, and the sum of its files' sizes in bytes.
-fn archive(deployment: &Deployment, images: &[&MadeImage]) -> Result<(Vec<(TreePath, Entry)>, u64)> {
-    let document = |image: &&MadeImage| DockerImage {
-        config: blob_path(image.config),
-        repo_tags: vec![image.reference.clone()],
-        layers: image.layers.iter().map(|layer| blob_path(layer.digest)).collect(),
-    };
-    let documents: Vec<DockerImage> = images.iter().map(document).collect();
-    let origin: Arc<str> = "bundle".into();
-    let mut parts: BTreeMap<TreePath, &Content> = BTreeMap::new();
-    for path in documents.iter().flat_map(|document| std::iter::once(&document.config).chain(&document.layers)) {
-        let path = TreePath::new(path)?;
-        let entry = deployment.bundle.files.get(&path).with_context(|| format!("{path} is missing"))?;
-        let EntryKind::File(content) = &entry.kind else { anyhow::bail!("{path} is no file") };
-        parts.insert(path, content);
+/// The archive of `images`, to be made on the fly, and the sum of its files' sizes in bytes.
+fn archive(deployment: &Deployment, images: &[&MadeImage], engine: Kind) -> Result<(Vec<(TreePath, Entry)>, u64)> {
+    let mut parts = BTreeMap::new();
+    let mut documents = Vec::new();
+    for image in images {
+        let config = blob_path(image.config);
+        parts.insert(config.clone(), deployment.blob(image.config)?);
+        let mut layers = Vec::new();
+        for (layer, codec) in image.layers.iter().zip(deployment.codecs(image)?) {
+            let blob = deployment.blob(layer.digest)?;
+            let (path, content) = match engine {
+                // It decompresses each layer twice, once only to learn its size, and slowly.
+                Kind::Podman => {
+                    let unpacked = Arc::new(Unpacked { blob, codec });
+                    (blob_path(layer.diff_id), Content::later(unpacked, layer.unpacked))
+                }
+                Kind::Docker => (blob_path(layer.digest), blob),
+            };
+            parts.insert(path.clone(), content);
+            layers.push(path);
+        }
+        documents.push(DockerImage { config, repo_tags: vec![image.reference.clone()], layers });
     }
-    let total = parts.values().map(|content| content.len()).sum();
-    let table = Entry::file(serde_json::to_vec(&documents)?, 0o644, &origin);
-    let files = parts.into_iter().map(|(path, content)| (path, Entry::file(content.clone(), 0o644, &origin)));
-    Ok((std::iter::once((TreePath::new(MANIFEST)?, table)).chain(files).collect(), total))
+    let total = parts.values().map(Content::len).sum();
+    let origin: Arc<str> = "bundle".into();
+    let table = Content::from(serde_json::to_vec(&documents)?);
+    let files = std::iter::once((MANIFEST.to_owned(), table)).chain(parts);
+    let files = files.map(|(path, content)| Ok((TreePath::new(&path)?, Entry::file(content, 0o644, &origin))));
+    Ok((files.collect::<Result<_>>()?, total))
+}
+
+/// A layer as the tar that it is.
+#[derive(Debug)]
+struct Unpacked {
+    blob: Content,
+    codec: Codec,
+}
+
+impl Open for Unpacked {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        self.codec.decoder(self.blob.reader())
+    }
+}
+
+impl Deployment {
+    fn blob(&self, digest: Digest) -> Result<Content> {
+        let path = TreePath::new(&blob_path(digest))?;
+        match self.bundle.files.get(&path).map(|entry| &entry.kind) {
+            Some(EntryKind::File(content)) => Ok(content.clone()),
+            _ => Err(Failure::verification(format!("{path} is missing in the bundle")).into()),
+        }
+    }
+
+    /// How each layer of an image is compressed.
+    fn codecs(&self, image: &MadeImage) -> Result<Vec<Codec>> {
+        let manifest: Value = serde_json::from_slice(&self.blob(image.digest)?.read()?)?;
+        let codec = |layer: &Value| {
+            let codec = layer["mediaType"].as_str().and_then(Codec::of_media_type);
+            Ok(codec.ok_or_else(|| Failure::verification(format!("{} has a layer of no kind", image.reference)))?)
+        };
+        manifest["layers"].as_array().into_iter().flatten().map(codec).collect()
+    }
 }

@@ -68,12 +68,12 @@ impl Deployment {
         Ok(Self { folder, manifest, profile, bundle })
     }
 
-    /// Checks every digest of the bundle.
+    /// Checks every digest of the bundle. Layers are not unpacked: the engine does that with those that it loads.
     ///
     /// # Errors
     /// [`Failure::verification`] with all that is wrong.
     pub fn verify(&self) -> Result<()> {
-        self.sound(self.bundle.verify(Depth::Blobs).problems)
+        self.sound(self.bundle.verify(Depth::Digests).problems)
     }
 
     /// As [`Deployment::verify`], but without the images: what is run on the host by this program.

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 
-use super::answers::{self, Facts};
 use super::finding::Findings;
 use super::ports::Wanted;
-use super::{Deployment, Engine, Kind, load, ports, space, system};
+use super::{Deployment, Engine, load, ports, space, system};
 use crate::machine::Machine;
 use crate::site;
 
@@ -23,15 +22,6 @@ pub struct Host<'a> {
     pub now: i64,
 }
 
-impl Host<'_> {
-    pub(super) fn facts(&self) -> Result<Facts> {
-        match self.engine.kind {
-            Kind::Podman => answers::podman(&self.engine.run(&["info", "--format", "json"])?),
-            Kind::Docker => answers::docker(&self.engine.run(&["info", "--format", "{{json .}}"])?),
-        }
-    }
-}
-
 impl Deployment {
     /// Looks whether the host can run it. `chosen` are published ports that are not as the site has them. Nothing is
     /// changed.
@@ -40,10 +30,10 @@ impl Deployment {
     /// When the engine fails; what is found to be wrong is none.
     pub fn check_host(&self, host: Host<'_>, chosen: &BTreeMap<String, u16>) -> Result<Findings> {
         let Host { engine, machine, now } = host;
-        let facts = host.facts()?;
+        let facts = engine.facts()?;
         let mut findings = Findings::default();
         system::engine(engine, &mut findings);
-        system::architecture(&self.manifest.platform, &facts, &mut findings);
+        system::architecture(&self.manifest.platform, facts, &mut findings);
         system::clock(now, self.manifest.epoch, &mut findings);
         // What cannot be read is told when the site is brought up to date, with all else that is wrong in it.
         let site = self.folder.join("site");
@@ -56,9 +46,9 @@ impl Deployment {
                 "set the clock; if it is right, have the certificate made anew: remove it",
             );
         }
-        system::kernel(engine, &facts, self.highest_user(), machine, &mut findings);
+        system::kernel(engine, facts, self.highest_user(), machine, &mut findings);
         let missing = load::missing(self, engine)?;
-        space::check(&space::need(&missing, &facts, machine), &facts, &mut findings);
+        space::check(&space::need(&missing, facts, machine), facts, &mut findings);
         let mut ours = BTreeSet::new();
         for service in self.order() {
             let status = self.state(engine, service)?;
@@ -66,8 +56,8 @@ impl Deployment {
                 ours.extend(status.ports);
             }
         }
-        ports::check(&self.published(chosen)?, &ours, &facts, machine, &mut findings);
-        self.check_volumes(engine, &facts, &mut findings)?;
+        ports::check(&self.published(chosen)?, &ours, facts, machine, &mut findings);
+        self.check_volumes(engine, facts, &mut findings)?;
         Ok(findings)
     }
 

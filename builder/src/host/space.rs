@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::answers::Facts;
 use super::finding::Findings;
-use crate::bundle::MadeImage;
+use crate::bundle::{MadeImage, MadeLayer};
 use crate::machine::Machine;
 use crate::ui;
 
@@ -29,8 +29,8 @@ pub(super) fn need(images: &[&MadeImage], facts: &Facts, machine: &Machine) -> V
     if images.is_empty() {
         return Vec::new();
     }
-    let layers = || images.iter().flat_map(|image| &image.layers);
-    let archive: u64 = layers().map(|layer| (layer.digest, layer.size)).collect::<BTreeMap<_, _>>().values().sum();
+    let layers = images.iter().flat_map(|image| &image.layers);
+    let layers: BTreeMap<_, _> = layers.map(|layer| (layer.diff_id, layer)).collect();
     // A layer that two images have is kept once, but only on the same layers below.
     let mut seen = BTreeSet::new();
     let mut unpacked = 0;
@@ -47,13 +47,17 @@ pub(super) fn need(images: &[&MadeImage], facts: &Facts, machine: &Machine) -> V
         }
     }
     let storage = Need { place: facts.storage.clone(), bytes: unpacked, passing: false };
-    // podman copies the archive, and then the layers of one image at a time, unpacked. Docker has the whole archive
-    // below its own folder.
+    // podman copies the archive, which it gets uncompressed, and then the layers of one image at a time. Docker has the
+    // whole archive below its own folder.
     let largest: u64 =
         images.iter().map(|image| image.layers.iter().map(|layer| layer.unpacked).sum()).max().unwrap_or(0);
+    let sum = |size: fn(&MadeLayer) -> u64| layers.values().map(|layer| size(layer)).sum::<u64>();
     let (place, bytes) = match &facts.temporary {
-        Some(own) => (machine.var("TMPDIR").map_or_else(|| own.clone(), PathBuf::from), archive + largest),
-        None => (facts.storage.join("tmp"), archive),
+        Some(own) => {
+            let place = machine.var("TMPDIR").map_or_else(|| own.clone(), PathBuf::from);
+            (place, sum(|layer| layer.unpacked) + largest)
+        }
+        None => (facts.storage.join("tmp"), sum(|layer| layer.size)),
     };
     vec![storage, Need { place, bytes, passing: true }]
 }
@@ -114,7 +118,6 @@ fn compare(needs: &[Need], storage: &Path, volume: impl Fn(&Path) -> Option<Volu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::MadeLayer;
     use sealift_layers::digest::Digest;
 
     fn image(layers: &[(&str, u64, u64)]) -> MadeImage {
@@ -157,7 +160,7 @@ mod tests {
     #[test]
     fn shared_layers_count_once() {
         let podman = facts("overlay", Some("/var/tmp"));
-        assert_eq!(bytes(&podman, &[]), [("/storage".into(), 39), ("/var/tmp".into(), 16 + 37)]);
+        assert_eq!(bytes(&podman, &[]), [("/storage".into(), 39), ("/var/tmp".into(), 39 + 37)]);
         assert_eq!(bytes(&podman, &[("TMPDIR", "/big")])[1].0, "/big");
         assert_eq!(bytes(&facts("vfs", Some("/t")), &[])[0].1, 30 + 32 + 37);
         assert_eq!(bytes(&facts("overlay2", None), &[]), [("/storage".into(), 39), ("/storage/tmp".into(), 16)]);

@@ -50,7 +50,7 @@ impl Deployment {
         ports: &BTreeMap<String, u16>,
         self_signed: bool,
     ) -> Result<site::Report> {
-        let facts = host.facts()?;
+        let facts = host.engine.facts()?;
         let report = site::create(&SiteRequest {
             directory: &self.folder.join("site"),
             model: &self.profile.model,
@@ -62,7 +62,7 @@ impl Deployment {
             self_signed,
             now: host.now,
         })?;
-        self.give_groups(host.engine, &facts)?;
+        self.give_groups(host.engine, facts)?;
         Ok(report)
     }
 
