@@ -109,6 +109,8 @@ class Trees:
         self.growth()
         say("a closure of 1 GB, and one path changed")
         self.changed()
+        say("F: memory for a layer of 4 GB")
+        self.memory()
         head = ["", "workload", "Sealift, seconds", "peer, seconds", "peer / Sealift", "target"]
         table(f"Folders into layers, {os.cpu_count()} processors, medians of {self.runs} runs", head, self.rows)
 
@@ -180,3 +182,14 @@ class Trees:
         for what, own in (("a closure of 1 GB, 40 paths", seconds["closure"]), ("the same, one path changed", again)):
             ratio = statistics.median(seconds[peer]) / statistics.median(own)
             self.rows.append(["", what, f"closure: {spread(own)}", f"{peer}: {spread(seconds[peer])}", f"{ratio:.2f}", ""])
+
+    def memory(self) -> None:
+        """Files as long as a small layer's, and a single file that is most of the layer."""
+        small = self.make(self.closure("small", [self.path(self.some(12_000, 227_000_000), [])]))[1]
+        told = []
+        for what, count in (("4 GB in 200,000 files", 200_000), ("4 GB in 4 files", 4)):
+            closure = self.closure("memory", [path := self.path(self.some(count, 4_000_000_000), [])])
+            peak = self.make(closure, True, "--max-layers", "1")[1]
+            shutil.rmtree(self.root / path["path"][1:])
+            told.append(f"{what}: {readable(peak)}")
+        self.rows.append(["F", "peak memory of one layer", f"227 MB: {readable(small)}, {', '.join(told)}", "", "", "+10%"])
