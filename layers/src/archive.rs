@@ -11,10 +11,9 @@ use oci_spec::OciSpecError;
 use oci_spec::image::{ImageIndexBuilder, MediaType, Os, PlatformBuilder, SCHEMA_VERSION};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use crate::digest::{Background, Digest};
 use crate::image::{Image, descriptor};
 use crate::json::canonical;
-use crate::listing::Node;
 use crate::tar;
 use crate::tree::{Content, Entry, PathError, Tree, TreePath};
 
@@ -134,17 +133,18 @@ pub fn write(parts: Parts, files: &Tree, epoch: u64, mut out: impl Write) -> Res
         if files.get(&path).is_some() {
             return Err(ArchiveError::Twice(path));
         }
-        tar::append(&path, &Entry::file(bytes, 0o644, &origin), epoch, &mut out)?;
+        tar::append(&path, &Entry::file(bytes, 0o644, &origin), epoch, &mut out, &mut io::sink())?;
     }
     for (path, entry) in files.iter() {
-        tar::append(path, entry, epoch, &mut out)?;
+        tar::append(path, entry, epoch, &mut out, &mut io::sink())?;
     }
     let mut blobs: Vec<(Digest, Content)> = parts.blobs.into_iter().collect();
     blobs.sort_by_key(|(digest, content)| (content.len(), *digest));
     for (digest, content) in blobs {
         let path = TreePath::new(&blob_path(digest))?;
-        let written = tar::append(&path, &Entry::file(content, 0o644, &origin), epoch, &mut out)?;
-        if !matches!(written, Node::File { sha256, .. } if sha256 == digest) {
+        let mut hasher = Background::default();
+        tar::append(&path, &Entry::file(content, 0o644, &origin), epoch, &mut out, &mut hasher)?;
+        if hasher.finish() != digest {
             return Err(ArchiveError::Blob(digest));
         }
     }

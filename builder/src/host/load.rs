@@ -40,7 +40,7 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
     // Through standard input: `podman pull oci:FOLDER:NAME` of podman 4 names the image after the folder.
     engine.feed(&["load", "--quiet"], |input| {
         for (path, entry) in &files {
-            tar::append(path, entry, deployment.manifest.epoch, input)?;
+            tar::append(path, entry, deployment.manifest.epoch, input, &mut io::sink())?;
             if let EntryKind::File(content) = &entry.kind {
                 phase.inc(content.len());
             }

@@ -12,9 +12,9 @@ use std::io::{self, Write};
 
 use tar::{EntryType, Header};
 
-use crate::digest::{Digest, Meter};
+use crate::digest::Background;
 use crate::listing::{Listed, Listing, Node};
-use crate::tree::{Content, Entry, Kind, Tree, TreePath};
+use crate::tree::{Entry, Kind, Tree, TreePath};
 
 /// The time of every directory, in seconds since 1970: 2020-01-01.
 pub const DIRECTORY_TIME: u64 = 1_577_836_800;
@@ -30,7 +30,14 @@ const OCTAL_LIMIT: u64 = 0o777_7777_7777;
 pub fn write(tree: &Tree, epoch: u64, mut out: impl Write) -> io::Result<Listing> {
     let mut listing = Listing::default();
     for (path, entry) in tree.iter() {
-        let node = append(path, entry, epoch, &mut out)?;
+        let mut hasher = Background::default();
+        append(path, entry, epoch, &mut out, &mut hasher)?;
+        let node = match &entry.kind {
+            Kind::Directory => Node::Directory,
+            Kind::Symlink(target) => Node::Symlink { target: target.clone() },
+            Kind::Hardlink(target) => Node::Hardlink { target: target.clone() },
+            Kind::File(content) => Node::File { size: content.len(), sha256: hasher.finish() },
+        };
         let origin = entry.origin.to_string();
         listing.insert(path.clone(), Listed { node, mode: entry.mode, uid: entry.uid, gid: entry.gid, origin });
     }
@@ -46,11 +53,18 @@ pub fn finish(mut out: impl Write) -> io::Result<()> {
     out.write_all(&[0; 2 * BLOCK as usize])
 }
 
-/// Writes one entry, for archives whose order is their own (a bundle has its small files first). Tells what it wrote.
+/// Writes one entry, for archives whose order is their own (a bundle has its small files first). A file's contents go to
+/// `also`, too.
 ///
 /// # Errors
 /// As [`write()`].
-pub fn append(path: &TreePath, entry: &Entry, epoch: u64, out: &mut impl Write) -> io::Result<Node> {
+pub fn append(
+    path: &TreePath,
+    entry: &Entry,
+    epoch: u64,
+    out: &mut impl Write,
+    also: &mut impl Write,
+) -> io::Result<()> {
     let mut header = Header::new_ustar();
     let mut pax = Pax::default();
     let mut name = path.as_str().to_owned();
@@ -94,25 +108,28 @@ pub fn append(path: &TreePath, entry: &Entry, epoch: u64, out: &mut impl Write) 
 
     pax.write(path, mtime, out)?;
     out.write_all(header.as_bytes())?;
-    Ok(match &entry.kind {
-        Kind::Directory => Node::Directory,
-        Kind::Symlink(target) => Node::Symlink { target: target.clone() },
-        Kind::Hardlink(target) => Node::Hardlink { target: target.clone() },
-        Kind::File(content) => {
-            let sha256 = copy(content, out).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot pack `/{path}` of {}: {error}", entry.origin))
-            })?;
-            Node::File { size, sha256 }
-        }
-    })
+    if let Kind::File(content) = &entry.kind {
+        content.copy_to(&mut Tee(out, also)).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot pack `/{path}` of {}: {error}", entry.origin))
+        })?;
+        pad(content.len(), out)?;
+    }
+    Ok(())
 }
 
-fn copy(content: &Content, out: &mut impl Write) -> io::Result<Digest> {
-    let mut meter = Meter::new(&mut *out);
-    content.copy_to(&mut meter)?;
-    let (_, sha256, _) = meter.finish();
-    pad(content.len(), out)?;
-    Ok(sha256)
+/// Writes to both.
+struct Tee<'a, A, B>(&'a mut A, &'a mut B);
+
+impl<A: Write, B: Write> Write for Tee<'_, A, B> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.0.write(bytes)?;
+        self.1.write_all(&bytes[..taken])?;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn pad(length: u64, out: &mut impl Write) -> io::Result<()> {
@@ -194,6 +211,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::digest::Digest;
     use crate::tar::index;
     use crate::tree::SourceFile;
 
