@@ -8,7 +8,7 @@
 let
   inherit (builtins)
     all any attrValues baseNameOf concatMap concatStringsSep dirOf elem filter fromTOML head isPath isString listToAttrs
-    map mapAttrs match path placeholder readFile split substring tail
+    map mapAttrs match path placeholder readFile split substring tail unsafeDiscardStringContext
     ;
 
   executable = file: if isPath file then "${path { name = "sealift"; path = file; }}" else "${file}/bin/sealift";
@@ -80,7 +80,8 @@ rec {
         path = dirOf profile;
         filter = file: _: any (name: file == toString (dirOf profile + "/${name}")) model.chain || dirOf file != toString (dirOf profile);
       };
-      source = "${folders}/${baseNameOf profile}";
+      # The profile may lie in a flake: all of that is not needed to build.
+      source = "${folders}/${unsafeDiscardStringContext (baseNameOf profile)}";
 
       fetched = fetch { inherit mirrors artifacts; };
       by = name: list: listToAttrs (map (entry: { name = name entry; value = entry; }) list);
