@@ -8,8 +8,6 @@
   mirrors ? { },
   # A folder that has crates as cargo keeps them (`registry/cache/SERVER` below cargo's own). What it has is not fetched.
   crates ? null,
-  # Of cargo: `release`, or `dev` for a program that is made faster and works slower.
-  cargoProfile ? "release",
   system ? "x86_64-linux",
 }:
 let
@@ -55,7 +53,7 @@ in
 # `artifacts` of it is all that is fetched.
 derivation {
   name = "sealift-${version}";
-  inherit system source cargoProfile;
+  inherit system source;
   builder = "${head toolchain}/bin/sh";
   args = [ "-eu" ./program.sh ];
   PATH = concatStringsSep ":" (map (folder: "${folder}/bin") toolchain);

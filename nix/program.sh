@@ -14,10 +14,9 @@ done <"$cratesPath"
 export CARGO_HOME="$PWD/cargo" CARGO_TARGET_DIR="$PWD/target"
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD/vendor=/cargo --remap-path-prefix=$source=/sealift"
 triple=$(rustc --print host-tuple)
-cargo build --profile "$cargoProfile" --locked --offline --target "$triple" --manifest-path "$source/Cargo.toml" \
+cargo build --release --locked --offline --target "$triple" --manifest-path "$source/Cargo.toml" \
     --package sealift --jobs "${NIX_BUILD_CORES:-1}" \
     --config 'source.crates-io.replace-with = "vendor"' --config "source.vendor.directory = '$PWD/vendor'"
 
 mkdir -p "$out/bin"
-case $cargoProfile in dev) folder=debug ;; *) folder=$cargoProfile ;; esac
-cp "target/$triple/$folder/sealift" "$out/bin/sealift"
+cp "target/$triple/release/sealift" "$out/bin/sealift"
