@@ -1,4 +1,4 @@
-# Has no inputs: everything but the package and the shell works without nixpkgs, and those two take the nixpkgs that the
+# Has no inputs: the functions in `lib` work without nixpkgs, and make the program, too. The rest takes the nixpkgs that the
 # user has: by `overlays.default`, or from NIX_PATH with `--impure`.
 {
   description = "Reproducible OCI images and air-gapped deployment bundles";
@@ -13,10 +13,11 @@
       apart = function: { sealift, ... }@arguments: (library sealift).${function} (removeAttrs arguments [ "sealift" ]);
     in
     {
-      # Both take `sealift`, the program or a package of it, beside what lib.nix says.
+      # The first two take `sealift`, the program or a package of it, beside what lib.nix says; the third makes one.
       lib = {
         mkBundle = apart "mkBundle";
         mkImage = apart "mkImage";
+        mkSealift = import ./program.nix;
       };
 
       overlays.default = final: _: { sealift = final.callPackage ./package.nix { }; };

@@ -8,7 +8,7 @@
 let
   inherit (builtins)
     all any attrValues baseNameOf concatMap concatStringsSep dirOf elem filter fromTOML head isPath isString listToAttrs
-    map mapAttrs match path pathExists placeholder readFile split substring tail
+    map mapAttrs match path placeholder readFile split substring tail unsafeDiscardStringContext
     ;
 
   executable = file: if isPath file then "${path { name = "sealift"; path = file; }}" else "${file}/bin/sealift";
@@ -46,13 +46,13 @@ let
     let
       sha256 = substring 7 64 entry.sha256;
       name = storeName (baseNameOf entry.path);
-      here = artifacts + "/${sha256}";
       mirror = mirrors.${kind} or (throw "sealift: ${name} has to be fetched: name a server in `mirrors.${kind}`, or a folder that has it in `artifacts`");
     in
-    # Both ways lead to the same store path: that of a fixed output of this name and digest.
-    if artifacts != null && pathExists here
-    then path { inherit name sha256; path = here; recursive = false; }
-    else import <nix/fetchurl.nix> { inherit name sha256; url = "${mirror}/${entry.path}"; };
+    import ./fetch.nix {
+      inherit name sha256;
+      here = if artifacts == null then null else artifacts + "/${sha256}";
+      url = "${mirror}/${entry.path}";
+    };
 in
 rec {
   # The bundle of a profile: a derivation whose output is the tar. `images` of it has the derivation of each image, `artifacts`
@@ -80,7 +80,8 @@ rec {
         path = dirOf profile;
         filter = file: _: any (name: file == toString (dirOf profile + "/${name}")) model.chain || dirOf file != toString (dirOf profile);
       };
-      source = "${folders}/${baseNameOf profile}";
+      # The profile may lie in a flake: all of that is not needed to build.
+      source = "${folders}/${unsafeDiscardStringContext (baseNameOf profile)}";
 
       fetched = fetch { inherit mirrors artifacts; };
       by = name: list: listToAttrs (map (entry: { name = name entry; value = entry; }) list);

@@ -1,7 +1,9 @@
 //! The same bytes as derivations, and images of Nix closures, with Nix in stores of its own.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use sealift::machine::Machine;
@@ -9,8 +11,9 @@ use sealift::store::Store;
 use sealift_tests::bundle::{profile, sealift};
 use sealift_tests::command::{self, report};
 use sealift_tests::compare::difference;
-use sealift_tests::lab::{Lab, static_program};
-use sealift_tests::nix::Nix;
+use sealift_tests::lab::{Lab, copy, static_program};
+use sealift_tests::mirror::{Answer, Mirror};
+use sealift_tests::nix::{self, Nix, Rust};
 use sealift_tests::podman::Podman;
 use sealift_tests::real;
 
@@ -25,18 +28,23 @@ fn same(nix: &Nix, store: &str, path: &str, file: &std::path::Path) -> Result<()
     Ok(())
 }
 
-#[test]
-#[ignore = "needs root and nix-bin: tests/run"]
-fn standalone_is_the_same_as_derivations() -> Result<()> {
-    let nix = Nix::new()?;
-    fs_err::create_dir(nix.path("profiles"))?;
-    let (profile, program) = (profile("standalone", &nix.path("profiles"))?, nix.path("program"));
-    fs_err::write(&program, static_program())?;
-    let tar = nix.path("command-line.tar");
-    let mut build = sealift(&nix.path("."))?;
-    build.arg("build").arg(&profile).arg("--program").arg(&program).arg("--output").arg(&tar);
-    command::output(&mut build)?;
+/// The bundle `tiny` of a lab as a derivation, with all that it needs fetched from the lab's server.
+fn tiny(lab: &Lab) -> String {
+    format!(
+        "lib.mkBundle {{ profile = {}; program = {}; mirrors = {{ debian = \"{url}\"; python = \"{url}\"; }}; }}",
+        lab.path("tiny").display(),
+        lab.path("program").display(),
+        url = lab.mirror.url()
+    )
+}
 
+/// The standalone bundle with this program in it: as the command line makes it, and as a derivation of `lib`.
+fn standalone(nix: &Nix, program: &Path) -> Result<(PathBuf, String)> {
+    fs_err::create_dir(nix.path("profiles"))?;
+    let (profile, tar) = (profile("standalone", &nix.path("profiles"))?, nix.path("command-line.tar"));
+    let mut build = sealift(&nix.path("."))?;
+    build.arg("build").arg(&profile).arg("--program").arg(program).arg("--output").arg(&tar);
+    command::output(&mut build)?;
     let artifacts = Store::place(None, &Machine::here())?.join("artifacts/sha256");
     let bundle = format!(
         "lib.mkBundle {{ profile = {}; artifacts = {}; program = {}; }}",
@@ -44,6 +52,15 @@ fn standalone_is_the_same_as_derivations() -> Result<()> {
         artifacts.display(),
         program.display()
     );
+    Ok((tar, bundle))
+}
+
+#[test]
+#[ignore = "needs root and nix-bin: tests/run"]
+fn standalone_is_the_same_as_derivations() -> Result<()> {
+    let nix = Nix::new()?;
+    fs_err::write(nix.path("program"), static_program())?;
+    let (tar, bundle) = standalone(&nix, &nix.path("program"))?;
     let start = Instant::now();
     let path = nix.build("one", &bundle, &[])?;
     report(&format!("nix-build of standalone: {:.1} s", start.elapsed().as_secs_f64()));
@@ -91,12 +108,7 @@ fn what_the_lock_names_is_fetched_by_nix() -> Result<()> {
     let ended = lab.run(&["build", "tiny", "--locked", "--output", "command-line.tar"]);
     ensure!(ended.code == Some(0), "{}", ended.stderr);
     let _ = lab.mirror.requests();
-    let (url, place) = (lab.mirror.url(), lab.path("."));
-    let bundle = format!(
-        "lib.mkBundle {{ profile = {place}tiny; program = {place}program; mirrors = {{ debian = \"{url}\"; python = \"{url}\"; }}; }}",
-        place = place.display()
-    );
-    let bundle = bundle.replace("/.tiny", "/tiny").replace("/.program", "/program");
+    let bundle = tiny(&lab);
     let path = nix.build("one", &bundle, &[])?;
     same(&nix, "one", &path, &lab.path("command-line.tar"))?;
     let asked: BTreeSet<String> = lab.mirror.requests().into_iter().collect();
@@ -113,23 +125,118 @@ fn what_the_lock_names_is_fetched_by_nix() -> Result<()> {
 }
 
 #[test]
-#[ignore = "needs root and nix-bin: tests/run"]
-fn the_flake_evaluates_with_no_network() -> Result<()> {
-    let nix = Nix::new()?;
-    let flake = format!("path:{}/nix", real::repository().canonicalize()?.display());
-    let ask = |arguments: &[&str]| {
-        let mut command = command::limited(Duration::from_secs(60), "nix");
-        let settings = nix.command("one", "nix");
-        command.envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?)))).env_remove("NIX_PATH");
-        command::output(command.args(arguments).arg("--no-write-lock-file").arg("--store").arg(nix.path("one")))
+#[ignore = "needs root, nix-bin and Rust: tests/run"]
+fn the_program_is_a_derivation() -> Result<()> {
+    let (nix, server, rust) = (Nix::new()?, Mirror::start(), Rust::here()?);
+    let folder = real::repository().canonicalize()?.join("nix");
+    let program = |crates: &str| {
+        format!("(import {}/program.nix {{ toolchain = {}; {crates} }})", folder.display(), rust.toolchain)
     };
-    let names = ask(&["eval", "--json", &format!("{flake}#lib"), "--apply", "builtins.attrNames"])?;
-    ensure!(names.trim() == r#"["mkBundle","mkImage"]"#, "{names}");
-    ask(&["flake", "check", "--no-build", &flake])?;
+    let sandbox: Vec<&str> = rust.sandbox.iter().map(String::as_str).collect();
+
+    // Crates are fetched, or taken from cargo's own folder: the same store paths.
+    let first = |crates: &str| format!("builtins.head {}.artifacts", program(crates));
+    let (here, there) =
+        (format!("crates = {};", rust.crates.display()), format!("mirrors.crates = \"{}\";", server.url()));
+    let found = nix.nix("one", &["eval", "--impure", "--raw", "--expr", &first(&here)])?;
+    let file = found.rsplit('/').next().and_then(|name| name.get(33..)).context("a store path")?;
+    let (name, version) = file.strip_suffix(".crate").and_then(|name| name.rsplit_once('-')).context("a crate")?;
+    let crate_ = Answer::Whole(fs_err::read(rust.crates.join(file))?);
+    server.set(&format!("{name}/{version}/download"), crate_);
+    let fetched = nix.build("two", &first(&there), &[])?;
+    ensure!(fetched == found, "{fetched} is not {found}");
+
+    let start = Instant::now();
+    let path = nix.build("one", &program(&here), &sandbox)?;
+    report(&format!("the program was made in {:.0} s", start.elapsed().as_secs_f64()));
+    let needs = command::output(nix.command("one", "nix-store").args(["--query", "--references", &path]))?;
+    ensure!(needs.is_empty(), "it must need nothing of the store: {needs}");
+
+    // With it as builder, and in the bundle: the bytes of what the program under test makes.
+    let (tar, bundle) = standalone(&nix, &nix.real("one", &path).join("bin/sealift"))?;
+    let lib = format!("(import {}/lib.nix {{ sealift = {}; }})", folder.display(), program(&here));
+    let made = nix.build("one", &bundle.replacen("lib", &lib, 1), &sandbox)?;
+    same(&nix, "one", &made, &tar)
+}
+
+/// What the flake consists of and refers to, as a Git repository of its own.
+fn flake(nix: &Nix) -> Result<PathBuf> {
+    let (from, to) = (real::repository(), nix.path("sealift"));
+    for folder in ["nix", "builder", "layers", "tests/src"] {
+        copy(&from.join(folder), &to.join(folder))?;
+    }
+    for file in ["Cargo.toml", "Cargo.lock", "tests/Cargo.toml"] {
+        fs_err::copy(from.join(file), to.join(file))?;
+    }
+    let git = |arguments: &[&str]| command::output(Command::new("git").arg("-C").arg(&to).args(arguments));
+    git(&["init", "--quiet"])?;
+    git(&["add", "."])?;
+    git(&["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "all"])?;
+    Ok(to)
+}
+
+/// The flake gives what it says, with no network and no nixpkgs.
+fn evaluates(nix: &Nix, flake: &str) -> Result<()> {
+    let lib = format!("{flake}#lib");
+    let ask = |arguments: &[&str]| nix.nix("one", &[arguments, &["--no-write-lock-file"]].concat());
+    let names = ask(&["eval", "--json", &lib, "--apply", "builtins.attrNames"])?;
+    ensure!(names.trim() == r#"["mkBundle","mkImage","mkSealift"]"#, "{names}");
+    ask(&["flake", "check", "--no-build", flake])?;
     let program = fs_err::canonicalize(sealift_tests::bundle::program()?)?;
     let image = format!("lib: (lib.mkImage {{ sealift = {}; name = \"a\"; }}).name", program.display());
-    let name = ask(&["eval", "--impure", "--raw", &format!("{flake}#lib"), "--apply", &image])?;
+    let name = ask(&["eval", "--impure", "--raw", &lib, "--apply", &image])?;
     ensure!(name == "a-latest.tar", "{name}");
+    // The program is of files that lie above the flake's folder.
+    let program = r#"lib: (lib.mkSealift { toolchain = [ "/usr" ]; mirrors.crates = "http://a"; }).drvPath"#;
+    let path = ask(&["eval", "--raw", &lib, "--apply", program])?;
+    ensure!(path.contains("-sealift-"), "{path}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root, nix-bin and git: tests/run"]
+fn the_flake_evaluates_with_no_network() -> Result<()> {
+    let nix = Nix::new()?;
+    evaluates(&nix, &format!("git+file://{}?dir=nix", flake(&nix)?.display()))
+}
+
+#[test]
+#[ignore = "needs root and nix-bin, fetches 20 MB: tests/run"]
+fn current_nix_makes_the_same() -> Result<()> {
+    let (nix, lab) = (Nix::new()?, Lab::locked());
+    let start = Instant::now();
+    let current = Nix::new()?.with_usr(nix::current(&nix.path("."))?);
+    let version = current.nix("one", &["--version"])?;
+    report(&format!("{}, unpacked in {:.1} s", version.trim(), start.elapsed().as_secs_f64()));
+    evaluates(&current, &format!("path:{}?dir=nix", flake(&current)?.display()))?;
+
+    // The same derivations, so all that is true of those is true here.
+    let standalone = format!(
+        "lib.mkBundle {{ profile = {}/profiles/standalone; mirrors.debian = \"http://a\"; mirrors.python = \"http://b\"; }}",
+        real::repository().canonicalize()?.display()
+    );
+    let derivation = current.instantiate("one", &standalone)?;
+    ensure!(derivation == nix.instantiate("one", &standalone)?, "{derivation}");
+
+    let ended = lab.run(&["build", "tiny", "--locked", "--output", "command-line.tar"]);
+    ensure!(ended.code == Some(0), "{}", ended.stderr);
+    let path = current.build("one", &tiny(&lab), &[])?;
+    same(&current, "one", &path, &lab.path("command-line.tar"))?;
+
+    // What it tells of a closure, in each of its formats.
+    let tool = tool(&current)?;
+    let path = current.build("one", &format!("let {tool} in tool"), &[])?;
+    let image = format!("let {tool} in lib.mkImage {{ name = \"localhost/tool\"; contents = [ tool ]; }}");
+    let image = current.build("one", &image, &[])?;
+    for format in ["1", "2"] {
+        let told = current.nix("one", &["path-info", "--json", "--json-format", format, "--recursive", &path])?;
+        fs_err::write(current.path("closure.json"), told)?;
+        let mut closure = sealift(&current.path("."))?;
+        closure.env("NIX_REMOTE", current.path("one")).args(["closure", "closure.json", "--contents", &path]);
+        closure.args(["--name", "localhost/tool:latest", "--output", "tool.tar", "--store", format]);
+        command::output(&mut closure)?;
+        same(&current, "one", &image, &current.path("tool.tar"))?;
+    }
     Ok(())
 }
 
@@ -178,12 +285,7 @@ fn an_image_of_a_closure_runs() -> Result<()> {
 
     // The same on the command line.
     let tool_path = nix.build("one", &format!("let {tool} in tool"), &[])?;
-    let info = ["path-info", "--json", "--recursive", &tool_path];
-    let mut command = command::limited(Duration::from_secs(60), "nix");
-    let settings = nix.command("one", "nix");
-    let variables = settings.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    command.args(info).arg("--store").arg(nix.path("one")).envs(variables);
-    fs_err::write(nix.path("closure.json"), command::output(&mut command)?)?;
+    fs_err::write(nix.path("closure.json"), nix.nix("one", &["path-info", "--json", "--recursive", &tool_path])?)?;
     let config = format!(r#"{{"Entrypoint": ["{tool_path}/bin/tool"], "User": "1000:1000"}}"#);
     fs_err::write(nix.path("config.json"), config)?;
     let mut closure = sealift(&nix.path("."))?;
@@ -217,11 +319,8 @@ fn an_image_may_mix_packages_wheels_and_store_paths() -> Result<()> {
     let (nix, lab) = (Nix::new()?, Lab::locked());
     let tool = tool(&nix)?;
     let path = nix.build("one", &format!("let {tool} in tool"), &[])?;
-    let settings = nix.command("one", "nix");
-    let mut command = command::limited(Duration::from_secs(60), "nix");
-    command.envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.args(["path-info", "--json", "--recursive", &path, "--store"]).arg(nix.path("one"));
-    fs_err::write(lab.path("tiny/files/closure.json"), command::output(&mut command)?)?;
+    let told = nix.nix("one", &["path-info", "--json", "--recursive", &path])?;
+    fs_err::write(lab.path("tiny/files/closure.json"), told)?;
     lab.edit(
         "tiny/profile.toml",
         "[images.greeter.venv]",

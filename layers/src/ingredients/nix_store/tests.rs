@@ -52,6 +52,23 @@ fn all_versions_of_nix_are_understood() {
     }
 }
 
+/// What Nix 2.8.0, 2.26.3 and 2.34.8 (with `--json-format` 1 and 2) printed of one closure, and what 2.8.0 and 2.34.8 wrote
+/// of it into `.attrs.json`.
+#[test]
+fn real_documents_are_understood() {
+    let (tool, greeting) = ("2i0l1qckz35xwwy9x02xplkninp4nz15-tool-1.0", "ybf7by4xvcgjhwilsg87rqz9di79bify-greeting");
+    let told = |nar_hash: &str, nar_size, references: &[&str]| {
+        let references = references.iter().map(|name| (*name).to_owned()).collect();
+        StorePath { nar_hash: nar_hash.parse().unwrap(), nar_size, references }
+    };
+    let one = told("5cf95ea074befb89b8c0fe252b80458d9be41b02c19a16ce98f2f696293ae3eb", 168, &[greeting]);
+    let other = told("1c37d01af40be2e80691de3cc3df44377a699afbb17c68f080964b2fd071fc13", 120, &[]);
+    let expected = Closure([(tool.to_owned(), one), (greeting.to_owned(), other)].into());
+    for document in include_str!("told.jsonl").lines() {
+        assert_eq!(Closure::parse(document.as_bytes()).unwrap(), expected, "{document}");
+    }
+}
+
 #[test]
 fn what_is_not_a_closure_is_told() {
     let (one, two) = (named(1, "one"), named(2, "two"));

@@ -1,0 +1,22 @@
+# What the derivation in program.nix runs.
+
+# As `cargo vendor` leaves it: a folder for each crate, with the checksum that Cargo.lock has. That file by file are not
+# needed: Nix has verified the whole.
+mkdir vendor cargo
+while read -r crate checksum; do
+    tar -xzf "$crate" -C vendor
+    name=${crate##*/}
+    name=${name#*-}
+    printf '{"files":{},"package":"%s"}' "$checksum" >"vendor/${name%.crate}/.cargo-checksum.json"
+done <"$cratesPath"
+
+# Statically linked, and without paths of this place in it, as ./build makes it.
+export CARGO_HOME="$PWD/cargo" CARGO_TARGET_DIR="$PWD/target"
+export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD/vendor=/cargo --remap-path-prefix=$source=/sealift"
+triple=$(rustc --print host-tuple)
+cargo build --release --locked --offline --target "$triple" --manifest-path "$source/Cargo.toml" \
+    --package sealift --jobs "${NIX_BUILD_CORES:-1}" \
+    --config 'source.crates-io.replace-with = "vendor"' --config "source.vendor.directory = '$PWD/vendor'"
+
+mkdir -p "$out/bin"
+cp "target/$triple/release/sealift" "$out/bin/sealift"
