@@ -100,7 +100,7 @@ pub fn write_layout(plan: &Plan<'_>, images: &[Image], store: &Store, output: &P
     fill(plan, images, store, folder.path()).map_err(|error| explain(output, error))?;
     let commit = || {
         fs_err::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        rustix::fs::syncfs(fs_err::File::open(folder.path())?.file())?;
+        files::sync_below(folder.path())?;
         fs_err::rename(folder.path(), output)
     };
     commit().map_err(|error| cannot("write", output, &error))?;

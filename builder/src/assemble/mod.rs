@@ -99,10 +99,12 @@ pub fn layers(plan: &Plan<'_>, store: &Store, jobs: usize, progress: &Phase<'_>)
         jobs: jobs.max(1),
         progress,
         packages: BTreeMap::new(),
+        wheels: BTreeMap::new(),
         interpreters: BTreeMap::new(),
     };
     let mut layers = Layers::default();
     for image in &plan.images {
+        assembler.prepare(image);
         // Union of the layers below, read only when one on top of them is made.
         let mut lower = Lower::default();
         for layer in &image.layers {
@@ -182,6 +184,8 @@ struct Assembler<'a> {
     progress: &'a Phase<'a>,
     /// Packages opened so far: several images and steps need the same ones.
     packages: BTreeMap<String, Arc<deb::Package>>,
+    /// Trees of wheels opened so far, by image and wheel: where they are installed is the image's.
+    wheels: BTreeMap<(String, String), Tree>,
     /// Unpacked interpreters by image, for compiling bytecode.
     interpreters: BTreeMap<String, Arc<bytecode::Interpreter>>,
 }
@@ -233,13 +237,30 @@ impl Assembler<'_> {
         LayerStore { store: self.store, codec: plan.options.codec, epoch: plan.epoch, jobs: self.jobs }
     }
 
+    /// Opens the packages and wheels of all layers of an image that have to be made: together they keep the threads busier
+    /// than layer by layer. What goes wrong is told when the layer is made.
+    fn prepare(&mut self, image: &Image) {
+        let (mut all_packages, mut all_wheels) = (Vec::new(), Vec::new());
+        for layer in image.layers.iter().filter(|layer| stored(self.store, &layer.key).is_none()) {
+            match &layer.content {
+                Content::Packages { packages, .. } => all_packages.extend_from_slice(packages),
+                Content::Wheels { wheels, .. } => all_wheels.extend_from_slice(wheels),
+                _ => {}
+            }
+        }
+        let _ = self.open(&all_packages);
+        let _ = self.open_wheels(image, &all_wheels);
+    }
+
     /// Opens packages, several at a time: decompressing them is what a cold build spends most of its time on.
     fn open(&mut self, names: &[String]) -> Result<Vec<Arc<deb::Package>>> {
-        let wanted: Vec<&Package> = names
+        let mut wanted: Vec<&Package> = names
             .iter()
             .filter(|name| !self.packages.contains_key(*name))
             .map(|name| self.plan.package(name))
             .collect::<Result<_>>()?;
+        // The largest first: what is begun last ends last.
+        wanted.sort_by_key(|package| std::cmp::Reverse(package.size));
         let opened = in_parallel(self.jobs, &wanted, |package| open_package(self.store, package))?;
         for (package, opened) in wanted.iter().zip(opened) {
             self.packages.insert(package.name.clone(), Arc::new(opened));

@@ -6,26 +6,22 @@ use sealift_layers::tree::{Entry, Prefer, Tree, TreePath};
 
 use super::{Assembler, artifact, bytecode, chain, in_parallel};
 use crate::failure::Failure;
-use crate::plan::Image;
+use crate::plan::{Image, Plan};
+use crate::profile::model;
 
 impl Assembler<'_> {
     /// The files of `wheels` as they are installed, with their bytecode.
     pub(super) fn wheels_tree(&mut self, image: &Image, wheels: &[String], skeleton: bool) -> Result<Tree> {
-        let model = self.plan.model(&image.name);
-        let model = model.venv.as_ref().ok_or_else(|| Failure::failed("wheels without a virtual environment"))?;
-        let python = model.python.get_ref();
+        let model = venv(self.plan, image)?;
+        let (python, bytecode) = (model.python.get_ref(), model.bytecode);
         let venv = Venv::new(TreePath::new(model.path.get_ref())?, python)?;
         let mut tree = Tree::new();
         if skeleton {
             tree = venv.skeleton(upstream_version(&self.plan.package(python)?.version));
         }
         let locked = wheels.iter().map(|name| self.plan.wheel(name)).collect::<Result<Vec<_>>>()?;
-        let trees = in_parallel(self.jobs, &locked, |locked| {
-            let file = artifact(self.store, locked.file_name(), &locked.sha256, locked.size)?;
-            let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
-            Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
-        })?;
-        let interpreter = if model.bytecode { Some(self.interpreter(&image.name, python)?) } else { None };
+        let trees = self.open_wheels(image, wheels)?;
+        let interpreter = if bytecode { Some(self.interpreter(&image.name, python)?) } else { None };
         let compiled = match &interpreter {
             None => Vec::new(),
             Some(interpreter) => {
@@ -47,6 +43,34 @@ impl Assembler<'_> {
         }
         Ok(tree)
     }
+
+    /// The files of each wheel as they are installed, without bytecode; several at a time.
+    pub(super) fn open_wheels(&mut self, image: &Image, wheels: &[String]) -> Result<Vec<Tree>> {
+        if wheels.is_empty() {
+            return Ok(Vec::new());
+        }
+        let model = venv(self.plan, image)?;
+        let venv = Venv::new(TreePath::new(model.path.get_ref())?, model.python.get_ref())?;
+        let known = |name: &String| self.wheels.contains_key(&(image.name.clone(), name.clone()));
+        let missing = wheels.iter().filter(|name| !known(name)).map(|name| Ok((name, self.plan.wheel(name)?)));
+        let mut missing = missing.collect::<Result<Vec<_>>>()?;
+        // The largest first: what is begun last ends last.
+        missing.sort_by_key(|(_, wheel)| std::cmp::Reverse(wheel.size));
+        let trees = in_parallel(self.jobs, &missing, |(_, locked)| {
+            let file = artifact(self.store, locked.file_name(), &locked.sha256, locked.size)?;
+            let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
+            Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
+        })?;
+        for ((name, _), tree) in missing.into_iter().zip(trees) {
+            self.wheels.insert((image.name.clone(), name.clone()), tree);
+        }
+        Ok(wheels.iter().map(|name| self.wheels[&(image.name.clone(), name.clone())].clone()).collect())
+    }
+}
+
+fn venv<'p>(plan: &'p Plan<'_>, image: &Image) -> Result<&'p model::Venv> {
+    let venv = plan.model(&image.name).venv.as_ref();
+    venv.ok_or_else(|| Failure::failed("wheels without a virtual environment").into())
 }
 
 /// The version of the program, without Debian's epoch and revision: `3.14.8` of `3.14.8-1`.

@@ -28,6 +28,21 @@ pub fn sorted_dir(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Brings everything in a folder to the disk, and nothing else: `syncfs` waits for all that anybody writes.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub fn sync_below(folder: &Path) -> io::Result<()> {
+    for path in sorted_dir(folder)? {
+        if path.is_dir() {
+            sync_below(&path)?;
+        } else {
+            fs_err::File::open(path)?.sync_all()?;
+        }
+    }
+    fs_err::File::open(folder)?.sync_all()
+}
+
 /// Writes a file that appears whole or not at all; an existing one is replaced.
 ///
 /// # Errors
