@@ -1,10 +1,11 @@
 """What the benchmarks share: running, measuring, and tables in Markdown."""
 
+import json
 import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,15 +29,14 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
 
 def measured(command: list[str], log: Path, directory: Path | None = None) -> tuple[float, int]:
     """Runs it; gives wall seconds and the most memory (bytes, resident) that it or a process it started had."""
-    with log.open("ab") as output:
-        start = time.monotonic()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=directory)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{log.read_text()}\nbench: failed ({process.returncode}): {' '.join(command)}")
-    return seconds, usage.ru_maxrss * 1024
+    with log.open("ab") as output, tempfile.NamedTemporaryFile() as told:
+        child = [sys.executable, str(Path(__file__).with_name("child.py")), told.name]
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        subprocess.run([*child, *command], **streams, cwd=directory, check=True)
+        code, seconds, memory = json.load(told)
+    if code != 0:
+        sys.exit(f"{log.read_text()}\nbench: failed ({code}): {' '.join(command)}")
+    return seconds, memory
 
 
 def side_by_side(runs: int, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:

@@ -80,9 +80,11 @@ class Trees:
             wanted = max(1, left // (count - index))
             text = rest or next(stream)
             if index == count - 1:
-                while len(text) < left:
-                    text += next(stream)
-                text = text[:left]
+                pieces, missing = [text], left - len(text)
+                while missing > 0:
+                    pieces.append(next(stream))
+                    missing -= len(pieces[-1])
+                text = b"".join(pieces)[:left]
             elif len(text) > 8 * wanted:
                 text, rest = text[: 8 * wanted], text[8 * wanted :]
             else:
@@ -187,7 +189,7 @@ class Trees:
         """Files as long as a small layer's, and a single file that is most of the layer."""
         small = self.make(self.closure("small", [self.path(self.some(12_000, 227_000_000), [])]))[1]
         told = []
-        for what, count in (("4 GB in 200,000 files", 200_000), ("4 GB in 4 files", 4)):
+        for what, count in (("4 GB in 200,000 files", 200_000), ("4 GB in one file", 1)):
             closure = self.closure("memory", [path := self.path(self.some(count, 4_000_000_000), [])])
             peak = self.make(closure, True, "--max-layers", "1")[1]
             shutil.rmtree(self.root / path["path"][1:])
