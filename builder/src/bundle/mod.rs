@@ -5,6 +5,7 @@ mod manifest;
 pub mod program;
 mod read;
 mod root;
+pub mod sbom;
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};

@@ -91,6 +91,14 @@ impl Bundle {
         findings
     }
 
+    /// The SHA-256 that the bundle states of one of its files (`SHA256SUMS`); `None` where it does not speak of it.
+    #[must_use]
+    pub fn sum(&self, name: &str) -> Option<Digest> {
+        let sums = read(&self.files, SUMS).ok()??;
+        let sums = String::from_utf8_lossy(&sums);
+        sums.lines().filter_map(sum).find(|(_, listed)| *listed == name).map(|(digest, _)| digest)
+    }
+
     fn is_bare(&self) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| manifest.deployment == Deployed::Systemd)
     }
@@ -143,8 +151,7 @@ impl Bundle {
         };
         let mut listed = std::collections::BTreeSet::new();
         for line in sums.lines() {
-            let parsed = line.split_once("  ").and_then(|(hex, name)| Some((hex.parse::<Digest>().ok()?, name)));
-            let Some((expected, name)) = parsed else {
+            let Some((expected, name)) = sum(line) else {
                 problem(SUMS, format!("has the line `{line}`, which is no sum"));
                 continue;
             };
@@ -168,6 +175,12 @@ impl Bundle {
             }
         }
     }
+}
+
+/// Digest and name in a line of `SHA256SUMS`.
+fn sum(line: &str) -> Option<(Digest, &str)> {
+    let (hex, name) = line.split_once("  ")?;
+    Some((hex.parse().ok()?, name))
 }
 
 fn content<'a>(files: &'a Tree, name: &str) -> Option<&'a Content> {

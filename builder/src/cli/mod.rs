@@ -20,6 +20,7 @@ mod profiles;
 #[cfg(test)]
 mod reference;
 pub mod report;
+mod sbom;
 mod shell;
 mod site;
 mod status;
@@ -85,6 +86,7 @@ enum Command {
     Image(image::ImageCommand),
     Closure(closure::ClosureCommand),
     Inspect(inspect::Inspect),
+    Sbom(sbom::Sbom),
     Verify(verify::Verify),
     Store(store::StoreCommand),
     Site(site::SiteCommand),
@@ -143,6 +145,7 @@ impl Cli {
             Command::Image(command) => command.run(&mut context)?,
             Command::Closure(command) => command.run(&mut context)?,
             Command::Inspect(command) => command.run(&mut context)?,
+            Command::Sbom(command) => command.run(&mut context)?,
             Command::Verify(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,
             Command::Site(command) => command.run(&mut context)?,

@@ -1,0 +1,97 @@
+//! Package URLs (package-url specification, "Character encoding" and the definitions of each type).
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sealift_layers::digest::Digest;
+use sealift_layers::ingredients::wheel::normalize;
+
+/// What is percent-encoded within a name, version or value: all but letters, digits, `.-_~`, and the colon, which stays
+/// wherever it stands.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
+
+/// A Debian package.
+pub(super) fn deb(name: &str, version: &str, architecture: &str) -> String {
+    purl("deb/debian", &name.to_ascii_lowercase(), Some(version), &[("arch", architecture)])
+}
+
+/// A distribution of Python.
+pub(super) fn pypi(name: &str, version: &str) -> String {
+    purl("pypi", &normalize(name), Some(version), &[])
+}
+
+/// A crate.
+pub(super) fn cargo(name: &str, version: &str) -> String {
+    purl("cargo", name, Some(version), &[])
+}
+
+/// An image. `name` is without a registry and folders; no `repository_url`, as the image is in the bundle and nowhere else.
+pub(super) fn oci(name: &str, tag: &str, digest: Digest, architecture: &str) -> String {
+    purl("oci", &name.to_ascii_lowercase(), Some(&digest.to_string()), &[("arch", architecture), ("tag", tag)])
+}
+
+/// A path of a Nix store. The type is only proposed (package-url/purl-spec#877), with the set of packages and the attribute
+/// as its name, neither of which a store path tells. This is what tools that look at store paths write meanwhile.
+pub(super) fn nix(name: &str, version: Option<&str>, output: Option<&str>, hash: &str) -> String {
+    purl("nix", name, version, &[("hash", hash), ("output", output.unwrap_or_default())])
+}
+
+/// `qualifiers` are sorted by their names; an empty one is as good as none.
+fn purl(kind: &str, name: &str, version: Option<&str>, qualifiers: &[(&str, &str)]) -> String {
+    let mut text = format!("pkg:{kind}/{}", utf8_percent_encode(name, ENCODED));
+    if let Some(version) = version.filter(|version| !version.is_empty()) {
+        text.push_str(&format!("@{}", utf8_percent_encode(version, ENCODED)));
+    }
+    let mut before = '?';
+    for (key, value) in qualifiers.iter().filter(|(_, value)| !value.is_empty()) {
+        text.push_str(&format!("{before}{key}={}", utf8_percent_encode(value, ENCODED)));
+        before = '&';
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_type_has_its_rules() {
+        let zero = Digest::of(b"");
+        let told = [
+            deb("attr", "1:2.4.47-2+b1", "amd64"),
+            deb("libstdc++6", "14.2.0-19~deb13u1", "amd64"),
+            pypi("Ruamel.YAML__clib", "0.2.12+local"),
+            cargo("garage_api", "1.0.0-rc.1+build"),
+            oci("Demo-Greeter", "1.2", zero, "amd64"),
+            nix("glibc", Some("2.40-66"), Some("bin"), "22222222222222222222222222222222"),
+            nix("a?b=c", None, None, "22222222222222222222222222222222"),
+        ];
+        insta::assert_snapshot!(told.join("\n"), @r"
+        pkg:deb/debian/attr@1:2.4.47-2%2Bb1?arch=amd64
+        pkg:deb/debian/libstdc%2B%2B6@14.2.0-19~deb13u1?arch=amd64
+        pkg:pypi/ruamel-yaml-clib@0.2.12%2Blocal
+        pkg:cargo/garage_api@1.0.0-rc.1%2Bbuild
+        pkg:oci/demo-greeter@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855?arch=amd64&tag=1.2
+        pkg:nix/glibc@2.40-66?hash=22222222222222222222222222222222&output=bin
+        pkg:nix/a%3Fb%3Dc?hash=22222222222222222222222222222222
+        ");
+    }
+
+    proptest! {
+        /// Whatever stands in a part, it comes back, and no separator of it is taken for one of the URL's.
+        #[test]
+        fn parts_come_back(name in "[ -~é]{1,12}", version in "[ -~é]{1,12}", value in "[ -~é]{1,12}") {
+            let text = purl("deb/debian", &name, Some(&version), &[("arch", &value)]);
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_~:/@?=&%".contains(&b)), "{text}");
+            let decoded = |part: &str| percent_decode_str(part).decode_utf8().unwrap().into_owned();
+            let (path, query) = text.split_once('?').unwrap();
+            let (key, found) = query.split_once('=').unwrap();
+            let (path, found_version) = path.split_once('@').unwrap();
+            let found_name = path.strip_prefix("pkg:deb/debian/").unwrap();
+            prop_assert!(!found_name.contains('/'), "{text}");
+            prop_assert_eq!((decoded(found_name), decoded(found_version)), (name, version));
+            prop_assert_eq!((key, decoded(found)), ("arch", value));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `sealift sbom`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::Context;
+use crate::bundle::{self, sbom};
+use crate::failure::Failure;
+use crate::files;
+
+/// Print the software bill of materials of a bundle, as CycloneDX 1.6 in JSON
+///
+/// Lists the images, Debian packages, wheels, crates and Nix store paths, with versions, digests and
+/// package URLs; what is in which image; and what was left out on purpose, and why. It is made from
+/// what the bundle says of itself, with no network: `sealift verify` checks that it tells the truth.
+/// The same bundle gives the same bytes. Licences are not in it.
+///
+/// Examples:
+///   sealift sbom parsec-standalone-3.10.0-linux-amd64.tar --output parsec.cdx.json
+///   sealift sbom . | jq -r '.components[].purl // empty'
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Sbom {
+    /// A bundle's file, or the folder that it was unpacked into
+    bundle: PathBuf,
+    /// Write it to a file, not to standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Sbom {
+    pub(super) fn run(&self, context: &mut Context) -> Result<()> {
+        let bundle = bundle::open(&self.bundle)?;
+        let Some(manifest) = &bundle.manifest else {
+            let message = format!("{} is no bundle: it has no {}", self.bundle.display(), bundle::MANIFEST);
+            let hint = "name a file that `sealift build` made, or its unpacked folder";
+            return Err(Failure::usage(message).hint(hint).into());
+        };
+        let bom = sbom::of(manifest, bundle.sum("sealift"));
+        match &self.output {
+            None => context.out.json(&bom),
+            Some(path) => {
+                files::write_atomically(path, |file| Ok(writeln!(file, "{}", serde_json::to_string_pretty(&bom)?)?))
+            }
+        }
+    }
+}
