@@ -11,10 +11,10 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Result;
-use sealift_layers::digest::Digest;
+use sealift_layers::digest::{Digest, Meter};
 use serde::{Deserialize, Serialize};
 
-use super::{BLOBS, Key, LAYERS, LayerEntry, Store, Tee, reader};
+use super::{BLOBS, Key, LAYERS, LayerEntry, Store, reader};
 use crate::failure::Failure;
 use crate::files::{cannot, explain};
 
@@ -68,11 +68,12 @@ impl Store {
         LayerEntry::read(&layer).map_err(damaged)?;
         let blob = |digest: Digest| -> Result<_> {
             let from = folder.join(BLOBS).join(digest.hex());
-            let file = self.temporary()?;
-            let mut hasher = sealift_layers::digest::Hasher::default();
-            io::copy(&mut reader(&from)?, &mut Tee(&mut hasher, &mut file.as_file().try_clone()?))
-                .map_err(|error| explain(file.path(), error.into()))?;
-            match hasher.finish() {
+            let mut file = self.temporary()?;
+            let mut meter = Meter::new(file.as_file_mut());
+            let copied = io::copy(&mut reader(&from)?, &mut meter);
+            let (_, got, _) = meter.finish();
+            copied.map_err(|error| explain(file.path(), error.into()))?;
+            match got {
                 got if got == digest => Ok(file),
                 got => Err(damaged(format!("its blob {digest} has the digest {got}")).into()),
             }

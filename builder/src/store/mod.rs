@@ -18,11 +18,11 @@ mod hand;
 mod key;
 mod locking;
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sealift_layers::digest::{Digest, Hasher};
+use sealift_layers::digest::{Digest, Meter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir, TempPath};
@@ -115,10 +115,10 @@ impl Store {
     /// When its digest is another (verification), or it cannot be read or written.
     pub fn add_artifact(&self, name: &str, mut reader: impl Read, expected: &Digest) -> Result<PathBuf> {
         let mut file = self.temporary()?;
-        let mut hasher = Hasher::default();
-        io::copy(&mut reader, &mut Tee(&mut hasher, file.as_file_mut()))
-            .map_err(|error| explain(file.path(), error.into()))?;
-        let got = hasher.finish();
+        let mut meter = Meter::new(file.as_file_mut());
+        let copied = io::copy(&mut reader, &mut meter);
+        let (_, got, _) = meter.finish();
+        copied.map_err(|error| explain(file.path(), error.into()))?;
         if got != *expected {
             return Err(
                 Failure::verification(format!("{name} has the wrong content: expected {expected}, got {got}")).into()
@@ -300,21 +300,6 @@ fn remove(path: &Path) -> io::Result<()> {
         remove(&entry)?;
     }
     fs_err::remove_dir(path)
-}
-
-/// Writes to both.
-struct Tee<'a>(&'a mut Hasher, &'a mut std::fs::File);
-
-impl Write for Tee<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.1.write(bytes)?;
-        self.0.write_all(&bytes[..n])?;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.1.flush()
-    }
 }
 
 /// Opens a file to be hashed.
