@@ -115,6 +115,23 @@ fn a_second_time_nothing_is_made_and_a_change_makes_little() {
     assert_eq!(second.difference(&first.into_iter().collect()).count(), 1);
 }
 
+/// A path's own layer may come from the store, made before the disk changed: the links to its files must not be of others.
+#[test]
+fn links_lead_to_what_was_verified() {
+    let (lab, _) = lab();
+    made(&lab, &[]);
+    let stray = lab.path("nix/nix/store").join(ONE).join("bin/stray");
+    fs_err::write(&stray, "").unwrap();
+    let ended = run(&lab, &["--contents", ONE]);
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert!(ended.stderr.contains("has the wrong content"), "{}", ended.stderr);
+    fs_err::remove_file(&stray).unwrap();
+    let layers = made(&lab, &["--contents", ONE]);
+    // They are kept like any other layer.
+    fs_err::rename(lab.path("nix"), lab.path("elsewhere")).unwrap();
+    assert_eq!(made(&lab, &["--contents", ONE]), layers);
+}
+
 #[test]
 fn mistakes_are_told() {
     let (lab, paths) = lab();

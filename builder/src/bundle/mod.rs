@@ -14,8 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_layers::archive;
-use sealift_layers::digest::Digest;
-use sealift_layers::digest::Meter;
+use sealift_layers::digest::{Digest, Meter};
 use sealift_layers::image::{Image, Recipe, timestamp};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::BufWriter;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
-use sealift_layers::digest::Digest;
-use sealift_layers::digest::Meter;
+use sealift_layers::digest::{Digest, Meter};
 use sealift_layers::image::{Image, Recipe};
 use sealift_layers::ingredients::nix_store::{self, Closure, pack};
 use sealift_layers::listing::Listing;
@@ -131,12 +130,19 @@ pub fn make(
     })?;
     if !request.contents.is_empty() {
         let names = &request.contents;
-        let links = links(names, nix)?;
         let key = names.iter().fold(Key::builder("store-links/1").field("epoch", request.epoch), |key, name| {
             key.field("path", name).field("nar", request.closure.get(name).map_or(String::new(), |p| p.nar_hash.hex()))
         });
         let key = key.field("codec", request.codec.recipe()).finish();
-        let record = layers.write(&key, tree::seat(links, &Listing::new(), false)?, BTreeMap::new(), || Ok(()))?;
+        let record = match stored(store, &key) {
+            Some(found) => found,
+            None => {
+                // The layers of these paths may be older than what is on the disk now.
+                let tree = super::tree(names, nix)?;
+                let seated = tree::seat(links(names, &tree)?, &Listing::new(), false)?;
+                layers.write(&key, seated, BTreeMap::new(), || super::verify(&request.closure, names, &tree, jobs))?
+            }
+        };
         made.push((record.layer, "links to what is in the Nix store".to_owned()));
     }
     let image = Image::new(recipe(request, made)?).context("cannot make the image")?;
@@ -200,16 +206,14 @@ fn complete(request: &Request) -> Result<()> {
 
 /// A link in the image's root for every file of these paths, at the same place as below the path; folders are real. What is
 /// meant for Nix alone (`nix-support`) is left out.
-fn links(names: &[String], nix: &Path) -> Result<Tree> {
+fn links(names: &[String], files: &Tree) -> Result<Tree> {
     let mut all = Tree::new();
     for name in names {
-        let tree = super::tree(std::slice::from_ref(name), nix)?;
-        let root = PathBuf::from(nix_store::STORE).join(name);
+        let root = TreePath::new(nix_store::STORE)?.join(name)?;
         let origin: Arc<str> = format!("/nix/store/{name}").into();
         let mut links = Tree::new();
-        for (path, entry) in tree.iter() {
-            let Ok(below) = Path::new(path.as_str()).strip_prefix(&root) else { continue };
-            let below = below.to_string_lossy();
+        for (path, entry) in files.below(&root) {
+            let below = path.as_str()[root.as_str().len()..].trim_start_matches('/');
             if below.is_empty() || below.split('/').next() == Some("nix-support") {
                 continue;
             }
@@ -217,7 +221,7 @@ fn links(names: &[String], nix: &Path) -> Result<Tree> {
                 Kind::Directory => Entry::directory(0o755, &origin),
                 _ => Entry::symlink(format!("/{path}"), &origin).modified(nix_store::TIME),
             };
-            links.insert(TreePath::new(&below)?, link);
+            links.insert(TreePath::new(below)?, link);
         }
         all.merge(links, |_, _| Prefer::Neither).map_err(|error| {
             Failure::failed(error.to_string())
