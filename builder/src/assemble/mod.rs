@@ -184,7 +184,7 @@ struct Assembler<'a> {
     progress: &'a Phase<'a>,
     /// Packages opened so far: several images and steps need the same ones.
     packages: BTreeMap<String, Arc<deb::Package>>,
-    /// Trees of wheels opened so far, by image and wheel: where they are installed is the image's.
+    /// Trees of wheels for layers to come, by image and wheel: where they are installed is the image's.
     wheels: BTreeMap<(String, String), Tree>,
     /// Unpacked interpreters by image, for compiling bytecode.
     interpreters: BTreeMap<String, Arc<bytecode::Interpreter>>,

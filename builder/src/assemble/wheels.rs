@@ -20,7 +20,10 @@ impl Assembler<'_> {
             tree = venv.skeleton(upstream_version(&self.plan.package(python)?.version));
         }
         let locked = wheels.iter().map(|name| self.plan.wheel(name)).collect::<Result<Vec<_>>>()?;
-        let trees = self.open_wheels(image, wheels)?;
+        self.open_wheels(image, wheels)?;
+        // Each has a file open: none is kept longer than needed.
+        let mut take = |name: &String| self.wheels.remove(&(image.name.clone(), name.clone())).expect("just opened");
+        let trees: Vec<Tree> = wheels.iter().map(&mut take).collect();
         let interpreter = if bytecode { Some(self.interpreter(&image.name, python)?) } else { None };
         let compiled = match &interpreter {
             None => Vec::new(),
@@ -44,10 +47,10 @@ impl Assembler<'_> {
         Ok(tree)
     }
 
-    /// The files of each wheel as they are installed, without bytecode; several at a time.
-    pub(super) fn open_wheels(&mut self, image: &Image, wheels: &[String]) -> Result<Vec<Tree>> {
+    /// Makes the trees of wheels as they are installed, without bytecode; several at a time.
+    pub(super) fn open_wheels(&mut self, image: &Image, wheels: &[String]) -> Result<()> {
         if wheels.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let model = venv(self.plan, image)?;
         let venv = Venv::new(TreePath::new(model.path.get_ref())?, model.python.get_ref())?;
@@ -64,7 +67,7 @@ impl Assembler<'_> {
         for ((name, _), tree) in missing.into_iter().zip(trees) {
             self.wheels.insert((image.name.clone(), name.clone()), tree);
         }
-        Ok(wheels.iter().map(|name| self.wheels[&(image.name.clone(), name.clone())].clone()).collect())
+        Ok(())
     }
 }
 
