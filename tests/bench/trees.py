@@ -84,7 +84,8 @@ class Trees:
                 while missing > 0:
                     pieces.append(next(stream))
                     missing -= len(pieces[-1])
-                text = b"".join(pieces)[:left]
+                pieces[-1] = pieces[-1][: len(pieces[-1]) + missing]
+                text = b"".join(pieces)
             elif len(text) > 8 * wanted:
                 text, rest = text[: 8 * wanted], text[8 * wanted :]
             else:
@@ -144,7 +145,7 @@ class Trees:
         sizes = f"{readable(image.stat().st_size)}, umoci {readable(largest)}"
         for (name, theirs), target in zip(seconds.items(), ("1.5", "8")):
             ratio = statistics.median(theirs) / statistics.median(own)
-            what = f"A: 227 MB, 12,000 files, into one gzip layer ({sizes})"
+            what = f"227 MB, 12,000 files, into one gzip layer ({sizes})"
             self.rows.append(["A", what, f"closure: {spread(own)}", f"{name}: {spread(theirs)}", f"{ratio:.2f}", target])
 
     def growth(self) -> None:
