@@ -30,7 +30,9 @@ fn main() {
     let (mut alone, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         alone.push(timed(|| codec_alone(&bytes, jobs)));
-        whole.push(timed(|| layer::write(tree(&source), 1, Codec::Gzip, jobs, std::io::sink()).map(drop).unwrap()));
+        whole.push(timed(|| {
+            layer::write(tree(&source), 1, true, Codec::Gzip, jobs, std::io::sink()).map(drop).unwrap()
+        }));
     }
     let (alone, whole) = (median(alone), median(whole));
     println!("{} bytes, {jobs} threads, medians of {RUNS} runs", bytes.len());

@@ -44,13 +44,14 @@ pub enum LayerError {
 
 /// Writes `tree` to `out` as a layer.
 ///
-/// `epoch` is in seconds since 1970: no entry is later. At most `jobs` threads compress; the bytes do not depend on it.
+/// `epoch` is in seconds since 1970: no entry is later. The listing has the digests of files if `digests` says so. At most `jobs` threads compress; the bytes do not depend on it.
 ///
 /// # Errors
 /// [`LayerError`].
 pub fn write(
     mut tree: Tree,
     epoch: u64,
+    digests: bool,
     codec: Codec,
     jobs: usize,
     out: impl Write,
@@ -61,7 +62,9 @@ pub fn write(
     })?;
     let blob = Meter::new(out);
     let mut plain = Meter::new(codec.encoder(blob, jobs)?);
-    let listing = tar::write(&tree, epoch, &mut plain)?;
+    let listing = tar::write(&tree, epoch, digests, &mut plain)?;
+    // While the last blocks are compressed: there may be a hundred thousand entries.
+    drop(tree);
     let (encoder, diff_id, unpacked) = plain.finish();
     let (mut out, digest, size) = encoder.finish()?.finish();
     out.flush()?;
@@ -81,7 +84,7 @@ mod tests {
         let mut tree = Tree::new();
         tree.insert(TreePath::new("a").unwrap(), Entry::file("hello", 0o644, &Arc::from("test")));
         let mut blob = Vec::new();
-        let (layer, listing) = write(tree, 1, Codec::Gzip, 2, &mut blob).unwrap();
+        let (layer, listing) = write(tree, 1, true, Codec::Gzip, 2, &mut blob).unwrap();
         assert_eq!((layer.digest, layer.size), (Digest::of(&blob), blob.len() as u64));
         let mut plain = Vec::new();
         Codec::Gzip.decoder(&blob[..]).unwrap().read_to_end(&mut plain).unwrap();

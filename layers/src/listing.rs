@@ -17,8 +17,9 @@ pub enum Node {
     File {
         /// Length in bytes.
         size: u64,
-        /// Of its contents.
-        sha256: Digest,
+        /// Of its contents; not where those are pinned as a whole, as a path of a Nix store is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<Digest>,
     },
     /// A symbolic link.
     Symlink {

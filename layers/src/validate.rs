@@ -336,12 +336,12 @@ mod tests {
         let mut tree = Tree::new();
         tree.insert(TreePath::new("a").unwrap(), Entry::file("hello", 0o644, &Arc::from("test")));
         let mut blob = Vec::new();
-        let (layer, _) = layer::write(tree, 9, Codec::Gzip, 1, &mut blob).unwrap();
+        let (layer, _) = layer::write(tree, 9, true, Codec::Gzip, 1, &mut blob).unwrap();
         let image = Image::new(recipe(layer)).unwrap();
         let mut parts = archive::documents(&[image], |_| Ok(blob.clone().into())).unwrap();
         change(&mut parts);
         let mut bytes = Vec::new();
-        archive::write(parts, &Tree::new(), 9, &mut bytes).unwrap();
+        archive::write(parts, &Tree::new(), 9, |_| false, &mut bytes).unwrap();
         crate::tar::index(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("bundle")).unwrap()
     }
 

@@ -108,7 +108,7 @@ impl Assembler<'_> {
                     let tree = interpreter.run(origin, sources)?;
                     let mut file = std::io::BufWriter::new(fs_err::File::create(path)?);
                     // No times: neither the build's epoch nor when an index received a wheel is in the key.
-                    sealift_layers::tar::write(&tree, 0, &mut file)?;
+                    sealift_layers::tar::write(&tree, 0, false, &mut file)?;
                     Ok(file.flush()?)
                 })?
             }

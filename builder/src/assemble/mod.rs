@@ -222,12 +222,12 @@ impl Assembler<'_> {
             }
             _ => BTreeMap::new(),
         };
-        let check: Box<dyn FnOnce() -> Result<()> + Send> = match &layer.content {
+        let check = match &layer.content {
             Content::StorePaths { paths } => {
                 let (closure, files, jobs) = (self.plan.closure(&image.name)?, tree.clone(), self.jobs);
-                Box::new(move || nix::verify(closure, paths, &files, jobs))
+                Some(move || nix::verify(closure, paths, &files, jobs))
             }
-            _ => Box::new(|| Ok(())),
+            _ => None,
         };
         self.layers().write(&layer.key, tree, scripts, check)
     }
@@ -282,20 +282,22 @@ pub(crate) struct LayerStore<'a> {
 }
 
 impl LayerStore<'_> {
-    /// Makes a layer of a tree that is seated, and keeps it if `check`, which goes on meanwhile, has no objection.
+    /// Makes a layer of a tree that is seated. `check` holds its contents against hashes that they were known by before,
+    /// which goes on meanwhile; it is kept if that has no objection, and its listing needs no digests of its own then.
     pub(crate) fn write(
         &self,
         key: &Key,
         tree: Tree,
         scripts: BTreeMap<String, Vec<String>>,
-        check: impl FnOnce() -> Result<()> + Send,
+        check: Option<impl FnOnce() -> Result<()> + Send>,
     ) -> Result<Record> {
         let mut blob = self.store.temporary()?;
         let out = BufWriter::with_capacity(1 << 20, Streamed::new(blob.as_file_mut()));
         let (checked, written) = std::thread::scope(|scope| {
-            let check = scope.spawn(check);
-            let written = layer::write(tree, self.epoch, self.codec, self.jobs, out);
-            (check.join().expect("checks do not panic"), written)
+            let digests = check.is_none();
+            let check = check.map(|check| scope.spawn(check));
+            let written = layer::write(tree, self.epoch, digests, self.codec, self.jobs, out);
+            (check.map_or(Ok(()), |check| check.join().expect("checks do not panic")), written)
         });
         checked?;
         let (layer, listing) = written.map_err(|error| match error {

@@ -122,7 +122,12 @@ pub fn make(
                 progress.item(&title);
                 let tree = super::tree(&names, nix)?;
                 let seated = tree::seat(tree.clone(), &Listing::new(), false)?;
-                layers.write(&key, seated, BTreeMap::new(), || super::verify(&request.closure, &names, &tree, jobs))?
+                layers.write(
+                    &key,
+                    seated,
+                    BTreeMap::new(),
+                    Some(|| super::verify(&request.closure, &names, &tree, jobs)),
+                )?
             }
         };
         progress.inc(1);
@@ -140,7 +145,12 @@ pub fn make(
                 // The layers of these paths may be older than what is on the disk now.
                 let tree = super::tree(names, nix)?;
                 let seated = tree::seat(links(names, &tree)?, &Listing::new(), false)?;
-                layers.write(&key, seated, BTreeMap::new(), || super::verify(&request.closure, names, &tree, jobs))?
+                layers.write(
+                    &key,
+                    seated,
+                    BTreeMap::new(),
+                    Some(|| super::verify(&request.closure, names, &tree, jobs)),
+                )?
             }
         };
         made.push((record.layer, "links to what is in the Nix store".to_owned()));

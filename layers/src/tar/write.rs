@@ -23,20 +23,27 @@ const BLOCK: u64 = 512;
 /// The largest number that eleven octal digits hold.
 const OCTAL_LIMIT: u64 = 0o777_7777_7777;
 
-/// Writes `tree`, whose hard links must be settled ([`Tree::settle_hardlinks`]), and tells what it wrote.
+/// Writes `tree`, whose hard links must be settled ([`Tree::settle_hardlinks`]), and tells what it wrote; with the digest of
+/// each file, if `digests` asks for them.
 ///
 /// # Errors
 /// Whatever reading a content or writing to `out` gives; the message of a read error names the path and its origin.
-pub fn write(tree: &Tree, epoch: u64, mut out: impl Write) -> io::Result<Listing> {
+pub fn write(tree: &Tree, epoch: u64, digests: bool, mut out: impl Write) -> io::Result<Listing> {
     let mut listing = Listing::default();
     for (path, entry) in tree.iter() {
-        let mut hasher = Background::default();
-        append(path, entry, epoch, &mut out, &mut hasher)?;
+        let sha256 = if digests {
+            let mut hasher = Background::default();
+            append(path, entry, epoch, &mut out, &mut hasher)?;
+            Some(hasher.finish())
+        } else {
+            append(path, entry, epoch, &mut out, &mut io::sink())?;
+            None
+        };
         let node = match &entry.kind {
             Kind::Directory => Node::Directory,
             Kind::Symlink(target) => Node::Symlink { target: target.clone() },
             Kind::Hardlink(target) => Node::Hardlink { target: target.clone() },
-            Kind::File(content) => Node::File { size: content.len(), sha256: hasher.finish() },
+            Kind::File(content) => Node::File { size: content.len(), sha256 },
         };
         let origin = entry.origin.to_string();
         listing.insert(path.clone(), Listed { node, mode: entry.mode, uid: entry.uid, gid: entry.gid, origin });
@@ -217,7 +224,7 @@ mod tests {
 
     fn tarball(tree: &Tree, epoch: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write(tree, epoch, &mut bytes).unwrap();
+        write(tree, epoch, true, &mut bytes).unwrap();
         bytes
     }
 

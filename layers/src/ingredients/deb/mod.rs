@@ -167,7 +167,7 @@ mod tests {
         };
         let pack = |tree: &Tree| {
             let mut tar = Vec::new();
-            crate::tar::write(tree, 9, &mut tar).unwrap();
+            crate::tar::write(tree, 9, false, &mut tar).unwrap();
             tar
         };
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
