@@ -1,6 +1,7 @@
 //! The bundle: one tar that engines load as it is, and that is a deployment directory when it is unpacked. Where it is
 //! deployed without containers, it has the image's files in the place of images.
 
+mod known;
 mod manifest;
 pub mod program;
 mod read;
@@ -19,6 +20,7 @@ use sealift_layers::image::{Image, Recipe, timestamp};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
+use known::Known;
 pub use manifest::{Bytecode, Compiled, Crate, MadeImage, MadeLayer, Manifest, Package, StorePath, Wheel};
 pub use read::{Bundle, open};
 
@@ -132,6 +134,9 @@ pub fn write(
     }
     let text: String = sums.iter().map(|(path, digest)| format!("{}  {path}\n", digest.hex())).collect();
     let origin: Arc<str> = "bundle".into();
+    // What a site has is not in the sums.
+    let known = (parts.is_some() && extras.site.is_none()).then(|| Known::find(store, &text, &files, plan.epoch));
+    let expected = known.as_ref().and_then(|known| known.digest);
     files.insert(TreePath::new(SUMS)?, Entry::file(text, 0o644, &origin));
     if let Some(site) = extras.site {
         for file in &site.files {
@@ -149,9 +154,12 @@ pub fn write(
         pending.keep_private()?;
     }
     let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
+    let blobs = parts.as_ref().filter(|_| expected.is_some()).map(|parts| parts.blobs.clone());
     match parts {
         Some(parts) => {
-            archive::write(parts, &files, plan.epoch, &mut meter).map_err(|error| unwritten(error, store, output))?
+            let trusted = |digest: &Digest| expected.is_some() || store.wrote(digest);
+            archive::write(parts, &files, plan.epoch, trusted, &mut meter)
+                .map_err(|error| unwritten(error, store, output))?;
         }
         None => {
             root::add_directories(&mut files)?;
@@ -160,14 +168,24 @@ pub fn write(
         }
     }
     let (_, digest, size) = meter.finish();
+    if expected.is_some_and(|expected| expected != digest) {
+        for (digest, content) in blobs.into_iter().flatten() {
+            if content.digest()? != digest {
+                return Err(damaged(&store.blob_path(&digest)).into());
+            }
+        }
+    }
     pending.commit()?;
+    if let Some(known) = known {
+        known.keep(digest)?;
+    }
     Ok((digest, size))
 }
 
 /// Writes a bundle without images.
 fn compress(files: &Tree, plan: &Plan<'_>, jobs: usize, out: impl Write) -> std::io::Result<()> {
     let mut encoder = plan.options.codec.encoder(out, jobs)?;
-    tar::write(files, plan.epoch, &mut encoder)?;
+    tar::write(files, plan.epoch, false, &mut encoder)?;
     encoder.finish()?.flush()
 }
 

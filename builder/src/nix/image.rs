@@ -163,7 +163,7 @@ pub fn make(
     })?;
     let mut pending = Pending::create(output)?;
     let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
-    archive::write(parts, &Tree::new(), request.epoch, &mut meter)?;
+    archive::write(parts, &Tree::new(), request.epoch, |digest| store.wrote(digest), &mut meter)?;
     let (_, digest, size) = meter.finish();
     pending.commit()?;
     Ok((image, digest, size))

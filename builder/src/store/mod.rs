@@ -50,6 +50,8 @@ pub struct Store {
     lock: locking::Lock,
     /// What was derived and has been verified since this was opened: a build asks for the same listing several times.
     verified: Mutex<BTreeSet<Key>>,
+    /// Blobs that were hashed on their way to the disk since this was opened.
+    written: Mutex<BTreeSet<Digest>>,
 }
 
 /// A layer's record on the disk.
@@ -104,7 +106,7 @@ impl Store {
             fs_err::create_dir_all(&folder).map_err(|error| cannot("write", &folder, &error))?;
         }
         let lock = locking::Lock::shared(&root.join("lock"), || clear(&root.join(TMP)))?;
-        Ok(Self { root, lock, verified: Mutex::default() })
+        Ok(Self { root, lock, verified: Mutex::default(), written: Mutex::default() })
     }
 
     /// The file of an artifact that is there with this size in bytes.
@@ -174,7 +176,14 @@ impl Store {
             .and_then(|record| serde_json::to_writer(file.as_file_mut(), &LayerEntry::new(*digest, size, record)?))
             .map_err(|error| explain(&self.root, io::Error::from(error).into()))?;
         self.settle(file.into_temp_path(), self.layer_path(key))?;
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
         Ok(path)
+    }
+
+    /// Whether this blob came in since the store was opened: what is older may have changed on the disk.
+    #[must_use]
+    pub fn wrote(&self, digest: &Digest) -> bool {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 
     /// Where a blob is, if it is there.
