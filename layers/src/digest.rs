@@ -73,7 +73,7 @@ enum State {
 /// A thread costs more than hashing less than this many bytes.
 const ALONE: usize = 2 * 1024 * 1024;
 /// Bytes that the thread is given at a time, and how many such pieces may wait for it.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 128 * 1024;
 const WAITING: usize = 4;
 
 struct Aside {
