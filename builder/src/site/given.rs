@@ -5,7 +5,9 @@ use anyhow::Result;
 use super::create::{SiteRequest, Work};
 use super::faults::Faults;
 use super::files::{self, Access};
-use super::{provided, record, secret_path, settings};
+use super::templates::is_env_file;
+use super::{parse_env, provided, record, secret_path, settings};
+use crate::failure::Failure;
 
 /// Fewest characters of a secret: what the fewest random bytes that a profile may ask for come to.
 const SECRET_LENGTH: usize = 16;
@@ -34,6 +36,14 @@ impl Work<'_> {
             let path = secret_path(name);
             if let Some(text) = files::read_text(&directory.join(&path))? {
                 weak_secret(&path, &text, &mut faults);
+            }
+        }
+        // Those that were edited, and are kept: what is rendered is looked at before it is written.
+        for path in site.templates.keys().map(|path| path.get_ref()).filter(|path| is_env_file(model, path)) {
+            let text = files::read_text(&directory.join(path))?.unwrap_or_default();
+            if let Err(error) = parse_env(&text) {
+                let hint = Failure::within(&error).and_then(|inner| inner.hint.clone());
+                faults.add(format!("{path}: {error}"), hint.unwrap_or_default());
             }
         }
         if faults.is_empty() {

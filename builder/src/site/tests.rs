@@ -1,3 +1,4 @@
+mod edited;
 mod given;
 
 use std::collections::BTreeMap;
