@@ -65,12 +65,12 @@ fn one_command_starts_an_unpacked_bundle_on_docker() -> Result<()> {
             command::output(command.args(arguments).envs([("SEALIFT_ENGINE", "docker")]))
         };
         let start = Instant::now();
-        let told = sealift(&["up", "--host", "parsec.test", "--compose", "docker-compose"])?;
+        let told = sealift(&["up", "--host", "parsec.test"])?;
         report(&format!("up on Docker, from nothing to healthy: {:.1} s", start.elapsed().as_secs_f64()));
         ensure!(told.starts_with("https: https://parsec.test/\n"), "{told}");
         let link = sealift(&["task", "create-organization", "MyOrg"])?;
         ensure!(link.starts_with("parsec3://parsec.test/MyOrg?"), "{link}");
-        sealift(&["task", "migrate", "--compose", "docker-compose"])?;
+        sealift(&["task", "migrate"])?;
         sealift(&["doctor"])?;
         let started = ["inspect", "--format", "{{.State.StartedAt}}", "parsec-standalone_parsec-server"];
         let before = docker.client(&started)?;

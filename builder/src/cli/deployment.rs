@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::bundle;
 use crate::failure::Failure;
-use crate::host::{Deployment, Engine, Wanted};
+use crate::host::{Deployment, Engine};
 use crate::machine::Machine;
 
 /// Which deployment, and by what it is run.
@@ -19,9 +19,6 @@ pub(super) struct DeploymentOptions {
     /// podman, docker, or auto [default: SEALIFT_ENGINE, else auto: podman before Docker]
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
-    /// Compose program, such as `docker-compose` [default: SEALIFT_COMPOSE, else the first that works]
-    #[arg(long, value_name = "PROGRAM")]
-    compose: Option<String>,
 }
 
 impl DeploymentOptions {
@@ -44,7 +41,6 @@ impl DeploymentOptions {
             let hint = "`status`, `logs` and systemctl show how its services are";
             return Err(Failure::usage("this bundle is run by systemd: there are no containers").hint(hint).into());
         }
-        let wanted = Wanted { engine: self.engine.as_deref(), compose: self.compose.as_deref() };
-        Engine::find(&deployment.folder, wanted, &Machine::here())
+        Engine::find(&deployment.folder, self.engine.as_deref(), &Machine::here())
     }
 }

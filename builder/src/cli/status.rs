@@ -25,12 +25,11 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let deployment = self.deployment.open()?;
-        let order = deployment.order().into_iter();
         let services: Vec<Service> = if deployment.is_bare() {
+            let order = deployment.order().into_iter();
             order.map(|name| host::systemd::status(&deployment, name)).collect::<Result<_>>()?
         } else {
-            let engine = self.deployment.engine(&deployment)?;
-            order.map(|name| deployment.status(&engine, name)).collect::<Result<_>>()?
+            deployment.statuses(&self.deployment.engine(&deployment)?)?
         };
         if self.json {
             return context.out.json(&services);

@@ -26,7 +26,7 @@ use crate::ui::Ui;
 ///
 /// Running it again does no harm: what runs stays, secrets and data stay. A service is made anew when
 /// its image or something that it reads changed: a port, a file below site/ (edited settings, renewed
-/// certificates), the folder. So is one that was started by hand.
+/// certificates), the folder. So is one that was made by hand.
 ///
 /// A bundle without containers is started by systemd, as root: its units are put into
 /// /etc/systemd/system. Elsewhere `up` makes the site, and prints the commands that come next.

@@ -1,4 +1,5 @@
-//! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`.
+//! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`: the way by hand. `sealift up` goes
+//! without it ([`super::container`]).
 //!
 //! It uses what all three understand alike. There is no `version` (1.29 and later need none), no `name` (1.29 refuses it)
 //! and no condition on another's health (podman tells none where systemd does not run): services are restarted until
@@ -9,9 +10,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{BY_HAND, MADE_FROM_LABEL, PROJECT_VARIABLE, bundle_name, image_name, made_from_variable, project_name};
+use super::container::default_port;
+use super::{PROJECT_VARIABLE, bundle_name, image_name, project_name};
 use crate::profile::model::{Health, Model, Service};
-use crate::site::{address_variable, mounted_path, port_variable, published_address};
+use crate::site::{address_variable, mounted_path, port_variable};
 
 #[derive(Serialize)]
 struct Compose {
@@ -27,7 +29,6 @@ struct Unit {
     image: String,
     pull_policy: &'static str,
     container_name: String,
-    labels: BTreeMap<&'static str, String>,
     hostname: String,
     restart: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -119,7 +120,6 @@ fn unit(model: &Model, name: &str, service: &Service) -> Unit {
         image: image_name(model, service.image.get_ref()),
         pull_policy: "never",
         container_name: named(model, name),
-        labels: BTreeMap::from([(MADE_FROM_LABEL, format!("${{{}:-{BY_HAND}}}", made_from_variable(name)))]),
         hostname: name.to_owned(),
         restart: "unless-stopped",
         command: literals(&service.command),
@@ -138,17 +138,21 @@ fn unit(model: &Model, name: &str, service: &Service) -> Unit {
     }
 }
 
-/// As one line for the image's shell: podman-compose 1.0 runs every check in a shell anyway, and joins the words of a
-/// `CMD` check without regard to what stands in them.
 fn check(health: &Health) -> Check {
-    let line: Vec<String> = health.command.iter().map(|word| quoted(word)).collect();
     Check {
-        test: ["CMD-SHELL".to_owned(), literal(&line.join(" "))],
+        test: ["CMD-SHELL".to_owned(), literal(&health_line(health))],
         interval: format!("{}s", health.interval),
         timeout: format!("{}s", health.timeout),
         retries: health.retries,
         start_period: format!("{}s", health.start_period),
     }
+}
+
+/// The check as one line for the image's shell: engines take no list of words, and podman-compose 1.0 joins the words of a
+/// `CMD` check without regard to what stands in them.
+pub(super) fn health_line(health: &Health) -> String {
+    let words: Vec<String> = health.command.iter().map(|word| quoted(word)).collect();
+    words.join(" ")
 }
 
 /// A host-wide name of a container or a volume.
@@ -157,11 +161,7 @@ fn named(model: &Model, name: &str) -> String {
 }
 
 fn published(model: &Model, name: &str, inside: u16) -> String {
-    let (address, port) = model
-        .site
-        .ports
-        .get(name)
-        .map_or_else(|| ("0.0.0.0".to_owned(), inside), |port| (published_address(port), port.default));
+    let (address, port) = default_port(model, name, inside);
     format!("${{{}:-{address}}}:${{{}:-{port}}}:{inside}", address_variable(name), port_variable(name))
 }
 

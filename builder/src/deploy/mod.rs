@@ -1,28 +1,16 @@
-//! What the host needs beside the images: the compose file or the units, and the operator's README. Pure functions of
-//! the profile.
+//! What the host needs beside the images: containers, as the engine makes them and as compose does, or units; and the
+//! operator's README. Pure functions of the profile and what the host decides.
 
 pub mod compose;
+pub mod container;
 pub mod readme;
 pub mod systemd;
 
 use crate::profile::model::Model;
 
-/// The compose variable that container and volume names start with; without it they start with [`project_name`].
+/// The variable of `.env` that names of containers, volumes and the network start with; without it they start with
+/// [`project_name`].
 pub const PROJECT_VARIABLE: &str = "SEALIFT_PROJECT";
-
-/// The label that holds what a container was made from, for `sealift up`; [`BY_HAND`] when compose is called by hand.
-pub const MADE_FROM_LABEL: &str = "org.sealift.made-from";
-
-/// See [`MADE_FROM_LABEL`]. Not empty: podman-compose 1.0 does not know the empty default of a variable.
-pub const BY_HAND: &str = "hand";
-
-/// The compose variable by which `sealift up` gives a service's container its [`MADE_FROM_LABEL`]: `SEALIFT_MADE_FROM_DB`.
-#[must_use]
-pub fn made_from_variable(service: &str) -> String {
-    let name: String =
-        service.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-    format!("SEALIFT_MADE_FROM_{name}")
-}
 
 /// The full name of an image, with host and tag, which podman and Docker both keep as it is:
 /// `localhost/parsec-server:3.10.0`.

@@ -32,8 +32,8 @@ fn head(model: &Model, platform: &str) -> String {
         text += &format!("{}\n\n", model.description.trim());
     }
     text += &format!(
-        "This comes from the bundle `{}`, made for {platform}. The host needs podman with podman-compose, or Docker \
-         with compose. It needs no network.\n\n\
+        "This comes from the bundle `{}`, made for {platform}. The host needs podman or Docker, and nothing else: \
+         no compose, no network.\n\n\
          Under podman, run all commands as the same user, root or not: each user has its own images and data.",
         bundle_name(model, platform)
     );
@@ -46,8 +46,8 @@ fn contents(model: &Model, images: &[&str]) -> String {
 
 | file | what it is |
 | --- | --- |
-| `compose.yaml` | how the services run together; not to be edited |
-| `.env` | addresses and ports on this host, read by compose |
+| `compose.yaml` | how the services run together, for the way by hand with compose; not to be edited |
+| `.env` | addresses and ports on this host |
 | `site/` | certificates, secrets and settings of this installation, once they are made |
 | `profile/` | what `site/` is made from |
 | `sealift` | the program that does all of this: `./sealift help` |
@@ -137,7 +137,7 @@ fn tasks(model: &Model) -> String {
     text.trim_end().to_owned()
 }
 
-/// The same with nothing but the engine and compose.
+/// The same without the program: with the engine and compose.
 fn by_hand(model: &Model, platform: &str) -> String {
     let bundle = bundle_name(model, platform);
     let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
@@ -146,7 +146,8 @@ fn by_hand(model: &Model, platform: &str) -> String {
         "\
 ## By hand
 
-All of this can be done with the engine and compose alone. Where two commands stand below each other, the first is podman's
+All of this can also be done with the engine and compose (`podman-compose`, `docker compose`), which finds what `up` made, and
+the other way round. Where two commands stand below each other, the first is podman's
 and the second Docker's. Where `docker compose` is not known, write `docker-compose`.
 
 1. Check that the bundle is whole. This prints `whole` and nothing else; otherwise copy the bundle again.
@@ -201,7 +202,7 @@ Logs (end with Ctrl-C), a restart, and the end of all of them. Never `down -v`: 
        podman restart {container}
        podman-compose down
 
-After a change in `.env` or `site/`, stop all and start again. A service that was started by hand is made anew by the next
+After a change in `.env` or `site/`, stop all and start again. A service that was made by hand is made anew by the next
 `./sealift up`."
     );
     text
@@ -271,7 +272,7 @@ is ever made anew while it is there.
 ";
     }
     text += "
-- The services read the files that compose.yaml names below `site/`. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
+- The services read files below `site/`; `compose.yaml` has which. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
     text
 }
 

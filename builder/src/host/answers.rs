@@ -1,13 +1,12 @@
 //! What engines answer, and what to make of it. Pure functions: podman and Docker say the same things differently.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// The label that holds what a container was made from: see `made_from`.
-pub(super) const MADE_FROM: &str = crate::deploy::MADE_FROM_LABEL;
+use crate::deploy::container::MADE_FROM_LABEL;
 
 /// What an engine tells of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,27 +21,65 @@ pub(super) struct Told {
     pub(super) ports: BTreeSet<u16>,
 }
 
-/// Reads the answer of `container inspect`.
-pub(super) fn container(json: &str) -> Result<Told> {
-    let list: Value = serde_json::from_str(json).context("the answer of `container inspect` is no JSON")?;
-    let told = &list[0];
+/// Reads the answer of `container inspect`: what is told of each, by name.
+pub(super) fn containers(json: &str) -> Result<BTreeMap<String, Told>> {
+    list(json)?.iter().map(|told| Ok((name(told)?, container(told)?))).collect()
+}
+
+fn name(told: &Value) -> Result<String> {
+    // Docker's begin with a slash.
+    Ok(told["Name"].as_str().context("`container inspect` tells no name")?.trim_start_matches('/').to_owned())
+}
+
+fn container(told: &Value) -> Result<Told> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let bindings = told["HostConfig"]["PortBindings"].as_object();
     let ports = bindings.into_iter().flat_map(|ports| ports.values()).filter_map(Value::as_array).flatten();
     Ok(Told {
         state: told["State"]["Status"].as_str().context("`container inspect` tells no state")?.to_owned(),
         image: text(&told["Image"]),
-        made_from: text(&told["Config"]["Labels"][MADE_FROM]),
+        made_from: text(&told["Config"]["Labels"][MADE_FROM_LABEL]),
         ports: ports.filter_map(|port| port["HostPort"].as_str()?.parse().ok()).collect(),
     })
 }
 
-/// Whether an engine's complaint says that there is no such container, image or volume.
+/// Reads the answer of `image inspect`: the ID that each name stands for.
+pub(super) fn images(json: &str) -> Result<BTreeMap<String, String>> {
+    let mut ids = BTreeMap::new();
+    for told in list(json)? {
+        let id = told["Id"].as_str().context("`image inspect` tells no ID")?;
+        let names = told["RepoTags"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        ids.extend(names.map(|name| (name.to_owned(), id.to_owned())));
+    }
+    Ok(ids)
+}
+
+fn list(json: &str) -> Result<Vec<Value>> {
+    serde_json::from_str(json).context("the answer of `inspect` is no list in JSON")
+}
+
+/// Whether an engine complains of nothing but that there is no such container, image, volume or network.
 pub(super) fn is_absent(said: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "no such container",
+        "no such object",
+        "no such image",
+        "image not known",
+        "no such volume",
+        "no such network",
+    ];
     let said = said.to_lowercase();
-    ["no such container", "no such object", "no such image", "image not known", "no such volume"]
-        .iter()
-        .any(|words| said.contains(words))
+    let mut errors = said.lines().filter(|line| line.starts_with("error")).peekable();
+    let absent = |line: &str| {
+        WORDS.iter().any(|words| line.contains(words)) || line.contains("network") && line.contains("not found")
+    };
+    errors.peek().is_some() && errors.all(absent)
+}
+
+/// Whether an engine complains that containers are on a network.
+pub(super) fn is_in_use(said: &str) -> bool {
+    let said = said.to_lowercase();
+    ["network is being used", "active endpoints"].iter().any(|words| said.contains(words))
 }
 
 /// The way out of complaints whose words mislead.
@@ -59,17 +96,6 @@ pub(super) fn hint(said: &str) -> Option<&'static str> {
         return Some("another program has the port: --port NAME=NUMBER chooses another one");
     }
     None
-}
-
-/// What podman-compose 1.0 prints about itself: `None` for lines that are not, else the exit code if it tells one.
-pub(super) fn chatter(line: &str) -> Option<Option<i32>> {
-    if let Some(code) = line.strip_prefix("exit code: ") {
-        return Some(code.trim().parse().ok());
-    }
-    ["['podman', ", "using podman version: ", "** excluding: ", "podman run ", "podman volume ", "podman network "]
-        .iter()
-        .any(|start| line.starts_with(start))
-        .then_some(None)
 }
 
 /// What an engine tells of itself and the host.
@@ -148,17 +174,29 @@ mod tests {
 
     #[test]
     fn containers_of_both_engines() {
-        let podman = r#"[{"State": {"Status": "running"}, "Image": "ab12", "Config": {"Labels": {"org.sealift.made-from": "cd"}},
+        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running"}, "Image": "ab12",
+            "Config": {"Labels": {"org.sealift.made-from": "cd"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
-        let told = container(podman).unwrap();
+        let told = containers(podman).unwrap().remove("shop_web").unwrap();
         let expected =
             Told { state: "running".into(), image: "ab12".into(), made_from: "cd".into(), ports: [443].into() };
         assert_eq!(told, expected);
-        let docker = r#"[{"State": {"Status": "exited"}, "Image": "sha256:ab12", "Config": {"Labels": null},
-            "HostConfig": {"PortBindings": null}}]"#;
-        let told = container(docker).unwrap();
+        let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited"}, "Image": "sha256:ab12",
+            "Config": {"Labels": null}, "HostConfig": {"PortBindings": null}}]"#;
+        let told = containers(docker).unwrap().remove("shop_web").unwrap();
         assert_eq!((told.made_from.as_str(), told.ports.len()), ("", 0));
-        assert!(container("").is_err() && container("[]").is_err());
+        assert!(containers("").is_err() && containers("[{}]").is_err());
+        assert!(containers("[]\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn images_by_all_their_names() {
+        let told = images(
+            r#"[{"Id": "ab12", "RepoTags": ["localhost/a:1", "localhost/b:1"]}, {"Id": "cd", "RepoTags": null}]"#,
+        );
+        let told = told.unwrap();
+        assert_eq!(told.len(), 2);
+        assert_eq!(told["localhost/b:1"], "ab12");
     }
 
     #[test]
@@ -171,10 +209,14 @@ mod tests {
             "Error response from daemon: No such image: localhost/x:1",
             "Error: inspecting object: no such volume x",
             "Error: No such volume: x",
+            "Error: inspecting object: network x: unable to find network with name or ID x: network not found",
+            "Error response from daemon: network x not found",
+            "[]\nerror inspecting object: no such container b\nError: inspecting object: no such container a\n",
         ] {
             assert!(is_absent(said), "{said}");
         }
         assert!(!is_absent("Cannot connect to the Docker daemon at unix:///var/run/docker.sock."));
+        assert!(!is_absent("Error: no such container a\nError: database is locked"));
         assert!(!is_absent("Error: creating runtime static files directory: permission denied"));
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::finding::Findings;
 use super::preflight::Host;
-use super::{Deployment, Health, State, load};
+use super::{Deployment, Health, State, Status, load};
 use crate::site;
 use crate::ui;
 
@@ -28,15 +28,15 @@ impl Deployment {
                 findings.error("images", format!("{} of {} are not loaded", missing, images.len()), "./sealift up")
             }
         }
-        for service in self.order() {
-            self.examine_service(host, service, &mut findings)?;
+        for status in self.statuses(host.engine)? {
+            self.examine_service(host, &status, &mut findings)?;
         }
         self.examine_site(host, &mut findings)?;
         Ok(findings)
     }
 
-    fn examine_service(&self, host: Host<'_>, service: &str, findings: &mut Findings) -> Result<()> {
-        let status = self.status(host.engine, service)?;
+    fn examine_service(&self, host: Host<'_>, status: &Status, findings: &mut Findings) -> Result<()> {
+        let service = status.service.as_str();
         match (&status.state, status.health) {
             (State::Absent, _) => findings.error(service, "is not there", "./sealift up"),
             (_, Health::Healthy) => findings.ok(service, "healthy"),

@@ -12,7 +12,7 @@ use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind as EntryKind, Open, TreePath};
 use serde_json::Value;
 
-use super::{Deployment, Engine, Kind};
+use super::{Deployment, Engine, Kind, answers};
 use crate::bundle::MadeImage;
 use crate::failure::Failure;
 use crate::ui::{self, Ui};
@@ -63,14 +63,11 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
 /// # Errors
 /// When the engine fails.
 pub(super) fn missing<'d>(deployment: &'d Deployment, engine: &Engine) -> Result<Vec<&'d MadeImage>> {
-    let mut missing = Vec::new();
-    for image in &deployment.manifest.images {
-        let id = engine.ask(&["image", "inspect", "--format", "{{.Id}}", &image.reference])?;
-        if !id.is_some_and(|id| is_image(image, &id)) {
-            missing.push(image);
-        }
-    }
-    Ok(missing)
+    let images = &deployment.manifest.images;
+    let names: Vec<String> = images.iter().map(|image| image.reference.clone()).collect();
+    let ids = answers::images(&engine.inspect("image", &names)?)?;
+    let missing = |image: &&MadeImage| !ids.get(&image.reference).is_some_and(|id| is_image(image, id));
+    Ok(images.iter().filter(missing).collect())
 }
 
 /// The archive of `images`, to be made on the fly, and the sum of its files' sizes in bytes.

@@ -1,6 +1,6 @@
 //! The host side: a deployment in the folder that a bundle was unpacked into.
 //!
-//! Everything here also works by hand with the engine and compose: nothing is kept but what they keep. Health is asked
+//! Everything here also works by hand with the engine, or with compose: nothing is kept but what they keep. Health is asked
 //! by running the service's own health command in its container, since podman tells none where systemd does not run.
 
 mod answers;
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use sealift_layers::validate::{Depth, Problem};
 
-pub use engine::{Engine, Kind, Wanted};
+pub use engine::{Engine, Kind};
 pub use finding::{Finding, Findings, Level};
 pub use load::load;
 pub use preflight::Host;
@@ -34,7 +34,7 @@ pub use services::{Health, Settings, State, Status};
 pub use start::Deadline;
 
 use crate::bundle::{self, Bundle, Manifest};
-use crate::deploy;
+use crate::deploy::container::Place;
 use crate::failure::Failure;
 use crate::profile::Profile;
 
@@ -93,7 +93,7 @@ impl Deployment {
         Err(Failure::verification(message).hint("nothing was loaded or started: unpack the bundle again").into())
     }
 
-    /// What `.env` sets for compose: empty while there is none.
+    /// What `.env` sets: empty while there is none.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -105,13 +105,17 @@ impl Deployment {
         }
     }
 
-    /// What the names of containers and volumes start with: what `.env` says, else product and profile.
+    /// What the host decides about its containers.
     ///
     /// # Errors
-    /// As [`Deployment::variables`].
-    pub fn project(&self) -> Result<String> {
-        let own = self.variables()?.remove(deploy::PROJECT_VARIABLE).filter(|name| !name.is_empty());
-        Ok(own.unwrap_or_else(|| deploy::project_name(&self.profile.model)))
+    /// As [`Deployment::variables`], and where the folder's path is not in UTF-8.
+    pub fn place(&self) -> Result<Place> {
+        let folder = self.folder.to_str().ok_or_else(|| {
+            let folder = self.folder.display();
+            Failure::usage(format!("{folder}: the folder's path is not in UTF-8"))
+                .hint("move the bundle to another one")
+        })?;
+        Ok(Place::new(&self.profile.model, folder, self.variables()?))
     }
 }
 

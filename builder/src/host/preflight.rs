@@ -49,13 +49,8 @@ impl Deployment {
         system::kernel(engine, facts, self.highest_user(), machine, &mut findings);
         let missing = load::missing(self, engine)?;
         space::check(&space::need(&missing, facts, machine), facts, &mut findings);
-        let mut ours = BTreeSet::new();
-        for service in self.order() {
-            let status = self.state(engine, service)?;
-            if status.state == super::State::Running {
-                ours.extend(status.ports);
-            }
-        }
+        let running = self.states(engine)?.into_iter().filter(|status| status.state == super::State::Running);
+        let ours: BTreeSet<u16> = running.flat_map(|status| status.ports).collect();
         ports::check(&self.published(chosen)?, &ours, facts, machine, &mut findings);
         self.check_volumes(engine, facts, &mut findings)?;
         Ok(findings)

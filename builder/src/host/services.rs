@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::answers::{self, Told};
 use super::load::is_image;
-use super::{Deployment, Engine, answers};
-use crate::deploy::BY_HAND;
+use super::{Deployment, Engine};
+use crate::deploy::container::Place;
 use crate::failure::Failure;
 
 /// Lines of its log that are shown of a service that is not healthy.
@@ -54,7 +55,7 @@ pub enum Settings {
     Current,
     /// Something differs: ports, env files, certificates, configuration, the folder.
     Changed,
-    /// It was started by hand: nobody noted it.
+    /// It was made by hand: nobody noted it.
     Unknown,
 }
 
@@ -85,7 +86,7 @@ impl Status {
         match (self.drifted, self.settings) {
             (true, _) => Some("another version's image"),
             (false, Settings::Changed) => Some("its settings changed"),
-            (false, Settings::Unknown) => Some("it was started by hand"),
+            (false, Settings::Unknown) => Some("it was made by hand"),
             (false, Settings::Current) => None,
         }
     }
@@ -115,9 +116,9 @@ impl Deployment {
     /// The container of a service.
     ///
     /// # Errors
-    /// As [`Deployment::variables`].
+    /// As [`Deployment::place`].
     pub fn container(&self, service: &str) -> Result<String> {
-        Ok(format!("{}_{service}", self.project()?))
+        Ok(self.place()?.named(service))
     }
 
     /// A service's container, if the profile has the service.
@@ -135,12 +136,12 @@ impl Deployment {
     /// Its volumes: the profile's name and the engine's.
     ///
     /// # Errors
-    /// As [`Deployment::variables`].
+    /// As [`Deployment::place`].
     pub fn volumes(&self) -> Result<Vec<(String, String)>> {
-        let project = self.project()?;
+        let place = self.place()?;
         let services = self.profile.model.services.values();
         let volumes: BTreeSet<&String> = services.flat_map(|service| service.volumes.keys()).collect();
-        Ok(volumes.into_iter().map(|volume| (volume.clone(), format!("{project}_{volume}"))).collect())
+        Ok(volumes.into_iter().map(|volume| (volume.clone(), place.named(volume))).collect())
     }
 
     /// The services, each behind those that it depends on.
@@ -164,21 +165,35 @@ impl Deployment {
         order.push(service);
     }
 
-    /// A service as it is now.
+    /// All services as they are now, in their order.
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn status(&self, engine: &Engine, service: &str) -> Result<Status> {
-        let mut status = self.state(engine, service)?;
-        if status.state == State::Running {
-            status.health = self.health(engine, service)?;
+    pub fn statuses(&self, engine: &Engine) -> Result<Vec<Status>> {
+        let mut statuses = self.states(engine)?;
+        let running = statuses.iter().filter(|status| status.state == State::Running);
+        let running: Vec<&str> = running.map(|status| status.service.as_str()).collect();
+        let mut healths = self.healths(engine, &self.place()?, &running)?.into_iter();
+        for status in statuses.iter_mut().filter(|status| status.state == State::Running) {
+            status.health = healths.next().unwrap_or(Health::Down);
         }
-        Ok(status)
+        Ok(statuses)
     }
 
-    /// As [`Deployment::status`], without asking for its health, which stands as down.
-    pub(super) fn state(&self, engine: &Engine, service: &str) -> Result<Status> {
-        let container = self.container(service)?;
+    /// As [`Deployment::statuses`], without asking for their health, which stands as down. The engine is asked once.
+    pub(super) fn states(&self, engine: &Engine) -> Result<Vec<Status>> {
+        let place = self.place()?;
+        let names: Vec<String> = self.order().into_iter().map(|service| place.named(service)).collect();
+        let mut told = answers::containers(&engine.inspect("container", &names)?)?;
+        let all = self.order().into_iter().zip(names);
+        all.map(|(service, container)| {
+            let told = told.remove(&container);
+            self.state(&place, service, container, told)
+        })
+        .collect()
+    }
+
+    fn state(&self, place: &Place, service: &str, container: String, told: Option<Told>) -> Result<Status> {
         let mut status = Status {
             service: service.to_owned(),
             state: State::Absent,
@@ -188,14 +203,13 @@ impl Deployment {
             ports: BTreeSet::new(),
             container,
         };
-        let Some(answer) = engine.ask(&["container", "inspect", &status.container])? else { return Ok(status) };
-        let told = answers::container(&answer)?;
+        let Some(told) = told else { return Ok(status) };
         let image = self.profile.model.services[service].image.get_ref();
         let made = self.manifest.images.iter().find(|made| made.name == *image);
         status.drifted = made.is_some_and(|made| !is_image(made, &told.image));
         status.settings = match told.made_from.as_str() {
-            "" | BY_HAND => Settings::Unknown,
-            from if from == self.made_from(service)? => Settings::Current,
+            "" => Settings::Unknown,
+            from if from == self.made_from(place, service)? => Settings::Current,
             _ => Settings::Changed,
         };
         status.state = if told.state == "running" { State::Running } else { State::Other(told.state) };
@@ -203,14 +217,29 @@ impl Deployment {
         Ok(status)
     }
 
-    /// The health of a service that runs.
-    pub(super) fn health(&self, engine: &Engine, service: &str) -> Result<Health> {
-        let Some(check) = &self.profile.model.services[service].health else { return Ok(Health::Healthy) };
-        let (container, limit) = (self.container(service)?, check.timeout.to_string());
-        let mut arguments = vec!["exec", container.as_str(), "sh", "-c", LIMITED, "sh", &limit];
-        arguments.extend(check.command.iter().map(String::as_str));
-        let worked = engine.succeeds(&arguments, Duration::from_secs(check.timeout.into()) + GRACE)?;
-        Ok(if worked { Health::Healthy } else { Health::Unhealthy })
+    /// The health of services whose containers are there, all asked at the same time.
+    pub(super) fn healths(&self, engine: &Engine, place: &Place, services: &[&str]) -> Result<Vec<Health>> {
+        std::thread::scope(|scope| {
+            let ask = |&service| scope.spawn(move || self.health(engine, place, service));
+            let asked: Vec<_> = services.iter().map(ask).collect();
+            asked.into_iter().map(|thread| thread.join().expect("asking does not panic")).collect()
+        })
+    }
+
+    fn health(&self, engine: &Engine, place: &Place, service: &str) -> Result<Health> {
+        let container = place.named(service);
+        let healthy = match &self.profile.model.services[service].health {
+            Some(check) => {
+                let limit = check.timeout.to_string();
+                let mut arguments = vec!["exec", container.as_str(), "sh", "-c", LIMITED, "sh", &limit];
+                arguments.extend(check.command.iter().map(String::as_str));
+                engine.succeeds(&arguments, Duration::from_secs(check.timeout.into()) + GRACE)?
+            }
+            None => {
+                engine.run(&["container", "inspect", "--format", "{{.State.Running}}", &container])?.trim() == "true"
+            }
+        };
+        Ok(if healthy { Health::Healthy } else { Health::Unhealthy })
     }
 
     /// The last lines of a service's log, without an error where there are none.

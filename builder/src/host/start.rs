@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::answers::hint;
-use super::tasks::once;
 use super::{Deployment, Engine, Health, Host, State, Status};
-use crate::deploy::made_from_variable;
+use crate::deploy::container::{self, Place};
 use crate::failure::Failure;
-use crate::profile::model::On;
+use crate::profile::model::{On, Task};
 use crate::site::{self, SiteRequest};
 use crate::ui::Ui;
 
 /// Between two looks at what is not healthy yet.
-const PAUSE: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Seconds that a service gets to end by itself: a database writes what it has in memory.
 const STOP: &str = "30";
 
@@ -73,90 +72,112 @@ impl Deployment {
     /// # Errors
     /// What the engine says, or [`Failure`] with the last log lines of what does not get healthy in time.
     pub fn start(&self, engine: &Engine, deadline: Deadline, ui: &Ui) -> Result<()> {
-        self.make(engine, ui)?;
-        for service in self.order() {
-            if self.state(engine, service)?.state == State::Running {
-                continue;
+        let place = self.place()?;
+        let mut ready = Vec::new();
+        for service in self.make(engine, &place, ui)? {
+            if self.tasks_of(service).next().is_some() {
+                self.start_these(engine, &place, &ready)?;
+                ready.clear();
+                self.run_tasks_of(engine, &place, service, deadline, ui)?;
             }
-            self.run_tasks_of(engine, service, deadline, ui)?;
-            let started = engine.run(&["start", &self.container(service)?]);
-            started.map_err(|error| not_started(service, &error.to_string()))?;
+            ready.push(service);
         }
-        self.wait(engine, &self.order(), deadline, ui)
+        self.start_these(engine, &place, &ready)?;
+        self.wait(engine, &place, &self.order(), deadline, ui)
     }
 
-    /// Makes the containers that are missing or outdated, all in one go and none of them started: compose does it, and
-    /// podman-compose 1.0 looks at everything that a service depends on again, with a second's sleep each.
-    fn make(&self, engine: &Engine, ui: &Ui) -> Result<()> {
-        let mut missing = Vec::new();
-        for service in self.order() {
-            let status = self.state(engine, service)?;
-            if let Some(why) = status.outdated() {
-                ui.note(&format!("{service} is made anew: {why}"));
-                self.end(engine, &status)?;
-                engine.run(&["rm", "--force", &status.container])?;
-            } else if status.state != State::Absent {
-                continue;
-            }
-            missing.push(service);
+    /// Makes the containers that are missing or outdated; none of them is started. Gives the services that do not run then,
+    /// in their order.
+    fn make(&self, engine: &Engine, place: &Place, ui: &Ui) -> Result<Vec<&str>> {
+        let states = self.states(engine)?;
+        let outdated: Vec<_> = states.iter().filter_map(|status| Some((status, status.outdated()?))).collect();
+        for (status, why) in outdated.into_iter().rev() {
+            ui.note(&format!("{} is made anew: {why}", status.service));
+            Self::end(engine, status)?;
+            engine.run(&["rm", "--force", &status.container])?;
         }
-        if missing.is_empty() {
+        let missing = |status: &Status| status.state == State::Absent || status.outdated().is_some();
+        let all = || self.order().into_iter().zip(&states);
+        let absent: Vec<&str> = all().filter(|(_, status)| missing(status)).map(|(service, _)| service).collect();
+        if !absent.is_empty() {
+            let phase = ui.phase("Making containers", 0);
+            engine.make("network", &container::network(place))?;
+            let volumes: BTreeSet<&String> =
+                absent.iter().flat_map(|service| self.profile.model.services[*service].volumes.keys()).collect();
+            for volume in volumes {
+                engine.make("volume", &container::volume(place, volume))?;
+            }
+            for service in &absent {
+                let mut arguments = vec!["create".to_owned()];
+                arguments.extend(container::made_from(&self.made_from(place, service)?));
+                arguments.extend(container::create(&self.profile.model, service, place));
+                engine.run(&arguments).map_err(|error| not_started(service, &error.to_string()))?;
+            }
+            phase.finish(&absent.join(", "));
+        }
+        let stopped = |(_, status): &(&str, &Status)| missing(status) || status.state != State::Running;
+        Ok(all().filter(stopped).map(|(service, _)| service).collect())
+    }
+
+    /// Starts services whose containers are there.
+    fn start_these(&self, engine: &Engine, place: &Place, services: &[&str]) -> Result<()> {
+        if services.is_empty() {
             return Ok(());
         }
-        let phase = ui.phase("Making containers", 0);
-        let mut variables = Vec::new();
-        for service in &missing {
-            variables.push((made_from_variable(service), self.made_from(service)?));
-        }
-        let said = engine.compose(&[&["up", "--no-start", "--no-deps"], &missing[..]].concat(), &variables)?;
-        // podman-compose exits with 0 whatever podman says.
-        for service in &missing {
-            if self.state(engine, service)?.state == State::Absent {
-                return Err(not_started(service, &said).into());
-            }
-        }
-        phase.finish(&missing.join(", "));
-        Ok(())
+        let mut arguments = vec!["start".to_owned()];
+        arguments.extend(services.iter().map(|service| place.named(service)));
+        let Err(error) = engine.run(&arguments) else { return Ok(()) };
+        // It goes on with the others.
+        let states = self.states(engine)?;
+        let left = states.iter().filter(|status| status.state != State::Running).map(|status| status.service.as_str());
+        let left: Vec<&str> = left.filter(|service| services.contains(service)).collect();
+        Err(not_started(&left.join(", "), &error.to_string()).into())
+    }
+
+    /// The tasks that come before a start of `service`.
+    fn tasks_of(&self, service: &str) -> impl Iterator<Item = (&str, &Task)> {
+        let tasks = self.profile.model.tasks.iter().map(|(name, task)| (name.get_ref().as_str(), task));
+        tasks.filter(move |(_, task)| task.on == Some(On::Up) && task.service.get_ref() == service)
     }
 
     /// Runs the tasks that come before a start of `service`, when all that it depends on is healthy.
-    fn run_tasks_of(&self, engine: &Engine, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
-        let tasks = self.profile.model.tasks.iter().filter(|(_, task)| task.on == Some(On::Up));
-        let tasks: Vec<_> = tasks.filter(|(_, task)| task.service.get_ref() == service).collect();
-        if tasks.is_empty() {
-            return Ok(());
-        }
+    fn run_tasks_of(&self, engine: &Engine, place: &Place, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
         let mut needed = Vec::new();
         self.before(service, &mut needed);
         needed.pop();
-        self.wait(engine, &needed, deadline, ui)?;
-        for (name, task) in tasks {
-            let phase = ui.phase(&format!("Task {}", name.get_ref()), 0);
-            let mut said = Vec::new();
-            if !engine.compose_run(&once(task, &[]), &mut said)? {
-                let message =
-                    format!("the task {} failed:\n{}", name.get_ref(), String::from_utf8_lossy(&said).trim_end());
+        self.wait(engine, place, &needed, deadline, ui)?;
+        for (name, task) in self.tasks_of(service) {
+            let phase = ui.phase(&format!("Task {name}"), 0);
+            let output = self.once(engine, task, &[])?.output()?;
+            if !output.status.success() {
+                let said =
+                    [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
                 let next = format!("{service} was not started; `up` goes on from here");
-                return Err(Failure::failed(message).hint(next).into());
+                return Err(Failure::failed(format!("the task {name} failed:\n{}", said.trim_end())).hint(next).into());
             }
             phase.finish("done");
         }
         Ok(())
     }
 
-    /// Stops all services, the last one first, each with time to end by itself, and removes their containers.
+    /// Stops all services, the last one first, each with time to end by itself, and removes their containers and network.
     ///
     /// # Errors
     /// What the engine says.
     pub fn stop(&self, engine: &Engine) -> Result<()> {
-        for service in self.order().into_iter().rev() {
-            self.end(engine, &self.state(engine, service)?)?;
+        let mut remove = vec!["rm".to_owned(), "--force".to_owned()];
+        for status in self.states(engine)?.into_iter().rev().filter(|status| status.state != State::Absent) {
+            Self::end(engine, &status)?;
+            remove.push(status.container);
         }
-        engine.compose(&["down"], &[]).map(drop)
+        if remove.len() > 2 {
+            engine.run(&remove)?;
+        }
+        engine.remove_network(&self.place()?.network())
     }
 
-    /// Stops a service that was started, with time to end by itself, which `rm` and `down` would not give.
-    fn end(&self, engine: &Engine, status: &Status) -> Result<()> {
+    /// Stops a service that was started, with time to end by itself, which `rm` would not give.
+    fn end(engine: &Engine, status: &Status) -> Result<()> {
         if status.state != State::Absent && status.state != State::Other("created".to_owned()) {
             engine.run(&["stop", "-t", STOP, &status.container])?;
         }
@@ -164,17 +185,16 @@ impl Deployment {
     }
 
     /// Waits until `services` are healthy.
-    fn wait(&self, engine: &Engine, services: &[&str], deadline: Deadline, ui: &Ui) -> Result<()> {
+    fn wait(&self, engine: &Engine, place: &Place, services: &[&str], deadline: Deadline, ui: &Ui) -> Result<()> {
         let phase = ui.steps("Waiting for health", services.len() as u64);
-        let mut waiting: BTreeSet<&str> = services.iter().copied().collect();
+        let mut waiting = services.to_vec();
         loop {
-            for service in waiting.clone() {
-                phase.item(service);
-                if self.status(engine, service)?.health == Health::Healthy {
-                    waiting.remove(service);
-                    phase.inc(1);
-                }
-            }
+            phase.item(&waiting.join(", "));
+            let healths = self.healths(engine, place, &waiting)?;
+            let healthy = healths.iter().filter(|health| **health == Health::Healthy).count();
+            let mut healths = healths.into_iter();
+            waiting.retain(|_| healths.next() != Some(Health::Healthy));
+            phase.inc(healthy as u64);
             if waiting.is_empty() {
                 phase.finish(&services.join(", "));
                 return Ok(());
@@ -186,7 +206,7 @@ impl Deployment {
         }
     }
 
-    fn unhealthy(&self, engine: &Engine, services: &BTreeSet<&str>, deadline: Deadline) -> Result<Failure> {
+    fn unhealthy(&self, engine: &Engine, services: &[&str], deadline: Deadline) -> Result<Failure> {
         let mut message = format!("not healthy after {} s:", deadline.limit.as_secs());
         for service in services {
             message += &format!("\n  {service}, its last log lines:");

@@ -10,9 +10,9 @@ const OLDEST: [(Kind, u32, u32); 2] = [(Kind::Podman, 4, 3), (Kind::Docker, 20, 
 /// User numbers that a rootless engine should have: what `useradd` gives.
 const ENOUGH_IDS: u64 = 65536;
 
-/// The engine's version and compose program.
+/// The engine's version.
 pub(super) fn engine(engine: &Engine, findings: &mut Findings) {
-    let told = format!("{} {} with {}", engine.program(), engine.version, engine.compose.join(" "));
+    let told = format!("{} {}", engine.program(), engine.version);
     let oldest =
         OLDEST.iter().find(|(kind, ..)| *kind == engine.kind).map_or((0, 0), |&(_, major, minor)| (major, minor));
     match version(&engine.version) {
@@ -109,11 +109,11 @@ mod tests {
             engine(&Engine::of(kind, version), &mut findings);
         }
         insta::assert_snapshot!(told(&findings), @r"
-        error: engine: podman 4.2.0 with compose is too old
+        error: engine: podman 4.2.0 is too old
           hint: podman 4.3 or newer is known to work
-        ok: engine: podman 4.3.1 with compose
-        ok: engine: docker 20.10.24+dfsg1 with compose
-        error: engine: docker 19.03 with compose is too old
+        ok: engine: podman 4.3.1
+        ok: engine: docker 20.10.24+dfsg1
+        error: engine: docker 19.03 is too old
           hint: docker 20.10 or newer is known to work
         ");
     }

@@ -1,8 +1,11 @@
 //! The profile's tasks.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use super::{Deployment, Engine};
+use crate::deploy::container;
 use crate::failure::Failure;
 use crate::profile::model::{Run, Task};
 
@@ -31,12 +34,12 @@ impl Deployment {
     /// When it exits with anything but 0.
     pub fn run_task(&self, engine: &Engine, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
         let worked = match task.run {
-            Run::Once => engine.compose_run(&once(task, arguments), &mut std::io::stdout())?,
+            Run::Once => self.once(engine, task, arguments)?.status()?.success(),
             Run::Exec => {
                 let container = self.container(task.service.get_ref())?;
                 let mut command = engine.command(&["exec", &container]);
                 command.args(task.command.iter().chain(arguments));
-                command.stdin(std::process::Stdio::null()).status()?.success()
+                command.status()?.success()
             }
         };
         if worked {
@@ -44,11 +47,13 @@ impl Deployment {
         }
         Err(Failure::failed(format!("the task {name} failed")).hint("it says why above; `sealift status`").into())
     }
-}
 
-/// The compose command that runs `task` in a container of its own.
-pub(super) fn once<'t>(task: &'t Task, arguments: &'t [String]) -> Vec<&'t str> {
-    let mut words = vec!["run", "--rm", "-T", "--no-deps", task.service.get_ref().as_str()];
-    words.extend(task.command.iter().chain(arguments).map(String::as_str));
-    words
+    /// The command that runs `task` in a container of its own.
+    pub(super) fn once(&self, engine: &Engine, task: &Task, arguments: &[String]) -> Result<Command> {
+        let command = [&task.command[..], arguments].concat();
+        let service = task.service.get_ref();
+        let mut run = engine.command(&["run", "--rm"]);
+        run.args(container::once(&self.profile.model, service, &self.place()?, &command));
+        Ok(run)
+    }
 }

@@ -69,7 +69,7 @@ fn default_platforms() -> Vec<Spanned<String>> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deployed {
-    /// As containers, by an engine with its compose.
+    /// As containers, by podman or Docker; a compose file lies beside them for the way by hand.
     #[default]
     Compose,
     /// Without containers: the image's files lie in a folder, and its services are units of systemd.
