@@ -1,4 +1,4 @@
-//! The host side: from an unpacked bundle to a healthy deployment with nothing but podman, cut off from every network.
+//! The host side: from an unpacked bundle to a healthy deployment with nothing but podman: no compose, no network.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use sealift_tests::bundle::{Bundle, program};
 use sealift_tests::command::{self, Ran, report};
 use sealift_tests::podman::Podman;
+use sealift_tests::secrets::Secrets;
 use serde_json::Value;
 
 struct Host<'a> {
@@ -121,6 +122,7 @@ fn one_command_starts_an_unpacked_bundle() -> Result<()> {
     let podman = Podman::new()?;
     let host = Host { podman: &podman, folder: &bundle.folder };
     let scenario = || {
+        no_compose(&podman)?;
         bad_input(&host, &bundle)?;
         life(&host)?;
         changes(&host)?;
@@ -128,6 +130,15 @@ fn one_command_starts_an_unpacked_bundle() -> Result<()> {
         upgrade(&host, &Host { podman: &podman, folder: &next.folder })
     };
     scenario().inspect_err(|_| report(&podman.story()))
+}
+
+/// Takes every compose program away from here on.
+fn no_compose(podman: &Podman) -> Result<()> {
+    const SCRIPT: &str = "
+        for program in podman-compose docker-compose; do
+            while place=$(command -v $program); do mount --bind /dev/null $place || exit 1; done
+        done";
+    command::output(podman.command(Path::new("/"), "sh").args(["-c", SCRIPT])).map(drop)
 }
 
 /// Each is told clearly, and nothing is changed by it.
@@ -192,7 +203,13 @@ fn life(host: &Host<'_>) -> Result<()> {
     ensure!(host.try_sealift(&["task", "create-organization"])?.code == Some(2));
     host.sealift(&["task", "ping-mail", "someone@parsec.test"])?;
     let ran = host.sealift(&["task", "migrate"])?;
-    ensure!(!ran.stdout.contains("podman run"), "what compose says of itself: {}", ran.stdout);
+    ensure!(ran.stdout.contains("(already applied)"), "{}", ran.stdout);
+    let names = host.podman.podman(&["ps", "--all", "--format", "{{.Names}}"])?;
+    ensure!(names.lines().count() == 4, "what ran a task is left: {names}");
+    let commands = ["inspect", "--format", "{{.Config.CreateCommand}}", "parsec-standalone_parsec-server"];
+    let commands = host.podman.podman(&commands)?;
+    ensure!(commands.contains("--env-file"), "that is not the command: {commands}");
+    Secrets::of(&host.folder.join("site"))?.absent("the command that made the server", commands.as_bytes())?;
     let examined = host.sealift(&["doctor"])?.stdout;
     for line in ["ok: engine: podman", "ok: parsec-server: healthy", "ok: port https: 443 is ours", "ok: secrets: "] {
         ensure!(examined.contains(line), "no line {line}:\n{examined}");
@@ -207,6 +224,8 @@ fn life(host: &Host<'_>) -> Result<()> {
     ensure!(host.try_sealift(&["down", "--volumes"])?.code == Some(2));
     host.timed("down", &["down"])?;
     ensure!(host.sealift(&["status"])?.stdout.contains("absent"));
+    let networks = host.podman.podman(&["network", "ls", "--format", "{{.Name}}"])?;
+    ensure!(networks.trim() == "podman", "a network is left: {networks}");
     host.timed("up after down", &["up"])?;
     host.all_healthy()?;
     ensure!(token == fs_err::read(host.folder.join("site/secrets/admin-token"))?, "a secret changed");

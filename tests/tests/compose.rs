@@ -1,0 +1,184 @@
+//! What `up` makes is what compose makes of `compose.yaml`, and each finds what the other made.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use sealift_tests::bundle::{Bundle, program};
+use sealift_tests::command;
+use sealift_tests::docker::Engine;
+use sealift_tests::podman::Podman;
+use serde_json::{Map, Value};
+
+/// A program and its arguments, to what it prints.
+type Run<'a> = dyn Fn(&str, &[&str]) -> Result<String> + 'a;
+
+/// One engine with its compose, in the folder of a bundle.
+struct Host<'a> {
+    run: &'a Run<'a>,
+    engine: &'a str,
+    compose: &'a str,
+    /// Where in the answer of `inspect` the two may differ: paths of keys.
+    apart: &'a [&'a str],
+}
+
+/// The bundle, in a folder of the project's name: podman-compose 1.0 takes that for it.
+fn unpacked(bundle: &Bundle) -> Result<PathBuf> {
+    let folder = bundle.place().join("parsec-standalone");
+    fs_err::rename(&bundle.folder, &folder)?;
+    Ok(folder)
+}
+
+#[test]
+#[ignore = "needs root and podman: tests/run"]
+fn on_podman() -> Result<()> {
+    let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+    let folder = unpacked(&bundle)?;
+    let podman = Podman::new()?;
+    let run = |program: &str, arguments: &[&str]| command::output(podman.command(&folder, program).args(arguments));
+    let apart = [
+        "Config.Annotations.io.kubernetes.cri-o.Created",
+        "Config.CreateCommand",
+        "Config.Labels.com.docker.compose.config-hash",
+        "Config.Labels.com.docker.compose.oneoff",
+        "Config.Labels.io.podman.compose.config-hash",
+        "Config.Labels.io.podman.compose.version",
+        "HostConfig.LogConfig.Path",
+    ];
+    same(&Host { run: &run, engine: "podman", compose: "podman-compose", apart: &apart })
+        .inspect_err(|_| command::report(&podman.story()))
+}
+
+#[test]
+#[ignore = "needs root and Docker: tests/run"]
+fn on_docker() -> Result<()> {
+    let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+    let folder = unpacked(&bundle)?;
+    let docker = Engine::docker()?;
+    let run = |program: &str, arguments: &[&str]| {
+        command::output(docker.beside(&folder, program).args(arguments).env("SEALIFT_ENGINE", "docker"))
+    };
+    let apart = [
+        "Config.AttachStderr",
+        "Config.AttachStdout",
+        "Config.Labels.com.docker.compose.config-hash",
+        // Of version 2.
+        "Config.Labels.com.docker.compose.depends_on",
+        "Config.Labels.com.docker.compose.image",
+        "Config.Labels.com.docker.compose.project.config_files",
+        "Config.Labels.com.docker.compose.version",
+        "Config.Labels.io.podman.compose.project",
+        // How the mounts were asked for; `Mounts` has what came of it.
+        "Config.Volumes",
+        "HostConfig.Binds",
+        "HostConfig.Mounts",
+    ];
+    same(&Host { run: &run, engine: "docker", compose: "docker-compose", apart: &apart })
+}
+
+fn same(host: &Host<'_>) -> Result<()> {
+    host.sealift(&["up", "--host", "parsec.test"])?;
+    let ours = host.containers()?;
+    let found = (host.run)(host.compose, &["ps", "-q"])?;
+    for container in &ours {
+        let id = container["Id"].as_str().context("a container has an ID")?;
+        ensure!(found.contains(&id[..12]), "compose does not find {}:\n{found}", container["Name"]);
+    }
+    (host.run)(host.compose, &["down"])?;
+    ensure!(host.ask(&["ps", "--all", "--quiet"])?.is_empty(), "compose left a container");
+    ensure!(host.ask(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data is gone");
+
+    (host.run)(host.compose, &["up", "-d"])?;
+    let theirs = host.containers()?;
+    let mut differences = Vec::new();
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        let name = ours["Name"].as_str().unwrap_or_default();
+        compare(name, &essence(ours)?, &essence(theirs)?, &mut differences);
+    }
+    differences.retain(|line| !host.apart.iter().any(|path| line.contains(&format!(".{path}: "))));
+    ensure!(differences.is_empty(), "ours and compose's differ:\n{}", differences.join("\n"));
+
+    ensure!(host.sealift(&["status"])?.matches("it was made by hand").count() == 4);
+    host.sealift(&["up"])?;
+    ensure!(host.sealift(&["status"])?.matches("what is here").count() == 4);
+    host.sealift(&["down", "--volumes", "--yes"])?;
+    ensure!(host.ask(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
+    ensure!(!host.ask(&["network", "ls"])?.contains("parsec-standalone"), "a network is left");
+    Ok(())
+}
+
+impl Host<'_> {
+    fn sealift(&self, arguments: &[&str]) -> Result<String> {
+        (self.run)(&program()?.display().to_string(), arguments)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        (self.run)(self.engine, arguments)
+    }
+
+    /// What the engine says of all containers, by name.
+    fn containers(&self) -> Result<Vec<Value>> {
+        let ids = self.ask(&["ps", "--all", "--quiet"])?;
+        let inspect: Vec<&str> = std::iter::once("inspect").chain(ids.lines()).collect();
+        let mut all: Vec<Value> = serde_json::from_str(&self.ask(&inspect)?)?;
+        all.sort_by_key(|container| container["Name"].to_string());
+        ensure!(all.len() == 4, "{} containers", all.len());
+        Ok(all)
+    }
+}
+
+/// What was asked for, without what the engine made of it at one start, and in one order.
+fn essence(container: &Value) -> Result<Value> {
+    let mut all = Map::new();
+    for key in ["Config", "HostConfig", "Image", "Mounts", "Name"] {
+        all.insert(key.to_owned(), container[key].clone());
+    }
+    let networks = container["NetworkSettings"]["Networks"].as_object().context("there are networks")?;
+    let id = container["Id"].as_str().unwrap_or_default();
+    for (name, network) in networks {
+        let aliases = network["Aliases"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        // Engines answer for the ID and the name of a container anyway.
+        let own = |alias: &&str| id.starts_with(alias) || container["Name"] == format!("/{alias}");
+        let aliases: Vec<&str> = aliases.filter(|alias| !own(alias)).collect();
+        all.insert("network".to_owned(), serde_json::json!([name, aliases]));
+    }
+    let mut all = Value::Object(all);
+    if let Some(labels) = all["Config"]["Labels"].as_object_mut() {
+        labels.remove("org.sealift.made-from");
+    }
+    for pointer in ["/Config/Env", "/HostConfig/Binds", "/Mounts"] {
+        if let Some(list) = all.pointer_mut(pointer).and_then(Value::as_array_mut) {
+            list.sort_by_key(Value::to_string);
+        }
+    }
+    // As it was written.
+    for mount in all["Mounts"].as_array_mut().into_iter().flatten() {
+        mount["Mode"] = Value::Null;
+    }
+    // podman-compose has a shell start the shell.
+    if let Some(Value::String(line)) = all.pointer_mut("/Config/Healthcheck/Test/1")
+        && let Some(inner) = line.strip_prefix("/bin/sh -c ")
+    {
+        *line = inner.trim_matches('\'').to_owned();
+    }
+    Ok(all)
+}
+
+/// Adds a line for each value that is not the same.
+fn compare(path: &str, ours: &Value, theirs: &Value, differences: &mut Vec<String>) {
+    match (ours, theirs) {
+        (Value::Object(one), Value::Object(other)) => {
+            let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            for key in keys {
+                compare(&format!("{path}.{key}"), &ours[key], &theirs[key], differences);
+            }
+        }
+        _ if ours == theirs || is_empty(ours) && is_empty(theirs) => {}
+        _ => differences.push(format!("{path}: {ours} and {theirs}")),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
