@@ -69,7 +69,7 @@ impl Up {
             return self.without_containers(context, &deployment, &machine, &ui);
         }
         let engine = self.deployment.engine(&deployment)?;
-        deployment.verify()?;
+        deployment.verify_beside(&engine)?;
         ui.note("ok: bundle: every digest is right");
         let host = Host { engine: &engine, machine: &machine, now: crate::clock::now().cast_signed() };
         let ports = self.ports.iter().cloned().collect();

@@ -76,6 +76,17 @@ impl Deployment {
         self.sound(self.bundle.verify(Depth::Digests).problems)
     }
 
+    /// As [`Deployment::verify`], while the engine tells of itself: podman takes as long for that.
+    ///
+    /// # Errors
+    /// As [`Deployment::verify`]; what the engine cannot tell is the error of whoever asks it next.
+    pub fn verify_beside(&self, engine: &Engine) -> Result<()> {
+        std::thread::scope(|scope| {
+            scope.spawn(|| engine.facts());
+            self.verify()
+        })
+    }
+
     /// As [`Deployment::verify`], but without the images: what is run on the host by this program.
     ///
     /// # Errors
