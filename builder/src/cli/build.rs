@@ -62,6 +62,9 @@ pub(super) struct Build {
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// Compression of the layers: gzip loads everywhere, zstd on podman and on Docker from 23 on
+    ///
+    /// zstd is smaller and loads faster. With `none` the bundle is two to three times as large, and `podman load`, which
+    /// decompresses gzip twice, takes half the time; `sealift up` decompresses by itself.
     #[arg(long, value_name = "CODEC", default_value = "gzip")]
     layers: Codec,
     #[command(flatten)]
