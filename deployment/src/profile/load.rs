@@ -70,6 +70,13 @@ impl Profile {
         Ok(Self { directory: directory.to_owned(), sources, text, model, parts })
     }
 
+    /// A profile for tests, whose files are not read.
+    #[cfg(test)]
+    pub(crate) fn of_model(directory: &Path, model: Model) -> Self {
+        let sources = Sources::of(directory);
+        Self { directory: directory.to_owned(), sources, text: String::new(), parts: Vec::new(), model }
+    }
+
     /// The files that it names, sorted, each once: what makes it whole besides `profile.toml`.
     #[must_use]
     pub fn files(&self) -> BTreeSet<String> {

@@ -8,7 +8,7 @@
 
 pub mod readme;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unit;
 
 use std::collections::BTreeMap;

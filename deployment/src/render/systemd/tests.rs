@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::*;
 
-pub(super) fn sample() -> Model {
+pub(crate) fn sample() -> Model {
     toml::from_str(include_str!("sample.toml")).unwrap()
 }
 
