@@ -55,6 +55,7 @@ fn hello_says_hello() -> Result<()> {
     let answer = podman.podman(&["exec", "hello-hello_hello", "python", "-c", ask]);
     let answer = answer.with_context(|| podman.story())?;
     ensure!(answer.trim() == "hello, hello.example", "{answer}\n{}", podman.story());
+    podman.podman(&["healthcheck", "run", "hello-hello_hello"]).with_context(|| podman.story())?;
     podman.compose(&folder, &["down"])?;
     Ok(())
 }
