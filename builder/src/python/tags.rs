@@ -6,7 +6,7 @@ use std::fmt;
 
 use anyhow::Result;
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
-use sealift_layers::ingredients::wheel::FileName;
+use sealift_layers::ingredients::wheel::WheelFileName;
 
 use crate::failure::Failure;
 
@@ -126,7 +126,7 @@ impl Target {
 
     /// How well a wheel fits, 0 being best; `None` where it does not.
     #[must_use]
-    pub fn rank(&self, wheel: &FileName) -> Option<usize> {
+    pub fn rank(&self, wheel: &WheelFileName) -> Option<usize> {
         let mut best = None;
         for python in &wheel.python {
             for abi in &wheel.abi {
@@ -145,7 +145,7 @@ impl Target {
         candidates
             .into_iter()
             .filter_map(|candidate| {
-                let parsed: FileName = name(&candidate).parse().ok()?;
+                let parsed: WheelFileName = name(&candidate).parse().ok()?;
                 let rank = self.rank(&parsed)?;
                 Some(((rank, Reverse(parsed.build), name(&candidate).to_owned()), candidate))
             })
