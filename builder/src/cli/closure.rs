@@ -11,6 +11,7 @@ use sealift_deployment::profile::names::NIX_LAYERS;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::nix_store;
+use sealift_layers::platform::Architecture;
 use sealift_layers::tar::DIRECTORY_TIME;
 use serde::Serialize;
 
@@ -52,7 +53,7 @@ pub(super) struct ClosureCommand {
     config: Option<PathBuf>,
     /// Architecture of what is in the closure, as OCI writes it
     #[arg(long, value_name = "ARCH", default_value = "amd64")]
-    architecture: String,
+    architecture: Architecture,
     /// How many layers the closure makes at most: 1 to 100
     #[arg(long, value_name = "N", default_value_t = NIX_LAYERS, value_parser = clap::value_parser!(u32).range(1..=100))]
     max_layers: u32,
@@ -87,7 +88,7 @@ impl ClosureCommand {
         let name = |path: &String| nix_store::name(path).map_err(|error| Failure::usage(error.to_string()).into());
         let request = Request {
             name: self.name.clone(),
-            architecture: self.architecture.clone(),
+            architecture: self.architecture,
             closure: nix::closure(&self.closure)?,
             contents: self.contents.iter().map(name).collect::<Result<_>>()?,
             config: self.config.as_deref().map(Config::read).transpose()?.unwrap_or_default(),

@@ -12,11 +12,12 @@ use sealift_deployment::files::Pending;
 use sealift_deployment::ui::Phase;
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
-use sealift_layers::digest::{Digest, Meter};
-use sealift_layers::image::{Image, Recipe};
+use sealift_layers::digest::{Digest, HashingWriter, Measured};
+use sealift_layers::image::{Image, ImageLayer, ImageSpec};
 use sealift_layers::ingredients::nix_store::{self, Closure, pack};
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, Content, Entry, Kind, Prefer, SourceFile, Tree, TreePath};
+use sealift_layers::platform::{Architecture, Platform};
+use sealift_layers::tree::{self, Content, Entry, Kind, Overlap, Prefer, SourceFile, Tree, TreePath};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ pub struct Request {
     /// Full name and tag.
     pub name: String,
     /// Architecture as OCI has it.
-    pub architecture: String,
+    pub architecture: Architecture,
     /// All paths of the image.
     pub closure: Closure,
     /// Paths of it whose files are linked into the image's root.
@@ -121,7 +122,7 @@ pub fn make(
             None => {
                 progress.item(&title);
                 let tree = super::tree(&names, nix)?;
-                let seated = tree::seat(tree.clone(), &Listing::new(), false)?;
+                let seated = tree::overlay(tree.clone(), &Listing::new(), Overlap::MustAgree)?;
                 layers.write(
                     &key,
                     seated,
@@ -131,7 +132,7 @@ pub fn make(
             }
         };
         progress.inc(1);
-        Ok((record.layer, title))
+        Ok(ImageLayer { layer: record.layer, created_by: title })
     })?;
     if !request.contents.is_empty() {
         let names = &request.contents;
@@ -144,7 +145,7 @@ pub fn make(
             None => {
                 // The layers of these paths may be older than what is on the disk now.
                 let tree = super::tree(names, nix)?;
-                let seated = tree::seat(links(names, &tree)?, &Listing::new(), false)?;
+                let seated = tree::overlay(links(names, &tree)?, &Listing::new(), Overlap::MustAgree)?;
                 layers.write(
                     &key,
                     seated,
@@ -153,7 +154,7 @@ pub fn make(
                 )?
             }
         };
-        made.push((record.layer, "links to what is in the Nix store".to_owned()));
+        made.push(ImageLayer { layer: record.layer, created_by: "links to what is in the Nix store".to_owned() });
     }
     let image = Image::new(recipe(request, made)?).context("cannot make the image")?;
     let parts = archive::documents(std::slice::from_ref(&image), |digest| {
@@ -162,22 +163,22 @@ pub fn make(
         Ok(Content::range(&SourceFile::new(file), 0, length))
     })?;
     let mut pending = Pending::create(output)?;
-    let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
+    let mut meter = HashingWriter::new(BufWriter::with_capacity(1 << 20, &mut pending));
     archive::write(parts, &Tree::new(), request.epoch, |digest| store.wrote(digest), &mut meter)?;
-    let (_, digest, size) = meter.finish();
+    let (_, Measured { digest, size }) = meter.finish();
     pending.commit()?;
     Ok((image, digest, size))
 }
 
-fn recipe(request: &Request, layers: Vec<(sealift_layers::layer::Layer, String)>) -> Result<Recipe> {
+fn recipe(request: &Request, layers: Vec<ImageLayer>) -> Result<ImageSpec> {
     let config = &request.config;
     let env = config.env.iter().map(|variable| {
         let split = variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         split.ok_or_else(|| Failure::usage(format!("`{variable}` in Env is not NAME=value")).into())
     });
-    Ok(Recipe {
+    Ok(ImageSpec {
         name: request.name.clone(),
-        architecture: request.architecture.clone(),
+        platform: Platform::linux(request.architecture),
         created: request.epoch,
         user: config.user.clone(),
         entrypoint: config.entrypoint.clone(),

@@ -7,7 +7,7 @@ use std::fmt;
 use anyhow::Result;
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use sealift_deployment::failure::Failure;
-use sealift_layers::ingredients::wheel::FileName;
+use sealift_layers::ingredients::wheel::WheelFileName;
 
 /// The Python of an image: what wheels and markers are held against.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ impl Target {
 
     /// How well a wheel fits, 0 being best; `None` where it does not.
     #[must_use]
-    pub fn rank(&self, wheel: &FileName) -> Option<usize> {
+    pub fn rank(&self, wheel: &WheelFileName) -> Option<usize> {
         let mut best = None;
         for python in &wheel.python {
             for abi in &wheel.abi {
@@ -144,7 +144,7 @@ impl Target {
         candidates
             .into_iter()
             .filter_map(|candidate| {
-                let parsed: FileName = name(&candidate).parse().ok()?;
+                let parsed: WheelFileName = name(&candidate).parse().ok()?;
                 let rank = self.rank(&parsed)?;
                 Some(((rank, Reverse(parsed.build), name(&candidate).to_owned()), candidate))
             })

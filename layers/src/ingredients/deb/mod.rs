@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use control::Control;
 
-use crate::tar::{ReadError, index};
+use crate::tar::{self, ReadError};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
 /// Why a file is not taken as a package.
@@ -67,7 +67,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
     if bytes.len() as u64 > CONTROL_LIMIT {
         return Err(DebError::Damaged("its control archive is larger than 16 MiB".to_owned()));
     }
-    let control_tree = index(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
+    let control_tree = tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
     let read = |name: &str| match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
         Some(Kind::File(content)) => Ok::<_, DebError>(Some(content.read()?)),
         _ => Ok(None),
@@ -82,7 +82,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
 
     io::copy(&mut decompressed(deb, find("data.tar")?)?, &mut spool)?;
     let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
-    let payload = index(&SourceFile::new(spool), &origin)?;
+    let payload = tar::read(&SourceFile::new(spool), &origin)?;
     let mut tree = usr_merged(payload)?;
 
     // The newest file of the package dates what is derived from it, so that the date does not depend on the build.
@@ -167,7 +167,7 @@ mod tests {
         };
         let pack = |tree: &Tree| {
             let mut tar = Vec::new();
-            crate::tar::write(tree, 9, false, &mut tar).unwrap();
+            crate::tar::write(tree, crate::tar::Options { epoch: 9, file_digests: false }, &mut tar).unwrap();
             tar
         };
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);

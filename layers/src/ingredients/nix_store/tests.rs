@@ -64,7 +64,7 @@ fn real_documents_are_understood() {
     let one = told("5cf95ea074befb89b8c0fe252b80458d9be41b02c19a16ce98f2f696293ae3eb", 168, &[greeting]);
     let other = told("1c37d01af40be2e80691de3cc3df44377a699afbb17c68f080964b2fd071fc13", 120, &[]);
     let expected = Closure([(tool.to_owned(), one), (greeting.to_owned(), other)].into());
-    for document in include_str!("told.jsonl").lines() {
+    for document in include_str!("closure.jsonl").lines() {
         assert_eq!(Closure::parse(document.as_bytes()).unwrap(), expected, "{document}");
     }
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 
 use rawzip::{CompressionMethod, ZipArchive};
 
-use super::Problem;
+use super::WheelErrorKind;
 use crate::tree::{Content, SourceFile};
 
 /// At most this many members, directories included.
@@ -29,16 +29,16 @@ pub(super) struct Member {
 }
 
 /// Reads the directory: name to member.
-pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, Problem> {
+pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
     let length = file.metadata()?.len();
     let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
     let archive = ZipArchive::from_file(file.try_clone()?, &mut buffer)?;
     let source = SourceFile::new(file);
     if archive.end_offset() != length {
-        return Err(Problem::Layout("bytes follow the archive"));
+        return Err(WheelErrorKind::Layout("bytes follow the archive"));
     }
     if archive.entries_hint() > MEMBERS {
-        return Err(Problem::TooMany);
+        return Err(WheelErrorKind::TooMany);
     }
 
     let mut members = BTreeMap::new();
@@ -49,10 +49,11 @@ pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, Problem> {
     let mut entries = archive.entries(&mut buffer);
     while let Some(header) = entries.next_entry()? {
         let raw = header.file_path();
-        let name = std::str::from_utf8(raw.as_bytes())
-            .map_err(|_| Problem::Name(String::from_utf8_lossy(raw.as_bytes()).into_owned(), "it is not UTF-8"))?;
+        let name = std::str::from_utf8(raw.as_bytes()).map_err(|_| {
+            WheelErrorKind::Name(String::from_utf8_lossy(raw.as_bytes()).into_owned(), "it is not UTF-8")
+        })?;
         let kind = header.external_attributes() >> 16 & 0o170_000;
-        let refuse = |why| Err(Problem::Member(name.to_owned(), why));
+        let refuse = |why| Err(WheelErrorKind::Member(name.to_owned(), why));
         let plain = check_name(name)?;
         if header.flags().is_encrypted() || header.flags().is_masked() {
             return refuse("it is encrypted");
@@ -69,10 +70,10 @@ pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, Problem> {
         let size = header.uncompressed_size_hint();
         total = total.saturating_add(size);
         if total > TOTAL {
-            return Err(Problem::TooLarge);
+            return Err(WheelErrorKind::TooLarge);
         }
         if ranges.len() as u64 > MEMBERS {
-            return Err(Problem::TooMany);
+            return Err(WheelErrorKind::TooMany);
         }
         if header.is_dir() {
             if size != 0 || !matches!(kind, 0 | 0o040_000) {
@@ -100,33 +101,33 @@ pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, Problem> {
         let mut above = name.as_str();
         while let Some((parent, _)) = above.rsplit_once('/') {
             if members.contains_key(parent) {
-                return Err(Problem::Member(parent.to_owned(), "it is a file and a directory"));
+                return Err(WheelErrorKind::Member(parent.to_owned(), "it is a file and a directory"));
             }
             above = parent;
         }
     }
     if let Some(name) = directories.into_iter().find(|name| members.contains_key(name)) {
-        return Err(Problem::Member(name, "it is a file and a directory"));
+        return Err(WheelErrorKind::Member(name, "it is a file and a directory"));
     }
     check_ranges(ranges, archive.directory_offset())?;
     Ok(members)
 }
 
 /// Members lie one after the other from the start of the file, none on another, all before the directory.
-fn check_ranges(mut ranges: Vec<(u64, u64)>, directory: u64) -> Result<(), Problem> {
+fn check_ranges(mut ranges: Vec<(u64, u64)>, directory: u64) -> Result<(), WheelErrorKind> {
     ranges.sort_unstable();
     if ranges.first().is_some_and(|(start, _)| *start != 0) {
-        return Err(Problem::Layout("bytes stand before the archive"));
+        return Err(WheelErrorKind::Layout("bytes stand before the archive"));
     }
     if ranges.windows(2).any(|pair| pair[0].1 > pair[1].0) || ranges.last().is_some_and(|(_, end)| *end > directory) {
-        return Err(Problem::Layout("members overlap"));
+        return Err(WheelErrorKind::Layout("members overlap"));
     }
     Ok(())
 }
 
 /// A member's name without the `/` that marks a directory, if it is a relative path in plain form.
-pub(super) fn check_name(name: &str) -> Result<&str, Problem> {
-    let refuse = |why| Err(Problem::Name(name.escape_debug().to_string(), why));
+pub(super) fn check_name(name: &str) -> Result<&str, WheelErrorKind> {
+    let refuse = |why| Err(WheelErrorKind::Name(name.escape_debug().to_string(), why));
     let plain = name.strip_suffix('/').unwrap_or(name);
     if plain.starts_with('/') {
         return refuse("it is absolute");

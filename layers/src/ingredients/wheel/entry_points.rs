@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Problem;
+use super::WheelErrorKind;
 
 /// What a command calls: `module:object`, the object by a dotted path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +13,12 @@ pub(super) struct Callable {
 
 /// Reads the commands of `console_scripts` and `gui_scripts`: name to what it calls. Extras are ignored: whether their
 /// distributions are there was decided when the environment was resolved.
-pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, Problem> {
+pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelErrorKind> {
     let mut commands = BTreeMap::new();
     let mut ours = false;
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
-        let bad = |why| Problem::EntryPoint(index + 1, why);
+        let bad = |why| WheelErrorKind::EntryPoint(index + 1, why);
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }

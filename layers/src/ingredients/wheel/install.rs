@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::record::{self, Found};
-use super::{Problem, Venv, Verified, Wheel, WheelError, entry_points, metadata};
+use super::record::{self, FileHash};
+use super::{Venv, Verified, Wheel, WheelError, WheelErrorKind, entry_points, metadata};
 use crate::tree::{Content, Entry, Tree};
 
 /// Who installed it, in `INSTALLER` and for `pip list`.
@@ -21,10 +21,10 @@ impl Wheel {
     /// # Errors
     /// [`WheelError`]: members that collide, an unknown part of `.data`, entry points that cannot be written.
     pub fn tree(&self, venv: &Venv, uploaded: u64) -> Result<Tree, WheelError> {
-        self.install(venv, uploaded).map_err(|problem| WheelError { file_name: self.file_name.clone(), problem })
+        self.install(venv, uploaded).map_err(|kind| WheelError { file_name: self.file_name.clone(), kind })
     }
 
-    fn install(&self, venv: &Venv, uploaded: u64) -> Result<Tree, Problem> {
+    fn install(&self, venv: &Venv, uploaded: u64) -> Result<Tree, WheelErrorKind> {
         let commands = self.commands()?;
         let mut files = Files { places: BTreeMap::new() };
         for (name, member) in &self.members {
@@ -50,13 +50,13 @@ impl Wheel {
             let mode = if item.executable { 0o755 } else { 0o644 };
             let entry = Entry::file(item.content, mode, &origin).modified(uploaded);
             if venv.add(&mut tree, &place, entry).is_err() {
-                return Err(Problem::Name(place, "it is no path of an image"));
+                return Err(WheelErrorKind::Name(place, "it is no path of an image"));
             }
         }
         Ok(tree)
     }
 
-    fn commands(&self) -> Result<BTreeMap<String, entry_points::Callable>, Problem> {
+    fn commands(&self) -> Result<BTreeMap<String, entry_points::Callable>, WheelErrorKind> {
         let path = format!("{}.dist-info/entry_points.txt", self.stem);
         match self.members.get(&path) {
             None => Ok(BTreeMap::new()),
@@ -65,21 +65,22 @@ impl Wheel {
     }
 
     /// The place of a member below the environment; `None` for what we write ourselves.
-    fn place(&self, name: &str, venv: &Venv) -> Result<Option<(String, Part)>, Problem> {
+    fn place(&self, name: &str, venv: &Venv) -> Result<Option<(String, Part)>, WheelErrorKind> {
         let below = |top: &str| name.strip_prefix(&self.stem)?.strip_prefix(top);
         if matches!(below(".dist-info/"), Some("INSTALLER" | "RECORD")) {
             return Ok(None);
         }
         let Some(data) = below(".data/") else { return Ok(Some((format!("{}/{name}", venv.site()), Part::Plain))) };
-        let (scheme, rest) =
-            data.split_once('/').ok_or_else(|| Problem::Member(name.into(), "it stands in no part of `.data`"))?;
+        let (scheme, rest) = data
+            .split_once('/')
+            .ok_or_else(|| WheelErrorKind::Member(name.into(), "it stands in no part of `.data`"))?;
         Ok(Some(match scheme {
             "purelib" | "platlib" => (format!("{}/{rest}", venv.site()), Part::Plain),
             "scripts" => (format!("bin/{rest}"), Part::Script),
             "headers" => (format!("{}/{}/{rest}", venv.headers(), self.name), Part::Plain),
             // `lib64` is a link to `lib`: a directory of that name would replace it.
             "data" => (rest.strip_prefix("lib64/").map_or(rest.to_owned(), |rest| format!("lib/{rest}")), Part::Plain),
-            _ => return Err(Problem::Member(name.into(), "it stands in an unknown part of `.data`")),
+            _ => return Err(WheelErrorKind::Member(name.into(), "it stands in an unknown part of `.data`")),
         }))
     }
 }
@@ -94,28 +95,28 @@ enum Part {
 /// A file to be installed.
 struct Item {
     content: Content,
-    found: Found,
+    found: FileHash,
     executable: bool,
 }
 
 impl Item {
     fn text(text: String) -> Self {
-        Self { found: Found::of(text.as_bytes()), content: text.into(), executable: false }
+        Self { found: FileHash::of(text.as_bytes()), content: text.into(), executable: false }
     }
 
     fn script(text: String) -> Self {
         Self { executable: true, ..Self::text(text) }
     }
 
-    fn of(name: &str, Verified { member, found }: &Verified, part: Part, venv: &Venv) -> Result<Self, Problem> {
+    fn of(name: &str, Verified { member, found }: &Verified, part: Part, venv: &Venv) -> Result<Self, WheelErrorKind> {
         let executable = member.executable || part == Part::Script;
-        let unreadable = |source| Problem::Unreadable { name: name.to_owned(), source };
+        let unreadable = |source| WheelErrorKind::Unreadable { name: name.to_owned(), source };
         if part == Part::Script {
             let mut start = Vec::new();
             member.content.reader().take(8).read_to_end(&mut start).map_err(unreadable)?;
             if start == b"#!python" {
                 let bytes = with_interpreter(&member.content.read().map_err(unreadable)?, &venv.interpreter());
-                return Ok(Self { found: Found::of(&bytes), content: bytes.into(), executable });
+                return Ok(Self { found: FileHash::of(&bytes), content: bytes.into(), executable });
             }
         }
         Ok(Self { content: member.content.clone(), found: found.clone(), executable })
@@ -135,19 +136,19 @@ struct Files {
 }
 
 impl Files {
-    fn add(&mut self, place: String, item: Item) -> Result<(), Problem> {
+    fn add(&mut self, place: String, item: Item) -> Result<(), WheelErrorKind> {
         match self.places.insert(place.clone(), item) {
             None => Ok(()),
-            Some(_) => Err(Problem::Collision(place)),
+            Some(_) => Err(WheelErrorKind::Collision(place)),
         }
     }
 
     /// No file stands where another needs a directory.
-    fn check_parents(&self) -> Result<(), Problem> {
+    fn check_parents(&self) -> Result<(), WheelErrorKind> {
         for place in self.places.keys() {
             let parents = place.match_indices('/').map(|(end, _)| &place[..end]);
             if let Some(file) = parents.into_iter().find(|parent| self.places.contains_key(*parent)) {
-                return Err(Problem::Collision(file.to_owned()));
+                return Err(WheelErrorKind::Collision(file.to_owned()));
             }
         }
         Ok(())

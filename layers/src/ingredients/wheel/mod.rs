@@ -19,9 +19,9 @@ use std::fs::File;
 use std::io;
 
 use archive::Member;
-pub use names::{FileName, FileNameError, normalize};
+pub use names::{BuildTag, WheelFileName, WheelFileNameError, normalize};
 use pep440_rs::Version;
-use record::Found;
+use record::FileHash;
 pub use venv::{Venv, VenvError};
 
 /// A wheel whose every member has been verified.
@@ -39,25 +39,25 @@ pub struct Wheel {
 #[derive(Clone, Debug)]
 struct Verified {
     member: Member,
-    found: Found,
+    found: FileHash,
 }
 
 /// Why a wheel is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("the wheel `{file_name}`: {problem}")]
+#[error("the wheel `{file_name}`: {kind}")]
 pub struct WheelError {
     /// The wheel's file name.
     pub file_name: String,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub kind: WheelErrorKind,
 }
 
 /// What is wrong with a wheel.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum WheelErrorKind {
     /// The file's own name.
     #[error(transparent)]
-    FileName(#[from] FileNameError),
+    FileName(#[from] WheelFileNameError),
     /// It is no zip, or a broken one.
     #[error("its zip archive is broken: {0}")]
     Zip(#[from] rawzip::Error),
@@ -134,17 +134,17 @@ impl Wheel {
 /// # Errors
 /// [`WheelError`]: the first thing found wrong.
 pub fn open(file: File, file_name: &str) -> Result<Wheel, WheelError> {
-    open_members(file, file_name).map_err(|problem| WheelError { file_name: file_name.to_owned(), problem })
+    open_members(file, file_name).map_err(|kind| WheelError { file_name: file_name.to_owned(), kind })
 }
 
-fn open_members(file: File, file_name: &str) -> Result<Wheel, Problem> {
-    let parsed: FileName = file_name.parse()?;
+fn open_members(file: File, file_name: &str) -> Result<Wheel, WheelErrorKind> {
+    let parsed: WheelFileName = file_name.parse()?;
     let mut members = archive::members(file)?;
     let stem = metadata::stem(members.keys(), &parsed)?;
     let info = |name: &str| format!("{stem}.dist-info/{name}");
 
     let record = info("RECORD");
-    let member = members.remove(&record).ok_or_else(|| Problem::Metadata(format!("it has no `{record}`")))?;
+    let member = members.remove(&record).ok_or_else(|| WheelErrorKind::Metadata(format!("it has no `{record}`")))?;
     record::verify(&record, &member, None)?;
     let mut claims = record::parse(&metadata::text(&record, &member)?)?;
     claims.remove(&record);
@@ -157,13 +157,13 @@ fn open_members(file: File, file_name: &str) -> Result<Wheel, Problem> {
     let mut verified = BTreeMap::new();
     for (name, member) in members {
         let Some(claim) = claims.remove(&name) else {
-            return Err(Problem::Member(name, "RECORD does not list it"));
+            return Err(WheelErrorKind::Member(name, "RECORD does not list it"));
         };
         let found = record::verify(&name, &member, Some(&claim))?;
         verified.insert(name, Verified { member, found });
     }
     if let Some((name, _)) = claims.pop_first() {
-        return Err(Problem::Member(name, "RECORD lists it, and the archive lacks it"));
+        return Err(WheelErrorKind::Member(name, "RECORD lists it, and the archive lacks it"));
     }
     metadata::check(&verified, &stem, &parsed)?;
     Ok(Wheel { file_name: file_name.to_owned(), name: parsed.name, version: parsed.version, stem, members: verified })

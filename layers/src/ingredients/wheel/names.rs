@@ -17,15 +17,33 @@ pub fn normalize(name: &str) -> String {
     normal
 }
 
-/// A wheel's file name, taken apart.
+/// A build tag: it orders wheels of the same version. No tag is `BuildTag::default()`, which comes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BuildTag {
+    /// The digits at its start.
+    pub number: u64,
+    /// The rest.
+    pub suffix: String,
+}
+
+/// The parts of a wheel's file name.
+///
+/// ```
+/// use sealift_layers::ingredients::wheel::WheelFileName;
+///
+/// let name: WheelFileName = "Demo_Pkg-1.0-py3-none-any.whl".parse()?;
+/// assert_eq!((name.name.as_str(), name.version.to_string().as_str()), ("demo-pkg", "1.0"));
+/// assert_eq!(name.platform, ["any"]);
+/// # Ok::<(), sealift_layers::ingredients::wheel::WheelFileNameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileName {
+pub struct WheelFileName {
     /// The distribution's normalised name.
     pub name: String,
     /// Its version.
     pub version: Version,
-    /// The build tag: a number and what follows it. Without one, `(0, "")`: it sorts first.
-    pub build: (u64, String),
+    /// The build tag.
+    pub build: BuildTag,
     /// Python tags, such as `cp314` or `py2`, `py3`.
     pub python: Vec<String>,
     /// ABI tags, such as `abi3` or `none`.
@@ -37,13 +55,13 @@ pub struct FileName {
 /// A text is not the name of a wheel.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not a wheel's file name (NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl)")]
-pub struct FileNameError(String);
+pub struct WheelFileNameError(String);
 
-impl FromStr for FileName {
-    type Err = FileNameError;
+impl FromStr for WheelFileName {
+    type Err = WheelFileNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || FileNameError(text.to_owned());
+        let refuse = || WheelFileNameError(text.to_owned());
         let parts: Vec<&str> = text.strip_suffix(".whl").ok_or_else(refuse)?.split('-').collect();
         let (name, version, build, tags) = match parts.as_slice() {
             [name, version, tags @ ..] if tags.len() == 3 => (name, version, None, tags),
@@ -55,11 +73,11 @@ impl FromStr for FileName {
             return Err(refuse());
         }
         let build = match build {
-            None => (0, String::new()),
+            None => BuildTag::default(),
             Some(build) => {
                 let digits = build.bytes().take_while(u8::is_ascii_digit).count();
-                let (number, rest) = build.split_at(digits);
-                (number.parse().map_err(|_| refuse())?, rest.to_owned())
+                let (number, suffix) = build.split_at(digits);
+                BuildTag { number: number.parse().map_err(|_| refuse())?, suffix: suffix.to_owned() }
             }
         };
         let set = |tag: &str| tag.split('.').map(str::to_owned).collect();
@@ -74,7 +92,7 @@ impl FromStr for FileName {
     }
 }
 
-impl FileName {
+impl WheelFileName {
     /// Whether `NAME-VERSION`, as the wheel's own directories begin, means the same distribution.
     pub(super) fn is_stem(&self, stem: &str) -> bool {
         stem.split_once('-').is_some_and(|(name, version)| {
@@ -95,9 +113,10 @@ mod tests {
 
     #[test]
     fn file_names_come_apart() {
-        let name: FileName = "Foo_Bar-1.0+local.1-2b-py2.py3-none-any.whl".parse().unwrap();
+        let name: WheelFileName = "Foo_Bar-1.0+local.1-2b-py2.py3-none-any.whl".parse().unwrap();
         assert_eq!((name.name.as_str(), name.version.to_string()), ("foo-bar", "1.0+local.1".into()));
-        assert_eq!((name.build, name.python), ((2, "b".into()), vec!["py2".into(), "py3".into()]));
+        let build = BuildTag { number: 2, suffix: "b".into() };
+        assert_eq!((name.build, name.python), (build, vec!["py2".into(), "py3".into()]));
         assert_eq!((name.abi, name.platform), (vec!["none".to_owned()], vec!["any".to_owned()]));
     }
 
@@ -113,7 +132,7 @@ mod tests {
             "_-1-py3-none-any.whl",
             "a-1-1-1-py3-none-any.whl",
         ] {
-            assert!(text.parse::<FileName>().is_err(), "{text}");
+            assert!(text.parse::<WheelFileName>().is_err(), "{text}");
         }
     }
 }

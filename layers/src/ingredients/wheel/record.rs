@@ -8,12 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use super::Problem;
+use super::WheelErrorKind;
 use super::archive::{Member, check_name};
 
 /// What a line of `RECORD` claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct RecordEntry {
     /// `sha256=...`, or nothing.
     pub(super) hash: String,
     /// Bytes.
@@ -22,14 +22,14 @@ pub(super) struct Claim {
 
 /// What was found to be in a file: its line in the `RECORD` that we write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FileHash {
     /// `sha256=` and unpadded URL-safe base64.
     pub(super) hash: String,
     /// Bytes.
     pub(super) size: u64,
 }
 
-impl Found {
+impl FileHash {
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self { hash: encode("sha256", &Sha256::digest(bytes)), size: bytes.len() as u64 }
     }
@@ -40,10 +40,10 @@ fn encode(algorithm: &str, digest: &[u8]) -> String {
 }
 
 /// Reads `RECORD`: path to claim.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Claim>, Problem> {
+pub(super) fn parse(text: &str) -> Result<BTreeMap<String, RecordEntry>, WheelErrorKind> {
     let mut claims = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
-        let bad = |why| Problem::Record(index + 1, why);
+        let bad = |why| WheelErrorKind::Record(index + 1, why);
         if line.is_empty() {
             continue;
         }
@@ -54,7 +54,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Claim>, Problem> {
             digits => Some(digits.parse().map_err(|_| bad("its size is not a number"))?),
         };
         check_name(path)?;
-        if claims.insert(path.clone(), Claim { hash: hash.clone(), size }).is_some() {
+        if claims.insert(path.clone(), RecordEntry { hash: hash.clone(), size }).is_some() {
             return Err(bad("its path was listed before"));
         }
     }
@@ -95,7 +95,7 @@ fn fields(line: &str) -> Option<Vec<String>> {
 ///
 /// `.pyc` files are not in it, whether the caller adds some or not: the specification lets installers leave them out,
 /// and so the list is a function of the wheel and of nothing else.
-pub(super) fn write(files: &BTreeMap<String, Found>, itself: &str) -> String {
+pub(super) fn write(files: &BTreeMap<String, FileHash>, itself: &str) -> String {
     let mut lines: BTreeMap<&str, String> =
         files.iter().map(|(path, found)| (path.as_str(), format!("{},{}", found.hash, found.size))).collect();
     lines.insert(itself, ",".into());
@@ -108,15 +108,18 @@ pub(super) fn write(files: &BTreeMap<String, Found>, itself: &str) -> String {
 }
 
 /// Reads a member once and holds it against its claim and the zip's checksum. Without a claim only the latter counts.
-pub(super) fn verify(name: &str, member: &Member, claim: Option<&Claim>) -> Result<Found, Problem> {
-    let wrong = |what, wanted: String, found: String| Problem::Mismatch { name: name.into(), what, wanted, found };
+pub(super) fn verify(name: &str, member: &Member, claim: Option<&RecordEntry>) -> Result<FileHash, WheelErrorKind> {
+    let wrong =
+        |what, wanted: String, found: String| WheelErrorKind::Mismatch { name: name.into(), what, wanted, found };
     let algorithm = claim.map(|claim| claim.hash.split_once('=').map_or("", |(algorithm, _)| algorithm));
     let mut other = match algorithm {
         None | Some("sha256") => Other::None,
         Some("sha384") => Other::Sha384(Box::default()),
         Some("sha512") => Other::Sha512(Box::default()),
-        Some("") => return Err(Problem::Member(name.into(), "RECORD has no hash for it")),
-        Some(_) => return Err(Problem::Member(name.into(), "RECORD's hash for it is none of SHA-256, -384, -512")),
+        Some("") => return Err(WheelErrorKind::Member(name.into(), "RECORD has no hash for it")),
+        Some(_) => {
+            return Err(WheelErrorKind::Member(name.into(), "RECORD's hash for it is none of SHA-256, -384, -512"));
+        }
     };
     let (mut sha256, mut crc, mut size) = (Sha256::new(), rawzip::Crc32::new(), 0);
     let mut reader = member.content.reader();
@@ -126,7 +129,7 @@ pub(super) fn verify(name: &str, member: &Member, claim: Option<&Claim>) -> Resu
             Ok(0) => break,
             Ok(got) => got,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(Problem::Unreadable { name: name.into(), source }),
+            Err(source) => return Err(WheelErrorKind::Unreadable { name: name.into(), source }),
         };
         let bytes = &buffer[..got];
         size += got as u64;
@@ -137,7 +140,7 @@ pub(super) fn verify(name: &str, member: &Member, claim: Option<&Claim>) -> Resu
     if crc.checksum() != member.crc {
         return Err(wrong("CRC-32", format!("{:08x}", member.crc), format!("{:08x}", crc.checksum())));
     }
-    let found = Found { hash: encode("sha256", &sha256.finalize()), size };
+    let found = FileHash { hash: encode("sha256", &sha256.finalize()), size };
     if let Some(claim) = claim {
         let hash = other.finish().unwrap_or_else(|| found.hash.clone());
         // Some writers pad the base64; the bytes are what counts.
@@ -209,11 +212,11 @@ mod tests {
         fn written_records_read_back(names in proptest::collection::btree_set("[a-z ,\"é.]{1,8}", 0..8)) {
             let files: BTreeMap<_, _> = names.iter()
                 .filter(|name| check_name(name).is_ok())
-                .map(|name| (name.clone(), Found::of(name.as_bytes()))).collect();
+                .map(|name| (name.clone(), FileHash::of(name.as_bytes()))).collect();
             let claims = parse(&write(&files, "x.dist-info/RECORD")).unwrap();
             prop_assert_eq!(claims.len(), files.len() + 1);
             for (name, found) in files {
-                prop_assert_eq!(&claims[&name], &Claim { hash: found.hash, size: Some(found.size) });
+                prop_assert_eq!(&claims[&name], &RecordEntry { hash: found.hash, size: Some(found.size) });
             }
         }
 

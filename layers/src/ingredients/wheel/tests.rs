@@ -103,7 +103,7 @@ fn with_record(mut members: Vec<Packed>) -> Vec<Packed> {
     let mut lines: Vec<String> = members
         .iter()
         .filter(|member| !member.name.ends_with('/'))
-        .map(|member| format!("\"{}\",{},{}", member.name, Found::of(&member.bytes).hash, member.bytes.len()))
+        .map(|member| format!("\"{}\",{},{}", member.name, FileHash::of(&member.bytes).hash, member.bytes.len()))
         .collect();
     lines.push(format!("{INFO}/RECORD,,"));
     members.push(Packed::new(&format!("{INFO}/RECORD"), lines.join("\r\n").as_bytes()));
@@ -133,7 +133,7 @@ fn text_of(tree: &Tree, path: &str) -> String {
 }
 
 fn refusal(members: &[Packed]) -> String {
-    open_bytes(&zip(members)).unwrap_err().problem.to_string()
+    open_bytes(&zip(members)).unwrap_err().kind.to_string()
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_deflated_member_and_other_hashes_are_read() {
     let text = "x = 1\n".repeat(100);
     let hash = |name: &str, digest: &[u8]| format!("{name}={}", URL_SAFE_NO_PAD.encode(digest));
     for claim in [
-        Found::of(text.as_bytes()).hash,
+        FileHash::of(text.as_bytes()).hash,
         hash("sha384", &Sha384::digest(&text)),
         hash("sha512", &Sha512::digest(&text)) + "==",
     ] {
@@ -223,8 +223,8 @@ fn a_deflated_member_and_other_hashes_are_read() {
 #[test]
 fn names_that_leave_the_tree_are_refused() {
     for name in ["../x", "/etc/passwd", "a/../../x", "a//x", "./x", "a\\x", "a\nx", "", "C:\\x"] {
-        let problem = open_bytes(&zip(&with_record(files(&[(name, "")])))).unwrap_err().problem;
-        assert!(matches!(problem, Problem::Name(..)), "{name}: {problem}");
+        let problem = open_bytes(&zip(&with_record(files(&[(name, "")])))).unwrap_err().kind;
+        assert!(matches!(problem, WheelErrorKind::Name(..)), "{name}: {problem}");
     }
 }
 
@@ -243,9 +243,9 @@ fn one_name_has_one_member() {
     assert_eq!(twice("a", "a"), "the member `a`: the archive has it twice");
     assert_eq!(twice("a", "a/b"), "the member `a`: it is a file and a directory");
     let tree = install(files(&[("a", ""), ("demo_pkg-1.0.data/purelib/a", "")]));
-    assert!(matches!(tree.unwrap_err().problem, Problem::Collision(place) if place.ends_with("site-packages/a")));
+    assert!(matches!(tree.unwrap_err().kind, WheelErrorKind::Collision(place) if place.ends_with("site-packages/a")));
     let tree = install(files(&[("a/b", ""), ("demo_pkg-1.0.data/purelib/a", "")]));
-    assert!(matches!(tree.unwrap_err().problem, Problem::Collision(place) if place.ends_with("site-packages/a")));
+    assert!(matches!(tree.unwrap_err().kind, WheelErrorKind::Collision(place) if place.ends_with("site-packages/a")));
 }
 
 #[test]
@@ -258,12 +258,12 @@ fn record_and_archive_must_agree() {
         let record = Packed::new(&record.name, kept.join("\n").as_bytes());
         refusal(&[rest, &[record]].concat())
     };
-    let hash = Found::of(b"right").hash;
+    let hash = FileHash::of(b"right").hash;
     assert_eq!(with(""), "the member `a.py`: RECORD does not list it");
     assert_eq!(with("a.py,,5"), "the member `a.py`: RECORD has no hash for it");
     assert_eq!(with("a.py,md5=x,5"), "the member `a.py`: RECORD's hash for it is none of SHA-256, -384, -512");
     assert_eq!(with(&format!("a.py,{hash},4")), "the member `a.py`: its size is 5, not 4");
-    let message = with(&format!("a.py,{},5", Found::of(b"wrong").hash));
+    let message = with(&format!("a.py,{},5", FileHash::of(b"wrong").hash));
     assert!(message.starts_with("the member `a.py`: its hash is sha256="), "{message}");
     let message = with(&format!("a.py,{hash},5\nb.py,{hash},5"));
     assert_eq!(message, "the member `b.py`: RECORD lists it, and the archive lacks it");
@@ -293,7 +293,7 @@ fn headers_that_lie_are_refused() {
 #[test]
 fn nothing_stands_around_the_archive() {
     let bytes = zip(&with_record(files(&[])));
-    let problem = |bytes: Vec<u8>| open_bytes(&bytes).unwrap_err().problem.to_string();
+    let problem = |bytes: Vec<u8>| open_bytes(&bytes).unwrap_err().kind.to_string();
     assert_eq!(problem([&bytes[..], b"x"].concat()), "in its zip archive bytes follow the archive");
     // Offsets count from the start of the file: with a byte before it, nothing is found.
     assert!(open_bytes(&[b"x", &bytes[..]].concat()).is_err());
