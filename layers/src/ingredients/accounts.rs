@@ -1,4 +1,15 @@
 //! `/etc/passwd` and `/etc/group` (passwd(5), group(5)).
+//!
+//! ```
+//! use sealift_layers::ingredients::accounts::{self, Account};
+//! use sealift_layers::tree::{Kind, TreePath};
+//!
+//! let web = Account { name: "web".into(), uid: 1000, gid: 1000, home: "/srv".into() };
+//! let tree = accounts::tree(&[web])?;
+//! let Kind::File(group) = &tree.get(&TreePath::new("etc/group")?).unwrap().kind else { panic!("not a file") };
+//! assert_eq!(group.read()?, b"root:x:0:\nweb:x:1000:\nnogroup:x:65534:\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

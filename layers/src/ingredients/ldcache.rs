@@ -23,6 +23,17 @@ pub enum Library<'a> {
 }
 
 /// Makes the cache of the libraries among `paths`, which are all paths of an image for `architecture`.
+///
+/// ```
+/// use sealift_layers::ingredients::ldcache::{self, Library};
+/// use sealift_layers::platform::Architecture;
+/// use sealift_layers::tree::TreePath;
+///
+/// let library = TreePath::new("usr/lib/x86_64-linux-gnu/libc.so.6")?;
+/// let cache = ldcache::make([(&library, Library::File)].into_iter(), Architecture::Amd64);
+/// assert!(cache.starts_with(b"glibc-ld.so.cache1.1"));
+/// # Ok::<(), sealift_layers::tree::PathError>(())
+/// ```
 #[must_use]
 pub fn make<'a>(paths: impl Iterator<Item = (&'a TreePath, Library<'a>)>, architecture: Architecture) -> Vec<u8> {
     // elf/dl-cache.h: FLAG_ELF_LIBC6 with FLAG_X8664_LIB64 or FLAG_AARCH64_LIB64.

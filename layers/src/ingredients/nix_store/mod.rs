@@ -71,6 +71,24 @@ impl Closure {
     ///
     /// # Errors
     /// [`ClosureError`].
+    ///
+    /// ```
+    /// use std::num::NonZero;
+    ///
+    /// use sealift_layers::ingredients::nix_store::{Closure, pack};
+    ///
+    /// let name = "00000000000000000000000000000001-hello-2.12";
+    /// let json = format!(
+    ///     r#"{{ "/nix/store/{name}": {{
+    ///         "narHash": "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    ///         "narSize": 120,
+    ///         "references": []
+    ///     }} }}"#
+    /// );
+    /// let closure = Closure::parse(json.as_bytes())?;
+    /// assert_eq!(pack(&closure, NonZero::new(100).unwrap()), [[name]]);
+    /// # Ok::<(), sealift_layers::ingredients::nix_store::ClosureError>(())
+    /// ```
     pub fn parse(json: &[u8]) -> Result<Self, ClosureError> {
         let document: Value = serde_json::from_slice(json)?;
         let list = document.get("closure").or(document.get("info")).unwrap_or(&document);

@@ -5,6 +5,16 @@ use std::sync::Arc;
 use crate::tree::{Entry, PathError, Tree, TreePath};
 
 /// A virtual environment in an image, for Debian's interpreter `/usr/bin/pythonX.Y`.
+///
+/// ```
+/// use sealift_layers::ingredients::wheel::Venv;
+/// use sealift_layers::tree::TreePath;
+///
+/// let venv = Venv::new(TreePath::new("/opt/app")?, "python3.14")?;
+/// assert_eq!(venv.interpreter(), "/opt/app/bin/python");
+/// assert_eq!(venv.site_packages().as_str(), "opt/app/lib/python3.14/site-packages");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Venv {
     path: TreePath,
