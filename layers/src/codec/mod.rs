@@ -3,6 +3,21 @@
 //! A layer is identified by its diff ID, the digest before compression; registries and bundles refer to it by the digest
 //! after compression. So `Cargo.toml` pins the codecs, tests record digests of their output, and [`Codec::recipe`] is part
 //! of the keys of stored layers.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//!
+//! use sealift_layers::codec::Codec;
+//!
+//! let mut encoder = Codec::Gzip.encoder(Vec::new(), 2)?;
+//! encoder.write_all(b"hello")?;
+//! let compressed = encoder.finish()?;
+//!
+//! let mut text = String::new();
+//! Codec::Gzip.decoder(&compressed[..])?.read_to_string(&mut text)?;
+//! assert_eq!(text, "hello");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod gzip;
 

@@ -1,5 +1,15 @@
 //! The bundle of CA certificates. On an installed system the script `update-ca-certificates` makes it; images are built
 //! without running scripts.
+//!
+//! ```
+//! use sealift_layers::ingredients::certs::{self, Certificate};
+//! use sealift_layers::tree::{Tree, TreePath};
+//!
+//! let site = Certificate { file_name: "site.crt".into(), pem: "-----BEGIN CERTIFICATE-----\n".into() };
+//! let tree = certs::tree(&Tree::new(), &[site])?;
+//! assert!(tree.get(&TreePath::new(certs::BUNDLE)?).is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 use std::sync::Arc;

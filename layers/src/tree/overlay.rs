@@ -54,6 +54,25 @@ const MAX_LINKS: usize = 40;
 /// Changes `tree` so that it can lie on top of `lower`, the union of the layers below it: paths go through the symbolic
 /// links of `lower`, and all parent directories are present.
 ///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sealift_layers::tar;
+/// use sealift_layers::tree::{Entry, Overlap, Tree, TreePath, overlay};
+///
+/// let origin: Arc<str> = "example".into();
+/// let mut base = Tree::new();
+/// base.insert(TreePath::new("lib")?, Entry::symlink("usr/lib", &origin));
+/// let lower = tar::write(&base, tar::Options { epoch: 0, file_digests: true }, std::io::sink())?;
+///
+/// let mut tree = Tree::new();
+/// tree.insert(TreePath::new("lib/a.so")?, Entry::file("", 0o644, &origin));
+/// let upper = overlay(tree, &lower, Overlap::MustAgree)?;
+/// let paths: Vec<&str> = upper.iter().map(|(path, _)| path.as_str()).collect();
+/// assert_eq!(paths, ["usr", "usr/lib", "usr/lib/a.so"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`OverlayError`].
 pub fn overlay(tree: Tree, lower: &Listing, overlap: Overlap) -> Result<Tree, OverlayError> {
