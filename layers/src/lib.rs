@@ -12,6 +12,7 @@ pub mod ingredients;
 pub mod json;
 pub mod layer;
 pub mod listing;
+pub mod platform;
 pub mod tar;
 pub mod tree;
 pub mod validate;
