@@ -7,12 +7,12 @@ use clap::Args;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::ui::Ui;
 
+use crate::servers::{self, Servers};
 use crate::store::Store;
-use crate::upstream::{Choices, Upstream};
 
 /// Which servers to ask.
 #[derive(Args, Debug)]
-pub(super) struct Servers {
+pub(super) struct ServerOptions {
     /// Root of a Debian mirror, in place of the one this machine is set up to use
     ///
     /// Otherwise SEALIFT_DEBIAN_MIRROR, then `debian-mirror` in ~/.config/sealift/config.toml, then the
@@ -27,11 +27,14 @@ pub(super) struct Servers {
     python_index: Option<String>,
 }
 
-impl Servers {
-    pub(super) fn open<'m>(&self, machine: &'m Machine, offline: bool) -> anyhow::Result<Upstream<'m>> {
-        let choices =
-            Choices { debian_mirror: self.debian_mirror.clone(), python_index: self.python_index.clone(), offline };
-        Upstream::new(machine, choices)
+impl ServerOptions {
+    pub(super) fn open<'m>(&self, machine: &'m Machine, offline: bool) -> anyhow::Result<Servers<'m>> {
+        let options = servers::Options {
+            debian_mirror: self.debian_mirror.clone(),
+            python_index: self.python_index.clone(),
+            offline,
+        };
+        Servers::new(machine, options)
     }
 }
 

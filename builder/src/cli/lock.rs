@@ -7,9 +7,10 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
 
 use super::Context;
-use super::common::{self, PlatformOption, Servers};
+use super::common::{self, PlatformOption, ServerOptions};
 use crate::build;
-use crate::lock::{self, FILE, Lock};
+use crate::lock::{FILE, Lock};
+use crate::resolve;
 
 /// Resolve a profile to exact packages and wheels
 ///
@@ -30,7 +31,7 @@ pub(super) struct LockCommand {
     #[command(flatten)]
     platform: PlatformOption,
     #[command(flatten)]
-    servers: Servers,
+    servers: ServerOptions,
     /// Accept a package index past its Valid-Until: for mirrors that lag or are frozen on purpose
     #[arg(long)]
     allow_expired: bool,
@@ -48,13 +49,10 @@ impl LockCommand {
         let ui = common::ui(&machine, context);
         let profile = Profile::find(&self.profile)?;
         let platform = self.platform.of(&profile)?;
-        let upstream = self.servers.open(&machine, false)?;
-        let options = lock::resolve::Options {
-            platform,
-            now: sealift_deployment::clock::now(),
-            allow_expired: self.allow_expired,
-        };
-        let resolved = build::relock(&profile, &upstream, options, Lock::read(&profile)?, &ui)?;
+        let servers = self.servers.open(&machine, false)?;
+        let options =
+            resolve::Options { platform, now: sealift_deployment::clock::now(), allow_expired: self.allow_expired };
+        let resolved = build::relock(&profile, &servers, options, Lock::read(&profile)?, &ui)?;
         if self.explain {
             for (image, reasons) in &resolved.reasons {
                 for (package, because) in reasons {
