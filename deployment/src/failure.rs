@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::profile::diagnostic::Problems;
+use crate::profile::diagnostic::Diagnostics;
 
 /// A kind of failure and its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Kind {
     pub fn of(error: &anyhow::Error) -> Self {
         match Failure::within(error) {
             Some(failure) => failure.kind,
-            None if Problems::within(error).is_some() => Self::Usage,
+            None if Diagnostics::within(error).is_some() => Self::Usage,
             None => Self::Failed,
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
 use sealift_deployment::failure::{Failure, Kind, messages};
-use sealift_deployment::profile::diagnostic::Problems;
+use sealift_deployment::profile::diagnostic::Diagnostics;
 
 use super::output;
 
@@ -28,8 +28,8 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
 fn render(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for (depth, (message, cause)) in messages(error.as_ref()).into_iter().enumerate() {
-        if let Some(problems) = cause.downcast_ref::<Problems>() {
-            text.push_str(&problems.styled());
+        if let Some(diagnostics) = cause.downcast_ref::<Diagnostics>() {
+            text.push_str(&diagnostics.styled());
             break;
         }
         let _infallible = if depth == 0 {
@@ -49,7 +49,7 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
-    use sealift_deployment::profile::diagnostic::Problem;
+    use sealift_deployment::profile::diagnostic::Diagnostic;
 
     fn plain(error: &anyhow::Error) -> String {
         anstream::adapter::strip_str(&render(error)).to_string()
@@ -81,9 +81,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_a_profile_is_shown_below_its_context() {
-        let problem = Problem::new(0..3, "no such thing", "say what there is");
+        let diagnostic = Diagnostic::new(0..3, "no such thing", "say what there is");
         let error =
-            anyhow::Error::new(Problems::new("p/profile.toml", "abc = 1\n", vec![problem])).context("cannot lock");
+            anyhow::Error::new(Diagnostics::new("p/profile.toml", "abc = 1\n", vec![diagnostic])).context("cannot lock");
         insta::assert_snapshot!(plain(&error), @r"
         error: cannot lock
         error: no such thing

@@ -142,7 +142,7 @@ fn resolve_image<'i, 'a>(
         // The resolver would tell too, but it does not know where in the profile the name stands.
         if index.versions(package.get_ref()).is_empty() {
             let unknown = unknown_root(index, Root { name: package.get_ref(), by });
-            return Err(profile.problem_at(package.span(), unknown.message, unknown.hint.unwrap_or_default()));
+            return Err(profile.diagnostic_at(package.span(), unknown.message, unknown.hint.unwrap_or_default()));
         }
     }
     let roots: Vec<Root<'_>> = wanted.iter().map(|(package, by)| Root { name: package.get_ref(), by }).collect();
