@@ -100,7 +100,7 @@ fn packages<'i, 'a>(
         // The resolver checks this, too, but cannot point into the profile.
         if index.versions(package.get_ref()).is_empty() {
             let unknown = unknown_root(index, Root { name: package.get_ref(), by });
-            return Err(profile.problem_at(package.span(), unknown.message, unknown.hint.unwrap_or_default()));
+            return Err(profile.diagnostic_at(package.span(), unknown.message, unknown.hint.unwrap_or_default()));
         }
     }
     let roots: Vec<Root<'_>> = wanted.iter().map(|(package, by)| Root { name: package.get_ref(), by }).collect();

@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::Deserializer;
 
-use super::diagnostic::{Part, Problem, Problems};
+use super::diagnostic::{Part, Diagnostic, Diagnostics};
 use super::model::Model;
 use super::{Sources, check, extend, suggest, syntax};
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ pub struct Profile {
     pub sources: Sources,
     /// A `profile.toml` that says all of it: its own, or one that holds what it extends as well.
     pub text: String,
-    /// The files that it was read from: spans are ranges of their texts, see [`Problems`].
+    /// The files that it was read from: spans are ranges of their texts, see [`Diagnostics`].
     parts: Vec<Part>,
     /// The same, parsed.
     pub model: Model,
@@ -47,7 +47,7 @@ impl Profile {
     /// Reads and checks `directory/profile.toml`.
     ///
     /// # Errors
-    /// The file cannot be read, or all its [`Problems`].
+    /// The file cannot be read, or all its [`Diagnostics`].
     pub fn load(directory: &Path) -> anyhow::Result<Self> {
         let (parts, sources) = extend::read(directory)?;
         let table = extend::merge(&parts);
@@ -55,13 +55,13 @@ impl Profile {
         let model = match Model::deserialize(deserializer()) {
             Ok(model) => model,
             Err(error) => {
-                let problem = syntax::problem("", Some(table.clone()), &error);
-                return Err(Problems::across(parts.clone(), vec![problem]).into());
+                let diagnostic = syntax::diagnostic("", Some(table.clone()), &error);
+                return Err(Diagnostics::across(parts.clone(), vec![diagnostic]).into());
             }
         };
         let list = check::all(directory, &sources, table.clone(), &model);
         if !list.is_empty() {
-            return Err(Problems::across(parts.clone(), list).into());
+            return Err(Diagnostics::across(parts.clone(), list).into());
         }
         let text = match &parts[..] {
             [only] => only.text.clone(),
@@ -83,14 +83,14 @@ impl Profile {
 
     /// An error that points into the profile: for what other modules find wrong, such as an unknown package. `span` is a
     /// range of bytes of the text; [`toml::Spanned::span`] gives it.
-    pub fn problem_at(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-        self.problems(vec![Problem::new(span, message, hint)])
+    pub fn diagnostic_at(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        self.diagnostics(vec![Diagnostic::new(span, message, hint)])
     }
 
     /// An error that points to several places of the profile.
     #[must_use]
-    pub fn problems(&self, list: Vec<Problem>) -> anyhow::Error {
-        Problems::across(self.parts.clone(), list).into()
+    pub fn diagnostics(&self, list: Vec<Diagnostic>) -> anyhow::Error {
+        Diagnostics::across(self.parts.clone(), list).into()
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
     fn others_can_point_into_the_file() {
         let profile = Profile::load(&Path::new(SAMPLES).join("valid/small")).unwrap();
         let package = &profile.model.images["web"].packages[0];
-        let error = profile.problem_at(package.span(), "no such package", "look for another");
+        let error = profile.diagnostic_at(package.span(), "no such package", "look for another");
         insta::assert_snapshot!(error, @r#"
         error: no such package
           --> tests/profiles/valid/small/profile.toml:13:13
