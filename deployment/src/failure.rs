@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn messages_leave_out_repeated_causes() {
-        let error = Failure::failed("cannot read a: no such file").because(anyhow!("no such file").context("cannot open"));
+        let error =
+            Failure::failed("cannot read a: no such file").because(anyhow!("no such file").context("cannot open"));
         assert_eq!(one_line(&error), "cannot read a: no such file: cannot open");
         let error = Failure::failed("cannot read a").because(anyhow!("no such file\n"));
         assert_eq!(one_line(&error), "cannot read a: no such file");

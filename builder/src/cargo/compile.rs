@@ -169,7 +169,12 @@ fn files(
             continue;
         }
         if !kind.is_file() || !inside {
-            return Err(Failure::failed(format!("{} contains `{path}`, which is not a file below {}/", name(), folder(locked))).into());
+            return Err(Failure::failed(format!(
+                "{} contains `{path}`, which is not a file below {}/",
+                name(),
+                folder(locked)
+            ))
+            .into());
         }
         each(&path, &mut entry).with_context(name)?;
     }

@@ -43,7 +43,8 @@ impl Cargo {
         let cargo = OsString::from(machine.var("CARGO").unwrap_or("cargo"));
         let home = machine.var("CARGO_HOME").map(PathBuf::from);
         let home = home.or_else(|| Some(Path::new(machine.var("HOME")?).join(".cargo")));
-        let home = home.ok_or_else(|| Failure::usage("cannot find cargo's home: neither CARGO_HOME nor HOME is set"))?;
+        let home =
+            home.ok_or_else(|| Failure::usage("cannot find cargo's home: neither CARGO_HOME nor HOME is set"))?;
         let rustc = version_of(machine.var("RUSTC").unwrap_or("rustc"), "-vV")?;
         let rustc = rustc.lines().collect::<Vec<_>>().join(", ");
         let cc = version_of(machine.var("CC").unwrap_or("cc"), "--version")?;
@@ -67,7 +68,8 @@ impl Cargo {
     pub fn resolve(&self, name: &str, version: &str) -> Result<lock::Crate> {
         let package = dependent(name, version)?;
         // cargo writes the checksum of the registry's index into its lock file.
-        self.run(package.path(), &["generate-lockfile"]).with_context(|| format!("cannot find the crate {name} {version}"))?;
+        self.run(package.path(), &["generate-lockfile"])
+            .with_context(|| format!("cannot find the crate {name} {version}"))?;
         let sha256 = checksum(&fs_err::read_to_string(package.path().join("Cargo.lock"))?, name, version)?;
 
         let file = self.file(name, version, &sha256)?;
@@ -139,7 +141,8 @@ impl Cargo {
             command.env_remove(name);
         }
         command.env("CARGO_HOME", &self.home).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
-        let output = command.envs(variables.iter().copied()).output().map_err(|error| cannot_run(&self.cargo, &error))?;
+        let output =
+            command.envs(variables.iter().copied()).output().map_err(|error| cannot_run(&self.cargo, &error))?;
         if output.status.success() { Ok(output) } else { Err(explain(&output, self.offline).into()) }
     }
 }
@@ -198,7 +201,8 @@ fn explain(output: &Output, offline: bool) -> Failure {
     let message = format!("cargo failed ({}):\n{text}", output.status);
     let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
     if offline && has(&["--offline"]) {
-        Failure::network(message).hint("with --offline cargo uses only crates that it has fetched before: run once without --offline")
+        Failure::network(message)
+            .hint("with --offline cargo uses only crates that it has fetched before: run once without --offline")
     } else if has(&["failed to download", "Could not resolve host", "Could not connect", "spurious network error"]) {
         Failure::network(message).hint("check the registry in cargo's configuration, and the network")
     } else {

@@ -88,7 +88,7 @@ fn a_wheel_is_looked_up_on_its_project_page() {
     let found = servers.wheel(&wheel);
     assert_eq!(index.requests().len(), 0, "the page is read when the download starts");
     assert_eq!(urls(&found).unwrap(), [index.url("/files/words-0.3-py3-none-any.whl")]);
-    let other = Wheel { name: "other".into(), ..wheel };
+    let other = Wheel { name: "other".into(), ..self::wheel() };
     assert_eq!(urls(&servers.wheel(&other)).unwrap(), [""; 0]);
 }
 

@@ -13,10 +13,11 @@ use anyhow::Result;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Part, Diagnostic, Diagnostics};
-use super::load::{FILE, Search, shown};
+use super::diagnostic::{Diagnostic, Diagnostics, Part};
+use super::load::{FILE, Search};
 use super::{check, syntax};
 use crate::failure::Failure;
+use crate::machine::shown;
 
 /// A profile's folder and those of the profiles that it extends, nearest first.
 #[derive(Clone, Debug)]
