@@ -209,7 +209,12 @@ fn life(host: &Host<'_>) -> Result<()> {
     ensure!(commands.contains("--env-file"), "that is not the command: {commands}");
     Secrets::of(&host.folder.join("site"))?.absent("the command that made the server", commands.as_bytes())?;
     let examined = host.sealift(&["doctor"])?.stdout;
-    for line in ["ok: engine: podman", "ok: parsec-server: healthy", "ok: port https: 443 is used by this deployment", "ok: secrets: "] {
+    for line in [
+        "ok: engine: podman",
+        "ok: parsec-server: healthy",
+        "ok: port https: 443 is used by this deployment",
+        "ok: secrets: ",
+    ] {
         ensure!(examined.contains(line), "no line {line}:\n{examined}");
     }
 
@@ -302,7 +307,11 @@ fn sickness(host: &Host<'_>) -> Result<()> {
         command::output(host.podman.command(Path::new("/"), "sh").args(["-c", &script]))
     };
     move_to("18", "17")?;
-    host.refused(&["up"], 1, &["its data has version 17 (17/data/PG_VERSION), but this bundle needs version 18", "pg_dump"])?;
+    host.refused(
+        &["up"],
+        1,
+        &["its data has version 17 (17/data/PG_VERSION), but this bundle needs version 18", "pg_dump"],
+    )?;
     ensure!(host.podman.podman(&["ps", "--all", "--quiet"])?.is_empty(), "something was started");
     move_to("17", "18").map(drop)
 }

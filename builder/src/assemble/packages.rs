@@ -97,7 +97,7 @@ pub(super) fn add_library_cache(tree: &mut Tree, lower: &Listing, architecture: 
         Kind::Symlink(target) => Some((path, Library::Link(target))),
         Kind::Directory => None,
     });
-    let Some(cache) = ldcache::make(below.chain(own), architecture) else { return Ok(()) };
+    let cache = ldcache::make(below.chain(own), architecture.parse()?);
     // As new as the newest library, so that it does not change with every build.
     let mtime = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
     let path = TreePath::new(ldcache::PATH)?;

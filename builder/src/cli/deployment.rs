@@ -20,14 +20,14 @@ pub(super) struct DeploymentOptions {
 }
 
 impl DeploymentOptions {
-    pub(super) fn open(&self) -> Result<Deployment> {
+    pub(super) fn open(&self, machine: &Machine) -> Result<Deployment> {
         let current = PathBuf::from(".");
         let folder = match &self.directory {
             Some(folder) => folder.clone(),
             None if current.join(bundle::MANIFEST).is_file() => current,
             None => {
-                let program = std::env::current_exe()?;
-                let beside = program.parent().filter(|folder| folder.join(bundle::MANIFEST).is_file());
+                let beside = machine.program().and_then(Path::parent);
+                let beside = beside.filter(|folder| folder.join(bundle::MANIFEST).is_file());
                 beside.map_or(current, Path::to_owned)
             }
         };

@@ -33,7 +33,7 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
-        let deployment = self.deployment.open()?;
+        let deployment = self.deployment.open(&machine)?;
         let runtime = self.deployment.runtime(&deployment, &machine)?;
         let now = sealift_deployment::clock::now().cast_signed();
         let findings = host::examine(&deployment, &*runtime, now)?;

@@ -33,7 +33,7 @@ impl Down {
             return Err(failure.hint("to delete it, repeat the command with --volumes --yes").into());
         }
         let machine = Machine::here();
-        let deployment = self.deployment.open()?;
+        let deployment = self.deployment.open(&machine)?;
         let data = if self.volumes { Data::Delete } else { Data::Keep };
         self.deployment.runtime(&deployment, &machine)?.stop(data)?;
         context.note(if self.volumes { "stopped; the data is deleted" } else { "stopped; the data stays" });

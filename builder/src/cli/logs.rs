@@ -26,7 +26,7 @@ pub(super) struct Logs {
 impl Logs {
     pub(super) fn run(&self, _context: &mut Context) -> Result<()> {
         let machine = Machine::here();
-        let deployment = self.deployment.open()?;
+        let deployment = self.deployment.open(&machine)?;
         deployment.service(&self.service)?;
         let options = LogOptions { follow: self.follow, tail: self.tail };
         self.deployment.runtime(&deployment, &machine)?.logs(&self.service, options)

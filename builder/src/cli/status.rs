@@ -27,7 +27,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
-        let deployment = self.deployment.open()?;
+        let deployment = self.deployment.open(&machine)?;
         let services = self.deployment.runtime(&deployment, &machine)?.status()?;
         if self.json {
             return context.out.json(&services);

@@ -30,7 +30,8 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
-        let deployment = self.deployment.open()?;
+        let machine = Machine::here();
+        let deployment = self.deployment.open(&machine)?;
         let Some(name) = &self.name else {
             for (name, task) in &deployment.profile.model.tasks {
                 let words = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase());
@@ -42,7 +43,6 @@ impl Task {
         let task = deployment.task(name, &self.arguments)?;
         // The task is a command from the bundle's files.
         deployment.verify_files()?;
-        let machine = Machine::here();
         self.deployment.runtime(&deployment, &machine)?.run_task(name, task, &self.arguments)
     }
 }

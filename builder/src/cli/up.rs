@@ -58,7 +58,7 @@ impl Up {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         let ui = common::ui(&machine, context);
-        let deployment = self.deployment.open()?;
+        let deployment = self.deployment.open(&machine)?;
         let request = UpRequest {
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sealift_layers::validate::{Depth, Problem};
+use sealift_layers::validate::{Depth, Violation};
 
 use crate::bundle::{self, Bundle, Manifest};
 use crate::failure::Failure;
@@ -47,7 +47,7 @@ impl Deployment {
     /// # Errors
     /// [`Failure::verification`] that lists every damaged file.
     pub fn verify(&self) -> Result<()> {
-        self.refuse_damage(self.bundle.verify(Depth::Digests).problems)
+        self.refuse_damage(&self.bundle.verify(Depth::Digests).violations)
     }
 
     /// Checks the digests of all files except the images: those that this program itself runs or reads.
@@ -55,14 +55,14 @@ impl Deployment {
     /// # Errors
     /// As [`Deployment::verify`].
     pub fn verify_files(&self) -> Result<()> {
-        self.refuse_damage(self.bundle.verify_files())
+        self.refuse_damage(&self.bundle.verify_files())
     }
 
-    fn refuse_damage(&self, problems: Vec<Problem>) -> Result<()> {
-        if problems.is_empty() {
+    fn refuse_damage(&self, violations: &[Violation]) -> Result<()> {
+        if violations.is_empty() {
             return Ok(());
         }
-        let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+        let lines: Vec<String> = violations.iter().map(|violation| format!("  {violation}")).collect();
         let message = format!("the bundle in {} is damaged:\n{}", self.folder.display(), lines.join("\n"));
         Err(Failure::verification(message).hint("nothing was loaded or started; unpack the bundle again").into())
     }

@@ -60,8 +60,7 @@ fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findin
     let certificates = match site::certificates(&deployment.site(), &deployment.profile.model, now) {
         Ok(certificates) => certificates,
         Err(error) => {
-            let hint = Failure::within(&error).and_then(|failure| failure.hint.clone());
-            let hint = hint.unwrap_or_else(|| "./sealift up reports every problem in site/".to_owned());
+            let hint = Failure::hint_in(&error).unwrap_or("./sealift up reports every problem in site/");
             return findings.error("certificates", format!("{error:#}"), hint);
         }
     };

@@ -69,8 +69,8 @@ impl Engine {
             match Self::probe(*kind, folder, machine) {
                 Ok(engine) => return Ok(engine),
                 Err(error) => {
-                    let hint = Failure::within(&error).and_then(|failure| failure.hint.as_ref());
-                    let hint = hint.map_or_else(String::new, |hint| format!("\n    hint: {hint}"));
+                    let hint = Failure::hint_in(&error).map(|hint| format!("\n    hint: {hint}"));
+                    let hint = hint.unwrap_or_default();
                     reasons.push(format!("  {error:#}{hint}"));
                 }
             }

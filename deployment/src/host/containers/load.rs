@@ -42,13 +42,15 @@ pub(super) fn load(containers: &Containers<'_>, ui: &Ui) -> Result<()> {
     let phase = ui.phase("Loading images", size);
     // Through standard input: `podman pull oci:FOLDER:NAME` of podman 4 names the image after the folder.
     engine.pipe(&["load", "--quiet"], |input| {
+        let mut archive = tar::Writer::new(input, deployment.manifest.epoch);
         for (path, entry) in &files {
-            tar::append(path, entry, deployment.manifest.epoch, input, &mut io::sink())?;
+            archive.append(path, entry)?;
             if let EntryKind::File(content) = &entry.kind {
                 phase.inc(content.len());
             }
         }
-        tar::finish(input)
+        archive.finish()?;
+        Ok(())
     })?;
     phase.finish(&ui::count(missing.len(), "image"));
     // Engines may skip parts of an archive that they do not understand.
@@ -94,7 +96,7 @@ fn archive(deployment: &Deployment, images: &[&MadeImage], engine: EngineKind) -
                 // podman decompresses each layer twice, once only for its size, and slowly.
                 EngineKind::Podman => {
                     let unpacked = Arc::new(Unpacked { blob, codec });
-                    (blob_path(layer.diff_id), Content::later(unpacked, layer.unpacked))
+                    (blob_path(layer.diff_id), Content::lazy(unpacked, layer.unpacked))
                 }
                 EngineKind::Docker => (blob_path(layer.digest), blob),
             };

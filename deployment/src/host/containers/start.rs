@@ -230,7 +230,7 @@ mod tests {
         let podman = Podman::new("[ $1 = start ] && { echo 'Error: address already in use' >&2; exit 125; }");
         let error = start(&podman).unwrap_err();
         assert_eq!(error.to_string(), "cannot start shop-database");
-        let hint = Failure::within(&error).and_then(|failure| failure.hint.clone()).unwrap();
+        let hint = Failure::hint_in(&error).unwrap();
         assert!(hint.contains("--port NAME=NUMBER"), "{hint}");
     }
 
