@@ -323,6 +323,7 @@ fn unusable(folder: &Path) -> Result<Option<String>> {
 mod tests {
     use super::*;
     use crate::host::testing;
+    use crate::render::systemd::TextFile;
 
     #[test]
     fn folders_that_are_hidden_from_services_are_refused() {
@@ -351,7 +352,7 @@ mod tests {
             let systemctl = bin.join("systemctl");
             fs_err::write(&systemctl, "#!/bin/sh\n[ $1 = is-active ] && echo active\nexit 0\n").unwrap();
             fs_err::set_permissions(&systemctl, Permissions::from_mode(0o755)).unwrap();
-            for (path, (text, mode)) in crate::render::systemd::files(&deployment.profile.model) {
+            for (path, TextFile { text, mode }) in crate::render::systemd::files(&deployment.profile.model) {
                 let path = deployment.folder.join(path);
                 fs_err::create_dir_all(path.parent().unwrap()).unwrap();
                 let text = if path.starts_with(deployment.folder.join("bin")) { "#!/bin/sh\n" } else { &text };

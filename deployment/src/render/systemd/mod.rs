@@ -25,8 +25,24 @@ pub const ROOT: &str = "root";
 /// Where services look for the files of the site.
 const SECRETS: &str = "/run/secrets/";
 
-/// A file of the bundle: its text and permission bits.
-pub type Text = (String, u32);
+/// A text file of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFile {
+    /// Its content.
+    pub text: String,
+    /// Its permission bits: 0644 or 0755.
+    pub mode: u32,
+}
+
+impl TextFile {
+    fn plain(text: String) -> Self {
+        Self { text, mode: 0o644 }
+    }
+
+    fn executable(text: String) -> Self {
+        Self { text, mode: 0o755 }
+    }
+}
 
 /// Where the dynamic loader and the libraries of an architecture (as OCI names it) are in a Debian tree.
 #[must_use]
@@ -90,21 +106,21 @@ fn site_files<'m>(model: &'m Model, service: &'m Service) -> Vec<(&'m str, Strin
 
 /// All that the bundle has beside `root/` to run the profile: programs, settings and units, by their path.
 #[must_use]
-pub fn files(model: &Model) -> BTreeMap<String, Text> {
+pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
     let mut files = BTreeMap::new();
     for (name, service) in &model.services {
         let (name, image) = (name.get_ref().as_str(), &model.images[&service.image]);
         let Some(venv) = &image.venv else { continue };
-        files.insert(settings_path(name), (settings(name, service, image), 0o644));
-        files.insert(unit_path(name), (unit::render(model, name, service), 0o644));
+        files.insert(settings_path(name), TextFile::plain(settings(name, service, image)));
+        files.insert(unit_path(name), TextFile::plain(unit::render(model, name, service)));
         let command = if service.command.is_empty() { &image.command } else { &service.command };
         let words: Vec<&str> = image.entrypoint.iter().chain(command).map(String::as_str).collect();
         let title = format!("{}. Runs until it is told to end (SIGTERM).", one_line(&service.title));
-        files.insert(run_path(name), (script(&title, name, image, venv, &words, None), 0o755));
+        files.insert(run_path(name), TextFile::executable(script(&title, name, image, venv, &words, None)));
         if let Some(health) = &service.health {
             let words: Vec<&str> = health.command.iter().map(String::as_str).collect();
             let title = format!("Exits with 0 when {name} is well.");
-            files.insert(health_path(name), (script(&title, name, image, venv, &words, Some(&[])), 0o755));
+            files.insert(health_path(name), TextFile::executable(script(&title, name, image, venv, &words, Some(&[]))));
         }
     }
     for (name, task) in &model.tasks {
@@ -116,7 +132,7 @@ pub fn files(model: &Model) -> BTreeMap<String, Text> {
         let arguments: Vec<&str> = task.arguments.iter().map(|name| name.get_ref().as_str()).collect();
         let title = format!("{}.", one_line(&task.title));
         let text = script(&title, task.service.get_ref(), image, venv, &words, Some(&arguments));
-        files.insert(task_path(name.get_ref()), (text, 0o755));
+        files.insert(task_path(name.get_ref()), TextFile::executable(text));
     }
     files
 }
