@@ -142,9 +142,7 @@ fn tasks(model: &Model) -> String {
 /// The same without the program: with the engine and compose.
 fn by_hand(model: &Model, platform: &str) -> String {
     let bundle = bundle_file(model, platform, Codec::None);
-    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
-    let container = format!("{}_{service}", project_name(model));
-    let mut text = format!(
+    let text = format!(
         "\
 ## By hand
 
@@ -172,22 +170,35 @@ and the second Docker's. Where `docker compose` is not known, write `docker-comp
 
 4. Start"
     );
+    text + &start_tasks_by_hand(model) + &operation_by_hand(model)
+}
+
+/// The end of the sentence that begins the step of the start, and the commands of the tasks that `up` runs.
+fn start_tasks_by_hand(model: &Model) -> String {
     // What `up` runs by itself needs what its service depends on.
     let before: Vec<_> = model.tasks.values().filter(|task| task.on.is_some()).collect();
     if before.is_empty() {
-        text += ".";
-    } else {
-        text += ": first what must be there, then the tasks that belong to a start, then all. When a task says that it \
-                 cannot connect, what it needs is still starting: repeat it.\n";
-        for task in before {
-            let service = task.service.get_ref();
-            for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
-                text += &format!("\n       podman-compose up -d {}", other.get_ref());
-            }
-            text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
-        }
+        return ".".to_owned();
     }
-    text += &format!(
+    let mut text =
+        ": first what must be there, then the tasks that belong to a start, then all. When a task says that it \
+                    cannot connect, what it needs is still starting: repeat it.\n"
+            .to_owned();
+    for task in before {
+        let service = task.service.get_ref();
+        for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
+            text += &format!("\n       podman-compose up -d {}", other.get_ref());
+        }
+        text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
+    }
+    text
+}
+
+/// The commands after the tasks, and those of daily operation.
+fn operation_by_hand(model: &Model) -> String {
+    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
+    let container = format!("{}_{service}", project_name(model));
+    format!(
         "
 
        podman-compose up -d
@@ -206,8 +217,7 @@ Logs (end with Ctrl-C), a restart, and the end of all of them. Never `down -v`: 
 
 After a change in `.env` or `site/`, stop all and start again. A service that was made by hand is made anew by the next
 `./sealift up`."
-    );
-    text
+    )
 }
 
 fn reach(model: &Model) -> String {

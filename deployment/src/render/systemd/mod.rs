@@ -173,6 +173,31 @@ unset PYTHONPATH
 # systemd hands the site's files over; by hand they are read where they are.
 "
     );
+    text += &credentials(service);
+    text += &shell_functions();
+    // The container's PATH leads to nothing here.
+    for (name, value) in image.env.iter().filter(|(name, _)| *name != "PATH") {
+        text += &format!("set_variable {name} {}\n", quoted(value));
+    }
+    for file in &image.env_files {
+        text += &format!("set_variables \"$root{}/{}\"\n", image.env_directory, credential(file.get_ref()));
+    }
+    for file in &service.env_files {
+        text += &format!("set_variables \"$CREDENTIALS_DIRECTORY/{}\"\n", credential(file.get_ref()));
+    }
+    for (name, value) in &service.environment {
+        text += &format!("set_variable {name} {}\n", quoted(value));
+    }
+    if let Some(directory) = &image.workdir {
+        text += &format!("cd \"$root\"{}\n", quoted(directory));
+    }
+    text
+}
+
+/// The shell code that finds the service's files of the site, and ends the program when one cannot be read. Empty for a
+/// service that reads none.
+fn credentials(service: &Service) -> String {
+    let mut text = String::new();
     let files = service.env_files.iter().chain(&service.secrets).map(|file| credential(file.get_ref()));
     if let Some(first) = files.clone().next() {
         text += &format!(
@@ -195,7 +220,12 @@ export CREDENTIALS_DIRECTORY
 done
 ";
     }
-    text += &format!(
+    text
+}
+
+/// The shell functions that set environment variables.
+fn shell_functions() -> String {
+    format!(
         "
 # NAME VALUE: in the value, files of the site are where they are here.
 set_variable() {{
@@ -221,24 +251,7 @@ set_variables() {{
 }}
 
 "
-    );
-    // The container's PATH leads to nothing here.
-    for (name, value) in image.env.iter().filter(|(name, _)| *name != "PATH") {
-        text += &format!("set_variable {name} {}\n", quoted(value));
-    }
-    for file in &image.env_files {
-        text += &format!("set_variables \"$root{}/{}\"\n", image.env_directory, credential(file.get_ref()));
-    }
-    for file in &service.env_files {
-        text += &format!("set_variables \"$CREDENTIALS_DIRECTORY/{}\"\n", credential(file.get_ref()));
-    }
-    for (name, value) in &service.environment {
-        text += &format!("set_variable {name} {}\n", quoted(value));
-    }
-    if let Some(directory) = &image.workdir {
-        text += &format!("cd \"$root\"{}\n", quoted(directory));
-    }
-    text
+    )
 }
 
 /// A program in `bin/`: `words` are the command as the image has it; `arguments` are the names of what is given to it,
