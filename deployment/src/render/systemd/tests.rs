@@ -127,8 +127,8 @@ fn credentials_of_systemd_are_read_instead_of_the_site() {
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(&handed).arg(place.path().join("a b/bin/run-shop-web"));
     insta::assert_snapshot!(run(&mut command, &place), @r"
-    error: token of the site cannot be read
-      hint: make the site first: ./sealift site new site --host HOST; run this as whoever made it
+    error: cannot read token of the site
+      hint: make the site with ./sealift site new site --host HOST, and run this as the same user
     ");
 }
 
