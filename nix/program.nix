@@ -41,7 +41,7 @@ let
 
   # Of the repository what the program is made of. Cargo wants to see every member of the workspace.
   wanted = map (name: toString (../. + "/${name}")) [
-    "Cargo.toml" "Cargo.lock" "builder" "layers" "tests/Cargo.toml" "tests/src/lib.rs"
+    "Cargo.toml" "Cargo.lock" "builder" "deployment" "layers" "tests/Cargo.toml" "tests/src/lib.rs"
   ];
   within = folder: file: substring 0 (stringLength folder + 1) file == "${folder}/";
   source = path {

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::ui::{self, Ui};
 
 use crate::assemble::{self, Layers};
 use crate::cargo::Cargo;
-use crate::failure::Failure;
 use crate::fetch::{self, Download, Fetched};
 use crate::lock::{self, Lock};
-use crate::machine::Machine;
 use crate::plan::{CA_PACKAGE, Content, Plan};
-use crate::profile::Profile;
 use crate::store::Store;
-use crate::ui::{self, Ui};
 use crate::upstream::Upstream;
 
 /// How many artifacts are fetched at a time: servers and links are idle more than this machine is.

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/profiles");
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deployment/tests/profiles");
 
 fn sealift(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealift"));

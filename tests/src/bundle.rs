@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sealift::bundle::Manifest;
+use sealift_deployment::bundle::Manifest;
 use tempfile::TempDir;
 
 use crate::command;

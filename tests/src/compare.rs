@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealift::bundle::Bundle;
+use sealift_deployment::bundle::Bundle;
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
@@ -18,7 +18,7 @@ pub fn difference(one: &Path, other: &Path) -> Option<String> {
     if left == right {
         return None;
     }
-    let open = |path: &Path| sealift::bundle::open(path).expect("a bundle");
+    let open = |path: &Path| sealift_deployment::bundle::open(path).expect("a bundle");
     let (left, right) = (open(one), open(other));
     let layers = || {
         let (left, right) = (left.manifest.as_ref()?, right.manifest.as_ref()?);

@@ -179,7 +179,7 @@ impl Lab {
         let mut files = Vec::new();
         let mut open = vec![root.clone()];
         while let Some(directory) = open.pop() {
-            for path in sealift::files::sorted_dir(&directory).expect("a folder") {
+            for path in sealift_deployment::files::sorted_dir(&directory).expect("a folder") {
                 if path.is_dir() { open.push(path) } else { files.push(path) }
             }
         }
@@ -232,7 +232,7 @@ pub fn without_digests(text: &str) -> String {
 /// Whatever the file system gives.
 pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     fs_err::create_dir_all(to)?;
-    for path in sealift::files::sorted_dir(from)? {
+    for path in sealift_deployment::files::sorted_dir(from)? {
         let target = to.join(path.file_name().unwrap_or_default());
         if path.is_dir() { copy(&path, &target)? } else { fs_err::copy(&path, &target).map(drop)? }
     }

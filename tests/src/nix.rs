@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sealift::files::sorted_dir;
+use sealift_deployment::files::sorted_dir;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sealift::lock::Lock;
-use sealift::profile::Profile;
+use sealift_deployment::profile::Profile;
 use tempfile::TempDir;
 
 use crate::bundle;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use flate2::read::MultiGzDecoder;
 use memchr::memmem::Finder;
-use sealift::files::sorted_dir;
+use sealift_deployment::files::sorted_dir;
 
 /// Texts that only the site may hold.
 #[derive(Debug)]

@@ -107,7 +107,7 @@ impl Drop for Systemd {
 
 /// Control groups are removed from below.
 fn remove(cgroup: &Path) {
-    for path in sealift::files::sorted_dir(cgroup).unwrap_or_default().iter().filter(|path| path.is_dir()) {
+    for path in sealift_deployment::files::sorted_dir(cgroup).unwrap_or_default().iter().filter(|path| path.is_dir()) {
         remove(path);
     }
     let _ = fs_err::remove_dir(cgroup);

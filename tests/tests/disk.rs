@@ -189,7 +189,7 @@ fn killed_while_it_fetches() {
     let halfway = || {
         let partial = lab.path("store/partial");
         partial.exists()
-            && sealift::files::sorted_dir(&partial)
+            && sealift_deployment::files::sorted_dir(&partial)
                 .unwrap()
                 .iter()
                 .any(|path| path.metadata().is_ok_and(|found| found.len() >= whole.len() as u64 / 2))

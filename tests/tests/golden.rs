@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use sealift::bundle;
+use sealift_deployment::bundle;
 use sealift_layers::digest::Digest;
 use sealift_tests::lab::Lab;
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use sealift::profile::setting::{Kind, Setting};
-use sealift::profile::{Profile, Search};
+use sealift_deployment::profile::setting::{Kind, Setting};
+use sealift_deployment::profile::{Profile, Search};
 use sealift_tests::bundle::{Bundle, profile, sealift};
 use sealift_tests::command::{self, report};
 use toml::Value;

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use sealift::machine::Machine;
 use sealift::store::Store;
+use sealift_deployment::machine::Machine;
 use sealift_tests::bundle::{profile, sealift};
 use sealift_tests::command::{self, report};
 use sealift_tests::compare::difference;

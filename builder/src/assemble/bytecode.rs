@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::render::systemd::libraries;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 use tempfile::TempDir;
 
 use super::{Assembler, unpacked};
-use crate::deploy::systemd::libraries;
-use crate::failure::Failure;
 use crate::store::Key;
 
 /// Part of the keys: changes whenever the same sources give other bytecode.

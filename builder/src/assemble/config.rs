@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::model;
 use sealift_layers::ingredients::accounts;
 use sealift_layers::ingredients::certs::{self, Certificate};
 use sealift_layers::tree::{Entry, Tree, TreePath};
 
 use super::Assembler;
-use crate::failure::Failure;
 use crate::plan::{CA_PACKAGE, Image};
-use crate::profile::model;
 
 impl Assembler<'_> {
     pub(super) fn certificates_tree(&mut self, image: &Image) -> Result<Tree> {

@@ -13,6 +13,9 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::Streamed;
+use sealift_deployment::ui::Phase;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
@@ -25,13 +28,10 @@ pub use bytecode::RECIPE as BYTECODE_RECIPE;
 pub(crate) use config::{owner_ids, users};
 pub(crate) use packages::compiling_image;
 
-use crate::failure::Failure;
-use crate::files::Streamed;
 use crate::lock::Package;
 use crate::nix;
 use crate::plan::{Content, Image, Layer, Plan};
 use crate::store::{Key, Store};
-use crate::ui::Phase;
 
 /// What the store keeps of a layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -117,9 +117,9 @@ pub fn layers(plan: &Plan<'_>, store: &Store, jobs: usize, progress: &Phase<'_>)
                     None => {
                         progress.item(&format!("{}: {}", image.name, layer.title));
                         let made = assembler.make(image, layer, &lower);
-                        made.map_err(|error| crate::files::explain(store.root(), error)).with_context(|| {
-                            format!("cannot make the layer `{}` of the image {}", layer.title, image.name)
-                        })?
+                        made.map_err(|error| sealift_deployment::files::explain(store.root(), error)).with_context(
+                            || format!("cannot make the layer `{}` of the image {}", layer.title, image.name),
+                        )?
                     }
                 };
                 layers.built.insert(layer.key.hex(), finished);
@@ -303,7 +303,7 @@ impl LayerStore<'_> {
         });
         checked?;
         let layer::Written { layer, listing } = written.map_err(|error| match error {
-            layer::LayerError::Io(error) => crate::files::cannot("write", self.store.root(), &error),
+            layer::LayerError::Io(error) => sealift_deployment::files::cannot("write", self.store.root(), &error),
             other @ layer::LayerError::Hardlink { .. } => other.into(),
         })?;
         self.store.put_derived(&listing_key(key), |path| {
@@ -323,7 +323,7 @@ fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
     let opened = deb::open(&SourceFile::new(file), spool).map_err(|error| {
         let text = chain(&error);
         // It is unpacked into the store, where the disk may be full.
-        let error = crate::files::explain(store.root(), error.into());
+        let error = sealift_deployment::files::explain(store.root(), error.into());
         if Failure::within(&error).is_some() {
             error
         } else {

@@ -1,12 +1,12 @@
 //! Layers of a Nix closure.
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
 use sealift_layers::ingredients::nix_store;
 use sealift_layers::listing::{Listing, Node};
 use sealift_layers::tree::{Tree, TreePath};
 
 use super::Assembler;
-use crate::failure::Failure;
 use crate::nix;
 
 impl Assembler<'_> {

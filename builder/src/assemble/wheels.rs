@@ -1,13 +1,13 @@
 //! Layers of wheels in a virtual environment.
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::model;
 use sealift_layers::ingredients::wheel::{self, Venv};
 use sealift_layers::tree::{Entry, Prefer, Tree, TreePath};
 
 use super::{Assembler, artifact, bytecode, chain, in_parallel};
-use crate::failure::Failure;
 use crate::plan::{Image, Plan};
-use crate::profile::model;
 
 impl Assembler<'_> {
     /// The files of `wheels` as they are installed, with their bytecode.

@@ -1,12 +1,10 @@
 //! The bundle: one tar that engines load as it is, and that is a deployment directory when it is unpacked. Where it is
 //! deployed without containers, it has the image's files in the place of images.
 
-mod known;
-mod manifest;
+mod describe;
+mod digest_cache;
 pub mod program;
-mod read;
 mod root;
-pub mod sbom;
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -14,32 +12,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_deployment::bundle::{LINKS, MANIFEST, SUMS};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::Pending;
+use sealift_deployment::profile::model::Deployed;
+use sealift_deployment::render::{self, systemd};
+use sealift_deployment::site::Site;
 use sealift_layers::archive;
 use sealift_layers::digest::{Digest, HashingWriter, Measured};
 use sealift_layers::image::{Image, ImageLayer, ImageSpec, timestamp};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
-use known::Known;
-pub use manifest::{Bytecode, Compiled, Crate, MadeImage, MadeLayer, Manifest, Package, StorePath, Wheel};
-pub use read::{Bundle, open};
+use digest_cache::DigestCache;
 
 use crate::assemble::{Layers, owner_ids, users};
-use crate::deploy::{self, systemd};
-use crate::failure::Failure;
-use crate::files::Pending;
 use crate::lock::{self, Lock};
 use crate::plan::Plan;
-use crate::profile::model::Deployed;
-use crate::site::Site;
 use crate::store::Store;
-
-/// The bundle's own table of contents.
-pub const MANIFEST: &str = "bundle.json";
-/// Digests of all its files but those of the site, as `sha256sum -c` reads them.
-pub const SUMS: &str = "SHA256SUMS";
-/// Symbolic links, where it has any: a line `PATH<TAB>TARGET` each.
-pub const LINKS: &str = "LINKS";
 
 /// What goes into a bundle besides what the plan says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,7 +125,7 @@ pub fn write(
     let text: String = sums.iter().map(|(path, digest)| format!("{}  {path}\n", digest.hex())).collect();
     let origin: Arc<str> = "bundle".into();
     // What a site has is not in the sums.
-    let known = (parts.is_some() && extras.site.is_none()).then(|| Known::find(store, &text, &files, plan.epoch));
+    let known = (parts.is_some() && extras.site.is_none()).then(|| DigestCache::find(store, &text, &files, plan.epoch));
     let expected = known.as_ref().and_then(|known| known.digest);
     files.insert(TreePath::new(SUMS)?, Entry::file(text, 0o644, &origin));
     if let Some(site) = extras.site {
@@ -164,7 +154,7 @@ pub fn write(
         None => {
             root::add_directories(&mut files)?;
             compress(&files, plan, extras.jobs, &mut meter)
-                .map_err(|error| crate::files::explain(output, error.into()))?;
+                .map_err(|error| sealift_deployment::files::explain(output, error.into()))?;
         }
     }
     let (_, Measured { digest, size }) = meter.finish();
@@ -193,7 +183,7 @@ fn compress(files: &Tree, plan: &Plan<'_>, jobs: usize, out: impl Write) -> std:
 fn unwritten(error: archive::ArchiveError, store: &Store, output: &Path) -> anyhow::Error {
     match error {
         archive::ArchiveError::Blob(digest) => damaged(&store.blob_path(&digest)).into(),
-        archive::ArchiveError::Io(error) => crate::files::explain(output, error.into()),
+        archive::ArchiveError::Io(error) => sealift_deployment::files::explain(output, error.into()),
         error => error.into(),
     }
 }
@@ -240,7 +230,7 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, progra
         tree.insert(TreePath::new(path)?, Entry::file(content, mode, &origin));
         Ok(())
     };
-    let manifest = manifest::make(plan, images, layers)?;
+    let manifest = describe::manifest(plan, images, layers)?;
     let mut json = serde_json::to_string_pretty(&manifest)?;
     json.push('\n');
     add(MANIFEST, json.into(), 0o644)?;
@@ -251,14 +241,14 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, progra
     let readme = match profile.model.deployment {
         Deployed::Compose => {
             let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
-            deploy::readme::render(&profile.model, &plan.options.platform, &names, program.is_some(), &notes)
+            render::readme::render(&profile.model, &plan.options.platform, &names, program.is_some(), &notes)
         }
         Deployed::Systemd => systemd::readme::render(&profile.model, &plan.file_name(), program.is_some(), &notes),
     };
     add("README.md", readme.into(), 0o644)?;
     match profile.model.deployment {
         Deployed::Compose => {
-            let compose = deploy::compose::render(&profile.model, &plan.options.platform);
+            let compose = render::compose::render(&profile.model, &plan.options.platform);
             add("compose.yaml", compose.into(), 0o644)?;
             for (path, text) in &plan.rendered {
                 add(path, text.as_str().into(), 0o644)?;

@@ -4,8 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-
-use crate::failure::Failure;
+use sealift_deployment::failure::Failure;
 
 /// The program for the bundle: the one named, which must be statically linked and for `architecture` (`amd64`); without
 /// a name this program itself, if it is.

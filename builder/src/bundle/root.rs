@@ -47,7 +47,7 @@ fn read(built: &Built, codec: Codec, store: &Store) -> Result<Tree> {
     let mut spool = store.temporary()?.into_file();
     let mut meter = HashingWriter::new(&mut spool);
     std::io::copy(&mut codec.decoder(fs_err::File::open(&place)?)?, &mut meter)
-        .map_err(|error| crate::files::explain(store.root(), error.into()))?;
+        .map_err(|error| sealift_deployment::files::explain(store.root(), error.into()))?;
     if meter.finish().1.digest != built.layer.diff_id {
         return Err(super::damaged(&place).into());
     }

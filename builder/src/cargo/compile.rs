@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
+use sealift_deployment::failure::Failure;
 use sealift_layers::tree::TreePath;
 
 use super::Cargo;
 use crate::bundle::program;
-use crate::failure::Failure;
 use crate::lock;
 use crate::store::Store;
 
@@ -97,7 +97,9 @@ impl Cargo {
         let mut folders = vec![(self.home.clone(), "/cargo"), (work.to_owned(), "/build")];
         let sources = self.home.join("registry/src");
         if sources.is_dir() {
-            folders.extend(crate::files::sorted_dir(&sources)?.into_iter().map(|folder| (folder, "/registry")));
+            folders.extend(
+                sealift_deployment::files::sorted_dir(&sources)?.into_iter().map(|folder| (folder, "/registry")),
+            );
         }
         let (mut rust, mut c) = (OsString::from("-Ctarget-feature=+crt-static"), OsString::new());
         // The last one that fits wins.

@@ -11,25 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
+use sealift_deployment::bundle::Toolchain;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
 use sealift_layers::digest::Digest;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub use compile::{Program, RECIPE};
 
-use crate::failure::Failure;
 use crate::lock;
-use crate::machine::Machine;
 use crate::store::Store;
-
-/// The compilers: another one gives other bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Toolchain {
-    /// What `rustc -vV` says, in one line.
-    pub rustc: String,
-    /// What the C compiler, which also links, calls itself.
-    pub cc: String,
-}
 
 /// The machine's cargo.
 #[derive(Clone, Debug)]
@@ -119,7 +110,7 @@ impl Cargo {
             return Ok(None);
         }
         // One folder per registry; the digest tells whose it is.
-        for registry in crate::files::sorted_dir(&cache)? {
+        for registry in sealift_deployment::files::sorted_dir(&cache)? {
             let file = registry.join(format!("{name}-{version}.crate"));
             if file.is_file() && Digest::of(&fs_err::read(&file)?) == *sha256 {
                 return Ok(Some(file));

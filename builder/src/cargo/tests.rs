@@ -5,9 +5,9 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use sealift_deployment::failure::Kind;
 
 use super::*;
-use crate::failure::Kind;
 use crate::fetch::server::{Reply, Server};
 
 /// Says where it was compiled, as panics do.

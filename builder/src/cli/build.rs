@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::site::{self, Parameters, Site};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use serde::Serialize;
@@ -12,11 +15,9 @@ use super::Context;
 use super::common::{self, Artifacts, Jobs, PlatformOption, Servers, StoreOption};
 use crate::bundle::Extras;
 use crate::lock::{self, Lock};
-use crate::machine::Machine;
 use crate::plan::{self, Plan};
-use crate::profile::Profile;
-use crate::site::{self, Parameters, Site};
-use crate::{build, bundle, nix, share, ui};
+use crate::{build, bundle, exchange, nix};
+use sealift_deployment::ui;
 
 /// Build a profile's bundle: one tar with all images and everything to deploy them
 ///
@@ -100,7 +101,7 @@ impl Build {
         let profile = Profile::find(&self.profile)?;
         let platform = self.platform.of(&profile)?;
         let upstream = self.servers.open(&machine, self.offline)?;
-        let now = crate::clock::now();
+        let now = sealift_deployment::clock::now();
         let site = match &self.site {
             Some(directory) => Some(site::load(directory, &profile.model, now.cast_signed())?),
             None => None,
@@ -124,7 +125,7 @@ impl Build {
         let mut lock = build::lock(&profile, &upstream, resolving, self.locked, &ui)?;
 
         let plan = Plan::new(&profile, &lock, options()?)?;
-        share::take_layers(&plan, &store, &self.from)?;
+        exchange::take_layers(&plan, &store, &self.from)?;
         self.artifacts.take(&plan, &store)?;
         let fetched = build::fetch(&build::needed(&plan, &store, &upstream)?, &store, &upstream, &ui)?;
         if self.locked || fetched.missing.is_empty() {

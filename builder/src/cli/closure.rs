@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::names::NIX_LAYERS;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::nix_store;
@@ -14,11 +17,10 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::{self, Jobs, StoreOption};
-use crate::failure::Failure;
-use crate::machine::Machine;
+use crate::build;
 use crate::nix;
 use crate::nix::image::{Config, Request};
-use crate::{build, ui};
+use sealift_deployment::ui;
 
 /// Make an image of a closure of this machine's Nix store
 ///
@@ -53,7 +55,7 @@ pub(super) struct ClosureCommand {
     #[arg(long, value_name = "ARCH", default_value = "amd64")]
     architecture: Architecture,
     /// How many layers the closure makes at most: 1 to 100
-    #[arg(long, value_name = "N", default_value_t = nix::LAYERS, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = NIX_LAYERS, value_parser = clap::value_parser!(u32).range(1..=100))]
     max_layers: u32,
     /// Compression of the layers
     #[arg(long, value_name = "CODEC", default_value = "gzip")]

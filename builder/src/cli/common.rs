@@ -4,10 +4,10 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::Args;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::ui::Ui;
 
-use crate::machine::Machine;
 use crate::store::Store;
-use crate::ui::Ui;
 use crate::upstream::{Choices, Upstream};
 
 /// Which servers to ask.
@@ -62,7 +62,7 @@ pub(super) struct Artifacts {
 impl Artifacts {
     /// Puts what is needed of them into the store.
     pub(super) fn take(&self, plan: &crate::plan::Plan<'_>, store: &Store) -> anyhow::Result<()> {
-        if self.artifacts.is_empty() { Ok(()) } else { crate::share::take_artifacts(plan, store, &self.artifacts) }
+        if self.artifacts.is_empty() { Ok(()) } else { crate::exchange::take_artifacts(plan, store, &self.artifacts) }
     }
 }
 
@@ -76,15 +76,18 @@ pub(super) struct PlatformOption {
 
 impl PlatformOption {
     /// The platform, if the profile is made for it.
-    pub(super) fn of(&self, profile: &crate::profile::Profile) -> anyhow::Result<&str> {
+    pub(super) fn of(&self, profile: &sealift_deployment::profile::Profile) -> anyhow::Result<&str> {
         let known: Vec<&str> = profile.model.platforms.iter().map(|platform| platform.get_ref().as_str()).collect();
         if known.contains(&self.platform.as_str()) {
             return Ok(&self.platform);
         }
         let name = profile.model.name.get_ref();
-        Err(crate::failure::Failure::usage(format!("the profile {name} is not made for {}", self.platform))
-            .hint(format!("its platforms: {}", known.join(", ")))
-            .into())
+        Err(sealift_deployment::failure::Failure::usage(format!(
+            "the profile {name} is not made for {}",
+            self.platform
+        ))
+        .hint(format!("its platforms: {}", known.join(", ")))
+        .into())
     }
 }
 

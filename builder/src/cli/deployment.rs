@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::host::{Deployment, Engine};
+use sealift_deployment::machine::Machine;
 
-use crate::bundle;
-use crate::failure::Failure;
-use crate::host::{Deployment, Engine};
-use crate::machine::Machine;
+use sealift_deployment::bundle;
 
 /// Which deployment, and by what it is run.
 #[derive(Args, Debug)]

@@ -4,13 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::host::{Host, Level};
+use sealift_deployment::machine::Machine;
+use sealift_deployment::ui;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
-use crate::failure::Failure;
-use crate::host::{Host, Level};
-use crate::machine::Machine;
-use crate::ui;
 
 /// Examine an unpacked bundle and its host: what is wrong, and what to do about it
 ///
@@ -34,7 +34,7 @@ impl Doctor {
         let machine = Machine::here();
         let deployment = self.deployment.open()?;
         let engine = self.deployment.engine(&deployment)?;
-        let now = crate::clock::now().cast_signed();
+        let now = sealift_deployment::clock::now().cast_signed();
         let findings = deployment.examine(Host { engine: &engine, machine: &machine, now })?;
         if self.json {
             context.out.json(&findings)?;

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::host;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
-use crate::failure::Failure;
-use crate::host;
 
 /// Stop the services of an unpacked bundle; the data stays
 ///

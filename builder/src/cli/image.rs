@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::site::Parameters;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use serde::Serialize;
@@ -11,11 +14,8 @@ use serde::Serialize;
 use super::Context;
 use super::common::{self, Artifacts, Jobs, PlatformOption, Servers, StoreOption};
 use crate::lock;
-use crate::machine::Machine;
 use crate::plan::{self, Plan};
-use crate::profile::Profile;
-use crate::site::Parameters;
-use crate::{build, bundle, nix, share};
+use crate::{build, bundle, exchange, nix};
 
 /// Build one image of a profile, as a folder that other builds take its layers from
 ///
@@ -73,10 +73,11 @@ impl ImageCommand {
         let ui = common::ui(&machine, context);
         let profile = Profile::find(&self.profile)?;
         let output = self.output.clone().unwrap_or_else(|| self.image.clone().into());
-        share::free(&output)?;
+        exchange::free(&output)?;
         let platform = self.platform.of(&profile)?;
         let upstream = self.servers.open(&machine, self.offline)?;
-        let resolving = lock::resolve::Options { platform, now: crate::clock::now(), allow_expired: false };
+        let resolving =
+            lock::resolve::Options { platform, now: sealift_deployment::clock::now(), allow_expired: false };
         let lock = build::lock(&profile, &upstream, resolving, true, &ui)?;
         let options = plan::Options {
             platform: platform.to_owned(),
@@ -97,7 +98,7 @@ impl ImageCommand {
 
         let layers = build::assemble(&plan, &store, self.jobs.count(), &ui)?;
         let images = bundle::images(&plan, &layers)?;
-        share::write_layout(&plan, &images, &store, &output)?;
+        exchange::write_layout(&plan, &images, &store, &output)?;
         for image in &images {
             let (digest, id) = (image.digest(), image.config_digest());
             if self.json {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::ui;
 use sealift_layers::validate::Depth;
 use serde::Serialize;
 
 use super::Context;
-use crate::bundle::{self, Manifest};
-use crate::failure::Failure;
-use crate::ui;
+use sealift_deployment::bundle::{self, Manifest};
 
 /// Show what a bundle holds: images, layers, sizes, packages
 ///

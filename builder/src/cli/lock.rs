@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use clap::Args;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::Profile;
 
 use super::Context;
 use super::common::{self, PlatformOption, Servers};
 use crate::build;
 use crate::lock::{self, FILE, Lock};
-use crate::machine::Machine;
-use crate::profile::Profile;
 
 /// Resolve a profile to exact packages and wheels
 ///
@@ -49,7 +49,11 @@ impl LockCommand {
         let profile = Profile::find(&self.profile)?;
         let platform = self.platform.of(&profile)?;
         let upstream = self.servers.open(&machine, false)?;
-        let options = lock::resolve::Options { platform, now: crate::clock::now(), allow_expired: self.allow_expired };
+        let options = lock::resolve::Options {
+            platform,
+            now: sealift_deployment::clock::now(),
+            allow_expired: self.allow_expired,
+        };
         let resolved = build::relock(&profile, &upstream, options, Lock::read(&profile)?, &ui)?;
         if self.explain {
             for (image, reasons) in &resolved.reasons {

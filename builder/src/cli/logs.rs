@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::host;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
-use crate::failure::Failure;
-use crate::host;
 
 /// Show what a service of an unpacked bundle logged
 #[derive(Args, Debug)]

@@ -134,7 +134,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// The command's own; [`crate::failure::Kind::of`] tells their kind.
+    /// The command's own; [`sealift_deployment::failure::Kind::of`] tells their kind.
     pub fn run(self) -> anyhow::Result<()> {
         let mut context = Context { out: Output::stdout(), quiet: self.global.quiet };
         match self.command {

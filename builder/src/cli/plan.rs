@@ -4,18 +4,20 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::site::Parameters;
 use sealift_layers::codec::Codec;
 use serde::Serialize;
 
 use super::Context;
 use super::common::{PlatformOption, Servers, StoreOption};
 use crate::lock::Lock;
-use crate::machine::Machine;
 use crate::plan::{self, Plan};
-use crate::profile::Profile;
-use crate::site::Parameters;
 use crate::store::Key;
-use crate::{assemble, build, failure::Failure, nix, ui};
+use crate::{assemble, build, nix};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::ui;
 
 /// Show what a build would do: what is fetched, made and reused, and why
 ///
@@ -117,7 +119,7 @@ impl PlanCommand {
         });
         let images = images.collect();
         let fetch = downloads.into_iter().map(|d| Fetch { name: d.name, size: d.size, sha256: d.digest }).collect();
-        let shown = Shown { bundle: format!("{}.tar", plan.bundle_name()), epoch: plan.epoch, fetch, images };
+        let shown = Shown { bundle: plan.file_name(), epoch: plan.epoch, fetch, images };
         if self.json { context.out.json(&shown) } else { Ok(context.out.write_all(text(&shown).as_bytes())?) }
     }
 }

@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
+use sealift_deployment::profile::{Profile, Search};
 use serde::Serialize;
 
 use super::Context;
-use crate::profile::{Profile, Search};
 
 /// List the profiles that can be locked and built, or show one
 ///

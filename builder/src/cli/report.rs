@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
+use sealift_deployment::failure::{Failure, Kind};
+use sealift_deployment::profile::diagnostic::Problems;
 
 use super::output;
-use crate::failure::{Failure, Kind};
-use crate::profile::diagnostic::Problems;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
@@ -51,7 +51,7 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
-    use crate::profile::diagnostic::Problem;
+    use sealift_deployment::profile::diagnostic::Problem;
 
     fn plain(error: &anyhow::Error) -> String {
         anstream::adapter::strip_str(&render(error)).to_string()

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 
 use super::Context;
-use crate::bundle::{self, sbom};
-use crate::failure::Failure;
-use crate::files;
+use sealift_deployment::bundle::{self, sbom};
 
 /// Print the software bill of materials of a bundle, as CycloneDX 1.6 in JSON
 ///

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::site::{self, SiteRequest};
 
 use super::Context;
 use super::common;
-use crate::bundle;
-use crate::failure::Failure;
-use crate::machine::Machine;
-use crate::profile::Profile;
-use crate::site::{self, SiteRequest};
+use sealift_deployment::bundle;
 
 /// Make and look after the certificates and secrets of one installation
 #[derive(Args, Debug)]
@@ -129,7 +129,7 @@ impl New {
             days_left: None,
             leave_groups: false,
             self_signed: self.self_signed,
-            now: crate::clock::now().cast_signed(),
+            now: sealift_deployment::clock::now().cast_signed(),
         })?;
         for warning in &report.warnings {
             ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
@@ -160,7 +160,7 @@ impl Renew {
             // Keys stay as they are, and with them their groups.
             leave_groups: true,
             self_signed: false,
-            now: crate::clock::now().cast_signed(),
+            now: sealift_deployment::clock::now().cast_signed(),
         })?;
         for warning in &renewal.warnings {
             ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));

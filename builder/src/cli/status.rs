@@ -4,10 +4,10 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::host::{self, State, Status as Service};
 
 use super::Context;
 use super::deployment::DeploymentOptions;
-use crate::host::{self, State, Status as Service};
 
 /// Show the services of an unpacked bundle: state, health, what they were made from
 ///

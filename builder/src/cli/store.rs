@@ -4,12 +4,12 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::ui;
 
 use super::Context;
 use super::common::{self, StoreOption};
-use crate::failure::Failure;
-use crate::machine::Machine;
-use crate::ui;
 
 /// Look after the store: fetched artifacts and finished layers
 ///

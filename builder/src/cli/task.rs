@@ -4,10 +4,10 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::host;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
-use crate::host;
 
 /// List what operators of an unpacked bundle can have done, or do one of it
 ///

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::host::{self, Deadline, Deployment, Host, Level};
+use sealift_deployment::machine::Machine;
+use sealift_deployment::site::{self, SiteRequest};
+use sealift_deployment::ui::Ui;
 
 use super::Context;
 use super::common;
 use super::deployment::DeploymentOptions;
 use super::site::port;
-use crate::failure::Failure;
-use crate::host::{self, Deadline, Deployment, Host, Level};
-use crate::machine::Machine;
-use crate::site::{self, SiteRequest};
-use crate::ui::Ui;
 
 /// Load and start an unpacked bundle, and wait until it is healthy
 ///
@@ -71,7 +71,7 @@ impl Up {
         let engine = self.deployment.engine(&deployment)?;
         deployment.verify_beside(&engine)?;
         ui.note("ok: bundle: every digest is right");
-        let host = Host { engine: &engine, machine: &machine, now: crate::clock::now().cast_signed() };
+        let host = Host { engine: &engine, machine: &machine, now: sealift_deployment::clock::now().cast_signed() };
         let ports = self.ports.iter().cloned().collect();
         let findings = deployment.check_host(host, &ports)?;
         for finding in &findings.0 {
@@ -121,7 +121,7 @@ impl Up {
             days_left: None,
             leave_groups: false,
             self_signed: self.self_signed,
-            now: crate::clock::now().cast_signed(),
+            now: sealift_deployment::clock::now().cast_signed(),
         })?;
         for warning in &report.warnings {
             ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));

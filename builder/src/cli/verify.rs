@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
 use sealift_layers::validate::Depth;
 use serde::Serialize;
 
 use super::Context;
-use crate::failure::Failure;
-use crate::{bundle, ui};
+use sealift_deployment::{bundle, ui};
 
 /// Check a bundle: every digest, every diff ID, both tables of contents
 ///

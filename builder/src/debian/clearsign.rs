@@ -4,8 +4,7 @@
 //! or after the signed text, no control characters in it, and every dash at the start of a line must be escaped.
 
 use anyhow::Result;
-
-use crate::failure::Failure;
+use sealift_deployment::failure::Failure;
 
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
 
 use super::relation::{self, Atom, Group};
 use super::stanza::Stanzas;
 use super::version;
-use crate::failure::Failure;
 
 /// How much a distribution wants a package (policy 2.5), the most wanted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

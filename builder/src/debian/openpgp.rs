@@ -15,10 +15,10 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::errors::Error;
 use pgp::packet::{Packet, PacketParser, PacketTrait, Signature, SignatureType, SignatureVersion};
 use pgp::types::{Duration, KeyDetails, KeyVersion, Tag, Timestamp};
+use sealift_deployment::failure::Failure;
 
 use super::clearsign::Clearsigned;
 use super::date;
-use crate::failure::Failure;
 
 /// How far clocks may differ, in seconds: what is dated at most so much later than `now` is not from the future.
 pub(super) const CLOCK_TOLERANCE: u64 = 24 * 60 * 60;

@@ -7,9 +7,9 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
 
 use super::version;
-use crate::failure::Failure;
 
 /// How a version must stand to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

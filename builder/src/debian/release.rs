@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use anyhow::{Context, Result};
+use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
 
 use super::date;
 use super::index::is_path;
 use super::openpgp::{self, CLOCK_TOLERANCE, Keyring};
 use super::stanza::Stanzas;
-use crate::failure::Failure;
 
 /// Seconds per day.
 const DAY: u64 = 24 * 60 * 60;

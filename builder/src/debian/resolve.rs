@@ -18,10 +18,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
 
 use super::index::{Field, Index, Package};
 use super::relation::{Atom, Group};
-use crate::failure::Failure;
 
 mod explain;
 

@@ -3,8 +3,7 @@
 //! A value stays one slice of the text, with the line breaks of folded and multi-line fields in it.
 
 use anyhow::Result;
-
-use crate::failure::Failure;
+use sealift_deployment::failure::Failure;
 
 /// Reads stanza by stanza.
 pub(super) struct Stanzas<'a> {

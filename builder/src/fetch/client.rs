@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
+use sealift_deployment::ui;
 use ureq::config::{Config, RedirectAuthHeaders};
 use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ResponseExt as _};
 
 use super::trouble::{TRIES, Trouble, shown, split_userinfo};
-use crate::failure::Failure;
-use crate::machine::Machine;
-use crate::ui;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]

@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::ui::Phase;
 use sealift_layers::digest::Digest;
 use ureq::http::{HeaderMap, StatusCode, header};
 
 use super::client::{Client, unreachable};
 use super::partial::Partial;
 use super::trouble::{TRIES, Trouble, shown};
-use crate::failure::Failure;
 use crate::store::Store;
-use crate::ui::Phase;
 
 /// How much a try has to bring so that it does not count as a failed one.
 const PROGRESS: u64 = 1 << 20;

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use sealift_deployment::files::cannot;
+use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 
-use crate::files::cannot;
 use crate::store::Store;
-use crate::ui::Phase;
 
 /// What there is of an artifact so far, with its hash. Locked: another process may want the same.
 pub(super) struct Partial<'a> {

@@ -2,15 +2,15 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sealift_deployment::failure::{Failure, Kind};
+use sealift_deployment::machine::Machine;
+use sealift_deployment::ui::Ui;
 use sealift_layers::digest::Digest;
 
 use super::client::Patience;
 use super::server::{Reply, Request, Server};
 use super::*;
-use crate::failure::{Failure, Kind};
-use crate::machine::Machine;
 use crate::store::Store;
-use crate::ui::Ui;
 
 /// A client that is not patient, so that tests are quick.
 fn client(offline: bool) -> Client {

@@ -3,9 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use sealift_deployment::failure::Failure;
 use ureq::http::{HeaderMap, StatusCode};
-
-use crate::failure::Failure;
 
 /// How often one thing is asked for.
 pub(super) const TRIES: u32 = 4;

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
+use sealift_deployment::profile::Profile;
 
 use super::Lock;
-use crate::failure::Failure;
-use crate::files;
-use crate::profile::Profile;
 
 /// The file's name, in the profile's folder.
 pub const FILE: &str = "sealift.lock";

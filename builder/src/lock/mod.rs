@@ -6,13 +6,13 @@ pub mod resolve;
 
 use std::collections::BTreeMap;
 
+use sealift_deployment::profile::Profile;
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 pub use diff::diff;
 pub use file::FILE;
 
-use crate::profile::Profile;
 use crate::store::Key;
 
 /// A whole lock.

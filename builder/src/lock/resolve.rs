@@ -4,15 +4,15 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
+use sealift_deployment::profile::{Profile, model};
+use sealift_deployment::ui::{self, Ui};
 use sealift_layers::digest::Digest;
 
 use super::{Crate, Debian, Image, Package, Platform, Wheel, wanted};
 use crate::debian::index::Index;
 use crate::debian::resolve::{Resolution, Root, resolve, unknown_root};
-use crate::profile::{Profile, model};
 use crate::python::resolve::Request;
 use crate::python::tags::Target;
-use crate::ui::{self, Ui};
 use crate::upstream::Upstream;
 
 /// The package whose version is the images' glibc: it decides which wheels fit.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use deb822_fast::borrowed::{BorrowedParagraph, iter_paragraphs_borrowed};
+use sealift_deployment::files::sorted_dir;
+use sealift_deployment::machine::Machine;
 
 use super::{Mirror, base};
-use crate::files::sorted_dir;
-use crate::machine::Machine;
 
 /// Names of the suites that the Debian archive itself has or had lately; other archives invent their own.
 const SUITES: &[&str] = &[

@@ -1,11 +1,10 @@
 //! `sealift/config.toml` in the user's folder for settings: the servers that this user wants used.
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::cannot;
+use sealift_deployment::machine::Machine;
 use serde::Deserialize;
-
-use crate::failure::Failure;
-use crate::files::cannot;
-use crate::machine::Machine;
 
 /// The user's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -6,11 +6,10 @@ mod config;
 use std::fmt;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
 
 pub use config::Config;
-
-use crate::failure::Failure;
-use crate::machine::Machine;
 
 /// A server that may have what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +123,7 @@ mod tests {
         let (_root, machine) = machine(&[]);
         for url in ["mirror.example/debian", "ftp://mirror.example", "file:///srv", "https://", "http://a b"] {
             let error = debian(Some(url), &machine).unwrap_err();
-            assert_eq!(Failure::within(&error).unwrap().kind, crate::failure::Kind::Usage, "{url}");
+            assert_eq!(Failure::within(&error).unwrap().kind, sealift_deployment::failure::Kind::Usage, "{url}");
         }
     }
 }

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::Pending;
+use sealift_deployment::ui::Phase;
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::{Digest, HashingWriter, Measured};
@@ -19,10 +22,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::assemble::{LayerStore, in_parallel, stored};
-use crate::failure::Failure;
-use crate::files::Pending;
 use crate::store::{Key, Store};
-use crate::ui::Phase;
 
 /// The `config` of an image, spelled as in the OCI image specification ("Image Configuration"), which is how
 /// nixpkgs' `dockerTools` takes it, too.

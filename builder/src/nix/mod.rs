@@ -7,20 +7,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
 use sealift_layers::ingredients::nix_store::{self, Closure};
 use sealift_layers::tree::Tree;
 
 use crate::assemble::in_parallel;
-use crate::failure::Failure;
-use crate::machine::Machine;
 use crate::store::{Builder, Key};
 
 /// Changes whenever the same paths give other bytes.
 const RECIPE: &str = "store-paths/1";
-
-/// How many layers a closure makes at most, unless somebody says otherwise: engines take 125 to an image, and each costs
-/// them something.
-pub const LAYERS: u32 = 60;
 
 /// Where this machine has what is `/nix/store` to Nix: below the folder that `NIX_REMOTE` names, if it does.
 #[must_use]

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::{cannot, sorted_dir};
 use sealift_layers::digest::Hasher;
 use sealift_layers::ingredients::nix_store::{self, Closure, nar};
 use sealift_layers::tree::{Content, Entry, Open, Tree, TreePath};
-
-use crate::failure::Failure;
-use crate::files::{cannot, sorted_dir};
 
 /// A file of the store, which nobody changes.
 #[derive(Debug)]

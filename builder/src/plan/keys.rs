@@ -3,12 +3,12 @@
 //! The layer below is part of it, since a layer repeats the metadata of directories below and follows links there.
 
 use anyhow::Result;
+use sealift_deployment::profile::model;
 use sealift_layers::digest::Digest;
 
 use super::{Content, Plan};
 use crate::assemble::BYTECODE_RECIPE;
 use crate::plan::layers::CA_PACKAGE;
-use crate::profile::model;
 use crate::store::{Builder, Key};
 
 /// Changes whenever the same inputs give other bytes.

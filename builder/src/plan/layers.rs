@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::num::NonZero;
 
 use anyhow::Result;
+use sealift_deployment::profile::model;
+use sealift_deployment::ui;
 use sealift_layers::ingredients::nix_store;
 
 use super::{Content, Layer, Plan, keys};
-use crate::profile::model;
 use crate::store::Key;
-use crate::ui;
 
 impl Plan<'_> {
     pub(super) fn layers(&self, name: &str, image: &model::Image, shared: &BTreeSet<&str>) -> Result<Vec<Layer>> {

@@ -8,17 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::profile::names::{bundle_file, image_name};
+use sealift_deployment::site::Parameters;
 use sealift_layers::codec::Codec;
 use sealift_layers::ingredients::nix_store::Closure;
 
 use crate::cargo::{self, Cargo, Program};
-use crate::deploy::image_name;
-use crate::failure::Failure;
 use crate::lock::{Lock, Package, Platform, Wheel};
 use crate::nix;
-use crate::profile::Profile;
-use crate::profile::model::Deployed;
-use crate::site::Parameters;
 use crate::store::Key;
 
 pub(crate) use layers::CA_PACKAGE;
@@ -139,7 +138,7 @@ impl<'a> Plan<'a> {
                 return Err(stale(format!("has no image {name}", name = name.get_ref())).into());
             }
         }
-        let rendered = crate::site::render_public(&profile.model, &profile.sources, &options.parameters)?;
+        let rendered = sealift_deployment::site::render_public(&profile.model, &profile.sources, &options.parameters)?;
         let epoch = options.epoch.unwrap_or(platform.epoch);
         let mut closures = BTreeMap::new();
         for (name, image) in &profile.model.images {
@@ -182,11 +181,11 @@ impl<'a> Plan<'a> {
         sets.fold(first, |shared, set| shared.intersection(&set).copied().collect())
     }
 
-    fn environment(&self, model: &crate::profile::model::Image) -> Result<BTreeMap<String, String>> {
+    fn environment(&self, model: &sealift_deployment::profile::model::Image) -> Result<BTreeMap<String, String>> {
         let mut env = model.env.clone();
         for file in &model.env_files {
             let text = self.rendered.get(file.get_ref()).map_or("", String::as_str);
-            env.extend(crate::site::parse_env(text)?);
+            env.extend(sealift_deployment::site::parse_env(text)?);
         }
         Ok(env)
     }
@@ -259,27 +258,14 @@ impl<'a> Plan<'a> {
     /// # Panics
     /// When the name is not one of the plan's images.
     #[must_use]
-    pub fn model(&self, image: &str) -> &'a crate::profile::model::Image {
+    pub fn model(&self, image: &str) -> &'a sealift_deployment::profile::model::Image {
         self.profile.model.images.get(image).expect("the plan's images are the profile's")
     }
 
-    /// Name and version of the profile's product and the platform, as file names have them.
-    #[must_use]
-    pub fn bundle_name(&self) -> String {
-        let model = &self.profile.model;
-        let (product, name, version) = (model.product.get_ref(), model.name.get_ref(), model.version.get_ref());
-        format!("{product}-{name}-{version}-{}", self.options.platform.replace('/', "-"))
-    }
-
-    /// The bundle's file name. Where it has images, their layers are compressed and not the whole.
+    /// The bundle's file name.
     #[must_use]
     pub fn file_name(&self) -> String {
-        let compressed = match (self.profile.model.deployment, self.options.codec) {
-            (Deployed::Compose, _) | (_, Codec::None) => "",
-            (Deployed::Systemd, Codec::Gzip) => ".gz",
-            (Deployed::Systemd, Codec::Zstd) => ".zst",
-        };
-        format!("{}.tar{compressed}", self.bundle_name())
+        bundle_file(&self.profile.model, &self.options.platform, self.options.codec)
     }
 
     /// The architecture as OCI and Debian name it: `amd64`.

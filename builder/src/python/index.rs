@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
 use serde::Deserialize;
 use url::Url;
 
-use crate::failure::Failure;
-use crate::machine::Machine;
 use crate::mirrors::Config;
 
 /// An index and who named it.

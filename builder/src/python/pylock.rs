@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, bail};
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::MarkerTree;
 use percent_encoding::percent_decode_str;
+use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::wheel::{WheelFileName, normalize};
 use serde::Deserialize;
 use url::Url;
 
 use super::tags::Target;
-use crate::failure::Failure;
 use crate::lock;
 
 #[derive(Deserialize)]

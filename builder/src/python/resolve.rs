@@ -8,11 +8,11 @@ use std::str::FromStr as _;
 
 use anyhow::{Context as _, Result};
 use pep508_rs::{PackageName, Requirement, VersionOrUrl};
+use sealift_deployment::failure::Failure;
 use url::Url;
 
 use super::pylock;
 use super::tags::Target;
-use crate::failure::Failure;
 use crate::lock::Wheel;
 
 /// What an environment is to hold.
@@ -183,7 +183,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt as _;
 
     use super::*;
-    use crate::failure::Kind;
+    use sealift_deployment::failure::Kind;
 
     fn strings(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()

@@ -6,9 +6,8 @@ use std::fmt;
 
 use anyhow::Result;
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
+use sealift_deployment::failure::Failure;
 use sealift_layers::ingredients::wheel::WheelFileName;
-
-use crate::failure::Failure;
 
 /// The Python of an image: what wheels and markers are held against.
 #[derive(Clone, Debug)]

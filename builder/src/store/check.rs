@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use sealift_deployment::files::{cannot, sorted_dir};
+use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Measured};
 
 use super::{ARTIFACTS, BLOBS, DERIVED, Key, LAYERS, LayerEntry, PARTIAL, Store, TMP, clear, reader, remove};
-use crate::files::{cannot, sorted_dir};
-use crate::ui::Phase;
 
 /// A number of things and their size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl fmt::Display for Usages {
             ("unfinished downloads", self.partial),
         ];
         for (kind, usage) in kinds {
-            writeln!(f, "{kind:<21} {:>6} {:>10}", usage.count, crate::ui::bytes(usage.bytes))?;
+            writeln!(f, "{kind:<21} {:>6} {:>10}", usage.count, sealift_deployment::ui::bytes(usage.bytes))?;
         }
         Ok(())
     }

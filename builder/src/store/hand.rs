@@ -11,12 +11,12 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::{cannot, explain};
 use sealift_layers::digest::{Digest, HashingWriter};
 use serde::{Deserialize, Serialize};
 
 use super::{BLOBS, Key, LAYERS, LayerEntry, Store, reader};
-use crate::failure::Failure;
-use crate::files::{cannot, explain};
 
 /// A layer in such a folder.
 #[derive(Serialize, Deserialize)]

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-
-use crate::failure::Failure;
-use crate::files::cannot;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::cannot;
 
 /// How long to wait for another process that is opening the store (it looks after `tmp/` alone, for an instant).
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::{self, cannot, explain};
+use sealift_deployment::machine::Machine;
 use sealift_layers::digest::{Digest, HashingWriter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,10 +34,6 @@ use tempfile::{NamedTempFile, TempDir, TempPath};
 
 pub use check::{Report, Usage, Usages, Wrong};
 pub use key::{Builder, Key};
-
-use crate::failure::Failure;
-use crate::files::{self, cannot, explain};
-use crate::machine::Machine;
 
 const ARTIFACTS: &str = "artifacts/sha256";
 const BLOBS: &str = "blobs/sha256";

@@ -1,7 +1,8 @@
 use std::io::Write as _;
 
+use sealift_deployment::ui::Ui;
+
 use super::*;
-use crate::ui::Ui;
 
 fn store() -> (tempfile::TempDir, Store) {
     let place = tempfile::tempdir().unwrap();
@@ -46,7 +47,7 @@ fn artifacts_are_verified_on_the_way_in() {
     let digest = Digest::of(b"abc");
     assert_eq!(store.artifact(&digest, 3), None);
     let error = store.add_artifact("a.deb", &b"abd"[..], &digest).unwrap_err();
-    assert_eq!(Failure::within(&error).unwrap().kind, crate::failure::Kind::Verification);
+    assert_eq!(Failure::within(&error).unwrap().kind, sealift_deployment::failure::Kind::Verification);
     assert_eq!(store.artifact(&digest, 3), None);
     let path = store.add_artifact("a.deb", &b"abc"[..], &digest).unwrap();
     assert_eq!(store.artifact(&digest, 3), Some(path));

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
 use url::Url;
 
 use crate::cargo::Cargo;
 use crate::debian::openpgp::Keyring;
 use crate::debian::release::{Demand, Release};
-use crate::failure::Failure;
 use crate::fetch::{Client, Download, Urls};
 use crate::lock::{Package, Wheel};
-use crate::machine::Machine;
 use crate::mirrors::{self, Mirror};
 use crate::python::resolve::Uv;
 use crate::python::{index, simple};

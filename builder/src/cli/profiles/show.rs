@@ -7,12 +7,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::profile::model::{Model, On};
+use sealift_deployment::profile::setting::{Kind, Setting};
 use serde::Serialize;
 
 use super::super::Context;
-use crate::profile::Profile;
-use crate::profile::model::{Model, On};
-use crate::profile::setting::{Kind, Setting};
 
 /// Show one profile: images, services, ports, volumes, tasks, and what a site must give
 ///
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn every_part_is_shown() {
-        let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/profiles/valid/full"));
+        let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deployment/tests/profiles/valid/full"));
         let profile = Profile::load(place).unwrap();
         insta::assert_snapshot!(Shown::new(&profile), @r#"
         full 1.0-rc.1: Every key there is

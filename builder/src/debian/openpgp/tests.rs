@@ -139,7 +139,7 @@ fn told(keyring: &Keyring, text: &str) -> String {
     match verify("InRelease", text.as_bytes(), keyring, NOW) {
         Ok(signed) => format!("good, by {}", signed.signed_by),
         Err(error) => {
-            assert_eq!(Failure::within(&error).unwrap().kind, crate::failure::Kind::Verification);
+            assert_eq!(Failure::within(&error).unwrap().kind, sealift_deployment::failure::Kind::Verification);
             format!("{error:#}")
         }
     }

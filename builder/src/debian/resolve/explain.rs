@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use sealift_deployment::failure::Failure;
+
 use super::{Because, Chosen, Clash, Root};
 use crate::debian::index::{Field, Index};
 use crate::debian::relation::Group;
-use crate::failure::Failure;
 
 type ChosenMap<'i, 'a> = BTreeMap<&'i str, Chosen<'i, 'a>>;
 

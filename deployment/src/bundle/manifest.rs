@@ -1,0 +1,195 @@
+//! `bundle.json`: what is inside, with digests, and where it comes from. It holds no secrets and no hosts.
+
+use std::collections::BTreeMap;
+
+use sealift_layers::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::profile::model::Deployed;
+
+/// The whole document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Manifest {
+    /// Version of this format: 1.
+    pub schema: u32,
+    /// Version of the program that made the bundle.
+    pub sealift: String,
+    /// The product, as in file names.
+    pub product: String,
+    /// The profile.
+    pub profile: String,
+    /// Version of the product.
+    pub version: String,
+    /// One line.
+    pub title: String,
+    /// Platform as OCI writes it.
+    pub platform: String,
+    /// How it is run. Without containers it has the files of `images` in their place.
+    #[serde(default, skip_serializing_if = "is_compose")]
+    pub deployment: Deployed,
+    /// No file is later than this, in seconds since 1970.
+    pub epoch: u64,
+    /// The public host that its own env files and configuration were rendered for.
+    pub host: String,
+    /// The images.
+    pub images: Vec<MadeImage>,
+    /// All Debian packages.
+    pub packages: Vec<Package>,
+    /// All wheels.
+    pub wheels: Vec<Wheel>,
+    /// Crates that programs are built from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crates: Vec<Crate>,
+    /// Paths of Nix stores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub store_paths: Vec<StorePath>,
+    /// Packages and distributions that something asks for and that were left out on purpose, and why.
+    pub excluded: BTreeMap<String, String>,
+    /// Bytecode compiled while building, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytecode: Option<Bytecode>,
+    /// How crates were compiled, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<Compiled>,
+}
+
+/// One image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MadeImage {
+    /// Its name in the profile.
+    pub name: String,
+    /// Its full name and tag.
+    pub reference: String,
+    /// Digest of its manifest: its ID where containerd keeps images.
+    pub digest: Digest,
+    /// Digest of its configuration: its ID on podman and on Docker's classic store.
+    pub config: Digest,
+    /// Its layers, bottom first.
+    pub layers: Vec<MadeLayer>,
+    /// Names of its packages.
+    pub packages: Vec<String>,
+    /// File names of its wheels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wheels: Vec<String>,
+    /// Names of its store paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub store_paths: Vec<String>,
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MadeLayer {
+    /// What it holds.
+    pub title: String,
+    /// Digest of its blob.
+    pub digest: Digest,
+    /// Size of its blob in bytes.
+    pub size: u64,
+    /// Digest of its tar.
+    pub diff_id: Digest,
+    /// Size of its tar in bytes.
+    pub unpacked: u64,
+}
+
+/// One Debian package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// SHA-256 of the `.deb`.
+    pub sha256: Digest,
+    /// Its maintainer scripts, none of which was run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts_not_run: Vec<String>,
+}
+
+/// One wheel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Wheel {
+    /// The distribution.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The wheel's file name.
+    pub file: String,
+    /// SHA-256 of the wheel.
+    pub sha256: Digest,
+}
+
+/// One crate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Crate {
+    /// The image that has its program.
+    pub image: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its archive.
+    pub sha256: Digest,
+    /// The program.
+    pub binary: String,
+    /// Features besides the default ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+}
+
+/// One path of a Nix store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StorePath {
+    /// Its name below `/nix/store`.
+    pub name: String,
+    /// SHA-256 of its NAR.
+    pub nar_hash: Digest,
+    /// Size of its NAR in bytes.
+    pub nar_size: u64,
+    /// The names of the paths that it refers to, itself apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+}
+
+/// How crates were compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Compiled {
+    /// How.
+    pub recipe: String,
+    /// With what.
+    pub toolchain: Toolchain,
+}
+
+/// The compilers of a crate: other compilers give other bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Toolchain {
+    /// Output of `rustc -vV`, in one line.
+    pub rustc: String,
+    /// First line of the C compiler's `--version`; it also links.
+    pub cc: String,
+}
+
+/// How bytecode was compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Bytecode {
+    /// How.
+    pub recipe: String,
+    /// The interpreters that compiled it: package to version.
+    pub interpreters: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+fn is_compose(deployment: &Deployed) -> bool {
+    *deployment == Deployed::Compose
+}

@@ -1,0 +1,20 @@
+//! The operator's side of Sealift: what a deployment is, and how a host runs it.
+//!
+//! - [`profile`]: what is deployed, read from `profile.toml` and checked.
+//! - [`site`]: certificates, secrets and rendered files of one installation.
+//! - [`render`]: compose file, containers, systemd units and the operator's README, as pure functions.
+//! - [`bundle`]: reading and verifying a bundle, and its bill of materials.
+//! - [`host`]: engines, checks of the host, starting and stopping.
+//!
+//! Nothing here fetches: the crate has no network client. What makes bundles is the crate `sealift`.
+
+pub mod bundle;
+pub mod clock;
+pub mod failure;
+pub mod files;
+pub mod host;
+pub mod machine;
+pub mod profile;
+pub mod render;
+pub mod site;
+pub mod ui;

@@ -1,0 +1,153 @@
+//! Names that several parts share: of images, projects, bundle files, compose variables, and of the site's files as
+//! services see them.
+
+use sealift_layers::codec::Codec;
+
+use super::model::{Deployed, Model, SitePort, Venv};
+
+/// How many layers a Nix closure makes at most, unless the profile or the command line says otherwise: engines take 125
+/// to an image, and each layer costs them something.
+pub const NIX_LAYERS: u32 = 60;
+
+/// The variable of `.env` that names of containers, volumes and the network start with. Default: [`project_name`].
+pub const PROJECT_VARIABLE: &str = "SEALIFT_PROJECT";
+
+/// The site's file with the certificate of its private authority.
+pub(crate) const CA_CERTIFICATE: &str = "custom-ca.crt";
+
+/// The full name of an image, with host and tag, which podman and Docker both keep as it is:
+/// `localhost/parsec-server:3.10.0`.
+///
+/// The image's own name follows the product's, unless it starts with that anyway. Characters of the version that a tag
+/// cannot have become `-`.
+#[must_use]
+pub fn image_name(model: &Model, image: &str) -> String {
+    let product = model.product.get_ref();
+    let own = image == product || image.strip_prefix(product.as_str()).is_some_and(|rest| rest.starts_with('-'));
+    let name = if own { image.to_owned() } else { format!("{product}-{image}") };
+    let tag: String = model.version.get_ref().chars().map(|c| if is_tag(c) { c } else { '-' }).collect();
+    format!("localhost/{name}:{tag}")
+}
+
+fn is_tag(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
+}
+
+/// The name of the deployment on a host: product and profile. It stays the same across versions, as the data does.
+#[must_use]
+pub fn project_name(model: &Model) -> String {
+    format!("{}-{}", model.product.get_ref(), model.name.get_ref()).to_lowercase()
+}
+
+/// Name and version of the product and the platform, as file names have them: `parsec-standalone-3.10.0-linux-amd64`.
+/// `platform` is as OCI writes it (`linux/amd64`).
+#[must_use]
+pub fn bundle_name(model: &Model, platform: &str) -> String {
+    let (product, name, version) = (model.product.get_ref(), model.name.get_ref(), model.version.get_ref());
+    format!("{product}-{name}-{version}-{}", platform.replace('/', "-"))
+}
+
+/// The bundle's file name: `parsec-standalone-3.10.0-linux-amd64.tar`. With images, the layers are compressed and not the
+/// whole; without containers the whole is compressed with `codec`, and the name says so.
+#[must_use]
+pub fn bundle_file(model: &Model, platform: &str, codec: Codec) -> String {
+    let compressed = match (model.deployment, codec) {
+        (Deployed::Compose, _) | (_, Codec::None) => "",
+        (Deployed::Systemd, Codec::Gzip) => ".gz",
+        (Deployed::Systemd, Codec::Zstd) => ".zst",
+    };
+    format!("{}.tar{compressed}", bundle_name(model, platform))
+}
+
+/// The compose variable that holds the host's port: `SEALIFT_HTTPS_PORT` for the port `https`.
+#[must_use]
+pub fn port_variable(name: &str) -> String {
+    format!("SEALIFT_{}_PORT", variable(name))
+}
+
+/// The compose variable that holds the host's address: `SEALIFT_HTTPS_ADDRESS` for the port `https`.
+#[must_use]
+pub fn address_variable(name: &str) -> String {
+    format!("SEALIFT_{}_ADDRESS", variable(name))
+}
+
+fn variable(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+/// The host's address of a port, as compose writes it: IPv6 in brackets.
+#[must_use]
+pub fn published_address(port: &SitePort) -> String {
+    if port.address.contains(':') { format!("[{}]", port.address) } else { port.address.clone() }
+}
+
+/// Address and port of the host that a published port has unless the site says otherwise.
+pub(crate) fn default_port(model: &Model, name: &str, inside: u16) -> (String, u16) {
+    let port = model.site.ports.get(name);
+    port.map_or_else(|| ("0.0.0.0".to_owned(), inside), |port| (published_address(port), port.default))
+}
+
+/// The site's path of a secret.
+#[must_use]
+pub(crate) fn secret_path(name: &str) -> String {
+    format!("secrets/{name}")
+}
+
+/// The site's path of a file that services name in their `secrets`: `NAME.key` and `NAME.crt` of a certificate,
+/// `NAME.crt` of trusted authorities, `custom-ca.crt`, or a secret. `None` for what the site does not have.
+#[must_use]
+pub fn mounted_path(model: &Model, name: &str) -> Option<String> {
+    let site = &model.site;
+    if name == CA_CERTIFICATE {
+        return site.authority.as_ref().map(|_| name.to_owned());
+    }
+    if name.strip_suffix(".crt").is_some_and(|trusted| site.trusted.contains_key(trusted)) {
+        return Some(format!("tls/{name}"));
+    }
+    let certificate = name.strip_suffix(".key").or_else(|| name.strip_suffix(".crt"));
+    if certificate.is_some_and(|certificate| site.certificates.contains_key(certificate)) {
+        return Some(format!("tls/{name}"));
+    }
+    site.secrets.contains_key(name).then(|| secret_path(name))
+}
+
+/// The name by which a service finds a file of the site: of a template its path's last part.
+#[must_use]
+pub fn credential(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
+/// A program of the venv, as a command names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The interpreter.
+    Python,
+    /// A script in the venv's `bin`, by its name: the interpreter runs it.
+    Script,
+}
+
+/// What `word`, the first of a command, names in `venv`; nothing if that is elsewhere.
+#[must_use]
+pub fn program<'w>(venv: &Venv, word: &'w str) -> Option<(Program, &'w str)> {
+    let name = word.strip_prefix(&format!("{}/bin/", venv.path.get_ref()));
+    let python = [venv.python.get_ref(), "python3", "python"].contains(&name.unwrap_or(word));
+    match name {
+        Some(name) if !python => Some((Program::Script, name)),
+        _ => python.then_some((Program::Python, name.unwrap_or(word))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_images_and_bundles() {
+        let model = crate::render::sample();
+        assert_eq!(image_name(&model, "web"), "localhost/shop-web:1.2.0-b1");
+        assert_eq!(image_name(&model, "shop-database"), "localhost/shop-database:1.2.0-b1");
+        assert_eq!(image_name(&model, "shop"), "localhost/shop:1.2.0-b1");
+        assert_eq!(image_name(&model, "shopper"), "localhost/shop-shopper:1.2.0-b1");
+        assert_eq!(bundle_file(&model, "linux/arm64/v8", Codec::Gzip), "shop-small-1.2.0+b1-linux-arm64-v8.tar");
+    }
+}

@@ -1,0 +1,216 @@
+//! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`: the way by hand. `sealift up` goes
+//! without it ([`super::container`]).
+//!
+//! It uses what all three understand alike. There is no `version` (1.29 and later need none), no `name` (1.29 refuses it)
+//! and no condition on another's health (podman tells none where systemd does not run): services are restarted until
+//! what they need is there. Names of containers and volumes are fixed, so that the data stays when a new version is
+//! unpacked in another folder, and a second copy cannot open the same database by accident.
+
+use std::collections::BTreeMap;
+
+use sealift_layers::codec::Codec;
+use serde::Serialize;
+
+use crate::profile::model::{Health, Model, Service};
+use crate::profile::names::{
+    PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, mounted_path, port_variable,
+    project_name,
+};
+
+#[derive(Serialize)]
+struct Compose {
+    services: BTreeMap<String, Unit>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    volumes: BTreeMap<String, Volume>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    secrets: BTreeMap<String, Secret>,
+}
+
+#[derive(Serialize)]
+struct Unit {
+    image: String,
+    pull_policy: &'static str,
+    container_name: String,
+    hostname: String,
+    restart: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    command: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    environment: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env_file: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    volumes: Vec<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    read_only: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tmpfs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Check>,
+    cap_drop: [&'static str; 1],
+    security_opt: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+struct Check {
+    test: [String; 2],
+    interval: String,
+    timeout: String,
+    retries: u32,
+    start_period: String,
+}
+
+#[derive(Serialize)]
+struct Volume {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Secret {
+    file: String,
+}
+
+/// The text of `compose.yaml` for a profile. `platform` is as OCI writes it and only stands in the header.
+#[must_use]
+pub fn render(model: &Model, platform: &str) -> String {
+    let mut compose = Compose { services: BTreeMap::new(), volumes: BTreeMap::new(), secrets: BTreeMap::new() };
+    for (name, service) in &model.services {
+        for volume in service.volumes.keys() {
+            compose.volumes.insert(volume.clone(), Volume { name: named(model, volume) });
+        }
+        for secret in &service.secrets {
+            let name = secret.get_ref();
+            // What the site does not have, the check of the profile has refused.
+            let path = mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}"));
+            compose.secrets.insert(name.clone(), Secret { file: format!("./site/{path}") });
+        }
+        compose.services.insert(name.get_ref().clone(), unit(model, name.get_ref(), service));
+    }
+    let yaml = serde_saphyr::to_string(&compose).expect("strings, numbers, lists and maps are YAML");
+    format!("{}{yaml}", header(model, platform))
+}
+
+fn header(model: &Model, platform: &str) -> String {
+    format!(
+        "# {title}, version {version}.\n\
+         # Generated for {bundle}: changes are lost with the next version.\n\
+         # What differs between hosts stands in .env (addresses and ports) and below site/.\n\
+         #\n\
+         # Start:  podman-compose up -d        or  docker compose up -d\n\
+         # Stop:   podman-compose down         or  docker compose down       (the data stays)\n\
+         #\n\
+         # Nothing is ever pulled: load the images first. README.md has it all.\n\n",
+        title = model.title.lines().next().unwrap_or_default(),
+        version = model.version.get_ref(),
+        bundle = bundle_file(model, platform, Codec::None),
+    )
+}
+
+fn unit(model: &Model, name: &str, service: &Service) -> Unit {
+    let configs = service
+        .config_files
+        .iter()
+        .map(|(template, path)| format!("./site/{}:{}:ro", template.get_ref(), literal(path)));
+    let volumes = service.volumes.iter().map(|(volume, path)| format!("{volume}:{}", literal(path)));
+    Unit {
+        image: image_name(model, service.image.get_ref()),
+        pull_policy: "never",
+        container_name: named(model, name),
+        hostname: name.to_owned(),
+        restart: "unless-stopped",
+        command: literals(&service.command),
+        environment: service.environment.iter().map(|(key, value)| (key.clone(), literal(value))).collect(),
+        env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
+        secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
+        volumes: configs.chain(volumes).collect(),
+        read_only: service.read_only,
+        tmpfs: literals(&service.tmpfs),
+        ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
+        depends_on: service.depends_on.iter().map(|other| other.get_ref().clone()).collect(),
+        healthcheck: service.health.as_ref().map(check),
+        // Programs run as their own users from the start: they need no capability, and none may be gained.
+        cap_drop: ["ALL"],
+        security_opt: ["no-new-privileges:true"],
+    }
+}
+
+fn check(health: &Health) -> Check {
+    Check {
+        test: ["CMD-SHELL".to_owned(), literal(&health_line(health))],
+        interval: format!("{}s", health.interval),
+        timeout: format!("{}s", health.timeout),
+        retries: health.retries,
+        start_period: format!("{}s", health.start_period),
+    }
+}
+
+/// The check as one line for the image's shell: engines take no list of words, and podman-compose 1.0 joins the words of a
+/// `CMD` check without regard to what stands in them.
+pub(super) fn health_line(health: &Health) -> String {
+    let words: Vec<String> = health.command.iter().map(|word| quoted(word)).collect();
+    words.join(" ")
+}
+
+/// A host-wide name of a container or a volume.
+fn named(model: &Model, name: &str) -> String {
+    format!("${{{PROJECT_VARIABLE}:-{}}}_{name}", project_name(model))
+}
+
+fn published(model: &Model, name: &str, inside: u16) -> String {
+    let (address, port) = default_port(model, name, inside);
+    format!("${{{}:-{address}}}:${{{}:-{port}}}:{inside}", address_variable(name), port_variable(name))
+}
+
+/// A word as the POSIX shell reads it back unchanged (Shell Command Language, 2.2.2).
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A text in which compose replaces nothing.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+fn literals(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| literal(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_as_compose_sees_it() {
+        insta::assert_snapshot!(render(&crate::render::sample(), "linux/amd64"));
+    }
+
+    #[test]
+    fn a_health_check_is_one_line_that_the_shell_takes_apart_again() {
+        let words = ["wget", "-q", "", "it's", "a b", "$HOME", "http://127.0.0.1:8080/", "\\\"*"];
+        let health =
+            Health { command: words.map(str::to_owned).to_vec(), interval: 5, timeout: 3, retries: 2, start_period: 0 };
+        let [kind, line] = check(&health).test;
+        assert_eq!(kind, "CMD-SHELL");
+        insta::assert_snapshot!(line, @r#"wget -q '' 'it'\''s' 'a b' '$$HOME' http://127.0.0.1:8080/ '\"*'"#);
+        // As compose and then the shell read it.
+        let script = format!("printf '<%s>' {}", line.replace("$$", "$"));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), words.map(|word| format!("<{word}>")).concat());
+    }
+}

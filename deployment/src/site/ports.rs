@@ -1,0 +1,65 @@
+//! Published ports, and the variables by which the compose file takes them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::profile::model::{Model, SitePort};
+use crate::profile::names::{PROJECT_VARIABLE, address_variable, port_variable, project_name, published_address};
+
+/// Whether the ports can be published together on one host when their numbers are equal.
+fn meet(one: &SitePort, other: &SitePort) -> bool {
+    let anywhere = |port: &SitePort| port.address.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    one.address == other.address || anywhere(one) || anywhere(other)
+}
+
+/// The text of `ports.env`, which compose reads as `.env`: the project's name, and address and port of each published
+/// port. `ports` is by name.
+#[must_use]
+pub fn ports_env(model: &Model, ports: &BTreeMap<String, u16>) -> String {
+    let project = project_name(model);
+    let mut text = format!(
+        "# Variables of compose.yaml, which compose reads from `.env` beside it.\n\
+         COMPOSE_PROJECT_NAME={project}\n{}={project}\n",
+        PROJECT_VARIABLE
+    );
+    for (name, port) in &model.site.ports {
+        let number = ports.get(name).copied().unwrap_or(port.default);
+        let (address, variable) = (address_variable(name), port_variable(name));
+        writeln!(text, "{address}={}\n{variable}={number}", published_address(port)).expect("text takes all writes");
+    }
+    text
+}
+
+/// The ports of the site: the profile's defaults, over them the recorded ones, over them the chosen ones.
+pub(super) fn choose(
+    model: &Model,
+    recorded: &BTreeMap<String, u16>,
+    chosen: &BTreeMap<String, u16>,
+) -> Result<BTreeMap<String, u16>> {
+    let known = &model.site.ports;
+    if let Some(name) = chosen.keys().find(|name| !known.contains_key(*name)) {
+        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+        return Err(Failure::usage(format!("the profile publishes no port `{name}`"))
+            .hint(if names.is_empty() { "it publishes none".into() } else { format!("it has {}", names.join(", ")) })
+            .into());
+    }
+    let mut ports: BTreeMap<String, u16> = BTreeMap::new();
+    for (name, port) in known {
+        let number = chosen.get(name).or_else(|| recorded.get(name)).copied().unwrap_or(port.default);
+        if number == 0 {
+            return Err(Failure::usage(format!("the port `{name}` cannot be 0")).hint("1 to 65535").into());
+        }
+        let taken = ports.iter().find(|(other, taken)| **taken == number && meet(&known[*other], port));
+        if let Some((other, _)) = taken {
+            return Err(Failure::usage(format!("the ports `{other}` and `{name}` are both {number}"))
+                .hint("give one of them another number")
+                .into());
+        }
+        ports.insert(name.clone(), number);
+    }
+    Ok(ports)
+}

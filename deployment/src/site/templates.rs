@@ -1,0 +1,294 @@
+//! Templates of the profile, rendered for one installation (Jinja syntax).
+//!
+//! A template reads `host` (IPv6 without brackets), `url_host` (with), `ports.NAME` (numbers), `settings.NAME` (none, or
+//! empty, when not given), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
+//! only when it is marked `secret`, `secrets.NAME` and those settings that are secret. Dashes in names are written as
+//! `_`. What is not there is an error; the last newline stays. Nothing is escaped but by the filter
+//! `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Object, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, context};
+use sealift_layers::tree::TreePath;
+
+use super::env::parse_env;
+use super::host::Host;
+use super::settings::Settings;
+use crate::failure::Failure;
+use crate::profile::Sources;
+use crate::profile::model::{Model, Template};
+use crate::profile::template::reads;
+
+/// What the templates without secrets are rendered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// The public host.
+    pub host: Host,
+    /// Published ports by name, all of the profile's.
+    pub ports: BTreeMap<String, u16>,
+    /// What the operator gave.
+    pub settings: Settings,
+    /// How many certificates each file of trusted authorities holds, by name.
+    pub trusted: BTreeMap<String, usize>,
+}
+
+impl Parameters {
+    /// What an image holds when it is not built for one site: the host `localhost` and the profile's default ports and
+    /// settings.
+    #[must_use]
+    pub fn defaults(model: &Model) -> Self {
+        let ports = model.site.ports.iter().map(|(name, port)| (name.clone(), port.default)).collect();
+        Self {
+            host: "localhost".parse().expect("localhost is a host"),
+            ports,
+            settings: Settings::defaults(model),
+            trusted: model.site.trusted.keys().map(|name| (name.clone(), 0)).collect(),
+        }
+    }
+}
+
+/// The permission bits that a rendered template gets.
+#[must_use]
+pub fn template_mode(template: &Template) -> u32 {
+    template.mode.map_or(if template.secret { 0o600 } else { 0o644 }, |mode| mode.0)
+}
+
+/// Renders the templates without secrets: their path below the site to their text. The same in, the same out. Those are
+/// left out that read what only an installation knows, when `parameters` are not an installation's.
+///
+/// # Errors
+/// [`Failure::usage`] with the template's file and line: what it reads is not there, or is secret; or it is an env file
+/// that [`parse_env`] refuses.
+pub fn render_public(model: &Model, sources: &Sources, parameters: &Parameters) -> Result<BTreeMap<String, String>> {
+    let unknown: Vec<String> = model
+        .site
+        .settings
+        .keys()
+        .filter(|name| parameters.settings.get(name).is_none())
+        .map(|name| identifier(name))
+        .collect();
+    let known = |template: &Template| {
+        // What is wrong with the file is told when it is rendered.
+        let source = template.source.get_ref();
+        let text = fs_err::read_to_string(sources.path(source)).unwrap_or_default();
+        reads("settings", source, &text).is_ok_and(|found| !unknown.iter().any(|name| found.names.contains(name)))
+    };
+    let public =
+        model.site.templates.iter().filter(|(_, template)| !template.secret && (unknown.is_empty() || known(template)));
+    public
+        .map(|(path, template)| {
+            let text = render(model, sources, path.get_ref(), template, parameters, &BTreeMap::new())?;
+            Ok((path.get_ref().clone(), text))
+        })
+        .collect()
+}
+
+/// Renders one template; `secrets` (name to text) are seen only by one that is marked `secret`.
+pub(super) fn render(
+    model: &Model,
+    sources: &Sources,
+    path: &str,
+    template: &Template,
+    parameters: &Parameters,
+    secrets: &BTreeMap<String, String>,
+) -> Result<String> {
+    let source = template.source.get_ref();
+    let file = TreePath::new(source).map_err(|error| {
+        Failure::usage(format!("source of the template `{path}`: {error}"))
+            .hint("name a file of the profile, relative to its folder")
+    })?;
+    let text = fs_err::read_to_string(sources.path(file.as_str()))
+        .map_err(|error| Failure::usage(format!("template `{path}`: {error}")))?;
+
+    let secrets = if template.secret {
+        Value::from_pairs(secrets.iter().map(|(name, text)| (identifier(name), text.as_str())))
+    } else {
+        Value::from_object(Withheld)
+    };
+    let ports = Value::from_pairs(parameters.ports.iter().map(|(name, port)| (identifier(name), *port)));
+    let trusted = Value::from_pairs(parameters.trusted.iter().map(|(name, count)| (identifier(name), *count)));
+    let settings = Value::from_object(Visible::new(model, parameters, template.secret));
+    let values = context! {
+        settings,
+        trusted,
+        host => parameters.host.as_str(),
+        url_host => parameters.host.in_url(),
+        name => model.name.get_ref(),
+        product => model.product.get_ref(),
+        version => model.version.get_ref(),
+        ports,
+        secrets,
+    };
+    let rendered = environment().render_named_str(source, &text, values).map_err(|error| {
+        let line = error.line().unwrap_or(1);
+        let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
+        match error.kind() {
+            ErrorKind::UndefinedError => failure.hint(
+                "a template reads host, url_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
+                 when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
+            ),
+            _ => failure,
+        }
+    })?;
+    if is_env_file(model, path) {
+        parse_env(&rendered).map_err(|error| {
+            // The line is the rendered text's: that is the template's as long as it has no blocks.
+            let failure = Failure::usage(format!("{source}, rendered as {path}: {error}"));
+            match Failure::within(&error).and_then(|inner| inner.hint.clone()) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?;
+    }
+    Ok(rendered)
+}
+
+/// Whether an image or a service takes the template's variables.
+pub(super) fn is_env_file(model: &Model, path: &str) -> bool {
+    let of_images = model.images.values().flat_map(|image| &image.env_files);
+    let of_services = model.services.values().flat_map(|service| &service.env_files);
+    of_images.chain(of_services).any(|name| name.get_ref() == path)
+}
+
+/// A name as a template writes it.
+pub(super) fn identifier(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_filter("backslashed", backslashed);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_syntax(
+        SyntaxConfig::builder().keep_trailing_newline(true).build().expect("Jinja's own delimiters are valid"),
+    );
+    environment
+}
+
+/// `text` with a backslash before each of `characters` and before each backslash.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja's interface")]
+fn backslashed(text: String, characters: String) -> String {
+    let escaped = |c: char| (c == '\\' || characters.contains(c)).then_some('\\').into_iter().chain([c]);
+    text.chars().flat_map(escaped).collect()
+}
+
+/// What the error says, with the line it is about.
+fn describe(error: &Error, text: &str, line: usize) -> String {
+    let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    match text.lines().nth(line - 1) {
+        Some(code) => format!("{what}: `{}`", code.trim()),
+        None => what,
+    }
+}
+
+/// What stands for `secrets` in a template that may not have any.
+#[derive(Debug)]
+struct Withheld;
+
+impl Object for Withheld {
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        let detail = format!("secrets.{name} is only for templates marked `secret = true`");
+        Some(Value::from(Error::new(ErrorKind::InvalidOperation, detail)))
+    }
+}
+
+/// The settings as one template may see them.
+#[derive(Debug)]
+struct Visible {
+    values: BTreeMap<String, Value>,
+    /// Why others may not be read.
+    withheld: BTreeMap<String, &'static str>,
+}
+
+impl Visible {
+    fn new(model: &Model, parameters: &Parameters, secret: bool) -> Self {
+        let mut visible = Self { values: BTreeMap::new(), withheld: BTreeMap::new() };
+        for (name, setting) in &model.site.settings {
+            let written = identifier(name);
+            match parameters.settings.get(name) {
+                _ if setting.is_secret() && !secret => {
+                    visible.withheld.insert(written, "is secret: it is only for templates marked `secret = true`");
+                }
+                Some(value) => {
+                    visible.values.insert(written, Value::from(value));
+                }
+                None => {
+                    visible.withheld.insert(written, "is known to an installation only: no image can have it");
+                }
+            }
+        }
+        visible
+    }
+}
+
+impl Object for Visible {
+    fn get_value(self: &Arc<Self>, name: &Value) -> Option<Value> {
+        let name = name.as_str()?;
+        if let Some(why) = self.withheld.get(name) {
+            return Some(Value::from(Error::new(ErrorKind::InvalidOperation, format!("settings.{name} {why}"))));
+        }
+        self.values.get(name).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(source: &str) -> Result<String> {
+        let directory = tempfile::tempdir().unwrap();
+        fs_err::create_dir(directory.path().join("files")).unwrap();
+        for (name, text) in [("shop.env", source), ("shop.conf", "listen 443;\n"), ("token.env", "")] {
+            fs_err::write(directory.path().join("files").join(name), text).unwrap();
+        }
+        let model = crate::render::sample();
+        let mut parameters = Parameters::defaults(&model);
+        parameters.host = "2001:db8::7".parse().unwrap();
+        Ok(render_public(&model, &Sources::of(directory.path()), &parameters)?.remove("env/shop.env").unwrap())
+    }
+
+    fn refused(source: &str) -> String {
+        let error = rendered(source).unwrap_err();
+        assert_eq!(Failure::within(&error).unwrap().kind, crate::failure::Kind::Usage);
+        error.to_string()
+    }
+
+    #[test]
+    fn what_a_template_reads() {
+        let source = "A=https://{{ url_host }}:{{ ports.https }}/\nB={{ host }}<&>\n\
+                      C={{ name }} {{ product }} {{ version }}\nD={{ ports.admin + 1 }}\n";
+        insta::assert_snapshot!(rendered(source).unwrap(), @"
+        A=https://[2001:db8::7]:443/
+        B=2001:db8::7<&>
+        C=small shop 1.2.0+b1
+        D=8081
+        ");
+    }
+
+    #[test]
+    fn faults_name_file_and_line() {
+        insta::assert_snapshot!(refused("A=1\nB={{ ports.htps }}\n"), @"files/shop.env:2: `ports.htps` is undefined: `B={{ ports.htps }}`");
+        insta::assert_snapshot!(refused("A=1\nB={{ hots }}\n"), @"files/shop.env:2: `hots` is undefined: `B={{ hots }}`");
+        insta::assert_snapshot!(refused("A={{ secrets.token }}\n"), @"files/shop.env:1: secrets.token is only for templates marked `secret = true`: `A={{ secrets.token }}`");
+        insta::assert_snapshot!(refused("A={% if secrets.token %}1{% endif %}\n"), @"files/shop.env:1: secrets.token is only for templates marked `secret = true`: `A={% if secrets.token %}1{% endif %}`");
+        insta::assert_snapshot!(refused("A=1\n\nB={{ host \n"), @"files/shop.env:3: unexpected end of input, expected end of variable block: `B={{ host`");
+        insta::assert_snapshot!(refused("A=1\nB='{{ host }}'\n"), @"files/shop.env, rendered as env/shop.env: line 2: the value of B starts with a quote, which some tools take off and some keep: write it without");
+    }
+
+    #[test]
+    fn only_templates_without_secrets_are_public() {
+        let directory = tempfile::tempdir().unwrap();
+        fs_err::create_dir(directory.path().join("files")).unwrap();
+        for name in ["shop.env", "shop.conf"] {
+            fs_err::write(directory.path().join("files").join(name), "").unwrap();
+        }
+        let model = crate::render::sample();
+        let rendered = render_public(&model, &Sources::of(directory.path()), &Parameters::defaults(&model)).unwrap();
+        assert_eq!(rendered.into_keys().collect::<Vec<_>>(), ["env/shop.env", "nginx/shop.conf"]);
+    }
+}
