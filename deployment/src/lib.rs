@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod clock;
 pub mod failure;
 pub mod files;
+pub mod finding;
 pub mod host;
 pub mod machine;
 pub mod profile;

@@ -5,7 +5,8 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::host::{Host, Level};
+use sealift_deployment::finding::Level;
+use sealift_deployment::host::Host;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::ui;
 

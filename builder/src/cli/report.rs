@@ -1,20 +1,20 @@
-//! How errors are told: `error:`, its causes, a `hint:`; and the exit code.
+//! How errors are printed: `error:`, its causes, a `hint:`; and the exit code.
 
 use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
-use sealift_deployment::failure::{Failure, Kind};
-use sealift_deployment::profile::diagnostic::Problems;
+use sealift_deployment::failure::{Failure, Kind, messages};
+use sealift_deployment::profile::diagnostic::Diagnostics;
 
 use super::output;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Prints `error` to stderr (coloured where that is wanted) and returns the exit code of its kind.
+/// Prints `error` to stderr (in color if enabled) and returns the exit code of its kind.
 ///
-/// A reader of standard output that went away is no failure: nothing is printed.
+/// When the reader of standard output closed it, as `head` does, nothing is printed and the exit code is 0.
 #[must_use]
 pub fn failure(error: &anyhow::Error) -> ExitCode {
     if output::reader_is_gone(error) {
@@ -27,20 +27,18 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
 /// The whole text, with ANSI colours.
 fn render(error: &anyhow::Error) -> String {
     let mut text = String::new();
-    for (depth, cause) in error.chain().enumerate() {
-        if let Some(problems) = cause.downcast_ref::<Problems>() {
-            text.push_str(&problems.styled());
+    for (depth, (message, cause)) in messages(error.as_ref()).into_iter().enumerate() {
+        if let Some(diagnostics) = cause.downcast_ref::<Diagnostics>() {
+            text.push_str(&diagnostics.styled());
             break;
         }
-        let message = cause.to_string();
-        let message = message.trim_end();
         let _infallible = if depth == 0 {
             writeln!(text, "{ERROR}error:{ERROR:#} {message}")
         } else {
             writeln!(text, "  caused by: {}", message.replace('\n', "\n    "))
         };
     }
-    if let Some(hint) = Failure::within(error).and_then(|failure| failure.hint.as_ref()) {
+    if let Some(hint) = Failure::hint_in(error) {
         let _infallible = writeln!(text, "{HINT}hint:{HINT:#} {hint}");
     }
     text
@@ -51,7 +49,7 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
-    use sealift_deployment::profile::diagnostic::Problem;
+    use sealift_deployment::profile::diagnostic::Diagnostic;
 
     fn plain(error: &anyhow::Error) -> String {
         anstream::adapter::strip_str(&render(error)).to_string()
@@ -71,10 +69,21 @@ mod tests {
     }
 
     #[test]
+    fn hint_of_a_cause_is_shown_and_no_cause_twice() {
+        let cause = Failure::network("mirror.example: timed out").hint("try another mirror");
+        let error = Failure::usage("cannot lock").because(cause.because(std::io::Error::other("timed out")));
+        insta::assert_snapshot!(plain(&error.into()), @r"
+        error: cannot lock
+          caused by: mirror.example: timed out
+        hint: try another mirror
+        ");
+    }
+
+    #[test]
     fn what_is_wrong_in_a_profile_is_shown_below_its_context() {
-        let problem = Problem::new(0..3, "no such thing", "say what there is");
-        let error =
-            anyhow::Error::new(Problems::new("p/profile.toml", "abc = 1\n", vec![problem])).context("cannot lock");
+        let diagnostic = Diagnostic::new(0..3, "no such thing", "say what there is");
+        let error = anyhow::Error::new(Diagnostics::new("p/profile.toml", "abc = 1\n", vec![diagnostic]))
+            .context("cannot lock");
         insta::assert_snapshot!(plain(&error), @r"
         error: cannot lock
         error: no such thing

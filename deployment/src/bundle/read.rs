@@ -211,7 +211,7 @@ fn archive(path: &Path) -> Result<Tree> {
         let unpacked = std::io::copy(&mut codec.decoder(BufReader::new(file))?, &mut plain);
         unpacked.map_err(|error| match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                files::cannot("unpack it into", &std::env::temp_dir(), &error)
+                files::cannot("unpack it into", &tempfile::env::temp_dir(), &error)
             }
             _ => Failure::verification(format!("{}: {error}", path.display())).hint(COPY_AGAIN).into(),
         })?;

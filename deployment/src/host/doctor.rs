@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::finding::Findings;
 use super::preflight::Host;
 use super::{Deployment, Health, State, Status, load};
+use crate::finding::Findings;
 use crate::site;
 use crate::ui;
 

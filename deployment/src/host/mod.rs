@@ -6,7 +6,6 @@
 mod answers;
 mod doctor;
 mod engine;
-mod finding;
 mod groups;
 mod load;
 mod made_from;
@@ -27,7 +26,6 @@ use anyhow::Result;
 use sealift_layers::validate::{Depth, Violation};
 
 pub use engine::{Engine, Kind};
-pub use finding::{Finding, Findings, Level};
 pub use load::load;
 pub use preflight::Host;
 pub use services::{Health, Settings, State, Status};

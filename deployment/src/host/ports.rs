@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use super::answers::Facts;
-use super::finding::Findings;
 use crate::files;
+use crate::finding::Findings;
 use crate::machine::Machine;
 
 /// A port that is to be published.

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 
-use super::finding::Findings;
 use super::ports::Wanted;
 use super::{Deployment, Engine, load, ports, space, system};
+use crate::finding::Findings;
 use crate::machine::Machine;
 use crate::profile::names;
 use crate::site;

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::answers::Facts;
-use super::finding::Findings;
 use crate::bundle::{MadeImage, MadeLayer};
+use crate::finding::Findings;
 use crate::machine::Machine;
 use crate::ui;
 

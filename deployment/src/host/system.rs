@@ -1,8 +1,8 @@
 //! Whether the engine and the host's kernel are fit for it.
 
 use super::answers::{Facts, version};
-use super::finding::Findings;
 use super::{Engine, Kind};
+use crate::finding::Findings;
 use crate::machine::Machine;
 
 /// The oldest engines that are tested; older ones may refuse the images.

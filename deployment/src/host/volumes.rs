@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use super::answers::Facts;
-use super::finding::Findings;
 use super::{Deployment, Engine, Kind};
+use crate::finding::Findings;
 use crate::profile::model::Volume;
 
 /// Prints the first line of each file below the folder `$1` that the patterns behind it match, with its path. Exits with 3

@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// Something wrong at one place of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// Bytes of the file.
     pub span: Range<usize>,
     /// What is wrong.
@@ -16,7 +16,7 @@ pub struct Problem {
     pub hint: String,
 }
 
-impl Problem {
+impl Diagnostic {
     /// A problem at `span`, a range of bytes.
     pub fn new(span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { span, message: message.into(), hint: hint.into() }
@@ -35,20 +35,20 @@ pub struct Part {
 /// All that is wrong in a file, or in several that are one document, in their order. As an error it is of the kind
 /// [`Usage`](crate::failure::Kind::Usage).
 #[derive(Debug)]
-pub struct Problems {
+pub struct Diagnostics {
     parts: Vec<Part>,
-    list: Vec<Problem>,
+    list: Vec<Diagnostic>,
 }
 
-impl Problems {
+impl Diagnostics {
     /// `file` is the name shown, `text` what it holds.
-    pub fn new(file: impl Into<String>, text: impl Into<String>, list: Vec<Problem>) -> Self {
+    pub fn new(file: impl Into<String>, text: impl Into<String>, list: Vec<Diagnostic>) -> Self {
         Self::across(vec![Part { file: file.into(), text: text.into() }], list)
     }
 
     /// Spans are ranges of the texts of `parts` put together, with one byte between each two.
-    pub(super) fn across(parts: Vec<Part>, mut list: Vec<Problem>) -> Self {
-        list.sort_by_key(|problem| (problem.span.start, problem.span.end));
+    pub(super) fn across(parts: Vec<Part>, mut list: Vec<Diagnostic>) -> Self {
+        list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
         Self { parts, list }
     }
 
@@ -80,14 +80,14 @@ impl Problems {
     }
 
     fn render(&self, renderer: &Renderer) -> String {
-        let rendered = self.list.iter().map(|problem| {
-            let (part, span) = self.place(&problem.span);
+        let rendered = self.list.iter().map(|diagnostic| {
+            let (part, span) = self.place(&diagnostic.span);
             let snippet = Snippet::source(&part.text)
                 .path(&part.file)
                 .annotation(AnnotationKind::Primary.span(first_line(&part.text, span)));
-            let mut group = Level::ERROR.primary_title(&problem.message).element(snippet);
-            if !problem.hint.is_empty() {
-                group = group.element(Level::HELP.with_name("hint").message(&problem.hint));
+            let mut group = Level::ERROR.primary_title(&diagnostic.message).element(snippet);
+            if !diagnostic.hint.is_empty() {
+                group = group.element(Level::HELP.with_name("hint").message(&diagnostic.hint));
             }
             renderer.render(&[group]) + "\n"
         });
@@ -101,10 +101,10 @@ fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     length.map_or(span.clone(), |length| span.start..span.start + length)
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(&Renderer::plain()))
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for Diagnostics {}

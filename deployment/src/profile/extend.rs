@@ -13,10 +13,11 @@ use anyhow::Result;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Part, Problem, Problems};
-use super::load::{FILE, Search, shown};
+use super::diagnostic::{Diagnostic, Diagnostics, Part};
+use super::load::{FILE, Search};
 use super::{check, syntax};
 use crate::failure::Failure;
+use crate::machine::shown;
 
 /// A profile's folder and those of the profiles that it extends, nearest first.
 #[derive(Clone, Debug)]
@@ -54,8 +55,8 @@ pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
         let path = folder.join(FILE);
         let text = fs_err::read_to_string(&path)?;
         let part = Part { file: shown(&path), text };
-        let wrong = |problem: Problem| Problems::new(&part.file, &part.text, vec![problem]);
-        let table = DeTable::parse(&part.text).map_err(|error| wrong(syntax::problem(&part.text, None, &error)))?;
+        let wrong = |diagnostic: Diagnostic| Diagnostics::new(&part.file, &part.text, vec![diagnostic]);
+        let table = DeTable::parse(&part.text).map_err(|error| wrong(syntax::diagnostic(&part.text, None, &error)))?;
         let base = match table.get_ref().get("extends") {
             None => None,
             Some(value) => Some(base(&folder, value, &folders).map_err(wrong)?),
@@ -67,7 +68,7 @@ pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
         }
     }
     let list = needless(&parts);
-    if list.is_empty() { Ok((parts, Sources(folders))) } else { Err(Problems::across(parts, list).into()) }
+    if list.is_empty() { Ok((parts, Sources(folders))) } else { Err(Diagnostics::across(parts, list).into()) }
 }
 
 /// A key of `without`, as TOML writes it: `site.templates."env/a.env"`.
@@ -86,7 +87,7 @@ fn key(text: &str) -> Option<Vec<String>> {
 }
 
 /// What is wrong with the `without` of each part: it takes away what those behind it have.
-fn needless(parts: &[Part]) -> Vec<Problem> {
+fn needless(parts: &[Part]) -> Vec<Diagnostic> {
     let mut list = Vec::new();
     let mut offset = 0;
     for (index, part) in parts.iter().enumerate() {
@@ -95,7 +96,7 @@ fn needless(parts: &[Part]) -> Vec<Problem> {
         let Some(without) = table.get("without") else { continue };
         let hint = "an array of keys of the profile that is extended, such as [\"images.web\"]";
         let Some(array) = without.get_ref().as_array() else {
-            list.push(Problem::new(without.span(), "`without` is not an array", hint));
+            list.push(Diagnostic::new(without.span(), "`without` is not an array", hint));
             continue;
         };
         let base = merge(&parts[index + 1..]);
@@ -103,7 +104,7 @@ fn needless(parts: &[Part]) -> Vec<Problem> {
             let keys = item.get_ref().as_str().and_then(key);
             if !keys.as_ref().is_some_and(|keys| remove(&mut base.clone(), keys)) {
                 let name = item.get_ref().as_str().unwrap_or_default();
-                list.push(Problem::new(item.span(), format!("there is no `{name}` to be without"), hint));
+                list.push(Diagnostic::new(item.span(), format!("there is no `{name}` to be without"), hint));
             }
         }
     }
@@ -123,21 +124,21 @@ fn remove(table: &mut DeTable<'_>, keys: &[String]) -> bool {
 }
 
 /// The folder of the profile that `value` names, which the profile in `folder` extends.
-fn base(folder: &Path, value: &Spanned<DeValue<'_>>, before: &[PathBuf]) -> Result<PathBuf, Problem> {
-    let problem = |message: String, hint: String| Problem::new(value.span(), message, hint);
+fn base(folder: &Path, value: &Spanned<DeValue<'_>>, before: &[PathBuf]) -> Result<PathBuf, Diagnostic> {
+    let diagnostic = |message: String, hint: String| Diagnostic::new(value.span(), message, hint);
     let Some(name) = value.get_ref().as_str().filter(|name| check::words::is_name(name)) else {
         let hint = "name a profile in the folder beside this one, such as \"standalone\"";
-        return Err(problem("`extends` is not the name of a profile".into(), hint.into()));
+        return Err(diagnostic("`extends` is not the name of a profile".into(), hint.into()));
     };
     let beside = folder.canonicalize().ok().and_then(|folder| Some(folder.parent()?.to_owned()));
     let found = Search::new(beside).find(name).map_err(|error| {
         let hint = Failure::within(&error).and_then(|failure| failure.hint.clone());
-        problem(error.to_string(), hint.unwrap_or_default())
+        diagnostic(error.to_string(), hint.unwrap_or_default())
     })?;
     let same = |other: &PathBuf| other.canonicalize().ok() == found.canonicalize().ok();
     if before.iter().any(same) {
         let message = format!("`{name}` extends this profile, or is this one");
-        return Err(problem(message, "a profile cannot extend itself: remove one `extends`".into()));
+        return Err(diagnostic(message, "a profile cannot extend itself: remove one `extends`".into()));
     }
     Ok(found)
 }

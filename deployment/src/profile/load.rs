@@ -9,10 +9,11 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::Deserializer;
 
-use super::diagnostic::{Part, Problem, Problems};
+use super::diagnostic::{Diagnostic, Diagnostics, Part};
 use super::model::Model;
 use super::{Sources, check, extend, suggest, syntax};
 use crate::failure::Failure;
+use crate::machine::Machine;
 
 /// The file that makes a folder a profile.
 pub(super) const FILE: &str = "profile.toml";
@@ -29,7 +30,7 @@ pub struct Profile {
     pub sources: Sources,
     /// A `profile.toml` that says all of it: its own, or one that holds what it extends as well.
     pub text: String,
-    /// The files that it was read from: spans are ranges of their texts, see [`Problems`].
+    /// The files that it was read from: spans are ranges of their texts, see [`Diagnostics`].
     parts: Vec<Part>,
     /// The same, parsed.
     pub model: Model,
@@ -41,13 +42,13 @@ impl Profile {
     /// # Errors
     /// Those of [`Search::find`] and [`Profile::load`].
     pub fn find(name: &str) -> anyhow::Result<Self> {
-        Self::load(&Search::from_environment()?.find(name)?)
+        Self::load(&Search::of(&Machine::here())?.find(name)?)
     }
 
     /// Reads and checks `directory/profile.toml`.
     ///
     /// # Errors
-    /// The file cannot be read, or all its [`Problems`].
+    /// The file cannot be read, or all its [`Diagnostics`].
     pub fn load(directory: &Path) -> anyhow::Result<Self> {
         let (parts, sources) = extend::read(directory)?;
         let table = extend::merge(&parts);
@@ -55,13 +56,13 @@ impl Profile {
         let model = match Model::deserialize(deserializer()) {
             Ok(model) => model,
             Err(error) => {
-                let problem = syntax::problem("", Some(table.clone()), &error);
-                return Err(Problems::across(parts.clone(), vec![problem]).into());
+                let diagnostic = syntax::diagnostic("", Some(table.clone()), &error);
+                return Err(Diagnostics::across(parts.clone(), vec![diagnostic]).into());
             }
         };
         let list = check::all(directory, &sources, table.clone(), &model);
         if !list.is_empty() {
-            return Err(Problems::across(parts.clone(), list).into());
+            return Err(Diagnostics::across(parts.clone(), list).into());
         }
         let text = match &parts[..] {
             [only] => only.text.clone(),
@@ -83,21 +84,20 @@ impl Profile {
 
     /// An error that points into the profile: for what other modules find wrong, such as an unknown package. `span` is a
     /// range of bytes of the text; [`toml::Spanned::span`] gives it.
-    pub fn problem_at(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-        self.problems(vec![Problem::new(span, message, hint)])
+    pub fn diagnostic_at(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> anyhow::Error {
+        self.diagnostics(vec![Diagnostic::new(span, message, hint)])
     }
 
     /// An error that points to several places of the profile.
     #[must_use]
-    pub fn problems(&self, list: Vec<Problem>) -> anyhow::Error {
-        Problems::across(self.parts.clone(), list).into()
+    pub fn diagnostics(&self, list: Vec<Diagnostic>) -> anyhow::Error {
+        Diagnostics::across(self.parts.clone(), list).into()
     }
-}
-
-/// A path as messages show it: relative to the current directory where it is below that.
-pub(super) fn shown(path: &Path) -> String {
-    let current = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&current).unwrap_or(path).display().to_string()
 }
 
 /// Where profiles are looked for.
@@ -112,10 +112,10 @@ impl Search {
     ///
     /// # Errors
     /// The current directory is gone.
-    pub fn from_environment() -> anyhow::Result<Self> {
-        let named = std::env::var_os("SEALIFT_PROFILES").unwrap_or_default();
-        let named = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty());
-        let current = std::env::current_dir()?;
+    pub fn of(machine: &Machine) -> anyhow::Result<Self> {
+        let named = machine.var_os("SEALIFT_PROFILES").unwrap_or_default();
+        let named = std::env::split_paths(named).filter(|path| !path.as_os_str().is_empty());
+        let current = machine.current_directory()?;
         Ok(Self::new(named.chain(current.ancestors().map(|parent| parent.join("profiles")))))
     }
 
@@ -218,7 +218,7 @@ mod tests {
     fn others_can_point_into_the_file() {
         let profile = Profile::load(&Path::new(SAMPLES).join("valid/small")).unwrap();
         let package = &profile.model.images["web"].packages[0];
-        let error = profile.problem_at(package.span(), "no such package", "look for another");
+        let error = profile.diagnostic_at(package.span(), "no such package", "look for another");
         insta::assert_snapshot!(error, @r#"
         error: no such package
           --> tests/profiles/valid/small/profile.toml:13:13

@@ -4,20 +4,20 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
-use super::diagnostic::Problem;
+use super::diagnostic::Diagnostic;
 use super::suggest;
 
 /// Said where nothing better can be.
 const REFERENCE: &str = "profiles/README.md explains every key";
 
 /// The problem that `error` is about: of `text`, or of the `document` that was read from it.
-pub(super) fn problem(text: &str, document: Option<DeTable<'_>>, error: &toml::de::Error) -> Problem {
+pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml::de::Error) -> Diagnostic {
     // A later schema has other keys: they are not what is wrong.
     let head = document.map(|table| Head::deserialize(Deserializer::from(Spanned::new(0..0, table))));
     if let Some(Ok(Head { schema })) = head
-        && let Some(problem) = schema_problem(&schema)
+        && let Some(diagnostic) = schema_diagnostic(&schema)
     {
-        return problem;
+        return diagnostic;
     }
     let span = error.span().unwrap_or(0..0);
     let message = error.message();
@@ -39,7 +39,7 @@ pub(super) fn problem(text: &str, document: Option<DeTable<'_>>, error: &toml::d
             None => (message.to_owned(), REFERENCE.to_owned()),
         },
     };
-    Problem::new(span, said, hint)
+    Diagnostic::new(span, said, hint)
 }
 
 /// What every schema has.
@@ -49,9 +49,9 @@ struct Head {
 }
 
 /// The problem of a schema that this version does not know.
-pub(super) fn schema_problem(schema: &Spanned<u32>) -> Option<Problem> {
+pub(super) fn schema_diagnostic(schema: &Spanned<u32>) -> Option<Diagnostic> {
     let message = format!("schema {} is not known", schema.get_ref());
-    (*schema.get_ref() != 1).then(|| Problem::new(schema.span(), message, "this version of sealift reads schema 1"))
+    (*schema.get_ref() != 1).then(|| Diagnostic::new(schema.span(), message, "this version of sealift reads schema 1"))
 }
 
 /// What serde calls a type, in TOML's words.

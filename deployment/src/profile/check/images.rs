@@ -216,9 +216,9 @@ impl Check<'_> {
     }
 
     fn nix(&mut self, nix: &Nix) {
-        let before = self.problems.len();
+        let before = self.diagnostics.len();
         self.source(&nix.closure);
-        if self.problems.len() == before {
+        if self.diagnostics.len() == before {
             let text = fs_err::read(self.sources.path(nix.closure.get_ref())).unwrap_or_default();
             if let Err(error) = Closure::parse(&text) {
                 let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());

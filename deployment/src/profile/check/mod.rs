@@ -17,7 +17,7 @@ use sealift_layers::tree::{PathError, TreePath};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::diagnostic::Problem;
+use super::diagnostic::Diagnostic;
 use super::document::Document;
 use super::model::{Mode, Model};
 use super::{Sources, suggest, syntax};
@@ -26,8 +26,8 @@ use super::{Sources, suggest, syntax};
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
 /// All problems of `model`, which was read from `table`; files are looked for in `directory` and other `sources`.
-pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Problem> {
-    let mut check = Check { directory, sources, model, document: Document::new(table), problems: Vec::new() };
+pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
+    let mut check = Check { directory, sources, model, document: Document::new(table), diagnostics: Vec::new() };
     check.root();
     check.debian();
     check.base();
@@ -47,7 +47,7 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     check.published_twice();
     check.site();
     check.deployment();
-    check.problems
+    check.diagnostics
 }
 
 /// A check under way.
@@ -56,17 +56,17 @@ struct Check<'a> {
     sources: &'a Sources,
     model: &'a Model,
     document: Document<'a>,
-    problems: Vec<Problem>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Check<'_> {
     fn report(&mut self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
-        self.problems.push(Problem::new(span, message, hint));
+        self.diagnostics.push(Diagnostic::new(span, message, hint));
     }
 
     fn root(&mut self) {
         let model = self.model;
-        self.problems.extend(syntax::schema_problem(&model.schema));
+        self.diagnostics.extend(syntax::schema_diagnostic(&model.schema));
         self.name(model.name.span(), model.name.get_ref(), "a profile");
         self.name(model.product.span(), model.product.get_ref(), "a product");
         if !words::is_tag(model.version.get_ref()) {

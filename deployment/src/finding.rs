@@ -1,4 +1,4 @@
-//! What checks of a host find.
+//! Results of checks of a host or a site: one [`Finding`] for each thing that was looked at.
 
 use std::fmt::{self, Write};
 
@@ -10,33 +10,33 @@ use crate::failure::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Nothing breaks now.
+    /// A problem that does not stop anything now.
     Warning,
-    /// It does not work, or would not.
+    /// A problem that has to be mended first.
     Error,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// What was looked at, in a word or two: `engine`, `port https`.
+    /// What was checked, in a word or two: `engine`, `port https`, `site/custom-ca.crt`.
     pub topic: String,
-    /// What was seen, in one line.
+    /// The result, in one line.
     pub message: String,
-    /// What to do about it.
+    /// How to mend it; warnings and errors have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// What belongs to it, such as lines of a log.
+    /// Details, such as the last lines of a log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
 }
 
 impl fmt::Display for Finding {
-    /// `warning: TOPIC: MESSAGE`, the lines below it, and `  hint: HINT` in the last line; no newline at the end.
+    /// `warning: TOPIC: MESSAGE`, then the details, then `  hint: HINT`. There is no newline at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
             Level::Ok => "ok",
@@ -51,7 +51,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All that was looked at, in order.
+/// The results of several checks, in the order of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Findings(pub Vec<Finding>);
@@ -61,39 +61,40 @@ impl Findings {
         self.0.push(Finding { level, topic: topic.into(), message: message.into(), hint, lines: Vec::new() });
     }
 
-    /// Something is as it should be.
+    /// Adds a check that passed.
     pub fn ok(&mut self, topic: impl Into<String>, message: impl Into<String>) {
         self.add(Level::Ok, topic, message, None);
     }
 
-    /// Something should be looked at.
+    /// Adds a warning.
     pub fn warn(&mut self, topic: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         self.add(Level::Warning, topic, message, Some(hint.into()));
     }
 
-    /// Something does not work.
+    /// Adds an error.
     pub fn error(&mut self, topic: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         self.add(Level::Error, topic, message, Some(hint.into()));
     }
 
-    /// Lines that belong to the last finding.
+    /// Adds details to the last finding.
     pub fn lines(&mut self, lines: Vec<String>) {
         if let Some(last) = self.0.last_mut() {
             last.lines = lines;
         }
     }
 
-    /// Those of one level.
+    /// The findings of one level.
     pub fn of(&self, level: Level) -> impl Iterator<Item = &Finding> {
         self.0.iter().filter(move |finding| finding.level == level)
     }
 
-    /// One failure that tells of all errors, if there are any. `what` they stand in the way of; `hint` what holds for all.
+    /// Fails when there are errors. The message is `summary` and, below it, all errors with their hints; `hint` is the
+    /// hint of the failure.
     ///
     /// # Errors
-    /// That.
-    pub fn refuse(&self, what: &str, hint: &str) -> Result<(), Failure> {
-        let mut message = what.to_owned();
+    /// [`Failure::failed`] when one of the findings is an error.
+    pub fn refuse(&self, summary: &str, hint: &str) -> Result<(), Failure> {
+        let mut message = summary.to_owned();
         for finding in self.of(Level::Error) {
             let text = finding.to_string().replace('\n', "\n  ");
             let _ = write!(message, "\n  {}", text.trim_start_matches("error: "));
@@ -107,23 +108,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_errors_are_told_together() {
+    fn all_errors_are_reported_together() {
         let mut findings = Findings::default();
         findings.ok("engine", "podman 4.3.1");
         findings.warn("port http", "80 is taken", "another number");
         assert!(findings.refuse("no", "none").is_ok());
         findings.error("space", "too little", "free some");
-        findings.error("server", "is down", "look at its log");
+        findings.error("server", "is not running", "read its log");
         findings.lines(vec!["first".into(), "second".into()]);
         let failure = findings.refuse("this host is not ready:", "nothing was changed").unwrap_err();
         insta::assert_snapshot!(failure, @r"
         this host is not ready:
           space: too little
             hint: free some
-          server: is down
+          server: is not running
               first
               second
-            hint: look at its log
+            hint: read its log
         ");
         insta::assert_snapshot!(findings.0[1], @r"
         warning: port http: 80 is taken
