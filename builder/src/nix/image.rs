@@ -192,7 +192,7 @@ impl ImageBuilder<'_> {
         })?;
         let mut pending = Pending::create(output)?;
         let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
-        let known = |digest| self.store.wrote(digest);
+        let known = |digest: &Digest| self.store.wrote(digest);
         archive::write(parts, &Tree::new(), self.request.epoch, known, &mut meter)?;
         let (_, sha256, size) = meter.finish();
         pending.commit()?;
