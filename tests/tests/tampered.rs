@@ -85,7 +85,11 @@ fn a_bundle_cut_off_anywhere_is_found() {
         fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, "cut.tar"]);
-            told.push_str(&format!("--- {command} of the first {length} bytes\n{}{}", ended.stdout, ended.transcript()));
+            told.push_str(&format!(
+                "--- {command} of the first {length} bytes\n{}{}",
+                ended.stdout,
+                ended.transcript()
+            ));
         }
     }
     insta::assert_snapshot!("cut-off", without_digests(&told));

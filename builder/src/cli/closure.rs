@@ -12,6 +12,7 @@ use sealift_deployment::ui;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::nix_store;
+use sealift_layers::platform::Architecture;
 use sealift_layers::tar::DIRECTORY_TIME;
 use serde::Serialize;
 
@@ -52,7 +53,7 @@ pub(super) struct ClosureCommand {
     config: Option<PathBuf>,
     /// OCI name of the architecture of the store paths
     #[arg(long, value_name = "ARCH", default_value = "amd64")]
-    architecture: String,
+    architecture: Architecture,
     /// Maximum number of layers for the closure: 1 to 100
     #[arg(long, value_name = "N", default_value_t = NIX_LAYERS, value_parser = clap::value_parser!(u32).range(1..=100))]
     max_layers: u32,
@@ -90,7 +91,7 @@ impl ClosureCommand {
         };
         let request = Request {
             name: self.name.clone(),
-            architecture: self.architecture.clone(),
+            architecture: self.architecture,
             closure: nix::closure(&self.closure)?,
             contents: self.contents.iter().map(name).collect::<Result<_>>()?,
             config: self.config.as_deref().map(Config::read).transpose()?.unwrap_or_default(),

@@ -12,12 +12,13 @@ use sealift_deployment::files::Pending;
 use sealift_deployment::ui::Phase;
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
-use sealift_layers::digest::{Digest, Meter};
-use sealift_layers::image::{Image, Recipe};
+use sealift_layers::digest::{Digest, HashingWriter, Measured};
+use sealift_layers::image::{Image, ImageLayer, ImageSpec};
 use sealift_layers::ingredients::nix_store::{self, Closure, pack};
 use sealift_layers::layer::Layer;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, Content, Entry, Kind, Prefer, SourceFile, Tree, TreePath};
+use sealift_layers::platform::{Architecture, Platform};
+use sealift_layers::tree::{self, Content, Entry, Kind, Overlap, Prefer, SourceFile, Tree, TreePath};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -55,7 +56,7 @@ pub struct Request {
     /// Full name and tag: `localhost/hello:latest`.
     pub name: String,
     /// OCI name of the architecture: `amd64`.
-    pub architecture: String,
+    pub architecture: Architecture,
     /// All store paths of the image.
     pub closure: Closure,
     /// Names of store paths whose files are linked into the image's root.
@@ -130,7 +131,8 @@ impl ImageBuilder<'_> {
         check_paths(self.request)?;
         let mut layers = self.closure_layers(progress)?;
         if !self.request.contents.is_empty() {
-            layers.push((self.links_layer()?, "links to files in the Nix store".to_owned()));
+            let created_by = "links to what is in the Nix store".to_owned();
+            layers.push(ImageLayer { layer: self.links_layer()?, created_by });
         }
         let image = Image::new(recipe(self.request, layers)?).context("cannot create the image")?;
         self.write_archive(image, output)
@@ -142,7 +144,7 @@ impl ImageBuilder<'_> {
     }
 
     /// The layers with the closure, and their titles.
-    fn closure_layers(&self, progress: &Phase<'_>) -> Result<Vec<(Layer, String)>> {
+    fn closure_layers(&self, progress: &Phase<'_>) -> Result<Vec<ImageLayer>> {
         let packed = pack(&self.request.closure, self.request.layers);
         // Two at a time: while one is read from or written to the disk, the other is compressed.
         in_parallel(self.jobs.min(2), &packed, |names| {
@@ -158,7 +160,7 @@ impl ImageBuilder<'_> {
                 }
             };
             progress.inc(1);
-            Ok((layer, title))
+            Ok(ImageLayer { layer, created_by: title })
         })
     }
 
@@ -179,7 +181,7 @@ impl ImageBuilder<'_> {
     /// Builds a layer from the files of these store paths, which are verified at the same time.
     fn build_layer(&self, key: &Key, names: &[String], tree: impl FnOnce(&Tree) -> Result<Tree>) -> Result<Layer> {
         let files = super::tree(names, self.nix_store)?;
-        let seated = tree::seat(tree(&files)?, &Listing::new(), false)?;
+        let seated = tree::overlay(tree(&files)?, &Listing::new(), Overlap::MustAgree)?;
         let verify = || super::verify(&self.request.closure, names, &files, self.jobs);
         Ok(self.layer_store().write(key, seated, BTreeMap::new(), Some(verify))?.layer)
     }
@@ -191,24 +193,24 @@ impl ImageBuilder<'_> {
             Ok(Content::range(&SourceFile::new(file), 0, length))
         })?;
         let mut pending = Pending::create(output)?;
-        let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
+        let mut meter = HashingWriter::new(BufWriter::with_capacity(1 << 20, &mut pending));
         let known = |digest: &Digest| self.store.wrote(digest);
         archive::write(parts, &Tree::new(), self.request.epoch, known, &mut meter)?;
-        let (_, sha256, size) = meter.finish();
+        let (_, Measured { digest: sha256, size }) = meter.finish();
         pending.commit()?;
         Ok(Archive { image, sha256, size })
     }
 }
 
-fn recipe(request: &Request, layers: Vec<(Layer, String)>) -> Result<Recipe> {
+fn recipe(request: &Request, layers: Vec<ImageLayer>) -> Result<ImageSpec> {
     let config = &request.config;
     let env = config.env.iter().map(|variable| {
         let split = variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         split.ok_or_else(|| Failure::usage(format!("`{variable}` in Env does not have the form NAME=value")).into())
     });
-    Ok(Recipe {
+    Ok(ImageSpec {
         name: request.name.clone(),
-        architecture: request.architecture.clone(),
+        platform: Platform::linux(request.architecture),
         created: request.epoch,
         user: config.user.clone(),
         entrypoint: config.entrypoint.clone(),

@@ -8,7 +8,7 @@ use pep508_rs::MarkerTree;
 use percent_encoding::percent_decode_str;
 use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
-use sealift_layers::ingredients::wheel::{FileName, normalize};
+use sealift_layers::ingredients::wheel::{WheelFileName, normalize};
 use serde::Deserialize;
 use url::Url;
 
@@ -99,7 +99,7 @@ fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
             .hint("require another version, or exclude it if the application runs without it")
             .into());
     };
-    let file: FileName = path[last(&path)..].parse()?;
+    let file: WheelFileName = path[last(&path)..].parse()?;
     if file.name != normalize(&package.name) {
         bail!("the wheel `{}` has the name of another distribution", &path[last(&path)..]);
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use anyhow::Result;
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use sealift_deployment::failure::Failure;
-use sealift_layers::ingredients::wheel::FileName;
+use sealift_layers::ingredients::wheel::WheelFileName;
 use sealift_layers::platform::{Architecture, Platform};
 
 /// The Python of an image: version, architecture and C library, against which wheels and markers are matched.
@@ -103,7 +103,7 @@ impl Target {
 
     /// The rank of a wheel, 0 being best; `None` if it is not compatible.
     #[must_use]
-    pub fn rank(&self, wheel: &FileName) -> Option<usize> {
+    pub fn rank(&self, wheel: &WheelFileName) -> Option<usize> {
         let mut best = None;
         for python in &wheel.python {
             for abi in &wheel.abi {
@@ -122,7 +122,7 @@ impl Target {
         candidates
             .into_iter()
             .filter_map(|candidate| {
-                let parsed: FileName = name(&candidate).parse().ok()?;
+                let parsed: WheelFileName = name(&candidate).parse().ok()?;
                 let rank = self.rank(&parsed)?;
                 Some(((rank, Reverse(parsed.build), name(&candidate).to_owned()), candidate))
             })
