@@ -13,7 +13,7 @@ use anyhow::Result;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Part, Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Part};
 use super::load::{FILE, Search, shown};
 use super::{check, syntax};
 use crate::failure::Failure;

@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::Deserializer;
 
-use super::diagnostic::{Part, Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Part};
 use super::model::Model;
 use super::{Sources, check, extend, suggest, syntax};
 use crate::failure::Failure;
@@ -83,7 +83,12 @@ impl Profile {
 
     /// An error that points into the profile: for what other modules find wrong, such as an unknown package. `span` is a
     /// range of bytes of the text; [`toml::Spanned::span`] gives it.
-    pub fn diagnostic_at(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+    pub fn diagnostic_at(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> anyhow::Error {
         self.diagnostics(vec![Diagnostic::new(span, message, hint)])
     }
 
