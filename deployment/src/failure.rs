@@ -78,6 +78,13 @@ impl Failure {
         Self::new(Kind::Verification, message)
     }
 
+    /// Changes the kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Adds what to do about it. Without one, the hint of the cause is shown.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -196,7 +203,8 @@ mod tests {
 
     #[test]
     fn messages_leave_out_repeated_causes() {
-        let error = Failure::failed("cannot read a: no such file").because(anyhow!("no such file").context("cannot open"));
+        let error =
+            Failure::failed("cannot read a: no such file").because(anyhow!("no such file").context("cannot open"));
         assert_eq!(one_line(&error), "cannot read a: no such file: cannot open");
         let error = Failure::failed("cannot read a").because(anyhow!("no such file\n"));
         assert_eq!(one_line(&error), "cannot read a: no such file");

@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn what_is_wrong_in_a_profile_is_shown_below_its_context() {
         let diagnostic = Diagnostic::new(0..3, "no such thing", "say what there is");
-        let error =
-            anyhow::Error::new(Diagnostics::new("p/profile.toml", "abc = 1\n", vec![diagnostic])).context("cannot lock");
+        let error = anyhow::Error::new(Diagnostics::new("p/profile.toml", "abc = 1\n", vec![diagnostic]))
+            .context("cannot lock");
         insta::assert_snapshot!(plain(&error), @r"
         error: cannot lock
         error: no such thing

@@ -1,4 +1,4 @@
-//! What operators bring as files: certificates of their own, and authorities that a program is to trust.
+//! Files that operators provide: certificates of their own, and authorities that a program trusts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,106 +7,110 @@ use anyhow::Result;
 use sealift_layers::digest::Digest;
 use x509_parser::pem::Pem;
 
-use super::faults::Faults;
-use super::files::{self, Access};
-use super::host::Host;
-use super::keys;
-use super::pki::Certificate;
-use super::record::Record;
-use super::report::{Action, Report};
-use super::{CA_CERTIFICATE, certificate_path, key_path};
-use crate::profile::model::{Certificate as Wanted, Model};
+use crate::finding::Findings;
+use crate::profile::model::{self, Model};
+use crate::profile::names::CA_CERTIFICATE;
+use crate::site::files::{self, Access};
+use crate::site::keys::{self, KeyError};
+use crate::site::pki::Certificate;
+use crate::site::public_host::PublicHost;
+use crate::site::record::Record;
+use crate::site::report::{Action, SiteReport};
+use crate::site::{certificate_path, key_path};
 
-/// Most days before its end that a certificate is warned about; one that lives for less than five times as long is
-/// warned about when a fifth of its life is left.
+/// Days before its end from which a certificate is warned about; one with a lifetime of less than five times as many is
+/// warned about when a fifth of its lifetime is left.
 const SOON: i64 = 30;
 
 /// A certificate that the profile leaves to the operator, and where it is looked for.
-pub(super) struct Place<'a> {
-    pub(super) directory: &'a Path,
-    pub(super) name: &'a str,
-    pub(super) wanted: &'a Wanted,
-    pub(super) host: &'a Host,
-    pub(super) record: &'a Record,
+pub(in crate::site) struct OperatorCertificate<'a> {
+    /// The site's directory.
+    pub(in crate::site) directory: &'a Path,
+    pub(in crate::site) name: &'a str,
+    pub(in crate::site) wanted: &'a model::Certificate,
+    pub(in crate::site) host: &'a PublicHost,
+    /// What the site's authority issued in earlier runs.
+    pub(in crate::site) record: &'a Record,
 }
 
-/// Whether the certificate is the site's business after all: its authority made it before, or there is none and it may
-/// `make` one.
-pub(super) fn is_ours(place: &Place<'_>, make: bool) -> Result<bool> {
-    let path = certificate_path(place.name);
-    let Some(pem) = files::read_text(&place.directory.join(&path))? else { return Ok(make) };
-    if place.record.certificates.get(place.name) == Some(&Digest::of(pem.as_bytes())) {
-        return Ok(true);
-    }
-    let Some(authority) = files::read_text(&place.directory.join(CA_CERTIFICATE))? else { return Ok(false) };
-    let pair = (Certificate::parse(&authority, CA_CERTIFICATE), Certificate::parse(&pem, &path));
-    Ok(matches!(pair, (Ok(authority), Ok(certificate)) if certificate.signed_by(&authority)))
-}
-
-/// Checks the certificate and the key that the operator brought.
-pub(super) fn check(place: &Place<'_>, now: i64, faults: &mut Faults, report: &mut Report) -> Result<()> {
-    let (key_path, path) = (key_path(place.name), certificate_path(place.name));
-    let pem = files::read_text(&place.directory.join(&path))?;
-    let key = files::read_text(&place.directory.join(&key_path))?;
-    if pem.is_none() {
-        let hint = "the certificate, then intermediate ones, in PEM; or --self-signed to have one made for trials";
-        faults.add(format!("{path} is not there"), hint);
-    }
-    if key.is_none() {
-        faults.add(format!("{key_path} is not there"), "the certificate's private key in PEM, without a password");
-    }
-    let public = key.and_then(|key| match keys::public_key(&key) {
-        Ok(public) => Some(public),
-        Err((what, hint)) => {
-            faults.add(format!("{key_path} {what}"), hint);
-            None
+impl OperatorCertificate<'_> {
+    /// Whether the site's authority issues the certificate after all: it issued the existing one, or there is none and
+    /// `self_signed` allows it.
+    pub(in crate::site) fn belongs_to_site(&self, self_signed: bool) -> Result<bool> {
+        let path = certificate_path(self.name);
+        let Some(pem) = files::read_text(&self.directory.join(&path))? else { return Ok(self_signed) };
+        if self.record.certificates.get(self.name) == Some(&Digest::of(pem.as_bytes())) {
+            return Ok(true);
         }
-    });
-    if let Some(pem) = &pem {
-        let names = match place.wanted.host {
-            true => vec![place.host.as_str()],
-            false => place.wanted.names.iter().map(String::as_str).collect(),
+        let Some(authority) = files::read_text(&self.directory.join(CA_CERTIFICATE))? else { return Ok(false) };
+        let pair = (Certificate::parse(&authority, CA_CERTIFICATE), Certificate::parse(&pem, &path));
+        Ok(matches!(pair, (Ok(authority), Ok(certificate)) if certificate.signed_by(&authority)))
+    }
+
+    /// Checks the certificate and its key.
+    pub(in crate::site) fn check(&self, now: i64, findings: &mut Findings) -> Result<()> {
+        let (key_path, path) = (key_path(self.name), certificate_path(self.name));
+        let pem = files::read_text(&self.directory.join(&path))?;
+        let key = files::read_text(&self.directory.join(&key_path))?;
+        if pem.is_none() {
+            let hint = "put the certificate there, then intermediate ones, in PEM; or use --self-signed for a trial";
+            findings.error(&path, "missing", hint);
+        }
+        if key.is_none() {
+            findings.error(&key_path, "missing", "put the certificate's private key there, in PEM, without a password");
+        }
+        let public = key.and_then(|key| match keys::public_key(&key) {
+            Ok(public) => Some(public),
+            Err(KeyError { message, hint }) => {
+                findings.error(&key_path, message, hint);
+                None
+            }
+        });
+        let Some(pem) = &pem else { return Ok(()) };
+        match chain(pem) {
+            Ok(chain) => {
+                check_key(&path, &chain, public.as_deref(), findings);
+                self.check_names(&path, &chain[0], findings);
+                check_validity(&path, &chain, now, findings);
+            }
+            Err(message) => findings.error(&path, message, "use PEM: it begins with -----BEGIN CERTIFICATE-----"),
+        }
+        Ok(())
+    }
+
+    fn check_names(&self, path: &str, leaf: &Certificate, findings: &mut Findings) {
+        let wanted: Vec<&str> = match self.wanted.host {
+            true => vec![self.host.as_str()],
+            false => self.wanted.names.iter().map(String::as_str).collect(),
         };
-        certificate((pem, &path), &names, public.as_deref(), now, faults, report);
-    }
-    Ok(())
-}
-
-/// Checks one certificate with its chain.
-fn certificate(
-    (pem, path): (&str, &str),
-    wanted: &[&str],
-    key: Option<&[u8]>,
-    now: i64,
-    faults: &mut Faults,
-    report: &mut Report,
-) {
-    let chain = match chain(pem) {
-        Ok(chain) => chain,
-        Err(what) => return faults.add(format!("{path}: {what}"), "PEM: it begins with -----BEGIN CERTIFICATE-----"),
-    };
-    let leaf = &chain[0];
-    if key.is_some_and(|key| !leaf.has_key(key)) {
-        if chain.iter().any(|other| key.is_some_and(|key| other.has_key(key))) {
-            faults.add(format!("{path}: the server's own certificate is not the first"), "put it before the others");
-        } else {
-            faults.add(
-                format!("{path}: it is not the certificate of the key beside it"),
-                "bring the two that belong together",
-            );
+        for name in wanted.iter().filter(|name| !leaf.covers(name)) {
+            let names: Vec<&str> = leaf.names.iter().map(String::as_str).collect();
+            let hint = match &names[..] {
+                [] => "it names no host".into(),
+                names => format!("it is for {}", names.join(", ")),
+            };
+            findings.error(path, format!("it is not for {name}"), hint);
         }
     }
-    for name in wanted.iter().filter(|name| !leaf.covers(name)) {
-        let names: Vec<&str> = leaf.names.iter().map(String::as_str).collect();
-        let hint = if names.is_empty() { "it names no host".into() } else { format!("it is for {}", names.join(", ")) };
-        faults.add(format!("{path}: it is not for {name}"), hint);
+}
+
+/// The first certificate of the chain must be the one of the public `key`.
+fn check_key(path: &str, chain: &[Certificate], key: Option<&[u8]>, findings: &mut Findings) {
+    let Some(key) = key.filter(|key| !chain[0].has_key(key)) else { return };
+    if chain.iter().any(|other| other.has_key(key)) {
+        findings.error(path, "the server's own certificate is not the first", "move it before the others");
+    } else {
+        findings.error(path, "it is not the certificate of the key beside it", "provide a matching pair");
     }
+}
+
+fn check_validity(path: &str, chain: &[Certificate], now: i64, findings: &mut Findings) {
     for (index, certificate) in chain.iter().enumerate() {
         let which = if index == 0 { String::new() } else { format!("certificate {}: ", index + 1) };
         if let Some(invalid) = certificate.invalid_at(now) {
-            faults.add(format!("{path}: {which}{invalid}"), "bring a valid one; is the clock right?");
+            findings.error(path, format!("{which}{invalid}"), "provide a valid one; check the clock");
         } else if let Some(soon) = certificate.ends_within(now, SOON) {
-            report.warn(format!("{path}: {which}{soon}"), "bring a new one before");
+            findings.warn(path, format!("{which}{soon}"), "provide a new one before that day");
         }
     }
 }
@@ -125,13 +129,12 @@ fn chain(pem: &str) -> Result<Vec<Certificate>, String> {
     if chain.is_empty() { Err("it holds no certificate".into()) } else { Ok(chain) }
 }
 
-/// How many certificates each file of authorities holds, by name.
-pub(super) fn trusted(
+/// The number of certificates in each file of authorities, by name. A missing file counts as empty.
+pub(in crate::site) fn trusted(
     directory: &Path,
     model: &Model,
     now: i64,
-    faults: &mut Faults,
-    report: &mut Report,
+    findings: &mut Findings,
 ) -> Result<BTreeMap<String, usize>> {
     let mut counts = BTreeMap::new();
     for (name, trusted) in &model.site.trusted {
@@ -143,13 +146,13 @@ pub(super) fn trusted(
                 Ok(chain) => {
                     for certificate in &chain {
                         if let Some(invalid) = certificate.invalid_at(now) {
-                            report.warn(format!("{path}: {invalid}"), format!("bring a valid one: {}", trusted.title));
+                            findings.warn(&path, invalid, format!("provide a valid one: {}", trusted.title));
                         }
                     }
                     chain.len()
                 }
-                Err(what) => {
-                    faults.add(format!("{path}: {what}"), trusted.title.clone());
+                Err(message) => {
+                    findings.error(&path, message, trusted.title.as_str());
                     0
                 }
             },
@@ -159,8 +162,8 @@ pub(super) fn trusted(
     Ok(counts)
 }
 
-/// Writes the files of authorities that are not there, so that containers find something in their place.
-pub(super) fn offer_trusted(directory: &Path, model: &Model, report: &mut Report) -> Result<()> {
+/// Writes the files of authorities that are missing: containers mount them, so they must exist.
+pub(in crate::site) fn offer_trusted(directory: &Path, model: &Model, report: &mut SiteReport) -> Result<()> {
     for (name, trusted) in &model.site.trusted {
         let path = certificate_path(name);
         if files::read(&directory.join(&path))?.is_some() {
@@ -169,8 +172,8 @@ pub(super) fn offer_trusted(directory: &Path, model: &Model, report: &mut Report
         }
         let title: String = trusted.title.trim().lines().map(|line| format!("# {line}\n")).collect();
         let text = format!("{title}# Put their certificates below, in PEM; with none, this file has no effect.\n");
-        files::write(directory, &path, text.as_bytes(), Access::mode(0o644), report)?;
-        report.add(&path, Action::Made, "");
+        files::write(directory, &path, text.as_bytes(), Access::mode(0o644), &mut report.warnings)?;
+        report.add(&path, Action::Created, "");
     }
     Ok(())
 }
