@@ -10,7 +10,7 @@ pub(super) fn clock(deployment: &Deployment, now: i64, findings: &mut Findings) 
     bundle_date(now, deployment.manifest.epoch, findings);
     // A certificate that cannot be read is an error of the step that brings the site up to date.
     let certificates = site::certificates(&deployment.site(), &deployment.profile.model, now).unwrap_or_default();
-    for certificate in certificates.into_iter().filter(|certificate| certificate.early) {
+    for certificate in certificates.into_iter().filter(|certificate| certificate.not_yet_valid) {
         let message = format!("site/{}: {}", certificate.path, certificate.invalid.unwrap_or_default());
         findings.error(
             "clock",

@@ -8,7 +8,7 @@ use super::deployment::Deployment;
 use super::runtime::Runtime;
 use super::status::{HealthState, ServiceStatus};
 use crate::failure::Failure;
-use crate::finding::Findings;
+use crate::finding::{Finding, Findings};
 use crate::site;
 use crate::ui;
 
@@ -65,7 +65,7 @@ fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findin
         }
     };
     // Those that are not valid yet, the check of the clock has reported.
-    for certificate in certificates.into_iter().filter(|found| !found.early) {
+    for certificate in certificates.into_iter().filter(|found| !found.not_yet_valid) {
         let topic = format!("site/{}", certificate.path);
         match (certificate.invalid, certificate.days_left) {
             (Some(invalid), _) => findings.error(topic, invalid, format!("if the clock is right: {RENEW}")),
@@ -80,12 +80,10 @@ fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findin
 
 fn examine_secrets(deployment: &Deployment, runtime: &dyn Runtime, findings: &mut Findings) -> Result<()> {
     let loose = site::permissions(&deployment.site(), &deployment.profile.model, !runtime.maps_groups()?)?;
-    for (path, problem, hint) in &loose {
-        findings.error(format!("site/{path}"), problem, hint.as_str());
+    if loose.0.is_empty() {
+        findings.ok("secrets", "only their services can read them");
     }
-    if loose.is_empty() {
-        findings.ok("secrets", "only their owners and services can read them");
-    }
+    findings.0.extend(loose.0.into_iter().map(|found| Finding { topic: format!("site/{}", found.topic), ..found }));
     Ok(())
 }
 

@@ -57,7 +57,7 @@ impl Deployment {
     ///
     /// # Errors
     /// When `.env` cannot be read.
-    pub(super) fn addresses(&self, host: &site::Host) -> Result<Vec<String>> {
+    pub(super) fn addresses(&self, host: &site::PublicHost) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         for PublishedPort { name, address, number } in self.published(&BTreeMap::new())? {
             let shown = if address.is_loopback() { address.to_string() } else { host.in_url() };

@@ -59,7 +59,7 @@ pub trait Runtime {
     /// # Errors
     /// Those of the engine or of systemd, or [`crate::failure::Failure`] with the last log lines of the services that are
     /// not healthy at the deadline.
-    fn start(&self, site: &site::Report, deadline: Deadline, ui: &Ui) -> Result<Started>;
+    fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started>;
 
     /// Stops all services, the last one first.
     ///

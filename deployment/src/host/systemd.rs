@@ -83,7 +83,7 @@ impl Runtime for Systemd<'_> {
         Ok(())
     }
 
-    fn start(&self, site: &site::Report, deadline: Deadline, ui: &Ui) -> Result<Started> {
+    fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started> {
         if !self.in_charge {
             return Ok(Started::ByHand(self.commands_by_hand()));
         }

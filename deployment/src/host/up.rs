@@ -58,13 +58,7 @@ fn preflight(runtime: &dyn Runtime, request: &UpRequest<'_>, ui: &Ui) -> Result<
     runtime.verify()?;
     ui.note("ok: bundle: all digests match");
     let findings = runtime.check_host(&request.ports, request.now)?;
-    for finding in &findings.0 {
-        match finding.level {
-            Level::Ok => ui.note(&finding.to_string()),
-            Level::Warning => ui.warn(finding.to_string().trim_start_matches("warning: ")),
-            Level::Error => {}
-        }
-    }
+    findings.0.iter().filter(|finding| finding.level != Level::Error).for_each(|finding| ui.finding(finding));
     findings.refuse("this host is not ready:", "nothing was changed; `sealift doctor` repeats the checks")?;
     Ok(())
 }
@@ -75,7 +69,7 @@ fn prepare_site(
     runtime: &dyn Runtime,
     request: &UpRequest<'_>,
     ui: &Ui,
-) -> Result<site::Report> {
+) -> Result<site::SiteReport> {
     let report = site::create(&SiteRequest {
         directory: &deployment.site(),
         model: &deployment.profile.model,
@@ -88,9 +82,7 @@ fn prepare_site(
         now: request.now,
     })?;
     runtime.set_key_groups()?;
-    for warning in &report.warnings {
-        ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
-    }
+    report.warnings.0.iter().for_each(|warning| ui.finding(warning));
     ui.note(report.to_string().trim_end());
     Ok(report)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::context::Containers;
 use super::engine::EngineKind;
 use crate::failure::Failure;
-use crate::site;
+use crate::site::{self, GroupFile};
 
 /// Assigns files to groups. Arguments: a group and a path, any number of times.
 const CHGRP: &str = r#"while [ $# -gt 1 ]; do chgrp "$1" "$2" || exit 1; shift 2; done"#;
@@ -32,7 +32,7 @@ impl Containers<'_> {
         if self.engine.kind == EngineKind::Docker {
             return Err(rootless_docker(&files).into());
         }
-        let pairs = files.into_iter().flat_map(|(path, group)| [group.to_string(), format!("site/{path}")]);
+        let pairs = files.into_iter().flat_map(|file| [file.group.to_string(), format!("site/{}", file.path)]);
         let mut command = self.engine.command(&["unshare", "sh", "-c", CHGRP, "sh"]);
         let Output { status, stderr, .. } = command.args(pairs).output().with_context(|| self.engine.cannot_run())?;
         if status.success() {
@@ -45,8 +45,8 @@ impl Containers<'_> {
 }
 
 /// Rootless Docker has no command that runs within its mapping.
-fn rootless_docker(files: &[(String, u32)]) -> Failure {
-    let files: Vec<String> = files.iter().map(|(path, group)| format!("{group} site/{path}")).collect();
+fn rootless_docker(files: &[GroupFile]) -> Failure {
+    let files: Vec<String> = files.iter().map(|file| format!("{} site/{}", file.group, file.path)).collect();
     Failure::failed("with rootless Docker, the services cannot read their keys yet").hint(format!(
         "set the group of each file with sudo chgrp. On the host it is the first number of the daemon's user in \
          /etc/subgid, plus the group, minus 1: {}",
@@ -60,7 +60,10 @@ mod tests {
 
     #[test]
     fn rootless_docker_gets_the_groups_for_chgrp() {
-        let failure = rootless_docker(&[("tls/web.key".to_owned(), 1000), ("secrets/token".to_owned(), 999)]);
+        let failure = rootless_docker(&[
+            GroupFile { path: "tls/web.key".to_owned(), group: 1000 },
+            GroupFile { path: "secrets/token".to_owned(), group: 999 },
+        ]);
         assert!(failure.hint.unwrap().ends_with("minus 1: 1000 site/tls/web.key, 999 site/secrets/token"));
     }
 }

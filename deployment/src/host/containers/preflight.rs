@@ -38,5 +38,5 @@ fn highest_id(containers: &Containers<'_>) -> u32 {
     let model = &containers.deployment.profile.model;
     let users = model.images.values().flat_map(|image| &image.users);
     let numbers = users.flat_map(|user| [user.uid, user.gid]);
-    numbers.chain(site::groups(model).into_iter().map(|(_, group)| group)).max().unwrap_or(0)
+    numbers.chain(site::groups(model).into_iter().map(|file| file.group)).max().unwrap_or(0)
 }

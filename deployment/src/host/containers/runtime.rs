@@ -51,7 +51,7 @@ impl Runtime for Containers<'_> {
         load::load(self, ui)
     }
 
-    fn start(&self, site: &site::Report, deadline: Deadline, ui: &Ui) -> Result<Started> {
+    fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started> {
         self.start_all(deadline, ui)?;
         Ok(Started::Healthy(self.deployment.addresses(&site.host.parse()?)?))
     }
