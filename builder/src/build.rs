@@ -13,8 +13,9 @@ use crate::cargo::Cargo;
 use crate::fetch::{self, Download, Fetched};
 use crate::lock::{self, Lock};
 use crate::plan::{CA_PACKAGE, Content, Plan};
+use crate::resolve;
+use crate::servers::Servers;
 use crate::store::Store;
-use crate::upstream::Upstream;
 
 /// How many artifacts are fetched at a time: servers and links are idle more than this machine is.
 const PARALLEL_DOWNLOADS: usize = 8;
@@ -25,8 +26,8 @@ const PARALLEL_DOWNLOADS: usize = 8;
 /// With `locked`, when there is none or it is stale; otherwise what resolving gives.
 pub fn lock(
     profile: &Profile,
-    upstream: &Upstream<'_>,
-    options: lock::resolve::Options<'_>,
+    servers: &Servers<'_>,
+    options: resolve::Options<'_>,
     locked: bool,
     ui: &Ui,
 ) -> Result<Lock> {
@@ -41,14 +42,14 @@ pub fn lock(
         },
         None => format!("{name} has no lock yet"),
     };
-    if locked || upstream.client().is_offline() {
+    if locked || servers.client().is_offline() {
         let option = if locked { "--locked" } else { "--offline" };
         return Err(Failure::usage(format!("{why}, and {option} allows no new one"))
             .hint(format!("run sealift lock {name} first"))
             .into());
     }
     ui.note(&format!("{why}: resolving"));
-    Ok(relock(profile, upstream, options, found, ui)?.lock)
+    Ok(relock(profile, servers, options, found, ui)?.lock)
 }
 
 /// A new lock, and why each package is in it: image to package to reason.
@@ -66,12 +67,12 @@ pub struct Relocked {
 /// What resolving or writing gives.
 pub fn relock(
     profile: &Profile,
-    upstream: &Upstream<'_>,
-    options: lock::resolve::Options<'_>,
+    servers: &Servers<'_>,
+    options: resolve::Options<'_>,
     old: Option<Lock>,
     ui: &Ui,
 ) -> Result<Relocked> {
-    let resolved = lock::resolve::platform(profile, upstream, options, ui)?;
+    let resolved = resolve::platform(profile, servers, options, ui)?;
     let name = profile.model.name.get_ref();
     let mut lock = old.unwrap_or_else(|| Lock { schema: 1, profile: name.clone(), platforms: Default::default() });
     if let Some(before) = lock.platforms.get(options.platform) {
@@ -119,19 +120,19 @@ pub fn needed_names<'p>(plan: &'p Plan<'_>, store: &Store) -> (BTreeSet<&'p str>
 ///
 /// # Errors
 /// When the lock contradicts itself, or the machine names no server for something that is not there.
-pub fn needed<'a>(plan: &Plan<'a>, store: &Store, upstream: &'a Upstream<'_>) -> Result<Vec<Download<'a>>> {
+pub fn needed<'a>(plan: &Plan<'a>, store: &Store, servers: &'a Servers<'_>) -> Result<Vec<Download<'a>>> {
     let (packages, wheels) = needed_names(plan, store);
     let mut downloads = Vec::new();
     for name in packages {
         let package = plan.package(name)?;
         if store.artifact(&package.sha256, package.size).is_none() {
-            downloads.push(upstream.package(package)?);
+            downloads.push(servers.package(package)?);
         }
     }
     for name in wheels {
         let wheel = plan.wheel(name)?;
         if store.artifact(&wheel.sha256, wheel.size).is_none() {
-            downloads.push(upstream.wheel(wheel));
+            downloads.push(servers.wheel(wheel));
         }
     }
     Ok(downloads)
@@ -141,13 +142,13 @@ pub fn needed<'a>(plan: &Plan<'a>, store: &Store, upstream: &'a Upstream<'_>) ->
 ///
 /// # Errors
 /// What fetching gives.
-pub fn fetch(downloads: &[Download<'_>], store: &Store, upstream: &Upstream<'_>, ui: &Ui) -> Result<Fetched> {
+pub fn fetch(downloads: &[Download<'_>], store: &Store, servers: &Servers<'_>, ui: &Ui) -> Result<Fetched> {
     if downloads.is_empty() {
         return Ok(Fetched::default());
     }
     let total = downloads.iter().map(|download| download.size).sum();
     let phase = ui.phase("Fetching", total);
-    let fetched = fetch::download(upstream.client(), downloads, store, PARALLEL_DOWNLOADS, &phase)?;
+    let fetched = fetch::download(servers.client(), downloads, store, PARALLEL_DOWNLOADS, &phase)?;
     phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
     Ok(fetched)
 }
@@ -169,9 +170,9 @@ pub fn fetch_crates(plan: &Plan<'_>, store: &Store) -> Result<()> {
 ///
 /// # Errors
 /// When it has some and the machine has no Rust.
-pub fn cargo(profile: &Profile, upstream: &Upstream<'_>) -> Result<Option<Cargo>> {
+pub fn cargo(profile: &Profile, servers: &Servers<'_>) -> Result<Option<Cargo>> {
     let has = profile.model.images.values().any(|image| image.krate.is_some());
-    has.then(|| upstream.cargo()).transpose()
+    has.then(|| servers.cargo()).transpose()
 }
 
 /// Makes the layers.

@@ -43,7 +43,7 @@ pub fn take_artifacts(plan: &Plan<'_>, store: &Store, places: &[PathBuf]) -> Res
         if candidates.iter().all(|(digest, _)| store.artifact(digest, found.len()).is_some()) {
             continue;
         }
-        let digest = Digest::of_reader(fs_err::File::open(&path)?)?.0;
+        let digest = Digest::of_reader(fs_err::File::open(&path)?)?.digest;
         if let Some((digest, name)) = candidates.iter().find(|(candidate, _)| *candidate == digest) {
             store.add_artifact(name, fs_err::File::open(&path)?, digest)?;
         }

@@ -13,5 +13,6 @@ pub mod mirrors;
 pub mod nix;
 pub mod plan;
 pub mod python;
+pub mod resolve;
+pub mod servers;
 pub mod store;
-pub mod upstream;

@@ -1,37 +1,74 @@
-//! The machine that the program runs on, as far as it decides anything: its environment and its root directory.
-//! Handed in everywhere, so that tests bring their own.
+//! The machine that the program runs on: its environment and its root directory. The only module that reads the
+//! environment of the process: everything else takes a [`Machine`], so that tests can bring their own.
+
+#![allow(clippy::disallowed_methods, reason = "the one place that reads the process's environment")]
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 
 /// An environment and a root directory.
 #[derive(Clone, Debug)]
 pub struct Machine {
     root: PathBuf,
-    environment: BTreeMap<String, String>,
+    environment: BTreeMap<String, OsString>,
+    current_directory: Option<PathBuf>,
+    program: Option<PathBuf>,
 }
 
 impl Machine {
-    /// The real one. Variables that are not UTF-8 are left out.
+    /// The real machine. Variables whose name is not UTF-8 are left out.
     #[must_use]
     pub fn here() -> Self {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self { root: PathBuf::from("/"), environment }
+        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Self {
+            root: PathBuf::from("/"),
+            environment: environment.collect(),
+            current_directory: std::env::current_dir().ok(),
+            program: std::env::current_exe().ok(),
+        }
     }
 
-    /// One with this root directory and these variables only.
+    /// A machine with this root directory and these variables only, for tests. It has no current directory and no
+    /// program.
     #[must_use]
     pub fn of(root: &Path, variables: &[(&str, &str)]) -> Self {
-        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        Self { root: root.to_owned(), environment: variables.iter().map(own).collect() }
+        let variable = |&(name, value): &(&str, &str)| (name.to_owned(), value.into());
+        let environment = variables.iter().map(variable).collect();
+        Self { root: root.to_owned(), environment, current_directory: None, program: None }
     }
 
-    /// The value of an environment variable. Set but empty counts as not set.
+    /// The value of an environment variable. `None` if it is not set, empty or not UTF-8.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&str> {
-        self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.var_os(name).and_then(OsStr::to_str)
+    }
+
+    /// The value of an environment variable, which need not be UTF-8. `None` if it is not set or empty.
+    #[must_use]
+    pub fn var_os(&self, name: &str) -> Option<&OsStr> {
+        self.environment.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// Names of all environment variables, sorted.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.environment.keys().map(String::as_str)
+    }
+
+    /// The current directory.
+    ///
+    /// # Errors
+    /// The directory was removed, or cannot be accessed.
+    pub fn current_directory(&self) -> anyhow::Result<&Path> {
+        self.current_directory.as_deref().context("cannot find the current directory: it does not exist any more")
+    }
+
+    /// Path of the running program, if it is known.
+    #[must_use]
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// Where an absolute path of the machine is found.
@@ -46,19 +83,26 @@ impl Machine {
         self.home_folder("XDG_CONFIG_HOME", ".config")
     }
 
-    /// The user's folder for what can be made again: `$XDG_CACHE_HOME` or `~/.cache`.
+    /// The user's folder for files that can be created again: `$XDG_CACHE_HOME` or `~/.cache`.
     #[must_use]
     pub fn cache_home(&self) -> Option<PathBuf> {
         self.home_folder("XDG_CACHE_HOME", ".cache")
     }
 
-    /// The specification has relative values ignored.
+    /// The specification says that relative values are ignored.
     fn home_folder(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         self.var(variable)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
             .or_else(|| Some(Path::new(self.var("HOME")?).join(below_home)))
     }
+}
+
+/// A path for messages: relative to the current directory if it is below that.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    let current = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&current).unwrap_or(path).display().to_string()
 }
 
 #[cfg(test)]
@@ -74,5 +118,13 @@ mod tests {
         assert_eq!(machine.var("EMPTY"), None);
         let relative = Machine::of(Path::new("/"), &[("XDG_CONFIG_HOME", "here")]);
         assert_eq!(relative.config_home(), None);
+    }
+
+    #[test]
+    fn a_test_machine_reads_nothing_of_the_process() {
+        let machine = Machine::of(Path::new("/"), &[("A", "1")]);
+        assert_eq!(machine.variables().collect::<Vec<_>>(), ["A"]);
+        assert!(machine.current_directory().is_err() && machine.program().is_none());
+        assert!(Machine::here().current_directory().unwrap().is_absolute());
     }
 }

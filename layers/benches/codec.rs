@@ -1,9 +1,9 @@
-//! How near a layer comes to what its codec can do: `cargo bench -p sealift-layers --bench codec -- FILE`.
+//! Compares the speed of writing a layer with that of its codec alone: `cargo bench -p sealift-layers --bench codec -- FILE`.
 //!
-//! Both sides have the same bytes in memory and the same number of threads. The codec alone compresses them in blocks;
-//! the layer is the whole way: headers, digests of the file, the tar and the blob, members in order.
+//! Both use the same bytes in memory and the same number of threads. The codec alone compresses them in blocks; writing the
+//! layer also makes headers, digests of the files, the tar and the blob, and keeps gzip members in order.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,13 +15,13 @@ use sealift_layers::layer;
 use sealift_layers::tree::{Content, Entry, SourceFile, Tree, TreePath};
 
 const BLOCK: usize = 1 << 20;
-/// Files of the layer: so many bytes each.
+/// Bytes per file of the layer.
 const FILE: u64 = 20_000;
 const RUNS: usize = 5;
 
 fn main() {
     let Some(file) = std::env::args().skip(1).find(|argument| !argument.starts_with("--")) else {
-        println!("codec: give a large file with what layers hold, such as an uncompressed layer");
+        println!("usage: codec FILE (a large file with typical contents, such as an uncompressed layer)");
         return;
     };
     let bytes = fs_err::read(file).unwrap();
@@ -31,7 +31,8 @@ fn main() {
     for _ in 0..RUNS {
         alone.push(timed(|| codec_alone(&bytes, jobs)));
         whole.push(timed(|| {
-            layer::write(tree(&source), 1, true, Codec::Gzip, jobs, std::io::sink()).map(drop).unwrap()
+            let options = layer::Options { epoch: 1, file_digests: true, codec: Codec::Gzip, jobs };
+            layer::write(tree(&source), options, std::io::sink()).map(drop).unwrap()
         }));
     }
     let (alone, whole) = (median(alone), median(whole));

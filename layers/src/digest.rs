@@ -1,4 +1,12 @@
 //! SHA-256 digests, as OCI writes them (image-spec 1.1, "Descriptors: Digests").
+//!
+//! ```
+//! use sealift_layers::digest::Digest;
+//!
+//! let digest = Digest::of(b"hello");
+//! assert_eq!(digest.to_string(), format!("sha256:{}", digest.hex()));
+//! assert_eq!(digest.to_string().parse(), Ok(digest));
+//! ```
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -20,14 +28,14 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest and the length in bytes of all that `reader` gives.
+    /// The digest and the size of everything that `reader` yields.
     ///
     /// # Errors
-    /// Whatever reading gives.
-    pub fn of_reader(mut reader: impl Read) -> io::Result<(Self, u64)> {
+    /// Any error of `reader`.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Measured> {
         let mut hasher = Hasher::default();
-        let length = io::copy(&mut reader, &mut hasher)?;
-        Ok((hasher.finish(), length))
+        let size = io::copy(&mut reader, &mut hasher)?;
+        Ok(Measured { digest: hasher.finish(), size })
     }
 
     /// The 64 lower-case hex digits, without the algorithm.
@@ -37,7 +45,16 @@ impl Digest {
     }
 }
 
-/// Hashes what is written to it.
+/// The digest and the size of a stream of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// SHA-256 of the bytes.
+    pub digest: Digest,
+    /// Number of bytes.
+    pub size: u64,
+}
+
+/// A sink that hashes what is written to it.
 #[derive(Clone, Default)]
 pub struct Hasher(Sha256);
 
@@ -60,98 +77,100 @@ impl Write for Hasher {
     }
 }
 
-/// Hashes what is written to it as [`Hasher`] does, but long inputs on a thread of its own, so that reading and writing go
-/// on meanwhile.
-pub struct Background(State);
+/// A sink that hashes like [`Hasher`], but long inputs on a thread of its own, so that the caller can read and write at the
+/// same time.
+pub struct BackgroundHasher(State);
 
 enum State {
-    /// With the number of bytes so far.
-    Here(Hasher, usize),
-    Aside(Aside),
+    /// Hashes in the caller's thread; counts the bytes so far.
+    Inline(Hasher, usize),
+    Thread(HashingThread),
 }
 
-/// A thread costs more than hashing less than this many bytes.
-const ALONE: usize = 2 * 1024 * 1024;
-/// Bytes that the thread is given at a time, and how many such pieces may wait for it.
-const PIECE: usize = 128 * 1024;
-const WAITING: usize = 4;
+/// Bytes that are hashed before a thread is started: starting one costs more than hashing fewer.
+const INLINE_LIMIT: usize = 2 * 1024 * 1024;
+/// Bytes that the thread receives at a time.
+const CHUNK: usize = 128 * 1024;
+/// Chunks that may wait for the thread.
+const QUEUE: usize = 4;
 
-struct Aside {
-    piece: Vec<u8>,
-    give: SyncSender<Vec<u8>>,
-    /// Pieces that were hashed, to be filled again.
-    used: Receiver<Vec<u8>>,
+struct HashingThread {
+    chunk: Vec<u8>,
+    full_chunks: SyncSender<Vec<u8>>,
+    /// Empty chunks that the thread returns for reuse.
+    empty_chunks: Receiver<Vec<u8>>,
     thread: JoinHandle<Hasher>,
 }
 
-impl Background {
+impl BackgroundHasher {
     /// The digest of everything written so far.
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {
-            State::Here(hasher, _) => hasher.finish(),
-            State::Aside(mut aside) => {
-                aside.send(Vec::new());
-                drop(aside.give);
-                aside.thread.join().expect("hashing does not panic").finish()
+            State::Inline(hasher, _) => hasher.finish(),
+            State::Thread(mut thread) => {
+                thread.send(Vec::new());
+                drop(thread.full_chunks);
+                thread.thread.join().expect("hashing does not panic").finish()
             }
         }
     }
 }
 
-impl Default for Background {
+impl Default for BackgroundHasher {
     fn default() -> Self {
-        Self(State::Here(Hasher::default(), 0))
+        Self(State::Inline(Hasher::default(), 0))
     }
 }
 
-impl Aside {
+impl HashingThread {
     fn start(mut hasher: Hasher) -> Self {
-        let (give, take) = sync_channel::<Vec<u8>>(WAITING);
-        let (give_back, used) = channel();
+        let (full_chunks, input) = sync_channel::<Vec<u8>>(QUEUE);
+        let (returned, empty_chunks) = channel();
         let thread = std::thread::spawn(move || {
-            for mut piece in take {
-                hasher.0.update(&piece);
-                piece.clear();
-                // Nobody takes it back at the end.
-                let _ = give_back.send(piece);
+            for mut chunk in input {
+                hasher.0.update(&chunk);
+                chunk.clear();
+                // Fails at the end, when the receiver is gone.
+                let _ = returned.send(chunk);
             }
             hasher
         });
-        Self { piece: Vec::with_capacity(PIECE), give, used, thread }
+        Self { chunk: Vec::with_capacity(CHUNK), full_chunks, empty_chunks, thread }
     }
 
+    /// Sends the current chunk and continues with `next`.
     fn send(&mut self, next: Vec<u8>) {
-        let full = std::mem::replace(&mut self.piece, next);
-        self.give.send(full).expect("the thread takes all until this is dropped");
+        let full = std::mem::replace(&mut self.chunk, next);
+        self.full_chunks.send(full).expect("the thread receives until the sender is dropped");
     }
 
     fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(PIECE - self.piece.len()));
-            self.piece.extend_from_slice(now);
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK - self.chunk.len()));
+            self.chunk.extend_from_slice(now);
             bytes = later;
-            if self.piece.len() == PIECE {
-                let next = self.used.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+            if self.chunk.len() == CHUNK {
+                let next = self.empty_chunks.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK));
                 self.send(next);
             }
         }
     }
 }
 
-impl Write for Background {
+impl Write for BackgroundHasher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            State::Here(hasher, count) if *count < ALONE => {
+            State::Inline(hasher, count) if *count < INLINE_LIMIT => {
                 hasher.0.update(bytes);
                 *count += bytes.len();
             }
-            State::Here(hasher, _) => {
-                let mut aside = Aside::start(std::mem::take(hasher));
-                aside.write(bytes);
-                self.0 = State::Aside(aside);
+            State::Inline(hasher, _) => {
+                let mut thread = HashingThread::start(std::mem::take(hasher));
+                thread.write(bytes);
+                self.0 = State::Thread(thread);
             }
-            State::Aside(aside) => aside.write(bytes),
+            State::Thread(thread) => thread.write(bytes),
         }
         Ok(bytes.len())
     }
@@ -161,31 +180,31 @@ impl Write for Background {
     }
 }
 
-/// Hashes and counts what passes.
-pub struct Meter<W> {
+/// A sink that passes bytes on to another one and measures them.
+pub struct HashingWriter<W> {
     out: W,
-    hasher: Background,
-    count: u64,
+    hasher: BackgroundHasher,
+    size: u64,
 }
 
-impl<W: Write> Meter<W> {
-    /// Passes on to `out`.
+impl<W: Write> HashingWriter<W> {
+    /// Passes bytes on to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, hasher: Background::default(), count: 0 }
+        Self { out, hasher: BackgroundHasher::default(), size: 0 }
     }
 
-    /// The sink, the digest and the number of bytes of what passed.
-    pub fn finish(self) -> (W, Digest, u64) {
-        (self.out, self.hasher.finish(), self.count)
+    /// Returns the inner sink, and the digest and size of what passed through.
+    pub fn finish(self) -> (W, Measured) {
+        (self.out, Measured { digest: self.hasher.finish(), size: self.size })
     }
 }
 
-impl<W: Write> Write for Meter<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.out.write(bytes)?;
-        self.hasher.write_all(&bytes[..taken])?;
-        self.count += taken as u64;
-        Ok(taken)
+        let written = self.out.write(bytes)?;
+        self.hasher.write_all(&bytes[..written])?;
+        self.size += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -205,15 +224,15 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Why a text is not a digest.
+/// The text is not a SHA-256 digest.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a SHA-256 digest (64 lower-case hex digits, with or without `sha256:` before them)")]
+#[error("`{0}` is not a SHA-256 digest (64 lower-case hex digits, with an optional prefix `sha256:`)")]
 pub struct ParseDigestError(String);
 
 impl FromStr for Digest {
     type Err = ParseDigestError;
 
-    /// Takes `sha256:HEX` and the bare `HEX` that Debian's and Python's indexes write.
+    /// Takes `sha256:HEX`, and `HEX` alone as in Debian's and Python's indexes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let mut bytes = [0; 32];
@@ -241,19 +260,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_digest_reads_back() {
+    fn a_digest_reads_back_with_and_without_its_prefix() {
         let empty = Digest::of(b"");
         assert_eq!(empty.to_string(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(empty.to_string().parse(), Ok(empty));
         assert_eq!(empty.hex().parse(), Ok(empty));
-        assert_eq!(Digest::of_reader(&b""[..]).unwrap(), (empty, 0));
+        assert_eq!(Digest::of_reader(&b""[..]).unwrap(), Measured { digest: empty, size: 0 });
     }
 
     #[test]
-    fn long_inputs_are_hashed_alike_however_they_are_cut() {
-        let input: Vec<u8> = (0..ALONE + 9 * PIECE + 5).map(|i| (i % 251) as u8).collect();
-        for cut in [input.len(), PIECE, ALONE, 100_003, 8 * PIECE + 1] {
-            let mut hasher = Background::default();
+    fn write_sizes_do_not_change_the_digest_of_a_long_input() {
+        let input: Vec<u8> = (0..INLINE_LIMIT + 9 * CHUNK + 5).map(|i| (i % 251) as u8).collect();
+        for cut in [input.len(), CHUNK, INLINE_LIMIT, 100_003, 8 * CHUNK + 1] {
+            let mut hasher = BackgroundHasher::default();
             for piece in input.chunks(cut) {
                 hasher.write_all(piece).unwrap();
             }
@@ -262,9 +281,33 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn texts_that_are_not_sha256_are_rejected() {
         for text in ["", "sha256:", "md5:00", "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_hashing_writer_measures_what_the_sink_accepted() {
+        /// Accepts three bytes at a time.
+        struct Slow(Vec<u8>);
+
+        impl Write for Slow {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let count = bytes.len().min(3);
+                self.0.extend_from_slice(&bytes[..count]);
+                Ok(count)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let mut writer = HashingWriter::new(Slow(Vec::new()));
+        writer.write_all(b"hello world").unwrap();
+        let (sink, measured) = writer.finish();
+        assert_eq!(sink.0, b"hello world");
+        assert_eq!(measured, Measured { digest: Digest::of(b"hello world"), size: 11 });
     }
 }

@@ -1,27 +1,40 @@
 //! An image: its configuration and manifest (OCI image-spec 1.1) over finished layers.
+//!
+//! ```
+//! use sealift_layers::image::{Image, ImageSpec};
+//! use sealift_layers::platform::{Architecture, Platform};
+//!
+//! let image = Image::new(ImageSpec {
+//!     entrypoint: vec!["/bin/hello".into()],
+//!     ..ImageSpec::new("localhost/hello:1", Platform::linux(Architecture::Amd64))
+//! })?;
+//! assert!(String::from_utf8(image.config)?.starts_with(r#"{"architecture":"amd64""#));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::BTreeMap;
 
 use oci_spec::OciSpecError;
 use oci_spec::image::{
-    Arch, Config, ConfigBuilder, Descriptor, HistoryBuilder, ImageConfigurationBuilder, ImageManifestBuilder,
-    MediaType, Os, RootFsBuilder, SCHEMA_VERSION, Sha256Digest,
+    Arch, Config, ConfigBuilder, Descriptor, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder,
+    ImageManifest, ImageManifestBuilder, MediaType, Os, RootFsBuilder, SCHEMA_VERSION, Sha256Digest,
 };
 
 use crate::digest::Digest;
 use crate::json::canonical;
 use crate::layer::Layer;
+use crate::platform::Platform;
 
-/// What an image is to be.
-#[derive(Clone, Debug, Default)]
-pub struct Recipe {
+/// What an image is made from.
+#[derive(Clone, Debug)]
+pub struct ImageSpec {
     /// Full name and tag, such as `localhost/parsec-server:3.10.0`.
     pub name: String,
-    /// Architecture as Go and OCI name it (`amd64`); the system is Linux.
-    pub architecture: String,
-    /// When it was made, in seconds since 1970.
+    /// Operating system and architecture.
+    pub platform: Platform,
+    /// Time of creation, in seconds since 1970.
     pub created: u64,
-    /// `UID:GID`.
+    /// User and group that the program runs as: `UID:GID`.
     pub user: String,
     /// The program and its fixed arguments.
     pub entrypoint: Vec<String>,
@@ -29,18 +42,49 @@ pub struct Recipe {
     pub command: Vec<String>,
     /// Working directory.
     pub workdir: Option<String>,
-    /// Environment.
+    /// Environment variables, name to value.
     pub env: BTreeMap<String, String>,
-    /// Ports, as `6777/tcp`.
+    /// Exposed ports, such as `6777/tcp`.
     pub ports: Vec<String>,
-    /// Paths of volumes.
+    /// Absolute paths of volumes.
     pub volumes: Vec<String>,
-    /// Such as `SIGINT`.
+    /// Signal that stops the program, such as `SIGINT`.
     pub stop_signal: Option<String>,
-    /// Labels of the configuration and annotations of the manifest.
+    /// Labels of the configuration, which are also the annotations of the manifest.
     pub labels: BTreeMap<String, String>,
-    /// The layers, bottom first, each with the words that history has for it.
-    pub layers: Vec<(Layer, String)>,
+    /// The layers, bottom first.
+    pub layers: Vec<ImageLayer>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug)]
+pub struct ImageLayer {
+    /// The finished layer.
+    pub layer: Layer,
+    /// Description in the history of the image (`created_by`).
+    pub created_by: String,
+}
+
+impl ImageSpec {
+    /// A specification without layers, created at second 0 of 1970; every other field is empty.
+    #[must_use]
+    pub fn new(name: impl Into<String>, platform: Platform) -> Self {
+        Self {
+            name: name.into(),
+            platform,
+            created: 0,
+            user: String::new(),
+            entrypoint: Vec::new(),
+            command: Vec::new(),
+            workdir: None,
+            env: BTreeMap::new(),
+            ports: Vec::new(),
+            volumes: Vec::new(),
+            stop_signal: None,
+            labels: BTreeMap::new(),
+            layers: Vec::new(),
+        }
+    }
 }
 
 /// A finished image.
@@ -54,50 +98,24 @@ pub struct Image {
     pub manifest: Vec<u8>,
     /// The layers, bottom first.
     pub layers: Vec<Layer>,
-    /// Architecture.
-    pub architecture: String,
+    /// Operating system and architecture.
+    pub platform: Platform,
 }
 
 impl Image {
-    /// Puts an image together.
+    /// Makes the configuration and the manifest.
     ///
     /// # Errors
-    /// When a document of `oci-spec` lacks a field, or the date is out of range.
-    pub fn new(recipe: Recipe) -> Result<Self, OciSpecError> {
-        let created =
-            timestamp(recipe.created).ok_or_else(|| OciSpecError::Other("the epoch is no date".to_owned()))?;
-        let history = recipe
-            .layers
-            .iter()
-            .map(|(_, title)| HistoryBuilder::default().created(&*created).created_by(title.as_str()).build());
-        let diff_ids: Vec<String> = recipe.layers.iter().map(|(layer, _)| layer.diff_id.to_string()).collect();
-        let configuration = ImageConfigurationBuilder::default()
-            .created(&*created)
-            .architecture(Arch::from(recipe.architecture.as_str()))
-            .os(Os::Linux)
-            .rootfs(RootFsBuilder::default().typ("layers").diff_ids(diff_ids).build()?)
-            .history(history.collect::<Result<Vec<_>, _>>()?)
-            .config(config(&recipe)?)
-            .build()?;
-        let config = canonical(&configuration);
-
-        let layers: Vec<Layer> = recipe.layers.into_iter().map(|(layer, _)| layer).collect();
-        let manifest = ImageManifestBuilder::default()
-            .schema_version(SCHEMA_VERSION)
-            .media_type(MediaType::ImageManifest)
-            .config(descriptor(MediaType::ImageConfig, Digest::of(&config), config.len() as u64))
-            .layers(
-                layers
-                    .iter()
-                    .map(|layer| descriptor(MediaType::from(layer.media_type.as_str()), layer.digest, layer.size))
-                    .collect::<Vec<_>>(),
-            );
-        let mut manifest = manifest.build()?;
-        if !recipe.labels.is_empty() {
-            manifest.set_annotations(Some(recipe.labels.into_iter().collect()));
+    /// If `created` is after the year 9999, or `oci-spec` rejects a value.
+    pub fn new(spec: ImageSpec) -> Result<Self, OciSpecError> {
+        let config = canonical(&configuration(&spec)?);
+        let layers: Vec<Layer> = spec.layers.into_iter().map(|layer| layer.layer).collect();
+        let mut manifest = manifest(&config, &layers)?;
+        if !spec.labels.is_empty() {
+            manifest.set_annotations(Some(spec.labels.into_iter().collect()));
         }
         let manifest = canonical(&manifest);
-        Ok(Self { name: recipe.name, config, manifest, layers, architecture: recipe.architecture })
+        Ok(Self { name: spec.name, config, manifest, layers, platform: spec.platform })
     }
 
     /// The image's ID on podman and on Docker's classic store: the digest of its configuration.
@@ -113,34 +131,67 @@ impl Image {
     }
 }
 
-fn config(recipe: &Recipe) -> Result<Config, OciSpecError> {
+/// The configuration document of an image.
+fn configuration(spec: &ImageSpec) -> Result<ImageConfiguration, OciSpecError> {
+    let created = timestamp(spec.created).ok_or_else(|| OciSpecError::Other("the epoch is not a date".to_owned()))?;
+    let history = spec
+        .layers
+        .iter()
+        .map(|layer| HistoryBuilder::default().created(&*created).created_by(layer.created_by.as_str()).build());
+    let diff_ids: Vec<String> = spec.layers.iter().map(|layer| layer.layer.diff_id.to_string()).collect();
+    ImageConfigurationBuilder::default()
+        .created(&*created)
+        .architecture(Arch::from(spec.platform.architecture().as_str()))
+        .os(Os::Linux)
+        .rootfs(RootFsBuilder::default().typ("layers").diff_ids(diff_ids).build()?)
+        .history(history.collect::<Result<Vec<_>, _>>()?)
+        .config(execution(spec)?)
+        .build()
+}
+
+/// The manifest of an image with this configuration document.
+fn manifest(config: &[u8], layers: &[Layer]) -> Result<ImageManifest, OciSpecError> {
+    let layers: Vec<Descriptor> = layers
+        .iter()
+        .map(|layer| descriptor(MediaType::from(layer.media_type.as_str()), layer.digest, layer.size))
+        .collect();
+    ImageManifestBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageManifest)
+        .config(descriptor(MediaType::ImageConfig, Digest::of(config), config.len() as u64))
+        .layers(layers)
+        .build()
+}
+
+/// The part of the configuration that says how the image is run.
+fn execution(spec: &ImageSpec) -> Result<Config, OciSpecError> {
     let mut config = ConfigBuilder::default()
-        .user(&*recipe.user)
-        .env(recipe.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
-        .entrypoint(recipe.entrypoint.clone());
-    if !recipe.command.is_empty() {
-        config = config.cmd(recipe.command.clone());
+        .user(&*spec.user)
+        .env(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
+        .entrypoint(spec.entrypoint.clone());
+    if !spec.command.is_empty() {
+        config = config.cmd(spec.command.clone());
     }
-    if let Some(workdir) = &recipe.workdir {
+    if let Some(workdir) = &spec.workdir {
         config = config.working_dir(&**workdir);
     }
-    if !recipe.ports.is_empty() {
-        config = config.exposed_ports(recipe.ports.clone());
+    if !spec.ports.is_empty() {
+        config = config.exposed_ports(spec.ports.clone());
     }
-    if !recipe.volumes.is_empty() {
-        config = config.volumes(recipe.volumes.clone());
+    if !spec.volumes.is_empty() {
+        config = config.volumes(spec.volumes.clone());
     }
-    if let Some(signal) = &recipe.stop_signal {
+    if let Some(signal) = &spec.stop_signal {
         config = config.stop_signal(&**signal);
     }
     let mut config = config.build()?;
-    if !recipe.labels.is_empty() {
-        config.set_labels(Some(recipe.labels.clone().into_iter().collect()));
+    if !spec.labels.is_empty() {
+        config.set_labels(Some(spec.labels.clone().into_iter().collect()));
     }
     Ok(config)
 }
 
-/// Seconds since 1970 as RFC 3339 has them, in UTC; `None` past the year 9999.
+/// A time in seconds since 1970 as RFC 3339 text in UTC (`2020-09-13T12:26:40Z`); `None` after the year 9999.
 #[must_use]
 pub fn timestamp(seconds: u64) -> Option<String> {
     jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok().map(|time| time.to_string())
@@ -154,24 +205,23 @@ pub(crate) fn descriptor(media_type: MediaType, digest: Digest, size: u64) -> De
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::platform::Architecture;
 
-    pub(crate) fn recipe(layer: Layer) -> Recipe {
-        Recipe {
-            name: "localhost/hello:1".into(),
-            architecture: "amd64".into(),
+    pub(crate) fn spec(layer: Layer) -> ImageSpec {
+        ImageSpec {
             created: 1_600_000_000,
             user: "1234:1234".into(),
             entrypoint: vec!["/bin/hello".into()],
             env: [("PATH".into(), "/usr/bin".into()), ("A".into(), "1".into())].into(),
             ports: vec!["80/tcp".into()],
             labels: ["b", "a", "c"].map(|l| (format!("org.opencontainers.image.{l}"), l.to_owned())).into(),
-            layers: vec![(layer, "files".into())],
-            ..Recipe::default()
+            layers: vec![ImageLayer { layer, created_by: "files".into() }],
+            ..ImageSpec::new("localhost/hello:1", Platform::linux(Architecture::Amd64))
         }
     }
 
     #[test]
-    fn documents_are_canonical() {
+    fn documents_have_sorted_keys_and_no_white_space() {
         let digest = Digest::of(b"");
         let layer = Layer {
             digest,
@@ -180,8 +230,16 @@ pub(crate) mod tests {
             unpacked: 9,
             media_type: "application/vnd.oci.image.layer.v1.tar+gzip".into(),
         };
-        let image = Image::new(recipe(layer)).unwrap();
+        let image = Image::new(spec(layer)).unwrap();
         insta::assert_snapshot!(String::from_utf8(image.config).unwrap(), @r#"{"architecture":"amd64","config":{"Entrypoint":["/bin/hello"],"Env":["A=1","PATH=/usr/bin"],"ExposedPorts":{"80/tcp":{}},"Labels":{"org.opencontainers.image.a":"a","org.opencontainers.image.b":"b","org.opencontainers.image.c":"c"},"User":"1234:1234"},"created":"2020-09-13T12:26:40Z","history":[{"created":"2020-09-13T12:26:40Z","created_by":"files"}],"os":"linux","rootfs":{"diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"type":"layers"}}"#);
         insta::assert_snapshot!(String::from_utf8(image.manifest).unwrap(), @r#"{"annotations":{"org.opencontainers.image.a":"a","org.opencontainers.image.b":"b","org.opencontainers.image.c":"c"},"config":{"digest":"sha256:26bdc806341bae4ef18620bf4711c7484b1177f6637a3eb83da7ec70a0172882","mediaType":"application/vnd.oci.image.config.v1+json","size":479},"layers":[{"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":5}],"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2}"#);
+    }
+
+    #[test]
+    fn a_date_after_the_year_9999_is_an_error() {
+        assert_eq!(timestamp(1_600_000_000).as_deref(), Some("2020-09-13T12:26:40Z"));
+        assert_eq!(timestamp(u64::MAX), None);
+        let spec = ImageSpec { created: u64::MAX, ..ImageSpec::new("x", Platform::linux(Architecture::Arm64)) };
+        assert!(Image::new(spec).is_err());
     }
 }

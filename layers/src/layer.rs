@@ -1,11 +1,31 @@
-//! A tree as a layer blob: one pass over the bytes gives the blob, its digest, its diff ID and its listing.
+//! A tree as a layer blob. One pass over the bytes yields the blob, its digest, its diff ID and its listing.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use sealift_layers::codec::Codec;
+//! use sealift_layers::digest::Digest;
+//! use sealift_layers::layer;
+//! use sealift_layers::tree::{Entry, Tree, TreePath};
+//!
+//! let origin: Arc<str> = "example".into();
+//! let mut tree = Tree::new();
+//! tree.insert(TreePath::new("etc/motd")?, Entry::file("hello\n", 0o644, &origin));
+//!
+//! let mut blob = Vec::new();
+//! let options = layer::Options { epoch: 1_700_000_000, file_digests: true, codec: Codec::Gzip, jobs: 2 };
+//! let layer::Written { layer, listing } = layer::write(tree, options, &mut blob)?;
+//! assert_eq!(layer.digest, Digest::of(&blob));
+//! assert_eq!(listing.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
-use crate::digest::{Digest, Meter};
+use crate::digest::{Digest, HashingWriter};
 use crate::listing::Listing;
 use crate::tar;
 use crate::tree::{Tree, TreePath};
@@ -16,7 +36,7 @@ use crate::tree::{Tree, TreePath};
 pub struct Layer {
     /// SHA-256 of the blob as it is stored, compressed.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// Size of the blob in bytes.
     pub size: u64,
     /// SHA-256 of the uncompressed tar.
     pub diff_id: Digest,
@@ -26,49 +46,70 @@ pub struct Layer {
     pub media_type: String,
 }
 
-/// Why a tree did not become a layer.
+/// How a layer is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Seconds since 1970. No entry has a later modification time.
+    pub epoch: u64,
+    /// Whether the listing has the digest of each file.
+    pub file_digests: bool,
+    /// Compression.
+    pub codec: Codec,
+    /// Threads that compress, at most. The bytes do not depend on it.
+    pub jobs: usize,
+}
+
+/// A layer that was written, and what it contains.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Digests and sizes.
+    pub layer: Layer,
+    /// Its paths.
+    pub listing: Listing,
+}
+
+/// Why a tree cannot be written as a layer.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
-    /// A hard link's target is not a file of the same layer.
+    /// The target of a hard link is not a file of the same layer.
     #[error("`/{path}` of {origin} is a hard link to a file that is not in its layer")]
     Hardlink {
         /// The link.
         path: TreePath,
-        /// Who brings it.
+        /// The ingredient that the link comes from.
         origin: String,
     },
-    /// Reading or writing failed.
+    /// Reading a content or writing the blob failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Writes `tree` to `out` as a layer.
 ///
-/// `epoch` is in seconds since 1970: no entry is later. The listing has the digests of files if `digests` says so. At most `jobs` threads compress; the bytes do not depend on it.
-///
 /// # Errors
 /// [`LayerError`].
-pub fn write(
-    mut tree: Tree,
-    epoch: u64,
-    digests: bool,
-    codec: Codec,
-    jobs: usize,
-    out: impl Write,
-) -> Result<(Layer, Listing), LayerError> {
-    tree.settle_hardlinks().map_err(|path| {
+pub fn write(mut tree: Tree, options: Options, out: impl Write) -> Result<Written, LayerError> {
+    tree.normalize_hardlinks().map_err(|path| {
         let origin = tree.get(&path).map_or_else(String::new, |entry| entry.origin.to_string());
         LayerError::Hardlink { path, origin }
     })?;
-    let blob = Meter::new(out);
-    let mut plain = Meter::new(codec.encoder(blob, jobs)?);
-    let listing = tar::write(&tree, epoch, digests, &mut plain)?;
-    // While the last blocks are compressed: there may be a hundred thousand entries.
+    let Options { epoch, file_digests, codec, jobs } = options;
+    let blob = HashingWriter::new(out);
+    let mut plain = HashingWriter::new(codec.encoder(blob, jobs)?);
+    let listing = tar::write(&tree, tar::Options { epoch, file_digests }, &mut plain)?;
+    // Frees a hundred thousand entries while other threads compress the last blocks.
     drop(tree);
-    let (encoder, diff_id, unpacked) = plain.finish();
-    let (mut out, digest, size) = encoder.finish()?.finish();
+    let (encoder, tar) = plain.finish();
+    let (mut out, blob) = encoder.finish()?.finish();
     out.flush()?;
-    Ok((Layer { digest, size, diff_id, unpacked, media_type: codec.media_type().to_owned() }, listing))
+    let layer = Layer {
+        digest: blob.digest,
+        size: blob.size,
+        diff_id: tar.digest,
+        unpacked: tar.size,
+        media_type: codec.media_type().to_owned(),
+    };
+    Ok(Written { layer, listing })
 }
 
 #[cfg(test)]
@@ -77,18 +118,50 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::tree::Entry;
+    use crate::listing::Node;
+    use crate::tree::{Entry, Kind};
+
+    const OPTIONS: Options = Options { epoch: 1, file_digests: true, codec: Codec::Gzip, jobs: 2 };
+
+    fn path(text: &str) -> TreePath {
+        TreePath::new(text).unwrap()
+    }
+
+    fn file(text: &str) -> Entry {
+        Entry::file(text, 0o644, &Arc::from("test"))
+    }
 
     #[test]
-    fn digest_and_diff_id_are_of_the_blob_and_the_tar() {
+    fn the_digest_is_of_the_blob_and_the_diff_id_of_the_tar() {
         let mut tree = Tree::new();
-        tree.insert(TreePath::new("a").unwrap(), Entry::file("hello", 0o644, &Arc::from("test")));
-        let mut blob = Vec::new();
-        let (layer, listing) = write(tree, 1, true, Codec::Gzip, 2, &mut blob).unwrap();
-        assert_eq!((layer.digest, layer.size), (Digest::of(&blob), blob.len() as u64));
-        let mut plain = Vec::new();
-        Codec::Gzip.decoder(&blob[..]).unwrap().read_to_end(&mut plain).unwrap();
-        assert_eq!((layer.diff_id, layer.unpacked), (Digest::of(&plain), plain.len() as u64));
-        assert_eq!(listing.len(), 1);
+        tree.insert(path("a"), file("hello"));
+        for codec in [Codec::None, Codec::Gzip, Codec::Zstd] {
+            let mut blob = Vec::new();
+            let Written { layer, listing } = write(tree.clone(), Options { codec, ..OPTIONS }, &mut blob).unwrap();
+            assert_eq!((layer.digest, layer.size), (Digest::of(&blob), blob.len() as u64));
+            let mut plain = Vec::new();
+            codec.decoder(&blob[..]).unwrap().read_to_end(&mut plain).unwrap();
+            assert_eq!((layer.diff_id, layer.unpacked), (Digest::of(&plain), plain.len() as u64));
+            assert_eq!(layer.media_type, codec.media_type());
+            assert_eq!(listing.len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_listing_has_file_digests_only_on_request() {
+        let mut tree = Tree::new();
+        tree.insert(path("a"), file("hello"));
+        for (file_digests, expected) in [(true, Some(Digest::of(b"hello"))), (false, None)] {
+            let written = write(tree.clone(), Options { file_digests, ..OPTIONS }, io::sink()).unwrap();
+            assert_eq!(written.listing[&path("a")].node, Node::File { size: 5, sha256: expected });
+        }
+    }
+
+    #[test]
+    fn a_hard_link_to_another_layer_is_an_error() {
+        let mut tree = Tree::new();
+        tree.insert(path("a"), Entry { kind: Kind::Hardlink(path("elsewhere")), ..file("") });
+        let error = write(tree, OPTIONS, io::sink()).unwrap_err();
+        assert_eq!(error.to_string(), "`/a` of test is a hard link to a file that is not in its layer");
     }
 }

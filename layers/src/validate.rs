@@ -1,36 +1,36 @@
-//! Every invariant of an image archive, checked from its bytes: the tests and `sealift verify` use the same code.
+//! Checks every invariant of an image archive from its bytes. The tests and `sealift verify` use the same code.
 //!
-//! The reader shares no code with the writer but the digest: documents are parsed by `oci-spec`, layers by `tar`.
+//! The checks share no code with the writer but the digest: `oci-spec` parses the documents and `tar` the layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 
 use crate::archive::{DockerImage, INDEX, LAYOUT, MANIFEST, NAME_ANNOTATION, blob_path};
 use crate::codec::Codec;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher, Measured};
 use crate::tree::{Content, Kind, Tree, TreePath};
 
-/// Something that is not as it must be.
+/// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file it is about.
+pub struct Violation {
+    /// Path of the file in the archive.
     pub file: String,
-    /// What is wrong with it.
-    pub what: String,
+    /// What is wrong, as the rest of a sentence that begins with the file: `has the digest ...`.
+    pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file, self.what)
+        write!(f, "{}: {}", self.file, self.message)
     }
 }
 
-/// An image as it was found.
+/// An image of the archive.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundImage {
     /// Full name and tag.
     pub name: String,
     /// Digest of its manifest.
@@ -39,44 +39,46 @@ pub struct Found {
     pub config_digest: Digest,
     /// Its configuration.
     pub config: ImageConfiguration,
-    /// Layers, bottom first: digest and size in bytes.
-    pub layers: Vec<(Digest, u64)>,
+    /// Its layer blobs, bottom first.
+    pub layers: Vec<Measured>,
 }
 
-/// What an archive holds, and all that is wrong with it.
+/// The images of an archive, and everything that is wrong with it.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub struct Report {
     /// The images, in the order of `index.json`.
-    pub images: Vec<Found>,
-    /// Everything that is wrong; empty for a sound archive.
-    pub problems: Vec<Problem>,
+    pub images: Vec<FoundImage>,
+    /// Every violation; empty for a valid archive.
+    pub violations: Vec<Violation>,
 }
 
-/// How much is read.
+/// How much of an archive is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// The documents alone.
+    /// Only the documents.
     Documents,
-    /// Every blob's digest besides: whatever has changed since it was made is found.
+    /// Also the digest of every blob: finds every change since the archive was made.
     Digests,
-    /// Diff IDs and the tar of each layer besides: what was made wrong is found, too.
+    /// Also the diff ID and the tar of each layer: finds what was made wrong.
     Blobs,
 }
 
-/// Checks the archive (or unpacked archive) whose files are `files`.
+/// Checks an archive, packed or unpacked, with the files `files`.
 #[must_use]
-pub fn validate(files: &Tree, depth: Depth) -> Findings {
-    let mut check = Check { files, findings: Findings::default(), seen: BTreeSet::new(), diff_ids: BTreeMap::new() };
-    check.run(depth);
-    check.findings
+pub fn validate(files: &Tree, depth: Depth) -> Report {
+    let mut check =
+        Check { files, depth, report: Report::default(), named: BTreeSet::new(), diff_ids: BTreeMap::new() };
+    check.run();
+    check.report
 }
 
 struct Check<'a> {
     files: &'a Tree,
-    findings: Findings,
-    /// Blobs that something names.
-    seen: BTreeSet<Digest>,
-    /// Of layers that were looked at, by digest; none where `depth` says so or something is wrong.
+    depth: Depth,
+    report: Report,
+    /// Blobs that a document names.
+    named: BTreeSet<Digest>,
+    /// Diff IDs of the layers that were checked, by digest; `None` if `depth` does not include them or a check failed.
     diff_ids: BTreeMap<Digest, Option<Digest>>,
 }
 
@@ -84,48 +86,51 @@ struct Check<'a> {
 const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
 
 impl Check<'_> {
-    fn problem(&mut self, file: &str, what: impl Into<String>) {
-        self.findings.problems.push(Problem { file: file.to_owned(), what: what.into() });
+    fn violation(&mut self, file: &str, message: impl Into<String>) {
+        self.report.violations.push(Violation { file: file.to_owned(), message: message.into() });
     }
 
-    fn run(&mut self, depth: Depth) {
+    fn run(&mut self) {
         if let Some(layout) = self.document::<serde_json::Value>(LAYOUT)
             && layout["imageLayoutVersion"] != "1.0.0"
         {
-            self.problem(LAYOUT, "is not of version 1.0.0");
+            self.violation(LAYOUT, "is not of version 1.0.0");
         }
         let index: Option<ImageIndex> = self.document(INDEX);
         for descriptor in index.iter().flat_map(ImageIndex::manifests) {
             let name = descriptor.annotations().as_ref().and_then(|all| all.get(NAME_ANNOTATION)).cloned();
             if name.is_none() {
-                self.problem(INDEX, format!("{} has no {NAME_ANNOTATION}", descriptor.digest()));
+                self.violation(INDEX, format!("{} has no {NAME_ANNOTATION}", descriptor.digest()));
             }
             let (digest, size) = (descriptor.digest().to_string(), descriptor.size());
-            self.image(&name.unwrap_or_else(|| digest.clone()), &digest, size, depth);
+            self.image(&name.unwrap_or_else(|| digest.clone()), &digest, size);
         }
         if let Some(docker) = self.document::<Vec<DockerImage>>(MANIFEST) {
             self.docker(&docker);
         }
-        let blobs: Vec<String> = self
-            .files
-            .iter()
-            .filter(|(_, entry)| matches!(entry.kind, Kind::File(_)))
-            .filter_map(|(path, _)| path.as_str().strip_prefix("blobs/").map(str::to_owned))
-            .collect();
-        for name in blobs {
-            let named = name.strip_prefix("sha256/").and_then(|hex| hex.parse::<Digest>().ok());
-            if named.is_none_or(|digest| !self.seen.contains(&digest)) {
-                self.problem(&format!("blobs/{name}"), "is named by no image");
+        self.unnamed_blobs();
+    }
+
+    fn unnamed_blobs(&mut self) {
+        let files = self.files.iter().filter(|(_, entry)| matches!(entry.kind, Kind::File(_)));
+        for blob in files.filter_map(|(path, _)| path.as_str().strip_prefix("blobs/")) {
+            let digest = blob.strip_prefix("sha256/").and_then(|hex| hex.parse::<Digest>().ok());
+            if digest.is_none_or(|digest| !self.named.contains(&digest)) {
+                self.report.violations.push(Violation {
+                    file: format!("blobs/{blob}"),
+                    message: "does not belong to any image".to_owned(),
+                });
             }
         }
     }
 
-    fn image(&mut self, name: &str, digest: &str, size: u64, depth: Depth) {
+    /// Checks the image whose manifest `index.json` gives with this digest and size in bytes.
+    fn image(&mut self, name: &str, digest: &str, size: u64) {
         let Some((digest, bytes)) = self.blob_document(INDEX, digest, size) else { return };
         let file = blob_path(digest);
         let manifest = match ImageManifest::from_reader(&bytes[..]) {
             Ok(manifest) => manifest,
-            Err(error) => return self.problem(&file, format!("is not an image manifest: {error}")),
+            Err(error) => return self.violation(&file, format!("is not an image manifest: {error}")),
         };
         let config = manifest.config();
         let Some((config_digest, bytes)) = self.blob_document(&file, config.digest().as_ref(), config.size()) else {
@@ -134,63 +139,69 @@ impl Check<'_> {
         let config_file = blob_path(config_digest);
         let config = match ImageConfiguration::from_reader(&bytes[..]) {
             Ok(config) => config,
-            Err(error) => return self.problem(&config_file, format!("is not an image configuration: {error}")),
+            Err(error) => return self.violation(&config_file, format!("is not an image configuration: {error}")),
         };
-        let diff_ids = config.rootfs().diff_ids().clone();
-        if diff_ids.len() != manifest.layers().len() {
-            let (ids, layers) = (diff_ids.len(), manifest.layers().len());
-            self.problem(&config_file, format!("has {ids} diff IDs, but its manifest has {layers} layers"));
-        }
-        if let Some(history) = config.history() {
-            let filled = history.iter().filter(|entry| entry.empty_layer() != Some(true)).count();
-            if filled != diff_ids.len() {
-                self.problem(&config_file, format!("has a history of {filled} layers and {} diff IDs", diff_ids.len()));
-            }
-        }
+        self.counts(&config_file, &config, manifest.layers().len());
         let mut layers = Vec::new();
         for (at, layer) in manifest.layers().iter().enumerate() {
             let Some((digest, content)) = self.blob(&file, layer.digest().as_ref(), layer.size()) else { continue };
-            layers.push((digest, layer.size()));
+            layers.push(Measured { digest, size: layer.size() });
             let Some(codec) = Codec::of_media_type(layer.media_type().as_ref()) else {
-                self.problem(&file, format!("has a layer of the unknown media type {}", layer.media_type()));
+                self.violation(&file, format!("has a layer of the unknown media type {}", layer.media_type()));
                 continue;
             };
-            if depth >= Depth::Digests
-                && let Some(found) = self.layer(digest, &content, codec, depth)
-                && diff_ids.get(at).is_some_and(|expected| *expected != found.to_string())
+            if self.depth >= Depth::Digests
+                && let Some(found) = self.layer(digest, &content, codec)
+                && let Some(expected) = config.rootfs().diff_ids().get(at)
+                && *expected != found.to_string()
             {
                 let layer = blob_path(digest);
-                self.problem(&config_file, format!("has the diff ID {}, but {layer} unpacks to {found}", diff_ids[at]));
+                self.violation(&config_file, format!("has the diff ID {expected}, but {layer} unpacks to {found}"));
             }
         }
-        self.findings.images.push(Found { name: name.to_owned(), digest, config_digest, config, layers });
+        self.report.images.push(FoundImage { name: name.to_owned(), digest, config_digest, config, layers });
     }
 
-    /// Checks a layer's digest and, as `depth` says, its tar, once; gives its diff ID.
-    fn layer(&mut self, digest: Digest, content: &Content, codec: Codec, depth: Depth) -> Option<Digest> {
+    /// Checks that a configuration has as many diff IDs and history entries as its manifest has layers.
+    fn counts(&mut self, file: &str, config: &ImageConfiguration, layers: usize) {
+        let diff_ids = config.rootfs().diff_ids().len();
+        if diff_ids != layers {
+            self.violation(file, format!("has {diff_ids} diff IDs, but its manifest has {layers} layers"));
+        }
+        if let Some(history) = config.history() {
+            let filled = history.iter().filter(|entry| entry.empty_layer() != Some(true)).count();
+            if filled != diff_ids {
+                self.violation(file, format!("has a history of {filled} layers and {diff_ids} diff IDs"));
+            }
+        }
+    }
+
+    /// Checks the digest of a layer and, depending on the depth, its tar. Returns its diff ID. A layer of several images is
+    /// read once.
+    fn layer(&mut self, digest: Digest, content: &Content, codec: Codec) -> Option<Digest> {
         if let Some(known) = self.diff_ids.get(&digest) {
             return *known;
         }
         let file = blob_path(digest);
         let diff_id = match content.digest() {
             Ok(found) if found != digest => {
-                self.problem(&file, format!("has the digest {found}"));
+                self.violation(&file, format!("has the digest {found}"));
                 None
             }
             Err(error) => {
-                self.problem(&file, format!("cannot be read: {error}"));
+                self.violation(&file, format!("cannot be read: {error}"));
                 None
             }
-            Ok(_) if depth == Depth::Digests => None,
+            Ok(_) if self.depth == Depth::Digests => None,
             Ok(_) => match unpacked(content, codec) {
-                Ok((diff_id, problems)) => {
-                    for what in problems {
-                        self.problem(&file, what);
+                Ok((diff_id, messages)) => {
+                    for message in messages {
+                        self.violation(&file, message);
                     }
                     Some(diff_id)
                 }
                 Err(error) => {
-                    self.problem(&file, format!("does not unpack: {error}"));
+                    self.violation(&file, format!("does not unpack: {error}"));
                     None
                 }
             },
@@ -201,73 +212,74 @@ impl Check<'_> {
 
     fn docker(&mut self, docker: &[DockerImage]) {
         let expected: Vec<DockerImage> = self
-            .findings
+            .report
             .images
             .iter()
             .map(|image| DockerImage {
                 config: blob_path(image.config_digest),
                 repo_tags: vec![image.name.clone()],
-                layers: image.layers.iter().map(|(digest, _)| blob_path(*digest)).collect(),
+                layers: image.layers.iter().map(|layer| blob_path(layer.digest)).collect(),
             })
             .collect();
         let missing = |one: &[DockerImage], other: &[DockerImage]| -> Vec<String> {
             one.iter().filter(|image| !other.contains(image)).map(|image| image.repo_tags.join(", ")).collect()
         };
         for name in missing(&expected, docker) {
-            self.problem(MANIFEST, format!("lacks the image {name} as {INDEX} has it"));
+            self.violation(MANIFEST, format!("does not list the image {name} as {INDEX} does"));
         }
         for name in missing(docker, &expected) {
-            self.problem(INDEX, format!("lacks the image {name} as {MANIFEST} has it"));
+            self.violation(INDEX, format!("does not list the image {name} as {MANIFEST} does"));
         }
     }
 
-    /// A blob that `by` names, if it is there with its size; its digest is not checked yet.
+    /// The blob that the document `by` names, if it exists with this size in bytes. Its digest is not checked.
     fn blob(&mut self, by: &str, digest: &str, size: u64) -> Option<(Digest, Content)> {
         let Ok(digest) = digest.parse::<Digest>() else {
-            self.problem(by, format!("names the blob {digest}, which is not SHA-256"));
+            self.violation(by, format!("names the blob {digest}, which is not SHA-256"));
             return None;
         };
-        self.seen.insert(digest);
+        self.named.insert(digest);
         let file = blob_path(digest);
         let Some(content) = self.content(&file) else {
-            self.problem(by, format!("names {file}, which is not there"));
+            self.violation(by, format!("names {file}, which does not exist"));
             return None;
         };
         if content.len() != size {
-            self.problem(&file, format!("has {} bytes, but {by} says {size}", content.len()));
+            self.violation(&file, format!("has {} bytes, but {by} says {size}", content.len()));
             return None;
         }
         Some((digest, content))
     }
 
-    /// A small blob, read and checked.
+    /// The content of a small blob that the document `by` names. Its digest is checked.
     fn blob_document(&mut self, by: &str, digest: &str, size: u64) -> Option<(Digest, Vec<u8>)> {
         let (digest, content) = self.blob(by, digest, size)?;
         let file = blob_path(digest);
         let bytes = self.bytes(&file, &content)?;
         let found = Digest::of(&bytes);
         if found != digest {
-            self.problem(&file, format!("has the digest {found}"));
+            self.violation(&file, format!("has the digest {found}"));
             return None;
         }
         Some((digest, bytes))
     }
 
+    /// The file `file` parsed as JSON.
     fn document<T: serde::de::DeserializeOwned>(&mut self, file: &str) -> Option<T> {
         let Some(content) = self.content(file) else {
-            self.problem(file, "is not there");
+            self.violation(file, "does not exist");
             return None;
         };
         let bytes = self.bytes(file, &content)?;
-        serde_json::from_slice(&bytes).map_err(|error| self.problem(file, format!("is damaged: {error}"))).ok()
+        serde_json::from_slice(&bytes).map_err(|error| self.violation(file, format!("is not valid: {error}"))).ok()
     }
 
     fn bytes(&mut self, file: &str, content: &Content) -> Option<Vec<u8>> {
         if content.len() > DOCUMENT_LIMIT {
-            self.problem(file, format!("has {} bytes: too large for a document", content.len()));
+            self.violation(file, format!("has {} bytes: too large for a document", content.len()));
             return None;
         }
-        content.read().map_err(|error| self.problem(file, format!("cannot be read: {error}"))).ok()
+        content.read().map_err(|error| self.violation(file, format!("cannot be read: {error}"))).ok()
     }
 
     fn content(&self, file: &str) -> Option<Content> {
@@ -278,10 +290,10 @@ impl Check<'_> {
     }
 }
 
-/// The diff ID of a layer, and what is wrong with its tar.
+/// The diff ID of a layer, and a message for everything that is wrong with its tar.
 fn unpacked(content: &Content, codec: Codec) -> io::Result<(Digest, Vec<String>)> {
-    let mut tee = Tee { reader: codec.decoder(content.reader())?, hasher: crate::digest::Hasher::default() };
-    let mut problems = Vec::new();
+    let mut tee = Tee { reader: codec.decoder(content.reader())?, hasher: Hasher::default() };
+    let mut messages = Vec::new();
     let mut paths = BTreeSet::new();
     let mut archive = tar::Archive::new(&mut tee);
     for entry in archive.entries()? {
@@ -293,106 +305,34 @@ fn unpacked(content: &Content, codec: Codec) -> io::Result<(Digest, Vec<String>)
                 if entry.header().entry_type() == tar::EntryType::Link {
                     let target = entry.link_name_bytes().and_then(|t| TreePath::new(&String::from_utf8_lossy(&t)).ok());
                     if target.is_none_or(|target| !paths.contains(&target)) {
-                        problems.push(format!("its hard link `{name}` is not after its target"));
+                        messages.push(format!("its hard link `{name}` does not come after its target"));
                     }
                 }
                 if !paths.insert(path) {
-                    problems.push(format!("it has `{name}` twice"));
+                    messages.push(format!("its tar has `{name}` twice"));
                 }
             }
-            Err(error) => problems.push(format!("it has a bad path: {error}")),
+            Err(error) => messages.push(format!("its tar has a bad path: {error}")),
         }
     }
     // The diff ID covers everything to the end, the padding too.
     io::copy(&mut tee, &mut io::sink())?;
-    Ok((tee.hasher.finish(), problems))
+    Ok((tee.hasher.finish(), messages))
 }
 
+/// A reader that hashes what is read.
 struct Tee<R> {
     reader: R,
-    hasher: crate::digest::Hasher,
+    hasher: Hasher,
 }
 
 impl<R: Read> Read for Tee<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.reader.read(buffer)?;
-        io::Write::write_all(&mut self.hasher, &buffer[..got])?;
+        self.hasher.write_all(&buffer[..got])?;
         Ok(got)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::archive;
-    use crate::image::{Image, tests::recipe};
-    use crate::layer;
-    use crate::tree::{Entry, SourceFile};
-
-    /// A bundle of one image of one file, as its tar's files.
-    fn sample(change: impl Fn(&mut archive::Parts)) -> Tree {
-        let mut tree = Tree::new();
-        tree.insert(TreePath::new("a").unwrap(), Entry::file("hello", 0o644, &Arc::from("test")));
-        let mut blob = Vec::new();
-        let (layer, _) = layer::write(tree, 9, true, Codec::Gzip, 1, &mut blob).unwrap();
-        let image = Image::new(recipe(layer)).unwrap();
-        let mut parts = archive::documents(&[image], |_| Ok(blob.clone().into())).unwrap();
-        change(&mut parts);
-        let mut bytes = Vec::new();
-        archive::write(parts, &Tree::new(), 9, |_| false, &mut bytes).unwrap();
-        crate::tar::index(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("bundle")).unwrap()
-    }
-
-    fn problems(files: &Tree) -> String {
-        let found: Vec<String> = validate(files, Depth::Blobs).problems.iter().map(ToString::to_string).collect();
-        found.join("\n")
-    }
-
-    #[test]
-    fn a_sound_archive_has_no_problems() {
-        let files = sample(|_| {});
-        assert_eq!(problems(&files), "");
-        assert_eq!(validate(&files, Depth::Documents).images[0].name, "localhost/hello:1");
-    }
-
-    #[test]
-    fn every_blob_is_checked() {
-        let digests: Vec<Digest> = {
-            let files = sample(|_| {});
-            files.iter().filter_map(|(path, _)| path.as_str().strip_prefix("blobs/sha256/")?.parse().ok()).collect()
-        };
-        assert_eq!(digests.len(), 3);
-        for digest in digests {
-            // After it is written: the writer refuses a blob that is not as its name says.
-            let mut tampered = sample(|_| {});
-            let path = TreePath::new(&blob_path(digest)).unwrap();
-            let Kind::File(content) = &tampered.get(&path).unwrap().kind else { unreachable!() };
-            let mut bytes = content.read().unwrap();
-            *bytes.last_mut().unwrap() ^= 1;
-            tampered.insert(path, Entry::file(bytes, 0o644, &Arc::from("test")));
-            for depth in [Depth::Digests, Depth::Blobs] {
-                let found = validate(&tampered, depth)
-                    .problems
-                    .iter()
-                    .any(|problem| problem.file == blob_path(digest) && problem.what.starts_with("has the digest"));
-                assert!(found, "{depth:?} {digest}");
-            }
-            let missing = sample(|parts| drop(parts.blobs.remove(&digest)));
-            assert!(problems(&missing).contains("which is not there"));
-        }
-    }
-
-    #[test]
-    fn both_tables_of_contents_must_agree() {
-        let fewer = sample(|parts| parts.manifest = b"[]".to_vec());
-        assert_eq!(problems(&fewer), "manifest.json: lacks the image localhost/hello:1 as index.json has it");
-    }
-
-    #[test]
-    fn what_no_image_names_is_told() {
-        let extra = sample(|parts| drop(parts.blobs.insert(Digest::of(b"x"), "x".into())));
-        assert!(problems(&extra).ends_with("is named by no image"));
-    }
-}
+mod tests;

@@ -52,7 +52,7 @@ fn unpacked(bundle: &Bundle, digest: Digest) -> Tree {
     };
     let mut tar = tempfile::tempfile().expect("a temporary file");
     std::io::copy(&mut codec.decoder(&bytes[..]).expect("a decoder"), &mut tar).expect("a sound blob");
-    sealift_layers::tar::index(&SourceFile::new(tar), &"layer".into()).expect("a sound layer")
+    sealift_layers::tar::read(&SourceFile::new(tar), &"layer".into()).expect("a sound layer")
 }
 
 fn digest(path: &Path) -> Digest {

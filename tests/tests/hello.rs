@@ -1,4 +1,4 @@
-//! Another server in Python, in a profile of a page: nothing in the program knows what it builds.
+//! examples/hello: another Python server, in a short profile. Nothing in the program knows what it builds.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// Builds it; gives its place, with the bundle in `hello.tar`.
 fn built() -> Result<(TempDir, PathBuf)> {
     let place = tempfile::tempdir()?;
-    let profile = profile_at(&real::repository().join("tests/profiles/hello"), place.path())?;
+    let profile = profile_at(&real::repository().join("examples/hello"), place.path())?;
     let tar = place.path().join("hello.tar");
     command::output(sealift(place.path())?.arg("build").arg(profile).arg("--output").arg(&tar))?;
     Ok((place, tar))
@@ -55,6 +55,7 @@ fn hello_says_hello() -> Result<()> {
     let answer = podman.podman(&["exec", "hello-hello_hello", "python", "-c", ask]);
     let answer = answer.with_context(|| podman.story())?;
     ensure!(answer.trim() == "hello, hello.example", "{answer}\n{}", podman.story());
+    podman.podman(&["healthcheck", "run", "hello-hello_hello"]).with_context(|| podman.story())?;
     podman.compose(&folder, &["down"])?;
     Ok(())
 }

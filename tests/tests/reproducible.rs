@@ -184,7 +184,7 @@ fn standalone_is_the_same_however_it_is_built() {
 #[test]
 #[ignore = "may fetch 15 MB: tests/run"]
 fn hello_is_the_same_however_it_is_built() {
-    real_profile(&real::repository().join("tests/profiles/hello"));
+    real_profile(&real::repository().join("examples/hello"));
 }
 
 fn real_profile(profile: &Path) {

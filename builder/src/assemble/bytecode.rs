@@ -108,13 +108,14 @@ impl Assembler<'_> {
                     let tree = interpreter.run(origin, sources)?;
                     let mut file = std::io::BufWriter::new(fs_err::File::create(path)?);
                     // No times: neither the build's epoch nor when an index received a wheel is in the key.
-                    sealift_layers::tar::write(&tree, 0, false, &mut file)?;
+                    let options = sealift_layers::tar::Options { epoch: 0, file_digests: false };
+                    sealift_layers::tar::write(&tree, options, &mut file)?;
                     Ok(file.flush()?)
                 })?
             }
         };
         let file = fs_err::File::open(path)?.into_parts().0;
-        let mut tree = sealift_layers::tar::index(&SourceFile::new(file), &Arc::from(format!("bytecode of {origin}")))?;
+        let mut tree = sealift_layers::tar::read(&SourceFile::new(file), &Arc::from(format!("bytecode of {origin}")))?;
         for (source, entry) in sources {
             let cache = cache_path(source, &interpreter.python)?;
             if let Some(compiled) = tree.get(&cache) {

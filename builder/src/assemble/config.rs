@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model;
-use sealift_layers::ingredients::{accounts, certs};
+use sealift_layers::ingredients::accounts;
+use sealift_layers::ingredients::certs::{self, Certificate};
 use sealift_layers::tree::{Entry, Tree, TreePath};
 
 use super::Assembler;
@@ -15,7 +16,10 @@ impl Assembler<'_> {
     pub(super) fn certificates_tree(&mut self, image: &Image) -> Result<Tree> {
         let has = self.plan.lock.images[&image.name].packages.iter().any(|package| package == CA_PACKAGE);
         let packages = if has { self.open(&[CA_PACKAGE.to_owned()])?[0].tree.clone() } else { Tree::new() };
-        Ok(certs::tree(&packages, &self.plan.options.authorities)?)
+        let extra = self.plan.options.authorities.iter();
+        let extra: Vec<Certificate> =
+            extra.map(|(name, pem)| Certificate { file_name: name.clone(), pem: pem.clone() }).collect();
+        Ok(certs::tree(&packages, &extra)?)
     }
 
     pub(super) fn env_tree(&self, image: &Image) -> Result<Tree> {

@@ -21,7 +21,7 @@ use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::layer;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, SeatError, SourceFile, Tree};
+use sealift_layers::tree::{self, Overlap, OverlayError, SourceFile, Tree};
 use serde::{Deserialize, Serialize};
 
 pub use bytecode::RECIPE as BYTECODE_RECIPE;
@@ -207,8 +207,9 @@ impl Assembler<'_> {
         };
         // Such a layer is the same whatever lies below.
         let lower = if is_apart { Listing::new() } else { lower };
-        let mut tree = tree::seat(tree, &lower, overrides).map_err(|error| match error {
-            SeatError::Conflicts(_) => apart(error.to_string()),
+        let overlap = if overrides { Overlap::Replaces } else { Overlap::MustAgree };
+        let mut tree = tree::overlay(tree, &lower, overlap).map_err(|error| match error {
+            OverlayError::Conflicts(_) => apart(error.to_string()),
             error => error.into(),
         })?;
         if let Content::Packages { .. } = layer.content {
@@ -294,13 +295,14 @@ impl LayerStore<'_> {
         let mut blob = self.store.temporary()?;
         let out = BufWriter::with_capacity(1 << 20, Streamed::new(blob.as_file_mut()));
         let (checked, written) = std::thread::scope(|scope| {
-            let digests = check.is_none();
+            let options =
+                layer::Options { epoch: self.epoch, file_digests: check.is_none(), codec: self.codec, jobs: self.jobs };
             let check = check.map(|check| scope.spawn(check));
-            let written = layer::write(tree, self.epoch, digests, self.codec, self.jobs, out);
+            let written = layer::write(tree, options, out);
             (check.map_or(Ok(()), |check| check.join().expect("checks do not panic")), written)
         });
         checked?;
-        let (layer, listing) = written.map_err(|error| match error {
+        let layer::Written { layer, listing } = written.map_err(|error| match error {
             layer::LayerError::Io(error) => sealift_deployment::files::cannot("write", self.store.root(), &error),
             other @ layer::LayerError::Hardlink { .. } => other.into(),
         })?;

@@ -19,8 +19,8 @@ use sealift_deployment::profile::model::Deployed;
 use sealift_deployment::render::{self, systemd};
 use sealift_deployment::site::Site;
 use sealift_layers::archive;
-use sealift_layers::digest::{Digest, Meter};
-use sealift_layers::image::{Image, Recipe, timestamp};
+use sealift_layers::digest::{Digest, HashingWriter, Measured};
+use sealift_layers::image::{Image, ImageLayer, ImageSpec, timestamp};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
@@ -57,9 +57,9 @@ pub fn images(plan: &Plan<'_>, layers: &Layers) -> Result<Vec<Image>> {
         labels.insert("version".to_owned(), profile.version.get_ref().clone());
         labels.insert("ref.name".to_owned(), image.reference.clone());
         labels.insert("created".to_owned(), timestamp(plan.epoch).unwrap_or_default());
-        let recipe = Recipe {
+        let recipe = ImageSpec {
             name: image.reference.clone(),
-            architecture: plan.architecture().to_owned(),
+            platform: plan.options.platform.parse()?,
             created: plan.epoch,
             user: format!("{uid}:{gid}"),
             entrypoint: model.entrypoint.clone(),
@@ -73,7 +73,7 @@ pub fn images(plan: &Plan<'_>, layers: &Layers) -> Result<Vec<Image>> {
             layers: layers
                 .of(image)
                 .into_iter()
-                .map(|built| (built.layer, format!("sealift: {}", built.title)))
+                .map(|built| ImageLayer { layer: built.layer, created_by: format!("sealift: {}", built.title) })
                 .collect(),
         };
         images.push(Image::new(recipe).with_context(|| format!("cannot make the image {}", image.name))?);
@@ -143,7 +143,7 @@ pub fn write(
         // It holds the installation's keys and secrets.
         pending.keep_private()?;
     }
-    let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
+    let mut meter = HashingWriter::new(BufWriter::with_capacity(1 << 20, &mut pending));
     let blobs = parts.as_ref().filter(|_| expected.is_some()).map(|parts| parts.blobs.clone());
     match parts {
         Some(parts) => {
@@ -157,7 +157,7 @@ pub fn write(
                 .map_err(|error| sealift_deployment::files::explain(output, error.into()))?;
         }
     }
-    let (_, digest, size) = meter.finish();
+    let (_, Measured { digest, size }) = meter.finish();
     if expected.is_some_and(|expected| expected != digest) {
         for (digest, content) in blobs.into_iter().flatten() {
             if content.digest()? != digest {
@@ -175,7 +175,7 @@ pub fn write(
 /// Writes a bundle without images.
 fn compress(files: &Tree, plan: &Plan<'_>, jobs: usize, out: impl Write) -> std::io::Result<()> {
     let mut encoder = plan.options.codec.encoder(out, jobs)?;
-    tar::write(files, plan.epoch, false, &mut encoder)?;
+    tar::write(files, tar::Options { epoch: plan.epoch, file_digests: false }, &mut encoder)?;
     encoder.finish()?.flush()
 }
 

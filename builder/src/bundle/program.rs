@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::machine::Machine;
 
 /// The program for the bundle: the one named, which must be statically linked and for `architecture` (`amd64`); without
 /// a name this program itself, if it is.
@@ -22,8 +23,9 @@ pub fn choose(named: Option<&Path>, architecture: &str) -> Result<Option<PathBuf
             Err(Failure::usage(message).hint(hint).into())
         }
         None => {
-            let own = std::env::current_exe()?;
-            Ok(runs_anywhere(&own, architecture)?.then_some(own))
+            let machine = Machine::here();
+            let Some(own) = machine.program() else { return Ok(None) };
+            Ok(runs_anywhere(own, architecture)?.then(|| own.to_owned()))
         }
     }
 }

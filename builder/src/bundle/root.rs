@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_layers::codec::Codec;
-use sealift_layers::digest::Meter;
+use sealift_layers::digest::HashingWriter;
 use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 
@@ -45,14 +45,14 @@ pub(super) fn tree(layers: &[Built], codec: Codec, store: &Store) -> Result<Tree
 fn read(built: &Built, codec: Codec, store: &Store) -> Result<Tree> {
     let place = store.blob_path(&built.layer.digest);
     let mut spool = store.temporary()?.into_file();
-    let mut meter = Meter::new(&mut spool);
+    let mut meter = HashingWriter::new(&mut spool);
     std::io::copy(&mut codec.decoder(fs_err::File::open(&place)?)?, &mut meter)
         .map_err(|error| sealift_deployment::files::explain(store.root(), error.into()))?;
-    if meter.finish().1 != built.layer.diff_id {
+    if meter.finish().1.digest != built.layer.diff_id {
         return Err(super::damaged(&place).into());
     }
     spool.seek(SeekFrom::Start(0))?;
-    Ok(tar::index(&SourceFile::new(spool), &Arc::from(built.title.as_str()))?)
+    Ok(tar::read(&SourceFile::new(spool), &Arc::from(built.title.as_str()))?)
 }
 
 fn relocated(image: &Tree) -> Tree {

@@ -1,4 +1,4 @@
-//! One compilation: a verified crate in, a stripped, statically linked program out.
+//! Compilation: from a verified crate to a stripped, statically linked program.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufReader, Read, Write as _};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 use sealift_deployment::failure::Failure;
+use sealift_layers::platform::Architecture;
 use sealift_layers::tree::TreePath;
 
 use super::Cargo;
@@ -14,30 +15,33 @@ use crate::bundle::program;
 use crate::lock;
 use crate::store::Store;
 
-/// Part of the keys: changes whenever the same crate and toolchain give another program.
+/// Part of the key of the program: must change when the same crate and toolchain give another program.
 pub const RECIPE: &str = "crate/1: release profile, locked, crt-static, stripped, paths remapped";
 
-/// A crate does not hold more than this when it is unpacked, in bytes.
+/// Where cargo puts its output, in the working directory.
+const TARGET_DIRECTORY: &str = "target";
+
+/// Largest unpacked size of a crate that is accepted, in bytes.
 const UNPACKED_LIMIT: u64 = 1 << 30;
 
-/// What is to be compiled.
+/// A program to compile.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
-    /// The crate, which is in the store.
+    /// The crate. Its archive is in the store.
     pub locked: &'a lock::Crate,
-    /// The program's name.
+    /// Name of the binary target.
     pub binary: &'a str,
-    /// Features besides the default ones.
+    /// Features to enable besides the default ones.
     pub features: &'a [String],
-    /// The architecture as OCI names it: `amd64`.
+    /// OCI name of the architecture: `amd64`.
     pub architecture: &'a str,
 }
 
 impl Cargo {
-    /// Compiles `program` from `archive`, the verified crate, and writes it to `output`. `jobs` processes work at a time.
+    /// Compiles `program` from `archive`, the verified crate, with `jobs` parallel processes, and writes it to `output`.
     ///
     /// # Errors
-    /// When the crate is not what it should be, cargo fails, or the program needs a dynamic loader.
+    /// The crate is malformed, cargo fails, or the program needs a dynamic loader.
     pub fn compile(
         &self,
         program: &Program<'_>,
@@ -46,26 +50,34 @@ impl Cargo {
         jobs: usize,
         output: &Path,
     ) -> Result<()> {
-        let Program { locked, binary, features, architecture } = *program;
+        let Program { locked, architecture, .. } = *program;
         let target = target(architecture)?;
-        // cargo runs here, beside the crate: nothing that the crate holds for developers, such as a choice of toolchain,
-        // counts.
+        // cargo runs beside the crate, so that files for its developers, such as rust-toolchain.toml, are not used.
         let work = store.temporary_directory()?;
         let work = work.path().canonicalize()?;
-        let sources = unpacked(locked, archive, &work)?;
-        let manifest = sources.join("Cargo.toml");
-        // It is its own workspace, whatever lies above the store.
-        let mut text = fs_err::OpenOptions::new().append(true).open(&manifest)?;
-        text.write_all(b"\n[workspace]\n")?;
-        drop(text);
+        let manifest = unpacked(locked, archive, &work)?.join("Cargo.toml");
+        // Not part of a workspace that happens to be above the store.
+        fs_err::OpenOptions::new().append(true).open(&manifest)?.write_all(b"\n[workspace]\n")?;
+        let run = || {
+            let common = ["--locked", "--manifest-path", &manifest.display().to_string(), "--target", target];
+            self.run(&work, &[&["fetch"][..], &common].concat())?;
+            self.build(program, &work, &common, jobs)
+        };
+        run().with_context(|| format!("cannot compile {} {}", locked.name, locked.version))?;
+        let built = work.join(TARGET_DIRECTORY).join(target).join("release").join(program.binary);
+        if !program::runs_anywhere(&built, architecture)? {
+            let message = format!("{} of {} {} is not statically linked", program.binary, locked.name, locked.version);
+            let hint = "use a crate that links statically with `-C target-feature=+crt-static`";
+            return Err(Failure::failed(message).hint(hint).into());
+        }
+        fs_err::copy(built, output)?;
+        Ok(())
+    }
 
-        let manifest = manifest.display().to_string();
-        let common = ["--locked", "--manifest-path", &manifest, "--target", target];
-        let what = || format!("cannot compile {} {}", locked.name, locked.version);
-        self.run(&work, &[&["fetch"][..], &common].concat()).with_context(what)?;
-
-        let folder = work.join("target");
-        let (rust, c) = self.flags(&work)?;
+    /// Runs `cargo build`, with variables that make the program reproducible.
+    fn build(&self, program: &Program<'_>, work: &Path, common: &[&str], jobs: usize) -> Result<()> {
+        let folder = work.join(TARGET_DIRECTORY);
+        let (rust, c) = self.flags(work)?;
         let variables: [(&str, &OsStr); 9] = [
             ("CARGO_TARGET_DIR", folder.as_os_str()),
             ("CARGO_ENCODED_RUSTFLAGS", &rust),
@@ -74,25 +86,17 @@ impl Cargo {
             ("CARGO_PROFILE_RELEASE_STRIP", OsStr::new("symbols")),
             ("CARGO_PROFILE_RELEASE_DEBUG", OsStr::new("false")),
             ("CARGO_INCREMENTAL", OsStr::new("0")),
-            // For what writes the time into what it makes; no crate is from before this.
+            // For build scripts that write the time into their output; no crate is older than this.
             ("SOURCE_DATE_EPOCH", OsStr::new("1431648000")),
             ("LC_ALL", OsStr::new("C")),
         ];
-        let (jobs, features) = (jobs.to_string(), features.join(","));
-        let own = ["build", "--release", "--bin", binary, "--features", &features, "--jobs", &jobs];
-        self.run_with(&work, &[&own[..], &common].concat(), &variables).with_context(what)?;
-
-        let made = folder.join(target).join("release").join(binary);
-        if !program::runs_anywhere(&made, architecture)? {
-            let message = format!("{binary} of {} {} is not statically linked", locked.name, locked.version);
-            return Err(Failure::failed(message).hint("it would need the libraries of this very machine").into());
-        }
-        fs_err::copy(made, output)?;
-        Ok(())
+        let (jobs, features) = (jobs.to_string(), program.features.join(","));
+        let own = ["build", "--release", "--bin", program.binary, "--features", &features, "--jobs", &jobs];
+        self.run_with(work, &[&own[..], common].concat(), &variables).map(drop)
     }
 
-    /// Flags of rustc, as `CARGO_ENCODED_RUSTFLAGS` wants them, and of C compilers: no path of this machine gets into the
-    /// program. Each registry's sources are in a folder that is named after its host.
+    /// Flags for rustc, in the form of `CARGO_ENCODED_RUSTFLAGS`, and for C compilers, that keep paths of this machine out of
+    /// the program. The folders of registries are named after their hosts.
     fn flags(&self, work: &Path) -> Result<(OsString, OsString)> {
         let mut folders = vec![(self.home.clone(), "/cargo"), (work.to_owned(), "/build")];
         let sources = self.home.join("registry/src");
@@ -102,7 +106,7 @@ impl Cargo {
             );
         }
         let (mut rust, mut c) = (OsString::from("-Ctarget-feature=+crt-static"), OsString::new());
-        // The last one that fits wins.
+        // The last matching prefix is used.
         for (folder, name) in folders {
             rust.push("\u{1f}--remap-path-prefix=");
             rust.push(&folder);
@@ -115,7 +119,7 @@ impl Cargo {
     }
 }
 
-/// Fails for a crate that lets its dependencies float.
+/// Checks that a crate has a `Cargo.lock`.
 pub(super) fn pins_its_dependencies(locked: &lock::Crate, archive: &Path) -> Result<()> {
     let mut pins = false;
     files(locked, archive, |path, _| {
@@ -126,11 +130,11 @@ pub(super) fn pins_its_dependencies(locked: &lock::Crate, archive: &Path) -> Res
         return Ok(());
     }
     let message =
-        format!("the crate {} {} has no Cargo.lock: it does not pin its dependencies", locked.name, locked.version);
-    Err(Failure::failed(message).hint("only crates of programs can be used; a later version may have one").into())
+        format!("the crate {} {} has no Cargo.lock, so it does not pin its dependencies", locked.name, locked.version);
+    Err(Failure::failed(message).hint("use a version of the crate that contains its Cargo.lock").into())
 }
 
-/// Unpacks a crate below `work`; gives the folder of its manifest.
+/// Unpacks a crate below `work`. Returns the folder of its manifest.
 fn unpacked(locked: &lock::Crate, archive: &Path, work: &Path) -> Result<PathBuf> {
     files(locked, archive, |path, content| {
         let file = work.join(path.as_str());
@@ -145,8 +149,8 @@ fn folder(locked: &lock::Crate) -> String {
     format!("{}-{}", locked.name, locked.version)
 }
 
-/// Calls `each` for every file of a crate. Crates hold files below one folder and nothing else: a link could lead cargo to
-/// something that nobody pinned. (Their headers leave numbers out that other archives have.)
+/// Calls `each` for every file of a crate. Anything other than files below one folder is refused: a link could lead cargo
+/// to files that are not pinned.
 fn files(
     locked: &lock::Crate,
     archive: &Path,
@@ -165,23 +169,27 @@ fn files(
             continue;
         }
         if !kind.is_file() || !inside {
-            return Err(Failure::failed(format!("{} holds `{path}`, which no crate should", name())).into());
+            return Err(Failure::failed(format!(
+                "{} contains `{path}`, which is not a file below {}/",
+                name(),
+                folder(locked)
+            ))
+            .into());
         }
         each(&path, &mut entry).with_context(name)?;
     }
     Ok(())
 }
 
-/// The target as rustc names it, if it is this machine's own.
+/// The rustc target for an architecture, which must be this machine's.
 fn target(architecture: &str) -> Result<&'static str> {
-    let (machine, target) = match architecture {
-        "amd64" => ("x86_64", "x86_64-unknown-linux-gnu"),
-        "arm64" => ("aarch64", "aarch64-unknown-linux-gnu"),
-        other => return Err(Failure::failed(format!("crates cannot be compiled for {other}")).into()),
-    };
-    if std::env::consts::ARCH != machine {
-        let message = format!("crates for {machine} cannot be compiled on {}", std::env::consts::ARCH);
-        return Err(Failure::failed(message).hint("build the bundle on such a machine").into());
+    let parsed: Result<Architecture, _> = architecture.parse();
+    let architecture = parsed.map_err(|error| Failure::usage(format!("cannot compile crates: {error}")))?;
+    let (wanted, own) = (architecture.machine(), std::env::consts::ARCH);
+    if wanted != own {
+        return Err(Failure::failed(format!("cannot compile crates for {wanted} on a machine with {own}"))
+            .hint("build the bundle on a machine with that architecture")
+            .into());
     }
-    Ok(target)
+    Ok(architecture.rust_target())
 }

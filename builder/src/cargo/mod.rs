@@ -1,8 +1,8 @@
-//! Programs built from their crates: by the machine's own cargo, from wherever that is set up to get crates.
+//! Programs built from crates, with the machine's own cargo and its configuration of registries.
 //!
-//! Compiling runs code of the crate and of what it depends on. It is one of the two places where a build does that (the
-//! other is Python bytecode), and the bundle records it. What is compiled is pinned all the way: the lock has the SHA-256 of
-//! the crate, the crate holds its own `Cargo.lock`, and that has the checksum of every dependency.
+//! Compiling runs code of the crate and its dependencies. It is one of two steps of a build that run such code (the other
+//! compiles Python bytecode), and the bundle records it. All sources are pinned: the lock has the SHA-256 of the crate, the
+//! crate contains a `Cargo.lock`, and that has the checksum of every dependency.
 
 mod compile;
 
@@ -26,43 +26,50 @@ use crate::store::Store;
 #[derive(Clone, Debug)]
 pub struct Cargo {
     cargo: OsString,
+    /// `CARGO_HOME`.
     home: PathBuf,
     offline: bool,
     toolchain: Toolchain,
+    /// Variables of the environment that would change the output of compilers.
+    removed_variables: Vec<String>,
 }
 
 impl Cargo {
-    /// The cargo that `CARGO` names, or the one that the system finds. With `offline` it asks no server.
+    /// The program that `CARGO` names, or else `cargo` in `PATH`. With `offline` it contacts no server.
     ///
     /// # Errors
-    /// When there is no cargo, rustc or C compiler.
+    /// There is no cargo, rustc or C compiler.
     pub fn new(machine: &Machine, offline: bool) -> Result<Self> {
         let cargo = OsString::from(machine.var("CARGO").unwrap_or("cargo"));
         let home = machine.var("CARGO_HOME").map(PathBuf::from);
         let home = home.or_else(|| Some(Path::new(machine.var("HOME")?).join(".cargo")));
-        let home = home.ok_or_else(|| Failure::usage("no folder of cargo: neither CARGO_HOME nor HOME is set"))?;
-        let rustc = said(machine.var("RUSTC").unwrap_or("rustc"), "-vV")?;
+        let home =
+            home.ok_or_else(|| Failure::usage("cannot find cargo's home: neither CARGO_HOME nor HOME is set"))?;
+        let rustc = version_of(machine.var("RUSTC").unwrap_or("rustc"), "-vV")?;
         let rustc = rustc.lines().collect::<Vec<_>>().join(", ");
-        let cc = said(machine.var("CC").unwrap_or("cc"), "--version")?;
+        let cc = version_of(machine.var("CC").unwrap_or("cc"), "--version")?;
         let cc = cc.lines().next().unwrap_or_default().to_owned();
-        // What it keeps is looked for there whatever the current directory is.
-        Ok(Self { cargo, home: std::path::absolute(home)?, offline, toolchain: Toolchain { rustc, cc } })
+        let removed_variables = machine.variables().filter(|name| affects_output(name)).map(str::to_owned).collect();
+        // cargo is run in other directories.
+        let home = std::path::absolute(home)?;
+        Ok(Self { cargo, home, offline, toolchain: Toolchain { rustc, cc }, removed_variables })
     }
 
-    /// What compiles.
+    /// The versions of the compilers.
     #[must_use]
     pub fn toolchain(&self) -> &Toolchain {
         &self.toolchain
     }
 
-    /// Finds a crate in the registry that cargo is set up to use.
+    /// Looks up a crate in cargo's registry.
     ///
     /// # Errors
-    /// When there is no such crate or version, or it is no program that pins what it depends on.
+    /// There is no such crate or version, or it has no `Cargo.lock` that pins its dependencies.
     pub fn resolve(&self, name: &str, version: &str) -> Result<lock::Crate> {
         let package = dependent(name, version)?;
-        // cargo writes the checksum, as the registry's index has it, into its lock.
-        self.run(package.path(), &["generate-lockfile"]).with_context(|| format!("cannot find {name} {version}"))?;
+        // cargo writes the checksum of the registry's index into its lock file.
+        self.run(package.path(), &["generate-lockfile"])
+            .with_context(|| format!("cannot find the crate {name} {version}"))?;
         let sha256 = checksum(&fs_err::read_to_string(package.path().join("Cargo.lock"))?, name, version)?;
 
         let file = self.file(name, version, &sha256)?;
@@ -72,10 +79,10 @@ impl Cargo {
         Ok(found)
     }
 
-    /// Puts a locked crate into the store, if it is not there.
+    /// Fetches a locked crate into the store, unless it is there.
     ///
     /// # Errors
-    /// When cargo cannot get it, or gets another one than the lock's.
+    /// cargo cannot fetch it, or its digest differs from the lock.
     pub fn fetch(&self, locked: &lock::Crate, store: &Store) -> Result<()> {
         if store.artifact(&locked.sha256, locked.size).is_none() {
             let file = self.file(&locked.name, &locked.version, &locked.sha256)?;
@@ -85,21 +92,21 @@ impl Cargo {
         Ok(())
     }
 
-    /// The crate's archive in cargo's own cache, where cargo puts it if it has to.
+    /// The crate's archive in cargo's cache. If it is not there, cargo fetches it.
     fn file(&self, name: &str, version: &str, sha256: &Digest) -> Result<PathBuf> {
         if let Some(file) = self.cached(name, version, sha256)? {
             return Ok(file);
         }
-        // Prints what the crate's manifest says, for which it fetches the crate alone; where the default registry is
-        // replaced by a mirror it does not work, and all that the crate depends on has to come along.
+        // `cargo info` fetches only the crate, but does not work with a mirror in place of the default registry;
+        // `cargo fetch` also fetches the dependencies.
         let package = dependent(name, version)?;
         if self.run(package.path(), &["info", "--quiet", &format!("{name}@{version}")]).is_err() {
             let fetched = self.run(package.path(), &["fetch"]);
             fetched.with_context(|| format!("cannot fetch the crate {name} {version}"))?;
         }
         self.cached(name, version, sha256)?.ok_or_else(|| {
-            Failure::verification(format!("cargo has no crate {name} {version} with the digest {sha256}"))
-                .hint("the registry has another one than the lock: sealift lock, if that is right")
+            Failure::verification(format!("the crate {name} {version} does not have the digest {sha256} of the lock"))
+                .hint("if the registry's content is right, run sealift lock")
                 .into()
         })
     }
@@ -109,7 +116,7 @@ impl Cargo {
         if !cache.is_dir() {
             return Ok(None);
         }
-        // One folder per registry; the digest tells whose it is.
+        // One folder per registry.
         for registry in sealift_deployment::files::sorted_dir(&cache)? {
             let file = registry.join(format!("{name}-{version}.crate"));
             if file.is_file() && Digest::of(&fs_err::read(&file)?) == *sha256 {
@@ -119,7 +126,7 @@ impl Cargo {
         Ok(None)
     }
 
-    /// Runs cargo in `directory`, with nothing of the environment that changes what it makes.
+    /// Runs cargo in `directory`, without variables that affect its output.
     fn run(&self, directory: &Path, arguments: &[&str]) -> Result<Output> {
         self.run_with(directory, arguments, &[])
     }
@@ -130,20 +137,19 @@ impl Cargo {
         if self.offline {
             command.arg("--offline");
         }
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(decides) {
-                command.env_remove(name);
-            }
+        for name in &self.removed_variables {
+            command.env_remove(name);
         }
         command.env("CARGO_HOME", &self.home).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
-        let output = command.envs(variables.iter().copied()).output().map_err(|error| missing(&self.cargo, &error))?;
+        let output =
+            command.envs(variables.iter().copied()).output().map_err(|error| cannot_run(&self.cargo, &error))?;
         if output.status.success() { Ok(output) } else { Err(explain(&output, self.offline).into()) }
     }
 }
 
-/// A package that depends on a crate and on nothing else.
+/// A temporary package that depends on one crate.
 fn dependent(name: &str, version: &str) -> Result<tempfile::TempDir> {
-    let package = tempfile::tempdir().context("a directory for cargo")?;
+    let package = tempfile::tempdir().context("cannot create a temporary directory for cargo")?;
     let manifest = format!(
         "[package]\nname = \"sealift-lock\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n\
          [dependencies]\n{name} = \"={version}\"\n\n[workspace]\n"
@@ -154,8 +160,8 @@ fn dependent(name: &str, version: &str) -> Result<tempfile::TempDir> {
     Ok(package)
 }
 
-/// Whether a variable of the environment changes what cargo and compilers make.
-fn decides(name: &str) -> bool {
+/// Whether an environment variable affects the output of cargo or a compiler.
+fn affects_output(name: &str) -> bool {
     const PREFIXES: [&str; 8] = [
         "CARGO_BUILD_",
         "CARGO_PROFILE_",
@@ -170,33 +176,35 @@ fn decides(name: &str) -> bool {
         || ["RUSTFLAGS", "LDFLAGS", "CARGO_INCREMENTAL"].contains(&name)
 }
 
-/// What a program says of itself.
-fn said(program: &str, option: &str) -> Result<String> {
+/// The version that a program prints.
+fn version_of(program: &str, option: &str) -> Result<String> {
     let output = Command::new(program).arg(option).env("LC_ALL", "C").stdin(Stdio::null()).output();
-    let output = output.map_err(|error| missing(OsStr::new(program), &error))?;
+    let output = output.map_err(|error| cannot_run(OsStr::new(program), &error))?;
     if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
-        return Err(Failure::failed(format!("`{program} {option}` failed:\n{}", words.trim())).into());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::failed(format!("`{program} {option}` failed:\n{}", stderr.trim())).into());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn missing(program: &OsStr, error: &std::io::Error) -> Failure {
-    let message = format!("the profile has a program built from its crate, and `{}` cannot be run", program.display());
-    Failure::failed(format!("{message}: {error}")).hint("install Rust with cargo, and a C compiler (gcc and libc6-dev)")
+fn cannot_run(program: &OsStr, error: &std::io::Error) -> Failure {
+    let program = program.display();
+    Failure::failed(format!("cannot run `{program}`, which builds the profile's crates: {error}"))
+        .hint("install Rust with cargo, and a C compiler (packages gcc and libc6-dev)")
 }
 
-/// What cargo said last, and whether it is about the network.
+/// The error for a failed run of cargo: the last lines of its output, and its kind.
 fn explain(output: &Output, offline: bool) -> Failure {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = stderr.lines().collect();
-    let said = lines[lines.len().saturating_sub(40)..].join("\n").trim().to_owned();
-    let message = format!("cargo failed ({}):\n{said}", output.status);
-    let has = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
+    let text = lines[lines.len().saturating_sub(40)..].join("\n").trim().to_owned();
+    let message = format!("cargo failed ({}):\n{text}", output.status);
+    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
     if offline && has(&["--offline"]) {
-        Failure::network(message).hint("--offline takes only what cargo has fetched before: build once without it")
+        Failure::network(message)
+            .hint("with --offline cargo uses only crates that it has fetched before: run once without --offline")
     } else if has(&["failed to download", "Could not resolve host", "Could not connect", "spurious network error"]) {
-        Failure::network(message).hint("crates come from where cargo is set up to get them: check its configuration")
+        Failure::network(message).hint("check the registry in cargo's configuration, and the network")
     } else {
         Failure::failed(message)
     }
@@ -214,11 +222,11 @@ fn checksum(text: &str, name: &str, version: &str) -> Result<Digest> {
         version: String,
         checksum: Option<String>,
     }
-    let lock: Lock = toml::from_str(text).context("cannot read the lock that cargo made")?;
+    let lock: Lock = toml::from_str(text).context("cannot parse the Cargo.lock that cargo wrote")?;
     let found = lock.package.into_iter().find(|package| package.name == name && package.version == version);
     let checksum = found.and_then(|package| package.checksum).ok_or_else(|| {
-        Failure::failed(format!("the registry has no checksum of the crate {name} {version}"))
-            .hint("cargo must be set up to get crates from a registry")
+        Failure::failed(format!("the registry has no checksum for the crate {name} {version}"))
+            .hint("configure cargo to use a registry")
     })?;
     Ok(format!("sha256:{checksum}").parse()?)
 }

@@ -1,4 +1,4 @@
-//! Crates of a registry on loopback, compiled for real.
+//! Crates of a registry on loopback, compiled with the machine's cargo.
 
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -10,13 +10,13 @@ use sealift_deployment::failure::Kind;
 use super::*;
 use crate::fetch::server::{Reply, Server};
 
-/// Says where it was compiled, as panics do.
+/// Prints the path of its source, as panics do, and whether the feature is enabled.
 const MAIN: &str = "fn main() { println!(\"{} {}\", file!(), cfg!(feature = \"loud\")); }\n";
 const LOCK: &str = "version = 4\n\n[[package]]\nname = \"hello\"\nversion = \"1.0.0\"\n";
 const MANIFEST: &str =
     "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n[features]\nloud = []\n";
 
-/// A crate as cargo packs it.
+/// A crate archive as cargo writes it.
 fn pack(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (path, text) in files {
@@ -33,7 +33,7 @@ fn hello() -> Vec<u8> {
     pack(&[("hello-1.0.0/Cargo.toml", MANIFEST), ("hello-1.0.0/Cargo.lock", LOCK), ("hello-1.0.0/src/main.rs", MAIN)])
 }
 
-/// A sparse registry with the one crate.
+/// A sparse registry with one crate.
 fn registry(archive: Vec<u8>) -> Server {
     let digest = Digest::of(&archive).hex();
     let line = format!(
@@ -50,35 +50,35 @@ fn registry(archive: Vec<u8>) -> Server {
     })
 }
 
-/// A machine whose cargo is set up to use that registry in the place of its default one.
-struct Bench {
-    place: tempfile::TempDir,
+/// A machine whose cargo is configured to use the registry in place of its default one.
+struct TestMachine {
+    folder: tempfile::TempDir,
     cargo: Cargo,
     store: Store,
 }
 
-impl Bench {
+impl TestMachine {
     fn new(registry: &Server, offline: bool) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let home = place.path().join("cargo");
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("cargo");
         fs_err::create_dir(&home).unwrap();
         let url = registry.url("/index/");
         let config = format!(
             "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+{url}\"\n\
-             [build]\nrustflags = [\"--cfg\", \"of_the_users_own\"]\n"
+             [build]\nrustflags = [\"--cfg\", \"set_by_the_user\"]\n"
         );
         fs_err::write(home.join("config.toml"), config).unwrap();
         let machine = Machine::of(Path::new("/"), &[("CARGO_HOME", home.to_str().unwrap())]);
         let cargo = Cargo::new(&machine, offline).unwrap();
-        let store = Store::open(&place.path().join("store")).unwrap();
-        Self { place, cargo, store }
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        Self { folder, cargo, store }
     }
 
     fn compile(&self, locked: &lock::Crate, features: &[String]) -> Result<Vec<u8>> {
         self.cargo.fetch(locked, &self.store)?;
         let archive = self.store.artifact(&locked.sha256, locked.size).unwrap();
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        let output = self.place.path().join("program");
+        let output = self.folder.path().join("program");
         self.cargo.compile(
             &Program { locked, binary: "hello", features, architecture },
             &archive,
@@ -91,11 +91,11 @@ impl Bench {
 }
 
 #[test]
-fn the_lock_has_what_the_index_says() {
+fn a_resolved_crate_has_the_checksum_of_the_index() {
     let archive = hello();
     let registry = registry(archive.clone());
-    let bench = Bench::new(&registry, false);
-    let locked = bench.cargo.resolve("hello", "1.0.0").unwrap();
+    let machine = TestMachine::new(&registry, false);
+    let locked = machine.cargo.resolve("hello", "1.0.0").unwrap();
     let expected = lock::Crate {
         name: "hello".into(),
         version: "1.0.0".into(),
@@ -103,53 +103,53 @@ fn the_lock_has_what_the_index_says() {
         sha256: Digest::of(&archive),
     };
     assert_eq!(locked, expected);
-    let error = format!("{:#}", bench.cargo.resolve("hello", "2.0.0").unwrap_err());
-    assert!(error.contains("cannot find hello 2.0.0") && error.contains("1.0.0"), "{error}");
+    let error = format!("{:#}", machine.cargo.resolve("hello", "2.0.0").unwrap_err());
+    assert!(error.contains("cannot find the crate hello 2.0.0") && error.contains("1.0.0"), "{error}");
 }
 
 #[test]
-fn the_same_crate_is_the_same_program_anywhere() {
+fn compiling_in_another_place_gives_the_same_program() {
     let registry = registry(hello());
-    let (one, other) = (Bench::new(&registry, false), Bench::new(&registry, false));
+    let (one, other) = (TestMachine::new(&registry, false), TestMachine::new(&registry, false));
     let locked = one.cargo.resolve("hello", "1.0.0").unwrap();
-    let said = |bench: &Bench| {
-        let run = Command::new(bench.place.path().join("program")).output().unwrap();
+    let output = |machine: &TestMachine| {
+        let run = Command::new(machine.folder.path().join("program")).output().unwrap();
         String::from_utf8_lossy(&run.stdout).into_owned()
     };
     let program = one.compile(&locked, &[]).unwrap();
-    assert_eq!(said(&one), "src/main.rs false\n");
-    assert!(program == other.compile(&locked, &[]).unwrap(), "two places, two programs");
+    assert_eq!(output(&one), "src/main.rs false\n");
+    assert!(program == other.compile(&locked, &[]).unwrap(), "the place changes the program");
     other.compile(&locked, &["loud".to_owned()]).unwrap();
-    assert_eq!(said(&other), "src/main.rs true\n");
-    let place = one.place.path().to_str().unwrap();
-    assert!(memchr::memmem::find(&program, place.as_bytes()).is_none(), "it names a path of this machine");
+    assert_eq!(output(&other), "src/main.rs true\n");
+    let folder = one.folder.path().to_str().unwrap();
+    assert!(memchr::memmem::find(&program, folder.as_bytes()).is_none(), "the program contains a path of this machine");
 }
 
 #[test]
-fn another_crate_than_the_locks_is_refused() {
+fn a_crate_that_differs_from_the_lock_is_refused() {
     let registry = registry(hello());
-    let bench = Bench::new(&registry, false);
-    let mut locked = bench.cargo.resolve("hello", "1.0.0").unwrap();
+    let machine = TestMachine::new(&registry, false);
+    let mut locked = machine.cargo.resolve("hello", "1.0.0").unwrap();
     locked.sha256 = Digest::of(b"another");
-    let error = bench.cargo.fetch(&locked, &bench.store).unwrap_err();
+    let error = machine.cargo.fetch(&locked, &machine.store).unwrap_err();
     assert_eq!(Failure::within(&error).unwrap().kind, Kind::Verification, "{error:#}");
 }
 
 #[test]
-fn offline_asks_nobody() {
+fn offline_contacts_no_server() {
     let registry = registry(hello());
-    let locked = Bench::new(&registry, false).cargo.resolve("hello", "1.0.0").unwrap();
+    let locked = TestMachine::new(&registry, false).cargo.resolve("hello", "1.0.0").unwrap();
     let before = registry.requests().len();
-    let error = Bench::new(&registry, true).compile(&locked, &[]).unwrap_err();
+    let error = TestMachine::new(&registry, true).compile(&locked, &[]).unwrap_err();
     assert_eq!(Failure::within(&error).unwrap().kind, Kind::Network, "{error:#}");
     assert_eq!(registry.requests().len(), before);
 }
 
 #[test]
-fn crates_that_pin_nothing_or_hold_strange_files_are_refused() {
+fn crates_without_a_lock_or_with_files_elsewhere_are_refused() {
     let files = [("hello-1.0.0/Cargo.toml", MANIFEST), ("hello-1.0.0/src/main.rs", MAIN)];
     let registry = registry(pack(&files));
-    let error = Bench::new(&registry, false).cargo.resolve("hello", "1.0.0").unwrap_err();
+    let error = TestMachine::new(&registry, false).cargo.resolve("hello", "1.0.0").unwrap_err();
     assert!(error.to_string().contains("does not pin its dependencies"), "{error:#}");
 
     let locked = |archive: &[u8]| lock::Crate {
@@ -165,13 +165,13 @@ fn crates_that_pin_nothing_or_hold_strange_files_are_refused() {
         compile::pins_its_dependencies(&locked(&archive), &path).unwrap_err().to_string()
     };
     let outside = pack(&[("hello-1.0.0/Cargo.lock", LOCK), ("other/Cargo.toml", "")]);
-    assert!(refused(outside).contains("holds `other/Cargo.toml`"));
+    assert!(refused(outside).contains("contains `other/Cargo.toml`"));
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);
     header.set_size(0);
     tar.append_link(&mut header, "hello-1.0.0/Cargo.lock", "/etc/passwd").unwrap();
-    assert!(refused(tar.into_inner().unwrap().finish().unwrap()).contains("which no crate should"));
+    assert!(refused(tar.into_inner().unwrap().finish().unwrap()).contains("which is not a file below hello-1.0.0/"));
     let mut cut = hello();
     cut.truncate(cut.len() / 2);
     assert!(refused(cut).contains("the crate hello 1.0.0"));
@@ -181,7 +181,7 @@ fn crates_that_pin_nothing_or_hold_strange_files_are_refused() {
 }
 
 #[test]
-fn the_checksum_is_that_of_the_version() {
+fn the_checksum_of_the_exact_version_is_used() {
     let entry = |version: &str, digit: &str| {
         let checksum = digit.repeat(64);
         format!("[[package]]\nname = \"a\"\nversion = \"{version}\"\nchecksum = \"{checksum}\"\n")
@@ -193,17 +193,17 @@ fn the_checksum_is_that_of_the_version() {
 }
 
 #[test]
-fn what_decides_the_bytes_is_not_inherited() {
+fn variables_that_affect_the_output_are_removed() {
     for name in ["RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "CFLAGS_x86_64-unknown-linux-gnu", "RUSTC_WRAPPER"] {
-        assert!(decides(name), "{name}");
+        assert!(affects_output(name), "{name}");
     }
     for name in ["PATH", "CARGO_HOME", "CARGO_HTTP_PROXY", "https_proxy", "RUSTUP_TOOLCHAIN"] {
-        assert!(!decides(name), "{name}");
+        assert!(!affects_output(name), "{name}");
     }
 }
 
 #[test]
-fn the_network_is_told_from_the_compiler() {
+fn network_errors_are_distinguished_from_compiler_errors() {
     let of = |stderr: &str, offline| {
         let status = std::process::ExitStatus::from_raw(101 << 8);
         explain(&Output { status, stdout: Vec::new(), stderr: stderr.as_bytes().to_vec() }, offline)
@@ -214,7 +214,7 @@ fn the_network_is_told_from_the_compiler() {
 }
 
 #[test]
-fn a_missing_cargo_is_told() {
+fn the_hint_for_a_missing_toolchain_names_the_packages() {
     let machine = Machine::of(Path::new("/"), &[("HOME", "/nonexistent"), ("RUSTC", "/nonexistent/rustc")]);
     let error = Cargo::new(&machine, true).unwrap_err();
     assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("install Rust"));

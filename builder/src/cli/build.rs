@@ -12,11 +12,11 @@ use sealift_layers::digest::Digest;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{self, Artifacts, Jobs, PlatformOption, Servers, StoreOption};
+use super::common::{self, Artifacts, Jobs, PlatformOption, ServerOptions, StoreOption};
 use crate::bundle::Extras;
-use crate::lock::{self, Lock};
+use crate::lock::Lock;
 use crate::plan::{self, Plan};
-use crate::{build, bundle, exchange, nix};
+use crate::{build, bundle, exchange, nix, resolve};
 use sealift_deployment::ui;
 
 /// Build a profile's bundle: one tar with all images and everything to deploy them
@@ -71,7 +71,7 @@ pub(super) struct Build {
     #[command(flatten)]
     store: StoreOption,
     #[command(flatten)]
-    servers: Servers,
+    servers: ServerOptions,
     /// Print what was built as JSON
     #[arg(long)]
     json: bool,
@@ -100,13 +100,13 @@ impl Build {
         let ui = common::ui(&machine, context);
         let profile = Profile::find(&self.profile)?;
         let platform = self.platform.of(&profile)?;
-        let upstream = self.servers.open(&machine, self.offline)?;
+        let servers = self.servers.open(&machine, self.offline)?;
         let now = sealift_deployment::clock::now();
         let site = match &self.site {
             Some(directory) => Some(site::load(directory, &profile.model, now.cast_signed())?),
             None => None,
         };
-        let cargo = build::cargo(&profile, &upstream)?;
+        let cargo = build::cargo(&profile, &servers)?;
         let options = || -> Result<plan::Options> {
             Ok(plan::Options {
                 platform: platform.to_owned(),
@@ -120,22 +120,22 @@ impl Build {
                 nix_store: nix::store(&machine),
             })
         };
-        let resolving = lock::resolve::Options { platform, now, allow_expired: false };
+        let resolving = resolve::Options { platform, now, allow_expired: false };
         let store = self.store.open(&machine)?;
-        let mut lock = build::lock(&profile, &upstream, resolving, self.locked, &ui)?;
+        let mut lock = build::lock(&profile, &servers, resolving, self.locked, &ui)?;
 
         let plan = Plan::new(&profile, &lock, options()?)?;
         exchange::take_layers(&plan, &store, &self.from)?;
         self.artifacts.take(&plan, &store)?;
-        let fetched = build::fetch(&build::needed(&plan, &store, &upstream)?, &store, &upstream, &ui)?;
+        let fetched = build::fetch(&build::needed(&plan, &store, &servers)?, &store, &servers, &ui)?;
         if self.locked || fetched.missing.is_empty() {
             fetched.complete("the servers have moved on: run sealift lock, or build without --locked")?;
         } else {
             let names: Vec<String> = fetched.missing.into_iter().map(|missing| missing.name).collect();
             ui.warn(&format!("no server has these any more, resolving anew: {}", names.join(", ")));
-            lock = build::relock(&profile, &upstream, resolving, Some(lock), &ui)?.lock;
+            lock = build::relock(&profile, &servers, resolving, Some(lock), &ui)?.lock;
             let plan = Plan::new(&profile, &lock, options()?)?;
-            let again = build::fetch(&build::needed(&plan, &store, &upstream)?, &store, &upstream, &ui)?;
+            let again = build::fetch(&build::needed(&plan, &store, &servers)?, &store, &servers, &ui)?;
             again.complete("the mirror may be updating itself just now; try again in some minutes")?;
         }
         let plan = Plan::new(&profile, &lock, options()?)?;

@@ -1,4 +1,4 @@
-//! Options that several commands have.
+//! Options that several commands share.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -7,40 +7,46 @@ use clap::Args;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::ui::Ui;
 
+use crate::servers::{self, Servers};
 use crate::store::Store;
-use crate::upstream::{Choices, Upstream};
 
-/// Which servers to ask.
+/// Heading in `--help` for the options about servers.
+const SERVERS: &str = "Servers";
+
+/// The servers to fetch from.
 #[derive(Args, Debug)]
-pub(super) struct Servers {
-    /// Root of a Debian mirror, in place of the one this machine is set up to use
+pub(super) struct ServerOptions {
+    /// URL of the Debian mirror's root
     ///
-    /// Otherwise SEALIFT_DEBIAN_MIRROR, then `debian-mirror` in ~/.config/sealift/config.toml, then the
+    /// Default: SEALIFT_DEBIAN_MIRROR, else `debian-mirror` in ~/.config/sealift/config.toml, else the
     /// machine's apt sources.
-    #[arg(long, value_name = "URL", verbatim_doc_comment)]
+    #[arg(long, value_name = "URL", verbatim_doc_comment, help_heading = SERVERS)]
     debian_mirror: Option<String>,
-    /// Root of a Python index's simple API, in place of the one this machine is set up to use
+    /// URL of the Python index's simple API
     ///
-    /// Otherwise PIP_INDEX_URL or UV_DEFAULT_INDEX, then pip's and uv's configuration, then what uv
-    /// says its default is.
-    #[arg(long, value_name = "URL", verbatim_doc_comment)]
+    /// Default: PIP_INDEX_URL or UV_DEFAULT_INDEX, else `python-index` in ~/.config/sealift/config.toml,
+    /// else the configuration of pip, then of uv, else uv's default index.
+    #[arg(long, value_name = "URL", verbatim_doc_comment, help_heading = SERVERS)]
     python_index: Option<String>,
 }
 
-impl Servers {
-    pub(super) fn open<'m>(&self, machine: &'m Machine, offline: bool) -> anyhow::Result<Upstream<'m>> {
-        let choices =
-            Choices { debian_mirror: self.debian_mirror.clone(), python_index: self.python_index.clone(), offline };
-        Upstream::new(machine, choices)
+impl ServerOptions {
+    pub(super) fn open<'m>(&self, machine: &'m Machine, offline: bool) -> anyhow::Result<Servers<'m>> {
+        let options = servers::Options {
+            debian_mirror: self.debian_mirror.clone(),
+            python_index: self.python_index.clone(),
+            offline,
+        };
+        Servers::new(machine, options)
     }
 }
 
-/// Where the store is.
+/// The folder of the store.
 #[derive(Args, Debug)]
 pub(super) struct StoreOption {
-    /// Folder of fetched artifacts and finished layers
+    /// Folder for fetched artifacts and finished layers
     ///
-    /// Otherwise SEALIFT_STORE, then `sealift` in the user's cache folder (~/.cache).
+    /// Default: SEALIFT_STORE, else `sealift` in the user's cache folder (~/.cache).
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 }
@@ -51,22 +57,24 @@ impl StoreOption {
     }
 }
 
-/// What somebody else has fetched.
+/// Artifacts that were fetched by other means.
 #[derive(Args, Debug)]
 pub(super) struct Artifacts {
-    /// Files, or folders of files, to use in place of fetching: what counts is their SHA-256; may be repeated
+    /// Use a file, or the files in a folder, instead of fetching them; may be repeated
+    ///
+    /// Files are found by their SHA-256; their names do not matter.
     #[arg(long, value_name = "PATH")]
     artifacts: Vec<PathBuf>,
 }
 
 impl Artifacts {
-    /// Puts what is needed of them into the store.
+    /// Adds the artifacts that the plan needs to the store.
     pub(super) fn take(&self, plan: &crate::plan::Plan<'_>, store: &Store) -> anyhow::Result<()> {
         if self.artifacts.is_empty() { Ok(()) } else { crate::exchange::take_artifacts(plan, store, &self.artifacts) }
     }
 }
 
-/// What is built for.
+/// The platform of the images.
 #[derive(Args, Debug)]
 pub(super) struct PlatformOption {
     /// Platform of the images, as OCI writes it
@@ -75,7 +83,10 @@ pub(super) struct PlatformOption {
 }
 
 impl PlatformOption {
-    /// The platform, if the profile is made for it.
+    /// The platform.
+    ///
+    /// # Errors
+    /// A usage failure if the profile does not support it.
     pub(super) fn of(&self, profile: &sealift_deployment::profile::Profile) -> anyhow::Result<&str> {
         let known: Vec<&str> = profile.model.platforms.iter().map(|platform| platform.get_ref().as_str()).collect();
         if known.contains(&self.platform.as_str()) {
@@ -83,18 +94,18 @@ impl PlatformOption {
         }
         let name = profile.model.name.get_ref();
         Err(sealift_deployment::failure::Failure::usage(format!(
-            "the profile {name} is not made for {}",
+            "the profile {name} does not support {}",
             self.platform
         ))
-        .hint(format!("its platforms: {}", known.join(", ")))
+        .hint(format!("supported platforms: {}", known.join(", ")))
         .into())
     }
 }
 
-/// How many threads work.
+/// The number of threads.
 #[derive(Args, Debug)]
 pub(super) struct Jobs {
-    /// Threads that unpack and compress; the result does not depend on it [default: one per processor]
+    /// Number of threads; does not affect the result [default: one per processor]
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZero<usize>>,
 }
@@ -105,6 +116,7 @@ impl Jobs {
     }
 }
 
+/// Progress and messages on standard error.
 pub(super) fn ui(machine: &Machine, context: &super::Context) -> Ui {
     Ui::stderr(machine, context.quiet)
 }

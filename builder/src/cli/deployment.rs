@@ -28,9 +28,10 @@ impl DeploymentOptions {
             Some(folder) => folder.clone(),
             None if current.join(bundle::MANIFEST).is_file() => current,
             None => {
-                let own = std::env::current_exe()?;
-                let beside = own.parent().map(Path::to_owned).filter(|folder| folder.join(bundle::MANIFEST).is_file());
-                beside.unwrap_or(current)
+                let machine = Machine::here();
+                let beside = machine.program().and_then(Path::parent);
+                let beside = beside.filter(|folder| folder.join(bundle::MANIFEST).is_file());
+                beside.map_or(current, Path::to_owned)
             }
         };
         Deployment::open(&folder)

@@ -12,10 +12,9 @@ use sealift_layers::digest::Digest;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{self, Artifacts, Jobs, PlatformOption, Servers, StoreOption};
-use crate::lock;
+use super::common::{self, Artifacts, Jobs, PlatformOption, ServerOptions, StoreOption};
 use crate::plan::{self, Plan};
-use crate::{build, bundle, exchange, nix};
+use crate::{build, bundle, exchange, nix, resolve};
 
 /// Build one image of a profile, as a folder that other builds take its layers from
 ///
@@ -52,7 +51,7 @@ pub(super) struct ImageCommand {
     #[command(flatten)]
     store: StoreOption,
     #[command(flatten)]
-    servers: Servers,
+    servers: ServerOptions,
     /// Print what was built as JSON
     #[arg(long)]
     json: bool,
@@ -75,24 +74,23 @@ impl ImageCommand {
         let output = self.output.clone().unwrap_or_else(|| self.image.clone().into());
         exchange::free(&output)?;
         let platform = self.platform.of(&profile)?;
-        let upstream = self.servers.open(&machine, self.offline)?;
-        let resolving =
-            lock::resolve::Options { platform, now: sealift_deployment::clock::now(), allow_expired: false };
-        let lock = build::lock(&profile, &upstream, resolving, true, &ui)?;
+        let servers = self.servers.open(&machine, self.offline)?;
+        let resolving = resolve::Options { platform, now: sealift_deployment::clock::now(), allow_expired: false };
+        let lock = build::lock(&profile, &servers, resolving, true, &ui)?;
         let options = plan::Options {
             platform: platform.to_owned(),
             codec: self.layers,
             epoch: build::source_date_epoch(&machine)?,
             parameters: SiteParameters::defaults(&profile.model),
             authorities: Vec::new(),
-            cargo: build::cargo(&profile, &upstream)?,
+            cargo: build::cargo(&profile, &servers)?,
             nix_store: nix::store(&machine),
         };
         let mut plan = Plan::new(&profile, &lock, options)?;
         plan.only(&self.image)?;
         let store = self.store.open(&machine)?;
         self.artifacts.take(&plan, &store)?;
-        build::fetch(&build::needed(&plan, &store, &upstream)?, &store, &upstream, &ui)?
+        build::fetch(&build::needed(&plan, &store, &servers)?, &store, &servers, &ui)?
             .complete("the servers have moved on: run sealift lock")?;
         build::fetch_crates(&plan, &store)?;
 

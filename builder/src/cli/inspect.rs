@@ -53,7 +53,7 @@ impl Inspect {
             Some(manifest) => Ok(context.out.write_all(text(manifest, self.packages).as_bytes())?),
             None => {
                 let findings = bundle.verify(Depth::Documents);
-                if let Some(problem) = findings.problems.first() {
+                if let Some(problem) = findings.violations.first() {
                     return Err(Failure::verification(problem.to_string()).into());
                 }
                 let images = findings.images.into_iter();

@@ -7,16 +7,17 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
 
 use super::Context;
-use super::common::{self, PlatformOption, Servers};
+use super::common::{self, PlatformOption, ServerOptions};
 use crate::build;
-use crate::lock::{self, FILE, Lock};
+use crate::lock::{FILE, Lock};
+use crate::resolve;
 
-/// Resolve a profile to exact packages and wheels
+/// Resolve a profile to exact packages, wheels and crates, and write its lock
 ///
-/// Reads the signed package index of the profile's Debian suite, chooses the packages that each image
-/// needs, resolves Python requirements with uv (wheels only), and writes `sealift.lock` beside the
-/// profile: names, versions, paths within the archive, sizes and SHA-256, never a host. Commit it:
-/// `sealift build` makes the same bytes from it on any machine.
+/// Reads the signed package index of the profile's Debian suite, chooses the packages of each image,
+/// resolves Python requirements with uv (wheels only), and writes `sealift.lock` into the profile's
+/// folder: names, versions, paths within the archive, sizes and SHA-256 digests, but no hosts. Commit
+/// the file: `sealift build` makes the same bytes from it on any machine.
 ///
 /// Examples:
 ///   sealift lock standalone
@@ -25,19 +26,19 @@ use crate::lock::{self, FILE, Lock};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct LockCommand {
-    /// Name of a profile, or path of its folder
+    /// Name of the profile, or path of its folder
     profile: String,
     #[command(flatten)]
     platform: PlatformOption,
     #[command(flatten)]
-    servers: Servers,
-    /// Accept a package index past its Valid-Until: for mirrors that lag or are frozen on purpose
+    servers: ServerOptions,
+    /// Accept a package index past its Valid-Until date, from a mirror that is not up to date or is a snapshot
     #[arg(long)]
     allow_expired: bool,
-    /// Print why each package is there: image, package, reason
+    /// Print the reason for each package: image, package and reason, separated by tabs
     #[arg(long)]
     explain: bool,
-    /// Print the lock as JSON on standard output, too
+    /// Print the lock as JSON
     #[arg(long, conflicts_with = "explain")]
     json: bool,
 }
@@ -48,17 +49,14 @@ impl LockCommand {
         let ui = common::ui(&machine, context);
         let profile = Profile::find(&self.profile)?;
         let platform = self.platform.of(&profile)?;
-        let upstream = self.servers.open(&machine, false)?;
-        let options = lock::resolve::Options {
-            platform,
-            now: sealift_deployment::clock::now(),
-            allow_expired: self.allow_expired,
-        };
-        let resolved = build::relock(&profile, &upstream, options, Lock::read(&profile)?, &ui)?;
+        let servers = self.servers.open(&machine, false)?;
+        let options =
+            resolve::Options { platform, now: sealift_deployment::clock::now(), allow_expired: self.allow_expired };
+        let resolved = build::relock(&profile, &servers, options, Lock::read(&profile)?, &ui)?;
         if self.explain {
             for (image, reasons) in &resolved.reasons {
-                for (package, because) in reasons {
-                    writeln!(context.out, "{image}\t{package}\t{because}")?;
+                for (package, reason) in reasons {
+                    writeln!(context.out, "{image}\t{package}\t{reason}")?;
                 }
             }
         }

@@ -11,7 +11,7 @@ use sealift_layers::codec::Codec;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{PlatformOption, Servers, StoreOption};
+use super::common::{PlatformOption, ServerOptions, StoreOption};
 use crate::lock::Lock;
 use crate::plan::{self, Plan};
 use crate::store::Key;
@@ -40,7 +40,7 @@ pub(super) struct PlanCommand {
     #[command(flatten)]
     store: StoreOption,
     #[command(flatten)]
-    servers: Servers,
+    servers: ServerOptions,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
@@ -85,20 +85,20 @@ impl PlanCommand {
         let lock = Lock::read(&profile)?.ok_or_else(|| {
             Failure::usage(format!("{name} has no lock yet")).hint(format!("run sealift lock {name} first"))
         })?;
-        let upstream = self.servers.open(&machine, true)?;
+        let servers = self.servers.open(&machine, true)?;
         let options = plan::Options {
             platform: self.platform.of(&profile)?.to_owned(),
             codec: self.layers,
             epoch: build::source_date_epoch(&machine)?,
             parameters: SiteParameters::defaults(&profile.model),
             authorities: Vec::new(),
-            cargo: build::cargo(&profile, &upstream)?,
+            cargo: build::cargo(&profile, &servers)?,
             nix_store: nix::store(&machine),
         };
         let plan = Plan::new(&profile, &lock, options)?;
         let store = self.store.open(&machine)?;
         let missing: Vec<Key> = assemble::missing(&plan, &store).into_iter().map(|(_, layer)| layer.key).collect();
-        let downloads = build::needed(&plan, &store, &upstream)?;
+        let downloads = build::needed(&plan, &store, &servers)?;
         let mut seen = std::collections::BTreeSet::new();
         let images = plan.images.iter().map(|image| Image {
             name: image.name.clone(),

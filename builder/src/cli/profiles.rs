@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
+use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::{Profile, Search};
 use serde::Serialize;
 
@@ -67,7 +68,7 @@ impl Profiles {
             return show.run(context);
         }
         let (mut profiles, mut errors) = (Vec::new(), Vec::new());
-        for directory in Search::from_environment()?.all()?.into_values() {
+        for directory in Search::of(&Machine::here())?.all()?.into_values() {
             match Profile::load(&directory) {
                 Ok(profile) => profiles.push(profile),
                 Err(error) => errors.push(error),

@@ -1,4 +1,4 @@
-//! Hidden commands for those who package the program: shell completions and man pages.
+//! Commands for packagers: shell completions and man pages.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,34 +8,34 @@ use clap_complete::Shell;
 
 use super::{Cli, Context};
 
-/// Print the completion script of a shell
+/// Print a completion script for a shell
 ///
 /// Examples:
 ///   sealift completions bash > /etc/bash_completion.d/sealift
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Completions {
-    /// The shell
+    /// Shell to complete in
     shell: Shell,
 }
 
 impl Completions {
     pub(super) fn run(&self, context: &mut Context) -> anyhow::Result<()> {
-        // Not straight into the output: the generator panics where a write fails.
+        // Into memory first: the generator panics when a write fails.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "sealift", &mut script);
         Ok(context.out.write_all(&script)?)
     }
 }
 
-/// Write the man pages, one per command, into a directory
+/// Write the man pages, one per command, into a folder
 ///
 /// Examples:
 ///   sealift man /usr/share/man/man1
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Man {
-    /// Made where it does not exist
+    /// Folder for the man pages; created if it does not exist
     directory: PathBuf,
 }
 

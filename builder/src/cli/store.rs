@@ -11,10 +11,10 @@ use sealift_deployment::ui;
 use super::Context;
 use super::common::{self, StoreOption};
 
-/// Look after the store: fetched artifacts and finished layers
+/// Check, measure or empty the store of fetched artifacts and finished layers
 ///
-/// The store can be removed at any time: it only saves work. Builds verify what they fetch when it
-/// comes in; `check` verifies all of it again.
+/// The store is a cache: it can be removed at any time. Builds verify artifacts when they fetch them;
+/// `check` verifies everything again.
 ///
 /// Examples:
 ///   sealift store check
@@ -29,20 +29,20 @@ pub(super) struct StoreCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Read everything again and compare it with its digest
+    /// Read every file in the store and compare it with its digest
     Check {
         #[command(flatten)]
         store: StoreOption,
-        /// Remove what is wrong: the next build makes or fetches it again
+        /// Remove damaged files; the next build fetches or builds them again
         #[arg(long)]
         repair: bool,
     },
-    /// Show how much is in it
+    /// Print the number and size of the files in the store
     Size {
         #[command(flatten)]
         store: StoreOption,
     },
-    /// Remove everything from it
+    /// Remove all files from the store
     Clean {
         #[command(flatten)]
         store: StoreOption,
@@ -64,21 +64,21 @@ impl StoreCommand {
                     writeln!(context.out, "{wrong}")?;
                 }
                 if report.wrong.is_empty() {
-                    writeln!(context.out, "{}: all sound", store.root().display())?;
+                    writeln!(context.out, "{}: no errors", store.root().display())?;
                     return Ok(());
                 }
                 context.out.finish()?;
                 let count = report.wrong.len();
                 if *repair {
-                    context.note(format!("removed {count}: the next build makes or fetches them again"));
+                    context.note(format!("removed {count} damaged files; the next build fetches or builds them again"));
                     return Ok(());
                 }
                 let message = if count == 1 {
-                    "1 thing in the store is not what it must be".to_owned()
+                    "1 file in the store is damaged".to_owned()
                 } else {
-                    format!("{count} things in the store are not what they must be")
+                    format!("{count} files in the store are damaged")
                 };
-                Err(Failure::verification(message).hint("sealift store check --repair removes them").into())
+                Err(Failure::verification(message).hint("remove them with `sealift store check --repair`").into())
             }
             Action::Size { store } => {
                 let store = store.open(&machine)?;

@@ -49,10 +49,10 @@ impl Verify {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let bundle = bundle::open(&self.bundle)?;
         let findings = bundle.verify(Depth::Blobs);
-        let problems = findings.problems;
+        let problems = findings.violations;
         let images: Vec<String> = findings.images.into_iter().map(|image| image.name).collect();
         if self.json {
-            let wrong = problems.iter().map(|p| Wrong { file: p.file.clone(), what: p.what.clone() }).collect();
+            let wrong = problems.iter().map(|p| Wrong { file: p.file.clone(), what: p.message.clone() }).collect();
             context.out.json(&Verdict { sound: problems.is_empty(), images, problems: wrong })?;
         } else {
             for problem in &problems {

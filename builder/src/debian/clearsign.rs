@@ -1,7 +1,7 @@
 //! Clear-signed text: the Cleartext Signature Framework (RFC 9580, section 7).
 //!
-//! Stricter than the specification, since what is signed and what is read must never differ: nothing may stand before
-//! or after the signed text, no control characters in it, and every dash at the start of a line must be escaped.
+//! Stricter than the specification, because the signed text and the parsed text must never differ: nothing before or
+//! after the signed text, no control characters in it, and every dash at the start of a line must be escaped.
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -10,17 +10,17 @@ const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
 
-/// A clear-signed text, taken apart; nothing is verified.
+/// The parts of a clear-signed text. Nothing is verified yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Clearsigned<'a> {
-    /// Lines of the text: without line ends, trailing spaces and tabs, and dash escapes. Exactly what is signed.
+    /// Lines of the signed text, without line ends, trailing spaces and tabs, and dash escapes.
     lines: Vec<&'a str>,
     /// Armoured signature blocks, each from its BEGIN to its END line.
     pub(super) signatures: Vec<&'a str>,
 }
 
 impl<'a> Clearsigned<'a> {
-    /// Takes `bytes` apart; `name` is for messages.
+    /// Splits `bytes` into text and signatures; `name` is for messages.
     pub(super) fn parse(name: &str, bytes: &'a [u8]) -> Result<Self> {
         let wrong = |what: String| Failure::verification(format!("{name} is not a clear-signed text: {what}"));
         let text = std::str::from_utf8(bytes).map_err(|error| wrong(format!("{error}")))?;
@@ -39,7 +39,7 @@ impl<'a> Clearsigned<'a> {
                     .into());
             }
         }
-        // The header's `Hash` lines are not signed and mean nothing: the signatures tell their own.
+        // The header's `Hash` lines are not signed. They are ignored: each signature names its own hash.
         for line in lines.by_ref() {
             match trimmed(line.text) {
                 "" => break,
@@ -69,12 +69,12 @@ impl<'a> Clearsigned<'a> {
         let mut signatures = Vec::new();
         while let Some(first) = begin.take() {
             let Some(last) = lines.by_ref().find(|line| trimmed(line.text) == END_SIGNATURE) else {
-                return Err(wrong("its signature has no end".into()).into());
+                return Err(wrong("the signature has no end".into()).into());
             };
             signatures.push(&text[first.start..last.start + END_SIGNATURE.len()]);
             begin = lines.by_ref().find(|line| !trimmed(line.text).is_empty());
             if begin.is_some_and(|line| trimmed(line.text) != BEGIN_SIGNATURE) {
-                return Err(wrong("something follows its signature".into()).into());
+                return Err(wrong("text follows the signature".into()).into());
             }
         }
         if signatures.is_empty() {
@@ -83,12 +83,12 @@ impl<'a> Clearsigned<'a> {
         Ok(Self { lines: signed, signatures })
     }
 
-    /// The text in the form that is hashed: line ends are CR LF, the last one is not part of it (section 7.2).
+    /// The text in the form that is hashed for the signature: line ends are CR LF, the last one is not part of it (section 7.2).
     pub(super) fn hashed(&self) -> String {
         self.lines.join("\r\n")
     }
 
-    /// The text in the form that is read: every line ends with LF.
+    /// The text in the form that is parsed: every line ends with LF.
     pub(super) fn text(&self) -> String {
         self.lines.iter().flat_map(|line| [line, "\n"]).collect()
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn undoes_escapes_and_trailing_spaces() {
+    fn removes_escapes_and_trailing_spaces() {
         let text = signed("A: 1 \t\r\n- - b\n- \n\n- From: c");
         let parsed = Clearsigned::parse("InRelease", text.as_bytes()).unwrap();
         assert_eq!(parsed.text(), "A: 1\n- b\n\n\nFrom: c\n");
@@ -132,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn takes_several_signature_blocks() {
+    fn accepts_several_signature_blocks() {
         let text = signed("a") + "\n" + BEGIN_SIGNATURE + "\nefgh\n" + END_SIGNATURE;
         assert_eq!(Clearsigned::parse("InRelease", text.as_bytes()).unwrap().signatures.len(), 2);
     }
 
     #[test]
-    fn refuses_what_could_be_read_in_two_ways() {
+    fn refuses_ambiguous_texts() {
         let good = signed("a");
         let cases = [
             String::new(),
@@ -162,13 +162,13 @@ mod tests {
         InRelease is not a clear-signed text: it begins with ``
         InRelease is not a clear-signed text: it begins with `<html>`
         InRelease is not a clear-signed text: it begins with `b`
-        InRelease is not a clear-signed text: something follows its signature
-        InRelease is not a clear-signed text: something follows its signature
+        InRelease is not a clear-signed text: text follows the signature
+        InRelease is not a clear-signed text: text follows the signature
         InRelease is not a clear-signed text: unknown header `b: c`
         InRelease is not a clear-signed text: control character in `a\rb`
         InRelease is not a clear-signed text: unescaped dash in `-a`
         InRelease is not a clear-signed text: unescaped dash in `-----BEGIN PGP SIGNED MESSAGE-----`
-        InRelease is not a clear-signed text: its signature has no end
+        InRelease is not a clear-signed text: the signature has no end
         InRelease is not a clear-signed text: unescaped dash in `-----END PGP SIGNATURE-----`
         InRelease is not a clear-signed text: it has no signature
         ");
@@ -177,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn escaping_is_undone(lines in prop::collection::vec("[a-c -]{0,4}[a-c-]|", 0..5)) {
+        fn escaping_is_reversed(lines in prop::collection::vec("[a-c -]{0,4}[a-c-]|", 0..5)) {
             let escaped: Vec<String> = lines
                 .iter()
                 .map(|line| if line.starts_with('-') { format!("- {line}") } else { line.clone() })

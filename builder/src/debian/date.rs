@@ -1,4 +1,4 @@
-//! Dates as archives write them and as messages show them.
+//! Dates: parsed from archives, formatted for messages.
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_dates_of_archives() {
+    fn parses_the_dates_of_archives() {
         assert_eq!(parse("Fri, 30 Oct 2026 08:08:01 UTC"), Some(1_793_347_681));
         assert_eq!(parse("Fri, 30 Oct 2026 08:08:01 +0000"), Some(1_793_347_681));
         assert_eq!(parse("Thu, 1 Jan 1970 00:00:00 GMT"), Some(0));

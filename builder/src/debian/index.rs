@@ -1,7 +1,7 @@
-//! `Packages` files: which packages an archive has (Debian policy 5.3; "DebianRepository/Format" in Debian's wiki).
+//! `Packages` files: the packages of an archive (Debian policy 5.3; "DebianRepository/Format" in Debian's wiki).
 //!
 //! The file of Debian's main component is 60 MB of text, of which a build needs a few hundred stanzas: an index borrows
-//! from the text, and relations are parsed when somebody asks for them.
+//! from the text, and relations are parsed on demand.
 
 use std::collections::BTreeMap;
 
@@ -13,33 +13,33 @@ use super::relation::{self, Atom, Group};
 use super::stanza::Stanzas;
 use super::version;
 
-/// How much a distribution wants a package (policy 2.5), the most wanted first.
+/// The priority of a package (policy 2.5), highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Without it the system may break.
+    /// Necessary for the system to work.
     Required,
-    /// Expected on any Unix.
+    /// Expected on any Unix-like system.
     Important,
-    /// A small but not too limited system.
+    /// Part of a standard installation.
     Standard,
-    /// Everything else.
+    /// All other packages.
     Optional,
 }
 
-/// A field that relates packages (policy 7).
+/// A field with relations between packages (policy 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// Needed before it is unpacked.
+    /// Required before the package is unpacked.
     PreDepends,
-    /// Needed before it is used.
+    /// Required before the package is used.
     Depends,
-    /// Virtual packages that it stands for.
+    /// Virtual packages that the package provides.
     Provides,
-    /// May not be unpacked together.
+    /// Packages that must not be unpacked at the same time.
     Conflicts,
-    /// May not be configured together.
+    /// Packages that must not be configured at the same time.
     Breaks,
-    /// Whose files it may overwrite.
+    /// Packages whose files it may overwrite.
     Replaces,
 }
 
@@ -47,7 +47,7 @@ impl Field {
     const ALL: [Self; 6] =
         [Self::PreDepends, Self::Depends, Self::Provides, Self::Conflicts, Self::Breaks, Self::Replaces];
 
-    /// As a stanza has it.
+    /// The field's name in a stanza.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -64,11 +64,11 @@ impl Field {
 /// One version of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package<'a> {
-    /// Its name.
+    /// Name of the package.
     pub name: &'a str,
-    /// Its version.
+    /// Version, with epoch and revision.
     pub version: &'a str,
-    /// `amd64`, `all` ...
+    /// Debian architecture: `amd64`, or `all`.
     pub architecture: &'a str,
     /// Path of the `.deb` below the archive's root.
     pub path: &'a str,
@@ -76,13 +76,13 @@ pub struct Package<'a> {
     pub size: u64,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
-    /// Size when unpacked, in KiB, as the packager estimated it; 0 where that is not told.
+    /// Estimated size when unpacked, in KiB; 0 if the field is missing.
     pub installed_size: u64,
-    /// `Optional` where it is not told.
+    /// Priority; `Optional` if the field is missing.
     pub priority: Priority,
-    /// Whether others may need it without saying so.
+    /// Essential packages may be used by others without a dependency (policy 3.8).
     pub essential: bool,
-    /// Values of [`Field::ALL`], unparsed.
+    /// Values of the fields in [`Field::ALL`], unparsed.
     relations: [&'a str; 6],
 }
 
@@ -91,29 +91,29 @@ pub struct Package<'a> {
 pub struct Provider<'i, 'a> {
     /// The real package.
     pub package: &'i Package<'a>,
-    /// The version that it provides, if it names one.
+    /// The provided version, if there is one.
     pub version: Option<&'a str>,
 }
 
-/// Where a provider stands in the index: name, place among its versions, version provided.
+/// A provider in the index: package name, position among its versions, provided version.
 type ProviderPlace<'a> = (&'a str, usize, Option<&'a str>);
 
-/// The packages of an archive that suit one architecture.
+/// The packages of an archive for one architecture.
 #[derive(Clone, Debug)]
 pub struct Index<'a> {
     architecture: &'a str,
-    /// Never empty lists; the highest version first.
+    /// Versions by name, the highest first; no list is empty.
     packages: BTreeMap<&'a str, Vec<Package<'a>>>,
-    /// By virtual name; sorted by priority, name and descending version.
+    /// Providers by virtual name, sorted by priority, name and descending version.
     providers: BTreeMap<&'a str, Vec<ProviderPlace<'a>>>,
 }
 
 impl<'a> Index<'a> {
-    /// Reads `Packages` files, each given by a label for messages (its path in the archive) and its text. Packages of
-    /// other architectures than `architecture` and `all` are left out; of several equal versions the first one counts.
+    /// Parses `Packages` files. Each is a label for messages (its path in the archive) and its text. Packages of
+    /// architectures other than `architecture` and `all` are skipped; of equal versions the first one is used.
     ///
     /// # Errors
-    /// When a file is malformed or a package lacks what it must have; the message names file and package.
+    /// A file is malformed, or a package has no value for a required field. The message names file and package.
     pub fn parse(files: &[(&str, &'a str)], architecture: &'a str) -> Result<Self> {
         let mut packages: BTreeMap<&str, Vec<Package>> = BTreeMap::new();
         let mut fields = Vec::new();
@@ -127,7 +127,7 @@ impl<'a> Index<'a> {
             }
         }
         for versions in packages.values_mut() {
-            // Stable: the first file's package stays first among equals.
+            // The sort is stable: among equal versions, that of the first file stays first.
             versions.sort_by(|left, right| version::compare(right.version, left.version));
             versions.dedup_by(|later, earlier| version::compare(later.version, earlier.version).is_eq());
         }
@@ -155,7 +155,7 @@ impl<'a> Index<'a> {
             .collect())
     }
 
-    /// The architecture that packages are for, beside `all`.
+    /// The architecture of the packages, besides `all`.
     #[must_use]
     pub fn architecture(&self) -> &'a str {
         self.architecture
@@ -166,13 +166,13 @@ impl<'a> Index<'a> {
         self.packages.keys().copied()
     }
 
-    /// All versions of a real package, the highest first; none if there is no such package.
+    /// All versions of a real package, the highest first; empty if there is no such package.
     #[must_use]
     pub fn versions(&self, name: &str) -> &[Package<'a>] {
         self.packages.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Packages that provide `name`, the most wanted first.
+    /// Packages that provide `name`, the highest priority first.
     pub fn providers<'i>(&'i self, name: &str) -> impl Iterator<Item = Provider<'i, 'a>> {
         let places = self.providers.get(name).map_or(&[][..], Vec::as_slice);
         places
@@ -180,10 +180,10 @@ impl<'a> Index<'a> {
             .map(|(name, place, version)| Provider { package: &self.packages[name][*place], version: *version })
     }
 
-    /// The parsed relations of `package`; none if it has no such field.
+    /// The parsed relations of `package`; empty if it has no such field.
     ///
     /// # Errors
-    /// When the field is malformed; the message names it and the package.
+    /// The field is malformed. The message names field and package.
     pub fn relations(&self, package: &Package<'a>, field: Field) -> Result<Vec<Group<'a>>> {
         let text = package.relations[field as usize];
         if text.is_empty() {
@@ -193,10 +193,10 @@ impl<'a> Index<'a> {
             .with_context(|| format!("{} of {} {}", field.name(), package.name, package.version))
     }
 
-    /// Whether `package` satisfies `atom`, by its own name or by what it provides.
+    /// Whether `package` satisfies `atom`, by its own name or by a name that it provides.
     ///
     /// # Errors
-    /// When its `Provides` is malformed.
+    /// Its `Provides` is malformed.
     pub fn satisfies(&self, package: &Package<'a>, atom: &Atom<'_>) -> Result<bool> {
         if !self.architecture_suits(atom) {
             return Ok(false);
@@ -204,7 +204,7 @@ impl<'a> Index<'a> {
         if package.name == atom.name && atom.accepts(package.version) {
             return Ok(true);
         }
-        // Asking the map first spares parsing the field of packages that do not provide it.
+        // The map avoids parsing the field of packages that do not provide the name.
         Ok(self.providers(atom.name).any(|provider| {
             provider.package.name == package.name
                 && provider.package.version == package.version
@@ -212,44 +212,66 @@ impl<'a> Index<'a> {
         }))
     }
 
-    /// Whether packages of this index can satisfy the atom's qualifier: only one architecture is ever installed.
+    /// Whether packages of this index can satisfy the qualifier of `atom`. Images have packages of one architecture.
     #[must_use]
     pub fn architecture_suits(&self, atom: &Atom<'_>) -> bool {
         atom.qualifier.is_none_or(|qualifier| matches!(qualifier, "any" | "native") || qualifier == self.architecture)
     }
 }
 
-/// Makes a package of a stanza's fields. Their names are taken as archives write them, in one pass: this runs for each of
-/// some 70 000 stanzas.
-fn package<'a>(fields: &[(&'a str, &'a str)]) -> Result<Package<'a>> {
-    let [mut name, mut version, mut architecture, mut path, mut size, mut sha256] = [""; 6];
-    let [mut installed_size, mut priority, mut essential] = [""; 3];
-    let mut relations = [""; Field::ALL.len()];
-    for (field, value) in fields {
-        let slot = match *field {
-            "Package" => &mut name,
-            "Version" => &mut version,
-            "Architecture" => &mut architecture,
-            "Filename" => &mut path,
-            "Size" => &mut size,
-            "SHA256" => &mut sha256,
-            "Installed-Size" => &mut installed_size,
-            "Priority" => &mut priority,
-            "Essential" => &mut essential,
-            other => match Field::ALL.iter().position(|field| field.name() == other) {
-                Some(place) => &mut relations[place],
-                None => continue,
-            },
-        };
-        *slot = value;
+/// Values of the fields of a stanza that are used here; empty if the stanza has no such field.
+#[derive(Default)]
+struct Values<'a> {
+    name: &'a str,
+    version: &'a str,
+    architecture: &'a str,
+    path: &'a str,
+    size: &'a str,
+    sha256: &'a str,
+    installed_size: &'a str,
+    priority: &'a str,
+    essential: &'a str,
+    relations: [&'a str; Field::ALL.len()],
+}
+
+impl<'a> Values<'a> {
+    /// One pass over the fields: this runs for each of about 70 000 stanzas. Names are compared with case, as archives
+    /// write them in one way.
+    fn of(fields: &[(&'a str, &'a str)]) -> Self {
+        let mut values = Self::default();
+        for (field, value) in fields {
+            let slot = match *field {
+                "Package" => &mut values.name,
+                "Version" => &mut values.version,
+                "Architecture" => &mut values.architecture,
+                "Filename" => &mut values.path,
+                "Size" => &mut values.size,
+                "SHA256" => &mut values.sha256,
+                "Installed-Size" => &mut values.installed_size,
+                "Priority" => &mut values.priority,
+                "Essential" => &mut values.essential,
+                other => match Field::ALL.iter().position(|field| field.name() == other) {
+                    Some(place) => &mut values.relations[place],
+                    None => continue,
+                },
+            };
+            *slot = value;
+        }
+        values
     }
+}
+
+/// Builds a package from the fields of a stanza.
+fn package<'a>(fields: &[(&'a str, &'a str)]) -> Result<Package<'a>> {
+    let values = Values::of(fields);
+    let Values { name, version, architecture, .. } = values;
     if name.is_empty() {
         let first = fields.first().map_or(String::new(), |(name, value)| format!("{name}: {value}"));
-        return Err(Failure::failed(format!("a stanza has no field Package; it begins with `{first}`")).into());
+        return Err(Failure::failed(format!("a stanza has no field Package; its first field is `{first}`")).into());
     }
-    let wrong = |field: &str| Failure::failed(format!("package {name}: its field {field} is missing or malformed"));
-    let path = path.strip_prefix("./").unwrap_or(path);
-    // They become parts of URLs, file names and the lock.
+    let wrong = |field: &str| Failure::failed(format!("package {name}: the field {field} is missing or malformed"));
+    let path = values.path.strip_prefix("./").unwrap_or(values.path);
+    // These become parts of URLs, file names and the lock.
     let valid = [
         ("Package", relation::is_name(name)),
         ("Version", relation::is_version(version)),
@@ -264,21 +286,21 @@ fn package<'a>(fields: &[(&'a str, &'a str)]) -> Result<Package<'a>> {
         version,
         architecture,
         path,
-        size: size.parse().map_err(|_| wrong("Size"))?,
-        sha256: sha256.parse().map_err(|_| wrong("SHA256"))?,
-        installed_size: installed_size.parse().unwrap_or(0),
-        priority: match priority {
+        size: values.size.parse().map_err(|_| wrong("Size"))?,
+        sha256: values.sha256.parse().map_err(|_| wrong("SHA256"))?,
+        installed_size: values.installed_size.parse().unwrap_or(0),
+        priority: match values.priority {
             "required" => Priority::Required,
             "important" => Priority::Important,
             "standard" => Priority::Standard,
             _ => Priority::Optional,
         },
-        essential: essential == "yes",
-        relations,
+        essential: values.essential == "yes",
+        relations: values.relations,
     })
 }
 
-/// Whether `text` names a file below some directory.
+/// Whether `text` is the path of a file below a directory.
 pub(super) fn is_path(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
         && text.split('/').all(|component| !matches!(component, "" | "." | ".."))
@@ -288,7 +310,7 @@ pub(super) fn is_path(text: &str) -> bool {
 pub(super) mod tests {
     use super::*;
 
-    /// Completes terse stanzas (`Package: a\nVersion: 1`, or just `a 1`) with the fields that every package has.
+    /// Expands short stanzas (`a 1`, or `a 1\nDepends: b`) to complete ones.
     pub(in crate::debian) fn packages(stanzas: &[&str]) -> String {
         let mut text = String::new();
         for stanza in stanzas {
@@ -332,7 +354,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn says_which_package_is_malformed() {
+    fn errors_name_file_and_package() {
         let good = packages(&["a"]);
         let cases = [
             good.replace("Size: 3", "Size: three"),

@@ -1,7 +1,7 @@
-//! Debian archives, from the bytes of their indexes to an explained list of packages. Pure: nothing is fetched here and
-//! no clock is read.
+//! Debian archives: from the bytes of their indexes to the packages of an image, each with a reason. Pure functions:
+//! nothing is fetched here and no clock is read.
 //!
-//! `InRelease` --[`release`]--> what `Packages` must be --[`index`]--> packages by name --[`resolve`]--> the chosen ones.
+//! `InRelease` --[`release`]--> digests of `Packages` files --[`index`]--> packages by name --[`resolve`]--> chosen packages.
 
 mod clearsign;
 mod date;

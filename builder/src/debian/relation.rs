@@ -1,7 +1,7 @@
 //! Relations between packages: `Depends`, `Conflicts`, `Provides` and the like (Debian policy 7.1).
 //!
-//! Restrictions to architectures (`[amd64]`) and build profiles (`<!nocheck>`) are applied while parsing: what does not
-//! hold for the wanted architecture, with no profile active, is dropped.
+//! Restrictions to architectures (`[amd64]`) and build profiles (`<!nocheck>`) are evaluated while parsing, for one
+//! architecture and no active profile. Relations that they exclude are dropped.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,7 +11,7 @@ use sealift_deployment::failure::Failure;
 
 use super::version;
 
-/// How a version must stand to another one.
+/// A comparison of versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// `<<`
@@ -29,36 +29,36 @@ pub enum Operator {
 /// A version constraint: `(>= 2.3)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constraint<'a> {
-    /// How the version must stand to `version`.
+    /// How a version is compared with `version`.
     pub operator: Operator,
-    /// The version named.
+    /// The version to compare with.
     pub version: &'a str,
 }
 
-/// One package name with what restricts it: `python3:any (>= 3.13)`.
+/// One package name with its restrictions: `python3:any (>= 3.13)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Atom<'a> {
-    /// A real or virtual package.
+    /// Name of a real or virtual package.
     pub name: &'a str,
-    /// What follows the name's colon: `any`, `native` or an architecture.
+    /// The qualifier after the colon: `any`, `native` or an architecture.
     pub qualifier: Option<&'a str>,
-    /// The versions that will do; all without it.
+    /// The accepted versions; `None` accepts all.
     pub constraint: Option<Constraint<'a>>,
 }
 
-/// Alternatives of which one must hold: `locales | locales-all`.
+/// Alternatives, one of which must be satisfied: `locales | locales-all`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group<'a> {
-    /// As the field has it, without the spaces around.
+    /// The text in the field, without surrounding spaces.
     pub text: &'a str,
-    /// At least one.
+    /// The alternatives; at least one.
     pub atoms: Vec<Atom<'a>>,
 }
 
 impl Constraint<'_> {
-    /// Whether `version` is one of those meant.
+    /// Whether `version` meets the constraint.
     #[must_use]
-    pub fn holds(&self, version: &str) -> bool {
+    pub fn accepts(&self, version: &str) -> bool {
         let order = version::compare(version, self.version);
         match self.operator {
             Operator::Earlier => order == Ordering::Less,
@@ -71,19 +71,20 @@ impl Constraint<'_> {
 }
 
 impl Atom<'_> {
-    /// Whether a real package of that name and `version` satisfies it.
+    /// Whether a real package with this name and `version` satisfies the relation.
     #[must_use]
     pub fn accepts(&self, version: &str) -> bool {
-        self.constraint.is_none_or(|constraint| constraint.holds(version))
+        self.constraint.is_none_or(|constraint| constraint.accepts(version))
     }
 
-    /// Whether `Provides: NAME (= version)` satisfies it; without a version it satisfies no constraint (policy 7.5).
+    /// Whether `Provides: NAME (= version)` satisfies the relation. Without a version it satisfies no constraint
+    /// (policy 7.5).
     #[must_use]
     pub fn accepts_provided(&self, version: Option<&str>) -> bool {
         match (self.constraint, version) {
             (None, _) => true,
             (Some(_), None) => false,
-            (Some(constraint), Some(version)) => constraint.holds(version),
+            (Some(constraint), Some(version)) => constraint.accepts(version),
         }
     }
 }
@@ -91,7 +92,7 @@ impl Atom<'_> {
 /// Parses the value of a relation field for packages of `architecture`.
 ///
 /// # Errors
-/// When a part of it is no relation; the message quotes that part.
+/// A part of the field is malformed. The message quotes that part.
 pub fn parse<'a>(field: &'a str, architecture: &str) -> Result<Vec<Group<'a>>> {
     let mut groups = Vec::new();
     for text in field.split(',').map(str::trim).filter(|text| !text.is_empty()) {
@@ -108,7 +109,7 @@ pub fn parse<'a>(field: &'a str, architecture: &str) -> Result<Vec<Group<'a>>> {
     Ok(groups)
 }
 
-/// Parses one alternative; `None` when its restrictions exclude it.
+/// Parses one alternative; `None` if its restrictions exclude it.
 fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
     let wrong = |what: &str| Failure::failed(format!("`{text}` is not a relation to a package: {what}"));
     let end = text.bytes().position(|byte| b" \t\n([<".contains(&byte)).unwrap_or(text.len());
@@ -118,7 +119,7 @@ fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
         None => (head, None),
     };
     if !is_name(name) {
-        return Err(wrong("it does not begin with a package name").into());
+        return Err(wrong("it does not start with a package name").into());
     }
     if qualifier.is_some_and(|qualifier| !is_name(qualifier)) {
         return Err(wrong("no architecture follows the colon").into());
@@ -133,7 +134,7 @@ fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
             Some(b'(') => (')', "version"),
             Some(b'[') => (']', "architectures"),
             Some(b'<') => ('>', "build profiles"),
-            Some(_) => return Err(wrong("there is something after the name").into()),
+            Some(_) => return Err(wrong("unexpected text after the name").into()),
         };
         let Some((inside, after)) = rest[1..].split_once(close) else {
             return Err(wrong(&format!("`{close}` is missing after its {which}")).into());
@@ -141,8 +142,8 @@ fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
         match close {
             ')' if constraint.is_some() => return Err(wrong("it has two versions").into()),
             ')' => constraint = Some(version_constraint(inside).ok_or_else(|| wrong("its version is malformed"))?),
-            ']' => wanted_architecture &= architecture_holds(inside, architecture),
-            // Several lists in `<>` are alternatives; within one, all must hold.
+            ']' => wanted_architecture &= architecture_matches(inside, architecture),
+            // Several lists in `<>` are alternatives; within one list, all terms must be true.
             _ => *profiles.get_or_insert(false) |= inside.split_whitespace().all(|profile| profile.starts_with('!')),
         }
         rest = after;
@@ -150,7 +151,7 @@ fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
     Ok((wanted_architecture && profiles.unwrap_or(true)).then_some(Atom { name, qualifier, constraint }))
 }
 
-/// Somewhat wider than policy 5.6.1, as other archives are; no name can be taken for a path.
+/// Wider than policy 5.6.1, as third-party archives are. A name cannot be mistaken for a path.
 pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
@@ -178,7 +179,7 @@ fn version_constraint(text: &str) -> Option<Constraint<'_>> {
 }
 
 /// Evaluates `amd64 arm64` or `!i386 !armhf` (policy 7.1); wildcards such as `linux-any` count.
-fn architecture_holds(list: &str, architecture: &str) -> bool {
+fn architecture_matches(list: &str, architecture: &str) -> bool {
     let matches = |pattern: &str| {
         pattern == architecture
             || matches!(pattern, "any" | "linux-any" | "any-any")
@@ -227,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    /// What is left of `field` for amd64, written out again.
+    /// Parses `field` for amd64 and formats the result.
     fn normal(field: &str) -> String {
         let groups = parse(field, "amd64").unwrap();
         let texts: Vec<String> = groups
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_archives_hold() {
+    fn parses_the_fields_of_archives() {
         insta::assert_snapshot!(
             normal("libc6(>=2.38),\n python3:any (>= 3.13~) | python3.13:native , , awk, a.b+c (= 1:2-3~x+b1)"),
             @"libc6 (>= 2.38), python3:any (>= 3.13~) | python3.13:native, awk, a.b+c (= 1:2-3~x+b1)"
@@ -255,18 +256,18 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_name_the_malformed_part() {
         let messages: Vec<String> = ["(>= 1)", "a (> 1)", "a (>= 1", "a (= )", "a b", "a | ", "a:", "a (= 1) (= 2)"]
             .iter()
             .map(|text| parse(text, "amd64").unwrap_err().to_string())
             .collect();
         insta::assert_snapshot!(messages.join("\n"), @r"
-        `(>= 1)` is not a relation to a package: it does not begin with a package name
+        `(>= 1)` is not a relation to a package: it does not start with a package name
         `a (> 1)` is not a relation to a package: its version is malformed
         `a (>= 1` is not a relation to a package: `)` is missing after its version
         `a (= )` is not a relation to a package: its version is malformed
-        `a b` is not a relation to a package: there is something after the name
-        `` is not a relation to a package: it does not begin with a package name
+        `a b` is not a relation to a package: unexpected text after the name
+        `` is not a relation to a package: it does not start with a package name
         `a:` is not a relation to a package: no architecture follows the colon
         `a (= 1) (= 2)` is not a relation to a package: it has two versions
         ");
@@ -282,7 +283,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_what_it_writes(
+        fn formatting_and_parsing_are_inverse(
             name in "[a-z0-9][a-z0-9+.-]{1,8}",
             qualifier in prop::option::of("any|native|arm64"),
             constraint in prop::option::of(("<<|<=|=|>=|>>", "[0-9][0-9a-z.+~:-]{0,8}")),
@@ -298,7 +299,7 @@ mod tests {
         }
 
         #[test]
-        fn survives_anything(text in r"[a-z0-9 ()\[\]<>=|,:!é\n]{0,40}") {
+        fn never_returns_an_empty_group(text in r"[a-z0-9 ()\[\]<>=|,:!é\n]{0,40}") {
             for group in parse(&text, "amd64").unwrap_or_default() {
                 prop_assert!(!group.atoms.is_empty());
             }

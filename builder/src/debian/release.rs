@@ -1,4 +1,4 @@
-//! `InRelease`: the signed list of an archive's indexes ("DebianRepository/Format" in Debian's wiki).
+//! `InRelease`: the signed list of a suite's index files ("DebianRepository/Format" in Debian's wiki).
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -20,59 +20,68 @@ const DAY: u64 = 24 * 60 * 60;
 pub struct Release {
     /// Fingerprint of the primary key that signed it, in upper-case hex.
     pub signed_by: String,
-    /// When it was made, in seconds since 1970.
+    /// `Date`, in seconds since 1970.
     pub date: u64,
-    /// When it ceases to be current, in seconds since 1970, if ever.
+    /// `Valid-Until`, in seconds since 1970, if the file has that field.
     pub valid_until: Option<u64>,
-    /// Such as `testing`; empty where it is not told.
+    /// `Suite`, such as `testing`; empty if the field is missing.
     pub suite: String,
-    /// Such as `forky`; empty where it is not told.
+    /// `Codename`, such as `forky`; empty if the field is missing.
     pub codename: String,
-    /// Its components, such as `main`.
+    /// `Components`, such as `main`.
     pub components: Vec<String>,
-    /// Whether files can be had by their digest, too.
+    /// `Acquire-By-Hash`: the archive also serves index files under their digest.
     pub acquire_by_hash: bool,
-    /// The files that it vouches for, by their path below `dists/SUITE/`.
+    /// The index files that it lists, by path below `dists/SUITE/`.
     pub files: BTreeMap<String, File>,
 }
 
-/// A file that a Release file vouches for.
+/// Size and digest of an index file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
     /// Size in bytes.
     pub size: u64,
-    /// SHA-256.
+    /// SHA-256 of the content.
     pub sha256: Digest,
 }
 
-/// What is asked of an `InRelease` file.
+/// The package index of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexFile {
+    /// Path below `dists/SUITE/`: `main/binary-amd64/Packages.xz`.
+    pub path: String,
+    /// Size and digest of the compressed file.
+    pub file: File,
+}
+
+/// What makes an `InRelease` file valid.
 #[derive(Clone, Copy, Debug)]
-pub struct Demand<'a> {
-    /// The folder below `dists/` that it comes from: must be its suite or codename.
+pub struct Policy<'a> {
+    /// The folder below `dists/` that the file comes from. It must be the file's suite or codename.
     pub suite: &'a str,
-    /// Whose signature counts.
+    /// The keys that may sign it.
     pub keyring: &'a Keyring,
     /// The time, in seconds since 1970.
     pub now: u64,
-    /// Accept it past its `Valid-Until`.
+    /// Accept the file past its `Valid-Until`.
     pub allow_expired: bool,
 }
 
 impl Release {
-    /// Verifies and reads an `InRelease` file.
+    /// Verifies and parses an `InRelease` file.
     ///
     /// # Errors
-    /// When it is not signed by a key that counts, is malformed, is that of another suite, has expired or is dated more
-    /// than a day from now.
-    pub fn parse(bytes: &[u8], demand: &Demand) -> Result<Self> {
-        let signed = openpgp::verify("InRelease", bytes, demand.keyring, demand.now)?;
+    /// It has no valid signature by a key of the keyring, is malformed, is of another suite, has expired, or its date is
+    /// more than a day in the future.
+    pub fn parse(bytes: &[u8], policy: &Policy) -> Result<Self> {
+        let signed = openpgp::verify("InRelease", bytes, policy.keyring, policy.now)?;
         let release = Self::read(&signed.text, signed.signed_by)
-            .with_context(|| format!("Release file of suite {}", demand.suite))?;
-        release.check(demand)?;
+            .with_context(|| format!("Release file of suite {}", policy.suite))?;
+        release.check(policy)?;
         Ok(release)
     }
 
-    /// Reads signed text.
+    /// Parses the signed text.
     fn read(text: &str, signed_by: String) -> Result<Self> {
         let (mut stanzas, mut list, mut more) = (Stanzas::new(text), Vec::new(), Vec::new());
         stanzas.next(&mut list)?;
@@ -82,86 +91,87 @@ impl Release {
         let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
         for (name, value) in list {
             if fields.insert(name, value).is_some() {
-                return Err(Failure::verification(format!("it has the field {name} twice")).into());
+                return Err(Failure::verification(format!("the field {name} occurs twice")).into());
             }
         }
         let get = |name: &str| fields.get(name).copied();
         let time = |name: &str| {
             let parsed = get(name).map(|value| {
                 date::parse(value)
-                    .ok_or_else(|| Failure::verification(format!("its field {name} is no date in UTC: `{value}`")))
+                    .ok_or_else(|| Failure::verification(format!("the field {name} is not a date in UTC: `{value}`")))
             });
             parsed.transpose()
         };
         let words = |name: &str| get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         Ok(Self {
             signed_by,
-            date: time("Date")?.ok_or_else(|| Failure::verification("it has no field Date"))?,
+            date: time("Date")?.ok_or_else(|| Failure::verification("the field Date is missing"))?,
             valid_until: time("Valid-Until")?,
             suite: get("Suite").unwrap_or_default().to_owned(),
             codename: get("Codename").unwrap_or_default().to_owned(),
             components: words("Components"),
             acquire_by_hash: get("Acquire-By-Hash") == Some("yes"),
-            files: files(get("SHA256").ok_or_else(|| Failure::verification("it has no field SHA256"))?)?,
+            files: files(get("SHA256").ok_or_else(|| Failure::verification("the field SHA256 is missing"))?)?,
         })
     }
 
-    fn check(&self, demand: &Demand) -> Result<()> {
-        let Demand { suite, now, .. } = demand;
+    /// Checks suite and dates.
+    fn check(&self, policy: &Policy) -> Result<()> {
+        let Policy { suite, now, .. } = policy;
         let names = [&self.suite, &self.codename];
         if !names.contains(&&(*suite).to_owned()) && names.iter().any(|name| !name.is_empty()) {
             return Err(Failure::verification(format!(
-                "Release file of suite {suite} is that of suite `{}`, codename `{}`",
+                "the Release file in dists/{suite} is of the suite `{}`, codename `{}`",
                 self.suite, self.codename
             ))
-            .hint("name the suite in the profile's [debian] as the archive does, or see whether the mirror is in order")
+            .hint("use the archive's own name of the suite in [debian] of the profile, or try another mirror")
             .into());
         }
         if self.date > now.saturating_add(CLOCK_TOLERANCE) {
             return Err(Failure::verification(format!(
-                "Release file of suite {suite} is dated {}, which is in the future ({} from now)",
+                "the Release file of the suite {suite} has a date in the future: {} ({} from now)",
                 date::day(self.date),
                 days(self.date - now)
             ))
-            .hint("set this machine's clock")
+            .hint("correct the clock of this machine")
             .into());
         }
         match self.valid_until {
-            Some(end) if end < *now && !demand.allow_expired => Err(Failure::verification(format!(
-                "Release file of suite {suite} expired on {} ({} ago)",
+            Some(end) if end < *now && !policy.allow_expired => Err(Failure::verification(format!(
+                "the Release file of the suite {suite} expired on {} ({} ago)",
                 date::day(end),
                 days(now - end)
             ))
             .hint(
-                "the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] of the \
-                 profile, or run `sealift lock --allow-expired`",
+                "try a mirror that is up to date; to accept an expired index, run `sealift lock --allow-expired` or set \
+                 `allow-expired = true` in [debian] of the profile",
             )
             .into()),
             _ => Ok(()),
         }
     }
 
-    /// Path below `dists/SUITE/` of a component's `Packages.xz`, and what that file must be.
+    /// The package index of a component.
     ///
     /// # Errors
-    /// When the archive has no such component or architecture.
-    pub fn packages(&self, component: &str, architecture: &str) -> Result<(String, File)> {
+    /// A usage failure if the archive has no such component or architecture.
+    pub fn package_index(&self, component: &str, architecture: &str) -> Result<IndexFile> {
         let path = format!("{component}/binary-{architecture}/Packages.xz");
         match self.files.get(&path) {
-            Some(file) => Ok((path, *file)),
+            Some(file) => Ok(IndexFile { path, file: *file }),
             None => Err(Failure::usage(format!(
-                "the archive's suite {} has no {path}",
+                "the suite {} has no index {path}",
                 if self.codename.is_empty() { &self.suite } else { &self.codename }
             ))
-            .hint(format!("its components are {}", self.components.join(", ")))
+            .hint(format!("components of the suite: {}", self.components.join(", ")))
             .into()),
         }
     }
 
-    /// Verifies a fetched `Packages.xz` and unpacks it.
+    /// Verifies a fetched `Packages.xz` and decompresses it.
     ///
     /// # Errors
-    /// When its size or digest, or those of what is in it, are not as the Release file says.
+    /// The size or digest of the compressed or the decompressed file differs from the Release file.
     pub fn unpack(&self, path: &str, bytes: &[u8]) -> Result<String> {
         let known = |path: &str| {
             let missing = || Failure::verification(format!("the Release file does not list {path}"));
@@ -171,21 +181,21 @@ impl Release {
         let plain_path = path.strip_suffix(".xz").unwrap_or(path);
         let plain = known(plain_path)?;
         let mut text = Vec::with_capacity(usize::try_from(plain.size).unwrap_or(0).min(1 << 28));
-        // One byte more than promised is enough to see that it is not what was promised.
+        // One byte more than listed is enough to detect a wrong size.
         liblzma::read::XzDecoder::new(bytes)
             .take(plain.size.saturating_add(1))
             .read_to_end(&mut text)
-            .map_err(|error| Failure::verification(format!("{path} cannot be unpacked: {error}")))?;
+            .map_err(|error| Failure::verification(format!("cannot decompress {path}: {error}")))?;
         plain.verify(plain_path, &text)?;
         String::from_utf8(text).map_err(|error| Failure::failed(format!("{plain_path}: {error}")).into())
     }
 }
 
 impl File {
-    /// Checks that `bytes` are this file; `name` is for messages.
+    /// Checks size and digest of `bytes`; `name` is for messages.
     ///
     /// # Errors
-    /// When their size or digest is another one.
+    /// A verification failure if one of them differs.
     pub fn verify(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let size = bytes.len() as u64;
         if size != self.size {
@@ -198,8 +208,8 @@ impl File {
         Ok(())
     }
 
-    /// Where a file at `path` can be had by its digest, whatever stands at `path` meanwhile: for archives with
-    /// `Acquire-By-Hash`.
+    /// The path of the file at `path` under its digest, in archives with `Acquire-By-Hash`. It stays valid while the
+    /// archive is updated.
     #[must_use]
     pub fn by_hash(&self, path: &str) -> String {
         let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
@@ -208,14 +218,14 @@ impl File {
 }
 
 fn changed(message: String) -> Failure {
-    Failure::verification(message).hint("the mirror may be updating itself just now; try again in some minutes")
+    Failure::verification(message).hint("the mirror may be in the middle of an update: try again in a few minutes")
 }
 
-/// Reads lines of digest, size and path.
+/// Parses lines of digest, size and path.
 fn files(list: &str) -> Result<BTreeMap<String, File>> {
     let mut files = BTreeMap::new();
     for line in list.lines().filter(|line| !line.trim().is_empty()) {
-        let wrong = || Failure::verification(format!("its field SHA256 has the line `{}`", line.trim()));
+        let wrong = || Failure::verification(format!("the field SHA256 has a malformed line: `{}`", line.trim()));
         let mut words = line.split_whitespace();
         let (Some(digest), Some(size), Some(path), None) = (words.next(), words.next(), words.next(), words.next())
         else {

@@ -1,18 +1,19 @@
-//! From packages asked for to all packages needed, with a reason for each.
+//! Dependency resolution: from the requested packages to all packages of an image, with a reason for each.
 //!
-//! Not a solver: nothing is ever taken back. That is what makes every choice explainable, and a distribution is built so
-//! that it suffices. The rules:
+//! There is no backtracking: a chosen package stays chosen. So every choice can be explained, and distributions are made
+//! so that it suffices. The rules:
 //!
-//! 1. What is asked for is chosen first, in its highest version.
-//! 2. `Depends` and `Pre-Depends` of what is chosen follow. One that a chosen package satisfies needs nothing; one that
-//!    a single package can satisfy chooses it, in the highest version that will do.
-//! 3. Only when no such dependency is left, the oldest open one with several candidates decides: the first alternative
-//!    that can be satisfied; a real package before those that provide its name; these by priority, then name.
-//!    (So `a | b` never brings `a` along when something else needs `b` anyway.)
-//! 4. An excluded package counts as chosen in any version, but is not there; the same for an excluded virtual package.
+//! 1. The requested packages are chosen first, in their highest version.
+//! 2. `Depends` and `Pre-Depends` of the chosen packages follow. If a chosen package satisfies a dependency, nothing is
+//!    added. If only one package can satisfy it, that package is chosen, in the highest version that satisfies it.
+//! 3. Only when no such dependency is left, the oldest one with several candidates is decided: the first alternative that
+//!    can be satisfied; a real package before packages that provide its name; these by priority, then name. (So `a | b`
+//!    never adds `a` if something else depends on `b` anyway.)
+//! 4. An excluded package counts as chosen in any version, but is not part of the result; the same for an excluded
+//!    virtual package.
 //! 5. At the end no chosen package may conflict with, or break, another one.
 //!
-//! Nothing depends on the order in which packages are asked for.
+//! The result does not depend on the order of the requested packages.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -27,39 +28,42 @@ mod explain;
 
 pub(crate) use explain::unknown_root;
 
-/// A package asked for.
+/// A requested package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Root<'a> {
-    /// A real package's name.
+    /// Name of a real package.
     pub name: &'a str,
-    /// Who asks, for messages: `image parsec-server`.
+    /// Who requests it, for messages: `the image parsec-server`.
     pub by: &'a str,
 }
 
 /// Why a package was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Because<'i> {
-    /// It was asked for by this one.
-    Asked(&'i str),
-    /// Package `by` needs it and nothing else would do.
-    Needed {
-        /// The needing package's name.
+pub enum Reason<'i> {
+    /// It was requested.
+    Requested {
+        /// [`Root::by`].
         by: &'i str,
     },
-    /// Package `by` needs one of several, and it was the first one that could be had.
+    /// Another package depends on it.
+    Dependency {
+        /// Name of the depending package.
+        of: &'i str,
+    },
+    /// Another package depends on one of several alternatives, and it is the first that can be satisfied.
     Alternative {
-        /// The needing package's name.
-        by: &'i str,
-        /// Place among the alternatives, from 0.
+        /// Name of the depending package.
+        of: &'i str,
+        /// Position among the alternatives, from 0.
         place: usize,
         /// The dependency: `locales | locales-all`.
         among: &'i str,
     },
-    /// Package `by` needs what it provides.
+    /// Another package depends on a virtual package that it provides.
     Provides {
-        /// The needing package's name.
-        by: &'i str,
-        /// The virtual package's name.
+        /// Name of the depending package.
+        of: &'i str,
+        /// Name of the virtual package.
         name: &'i str,
     },
 }
@@ -69,34 +73,34 @@ pub enum Because<'i> {
 pub struct Chosen<'i, 'a> {
     /// The package.
     pub package: &'i Package<'a>,
-    /// Why.
-    pub because: Because<'i>,
+    /// Why it was chosen.
+    pub reason: Reason<'i>,
 }
 
-/// What [`resolve`] found.
+/// The result of [`resolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution<'i, 'a> {
     /// The chosen packages by name.
     pub packages: BTreeMap<&'i str, Chosen<'i, 'a>>,
-    /// Excluded names that something needs: by name, the chosen packages that need it, sorted.
+    /// Excluded packages that chosen packages depend on: by name, the depending packages, sorted.
     pub excluded: BTreeMap<&'i str, BTreeSet<&'i str>>,
-    /// Excluded names that nothing chosen here needs, sorted. Another image's packages may need them.
-    pub idle_excludes: Vec<&'i str>,
+    /// Excluded names that no chosen package depends on, sorted. Packages of another image may.
+    pub unused_excludes: Vec<&'i str>,
 }
 
 impl Resolution<'_, '_> {
-    /// How `name` came in: names from what was asked for to `name` itself; empty if it was not chosen.
+    /// The chain of dependencies from a requested package to `name`; empty if `name` was not chosen.
     #[must_use]
     pub fn chain(&self, name: &str) -> Vec<&str> {
         explain::chain(&self.packages, name)
     }
 }
 
-/// Chooses `roots` and everything that they need, but for the `exclude`d packages.
+/// Chooses `roots` and all their dependencies, except the packages in `exclude`.
 ///
 /// # Errors
-/// When a root is unknown or excluded, a dependency cannot be satisfied, or chosen packages exclude each other. The
-/// message has the chain that leads there, the hint names that are near.
+/// A root is unknown or excluded, a dependency cannot be satisfied, or chosen packages conflict. The message has the
+/// chain of dependencies, the hint has similar names.
 pub fn resolve<'i, 'a>(
     index: &'i Index<'a>,
     roots: &[Root<'i>],
@@ -106,93 +110,106 @@ pub fn resolve<'i, 'a>(
         index,
         exclude,
         chosen: BTreeMap::new(),
-        unread: VecDeque::new(),
-        open: VecDeque::new(),
-        met: Vec::new(),
+        unvisited: VecDeque::new(),
+        undecided: VecDeque::new(),
+        excluded: Vec::new(),
     };
     for root in roots.iter().collect::<BTreeSet<_>>() {
-        resolver.ask(*root)?;
+        resolver.request(*root)?;
     }
     loop {
-        while let Some(package) = resolver.unread.pop_front() {
-            resolver.follow(package)?;
+        while let Some(package) = resolver.unvisited.pop_front() {
+            resolver.visit(package)?;
         }
-        let Some(need) = resolver.open.pop_front() else { break };
-        resolver.decide(need, true)?;
+        let Some(dependency) = resolver.undecided.pop_front() else { break };
+        resolver.satisfy(dependency, SeveralCandidates::TakeFirst)?;
     }
     resolver.finish()
 }
 
 /// A dependency of a chosen package.
 #[derive(Clone, Debug)]
-struct Need<'i> {
-    by: &'i str,
+struct Dependency<'i> {
+    of: &'i str,
     group: Group<'i>,
 }
 
-/// A package that would satisfy a need, and why it would be chosen.
+/// What to do if several packages satisfy a dependency.
+#[derive(Clone, Copy)]
+enum SeveralCandidates {
+    Postpone,
+    TakeFirst,
+}
+
+/// A package that satisfies a dependency, and the reason if it is chosen.
 struct Candidate<'i, 'a> {
     package: &'i Package<'a>,
-    because: Because<'i>,
+    reason: Reason<'i>,
 }
 
 struct Resolver<'r, 'i, 'a> {
     index: &'i Index<'a>,
     exclude: &'r BTreeSet<&'i str>,
     chosen: BTreeMap<&'i str, Chosen<'i, 'a>>,
-    /// Chosen packages whose dependencies were not looked at yet.
-    unread: VecDeque<&'i Package<'a>>,
+    /// Chosen packages whose dependencies were not considered yet.
+    unvisited: VecDeque<&'i Package<'a>>,
     /// Dependencies with several candidates.
-    open: VecDeque<Need<'i>>,
-    /// Dependencies that an exclusion satisfied, perhaps.
-    met: Vec<Need<'i>>,
+    undecided: VecDeque<Dependency<'i>>,
+    /// Dependencies that an excluded package satisfies, if no chosen one does in the end.
+    excluded: Vec<Dependency<'i>>,
 }
 
 impl<'i, 'a> Resolver<'_, 'i, 'a> {
-    fn ask(&mut self, root: Root<'i>) -> Result<()> {
+    fn request(&mut self, root: Root<'i>) -> Result<()> {
         if self.exclude.contains(root.name) {
-            return Err(
-                Failure::usage(format!("package {} is asked for by {}, and excluded", root.name, root.by)).into()
-            );
+            return Err(Failure::usage(format!(
+                "{} requests the package {}, which the profile excludes",
+                root.by, root.name
+            ))
+            .hint("remove it from [debian.exclude], or from the packages")
+            .into());
         }
         match self.index.versions(root.name).first() {
-            Some(package) => self.choose(package, Because::Asked(root.by)),
+            Some(package) => self.choose(package, Reason::Requested { by: root.by }),
             None => return Err(explain::unknown_root(self.index, root).into()),
         }
         Ok(())
     }
 
-    /// The first reason stays.
-    fn choose(&mut self, package: &'i Package<'a>, because: Because<'i>) {
+    /// Chooses a package, unless it is already chosen: the first reason is kept.
+    fn choose(&mut self, package: &'i Package<'a>, reason: Reason<'i>) {
         if !self.chosen.contains_key(package.name) {
-            self.chosen.insert(package.name, Chosen { package, because });
-            self.unread.push_back(package);
+            self.chosen.insert(package.name, Chosen { package, reason });
+            self.unvisited.push_back(package);
         }
     }
 
-    fn follow(&mut self, package: &'i Package<'a>) -> Result<()> {
+    /// Satisfies the dependencies of a chosen package.
+    fn visit(&mut self, package: &'i Package<'a>) -> Result<()> {
         for field in [Field::PreDepends, Field::Depends] {
             for group in self.index.relations(package, field)? {
-                self.decide(Need { by: package.name, group }, false)?;
+                self.satisfy(Dependency { of: package.name, group }, SeveralCandidates::Postpone)?;
             }
         }
         Ok(())
     }
 
-    /// Satisfies `need`; puts it off if there are several candidates and it need not be `now`.
-    fn decide(&mut self, need: Need<'i>, now: bool) -> Result<()> {
-        if self.is_satisfied(&need.group)? {
+    fn satisfy(&mut self, dependency: Dependency<'i>, several: SeveralCandidates) -> Result<()> {
+        if self.is_satisfied(&dependency.group)? {
             return Ok(());
         }
-        if self.excluded(&need.group).next().is_some() {
-            self.met.push(need);
+        if self.excluded_names(&dependency.group).next().is_some() {
+            self.excluded.push(dependency);
             return Ok(());
         }
-        let mut candidates = self.candidates(&need).into_iter();
-        match (candidates.next(), candidates.next()) {
-            (None, _) => return Err(explain::unsatisfied(self.index, &self.chosen, need.by, &need.group).into()),
-            (Some(_), Some(_)) if !now => self.open.push_back(need),
-            (Some(first), _) => self.choose(first.package, first.because),
+        let mut candidates = self.candidates(&dependency).into_iter();
+        match (candidates.next(), candidates.next(), several) {
+            (None, ..) => {
+                let Dependency { of, group } = dependency;
+                return Err(explain::unsatisfied(self.index, &self.chosen, of, &group).into());
+            }
+            (Some(_), Some(_), SeveralCandidates::Postpone) => self.undecided.push_back(dependency),
+            (Some(first), ..) => self.choose(first.package, first.reason),
         }
         Ok(())
     }
@@ -213,64 +230,65 @@ impl<'i, 'a> Resolver<'_, 'i, 'a> {
     }
 
     /// The excluded names that satisfy `group`.
-    fn excluded<'s>(&'s self, group: &'s Group<'i>) -> impl Iterator<Item = &'i str> + 's {
+    fn excluded_names<'s>(&'s self, group: &'s Group<'i>) -> impl Iterator<Item = &'i str> + 's {
         group.atoms.iter().flat_map(|atom| {
             let providers = self.index.providers(atom.name).map(|provider| provider.package.name);
             std::iter::once(atom.name).chain(providers).filter_map(|name| self.exclude.get(name).copied())
         })
     }
 
-    /// The packages that would satisfy `need`, the preferred one first.
-    fn candidates(&self, need: &Need<'i>) -> Vec<Candidate<'i, 'a>> {
+    /// The packages that satisfy a dependency, the preferred one first.
+    fn candidates(&self, dependency: &Dependency<'i>) -> Vec<Candidate<'i, 'a>> {
         let mut candidates: Vec<Candidate> = Vec::new();
-        for (place, atom) in need.group.atoms.iter().enumerate() {
+        for (place, atom) in dependency.group.atoms.iter().enumerate() {
             if !self.index.architecture_suits(atom) {
                 continue;
             }
-            let mut add = |package: &'i Package<'a>, because| {
+            let mut add = |package: &'i Package<'a>, reason| {
                 let is_new = candidates.iter().all(|candidate| candidate.package.name != package.name);
-                // A chosen package that does not satisfy it stands in the way of its other versions.
+                // If one version of a package is chosen, its other versions cannot be.
                 if is_new && !self.chosen.contains_key(package.name) {
-                    candidates.push(Candidate { package, because });
+                    candidates.push(Candidate { package, reason });
                 }
             };
             if let Some(package) = self.index.versions(atom.name).iter().find(|package| atom.accepts(package.version)) {
-                let because = match need.group.atoms.len() {
-                    1 => Because::Needed { by: need.by },
-                    _ => Because::Alternative { by: need.by, place, among: need.group.text },
+                let reason = match dependency.group.atoms.len() {
+                    1 => Reason::Dependency { of: dependency.of },
+                    _ => Reason::Alternative { of: dependency.of, place, among: dependency.group.text },
                 };
-                add(package, because);
+                add(package, reason);
             }
             for provider in self.index.providers(atom.name) {
                 if atom.accepts_provided(provider.version) {
-                    add(provider.package, Because::Provides { by: need.by, name: atom.name });
+                    add(provider.package, Reason::Provides { of: dependency.of, name: atom.name });
                 }
             }
         }
         candidates
     }
 
+    /// Checks the chosen packages against each other.
     fn finish(self) -> Result<Resolution<'i, 'a>> {
         let mut excluded: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for need in &self.met {
-            // Something chosen later may have satisfied it after all.
-            if !self.is_satisfied(&need.group)? {
-                for name in self.excluded(&need.group) {
-                    excluded.entry(name).or_default().insert(need.by);
+        for dependency in &self.excluded {
+            // A package that was chosen later may satisfy it.
+            if !self.is_satisfied(&dependency.group)? {
+                for name in self.excluded_names(&dependency.group) {
+                    excluded.entry(name).or_default().insert(dependency.of);
                 }
             }
         }
-        let clashes = self.clashes()?;
-        if !clashes.is_empty() {
-            return Err(explain::clash(&self.chosen, &clashes).into());
+        let conflicts = self.conflicts()?;
+        if !conflicts.is_empty() {
+            return Err(explain::conflicts(&self.chosen, &conflicts).into());
         }
-        let idle_excludes = self.exclude.iter().copied().filter(|name| !excluded.contains_key(name)).collect();
-        Ok(Resolution { packages: self.chosen, excluded, idle_excludes })
+        let unused_excludes = self.exclude.iter().copied().filter(|name| !excluded.contains_key(name)).collect();
+        Ok(Resolution { packages: self.chosen, excluded, unused_excludes })
     }
 
-    /// Pairs of chosen packages that cannot be together.
-    fn clashes(&self) -> Result<Vec<Clash<'i>>> {
-        let mut clashes = Vec::new();
+    /// Pairs of chosen packages that conflict.
+    fn conflicts(&self) -> Result<Vec<Conflict<'i>>> {
+        let mut conflicts = Vec::new();
         for Chosen { package, .. } in self.chosen.values() {
             for field in [Field::Conflicts, Field::Breaks] {
                 let atoms = self.index.relations(package, field)?.into_iter().flat_map(|group| group.atoms);
@@ -281,50 +299,50 @@ impl<'i, 'a> Resolver<'_, 'i, 'a> {
                     for other in others.into_iter().filter_map(|name| self.chosen.get(name)) {
                         // A package may conflict with what it provides itself (policy 7.6.2).
                         if other.package.name != package.name && self.index.satisfies(other.package, &atom)? {
-                            clashes.push(Clash { package: package.name, field, atom, other: other.package.name });
+                            conflicts.push(Conflict { package: package.name, field, atom, other: other.package.name });
                         }
                     }
                 }
             }
         }
-        Ok(clashes)
+        Ok(conflicts)
     }
 }
 
-/// A chosen package that another chosen one cannot be with.
-struct Clash<'i> {
+/// Two chosen packages that conflict: `field` of `package` has `atom`, which `other` satisfies.
+struct Conflict<'i> {
     package: &'i str,
     field: Field,
     atom: Atom<'i>,
     other: &'i str,
 }
 
-impl Because<'_> {
-    /// The chosen package that needs it.
+impl Reason<'_> {
+    /// The package that depends on it; `None` if it was requested.
     #[must_use]
-    pub fn by(&self) -> Option<&str> {
+    pub fn dependent(&self) -> Option<&str> {
         match self {
-            Self::Asked(_) => None,
-            Self::Needed { by } | Self::Alternative { by, .. } | Self::Provides { by, .. } => Some(by),
+            Self::Requested { .. } => None,
+            Self::Dependency { of } | Self::Alternative { of, .. } | Self::Provides { of, .. } => Some(of),
         }
     }
 }
 
-impl fmt::Display for Because<'_> {
+impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Asked(by) => write!(f, "asked for by {by}"),
-            Self::Needed { by } => write!(f, "{by} needs it"),
-            Self::Alternative { by, place, among } => {
+            Self::Requested { by } => write!(f, "requested by {by}"),
+            Self::Dependency { of } => write!(f, "dependency of {of}"),
+            Self::Alternative { of, place, among } => {
                 match place {
                     0 => f.write_str("first")?,
                     1 => f.write_str("second")?,
                     2 => f.write_str("third")?,
                     place => write!(f, "{}th", place + 1)?,
                 }
-                write!(f, " alternative of `{among}` for {by}")
+                write!(f, " alternative of `{among}` for {of}")
             }
-            Self::Provides { by, name } => write!(f, "provides {name}, which {by} needs"),
+            Self::Provides { of, name } => write!(f, "provides {name}, a dependency of {of}"),
         }
     }
 }

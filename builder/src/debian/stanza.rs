@@ -1,11 +1,11 @@
-//! Stanzas of `Field: value` lines, as control files have them (Debian policy 5.1).
+//! Control files: stanzas of `Field: value` lines (Debian policy 5.1).
 //!
-//! A value stays one slice of the text, with the line breaks of folded and multi-line fields in it.
+//! A value is one slice of the text. It contains the line breaks of folded and multi-line fields.
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 
-/// Reads stanza by stanza.
+/// Parses a text stanza by stanza.
 pub(super) struct Stanzas<'a> {
     text: &'a str,
     at: usize,
@@ -16,10 +16,10 @@ impl<'a> Stanzas<'a> {
         Self { text, at: 0 }
     }
 
-    /// Puts name and value of each field of the next stanza into `fields`; false when there is none left.
+    /// Replaces `fields` with name and value of each field of the next stanza; false at the end of the text.
     ///
     /// # Errors
-    /// When a line is neither a field nor the continuation of one; the message has its number.
+    /// A line is neither a field nor a continuation line. The message has its number.
     pub(super) fn next(&mut self, fields: &mut Vec<(&'a str, &'a str)>) -> Result<bool> {
         fields.clear();
         while self.at < self.text.len() {
@@ -37,7 +37,7 @@ impl<'a> Stanzas<'a> {
             let Some(name_end) = name_end else {
                 let number = self.text[..start].matches('\n').count() + 1;
                 let shown: String = line.chars().take(60).collect();
-                return Err(Failure::failed(format!("line {number} is no field: `{shown}`")).into());
+                return Err(Failure::failed(format!("line {number} is not a field: `{shown}`")).into());
             };
             while matches!(self.text.as_bytes().get(end + 1), Some(b' ' | b'\t')) {
                 let next = line_end(self.text, end + 1);
@@ -87,22 +87,22 @@ mod tests {
     }
 
     #[test]
-    fn names_the_line_at_fault() {
+    fn errors_name_the_malformed_line() {
         let messages: Vec<String> = ["A: 1\nno field", " x: 1", "# c: d", ": x"]
             .iter()
             .map(|text| all(text).unwrap_err().to_string())
             .collect();
         insta::assert_snapshot!(messages.join("\n"), @r"
-        line 2 is no field: `no field`
-        line 1 is no field: ` x: 1`
-        line 1 is no field: `# c: d`
-        line 1 is no field: `: x`
+        line 2 is not a field: `no field`
+        line 1 is not a field: ` x: 1`
+        line 1 is not a field: `# c: d`
+        line 1 is not a field: `: x`
         ");
     }
 
     proptest! {
         #[test]
-        fn survives_anything(text in "[A-C: \t\né#]{0,40}") {
+        fn never_returns_an_empty_stanza(text in "[A-C: \t\né#]{0,40}") {
             for stanza in all(&text).unwrap_or_default() {
                 prop_assert!(!stanza.is_empty());
             }

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-/// Compares two versions. Any two texts compare, also such that policy forbids, and the order is total; different texts
-/// may be equal (`1.0` and `0:1.00-0`).
+/// Compares two versions. The order is total, also for texts that policy does not allow as versions. Different texts may
+/// be equal (`1.0` and `0:1.00-0`).
 #[must_use]
 pub fn compare(left: &str, right: &str) -> Ordering {
     let (left, right) = (Parts::of(left), Parts::of(right));
@@ -19,7 +19,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// An absent epoch or revision is empty, which compares as zero does.
+    /// A missing epoch or revision is empty, which compares like zero.
     fn of(version: &'a str) -> Self {
         let (epoch, rest) = version.split_once(':').unwrap_or(("", version));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
@@ -27,7 +27,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Compares by turns a run without digits and a run of digits, from the left.
+/// Compares, from the left, alternately a run without digits and a run of digits.
 fn compare_part(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
     while !left.is_empty() || !right.is_empty() {
@@ -40,7 +40,7 @@ fn compare_part(left: &str, right: &str) -> Ordering {
         }
         let (left_run, right_run) = (take_run(&mut left, true), take_run(&mut right, true));
         let (left_run, right_run) = (without_zeros(left_run), without_zeros(right_run));
-        // Without leading zeros the longer number is the larger one; no integer type limits its length.
+        // Without leading zeros the longer number is the larger one. An integer type would limit the length.
         match left_run.len().cmp(&right_run.len()).then_with(|| left_run.cmp(right_run)) {
             Ordering::Equal => {}
             unequal => return unequal,
@@ -49,7 +49,7 @@ fn compare_part(left: &str, right: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// Cuts the longest prefix of digits, or of anything but digits, off `text`.
+/// Removes the longest prefix of digits, or of other characters, from `text` and returns it.
 fn take_run<'a>(text: &mut &'a [u8], digits: bool) -> &'a [u8] {
     let end = text.iter().position(|byte| byte.is_ascii_digit() != digits).unwrap_or(text.len());
     let (run, rest) = text.split_at(end);
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sorts_as_policy_says() {
+    fn sorts_as_policy_requires() {
         let ascending = [
             "~~",
             "~~a",
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_parts_are_zero() {
+    fn missing_parts_are_zero() {
         for (left, right) in [("1.0", "0:1.0"), ("1.0", "1.0-0"), ("1.0", "1.00"), ("1.0-a", "1.0-a0"), ("1.", "1.0")] {
             assert_eq!(compare(left, right), Ordering::Equal, "{left} against {right}");
         }
@@ -137,7 +137,7 @@ mod tests {
         }
 
         #[test]
-        fn tilde_is_before_its_stem(stem in "[0-9][0-9a-z.+]{0,6}", rest in "[0-9a-z.+~]{0,4}") {
+        fn a_tilde_sorts_before_the_end(stem in "[0-9][0-9a-z.+]{0,6}", rest in "[0-9a-z.+~]{0,4}") {
             prop_assert_eq!(compare(&format!("{stem}~{rest}"), &stem), Ordering::Less);
         }
     }

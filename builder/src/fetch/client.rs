@@ -14,19 +14,20 @@ use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ResponseExt as _};
 
-use super::trouble::{TRIES, Trouble, shown, split_userinfo};
+use super::retry::{RequestError, TRIES, shown, split_userinfo};
 
-/// How long to wait for what.
+/// Timeouts and pauses.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
+    /// For a connection to be established.
     pub(super) connect: Duration,
-    /// For the next byte of an answer.
+    /// For the next byte of a response.
     pub(super) idle: Duration,
-    /// Before the second try; doubled before each further one.
+    /// Pause before the second attempt; doubled before each further one.
     pub(super) pause: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         let (connect, idle) = (Duration::from_secs(15), Duration::from_secs(30));
         Self { connect, idle, pause: Duration::from_millis(500) }
@@ -36,36 +37,36 @@ impl Default for Patience {
 /// An HTTP client. Threads may share it.
 #[derive(Debug)]
 pub struct Client {
-    /// For URLs that start in `http:`; a redirect may lead to https.
+    /// For URLs with the scheme `http`; a redirect may lead to https.
     plain: Agent,
-    /// For URLs that start in `https:`; a redirect to http is refused.
+    /// For URLs with the scheme `https`; a redirect to http is refused.
     secure: Agent,
     offline: bool,
-    pub(super) patience: Patience,
+    pub(super) timeouts: Timeouts,
 }
 
-/// A page as fetched.
+/// A fetched page.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The content, decompressed if it was compressed on the way.
     pub bytes: Vec<u8>,
-    /// The `Content-Type` header, as it is; empty if there is none.
+    /// The `Content-Type` header; empty if there is none.
     pub content_type: String,
-    /// Where it was found after redirects: what its relative links relate to.
+    /// The URL after redirects: the base of its relative links.
     pub final_url: String,
 }
 
 impl Client {
-    /// A client with the machine's proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, small or capital) and
-    /// trust store (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's). When `offline`, every request is an error.
+    /// A client with the machine's proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in lower or upper case)
+    /// and trust store (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's). If `offline`, every request fails.
     ///
     /// # Errors
-    /// When a proxy variable is not a URL (usage).
+    /// A usage failure for a proxy variable that is not a URL.
     pub fn new(machine: &Machine, offline: bool) -> Result<Self> {
-        Self::with_patience(machine, offline, Patience::default())
+        Self::with_timeouts(machine, offline, Timeouts::default())
     }
 
-    pub(super) fn with_patience(machine: &Machine, offline: bool, patience: Patience) -> Result<Self> {
+    pub(super) fn with_timeouts(machine: &Machine, offline: bool, timeouts: Timeouts) -> Result<Self> {
         let agent = |scheme: &str| -> Result<Agent> {
             let config = Agent::config_builder()
                 .http_status_as_error(false)
@@ -74,29 +75,29 @@ impl Client {
                 .proxy(proxy(machine, scheme)?)
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
-                .timeout_connect(Some(patience.connect))
-                .timeout_per_read(Some(patience.idle))
-                .timeout_per_write(Some(patience.idle))
+                .timeout_connect(Some(timeouts.connect))
+                .timeout_per_read(Some(timeouts.idle))
+                .timeout_per_write(Some(timeouts.idle))
                 .max_idle_connections(32)
                 .max_idle_connections_per_host(16);
             Ok(config.build().new_agent())
         };
-        Ok(Self { plain: agent("http")?, secure: agent("https")?, offline, patience })
+        Ok(Self { plain: agent("http")?, secure: agent("https")?, offline, timeouts })
     }
 
-    /// The same client with connections of its own, so that they can be closed without harm to others.
+    /// A client with the same settings and its own connections, so that closing them does not affect this one.
     pub(super) fn fresh(&self) -> Self {
-        let again = |agent: &Agent| Config::new_agent(agent.config());
-        Self { plain: again(&self.plain), secure: again(&self.secure), ..*self }
+        let copy = |agent: &Agent| Config::new_agent(agent.config());
+        Self { plain: copy(&self.plain), secure: copy(&self.secure), ..*self }
     }
 
-    /// Closes all connections, also those that threads wait for; no request succeeds after it.
+    /// Closes all connections, also those that threads are waiting on. No request succeeds after this.
     pub(super) fn shut_down(&self) {
         self.plain.clone().shutdown();
         self.secure.clone().shutdown();
     }
 
-    /// Whether nothing may be fetched.
+    /// Whether every request fails because of `--offline`.
     #[must_use]
     pub fn is_offline(&self) -> bool {
         self.offline
@@ -105,58 +106,66 @@ impl Client {
     /// Fetches a page of at most `limit` bytes. `accept` is the `Accept` header (`*/*` for anything).
     ///
     /// # Errors
-    /// Network failures: no answer after several tries, a page that is missing or too long.
+    /// A network failure: no response after several attempts, or a page that does not exist or is too long.
     pub fn get(&self, url: &str, accept: &str, limit: u64) -> Result<Page> {
         self.find(url, accept, limit)?.ok_or_else(|| {
-            let failure = Failure::network(format!("{}: the server does not have it (404)", shown(url)));
+            let failure = Failure::network(format!("{}: not found (404)", shown(url)));
             failure.hint("check the URL, or name another mirror").into()
         })
     }
 
-    /// As `get`, but a page that the server does not have (404, 410) is `None`.
+    /// Like [`Self::get`], but `None` for a page that does not exist (404, 410).
     ///
     /// # Errors
-    /// As for `get`.
+    /// Those of [`Self::get`].
     pub fn find(&self, url: &str, accept: &str, limit: u64) -> Result<Option<Page>> {
         let never = AtomicBool::new(false);
         let mut tries = 0;
         loop {
-            let (why, pause) = match self.page(url, accept, limit) {
+            let (reason, pause) = match self.page(url, accept, limit) {
                 Ok(page) => return Ok(Some(page)),
-                Err(Trouble::Missing) => return Ok(None),
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Wrong(why)) => return Err(Failure::network(format!("{}: {why}", shown(url))).into()),
-                Err(Trouble::Again(why, pause)) => (why, pause),
+                Err(RequestError::NotFound) => return Ok(None),
+                Err(RequestError::Fatal(error)) => return Err(error),
+                Err(RequestError::WrongContent(reason)) => {
+                    return Err(Failure::network(format!("{} {reason}", shown(url))).into());
+                }
+                Err(RequestError::Temporary { reason, pause }) => (reason, pause),
             };
             tries += 1;
             if tries == TRIES {
-                return Err(unreachable(url, &why));
+                return Err(unreachable(url, &reason));
             }
             self.pause(tries, pause, &never);
         }
     }
 
-    fn page(&self, url: &str, accept: &str, limit: u64) -> Result<Page, Trouble> {
+    fn page(&self, url: &str, accept: &str, limit: u64) -> Result<Page, RequestError> {
         let response = self.request(url, &[(header::ACCEPT, accept)])?;
         if !response.status().is_success() {
-            return Err(Trouble::of_status(response.status(), response.headers(), &shown(url)));
+            return Err(RequestError::of_status(response.status(), response.headers(), &shown(url)));
         }
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let final_url = response.get_uri().to_string();
         let bytes =
             response.into_body().into_with_config().limit(limit).read_to_vec().map_err(|error| match error {
-                ureq::Error::BodyExceedsLimit(_) => Trouble::Wrong(format!("is longer than {}", ui::bytes(limit))),
-                error => Trouble::of_client(error, &shown(url), self.patience.idle),
+                ureq::Error::BodyExceedsLimit(_) => {
+                    RequestError::WrongContent(format!("is longer than {}", ui::bytes(limit)))
+                }
+                error => RequestError::of_client(error, &shown(url), self.timeouts.idle),
             })?;
         Ok(Page { bytes, content_type, final_url })
     }
 
-    /// One request; any status is an answer.
-    pub(super) fn request(&self, url: &str, headers: &[(header::HeaderName, &str)]) -> Result<Response<Body>, Trouble> {
+    /// Sends one request. A response with any status is a success.
+    pub(super) fn request(
+        &self,
+        url: &str,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Response<Body>, RequestError> {
         if self.offline {
-            let failure = Failure::network(format!("{} is needed, but --offline forbids to fetch it", shown(url)));
-            return Err(Trouble::Final(failure.hint("run once without --offline").into()));
+            let failure = Failure::network(format!("cannot fetch {}: --offline is set", shown(url)));
+            return Err(RequestError::Fatal(failure.hint("run once without --offline").into()));
         }
         let (plain_url, userinfo) = split_userinfo(url).map_or((url.to_owned(), None), |(url, user)| (url, Some(user)));
         let agent = if plain_url.starts_with("https:") { &self.secure } else { &self.plain };
@@ -167,20 +176,21 @@ impl Client {
         if let Some(userinfo) = userinfo {
             request = request.header(header::AUTHORIZATION, authorization(userinfo));
         }
-        request.call().map_err(|error| Trouble::of_client(error, &plain_url, self.patience.idle))
+        request.call().map_err(|error| RequestError::of_client(error, &plain_url, self.timeouts.idle))
     }
 
-    /// Waits before the next try, if nobody says stop.
+    /// Waits before the next attempt: as long as the server asked, else longer after each attempt. Returns early when
+    /// `stop` is set.
     pub(super) fn pause(&self, tries: u32, asked: Option<Duration>, stop: &AtomicBool) {
-        let until = Instant::now() + asked.unwrap_or(self.patience.pause * 2_u32.pow(tries.min(6) - 1));
+        let until = Instant::now() + asked.unwrap_or(self.timeouts.pause * 2_u32.pow(tries.min(6) - 1));
         while Instant::now() < until && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50).min(until - Instant::now()));
         }
     }
 }
 
-pub(super) fn unreachable(url: &str, why: &str) -> anyhow::Error {
-    let failure = Failure::network(format!("cannot fetch {}: {why} ({TRIES} tries)", shown(url)));
+pub(super) fn unreachable(url: &str, reason: &str) -> anyhow::Error {
+    let failure = Failure::network(format!("cannot fetch {}: {reason} ({TRIES} attempts)", shown(url)));
     failure.hint("check the network, the proxy variables (HTTPS_PROXY, NO_PROXY) and the mirror").into()
 }
 
@@ -207,13 +217,14 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The proxy for URLs of this scheme, as the environment has it.
+/// The proxy that the environment names for URLs of this scheme.
 fn proxy(machine: &Machine, scheme: &str) -> Result<Option<Proxy>> {
     let either = |name: &str| machine.var(name).or_else(|| machine.var(&name.to_uppercase()));
     let Some(url) = either(&format!("{scheme}_proxy")).or_else(|| either("all_proxy")) else { return Ok(None) };
     let wrong = || {
-        let failure = Failure::usage(format!("the proxy variable for {scheme} is not understood: `{}`", shown(url)));
-        failure.hint("a proxy is named like this: http://proxy.example:3128")
+        let failure =
+            Failure::usage(format!("the proxy variable for {scheme} is not the URL of a proxy: `{}`", shown(url)));
+        failure.hint("use a URL such as http://proxy.example:3128")
     };
     let parsed = Proxy::new(url).map_err(|_| wrong())?;
     let mut builder = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
@@ -224,7 +235,7 @@ fn proxy(machine: &Machine, scheme: &str) -> Result<Option<Proxy>> {
         builder = builder.password(password);
     }
     for name in either("no_proxy").unwrap_or_default().split(',') {
-        // A name stands for itself and all below it, with a dot before it or without, as elsewhere.
+        // As in curl: a name matches itself and its subdomains, with or without a leading dot.
         let name = name.trim().trim_start_matches('*').trim_start_matches('.');
         match name {
             "" => {}
@@ -244,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_go_by_scheme() {
+    fn each_scheme_has_its_own_proxy() {
         let of = |variables: &[(&str, &str)], scheme| proxy(&Machine::of(Path::new("/"), variables), scheme);
         assert!(of(&[], "http").unwrap().is_none());
         let variables = [
@@ -269,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_sent_but_not_shown() {
+    fn passwords_in_urls_are_sent_but_not_shown() {
         let url = "https://us%40er:pa%3Ass%zz@mirror.example/simple/?a=b@c";
         let (plain, userinfo) = split_userinfo(url).unwrap();
         assert_eq!(plain, "https://mirror.example/simple/?a=b@c");

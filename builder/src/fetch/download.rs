@@ -1,7 +1,7 @@
-//! Artifacts into the store: in parallel, resumed, verified.
+//! Downloads of artifacts into the store: in parallel, resumable, verified.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -9,67 +9,69 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::Digest;
-use ureq::http::{HeaderMap, StatusCode, header};
+use ureq::Body;
+use ureq::http::{HeaderMap, Response, StatusCode, header};
 
 use super::client::{Client, unreachable};
 use super::partial::Partial;
-use super::trouble::{TRIES, Trouble, shown};
+use super::retry::{RequestError, TRIES, shown};
 use crate::store::Store;
 
-/// How much a try has to bring so that it does not count as a failed one.
+/// An attempt that receives this many bytes resets the count of failed attempts.
 const PROGRESS: u64 = 1 << 20;
 
-/// How many names an error lists.
+/// Longest list of names in an error.
 const LISTED: usize = 10;
 
 /// An artifact to fetch.
 pub struct Download<'a> {
-    /// Its name in messages: the file's.
+    /// The file's name, for messages.
     pub name: String,
-    /// Where it may be.
+    /// Where the file may be found.
     pub urls: Urls<'a>,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Its digest.
+    /// SHA-256 of the content.
     pub digest: Digest,
 }
 
-/// Where an artifact may be: places that are asked in this order.
+/// The URLs of an artifact, in the order in which they are tried.
 pub enum Urls<'a> {
-    /// Known places.
+    /// URLs that are known in advance.
     Known(Vec<String>),
-    /// Places that are looked up when it is their turn, by one of the fetching threads. None found: it is missing.
+    /// URLs that are looked up when the download starts, on one of the downloading threads. No URL: the artifact is
+    /// missing.
     Lazy(Box<dyn Fn() -> Result<Vec<String>> + Send + Sync + 'a>),
 }
 
-/// An artifact that no server has.
+/// An artifact that no server has (404, or no URL).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
-    /// Its name.
+    /// The file's name.
     pub name: String,
-    /// Its digest.
+    /// SHA-256 of the content.
     pub digest: Digest,
-    /// Where it was looked for.
+    /// The URLs that were tried.
     pub urls: Vec<String>,
 }
 
-/// What a download did.
+/// The result of [`download`].
 #[must_use = "some artifacts may be missing"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Artifacts fetched.
+    /// Number of artifacts fetched.
     pub count: usize,
-    /// Their bytes.
+    /// Their total size in bytes.
     pub bytes: u64,
-    /// Artifacts that no server has (404), by name. All others are in the store.
+    /// Artifacts that no server has, sorted by name. All others are in the store.
     pub missing: Vec<Missing>,
 }
 
 impl Fetched {
-    /// An error if anything is missing; `hint` says what to do about it.
+    /// Checks that nothing is missing. `hint` is the hint of the error.
     ///
     /// # Errors
-    /// A network failure that names what is missing.
+    /// A network failure that lists the missing artifacts.
     pub fn complete(&self, hint: &str) -> Result<()> {
         if self.missing.is_empty() {
             return Ok(());
@@ -79,7 +81,7 @@ impl Fetched {
             None => missing.name.clone(),
         });
         let heading = match self.missing.len() {
-            1 => "no server has this any more:".to_owned(),
+            1 => "no server has this file any more:".to_owned(),
             n => format!("no server has these {n} files any more:"),
         };
         Err(Failure::network(list(&heading, names)).hint(hint).into())
@@ -99,23 +101,23 @@ fn list(heading: &str, names: impl ExactSizeIterator<Item = String>) -> String {
     text
 }
 
-/// Those that the store lacks, each once, the largest first (so that none of them is what all wait for at the end).
-#[must_use]
-pub fn lacking<'a, 'b>(jobs: &'b [Download<'a>], store: &Store) -> Vec<&'b Download<'a>> {
+/// The downloads that are not in the store, each digest once. The largest come first, so that none of them is left for
+/// the end, when the other threads have nothing to do.
+fn not_in_store<'a, 'b>(jobs: &'b [Download<'a>], store: &Store) -> Vec<&'b Download<'a>> {
     let mut seen = BTreeSet::new();
-    let mut lacking: Vec<_> = jobs.iter().filter(|job| store.artifact(&job.digest, job.size).is_none()).collect();
-    lacking.retain(|job| seen.insert(job.digest));
-    lacking.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
-    lacking
+    let mut needed: Vec<_> = jobs.iter().filter(|job| store.artifact(&job.digest, job.size).is_none()).collect();
+    needed.retain(|job| seen.insert(job.digest));
+    needed.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
+    needed
 }
 
-/// Fetches the artifacts that the store lacks, `parallelism` at a time; `progress` counts their bytes.
+/// Fetches the artifacts that are not in the store, `parallelism` at a time; `progress` counts their bytes.
 ///
-/// What is complete stays in the store, and what is not is resumed by the next run, whatever happens.
+/// Complete downloads stay in the store also when an error occurs; the next run resumes the incomplete ones.
 ///
 /// # Errors
-/// The first failure stops the others: network (no answer after several tries; or offline), verification (another content
-/// than the digest says), the disk. An artifact that no server has is not an error here: see `Fetched::complete`.
+/// The first error stops all downloads: network (no response after several attempts, or offline), verification (the
+/// content does not match the digest), or disk. A missing artifact is no error: see [`Fetched::complete`].
 pub fn download(
     client: &Client,
     jobs: &[Download<'_>],
@@ -123,14 +125,15 @@ pub fn download(
     parallelism: usize,
     progress: &Phase<'_>,
 ) -> Result<Fetched> {
-    let jobs = lacking(jobs, store);
+    let jobs = not_in_store(jobs, store);
     if client.is_offline() && !jobs.is_empty() {
         let mut names: Vec<_> = jobs.iter().map(|job| job.name.clone()).collect();
         names.sort();
-        let failure = Failure::network(list("--offline, but these are not in the store:", names.into_iter()));
+        let failure =
+            Failure::network(list("--offline is set, but these files are not in the store:", names.into_iter()));
         return Err(failure.hint("run once without --offline").into());
     }
-    let crew = Crew {
+    let workers = Workers {
         client: client.fresh(),
         store,
         progress,
@@ -143,21 +146,21 @@ pub fn download(
         for _ in 0..parallelism.clamp(1, jobs.len().max(1)) {
             scope.spawn(|| {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    crew.work(job);
+                    workers.process(job);
                 }
             });
         }
     });
-    if let Some(error) = crew.error.into_inner().expect("no thread panics") {
+    if let Some(error) = workers.error.into_inner().expect("no thread panics") {
         return Err(error);
     }
-    let mut fetched = crew.fetched.into_inner().expect("no thread panics");
+    let mut fetched = workers.fetched.into_inner().expect("no thread panics");
     fetched.missing.sort();
     Ok(fetched)
 }
 
-/// What the threads share.
-struct Crew<'a> {
+/// State shared by the downloading threads.
+struct Workers<'a> {
     client: Client,
     store: &'a Store,
     progress: &'a Phase<'a>,
@@ -166,8 +169,8 @@ struct Crew<'a> {
     fetched: Mutex<Fetched>,
 }
 
-impl Crew<'_> {
-    fn work(&self, job: &Download<'_>) {
+impl Workers<'_> {
+    fn process(&self, job: &Download<'_>) {
         if self.stopped() {
             return;
         }
@@ -182,7 +185,7 @@ impl Crew<'_> {
             Err(error) => {
                 self.error.lock().expect("no thread panics").get_or_insert(error);
                 self.stop.store(true, Ordering::Relaxed);
-                // Wakes the threads that wait for a server. Their errors come later and do not count.
+                // Wakes threads that wait for a server. Their errors come later and are dropped.
                 self.client.shut_down();
             }
         }
@@ -192,12 +195,12 @@ impl Crew<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Fetches one artifact; gives the places where it was looked for, if none of them has it.
+    /// Fetches one artifact. Returns the tried URLs if none of them has it.
     fn fetch(&self, job: &Download<'_>) -> Result<Option<Vec<String>>> {
         self.progress.item(&job.name);
         let opened = Partial::open(self.store, &job.digest, job.size, self.progress, &self.stop)?;
         let Some(mut partial) = opened else { return Ok(None) };
-        // What is whole already was left by a process killed just before it could say so.
+        // A process that was killed just before `promote` leaves a complete file.
         if partial.length == job.size && partial.digest() == job.digest {
             partial.promote()?;
             return Ok(None);
@@ -213,13 +216,13 @@ impl Crew<'_> {
                     partial.promote()?;
                     return Ok(None);
                 }
-                Err(Trouble::Missing) => {}
-                Err(Trouble::Again(why, _)) => unreachable = Some(self::unreachable(url, &why)),
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Wrong(what)) => {
+                Err(RequestError::NotFound) => {}
+                Err(RequestError::Temporary { reason, .. }) => unreachable = Some(self::unreachable(url, &reason)),
+                Err(RequestError::Fatal(error)) => return Err(error),
+                Err(RequestError::WrongContent(what)) => {
                     partial.discard();
                     let message = format!("{} {what}\n  from {}", job.name, shown(url));
-                    let hint = "the mirror or something on the way to it has changed the file: try another mirror";
+                    let hint = "the mirror or a proxy has changed the file: try another mirror";
                     return Err(Failure::verification(message).hint(hint).into());
                 }
             }
@@ -235,53 +238,84 @@ impl Crew<'_> {
         }
     }
 
-    /// Fetches from one place until it is whole and verified, or hope is lost.
-    fn fetch_from(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), Trouble> {
+    /// Fetches from one URL until the file is complete and verified, or there were too many failed attempts.
+    fn fetch_from(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
         let mut tries = 0;
         let mut longest = partial.length;
         let mut restarted = false;
         loop {
             let resumed = partial.length > 0;
-            let trouble = match self.attempt(url, job, partial) {
+            let error = match self.attempt(url, job, partial) {
                 Ok(()) => return Ok(()),
-                Err(trouble) => trouble,
+                Err(error) => error,
             };
-            match trouble {
-                _ if self.stopped() => return Err(trouble),
-                // The part that was there may be to blame: once more, from the start.
-                Trouble::Wrong(_) if resumed && !restarted => {
+            match error {
+                _ if self.stopped() => return Err(error),
+                // The part from an earlier run may be damaged: once more, from the start.
+                RequestError::WrongContent(_) if resumed && !restarted => {
                     restarted = true;
-                    partial.restart().map_err(Trouble::Final)?;
+                    partial.restart().map_err(RequestError::Fatal)?;
                     longest = 0;
                 }
-                Trouble::Again(why, pause) => {
+                RequestError::Temporary { reason, pause } => {
                     tries = if partial.length >= longest + PROGRESS { 1 } else { tries + 1 };
                     longest = longest.max(partial.length);
                     if tries == TRIES {
-                        return Err(Trouble::Again(why, None));
+                        return Err(RequestError::temporary(reason));
                     }
                     self.client.pause(tries, pause, &self.stop);
                 }
-                trouble => return Err(trouble),
+                error => return Err(error),
             }
         }
     }
 
-    /// One request, from where the partial file ends.
-    fn attempt(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), Trouble> {
+    /// One request, from the end of the partial file; then checks the digest.
+    fn attempt(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
         if partial.length < job.size || job.size == 0 {
             self.receive(url, job, partial)?;
         }
         let got = partial.digest();
         if got != job.digest {
-            return Err(Trouble::Wrong(format!("has the wrong content\n  expected {}\n  got      {got}", job.digest)));
+            let what = format!("has the wrong content\n  expected {}\n  got      {got}", job.digest);
+            return Err(RequestError::WrongContent(what));
         }
         Ok(())
     }
 
-    fn receive(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), Trouble> {
+    /// Sends the request and writes the body into the partial file.
+    fn receive(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
+        let response = self.request(url, job, partial)?;
+        let mut reader = response.into_body().into_reader();
+        let mut buffer = vec![0; 1 << 17];
+        loop {
+            if self.stopped() {
+                return Err(RequestError::temporary("stopped"));
+            }
+            let n = reader.read(&mut buffer).map_err(|error| self.interrupted(&error, url, job, partial))?;
+            if n as u64 > job.size - partial.length {
+                return Err(RequestError::WrongContent(format!("is longer than the expected {} bytes", job.size)));
+            }
+            if n == 0 && partial.length < job.size {
+                let reason = format!("the server sent {} of {} bytes", partial.length, job.size);
+                return Err(RequestError::temporary(reason));
+            }
+            if n == 0 {
+                return Ok(());
+            }
+            partial.write(&buffer[..n]).map_err(RequestError::Fatal)?;
+        }
+    }
+
+    /// Requests the rest of the file. Empties the partial file if the server sends the whole file.
+    fn request(
+        &self,
+        url: &str,
+        job: &Download<'_>,
+        partial: &mut Partial<'_>,
+    ) -> Result<Response<Body>, RequestError> {
         let range = format!("bytes={}-", partial.length);
-        // The bytes as they are: compressed on the way, they could not be resumed.
+        // A compressed body could not be resumed.
         let mut headers = vec![(header::ACCEPT_ENCODING, "identity")];
         if partial.length > 0 {
             headers.push((header::RANGE, &range));
@@ -290,42 +324,28 @@ impl Crew<'_> {
         match response.status() {
             StatusCode::PARTIAL_CONTENT if continues(response.headers(), partial.length, job.size) => {}
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                partial.restart().map_err(Trouble::Final)?;
-                return Err(Trouble::again("the server cannot continue where the file ends"));
+                partial.restart().map_err(RequestError::Fatal)?;
+                return Err(RequestError::temporary("the server cannot resume the download"));
             }
-            status if status.is_success() => partial.restart().map_err(Trouble::Final)?,
-            status => return Err(Trouble::of_status(status, response.headers(), &shown(url))),
+            status if status.is_success() => partial.restart().map_err(RequestError::Fatal)?,
+            status => return Err(RequestError::of_status(status, response.headers(), &shown(url))),
         }
-        let mut reader = response.into_body().into_reader();
-        let mut buffer = vec![0; 1 << 17];
-        loop {
-            if self.stopped() {
-                return Err(Trouble::again("stopped"));
+        Ok(response)
+    }
+
+    /// An error while the body was read, with the number of bytes so far.
+    fn interrupted(&self, error: &io::Error, url: &str, job: &Download<'_>, partial: &Partial<'_>) -> RequestError {
+        match RequestError::of_read(error, &shown(url), self.client.timeouts.idle) {
+            RequestError::Temporary { reason, pause } => {
+                let reason = format!("{reason}, after {} of {} bytes", partial.length, job.size);
+                RequestError::Temporary { reason, pause }
             }
-            let n = reader
-                .read(&mut buffer)
-                .map_err(|error| Trouble::of_read(&error, &shown(url), self.client.patience.idle))
-                .map_err(|trouble| match trouble {
-                    Trouble::Again(why, pause) => {
-                        Trouble::Again(format!("{why}, after {} of {} bytes", partial.length, job.size), pause)
-                    }
-                    other => other,
-                })?;
-            if n as u64 > job.size - partial.length {
-                return Err(Trouble::Wrong(format!("is longer than the {} bytes that it should have", job.size)));
-            }
-            if n == 0 && partial.length < job.size {
-                return Err(Trouble::again(format!("the server gave {} of {} bytes", partial.length, job.size)));
-            }
-            if n == 0 {
-                return Ok(());
-            }
-            partial.write(&buffer[..n]).map_err(Trouble::Final)?;
+            other => other,
         }
     }
 }
 
-/// Whether a `Content-Range` (RFC 9110, section 14.4) says: from `start` to the end of `size` bytes.
+/// Whether a `Content-Range` (RFC 9110, section 14.4) goes from `start` to the end of a file of `size` bytes.
 fn continues(headers: &HeaderMap, start: u64, size: u64) -> bool {
     let range = || {
         let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes ")?;

@@ -1,12 +1,12 @@
-//! Fetching over HTTP: whole pages (`Client::get`), and artifacts into the store (`download`).
+//! Fetching over HTTP: pages into memory ([`Client::get`]) and artifacts into the store ([`download`]).
 
 mod client;
 mod download;
 mod partial;
-mod trouble;
+mod retry;
 
 pub use client::{Client, Page};
-pub use download::{Download, Fetched, Missing, Urls, download, lacking};
+pub use download::{Download, Fetched, Missing, Urls, download};
 
 #[cfg(test)]
 pub(crate) mod server;

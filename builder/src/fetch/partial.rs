@@ -1,4 +1,4 @@
-//! A download under way: a file in the store that a later run can take up again.
+//! An unfinished download: a file in the store that a later run can resume.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,7 +14,8 @@ use sealift_layers::digest::{Digest, Hasher};
 
 use crate::store::Store;
 
-/// What there is of an artifact so far, with its hash. Locked: another process may want the same.
+/// The part of an artifact that was received so far, with its hash. The file is locked: another process may fetch the
+/// same artifact.
 pub(super) struct Partial<'a> {
     store: &'a Store,
     progress: &'a Phase<'a>,
@@ -22,12 +23,13 @@ pub(super) struct Partial<'a> {
     path: PathBuf,
     file: File,
     hasher: Hasher,
-    /// Bytes so far.
+    /// Bytes received so far.
     pub(super) length: u64,
 }
 
 impl<'a> Partial<'a> {
-    /// Opens it, with what an earlier run left. `None` if another process finished it meanwhile, or `stop` is set.
+    /// Opens and locks the file, with the part that an earlier run received. `None` if another process has finished the
+    /// artifact meanwhile, or `stop` is set.
     pub(super) fn open(
         store: &'a Store,
         digest: &Digest,
@@ -43,7 +45,7 @@ impl<'a> Partial<'a> {
                 options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?.into_file();
             let locked = file.try_lock();
             if store.artifact(digest, size).is_some() {
-                // Opening may have made it anew just after the other had renamed it.
+                // This call may have created the file again, just after the other process had renamed it.
                 if locked.is_ok() && file.metadata().map_err(fail)?.len() == 0 {
                     let _ = fs_err::remove_file(&path);
                 }
@@ -53,26 +55,26 @@ impl<'a> Partial<'a> {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => return Ok(None),
                 Err(TryLockError::WouldBlock) => {
-                    progress.item("waiting for another process that fetches the same");
+                    progress.item("waiting for another process that is fetching the same file");
                     std::thread::sleep(Duration::from_millis(100));
                     continue;
                 }
                 Err(TryLockError::Error(error)) => return Err(fail(error)),
             }
-            // The other may have removed or renamed the file that was opened.
+            // The other process may have removed or renamed the opened file.
             let found = file.metadata().map_err(fail)?;
             if !path.metadata().is_ok_and(|there| (there.dev(), there.ino()) == (found.dev(), found.ino())) {
                 continue;
             }
             let (digest, path) = (*digest, path.clone());
             let mut partial = Self { store, progress, digest, path, file, hasher: Hasher::default(), length: 0 };
-            partial.take_up(size)?;
+            partial.hash_existing(size)?;
             return Ok(Some(partial));
         }
     }
 
-    /// Hashes what is there; drops it if it is too much.
-    fn take_up(&mut self, size: u64) -> Result<()> {
+    /// Hashes the existing content; discards it if it is longer than `size`.
+    fn hash_existing(&mut self, size: u64) -> Result<()> {
         let length = self.file.metadata().map_err(|error| self.fail(&error))?.len();
         if length > size {
             return self.restart();
@@ -87,7 +89,7 @@ impl<'a> Partial<'a> {
         }
     }
 
-    /// Adds bytes.
+    /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|error| self.fail(&error))?;
         self.count(bytes);
@@ -100,7 +102,7 @@ impl<'a> Partial<'a> {
         self.progress.inc(bytes.len() as u64);
     }
 
-    /// Forgets everything so far.
+    /// Empties the file.
     pub(super) fn restart(&mut self) -> Result<()> {
         let restart = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         restart.map_err(|error| self.fail(&error))?;
@@ -110,20 +112,20 @@ impl<'a> Partial<'a> {
         Ok(())
     }
 
-    /// The digest of what there is.
+    /// The digest of the content so far.
     pub(super) fn digest(&self) -> Digest {
         self.hasher.clone().finish()
     }
 
-    /// Makes it the artifact; it must be whole and verified.
+    /// Moves the file to its place in the store. It must be complete and verified.
     pub(super) fn promote(self) -> Result<()> {
         self.store.promote(&self.digest).map(drop)
     }
 
-    /// Removes it.
+    /// Removes the file.
     pub(super) fn discard(self) {
         self.progress.dec(self.length);
-        // What stays is a partial download: the next run finds out.
+        // If this fails, the next run verifies what is left.
         let _ = fs_err::remove_file(&self.path);
     }
 

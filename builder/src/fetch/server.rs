@@ -1,4 +1,4 @@
-//! A tiny HTTP server on loopback that misbehaves on request.
+//! An HTTP server on loopback for tests, which can also misbehave.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A request as the server saw it.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) path: String,
-    /// In small letters, values as they are.
+    /// Names in lower case, and values.
     pub(crate) headers: Vec<(String, String)>,
 }
 
@@ -19,19 +19,19 @@ impl Request {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    /// Where its `Range` starts.
+    /// The first byte of its `Range`.
     pub(crate) fn start(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 }
 
-/// What to answer.
+/// A response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reply {
     status: String,
     headers: Vec<String>,
     body: Vec<u8>,
-    /// Close the connection after so many bytes of the body.
+    /// Close the connection after this many bytes of the body.
     cut: Option<usize>,
     /// Wait before the second half of the body.
     delay: Duration,
@@ -46,7 +46,7 @@ impl Reply {
         Self { body: body.to_owned(), ..Self::status("200 OK") }
     }
 
-    /// What a good server answers: the range asked for, or all.
+    /// The requested range of `body`, or all of it.
     pub(crate) fn range(request: &Request, body: &[u8]) -> Self {
         match request.start() {
             Some(start) if start >= body.len() => Self::status("416 Range Not Satisfiable"),
@@ -80,7 +80,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it; `answer` gets the number of the request (from 0) and the request.
+    /// Starts the server. `answer` receives the number of the request, from 0, and the request.
     pub(crate) fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -101,7 +101,7 @@ impl Server {
         format!("{}{path}", self.base)
     }
 
-    /// How many were made.
+    /// Number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }

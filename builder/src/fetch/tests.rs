@@ -7,16 +7,16 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::ui::Ui;
 use sealift_layers::digest::Digest;
 
-use super::client::Patience;
+use super::client::Timeouts;
 use super::server::{Reply, Request, Server};
 use super::*;
 use crate::store::Store;
 
-/// A client that is not patient, so that tests are quick.
+/// A client with short timeouts.
 fn client(offline: bool) -> Client {
     let ms = Duration::from_millis;
-    let patience = Patience { connect: ms(2000), idle: ms(300), pause: ms(1) };
-    Client::with_patience(&Machine::of(Path::new("/"), &[]), offline, patience).unwrap()
+    let timeouts = Timeouts { connect: ms(2000), idle: ms(300), pause: ms(1) };
+    Client::with_timeouts(&Machine::of(Path::new("/"), &[]), offline, timeouts).unwrap()
 }
 
 fn body() -> Vec<u8> {
@@ -32,15 +32,15 @@ fn job(url: String, body: &[u8]) -> Download<'static> {
     }
 }
 
-struct Trial {
+struct TestStore {
     store: Store,
-    _place: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
-impl Trial {
+impl TestStore {
     fn new() -> Self {
-        let place = tempfile::tempdir().unwrap();
-        Self { store: Store::open(place.path()).unwrap(), _place: place }
+        let folder = tempfile::tempdir().unwrap();
+        Self { store: Store::open(folder.path()).unwrap(), _folder: folder }
     }
 
     fn run(&self, jobs: &[Download<'_>]) -> anyhow::Result<Fetched> {
@@ -56,8 +56,8 @@ impl Trial {
 }
 
 /// One artifact from one server.
-fn fetch(trial: &Trial, server: &Server, body: &[u8]) -> Result<Fetched, (Kind, String)> {
-    trial.run(&[job(server.url("/f"), body)]).map_err(|error| {
+fn fetch(store: &TestStore, server: &Server, body: &[u8]) -> Result<Fetched, (Kind, String)> {
+    store.run(&[job(server.url("/f"), body)]).map_err(|error| {
         let failure = Failure::within(&error).unwrap();
         // Ports differ from run to run.
         (failure.kind, failure.message.replace(&server.url(""), "http://mirror.example"))
@@ -65,16 +65,16 @@ fn fetch(trial: &Trial, server: &Server, body: &[u8]) -> Result<Fetched, (Kind, 
 }
 
 #[test]
-fn a_good_server_is_asked_once() {
-    let (trial, body) = (Trial::new(), body());
+fn an_artifact_is_fetched_once() {
+    let (store, body) = (TestStore::new(), body());
     let server = Server::start({
         let body = body.clone();
         move |_, _| Reply::ok(&body)
     });
-    let fetched = fetch(&trial, &server, &body).unwrap();
+    let fetched = fetch(&store, &server, &body).unwrap();
     assert_eq!((fetched.count, fetched.bytes), (1, body.len() as u64));
-    assert!(trial.has(&body));
-    assert_eq!(fetch(&trial, &server, &body), Ok(Fetched::default()), "it is there already");
+    assert!(store.has(&body));
+    assert_eq!(fetch(&store, &server, &body), Ok(Fetched::default()), "it is already in the store");
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].header("user-agent"), Some(concat!("sealift/", env!("CARGO_PKG_VERSION"))));
@@ -83,7 +83,7 @@ fn a_good_server_is_asked_once() {
 
 #[test]
 fn broken_connections_are_resumed() {
-    let (trial, body) = (Trial::new(), body());
+    let (store, body) = (TestStore::new(), body());
     let server = Server::start({
         let body = body.clone();
         move |number, request| match number {
@@ -92,27 +92,27 @@ fn broken_connections_are_resumed() {
             _ => Reply::range(request, &body),
         }
     });
-    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
-    assert!(trial.has(&body));
+    assert_eq!(fetch(&store, &server, &body).unwrap().count, 1);
+    assert!(store.has(&body));
     let starts: Vec<_> = server.requests().iter().map(Request::start).collect();
     assert_eq!(starts, [None, Some(400_000), Some(400_001)]);
 }
 
 #[test]
-fn a_server_without_ranges_starts_again() {
-    let (trial, body) = (Trial::new(), body());
+fn without_range_support_the_download_starts_again() {
+    let (store, body) = (TestStore::new(), body());
     let server = Server::start({
         let body = body.clone();
         move |number, _| if number == 0 { Reply::ok(&body).cut(1000) } else { Reply::ok(&body) }
     });
-    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
-    assert!(trial.has(&body));
+    assert_eq!(fetch(&store, &server, &body).unwrap().count, 1);
+    assert!(store.has(&body));
     assert_eq!(server.requests().len(), 2);
 }
 
 #[test]
 fn a_wrong_range_is_not_trusted() {
-    let (trial, body) = (Trial::new(), body());
+    let (store, body) = (TestStore::new(), body());
     let server = Server::start({
         let body = body.clone();
         move |number, _| match number {
@@ -121,52 +121,52 @@ fn a_wrong_range_is_not_trusted() {
             _ => Reply::ok(&body),
         }
     });
-    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
-    assert!(trial.has(&body));
+    assert_eq!(fetch(&store, &server, &body).unwrap().count, 1);
+    assert!(store.has(&body));
     assert_eq!(server.requests()[2].header("range"), None);
 }
 
 #[test]
-fn what_an_earlier_run_left_is_used() {
-    let (trial, body) = (Trial::new(), body());
+fn a_partial_download_of_an_earlier_run_is_resumed() {
+    let (store, body) = (TestStore::new(), body());
     let server = Server::start({
         let body = body.clone();
         move |_, request| Reply::range(request, &body)
     });
-    let partial = trial.store.partial(&Digest::of(&body));
+    let partial = store.store.partial(&Digest::of(&body));
     fs_err::write(&partial, &body[..500_000]).unwrap();
-    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+    assert_eq!(fetch(&store, &server, &body).unwrap().count, 1);
     assert_eq!(server.requests()[0].start(), Some(500_000));
-    assert!(trial.has(&body) && !partial.exists());
+    assert!(store.has(&body) && !partial.exists());
 }
 
 #[test]
-fn a_spoilt_or_overlong_leftover_is_fetched_anew() {
+fn a_damaged_or_too_long_partial_download_is_fetched_again() {
     for length in [500_000, 1_200_000, 1_300_000] {
-        let (trial, body) = (Trial::new(), body());
+        let (store, body) = (TestStore::new(), body());
         let server = Server::start({
             let body = body.clone();
             move |_, request| Reply::range(request, &body)
         });
-        fs_err::write(trial.store.partial(&Digest::of(&body)), vec![7; length]).unwrap();
-        assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
-        assert!(trial.has(&body), "{length}");
+        fs_err::write(store.store.partial(&Digest::of(&body)), vec![7; length]).unwrap();
+        assert_eq!(fetch(&store, &server, &body).unwrap().count, 1);
+        assert!(store.has(&body), "{length}");
     }
 }
 
 #[test]
-fn a_whole_leftover_needs_no_server() {
-    let (trial, body) = (Trial::new(), body());
-    fs_err::write(trial.store.partial(&Digest::of(&body)), &body).unwrap();
-    assert_eq!(trial.run(&[job("http://127.0.0.1:9/".into(), &body)]).unwrap().count, 1);
-    assert!(trial.has(&body));
+fn a_complete_partial_download_needs_no_server() {
+    let (store, body) = (TestStore::new(), body());
+    fs_err::write(store.store.partial(&Digest::of(&body)), &body).unwrap();
+    assert_eq!(store.run(&[job("http://127.0.0.1:9/".into(), &body)]).unwrap().count, 1);
+    assert!(store.has(&body));
 }
 
 #[test]
-fn wrong_content_is_named_and_not_kept() {
-    let trial = Trial::new();
+fn wrong_content_is_reported_and_not_kept() {
+    let store = TestStore::new();
     let server = Server::start(|_, _| Reply::ok(b"abd"));
-    let (kind, message) = fetch(&trial, &server, b"abc").unwrap_err();
+    let (kind, message) = fetch(&store, &server, b"abc").unwrap_err();
     assert_eq!(kind, Kind::Verification);
     insta::assert_snapshot!(message, @r"
     a_1_amd64.deb has the wrong content
@@ -175,54 +175,54 @@ fn wrong_content_is_named_and_not_kept() {
       from http://mirror.example/f
     ");
     assert_eq!(server.requests().len(), 1);
-    assert!(!trial.store.partial(&Digest::of(b"abc")).exists() && !trial.has(b"abc"));
+    assert!(!store.store.partial(&Digest::of(b"abc")).exists() && !store.has(b"abc"));
 }
 
 #[test]
-fn more_than_the_size_is_cut() {
-    let trial = Trial::new();
+fn a_file_longer_than_expected_is_a_verification_failure() {
+    let store = TestStore::new();
     let server = Server::start(|_, _| Reply::ok(b"abcd"));
-    let (kind, message) = fetch(&trial, &server, b"abc").unwrap_err();
+    let (kind, message) = fetch(&store, &server, b"abc").unwrap_err();
     assert_eq!(kind, Kind::Verification);
-    assert!(message.contains("is longer than the 3 bytes"), "{message}");
+    assert!(message.contains("is longer than the expected 3 bytes"), "{message}");
 }
 
 #[test]
 fn a_file_that_stays_short_is_a_network_failure() {
-    let trial = Trial::new();
+    let store = TestStore::new();
     let server = Server::start(|_, _| Reply::ok(b"ab"));
-    let (kind, message) = fetch(&trial, &server, b"abc").unwrap_err();
+    let (kind, message) = fetch(&store, &server, b"abc").unwrap_err();
     assert_eq!(kind, Kind::Network);
-    insta::assert_snapshot!(message, @"cannot fetch http://mirror.example/f: the server gave 2 of 3 bytes (4 tries)");
+    insta::assert_snapshot!(message, @"cannot fetch http://mirror.example/f: the server sent 2 of 3 bytes (4 attempts)");
     assert_eq!(server.requests().len(), 4);
 }
 
 #[test]
-fn passing_errors_are_tried_again() {
-    let trial = Trial::new();
+fn temporary_errors_are_retried() {
+    let store = TestStore::new();
     let server = Server::start(|number, _| match number {
         0 => Reply::status("503 Service Unavailable").header("Retry-After: 0"),
         1 => Reply::status("429 Too Many Requests"),
         _ => Reply::ok(b"abc"),
     });
-    assert_eq!(fetch(&trial, &server, b"abc").unwrap().count, 1);
+    assert_eq!(fetch(&store, &server, b"abc").unwrap().count, 1);
     let server = Server::start(|_, _| Reply::status("500 Internal Server Error"));
-    let (kind, message) = fetch(&Trial::new(), &server, b"abc").unwrap_err();
+    let (kind, message) = fetch(&TestStore::new(), &server, b"abc").unwrap_err();
     assert_eq!((kind, server.requests().len()), (Kind::Network, 4));
     assert!(message.contains("500 Internal Server Error"), "{message}");
 }
 
 #[test]
-fn other_statuses_are_final() {
+fn other_statuses_are_not_retried() {
     let server = Server::start(|_, _| Reply::status("403 Forbidden"));
-    let (kind, message) = fetch(&Trial::new(), &server, b"abc").unwrap_err();
+    let (kind, message) = fetch(&TestStore::new(), &server, b"abc").unwrap_err();
     assert_eq!((kind, server.requests().len()), (Kind::Network, 1));
     assert_eq!(message, "http://mirror.example/f: the server answered 403 Forbidden");
 }
 
 #[test]
-fn silence_is_not_waited_for() {
-    let (trial, body) = (Trial::new(), body());
+fn a_server_that_stops_sending_times_out() {
+    let (store, body) = (TestStore::new(), body());
     let server = Server::start({
         let body = body.clone();
         move |number, request| {
@@ -231,14 +231,14 @@ fn silence_is_not_waited_for() {
         }
     });
     let started = Instant::now();
-    assert_eq!(fetch(&trial, &server, &body).unwrap().count, 1);
+    assert_eq!(fetch(&store, &server, &body).unwrap().count, 1);
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(server.requests()[1].start(), Some(600_000));
 }
 
 #[test]
-fn missing_ones_are_listed_and_the_others_fetched() {
-    let trial = Trial::new();
+fn missing_artifacts_are_listed_and_the_others_fetched() {
+    let store = TestStore::new();
     let server = Server::start(|_, request| match request.path.as_str() {
         "/there" => Reply::ok(b"there"),
         _ => Reply::status("404 Not Found"),
@@ -249,9 +249,9 @@ fn missing_ones_are_listed_and_the_others_fetched() {
         Download { urls: Urls::Lazy(Box::new(|| Ok(urls()))), ..job(String::new(), b"there") },
         Download { name: "a".into(), urls: Urls::Known(vec![]), ..job(String::new(), b"aaa") },
     ];
-    let fetched = trial.run(&jobs).unwrap();
+    let fetched = store.run(&jobs).unwrap();
     assert_eq!(fetched.count, 1);
-    assert!(trial.has(b"there"));
+    assert!(store.has(b"there"));
     let error = fetched.complete("re-lock").unwrap_err();
     let failure = Failure::within(&error).unwrap();
     assert_eq!((failure.kind, failure.hint.as_deref()), (Kind::Network, Some("re-lock")));
@@ -263,8 +263,8 @@ fn missing_ones_are_listed_and_the_others_fetched() {
 }
 
 #[test]
-fn the_first_error_stops_the_others() {
-    let trial = Trial::new();
+fn the_first_error_stops_all_downloads() {
+    let store = TestStore::new();
     let server = Server::start(|_, request| match request.path.as_str() {
         "/bad" => Reply::status("403 Forbidden"),
         _ => Reply::ok(&[0; 100_000]).delay(Duration::from_secs(60)),
@@ -272,52 +272,52 @@ fn the_first_error_stops_the_others() {
     let slow = (0..8_u8).map(|n| Download { size: 100_000, ..job(server.url("/slow"), &[n; 100_000]) });
     let mut jobs: Vec<_> = slow.collect();
     jobs.push(Download { size: 100_001, ..job(server.url("/bad"), b"bad") });
-    let patience = Patience { idle: Duration::from_secs(50), ..client(false).patience };
-    let client = Client::with_patience(&Machine::of(Path::new("/"), &[]), false, patience).unwrap();
+    let timeouts = Timeouts { idle: Duration::from_secs(50), ..client(false).timeouts };
+    let client = Client::with_timeouts(&Machine::of(Path::new("/"), &[]), false, timeouts).unwrap();
     let started = Instant::now();
     let ui = Ui::plain(io::sink());
-    let error = download(&client, &jobs, &trial.store, 4, &ui.phase("Fetching", 0)).unwrap_err();
+    let error = download(&client, &jobs, &store.store, 4, &ui.phase("Fetching", 0)).unwrap_err();
     assert!(error.to_string().contains("403"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10));
     assert!(server.requests().len() <= 4);
 }
 
 #[test]
-fn threads_share_connections_and_equal_artifacts() {
-    let trial = Trial::new();
+fn connections_are_reused_and_equal_artifacts_fetched_once() {
+    let store = TestStore::new();
     let server = Server::start(|_, request| Reply::ok(request.path.as_bytes()));
     let path = |n: usize| format!("/{}", n % 30);
     let jobs: Vec<_> = (0..60).map(|n| job(server.url(&path(n)), path(n).as_bytes())).collect();
-    assert_eq!(trial.run(&jobs).unwrap().count, 30);
-    assert!((0..30).all(|n| trial.has(path(n).as_bytes())));
+    assert_eq!(store.run(&jobs).unwrap().count, 30);
+    assert!((0..30).all(|n| store.has(path(n).as_bytes())));
     assert_eq!(server.requests().len(), 30);
     assert!(server.connections() <= 4, "{}", server.connections());
 }
 
 #[test]
-fn two_runs_at_once_agree() {
-    let (trial, body) = (Trial::new(), body());
+fn runs_at_the_same_time_fetch_an_artifact_once() {
+    let (store, body) = (TestStore::new(), body());
     let server = Server::start({
         let body = body.clone();
         move |_, request| Reply::range(request, &body).delay(Duration::from_millis(200))
     });
     std::thread::scope(|scope| {
-        let runs = [0, 1, 2].map(|_| scope.spawn(|| fetch(&trial, &server, &body)));
+        let runs = [0, 1, 2].map(|_| scope.spawn(|| fetch(&store, &server, &body)));
         runs.into_iter().for_each(|run| assert!(run.join().unwrap().is_ok()));
     });
-    assert!(trial.has(&body));
+    assert!(store.has(&body));
     assert_eq!(server.requests().len(), 1, "the others waited");
-    assert!(!trial.store.partial(&Digest::of(&body)).exists());
+    assert!(!store.store.partial(&Digest::of(&body)).exists());
 }
 
 #[test]
-fn offline_lists_what_is_lacking() {
-    let trial = Trial::new();
+fn offline_lists_the_files_that_are_not_in_the_store() {
+    let store = TestStore::new();
     let jobs: Vec<_> = (0..12).map(|n| Download { name: format!("p{n:02}.deb"), ..job(String::new(), &[n]) }).collect();
     let ui = Ui::plain(io::sink());
-    let error = download(&client(true), &jobs, &trial.store, 4, &ui.phase("Fetching", 0)).unwrap_err();
+    let error = download(&client(true), &jobs, &store.store, 4, &ui.phase("Fetching", 0)).unwrap_err();
     insta::assert_snapshot!(error.to_string(), @r"
-    --offline, but these are not in the store:
+    --offline is set, but these files are not in the store:
       p00.deb
       p01.deb
       p02.deb
@@ -334,7 +334,7 @@ fn offline_lists_what_is_lacking() {
 }
 
 #[test]
-fn pages() {
+fn pages_follow_redirects_and_have_a_size_limit() {
     let server = Server::start(|number, request| match request.path.as_str() {
         "/flaky" if number == 0 => Reply::ok(b"a page").cut(3),
         "/flaky" => Reply::ok(b"a page").header("Content-Type: text/html; charset=utf-8"),
@@ -348,14 +348,14 @@ fn pages() {
     assert_eq!(server.requests()[0].header("accept"), Some("text/html"));
     assert_eq!(client.get(&server.url("/moved"), "*/*", 6).unwrap().final_url, server.url("/flaky"));
     assert!(client.get(&server.url("/flaky"), "*/*", 5).unwrap_err().to_string().ends_with("is longer than 5 B"));
-    assert!(client.get(&server.url("/loop"), "*/*", 5).unwrap_err().to_string().ends_with("redirected too often"));
+    assert!(client.get(&server.url("/loop"), "*/*", 5).unwrap_err().to_string().ends_with("too many redirects"));
     assert!(client.find(&server.url("/none"), "*/*", 6).unwrap().is_none());
     let error = client.get(&server.url("/none"), "*/*", 6).unwrap_err();
     assert_eq!(Failure::within(&error).unwrap().kind, Kind::Network);
 }
 
 #[test]
-fn nobody_there_is_a_network_failure() {
+fn a_refused_connection_is_a_network_failure() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = client(false).get(&format!("http://u:secret@{gone}/"), "*/*", 5).unwrap_err();
     let failure = Failure::within(&error).unwrap();

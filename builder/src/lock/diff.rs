@@ -1,10 +1,10 @@
-//! What changed between two locks, for people.
+//! Differences between two locks, for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Platform;
 
-/// One line per package or wheel that came (`+`), went (`-`) or has another version or content (`~`).
+/// One line for each package, wheel or crate that was added (`+`), removed (`-`) or has another version or digest (`~`).
 #[must_use]
 pub fn diff(old: &Platform, new: &Platform) -> Vec<String> {
     let versions = |platform: &Platform| -> BTreeMap<(String, String), String> {
@@ -13,7 +13,7 @@ pub fn diff(old: &Platform, new: &Platform) -> Vec<String> {
         let crates = platform.crates.iter().map(|c| (("crate".to_owned(), c.name.clone()), &c.version, c.sha256));
         let mut all: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
         for (key, version, digest) in packages.chain(wheels).chain(crates) {
-            // Two environments may have different versions of one distribution.
+            // Two images may have different versions of a distribution.
             all.entry(key).or_default().insert(format!("{version} ({})", &digest.hex()[..12]));
         }
         all.into_iter().map(|(key, set)| (key, set.into_iter().collect::<Vec<_>>().join(", "))).collect()
@@ -31,4 +31,76 @@ pub fn diff(old: &Platform, new: &Platform) -> Vec<String> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sealift_layers::digest::Digest;
+
+    use super::*;
+    use crate::lock::{Crate, Debian, Package, Wheel};
+
+    fn platform(packages: &[(&str, &str)], wheels: &[(&str, &str)], crates: &[(&str, &str)]) -> Platform {
+        let digest = |name: &str, version: &str| Digest::of(format!("{name} {version}").as_bytes());
+        let package = |&(name, version): &(&str, &str)| Package {
+            name: name.into(),
+            version: version.into(),
+            architecture: "all".into(),
+            path: format!("pool/{name}.deb"),
+            size: 1,
+            sha256: digest(name, version),
+        };
+        let wheel = |&(name, version): &(&str, &str)| Wheel {
+            name: name.into(),
+            version: version.into(),
+            path: format!("{name}.whl"),
+            size: 1,
+            sha256: digest(name, version),
+            uploaded: 0,
+        };
+        let krate = |&(name, version): &(&str, &str)| Crate {
+            name: name.into(),
+            version: version.into(),
+            size: 1,
+            sha256: digest(name, version),
+        };
+        Platform {
+            epoch: 0,
+            wanted: Digest::of(b""),
+            debian: Debian {
+                suite: "trixie".into(),
+                date: 0,
+                release: Digest::of(b""),
+                signed_by: String::new(),
+                indexes: BTreeMap::new(),
+            },
+            images: BTreeMap::new(),
+            packages: packages.iter().map(package).collect(),
+            wheels: wheels.iter().map(wheel).collect(),
+            crates: crates.iter().map(krate).collect(),
+        }
+    }
+
+    #[test]
+    fn additions_removals_and_changes_are_listed() {
+        let old = platform(&[("clock", "1"), ("gone", "1"), ("same", "1")], &[("words", "1")], &[]);
+        let new = platform(&[("clock", "2"), ("new", "1"), ("same", "1")], &[("words", "1")], &[("tool", "1")]);
+        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"");
+        assert_eq!(diff(&old, &old), [""; 0]);
+    }
+
+    #[test]
+    fn other_content_with_the_same_version_is_a_change() {
+        let old = platform(&[("clock", "1")], &[], &[]);
+        let mut new = old.clone();
+        new.packages[0].sha256 = Digest::of(b"rebuilt");
+        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"");
+    }
+
+    #[test]
+    fn versions_of_one_distribution_are_compared_together() {
+        let old = platform(&[], &[("words", "1"), ("words", "2")], &[]);
+        let new = platform(&[], &[("words", "2"), ("words", "3")], &[]);
+        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"");
+    }
 }

@@ -1,4 +1,4 @@
-//! The lock on disk: canonical TOML beside the profile, which Nix's `builtins.fromTOML` reads too.
+//! The lock file: canonical TOML beside the profile, which Nix's `builtins.fromTOML` can read.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,16 +13,17 @@ use super::Lock;
 /// The file's name, in the profile's folder.
 pub const FILE: &str = "sealift.lock";
 
+/// Part of the file's bytes: bundles contain the lock, so a change of this text changes their digests.
 const HEADER: &str = "\
 # Made by `sealift lock`: what exactly the images are made of. It names content and never hosts: any mirror that has
 # these files will do.
 ";
 
 impl Lock {
-    /// Reads the lock of `profile`; `None` if there is none yet.
+    /// Reads the lock of `profile`; `None` if there is no file.
     ///
     /// # Errors
-    /// When it is damaged, of another format or of another profile.
+    /// A usage failure if the file is malformed, or of another format version or profile.
     pub fn read(profile: &Profile) -> Result<Option<Self>> {
         let path = profile.directory.join(FILE);
         if !path.exists() {
@@ -30,16 +31,16 @@ impl Lock {
         }
         let text = fs_err::read_to_string(&path)?;
         let hint =
-            format!("restore the committed one, or remove it and run sealift lock {}", profile.model.name.get_ref());
+            format!("restore the committed file, or remove it and run sealift lock {}", profile.model.name.get_ref());
         let hint = hint.as_str();
         let lock: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             Failure::usage(format!("{}:{line}: {}", path.display(), error.message())).hint(hint)
         })?;
         if lock.schema != 1 {
-            let message = format!("{}: schema {} is not known to this version", path.display(), lock.schema);
+            let message = format!("{}: format version {} is not supported", path.display(), lock.schema);
             return Err(Failure::usage(message)
-                .hint("use the version of sealift that made it, or make it again")
+                .hint("use the version of sealift that wrote it, or remove it and run sealift lock")
                 .into());
         }
         let name = profile.model.name.get_ref();
@@ -50,9 +51,9 @@ impl Lock {
         for platform in lock.platforms.values() {
             let paths = platform.packages.iter().map(|package| &package.path);
             for file in paths.chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
-                // They become parts of URLs.
+                // Paths become parts of URLs.
                 if file.split('/').any(|part| matches!(part, "" | "." | "..")) {
-                    let message = format!("{}: `{file}` is not a path below an archive's root", path.display());
+                    let message = format!("{}: `{file}` is not a valid path in an archive", path.display());
                     return Err(Failure::usage(message).hint(hint).into());
                 }
             }
@@ -60,19 +61,19 @@ impl Lock {
         Ok(Some(lock))
     }
 
-    /// The canonical text.
+    /// The content of the file.
     ///
     /// # Errors
-    /// None in practice: every lock is a TOML document.
+    /// The lock cannot be written as TOML, which does not happen.
     pub fn text(&self) -> Result<String> {
-        let body = toml::to_string_pretty(self).context("cannot write the lock as TOML")?;
+        let body = toml::to_string_pretty(self).context("cannot format the lock as TOML")?;
         Ok(format!("{HEADER}\n{body}"))
     }
 
-    /// Writes it into the profile's folder, whole or not at all.
+    /// Writes the file into the profile's folder, atomically.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// The folder cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
         let text = self.text()?;
         files::write_atomically(&directory.join(FILE), |file| Ok(file.write_all(text.as_bytes())?))

@@ -1,8 +1,7 @@
-//! `sealift.lock`: what exactly the images are made of, per platform. It names content, never hosts.
+//! `sealift.lock`: the exact packages, wheels and crates of each platform. It names content, never hosts.
 
 mod diff;
 mod file;
-pub mod resolve;
 
 use std::collections::BTreeMap;
 
@@ -23,38 +22,38 @@ pub struct Lock {
     pub schema: u32,
     /// Name of the profile.
     pub profile: String,
-    /// What each platform's images are made of, by OCI platform (`linux/amd64`).
+    /// The platforms, by OCI name (`linux/amd64`).
     pub platforms: BTreeMap<String, Platform>,
 }
 
-/// What the images of one platform are made of.
+/// The content of the images for one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Platform {
-    /// The newest date among the inputs, in seconds since 1970: the epoch of the build.
+    /// The newest date of the index and the wheels, in seconds since 1970: the default epoch of builds.
     pub epoch: u64,
-    /// Hash of what the profile asked for when this was resolved ([`wanted`]): another one means that it is stale.
+    /// [`wanted`] of the profile when it was resolved. If the profile has another hash now, the entry is out of date.
     pub wanted: Digest,
-    /// The signed index that the packages were found in.
+    /// The signed index with the packages.
     pub debian: Debian,
-    /// The images, by name: what each holds.
+    /// The images, by name.
     pub images: BTreeMap<String, Image>,
-    /// All packages, sorted by name.
+    /// Packages of all images, sorted by name.
     #[serde(default, rename = "package")]
     pub packages: Vec<Package>,
-    /// All wheels, sorted by file name.
+    /// Wheels of all images, sorted by file name.
     #[serde(default, rename = "wheel")]
     pub wheels: Vec<Wheel>,
-    /// All crates that programs are built from, sorted by name and version.
+    /// Crates of all images, sorted by name and version.
     #[serde(default, rename = "crate", skip_serializing_if = "Vec::is_empty")]
     pub crates: Vec<Crate>,
 }
 
-/// A signed Release file and the package indexes that it vouches for.
+/// A signed Release file and the package indexes that it lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Debian {
-    /// The suite asked for.
+    /// The suite in the profile.
     pub suite: String,
     /// Its `Date`, in seconds since 1970.
     pub date: u64,
@@ -66,13 +65,13 @@ pub struct Debian {
     pub indexes: BTreeMap<String, Digest>,
 }
 
-/// What one image holds.
+/// The content of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Image {
-    /// Names of its packages, sorted.
+    /// Names of the packages, sorted.
     pub packages: Vec<String>,
-    /// File names of its wheels, sorted.
+    /// File names of the wheels, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wheels: Vec<String>,
 }
@@ -81,11 +80,11 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Package {
-    /// Its name.
+    /// Name of the package.
     pub name: String,
-    /// Its version.
+    /// Version, with epoch and revision.
     pub version: String,
-    /// `amd64`, `all` ...
+    /// Debian architecture: `amd64`, or `all`.
     pub architecture: String,
     /// Path below the archive's root (`pool/...`).
     pub path: String,
@@ -101,7 +100,7 @@ pub struct Package {
 pub struct Wheel {
     /// The distribution's normalised name (PEP 503).
     pub name: String,
-    /// Its version.
+    /// The distribution's version (PEP 440).
     pub version: String,
     /// Path below the file host's root; its last component is the wheel's file name (PEP 427).
     pub path: String,
@@ -113,13 +112,13 @@ pub struct Wheel {
     pub uploaded: u64,
 }
 
-/// The crate of a program, as its registry serves it. It holds a `Cargo.lock`, which pins its dependencies in turn.
+/// The crate of a program. It contains a `Cargo.lock`, which pins its dependencies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Crate {
-    /// Its name.
+    /// Name of the crate.
     pub name: String,
-    /// Its version.
+    /// Version of the crate.
     pub version: String,
     /// Size of its archive in bytes.
     pub size: u64,
@@ -127,7 +126,7 @@ pub struct Crate {
     pub sha256: Digest,
 }
 
-/// The hash of everything in `profile` that decides what is resolved.
+/// The hash of everything in `profile` that resolution depends on.
 #[must_use]
 pub fn wanted(profile: &Profile) -> Digest {
     let model = &profile.model;

@@ -9,7 +9,7 @@ use sealift_deployment::machine::Machine;
 
 use super::{Mirror, base};
 
-/// Names of the suites that the Debian archive itself has or had lately; other archives invent their own.
+/// Names of suites in the Debian archive itself; third-party archives have other names.
 const SUITES: &[&str] = &[
     "oldoldstable",
     "oldstable",
@@ -36,7 +36,7 @@ struct Source {
 }
 
 impl Source {
-    /// How likely this is Debian's main archive: the smaller, the likelier.
+    /// How likely this is Debian's main archive; a smaller rank is more likely.
     fn rank(&self) -> u8 {
         let debian_key = self.signed_by.as_deref().is_some_and(|key| key.contains("debian-archive"));
         let suite = self.suite.split(['-', '/']).next().unwrap_or_default();
@@ -44,7 +44,7 @@ impl Source {
         let own_suite = suite == self.suite || ["-updates", "-backports"].iter().any(|end| self.suite.ends_with(end));
         let main = self.components.iter().any(|component| component == "main");
         if security {
-            // It serves nothing but its own suites.
+            // A security archive has only its own suites.
             return 3;
         }
         match debian_key {
@@ -55,8 +55,8 @@ impl Source {
     }
 }
 
-/// The http and https mirrors in apt's sources, likeliest to be Debian's main archive first; each once. Files that cannot
-/// be read or understood are passed over, as they are apt's to complain of.
+/// The http and https mirrors in apt's sources, the most likely to be Debian's main archive first, each once. Files that
+/// cannot be read or parsed are skipped: apt reports their errors.
 pub(super) fn mirrors(machine: &Machine) -> Vec<Mirror> {
     let mut found: Vec<(u8, Mirror)> = Vec::new();
     let mut seen = BTreeMap::new();
@@ -78,7 +78,7 @@ pub(super) fn mirrors(machine: &Machine) -> Vec<Mirror> {
     found.into_iter().map(|(_, mirror)| mirror).collect()
 }
 
-/// `sources.list` and, sorted, what apt reads in `sources.list.d`.
+/// `sources.list` and, sorted, the files that apt reads in `sources.list.d`.
 fn files(machine: &Machine) -> Vec<std::path::PathBuf> {
     let ours = |path: &Path| path.extension().is_some_and(|end| end == "list" || end == "sources");
     let mut files = vec![machine.path("/etc/apt/sources.list")];
@@ -87,11 +87,11 @@ fn files(machine: &Machine) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// The bases that a URI stands for: itself, or those in a `mirror+file:` list.
+/// The base URLs of a source: the URI itself, or the entries of a `mirror+file:` list.
 fn addresses(uri: &str, machine: &Machine) -> Vec<String> {
     let Some(list) = uri.strip_prefix("mirror+file:") else { return base(uri).into_iter().collect() };
     let text = fs_err::read_to_string(machine.path(list.trim_start_matches("//"))).unwrap_or_default();
-    // A line is a URI, and perhaps a tab and words such as `priority:1`.
+    // A line is a URI, optionally followed by a tab and words such as `priority:1`.
     text.lines().filter_map(|line| base(line.split_whitespace().next()?)).collect()
 }
 
@@ -129,7 +129,7 @@ fn stanza(stanza: &BorrowedParagraph<'_>) -> Vec<Source> {
     if off || !words("Types").iter().any(|kind| kind == "deb") {
         return Vec::new();
     }
-    // It may hold a whole key: its first word tells that from a file's name.
+    // The value is the path of a file, or a whole key; the first word distinguishes them.
     let (components, signed_by) = (words("Components"), words("Signed-By").into_iter().next());
     let mut sources = Vec::new();
     for uri in words("URIs") {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_format() {
+    fn the_one_line_format_is_parsed() {
         let found = bases(&[(
             "sources.list",
             "# deb http://comment.example/debian sid main\n\
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn deb822_format() {
+    fn the_deb822_format_is_parsed() {
         let found = bases(&[(
             "sources.list.d/debian.sources",
             "Types: deb\nURIs: https://off.example/debian\nSuites: sid\nComponents: main\nEnabled: no\n\n\
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn mirror_lists_and_file_order() {
+    fn mirror_lists_are_read_and_files_are_sorted() {
         let found = bases(&[
             ("mirrors/debian.list", "https://list.example/debian\n\nhttps://second.example/debian\tpriority:2\n"),
             ("sources.list.d/b.list", "deb mirror+file:/etc/apt/mirrors/debian.list trixie main\n"),
@@ -222,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_survived(text in "(deb|Types: deb|URIs:| |\\[|\\]|=|#|\n|http://a|é|sid){0,20}") {
+        fn arbitrary_text_causes_no_panic(text in "(deb|Types: deb|URIs:| |\\[|\\]|=|#|\n|http://a|é|sid){0,20}") {
             lines(&text);
             stanzas(&text);
         }

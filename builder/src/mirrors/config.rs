@@ -1,4 +1,4 @@
-//! `sealift/config.toml` in the user's folder for settings: the servers that this user wants used.
+//! `sealift/config.toml` in the user's configuration folder: the servers to use.
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -10,36 +10,36 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// URL of a Debian mirror.
+    /// `debian-mirror`: URL of a Debian mirror.
     pub debian_mirror: Option<String>,
-    /// URL of a Python package index.
+    /// `python-index`: URL of a Python index.
     pub python_index: Option<String>,
-    /// The file's path, for messages, whether it is there or not.
+    /// The file's path, for messages; the file need not exist.
     #[serde(skip)]
-    pub place: String,
+    pub path: String,
 }
 
 impl Config {
-    /// Reads the file; nothing is set if there is none.
+    /// Reads the file; without a file nothing is set.
     ///
     /// # Errors
-    /// When it cannot be read or understood (usage).
+    /// The file cannot be read, or is malformed (usage).
     pub fn read(machine: &Machine) -> Result<Self> {
         let Some(home) = machine.config_home() else {
-            return Ok(Self { place: "~/.config/sealift/config.toml".to_owned(), ..Self::default() });
+            return Ok(Self { path: "~/.config/sealift/config.toml".to_owned(), ..Self::default() });
         };
-        let path = home.join("sealift/config.toml");
-        let place = path.display().to_string();
-        let text = match fs_err::read_to_string(&path) {
+        let file = home.join("sealift/config.toml");
+        let path = file.display().to_string();
+        let text = match fs_err::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(cannot("read", &path, &error)),
+            Err(error) => return Err(cannot("read", &file, &error)),
         };
         let config: Self = toml::from_str(&text).map_err(|error| {
-            let failure = Failure::usage(format!("{place}: {}", error.to_string().trim_end()));
-            failure.hint("it may set `debian-mirror` and `python-index`, each to a URL")
+            let failure = Failure::usage(format!("{path}: {}", error.to_string().trim_end()));
+            failure.hint("its settings are `debian-mirror` and `python-index`, each a URL")
         })?;
-        Ok(Self { place, ..config })
+        Ok(Self { path, ..config })
     }
 }
 
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_read_strictly() {
+    fn unknown_settings_are_errors() {
         let home = tempfile::tempdir().unwrap();
         let machine = Machine::of(home.path(), &[("XDG_CONFIG_HOME", home.path().to_str().unwrap())]);
         let path = home.path().join("sealift/config.toml");
@@ -57,9 +57,9 @@ mod tests {
         fs_err::write(&path, "python-index = 'https://mirror.example/simple'\n").unwrap();
         let config = Config::read(&machine).unwrap();
         assert_eq!(config.python_index.as_deref(), Some("https://mirror.example/simple"));
-        assert_eq!(config.place, path.to_str().unwrap());
+        assert_eq!(config.path, path.to_str().unwrap());
         fs_err::write(&path, "pyton-index = 'x'\n").unwrap();
         let error = Config::read(&machine).unwrap_err().to_string();
-        assert!(error.starts_with(&config.place) && error.contains("pyton-index"), "{error}");
+        assert!(error.starts_with(&config.path) && error.contains("pyton-index"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Which servers the machine is set up to use. The program has none of its own.
+//! The Debian mirrors that this machine is configured to use. There is no built-in one.
 
 mod apt;
 mod config;
@@ -11,12 +11,12 @@ use sealift_deployment::machine::Machine;
 
 pub use config::Config;
 
-/// A server that may have what is wanted.
+/// A Debian mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// Its URL, without a slash at the end; `dists/` and `pool/` are below it.
+    /// The URL of the archive's root, without a slash at the end; `dists/` and `pool/` are below it.
     pub base: String,
-    /// Who named it, for messages: `--debian-mirror`, a file's path.
+    /// Where it is configured, for messages: `--debian-mirror`, a variable, or the path of a file.
     pub origin: String,
 }
 
@@ -26,39 +26,40 @@ impl fmt::Display for Mirror {
     }
 }
 
-/// The Debian mirrors to ask, likeliest first; never empty. Whoever names one gets that one only: `option` (of
-/// `--debian-mirror`), `SEALIFT_DEBIAN_MIRROR`, `debian-mirror` in the user's `config.toml`. Otherwise they are those of
-/// apt: the caller asks each for `dists/SUITE/InRelease` and takes the first that has it.
+/// The Debian mirrors to try, in this order; never empty. The first of these that is set is the only mirror: `option`
+/// (`--debian-mirror`), `SEALIFT_DEBIAN_MIRROR`, `debian-mirror` in the user's `config.toml`. Otherwise the mirrors are
+/// those in apt's sources, the most likely to be Debian's main archive first; the caller uses the first one that has
+/// `dists/SUITE/InRelease`.
 ///
 /// # Errors
-/// When there is none, or a named one is not an http or https URL.
+/// A usage failure if there is none, or a named one is not an http or https URL.
 pub fn debian(option: Option<&str>, machine: &Machine) -> Result<Vec<Mirror>> {
     let config = Config::read(machine)?;
     let named = [
         (option, "--debian-mirror".to_owned()),
         (machine.var("SEALIFT_DEBIAN_MIRROR"), "SEALIFT_DEBIAN_MIRROR".to_owned()),
-        (config.debian_mirror.as_deref(), config.place.clone()),
+        (config.debian_mirror.as_deref(), config.path.clone()),
     ];
     if let Some((url, origin)) = named.into_iter().find_map(|(url, origin)| Some((url?, origin))) {
         let base = base(url).ok_or_else(|| {
-            let failure = Failure::usage(format!("`{url}` (from {origin}) is not the URL of a Debian mirror"));
-            failure.hint("a mirror is named like this: https://mirror.example/debian")
+            let failure = Failure::usage(format!("`{url}` (from {origin}) is not an http or https URL"));
+            failure.hint("use the URL of the archive's root, such as https://mirror.example/debian")
         })?;
         return Ok(vec![Mirror { base, origin }]);
     }
     let mirrors = apt::mirrors(machine);
     if mirrors.is_empty() {
-        return Err(Failure::usage("no Debian mirror is known: this machine has no apt sources on a network")
+        return Err(Failure::usage("no Debian mirror is configured: apt's sources on this machine have no http or https URL")
             .hint(format!(
-                "name one with --debian-mirror URL, with SEALIFT_DEBIAN_MIRROR, or as `debian-mirror = \"URL\"` in {}",
-                config.place
+                "name one with --debian-mirror URL, in the variable SEALIFT_DEBIAN_MIRROR, or as `debian-mirror = \"URL\"` in {}",
+                config.path
             ))
             .into());
     }
     Ok(mirrors)
 }
 
-/// A URL that the program can fetch from, without its last slashes.
+/// An http or https URL without its last slashes; `None` for any other text.
 fn base(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_word_counts() {
+    fn option_variable_and_file_take_precedence_over_apt() {
         let (root, machine) = machine(&[]);
         fs_err::write(root.path().join("etc/apt/sources.list"), "deb http://apt.example/debian sid main\n").unwrap();
         assert_eq!(first(None, &machine), "http://apt.example/debian");
@@ -105,21 +106,21 @@ mod tests {
     }
 
     #[test]
-    fn none_says_how_to_name_one() {
+    fn without_a_mirror_the_hint_names_the_settings() {
         let machine = Machine::of(Path::new("/nowhere"), &[]);
         let error = debian(None, &machine).unwrap_err();
         let failure = Failure::within(&error).unwrap();
         insta::assert_snapshot!(
             format!("{failure}\nhint: {}", failure.hint.as_ref().unwrap()),
             @r#"
-        no Debian mirror is known: this machine has no apt sources on a network
-        hint: name one with --debian-mirror URL, with SEALIFT_DEBIAN_MIRROR, or as `debian-mirror = "URL"` in ~/.config/sealift/config.toml
+        no Debian mirror is configured: apt's sources on this machine have no http or https URL
+        hint: name one with --debian-mirror URL, in the variable SEALIFT_DEBIAN_MIRROR, or as `debian-mirror = "URL"` in ~/.config/sealift/config.toml
         "#
         );
     }
 
     #[test]
-    fn odd_urls_are_usage_errors() {
+    fn other_urls_are_usage_failures() {
         let (_root, machine) = machine(&[]);
         for url in ["mirror.example/debian", "ftp://mirror.example", "file:///srv", "https://", "http://a b"] {
             let error = debian(Some(url), &machine).unwrap_err();

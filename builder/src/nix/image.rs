@@ -1,4 +1,4 @@
-//! An image of nothing but a closure, with a configuration as Nix users write it.
+//! An image with only a Nix closure, and a configuration in the form that Nix users write.
 
 use std::collections::BTreeMap;
 use std::io::BufWriter;
@@ -12,19 +12,21 @@ use sealift_deployment::files::Pending;
 use sealift_deployment::ui::Phase;
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
-use sealift_layers::digest::{Digest, Meter};
-use sealift_layers::image::{Image, Recipe};
+use sealift_layers::digest::{Digest, HashingWriter, Measured};
+use sealift_layers::image::{Image, ImageLayer, ImageSpec};
 use sealift_layers::ingredients::nix_store::{self, Closure, pack};
+use sealift_layers::layer::Layer;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, Content, Entry, Kind, Prefer, SourceFile, Tree, TreePath};
+use sealift_layers::platform::{Architecture, Platform};
+use sealift_layers::tree::{self, Content, Entry, Kind, Overlap, Prefer, SourceFile, Tree, TreePath};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::assemble::{LayerStore, in_parallel, stored};
 use crate::store::{Key, Store};
 
-/// The `config` of an image, spelled as in the OCI image specification ("Image Configuration"), which is how
-/// nixpkgs' `dockerTools` takes it, too.
+/// The `config` of an image, with the keys of the OCI image specification ("Image Configuration"). nixpkgs'
+/// `dockerTools` uses the same ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
 pub struct Config {
@@ -32,152 +34,183 @@ pub struct Config {
     pub user: String,
     /// `NAME=value`.
     pub env: Vec<String>,
-    /// The program and its fixed arguments.
+    /// Program and fixed arguments.
     pub entrypoint: Vec<String>,
-    /// Default arguments, or all of the command.
+    /// Default arguments, or the whole command if there is no entry point.
     pub cmd: Vec<String>,
     /// Working directory.
     pub working_dir: Option<String>,
-    /// `80/tcp`, each with an empty object.
+    /// Ports such as `80/tcp`, each with an empty object.
     pub exposed_ports: BTreeMap<String, Value>,
     /// Paths, each with an empty object.
     pub volumes: BTreeMap<String, Value>,
-    /// Such as `SIGINT`.
+    /// Signal that stops the container: `SIGINT`.
     pub stop_signal: Option<String>,
     /// Labels of the configuration and annotations of the manifest.
     pub labels: BTreeMap<String, String>,
 }
 
-/// What is made.
+/// An image to build.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Full name and tag.
+    /// Full name and tag: `localhost/hello:latest`.
     pub name: String,
-    /// Architecture as OCI has it.
-    pub architecture: String,
-    /// All paths of the image.
+    /// OCI name of the architecture: `amd64`.
+    pub architecture: Architecture,
+    /// All store paths of the image.
     pub closure: Closure,
-    /// Paths of it whose files are linked into the image's root.
+    /// Names of store paths whose files are linked into the image's root.
     pub contents: Vec<String>,
-    /// How it is run.
+    /// How the image is run.
     pub config: Config,
-    /// How many layers the closure makes at most.
+    /// Maximum number of layers for the closure. The links are one more.
     pub layers: NonZero<usize>,
     /// Compression of the layers.
     pub codec: Codec,
-    /// When it is made, in seconds since 1970.
+    /// Creation time of the image, in seconds since 1970.
     pub epoch: u64,
 }
 
 impl Config {
-    /// Reads it from a document of its own, or from Nix's structured attributes (`.attrs.json`).
+    /// Reads the configuration from a JSON file, or from Nix's structured attributes (`.attrs.json`).
     ///
     /// # Errors
-    /// When the file cannot be read or is something else (usage).
+    /// A usage failure if the file cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self> {
-        let wrong = |why: String| Failure::usage(format!("{} is not an image's config: {why}", path.display()));
-        let text = fs_err::read(path).map_err(|error| Failure::usage(error.to_string()))?;
-        let mut document: Value = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        let malformed = || Failure::usage(format!("{} is not the configuration of an image", path.display()));
+        let text = fs_err::read(path)
+            .map_err(|error| Failure::usage("cannot read the configuration of the image").because(error))?;
+        let mut document: Value = serde_json::from_slice(&text).map_err(|error| malformed().because(error))?;
         if document.get("closure").is_some() {
             document = document.get_mut("config").map(Value::take).unwrap_or_else(|| Value::Object(Default::default()));
         }
         let config = serde_json::from_value(document).map_err(|error| {
-            wrong(error.to_string()).hint("its keys are those of OCI: Entrypoint, Cmd, Env, User, WorkingDir ...")
+            malformed().because(error).hint("use the keys of OCI: Entrypoint, Cmd, Env, User, WorkingDir ...")
         })?;
         Ok(config)
     }
 
-    /// All its texts, each of which may name a store path.
+    /// All texts that may name a store path.
     fn texts(&self) -> impl Iterator<Item = &str> {
         let lists = self.env.iter().chain(&self.entrypoint).chain(&self.cmd).chain(&self.working_dir);
         lists.chain(self.labels.values()).map(String::as_str)
     }
 }
 
-/// Makes the image, its layers in `store`, and writes it to `output`: an archive that `podman load` and `docker load` take.
-/// `nix` is where the paths are. Gives the image, the archive's digest and its size in bytes.
-///
-/// # Errors
-/// When a path is not there or not what it must be, the config names a path that the closure lacks, two paths of `contents`
-/// have one file, or `output` cannot be written.
-pub fn make(
-    request: &Request,
-    nix: &Path,
-    store: &Store,
-    jobs: usize,
-    output: &Path,
-    progress: &Phase<'_>,
-) -> Result<(Image, Digest, u64)> {
-    complete(request)?;
-    let layers = LayerStore { store, codec: request.codec, epoch: request.epoch, jobs };
-    // Two at a time: while one is read or brought to the disk, the other is compressed.
-    let packed = pack(&request.closure, request.layers);
-    let mut made = in_parallel(jobs.min(2), &packed, |names| {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let title = super::title(&names);
-        let key = super::key(&request.closure, &names, request.codec.recipe(), request.epoch);
-        let record = match stored(store, &key) {
-            Some(found) => found,
-            None => {
-                progress.item(&title);
-                let tree = super::tree(&names, nix)?;
-                let seated = tree::seat(tree.clone(), &Listing::new(), false)?;
-                layers.write(
-                    &key,
-                    seated,
-                    BTreeMap::new(),
-                    Some(|| super::verify(&request.closure, &names, &tree, jobs)),
-                )?
-            }
-        };
-        progress.inc(1);
-        Ok((record.layer, title))
-    })?;
-    if !request.contents.is_empty() {
-        let names = &request.contents;
-        let key = names.iter().fold(Key::builder("store-links/1").field("epoch", request.epoch), |key, name| {
-            key.field("path", name).field("nar", request.closure.get(name).map_or(String::new(), |p| p.nar_hash.hex()))
-        });
-        let key = key.field("codec", request.codec.recipe()).finish();
-        let record = match stored(store, &key) {
-            Some(found) => found,
-            None => {
-                // The layers of these paths may be older than what is on the disk now.
-                let tree = super::tree(names, nix)?;
-                let seated = tree::seat(links(names, &tree)?, &Listing::new(), false)?;
-                layers.write(
-                    &key,
-                    seated,
-                    BTreeMap::new(),
-                    Some(|| super::verify(&request.closure, names, &tree, jobs)),
-                )?
-            }
-        };
-        made.push((record.layer, "links to what is in the Nix store".to_owned()));
-    }
-    let image = Image::new(recipe(request, made)?).context("cannot make the image")?;
-    let parts = archive::documents(std::slice::from_ref(&image), |digest| {
-        let file = fs_err::File::open(store.blob_path(&digest))?.into_parts().0;
-        let length = file.metadata()?.len();
-        Ok(Content::range(&SourceFile::new(file), 0, length))
-    })?;
-    let mut pending = Pending::create(output)?;
-    let mut meter = Meter::new(BufWriter::with_capacity(1 << 20, &mut pending));
-    archive::write(parts, &Tree::new(), request.epoch, |digest| store.wrote(digest), &mut meter)?;
-    let (_, digest, size) = meter.finish();
-    pending.commit()?;
-    Ok((image, digest, size))
+/// A written image archive.
+#[derive(Debug)]
+pub struct Archive {
+    /// The image in it.
+    pub image: Image,
+    /// SHA-256 of the archive.
+    pub sha256: Digest,
+    /// Size of the archive in bytes.
+    pub size: u64,
 }
 
-fn recipe(request: &Request, layers: Vec<(sealift_layers::layer::Layer, String)>) -> Result<Recipe> {
+/// Builds an image from a [`Request`].
+pub struct ImageBuilder<'a> {
+    /// The image to build.
+    pub request: &'a Request,
+    /// The folder that is `/nix/store` to Nix: see [`super::store`].
+    pub nix_store: &'a Path,
+    /// Where finished layers are kept.
+    pub store: &'a Store,
+    /// Number of threads.
+    pub jobs: usize,
+}
+
+impl ImageBuilder<'_> {
+    /// Builds the layers that are not in the store, and writes the image to `output`: an archive for `podman load` and
+    /// `docker load`. `progress` counts layers.
+    ///
+    /// # Errors
+    /// A store path does not exist or does not match its hash, the configuration names a path that is not in the closure,
+    /// two paths of `contents` have the same file, or `output` cannot be written.
+    pub fn write(&self, output: &Path, progress: &Phase<'_>) -> Result<Archive> {
+        check_paths(self.request)?;
+        let mut layers = self.closure_layers(progress)?;
+        if !self.request.contents.is_empty() {
+            let created_by = "links to what is in the Nix store".to_owned();
+            layers.push(ImageLayer { layer: self.links_layer()?, created_by });
+        }
+        let image = Image::new(recipe(self.request, layers)?).context("cannot create the image")?;
+        self.write_archive(image, output)
+    }
+
+    fn layer_store(&self) -> LayerStore<'_> {
+        let Request { codec, epoch, .. } = *self.request;
+        LayerStore { store: self.store, codec, epoch, jobs: self.jobs }
+    }
+
+    /// The layers with the closure, and their titles.
+    fn closure_layers(&self, progress: &Phase<'_>) -> Result<Vec<ImageLayer>> {
+        let packed = pack(&self.request.closure, self.request.layers);
+        // Two at a time: while one is read from or written to the disk, the other is compressed.
+        in_parallel(self.jobs.min(2), &packed, |names| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            let title = super::title(&names);
+            let Request { closure, codec, epoch, .. } = self.request;
+            let key = super::key(closure, &names, codec.recipe(), *epoch);
+            let layer = match stored(self.store, &key) {
+                Some(found) => found.layer,
+                None => {
+                    progress.item(&title);
+                    self.build_layer(&key, &names, |files| Ok(files.clone()))?
+                }
+            };
+            progress.inc(1);
+            Ok(ImageLayer { layer, created_by: title })
+        })
+    }
+
+    /// The layer with links to the files of `contents`.
+    fn links_layer(&self) -> Result<Layer> {
+        let Request { contents: names, closure, epoch, codec, .. } = self.request;
+        let key = names.iter().fold(Key::builder("store-links/1").field("epoch", *epoch), |key, name| {
+            key.field("path", name).field("nar", closure.get(name).map_or(String::new(), |path| path.nar_hash.hex()))
+        });
+        let key = key.field("codec", codec.recipe()).finish();
+        match stored(self.store, &key) {
+            Some(found) => Ok(found.layer),
+            // Verifies the paths again: their layers may come from the store, and the disk may have changed since.
+            None => self.build_layer(&key, names, |files| links(names, files)),
+        }
+    }
+
+    /// Builds a layer from the files of these store paths, which are verified at the same time.
+    fn build_layer(&self, key: &Key, names: &[String], tree: impl FnOnce(&Tree) -> Result<Tree>) -> Result<Layer> {
+        let files = super::tree(names, self.nix_store)?;
+        let seated = tree::overlay(tree(&files)?, &Listing::new(), Overlap::MustAgree)?;
+        let verify = || super::verify(&self.request.closure, names, &files, self.jobs);
+        Ok(self.layer_store().write(key, seated, BTreeMap::new(), Some(verify))?.layer)
+    }
+
+    fn write_archive(&self, image: Image, output: &Path) -> Result<Archive> {
+        let parts = archive::documents(std::slice::from_ref(&image), |digest| {
+            let file = fs_err::File::open(self.store.blob_path(&digest))?.into_parts().0;
+            let length = file.metadata()?.len();
+            Ok(Content::range(&SourceFile::new(file), 0, length))
+        })?;
+        let mut pending = Pending::create(output)?;
+        let mut meter = HashingWriter::new(BufWriter::with_capacity(1 << 20, &mut pending));
+        let known = |digest: &Digest| self.store.wrote(digest);
+        archive::write(parts, &Tree::new(), self.request.epoch, known, &mut meter)?;
+        let (_, Measured { digest: sha256, size }) = meter.finish();
+        pending.commit()?;
+        Ok(Archive { image, sha256, size })
+    }
+}
+
+fn recipe(request: &Request, layers: Vec<ImageLayer>) -> Result<ImageSpec> {
     let config = &request.config;
     let env = config.env.iter().map(|variable| {
         let split = variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        split.ok_or_else(|| Failure::usage(format!("`{variable}` in Env is not NAME=value")).into())
+        split.ok_or_else(|| Failure::usage(format!("`{variable}` in Env does not have the form NAME=value")).into())
     });
-    Ok(Recipe {
+    Ok(ImageSpec {
         name: request.name.clone(),
-        architecture: request.architecture.clone(),
+        platform: Platform::linux(request.architecture),
         created: request.epoch,
         user: config.user.clone(),
         entrypoint: config.entrypoint.clone(),
@@ -192,9 +225,9 @@ fn recipe(request: &Request, layers: Vec<(sealift_layers::layer::Layer, String)>
     })
 }
 
-/// Whether all that the config and `contents` name is in the closure.
-fn complete(request: &Request) -> Result<()> {
-    let hint = "add it to `contents`, or what has it in its closure";
+/// Checks that all store paths in the configuration and in `contents` are in the closure.
+fn check_paths(request: &Request) -> Result<()> {
+    let hint = "add it, or a path that depends on it, to the closure";
     for name in &request.contents {
         if request.closure.get(name).is_none() {
             return Err(Failure::usage(format!("/nix/store/{name} is not in the closure")).hint(hint).into());
@@ -206,7 +239,7 @@ fn complete(request: &Request) -> Result<()> {
             let rest = &text[at + "/nix/store/".len()..];
             let name = &rest[..rest.find(end).unwrap_or(rest.len())];
             if nix_store::name(name).is_ok() && request.closure.get(name).is_none() {
-                let message = format!("the config names /nix/store/{name}, which is not in the closure");
+                let message = format!("the configuration names /nix/store/{name}, which is not in the closure");
                 return Err(Failure::usage(message).hint(hint).into());
             }
         }
@@ -214,8 +247,8 @@ fn complete(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// A link in the image's root for every file of these paths, at the same place as below the path; folders are real. What is
-/// meant for Nix alone (`nix-support`) is left out.
+/// A link in the image's root for every file of these store paths, at the same path as below the store path. Folders are
+/// real folders. Files for Nix itself (`nix-support`) are left out.
 fn links(names: &[String], files: &Tree) -> Result<Tree> {
     let mut all = Tree::new();
     for name in names {
@@ -234,8 +267,9 @@ fn links(names: &[String], files: &Tree) -> Result<Tree> {
             links.insert(TreePath::new(below)?, link);
         }
         all.merge(links, |_, _| Prefer::Neither).map_err(|error| {
-            Failure::failed(error.to_string())
-                .hint("leave one of the paths out of `contents`, or link what you need yourself")
+            Failure::failed("cannot link the contents into the image's root").because(error).hint(
+                "leave one of the paths out of the contents, or link the files that you need in a path of your own",
+            )
         })?;
     }
     Ok(all)

@@ -1,4 +1,4 @@
-//! Closures of this machine's Nix store, as layers of images.
+//! Layers and images from closures in this machine's Nix store.
 
 pub mod image;
 mod read;
@@ -15,10 +15,10 @@ use sealift_layers::tree::Tree;
 use crate::assemble::in_parallel;
 use crate::store::{Builder, Key};
 
-/// Changes whenever the same paths give other bytes.
+/// Part of the layers' keys: must change when the same paths give other bytes.
 const RECIPE: &str = "store-paths/1";
 
-/// Where this machine has what is `/nix/store` to Nix: below the folder that `NIX_REMOTE` names, if it does.
+/// The folder that is `/nix/store` to Nix: below the root directory in `NIX_REMOTE`, if that is set.
 #[must_use]
 pub fn store(machine: &Machine) -> PathBuf {
     match machine.var("NIX_REMOTE").filter(|remote| remote.starts_with('/')) {
@@ -27,22 +27,22 @@ pub fn store(machine: &Machine) -> PathBuf {
     }
 }
 
-/// Reads what Nix says of a closure.
+/// Reads a closure from Nix's JSON: `nix path-info --json --recursive`, or structured attributes (`.attrs.json`).
 ///
 /// # Errors
-/// When the file cannot be read or is something else (usage).
+/// A usage failure if the file cannot be read or parsed.
 pub fn closure(path: &Path) -> Result<Closure> {
-    let text = fs_err::read(path).map_err(|error| Failure::usage(error.to_string()))?;
+    let text = fs_err::read(path).map_err(|error| Failure::usage("cannot read the closure").because(error))?;
     Closure::parse(&text).map_err(|error| {
-        let failure = Failure::usage(format!("{} is not a closure: {error}", path.display()));
-        failure.hint("make it with: nix path-info --json --recursive PATH").into()
+        let failure = Failure::usage(format!("{} is not a closure", path.display())).because(error);
+        failure.hint("write it with: nix path-info --json --recursive PATH").into()
     })
 }
 
-/// What identifies a layer of these paths. What lies below does not count: nobody else has anything in `/nix/store`.
+/// The key of a layer with these store paths. It does not depend on the layers below, which have no files in `/nix/store`.
 ///
 /// # Panics
-/// When one of the names is not in the closure.
+/// A name is not in the closure.
 #[must_use]
 pub fn key(closure: &Closure, names: &[String], codec: &str, epoch: u64) -> Key {
     names
@@ -58,10 +58,10 @@ fn start(codec: &str, epoch: u64) -> Builder {
     Key::builder(RECIPE).field("codec", codec).field("epoch", epoch)
 }
 
-/// The files of these paths, which [`verify`] has to look at. Folders above the paths are not in the tree.
+/// The files of these store paths, unverified: see [`verify`]. The tree does not contain the folders above the paths.
 ///
 /// # Errors
-/// When a path is not on this machine.
+/// A path is not on this machine.
 pub fn tree(names: &[String], store: &Path) -> Result<Tree> {
     let mut tree = Tree::new();
     for name in names {
@@ -72,15 +72,15 @@ pub fn tree(names: &[String], store: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-/// Reads these paths of `tree`: each must be what its hash in the closure says. That can go on while they are compressed.
+/// Checks the NAR hash of each of these paths of `tree` against the closure. This can run while the tree is compressed.
 ///
 /// # Errors
-/// When one is not (verification), or cannot be read.
+/// A verification failure if a hash differs; or a file cannot be read.
 pub fn verify(closure: &Closure, names: &[String], tree: &Tree, jobs: usize) -> Result<()> {
     in_parallel(jobs, names, |name| read::verify(closure, name, tree)).map(drop)
 }
 
-/// What a layer of these paths is called.
+/// The title of a layer with these paths.
 #[must_use]
 pub fn title(names: &[String]) -> String {
     let shown: BTreeSet<&str> = names.iter().map(|name| nix_store::without_hash(name)).collect();

@@ -1,4 +1,4 @@
-//! Store paths from the disk.
+//! Reading store paths from the disk.
 
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use sealift_layers::digest::Hasher;
 use sealift_layers::ingredients::nix_store::{self, Closure, nar};
 use sealift_layers::tree::{Content, Entry, Open, Tree, TreePath};
 
-/// A file of the store, which nobody changes.
+/// A file of the Nix store, which is immutable.
 #[derive(Debug)]
 struct StoreFile(PathBuf);
 
@@ -22,12 +22,12 @@ impl Open for StoreFile {
     }
 }
 
-/// The tree of one path, whose contents are read when they are needed.
+/// The tree of one store path. Files are read on demand.
 pub(super) fn path(name: &str, store: &Path) -> Result<Tree> {
     let (at, root) = (store.join(name), TreePath::new(nix_store::STORE)?.join(name)?);
     if at.symlink_metadata().is_err() {
-        let message = format!("/nix/store/{name} is not on this machine: there is no {}", at.display());
-        let hint = "build it or copy it here: nix-store --realise PATH, nix copy --from STORE PATH";
+        let message = format!("/nix/store/{name} is not on this machine: {} does not exist", at.display());
+        let hint = "build it with `nix-store --realise PATH`, or copy it with `nix copy --from STORE PATH`";
         return Err(Failure::failed(message).hint(hint).into());
     }
     let mut tree = Tree::new();
@@ -35,28 +35,28 @@ pub(super) fn path(name: &str, store: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-/// Reads one path of `tree`, and holds its NAR against the hash that the closure says.
+/// Checks the hash of one store path's NAR against the closure.
 pub(super) fn verify(closure: &Closure, name: &str, tree: &Tree) -> Result<()> {
-    let known = closure.get(name).ok_or_else(|| Failure::failed(format!("{name} is not in the closure")))?;
+    let expected = closure.get(name).ok_or_else(|| Failure::failed(format!("{name} is not in the closure")))?;
     let mut hasher = Hasher::default();
     nar::write(tree, &TreePath::new(nix_store::STORE)?.join(name)?, &mut hasher)
         .map_err(|error| cannot("read", Path::new(&format!("/nix/store/{name}")), &error))?;
     let got = hasher.finish();
-    if got != known.nar_hash {
+    if got != expected.nar_hash {
         let message =
-            format!("/nix/store/{name} has the wrong content: expected {} as its NAR's, got {got}", known.nar_hash);
-        let hint = "nix-store --verify --check-contents tells whether this machine has damaged it; \
-                    if not, the closure's file is of another build of it";
+            format!("/nix/store/{name} has the wrong NAR hash\n  expected {}\n  got      {got}", expected.nar_hash);
+        let hint = "check this machine with `nix-store --verify --check-contents`, and write the closure's file again";
         return Err(Failure::verification(message).hint(hint).into());
     }
     Ok(())
 }
 
+/// Adds the file at `at`, and everything below it, to `tree` as `path`.
 fn add(at: &Path, path: TreePath, origin: &Arc<str>, tree: &mut Tree) -> Result<()> {
     let unreadable = |error: io::Error| cannot("read", at, &error);
     let found = at.symlink_metadata().map_err(unreadable)?;
     let utf8 = |text: &std::ffi::OsStr| -> Result<String> {
-        let message = || Failure::failed(format!("{} is not in UTF-8, as names in images have to be", at.display()));
+        let message = || Failure::failed(format!("{}: names in images must be UTF-8", at.display()));
         Ok(text.to_str().ok_or_else(message)?.to_owned())
     };
     let entry = if found.is_symlink() {
@@ -69,9 +69,9 @@ fn add(at: &Path, path: TreePath, origin: &Arc<str>, tree: &mut Tree) -> Result<
         Entry::directory(0o555, origin)
     } else if found.is_file() {
         let mode = if found.permissions().mode() & 0o100 == 0 { 0o444 } else { 0o555 };
-        Entry::file(Content::later(Arc::new(StoreFile(at.to_owned())), found.len()), mode, origin)
+        Entry::file(Content::lazy(Arc::new(StoreFile(at.to_owned())), found.len()), mode, origin)
     } else {
-        return Err(Failure::failed(format!("{} is neither a file nor a link nor a folder", at.display())).into());
+        return Err(Failure::failed(format!("{} is not a file, a link or a folder", at.display())).into());
     };
     tree.insert(path, entry.modified(nix_store::TIME));
     Ok(())

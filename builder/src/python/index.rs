@@ -1,4 +1,4 @@
-//! Which Python index this machine is set up to use. There is no built-in one.
+//! The Python index that this machine is configured to use. There is no built-in one.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,20 @@ use url::Url;
 
 use crate::mirrors::Config;
 
-/// An index and who named it.
+/// An index, and where it is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// Root of its simple repository API (PEP 503).
+    /// Root of the simple repository API (PEP 503).
     pub url: Url,
-    /// `--python-index`, a variable, a file, or `uv`.
+    /// For messages: `--python-index`, a variable, the path of a file, or `uv`.
     pub source: String,
 }
 
-/// The index to use: the one named by `option`, else by the environment, by Sealift's own configuration, by pip's, by uv's,
-/// else what `uv` says its default is ([`super::resolve::Uv::default_index`]). The first found counts.
+/// The index to use: the first that is set among `option`, the environment, Sealift's configuration, pip's, uv's, and uv's
+/// built-in default ([`super::resolve::Uv::default_index`]).
 ///
 /// # Errors
-/// A usage failure where none is found, or where what is found is not a URL.
+/// A usage failure if none is set, or if the first one is not a URL.
 pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option<String>) -> Result<Index> {
     let own = Config::read(machine)?;
     let found = option
@@ -32,30 +32,30 @@ pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option
             let variables = ["PIP_INDEX_URL", "UV_DEFAULT_INDEX"].into_iter();
             variables.flat_map(|name| Some((machine.var(name)?.to_owned(), name.to_owned()))).next()
         })
-        .or_else(|| Some((own.python_index?, own.place)))
+        .or_else(|| Some((own.python_index?, own.path)))
         .or_else(|| configured(machine, &pip_files(machine), pip_index))
         .or_else(|| configured(machine, &uv_files(machine), uv_index))
         .or_else(|| Some((uv()?, "uv".to_owned())));
     let Some((text, source)) = found else {
-        return Err(Failure::usage("this machine names no Python index")
+        return Err(Failure::usage("no Python index is configured on this machine")
             .hint(
-                "name one with `--python-index URL`, with the variable PIP_INDEX_URL or UV_DEFAULT_INDEX, \
-                 or in the configuration of pip or uv",
+                "name one with --python-index URL, in the variable PIP_INDEX_URL, or in the configuration of pip or uv; or \
+                 install uv, whose default index is then used",
             )
             .into());
     };
-    // uv lets an index have a name before its URL.
+    // uv accepts a name before the URL: `NAME=URL`.
     let bare = text.split_once('=').filter(|(name, _)| !name.contains([':', '/'])).map_or(&*text, |(_, url)| url);
     match bare.trim().parse::<Url>() {
         Ok(url) if matches!(url.scheme(), "http" | "https" | "file") => Ok(Index { url, source }),
         _ => {
-            Err(Failure::usage(format!("the Python index `{text}`, named by {source}, is not an HTTP or file URL"))
+            Err(Failure::usage(format!("the Python index `{text}` (from {source}) is not an http, https or file URL"))
                 .into())
         }
     }
 }
 
-/// What the first of `files` that says anything says. A file that is not there or cannot be read says nothing.
+/// The first value in `files`, and the file's path. A file that does not exist or cannot be read has no value.
 fn configured(machine: &Machine, files: &[PathBuf], parse: fn(&str) -> Option<String>) -> Option<(String, String)> {
     files.iter().find_map(|file| {
         let text = fs_err::read_to_string(machine.path(&file.to_string_lossy())).ok()?;
@@ -63,11 +63,11 @@ fn configured(machine: &Machine, files: &[PathBuf], parse: fn(&str) -> Option<St
     })
 }
 
-/// pip's configuration files, the one that overrides the others first.
+/// pip's configuration files, highest precedence first.
 fn pip_files(machine: &Machine) -> Vec<PathBuf> {
     let named = machine.var("PIP_CONFIG_FILE").map(PathBuf::from);
     if named.as_deref() == Some(Path::new("/dev/null")) {
-        // pip's own way to say: none at all.
+        // This value disables all configuration files of pip.
         return Vec::new();
     }
     let home = machine.var("HOME").map(|home| Path::new(home).join(".pip/pip.conf"));
@@ -75,7 +75,7 @@ fn pip_files(machine: &Machine) -> Vec<PathBuf> {
     [named, user, home, Some("/etc/pip.conf".into())].into_iter().flatten().collect()
 }
 
-/// uv's configuration files, the one that overrides the others first.
+/// uv's configuration files, highest precedence first.
 fn uv_files(machine: &Machine) -> Vec<PathBuf> {
     let user = machine.config_home().map(|directory| directory.join("uv/uv.toml"));
     [user, Some("/etc/uv/uv.toml".into())].into_iter().flatten().collect()
@@ -115,8 +115,8 @@ struct UvIndex {
     default: bool,
 }
 
-/// The default among `[[index]]`, or `index-url`. A file that is not as we know it says nothing here: `uv` itself
-/// will complain of it, or understand it better.
+/// The default among `[[index]]`, or `index-url`. A file that cannot be parsed has no value: uv reports its errors, or
+/// knows a newer format.
 fn uv_index(text: &str) -> Option<String> {
     let configuration: UvConfiguration = toml::from_str(text).ok()?;
     let default = configuration.index.into_iter().find(|index| index.default);
@@ -127,22 +127,22 @@ fn uv_index(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// On a machine with these variables and, by absolute path, these files; `uv` by the name `uv`.
-    fn on(option: Option<&str>, says: &[(&str, &str)]) -> Result<Index> {
+    /// [`find`] on a machine with `settings`: variables, files (names with `/` at the start) and uv's default (`uv`).
+    fn find_with(option: Option<&str>, settings: &[(&str, &str)]) -> Result<Index> {
         let root = tempfile::tempdir().unwrap();
-        let (files, variables): (Vec<_>, Vec<_>) = says.iter().partition(|(name, _)| name.starts_with('/'));
+        let (files, variables): (Vec<_>, Vec<_>) = settings.iter().partition(|(name, _)| name.starts_with('/'));
         for (name, text) in files {
             let path = root.path().join(name.trim_start_matches('/'));
             fs_err::create_dir_all(path.parent().unwrap()).unwrap();
             fs_err::write(path, text).unwrap();
         }
-        let uv = || says.iter().find(|(name, _)| *name == "uv").map(|(_, url)| (*url).to_owned());
+        let uv = || settings.iter().find(|(name, _)| *name == "uv").map(|(_, url)| (*url).to_owned());
         find(option, &Machine::of(root.path(), &variables), uv)
     }
 
     #[test]
-    fn the_first_voice_counts() {
-        let mut says = vec![
+    fn settings_have_an_order_of_precedence() {
+        let mut settings = vec![
             ("HOME", "/home/me"),
             ("PIP_INDEX_URL", "https://mirror.example/1"),
             ("UV_DEFAULT_INDEX", "internal=https://mirror.example/2"),
@@ -158,14 +158,14 @@ mod tests {
             ("/etc/uv/uv.toml", "index-url = 'https://mirror.example/8'"),
             ("uv", "https://mirror.example/9"),
         ];
-        let mut order = vec![on(Some("https://mirror.example/0"), &says).unwrap()];
-        // Each voice falls silent in turn: PIP_CONFIG_FILE itself (3) with the file it names.
-        while says.len() > 1 {
-            order.push(on(None, &says).unwrap());
-            says.remove(1);
-            if says.get(1).is_some_and(|(name, _)| *name == "PIP_CONFIG_FILE") {
-                order.push(on(None, &says).unwrap());
-                says.drain(1..3);
+        let mut order = vec![find_with(Some("https://mirror.example/0"), &settings).unwrap()];
+        // Removes the settings one by one; PIP_CONFIG_FILE (3) together with the file that it names.
+        while settings.len() > 1 {
+            order.push(find_with(None, &settings).unwrap());
+            settings.remove(1);
+            if settings.get(1).is_some_and(|(name, _)| *name == "PIP_CONFIG_FILE") {
+                order.push(find_with(None, &settings).unwrap());
+                settings.drain(1..3);
             }
         }
         let lines: Vec<_> = order.iter().map(|index| format!("{} {}", index.url.path(), index.source)).collect();
@@ -184,28 +184,31 @@ mod tests {
     }
 
     #[test]
-    fn pip_can_be_silenced() {
-        let says = [
+    fn pips_configuration_can_be_disabled() {
+        let settings = [
             ("HOME", "/h"),
             ("PIP_CONFIG_FILE", "/dev/null"),
             ("/etc/pip.conf", "[global]\nindex-url=https://mirror.example/"),
         ];
-        assert!(on(None, &says).is_err());
+        assert!(find_with(None, &settings).is_err());
         assert!(
-            on(None, &[("XDG_CONFIG_HOME", "/x"), ("/x/pip/pip.conf", "[global]\nindex-url=https://mirror.example/")])
-                .is_ok()
+            find_with(
+                None,
+                &[("XDG_CONFIG_HOME", "/x"), ("/x/pip/pip.conf", "[global]\nindex-url=https://mirror.example/")]
+            )
+            .is_ok()
         );
     }
 
     #[test]
-    fn errors_name_the_ways() {
-        let error = on(None, &[("PIP_INDEX_URL", "")]).unwrap_err();
+    fn errors_name_the_settings() {
+        let error = find_with(None, &[("PIP_INDEX_URL", "")]).unwrap_err();
         let failure = Failure::within(&error).unwrap();
         insta::assert_snapshot!(format!("{failure}\n{}", failure.hint.as_ref().unwrap()), @"
-        this machine names no Python index
+        no Python index is configured on this machine
         name one with `--python-index URL`, with the variable PIP_INDEX_URL or UV_DEFAULT_INDEX, or in the configuration of pip or uv
         ");
-        let error = on(None, &[("PIP_INDEX_URL", "mirror.example")]).unwrap_err();
+        let error = find_with(None, &[("PIP_INDEX_URL", "mirror.example")]).unwrap_err();
         insta::assert_snapshot!(error, @"the Python index `mirror.example`, named by PIP_INDEX_URL, is not an HTTP or file URL");
     }
 }

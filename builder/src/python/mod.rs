@@ -1,7 +1,7 @@
-//! Python: which index this machine uses, which distributions an environment is made of, and which wheel of each.
+//! Python: the index of this machine, the distributions of a virtual environment, and the wheel of each.
 //!
-//! Resolution is `uv`'s work, and needed only to make a lock. Everything after it is decided here: the markers, the
-//! tags, and the one file of each distribution.
+//! `uv` resolves requirements; it is needed only to make a lock. The rest is done here: evaluating markers and tags, and
+//! choosing one wheel of each distribution.
 
 pub mod index;
 pub mod pylock;

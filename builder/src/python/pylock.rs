@@ -1,4 +1,4 @@
-//! `pylock.toml` (PEP 751), as far as a resolver of wheels writes it.
+//! `pylock.toml` (PEP 751): the parts that a resolver of wheels writes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use pep508_rs::MarkerTree;
 use percent_encoding::percent_decode_str;
 use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
-use sealift_layers::ingredients::wheel::{FileName, normalize};
+use sealift_layers::ingredients::wheel::{WheelFileName, normalize};
 use serde::Deserialize;
 use url::Url;
 
@@ -48,36 +48,37 @@ struct Wheel {
     hashes: BTreeMap<String, String>,
 }
 
-/// The wheels that `text` prescribes for `target`, one for each distribution, sorted by file name.
+/// The wheels in `text` for `target`, one of each distribution, sorted by file name.
 ///
 /// # Errors
-/// A text that is no pylock of version 1 or not for this target; a distribution without a wheel that fits; a wheel
-/// of which the lock does not tell all that ours must hold.
+/// `text` is not a pylock of version 1, or not for this target; a distribution has no compatible wheel; or a wheel has no
+/// size, SHA-256 or upload time.
 pub fn wheels(text: &str, target: &Target) -> Result<Vec<lock::Wheel>> {
-    let pylock: Pylock = toml::from_str(text).context("the resolver's lock (pylock.toml) cannot be read")?;
+    let pylock: Pylock = toml::from_str(text).context("cannot parse the pylock.toml of uv")?;
     if pylock.lock_version.split('.').next() != Some("1") {
-        bail!("the resolver's lock is in version {} of its format, and only 1.x is known", pylock.lock_version);
+        bail!("the pylock.toml of uv has the format version {}; only 1.x is supported", pylock.lock_version);
     }
-    check_python("the resolver's lock", pylock.requires_python.as_deref(), target)?;
-    let mut fits = pylock.environments.is_empty();
+    check_python("the pylock.toml of uv", pylock.requires_python.as_deref(), target)?;
+    let mut applies = pylock.environments.is_empty();
     for marker in &pylock.environments {
-        fits |= holds(marker, target)?;
+        applies |= evaluate(marker, target)?;
     }
-    if !fits {
-        bail!("the resolver's lock is for other environments than {target}");
+    if !applies {
+        bail!("the pylock.toml of uv is not for {target}");
     }
 
     let mut chosen: BTreeMap<String, lock::Wheel> = BTreeMap::new();
     for package in &pylock.packages {
         if let Some(marker) = &package.marker
-            && !holds(marker, target)?
+            && !evaluate(marker, target)?
         {
             continue;
         }
-        let wheel = choose(package, target).with_context(|| format!("the distribution `{}`", package.name))?;
+        let wheel =
+            choose(package, target).with_context(|| format!("cannot lock the distribution `{}`", package.name))?;
         let name = wheel.name.clone();
         if chosen.insert(name.clone(), wheel).is_some() {
-            bail!("the resolver's lock has two versions of `{name}` for {target}");
+            bail!("the pylock.toml of uv has two versions of `{name}` for {target}");
         }
     }
     let mut wheels: Vec<_> = chosen.into_values().collect();
@@ -94,29 +95,29 @@ fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
     let count = candidates.len();
     let last = |path: &str| path.rfind('/').map_or(0, |slash| slash + 1);
     let Some((path, wheel)) = target.best(candidates, |(path, _)| &path[last(path)..]) else {
-        return Err(Failure::failed(format!("it has no wheel for {target}, of {count} altogether"))
-            .hint("ask for another version, or exclude it if the application runs without it")
+        return Err(Failure::failed(format!("none of its {count} wheels is for {target}"))
+            .hint("require another version, or exclude it if the application runs without it")
             .into());
     };
-    let file: FileName = path[last(&path)..].parse()?;
+    let file: WheelFileName = path[last(&path)..].parse()?;
     if file.name != normalize(&package.name) {
-        bail!("its wheel `{}` has another name", &path[last(&path)..]);
+        bail!("the wheel `{}` has the name of another distribution", &path[last(&path)..]);
     }
     if let Some(version) = &package.version
         && version.parse::<Version>() != Ok(file.version.clone())
     {
-        bail!("its wheel `{}` is not of version {version}", &path[last(&path)..]);
+        bail!("the wheel `{}` is not of version {version}", &path[last(&path)..]);
     }
-    let lacks = |what: &str| {
-        Failure::failed(format!("the index does not tell the {what} of `{}`", &path[last(&path)..])).hint(
-            "make the lock with an index that implements PEP 691 and PEP 700; any mirror will do to build from it",
+    let missing = |what: &str| {
+        Failure::failed(format!("the index does not list the {what} of `{}`", &path[last(&path)..])).hint(
+            "make the lock with an index that implements PEP 691 and PEP 700; any mirror is sufficient for builds",
         )
     };
-    let sha256 = wheel.hashes.get("sha256").ok_or_else(|| lacks("SHA-256"))?;
-    let uploaded = wheel.upload_time.ok_or_else(|| lacks("upload time"))?;
+    let sha256 = wheel.hashes.get("sha256").ok_or_else(|| missing("SHA-256"))?;
+    let uploaded = wheel.upload_time.ok_or_else(|| missing("upload time"))?;
     Ok(lock::Wheel {
         version: package.version.clone().unwrap_or_else(|| file.version.to_string()),
-        size: wheel.size.ok_or_else(|| lacks("size"))?,
+        size: wheel.size.ok_or_else(|| missing("size"))?,
         sha256: sha256.parse::<Digest>()?,
         uploaded: seconds(&uploaded)?,
         name: file.name,
@@ -124,39 +125,41 @@ fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
     })
 }
 
-/// The path of a wheel's URL, without the leading `/`, percent-decoded: a `+` in a version may stand there as `%2B`.
+/// The path of a wheel's URL, without the leading `/`, percent-decoded: a `+` in a version may be written as `%2B`.
 fn path(wheel: &Wheel) -> Result<String> {
-    let Some(url) = &wheel.url else { bail!("its wheel has no URL") };
-    let url: Url = url.parse().with_context(|| format!("its wheel's URL `{url}`"))?;
+    let Some(url) = &wheel.url else { bail!("a wheel has no URL") };
+    let url: Url = url.parse().with_context(|| format!("the URL `{url}` of a wheel is malformed"))?;
     let path = percent_decode_str(url.path().trim_start_matches('/')).decode_utf8()?.into_owned();
     if path.split('/').any(|component| component == "..") {
-        bail!("its wheel's URL has `..` in its path, `{path}`");
+        bail!("the URL of a wheel has `..` in its path `{path}`");
     }
     if let Some(name) = &wheel.name
         && path.rsplit('/').next() != Some(name)
     {
-        bail!("its wheel `{name}` has another name in its URL's path, `{path}`");
+        bail!("the wheel `{name}` has another file name in its URL: `{path}`");
     }
     Ok(path)
 }
 
 fn seconds(time: &toml::value::Datetime) -> Result<u64> {
-    let stamp: jiff::Timestamp = time.to_string().parse().with_context(|| format!("its upload time {time}"))?;
-    u64::try_from(stamp.as_second()).with_context(|| format!("its upload time {time} is before 1970"))
+    let stamp: jiff::Timestamp =
+        time.to_string().parse().with_context(|| format!("the upload time {time} is malformed"))?;
+    u64::try_from(stamp.as_second()).with_context(|| format!("the upload time {time} is before 1970"))
 }
 
 fn check_python(who: &str, requires: Option<&str>, target: &Target) -> Result<()> {
     let Some(text) = requires else { return Ok(()) };
-    let specifiers: VersionSpecifiers = text.parse().map_err(|_| anyhow::anyhow!("{who} requires Python `{text}`"))?;
-    // The newest patch level: `>=3.14.1` must not turn 3.14 away.
+    let specifiers: VersionSpecifiers =
+        text.parse().map_err(|_| anyhow::anyhow!("{who} has a malformed Python version: `{text}`"))?;
+    // With the highest patch level: `>=3.14.1` includes a Python 3.14.
     let python: Version = format!("{}.{}", target.python(), u32::MAX).parse()?;
     if !specifiers.contains(&python) {
-        bail!("{who} requires Python {text}, and this is for {target}");
+        bail!("{who} requires Python {text}, but the target is {target}");
     }
     Ok(())
 }
 
-fn holds(marker: &str, target: &Target) -> Result<bool> {
+fn evaluate(marker: &str, target: &Target) -> Result<bool> {
     let tree: MarkerTree = marker.parse().map_err(|error: pep508_rs::Pep508Error<pep508_rs::VerbatimUrl>| {
         anyhow::anyhow!("the marker `{marker}`: {}", error.message)
     })?;
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
 
     fn target() -> Target {
-        Target::new("3.14", "linux/amd64", "2.43").unwrap()
+        Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap()
     }
 
     fn wheel(file: &str) -> String {
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_wheel_of_each_distribution_is_taken() {
+    fn the_best_wheel_of_each_distribution_is_chosen() {
         let found = read(&[
             package("zeta", "", &["zeta-1.0-py3-none-any.whl", "zeta-1.0-cp314-cp314-manylinux_2_28_x86_64.whl"]),
             package("Alpha.Beta", "", &["alpha_beta-1.0-py3-none-any.whl"]),
@@ -210,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn a_local_version_is_decoded() {
+    fn a_local_version_is_percent_decoded() {
         let text = package("a", "", &["a-1.0%2Bcpu-py3-none-any.whl"]).replace("\"1.0\"", "\"1.0+cpu\"");
         assert_eq!(read(&[text]).unwrap()[0].path, "p/ab/a-1.0+cpu-py3-none-any.whl");
     }
 
     #[test]
-    fn markers_are_those_of_the_target() {
+    fn markers_are_evaluated_for_the_target() {
         for (marker, wanted) in [
             ("platform_python_implementation != 'PyPy'", true),
             ("implementation_name == 'cpython' and sys_platform == 'linux'", true),
@@ -224,15 +227,15 @@ mod tests {
             ("python_version >= '3.14'", true),
             ("sys_platform == 'win32' or platform_machine == 'aarch64'", false),
         ] {
-            assert_eq!(holds(marker, &target()).unwrap(), wanted, "{marker}");
+            assert_eq!(evaluate(marker, &target()).unwrap(), wanted, "{marker}");
             let found = read(&[package("a", &format!("marker = \"{marker}\""), &["a-1.0-py3-none-any.whl"])]).unwrap();
             assert_eq!(found.len(), usize::from(wanted));
         }
-        assert!(holds("python_version ~ 3", &target()).is_err());
+        assert!(evaluate("python_version ~ 3", &target()).is_err());
     }
 
     #[test]
-    fn what_cannot_be_locked_is_told() {
+    fn errors_name_distribution_and_wheel() {
         let message = |packages: &[String]| format!("{:#}", read(packages).unwrap_err());
         let pure = "a-1.0-py3-none-any.whl";
         insta::assert_snapshot!([

@@ -1,4 +1,4 @@
-//! Resolution by the program `uv`, which only whoever makes a lock needs.
+//! Resolution with the program `uv`. It is needed only to make a lock.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -15,16 +15,16 @@ use super::pylock;
 use super::tags::Target;
 use crate::lock::Wheel;
 
-/// What an environment is to hold.
+/// The content of a virtual environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// What is wanted, as PEP 508 writes it.
+    /// Requirements in the form of PEP 508.
     pub requirements: &'a [String],
-    /// Names of distributions left out though something requires them.
+    /// Names of distributions to leave out, although others require them.
     pub exclude: &'a [String],
-    /// For which Python.
+    /// The Python of the environment.
     pub target: &'a Target,
-    /// The index; without it, the one that `uv` is set up to use.
+    /// The index; `None` for the one in uv's own configuration.
     pub index_url: Option<&'a Url>,
 }
 
@@ -33,24 +33,23 @@ pub struct Request<'a> {
 pub struct Uv(OsString);
 
 impl Uv {
-    /// The program that `named` is the path of (the variable `SEALIFT_UV`), or else `uv` wherever the system looks for
-    /// programs. Whether it is there shows when it is run.
+    /// The program at the path `named` (the variable `SEALIFT_UV`), or else `uv` in `PATH`. Whether it exists is checked when
+    /// it is run.
     #[must_use]
     pub fn new(named: Option<OsString>) -> Self {
         Self(named.filter(|name| !name.is_empty()).unwrap_or_else(|| "uv".into()))
     }
 
-    /// The wheels of an environment, sorted by file name. Source distributions do not count: building one would run
-    /// its code.
+    /// The wheels of an environment, sorted by file name. Source distributions are not used: building one runs its code.
     ///
     /// # Errors
-    /// A usage failure for a malformed requirement; a network failure where the index cannot be reached; otherwise
-    /// the resolver's own words.
+    /// A usage failure for a malformed requirement; a network failure if the index cannot be reached; otherwise uv's error
+    /// message.
     pub fn resolve(&self, request: &Request) -> Result<Vec<Wheel>> {
         let requirements = requirements(request.requirements)?;
         let overrides = overrides(request.exclude)?;
-        let directory = tempfile::tempdir().context("a directory for the resolver")?;
-        // uv takes the format from the name, which must begin so.
+        let directory = tempfile::tempdir().context("cannot create a temporary directory for uv")?;
+        // uv accepts only names of the form pylock.NAME.toml.
         let lock = directory.path().join("pylock.sealift.toml");
         let overrides_file = directory.path().join("overrides.txt");
         fs_err::write(&overrides_file, overrides)?;
@@ -63,7 +62,7 @@ impl Uv {
         pylock::wheels(&fs_err::read_to_string(&lock)?, request.target)
     }
 
-    /// The index that `uv` uses when nothing is said; `None` where it is not installed or does not tell.
+    /// uv's default index; `None` if uv is not installed or does not print one.
     #[must_use]
     pub fn default_index(&self) -> Option<String> {
         let directory = tempfile::tempdir().ok()?;
@@ -88,8 +87,8 @@ impl Uv {
         command
     }
 
-    /// `uv pip compile -`, away from any project's own settings, with the machine's trust store, and content with
-    /// whatever Python the machine has: none of its code is used when only wheels count.
+    /// `uv pip compile -`, without the settings of a project, and with the machine's trust store. Any Python of the machine
+    /// is sufficient: with wheels only, none of its code is used.
     fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(&self.0);
         command
@@ -106,7 +105,7 @@ impl Uv {
     fn run(&self, mut command: Command, input: &str) -> Result<Output> {
         let mut child = command.spawn().map_err(|error| self.missing(&error))?;
         let mut stdin = child.stdin.take().expect("the command pipes its input");
-        // It may end before it has read everything, and then says why itself.
+        // uv may exit before it has read all input; its error message is then more useful.
         match stdin.write_all(input.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
             _ => drop(stdin),
@@ -115,15 +114,12 @@ impl Uv {
     }
 
     fn missing(&self, error: &io::Error) -> Failure {
-        Failure::failed(format!(
-            "the program `{}`, which resolves Python distributions, cannot be run: {error}",
-            self.0.display()
-        ))
-        .hint("install uv (it is needed only to make a lock), or name it in the variable SEALIFT_UV")
+        Failure::failed(format!("cannot run `{}`, which resolves Python requirements: {error}", self.0.display()))
+            .hint("install uv (needed only to make a lock), or set SEALIFT_UV to its path")
     }
 }
 
-/// The requirements, one a line. Nothing else gets through: the resolver would take a line such as `-r FILE` too.
+/// The requirements, one per line. Anything else is refused: uv would also accept a line such as `-r FILE`.
 fn requirements(texts: &[String]) -> Result<String> {
     let mut lines = String::new();
     for text in texts {
@@ -133,44 +129,45 @@ fn requirements(texts: &[String]) -> Result<String> {
             );
         }
         let parsed: Requirement<Url> = Requirement::from_str(text)
-            .map_err(|error| Failure::usage(format!("the requirement `{text}`: {}", error.message)))?;
+            .map_err(|error| Failure::usage(format!("the requirement `{text}` is malformed: {}", error.message)))?;
         if matches!(parsed.version_or_url, Some(VersionOrUrl::Url(_))) {
             return Err(Failure::usage(format!("the requirement `{text}` names a URL"))
-                .hint("a lock names content, and any mirror may serve it: ask for a version")
+                .hint("a lock names no hosts: require a version instead, such as NAME==1.0")
                 .into());
         }
-        // As it was written: the parser's own form of a marker is another text.
+        // The original text: the parser formats markers differently.
         lines.push_str(text);
         lines.push('\n');
     }
     Ok(lines)
 }
 
-/// Overrides that no environment meets: that is how the resolver leaves a distribution out.
+/// Overrides with a marker that is never true: uv then leaves the distribution out.
 fn overrides(exclude: &[String]) -> Result<String> {
     let mut lines = String::new();
     for text in exclude {
         let name = PackageName::from_str(text)
-            .map_err(|_| Failure::usage(format!("`{text}`, to be excluded, is not a distribution's name")))?;
+            .map_err(|_| Failure::usage(format!("the excluded `{text}` is not the name of a distribution")))?;
         lines.push_str(&format!("{name} ; python_version < \"0\"\n"));
     }
     Ok(lines)
 }
 
-/// Tells a network that fails from requirements that do.
+/// The error for uv's output. Distinguishes network errors from unsatisfiable requirements.
 fn explain(output: &Output) -> Failure {
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("warning:")).collect();
-    let said = said.join("\n").trim().to_owned();
-    let has = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
-    let message = format!("uv cannot resolve the Python distributions:\n{said}");
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("warning:")).collect();
+    let text = lines.join("\n").trim().to_owned();
+    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+    let message = format!("uv cannot resolve the Python requirements:\n{text}");
     if has(&["network was disabled", "error sending request", "Failed to fetch", "dns error", "timed out"]) {
-        Failure::network(message).hint("check the index that is configured (`--python-index`), proxy and certificates")
+        Failure::network(message)
+            .hint("check the Python index (--python-index), the proxy variables and the certificates")
     } else if has(&["No interpreter found"]) {
-        Failure::failed(message).hint("uv wants some Python 3 on this machine, of any version: install python3")
+        Failure::failed(message).hint("uv needs a Python 3 of any version on this machine: install python3")
     } else {
         Failure::failed(message)
-            .hint("only wheels count; what has none, and is not needed, can be excluded in the profile")
+            .hint("only wheels are used; exclude a distribution that has none and is not needed, in the profile")
     }
 }
 
@@ -210,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_is_told_from_the_requirements() {
+    fn network_errors_are_distinguished_from_unsatisfiable_requirements() {
         let of = |stderr: &str| {
             let output = Output {
                 status: std::process::ExitStatus::from_raw(256),
@@ -222,7 +219,7 @@ mod tests {
         let network = of("warning: x\nerror: Failed to fetch: http://mirror.example/six/\n  cause: Connection refused");
         assert_eq!(network.kind, Kind::Network);
         insta::assert_snapshot!(network, @"
-        uv cannot resolve the Python distributions:
+        uv cannot resolve the Python requirements:
         error: Failed to fetch: http://mirror.example/six/
           cause: Connection refused
         ");
@@ -230,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_resolver_is_told() {
-        let target = Target::new("3.14", "linux/amd64", "2.43").unwrap();
+    fn the_hint_for_a_missing_uv_names_the_variable() {
+        let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
         let request = Request { requirements: &[], exclude: &[], target: &target, index_url: None };
         let error = Uv::new(Some("/nonexistent/uv".into())).resolve(&request).unwrap_err();
         assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("SEALIFT_UV"));
@@ -239,8 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn the_resolver_is_asked_for_wheels_only() {
-        let target = Target::new("3.14", "linux/amd64", "2.43").unwrap();
+    fn uv_is_run_for_wheels_only() {
+        let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
         let index = "https://mirror.example/simple".parse().unwrap();
         let request = Request { requirements: &[], exclude: &[], target: &target, index_url: Some(&index) };
         let paths = ["/t", "/t/overrides.txt", "/t/pylock.x.toml"].map(Path::new);
@@ -263,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_is_a_line_among_others() {
+    fn the_default_index_is_parsed_from_uvs_output() {
         assert_eq!(
             index_line("# x\n--index-url https://mirror.example/\n").as_deref(),
             Some("https://mirror.example/")

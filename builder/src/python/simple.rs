@@ -1,4 +1,4 @@
-//! The project pages of an index: where the file with a known name and digest can be had (PEP 503, PEP 691).
+//! Project pages of an index: the URL of a file with a known name and digest (PEP 503, PEP 691).
 
 use anyhow::{Context as _, Result};
 use html5gum::{Token, Tokenizer};
@@ -8,11 +8,11 @@ use sealift_layers::ingredients::wheel::normalize;
 use serde::Deserialize;
 use url::Url;
 
-/// What to send as `Accept`: JSON, or HTML where the index is older.
+/// The `Accept` header: JSON preferred, HTML for older indexes.
 pub const ACCEPT: &str =
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
-/// The URL of the page of the distribution `name` on the index at `index`.
+/// The URL of the project page of the distribution `name` on the index at `index`.
 #[must_use]
 pub fn page_url(index: &str, name: &str) -> String {
     format!("{}/{}/", index.trim_end_matches('/'), normalize(name))
@@ -31,19 +31,19 @@ struct File {
     hashes: std::collections::BTreeMap<String, String>,
 }
 
-/// The URL of `file_name` on a project page. An entry with another SHA-256 does not count; one without any does, as
-/// whoever downloads checks the digest. `page_url` is where the page was found in the end: links are relative to it.
+/// The URL of `file_name` on a project page. An entry with another SHA-256 is ignored; one without a SHA-256 is used,
+/// because the download is verified anyway. `page_url` is the page's URL after redirects: links are relative to it.
 ///
 /// # Errors
-/// A JSON page that cannot be read.
+/// A JSON page is malformed.
 pub fn find(page: &[u8], content_type: &str, page_url: &Url, file_name: &str, sha256: &Digest) -> Result<Option<Url>> {
     let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if media == "application/json" || media.ends_with("+json") {
-        let page: Page = serde_json::from_slice(page).with_context(|| format!("the page {page_url} of the index"))?;
-        let found = page
-            .files
-            .iter()
-            .find(|file| file.filename == file_name && file.hashes.get("sha256").is_none_or(|hash| same(hash, sha256)));
+        let page: Page =
+            serde_json::from_slice(page).with_context(|| format!("cannot parse the index page {page_url}"))?;
+        let found = page.files.iter().find(|file| {
+            file.filename == file_name && file.hashes.get("sha256").is_none_or(|hash| is_digest(hash, sha256))
+        });
         return Ok(found.and_then(|file| fetchable(page_url, &file.url)));
     }
     Ok(anchor(page, page_url, file_name, sha256))
@@ -63,7 +63,7 @@ fn anchor(page: &[u8], page_url: &Url, file_name: &str, sha256: &Digest) -> Opti
                 let last = url.path().rsplit('/').next().unwrap_or_default();
                 let named = percent_decode_str(last).decode_utf8_lossy() == file_name;
                 let hash = url.fragment().and_then(|fragment| fragment.strip_prefix("sha256="));
-                if named && hash.is_none_or(|hash| same(hash, sha256)) {
+                if named && hash.is_none_or(|hash| is_digest(hash, sha256)) {
                     url.set_fragment(None);
                     return Some(url);
                 }
@@ -74,7 +74,7 @@ fn anchor(page: &[u8], page_url: &Url, file_name: &str, sha256: &Digest) -> Opti
     None
 }
 
-fn same(hash: &str, wanted: &Digest) -> bool {
+fn is_digest(hash: &str, wanted: &Digest) -> bool {
     hash.to_ascii_lowercase().parse() == Ok(*wanted)
 }
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_page_tells_the_url() {
+    fn finds_the_url_on_a_json_page() {
         let of = |url: &str, hashes: &str| {
             json(&format!(r#"{{"meta":{{}},"files":[{{"filename":"{FILE}","url":"{url}","hashes":{hashes}}}]}}"#))
         };
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_html_page_tells_the_url() {
+    fn finds_the_url_on_an_html_page() {
         let hash = digest().hex();
         let wrong = "0".repeat(64);
         let link = |href: &str| html(&format!("<!DOCTYPE html><body><a data-x='>' href=\"{href}\">{FILE}</a>"));
@@ -141,9 +141,9 @@ mod tests {
     }
 
     proptest! {
-        /// No page makes the reader panic, and what it finds has the name.
+        /// No page causes a panic, or a link with another file name.
         #[test]
-        fn any_page_is_read(text in "[<a hrefbs=\"'/>&#;.!-]{0,60}") {
+        fn arbitrary_pages_are_accepted(text in "[<a hrefbs=\"'/>&#;.!-]{0,60}") {
             prop_assert_eq!(html(&text), None);
         }
     }

@@ -1,4 +1,4 @@
-//! Which wheels a CPython on Linux takes, and in which order (PEP 425, PEP 600).
+//! Compatibility tags: the wheels that a CPython on Linux can install, and their order (PEP 425, PEP 600).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,76 +7,53 @@ use std::fmt;
 use anyhow::Result;
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use sealift_deployment::failure::Failure;
-use sealift_layers::ingredients::wheel::FileName;
+use sealift_layers::ingredients::wheel::WheelFileName;
+use sealift_layers::platform::{Architecture, Platform};
 
-/// The Python of an image: what wheels and markers are held against.
+/// The Python of an image: version, architecture and C library, against which wheels and markers are matched.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// `14` of Python 3.14.
     minor: u32,
-    machine: Machine,
+    architecture: Architecture,
+    /// `43` of glibc 2.43.
     glibc: u32,
-    /// Tag to its rank; 0 is the best.
+    /// Tag to rank; 0 is the best.
     ranks: BTreeMap<String, usize>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Machine {
-    X86_64,
-    Aarch64,
-}
-
-impl Machine {
-    /// The first glibc 2.x that the machine's manylinux wheels were made for.
-    fn oldest_glibc(self) -> u32 {
-        match self {
-            Self::X86_64 => 5,
-            Self::Aarch64 => 17,
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::X86_64 => "x86_64",
-            Self::Aarch64 => "aarch64",
-        })
+/// The oldest glibc 2.x that manylinux wheels for the architecture are built for.
+fn oldest_glibc(architecture: Architecture) -> u32 {
+    match architecture {
+        Architecture::Amd64 => 5,
+        Architecture::Arm64 => 17,
     }
 }
 
 impl Target {
-    /// CPython `python` (`3.14`) on the OCI platform `platform` (`linux/amd64`) with glibc `glibc` (`2.43`; what a
-    /// Debian version of `libc6` has after that is ignored).
+    /// CPython `python` (`3.14`) on `platform` with glibc `glibc` (`2.43`; the rest of a Debian version of `libc6` is
+    /// ignored).
     ///
     /// # Errors
-    /// A usage failure for another Python, platform or C library.
-    pub fn new(python: &str, platform: &str, glibc: &str) -> Result<Self> {
+    /// A usage failure if `python` or `glibc` is not such a version.
+    pub fn new(python: &str, platform: Platform, glibc: &str) -> Result<Self> {
         let minor = |text: &str, major: &str| text.strip_prefix(major)?.parse::<u32>().ok();
-        let machine = match platform {
-            "linux/amd64" => Machine::X86_64,
-            "linux/arm64" => Machine::Aarch64,
-            _ => {
-                return Err(Failure::usage(format!("no wheels can be chosen for the platform `{platform}`"))
-                    .hint("linux/amd64 and linux/arm64 are known")
-                    .into());
-            }
-        };
         let Some(python) = minor(python, "3.") else {
-            return Err(Failure::usage(format!("`{python}` is not a version of Python such as 3.14")).into());
+            return Err(Failure::usage(format!("`{python}` is not a Python version such as 3.14")).into());
         };
         let digits = glibc.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(glibc.len());
         let Some(glibc) = minor(&glibc[..digits], "2.") else {
-            return Err(Failure::usage(format!("`{glibc}` is not a version of glibc such as 2.43")).into());
+            return Err(Failure::usage(format!("`{glibc}` is not a glibc version such as 2.43")).into());
         };
-        let mut target = Self { minor: python, machine, glibc, ranks: BTreeMap::new() };
+        let mut target = Self { minor: python, architecture: platform.architecture(), glibc, ranks: BTreeMap::new() };
         for (rank, tag) in target.tags().into_iter().enumerate() {
             target.ranks.entry(tag).or_insert(rank);
         }
         Ok(target)
     }
 
-    /// All tags that fit, best first: this version's own ABI, the stable ABI of this version and older ones, any ABI;
-    /// each for the newest manylinux first; wheels for any platform last.
+    /// All compatible tags, best first: the version's own ABI, the stable ABI of this and older versions, no ABI; each for
+    /// the newest manylinux first; tags for any platform last.
     #[must_use]
     pub fn tags(&self) -> Vec<String> {
         let minor = self.minor;
@@ -89,7 +66,7 @@ impl Target {
         on_platforms(&this, &this);
         on_platforms(&this, "abi3");
         on_platforms(&this, "none");
-        // The stable ABI begins with 3.2.
+        // The stable ABI exists since Python 3.2.
         for older in (2..minor).rev() {
             on_platforms(&format!("cp3{older}"), "abi3");
         }
@@ -105,11 +82,12 @@ impl Target {
         tags
     }
 
-    /// Platform tags, newest C library first; each old name of a tag after the tag.
+    /// Platform tags, newest C library first; the legacy alias of a tag follows the tag.
     fn platforms(&self) -> Vec<String> {
-        let Self { machine, glibc, .. } = *self;
+        let Self { architecture, glibc, .. } = *self;
+        let machine = architecture.machine();
         let mut platforms = Vec::new();
-        for version in (machine.oldest_glibc()..=glibc).rev() {
+        for version in (oldest_glibc(architecture)..=glibc).rev() {
             platforms.push(format!("manylinux_2_{version}_{machine}"));
             let old = match version {
                 17 => "manylinux2014",
@@ -123,9 +101,9 @@ impl Target {
         platforms
     }
 
-    /// How well a wheel fits, 0 being best; `None` where it does not.
+    /// The rank of a wheel, 0 being best; `None` if it is not compatible.
     #[must_use]
-    pub fn rank(&self, wheel: &FileName) -> Option<usize> {
+    pub fn rank(&self, wheel: &WheelFileName) -> Option<usize> {
         let mut best = None;
         for python in &wheel.python {
             for abi in &wheel.abi {
@@ -138,13 +116,13 @@ impl Target {
         best
     }
 
-    /// Of wheels of one distribution and version, the one to take: the best tag, then the highest build tag, then the
-    /// first name, so that their order does not count. `name` gives the file name of a candidate.
+    /// The best of several wheels of one distribution and version: the best tag, then the highest build tag, then the
+    /// first name, so that the order of `candidates` does not matter. `name` returns the file name of a candidate.
     pub fn best<T>(&self, candidates: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> Option<T> {
         candidates
             .into_iter()
             .filter_map(|candidate| {
-                let parsed: FileName = name(&candidate).parse().ok()?;
+                let parsed: WheelFileName = name(&candidate).parse().ok()?;
                 let rank = self.rank(&parsed)?;
                 Some(((rank, Reverse(parsed.build), name(&candidate).to_owned()), candidate))
             })
@@ -152,13 +130,13 @@ impl Target {
             .map(|(_, candidate)| candidate)
     }
 
-    /// `3.14`.
+    /// The Python version: `3.14`.
     #[must_use]
     pub fn python(&self) -> String {
         format!("3.{}", self.minor)
     }
 
-    /// What environment markers see. The patch level is not known before the interpreter is: it counts as 0.
+    /// The values of environment markers (PEP 508). The patch level is not known here: 0 is used.
     pub(crate) fn markers(&self) -> MarkerEnvironment {
         let python = self.python();
         let full = format!("{python}.0");
@@ -166,7 +144,7 @@ impl Target {
             implementation_name: "cpython",
             implementation_version: &full,
             os_name: "posix",
-            platform_machine: &self.machine.to_string(),
+            platform_machine: self.architecture.machine(),
             platform_python_implementation: "CPython",
             platform_release: "",
             platform_system: "Linux",
@@ -179,20 +157,20 @@ impl Target {
         .expect("3.N and 3.N.0 are versions")
     }
 
-    /// The newest of the platforms that `uv` knows and this C library can run.
+    /// uv's name of the platform: the newest manylinux that uv knows and the C library supports.
     pub(crate) fn uv_platform(&self) -> String {
         let version = match self.glibc {
             31.. => self.glibc.min(40),
             28.. => 28,
             _ => 17,
         };
-        format!("{}-manylinux_2_{version}", self.machine)
+        format!("{}-manylinux_2_{version}", self.architecture.machine())
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Python 3.{} on {} with glibc 2.{}", self.minor, self.machine, self.glibc)
+        write!(f, "Python 3.{} on {} with glibc 2.{}", self.minor, self.architecture.machine(), self.glibc)
     }
 }
 
@@ -202,8 +180,10 @@ mod tests {
 
     use super::*;
 
+    const AMD64: Platform = Platform::linux(Architecture::Amd64);
+
     fn forky() -> Target {
-        Target::new("3.14", "linux/amd64", "2.43-1").unwrap()
+        Target::new("3.14", AMD64, "2.43-1").unwrap()
     }
 
     fn ranked(names: &[&'static str]) -> Vec<&'static str> {
@@ -251,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn the_other_machine_begins_later() {
-        let target = Target::new("3.13", "linux/arm64", "2.36").unwrap();
+    fn arm64_starts_with_manylinux2014() {
+        let target = Target::new("3.13", Platform::linux(Architecture::Arm64), "2.36").unwrap();
         let platforms = target.platforms();
         assert_eq!((platforms[0].as_str(), platforms.len()), ("manylinux_2_36_aarch64", 20 + 2));
         assert_eq!(&platforms[20..], ["manylinux2014_aarch64", "linux_aarch64"]);
@@ -261,18 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn other_targets_are_refused() {
-        for (python, platform, glibc) in
-            [("2.7", "linux/amd64", "2.43"), ("3.14", "windows/amd64", "2.43"), ("3.14", "linux/amd64", "1.2")]
-        {
-            assert!(Target::new(python, platform, glibc).is_err(), "{python} {platform} {glibc}");
+    fn other_versions_are_refused() {
+        for (python, glibc) in [("2.7", "2.43"), ("3.14", "1.2")] {
+            assert!(Target::new(python, AMD64, glibc).is_err(), "{python} {glibc}");
         }
     }
 
     proptest! {
-        /// The choice does not depend on the order of the candidates.
         #[test]
-        fn the_choice_has_no_memory(names in Just(vec![
+        fn the_order_of_candidates_does_not_matter(names in Just(vec![
             "a-1-py3-none-any.whl", "a-1-2-py3-none-any.whl", "a-1-2a-py3-none-any.whl", "a-1-10-py3-none-any.whl",
             "A-1-10-py3-none-any.whl", "a-1-cp36-cp36m-win32.whl", "nonsense",
         ]).prop_shuffle()) {

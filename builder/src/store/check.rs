@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use sealift_deployment::files::{cannot, sorted_dir};
 use sealift_deployment::ui::Phase;
-use sealift_layers::digest::Digest;
+use sealift_layers::digest::{Digest, Measured};
 
 use super::{ARTIFACTS, BLOBS, DERIVED, Key, LAYERS, LayerEntry, PARTIAL, Store, TMP, clear, reader, remove};
 
@@ -199,7 +199,7 @@ fn plain(path: &Path) -> io::Result<Verdict> {
     let (Ok(expected), true) = (name(path).parse::<Digest>(), path.symlink_metadata()?.is_file()) else {
         return Ok(strange());
     };
-    let (got, bytes) = Digest::of_reader(reader(path)?)?;
+    let Measured { digest: got, size: bytes } = Digest::of_reader(reader(path)?)?;
     Ok((bytes, differs(&expected, &got)))
 }
 
@@ -254,7 +254,7 @@ pub(super) fn tree_digest(path: &Path) -> io::Result<(Digest, u64)> {
         if found.is_dir() {
             ahead.extend(sorted_dir(&at)?.into_iter().rev());
         } else if found.is_file() {
-            let (digest, length) = Digest::of_reader(reader(&at)?)?;
+            let Measured { digest, size: length } = Digest::of_reader(reader(&at)?)?;
             key = key.field("content", digest);
             bytes += length;
         }

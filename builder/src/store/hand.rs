@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{cannot, explain};
-use sealift_layers::digest::{Digest, Meter};
+use sealift_layers::digest::{Digest, HashingWriter};
 use serde::{Deserialize, Serialize};
 
 use super::{BLOBS, Key, LAYERS, LayerEntry, Store, reader};
@@ -36,7 +36,7 @@ impl Store {
         let text = fs_err::read(self.layer_path(key)).map_err(|_| gone())?;
         let layer = LayerEntry::read(&text).map_err(|_| gone())?;
         let listing = self.derived(listing).ok_or_else(gone)?;
-        let digest = Digest::of_reader(reader(&listing)?)?.0;
+        let digest = Digest::of_reader(reader(&listing)?)?.digest;
         let blobs = folder.join(BLOBS);
         for (from, digest) in [(self.blob_path(&layer.blob), layer.blob), (listing, digest)] {
             let to = blobs.join(digest.hex());
@@ -69,9 +69,9 @@ impl Store {
         let blob = |digest: Digest| -> Result<_> {
             let from = folder.join(BLOBS).join(digest.hex());
             let mut file = self.temporary()?;
-            let mut meter = Meter::new(file.as_file_mut());
+            let mut meter = HashingWriter::new(file.as_file_mut());
             let copied = io::copy(&mut reader(&from)?, &mut meter);
-            let (_, got, _) = meter.finish();
+            let got = meter.finish().1.digest;
             copied.map_err(|error| explain(file.path(), error.into()))?;
             match got {
                 got if got == digest => Ok(file),

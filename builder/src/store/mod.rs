@@ -27,7 +27,7 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, cannot, explain};
 use sealift_deployment::machine::Machine;
-use sealift_layers::digest::{Digest, Meter};
+use sealift_layers::digest::{Digest, HashingWriter};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir, TempPath};
@@ -120,9 +120,9 @@ impl Store {
     /// When its digest is another (verification), or it cannot be read or written.
     pub fn add_artifact(&self, name: &str, mut reader: impl Read, expected: &Digest) -> Result<PathBuf> {
         let mut file = self.temporary()?;
-        let mut meter = Meter::new(file.as_file_mut());
+        let mut meter = HashingWriter::new(file.as_file_mut());
         let copied = io::copy(&mut reader, &mut meter);
-        let (_, got, _) = meter.finish();
+        let got = meter.finish().1.digest;
         copied.map_err(|error| explain(file.path(), error.into()))?;
         if got != *expected {
             return Err(

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_layers::codec::Codec;
-use sealift_layers::digest::Digest;
+use sealift_layers::digest::{Digest, Measured};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
-use sealift_layers::validate::{Depth, Findings, Problem, validate};
+use sealift_layers::validate::{Depth, Report, Violation, validate};
 
 use super::{LINKS, MANIFEST, Manifest, SUMS};
 use crate::failure::Failure;
@@ -57,26 +57,27 @@ impl Bundle {
     /// Checks everything: every digest and diff ID, both tables of contents, the sums, and that `bundle.json` tells of
     /// the same images.
     #[must_use]
-    pub fn verify(&self, depth: Depth) -> Findings {
+    pub fn verify(&self, depth: Depth) -> Report {
         if self.is_bare() {
             let problems = if depth >= Depth::Digests { self.verify_files() } else { Vec::new() };
-            return Findings { problems, ..Findings::default() };
+            return Report { violations: problems, ..Report::default() };
         }
         let mut findings = validate(&self.files, depth);
         if depth >= Depth::Digests {
-            self.verify_sums(&mut findings.problems);
+            self.verify_sums(&mut findings.violations);
         }
         if let Some(manifest) = &self.manifest {
-            let mut problem = |what: String| findings.problems.push(Problem { file: MANIFEST.to_owned(), what });
+            let mut problem =
+                |what: String| findings.violations.push(Violation { file: MANIFEST.to_owned(), message: what });
             for image in &manifest.images {
                 let found = findings.images.iter().find(|found| found.name == image.reference);
-                let layers: Vec<(Digest, u64)> = image.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+                let layers = image.layers.iter().map(|layer| Measured { digest: layer.digest, size: layer.size });
                 match found {
                     None => problem(format!("tells of the image {}, which index.json lacks", image.reference)),
                     Some(found) if (found.digest, found.config_digest) != (image.digest, image.config) => {
                         problem(format!("has other digests for the image {} than index.json", image.reference));
                     }
-                    Some(found) if found.layers != layers => {
+                    Some(found) if !layers.eq(found.layers.iter().copied()) => {
                         problem(format!("has other layers for the image {} than its manifest", image.reference));
                     }
                     Some(_) => {}
@@ -104,7 +105,7 @@ impl Bundle {
     }
 
     /// No link leads elsewhere than the bundle's table says: the sums are of files alone.
-    fn verify_links(&self, problems: &mut Vec<Problem>) {
+    fn verify_links(&self, problems: &mut Vec<Violation>) {
         let table = match read(&self.files, LINKS) {
             Ok(bytes) => String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned(),
             // The check of the sums has said so.
@@ -116,7 +117,7 @@ impl Bundle {
             _ => None,
         });
         let found: BTreeMap<&str, &str> = links.collect();
-        let mut problem = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
+        let mut problem = |file: &str, what: String| problems.push(Violation { file: file.to_owned(), message: what });
         for (path, target) in &found {
             match expected.get(path) {
                 Some(other) if other == target => {}
@@ -131,7 +132,7 @@ impl Bundle {
 
     /// Checks what [`Bundle::verify`] checks of the files besides the images' blobs: that they are as `SHA256SUMS` says.
     #[must_use]
-    pub fn verify_files(&self) -> Vec<Problem> {
+    pub fn verify_files(&self) -> Vec<Violation> {
         let mut problems = Vec::new();
         self.verify_sums(&mut problems);
         if self.is_bare() {
@@ -140,8 +141,8 @@ impl Bundle {
         problems
     }
 
-    fn verify_sums(&self, problems: &mut Vec<Problem>) {
-        let mut problem = |file: &str, what: String| problems.push(Problem { file: file.to_owned(), what });
+    fn verify_sums(&self, problems: &mut Vec<Violation>) {
+        let mut problem = |file: &str, what: String| problems.push(Violation { file: file.to_owned(), message: what });
         let sums = match read(&self.files, SUMS) {
             Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
             // An image archive that is no bundle of ours has none.
@@ -210,7 +211,7 @@ fn archive(path: &Path) -> Result<Tree> {
         let unpacked = std::io::copy(&mut codec.decoder(BufReader::new(file))?, &mut plain);
         unpacked.map_err(|error| match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                files::cannot("unpack it into", &std::env::temp_dir(), &error)
+                files::cannot("unpack it into", &tempfile::env::temp_dir(), &error)
             }
             _ => Failure::verification(format!("{}: {error}", path.display())).hint(COPY_AGAIN).into(),
         })?;
@@ -223,7 +224,7 @@ fn archive(path: &Path) -> Result<Tree> {
         return Err(Failure::verification(format!("{} is no tar archive", path.display())).hint(COPY_AGAIN).into());
     }
     let origin = Arc::from(path.display().to_string());
-    tar::index(&SourceFile::new(file), &origin).map_err(|error| {
+    tar::read(&SourceFile::new(file), &origin).map_err(|error| {
         let mut text = error.to_string();
         if let Some(cause) = std::error::Error::source(&error) {
             text = format!("{text}: {cause}");

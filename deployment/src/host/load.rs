@@ -39,13 +39,15 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
     let phase = ui.phase("Loading images", total);
     // Through standard input: `podman pull oci:FOLDER:NAME` of podman 4 names the image after the folder.
     engine.feed(&["load", "--quiet"], |input| {
+        let mut archive = tar::Writer::new(input, deployment.manifest.epoch);
         for (path, entry) in &files {
-            tar::append(path, entry, deployment.manifest.epoch, input, &mut io::sink())?;
+            archive.append(path, entry)?;
             if let EntryKind::File(content) = &entry.kind {
                 phase.inc(content.len());
             }
         }
-        tar::finish(input)
+        archive.finish()?;
+        Ok(())
     })?;
     phase.finish(&ui::count(missing.len(), "image"));
     // What an engine does not understand it may pass over.
@@ -84,7 +86,7 @@ fn archive(deployment: &Deployment, images: &[&MadeImage], engine: Kind) -> Resu
                 // It decompresses each layer twice, once only to learn its size, and slowly.
                 Kind::Podman => {
                     let unpacked = Arc::new(Unpacked { blob, codec });
-                    (blob_path(layer.diff_id), Content::later(unpacked, layer.unpacked))
+                    (blob_path(layer.diff_id), Content::lazy(unpacked, layer.unpacked))
                 }
                 Kind::Docker => (blob_path(layer.digest), blob),
             };

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sealift_layers::validate::{Depth, Problem};
+use sealift_layers::validate::{Depth, Violation};
 
 pub use engine::{Engine, Kind};
 pub use load::load;
@@ -71,7 +71,7 @@ impl Deployment {
     /// # Errors
     /// [`Failure::verification`] with all that is wrong.
     pub fn verify(&self) -> Result<()> {
-        self.sound(self.bundle.verify(Depth::Digests).problems)
+        self.sound(self.bundle.verify(Depth::Digests).violations)
     }
 
     /// As [`Deployment::verify`], while the engine tells of itself: podman takes as long for that.
@@ -93,7 +93,7 @@ impl Deployment {
         self.sound(self.bundle.verify_files())
     }
 
-    fn sound(&self, problems: Vec<Problem>) -> Result<()> {
+    fn sound(&self, problems: Vec<Violation>) -> Result<()> {
         if problems.is_empty() {
             return Ok(());
         }

@@ -14,9 +14,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Part};
-use super::load::{FILE, Search, shown};
+use super::load::{FILE, Search};
 use super::{check, syntax};
 use crate::failure::Failure;
+use crate::machine::shown;
 
 /// A profile's folder and those of the profiles that it extends, nearest first.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, Part};
 use super::model::Model;
 use super::{Sources, check, extend, suggest, syntax};
 use crate::failure::Failure;
+use crate::machine::Machine;
 
 /// The file that makes a folder a profile.
 pub(super) const FILE: &str = "profile.toml";
@@ -41,7 +42,7 @@ impl Profile {
     /// # Errors
     /// Those of [`Search::find`] and [`Profile::load`].
     pub fn find(name: &str) -> anyhow::Result<Self> {
-        Self::load(&Search::from_environment()?.find(name)?)
+        Self::load(&Search::of(&Machine::here())?.find(name)?)
     }
 
     /// Reads and checks `directory/profile.toml`.
@@ -99,12 +100,6 @@ impl Profile {
     }
 }
 
-/// A path as messages show it: relative to the current directory where it is below that.
-pub(super) fn shown(path: &Path) -> String {
-    let current = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&current).unwrap_or(path).display().to_string()
-}
-
 /// Where profiles are looked for.
 #[derive(Clone, Debug)]
 pub struct Search {
@@ -117,10 +112,10 @@ impl Search {
     ///
     /// # Errors
     /// The current directory is gone.
-    pub fn from_environment() -> anyhow::Result<Self> {
-        let named = std::env::var_os("SEALIFT_PROFILES").unwrap_or_default();
-        let named = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty());
-        let current = std::env::current_dir()?;
+    pub fn of(machine: &Machine) -> anyhow::Result<Self> {
+        let named = machine.var_os("SEALIFT_PROFILES").unwrap_or_default();
+        let named = std::env::split_paths(named).filter(|path| !path.as_os_str().is_empty());
+        let current = machine.current_directory()?;
         Ok(Self::new(named.chain(current.ancestors().map(|parent| parent.join("profiles")))))
     }
 

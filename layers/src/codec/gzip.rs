@@ -1,4 +1,4 @@
-//! gzip in members of a fixed input size, compressed in parallel and written in order.
+//! gzip in members that hold a fixed number of input bytes, compressed in parallel and written in order.
 //!
 //! RFC 1952, section 2.2: a gzip file is a series of members. Cutting the input at fixed places makes the bytes
 //! independent of write sizes and of the number of threads. Each member has time 0, no name and system 255 (unknown).
@@ -11,37 +11,38 @@ use std::thread::JoinHandle;
 
 use libdeflater::{CompressionLvl, Compressor};
 
-/// Input bytes per member. Larger ones gain less than 0.1% in size and hold up the pipeline.
+/// Input bytes per member. Larger members are less than 0.1% smaller and delay the next steps.
 const MEMBER: usize = 1024 * 1024;
 /// A quarter faster than 5 and 3.5% larger, as measured in `docs/performance.md`; other tools' default is larger still.
 const LEVEL: i32 = 2;
 
-type Job = (Vec<u8>, SyncSender<io::Result<Done>>);
+/// A block to compress, and where the result goes.
+type Job = (Vec<u8>, SyncSender<io::Result<Compressed>>);
 
-/// A member, and the block that it was made of, to be filled again.
-struct Done {
+/// A gzip member, and the block that it was made from, for reuse.
+struct Compressed {
     member: Vec<u8>,
     block: Vec<u8>,
 }
 
-/// The sink.
+/// A sink that writes a gzip member per block of input.
 pub struct Members<W: Write> {
     out: W,
     block: Vec<u8>,
     jobs: usize,
     written: bool,
     /// Results in the order of their blocks.
-    pending: VecDeque<Receiver<io::Result<Done>>>,
-    /// Blocks to be filled again.
+    pending: VecDeque<Receiver<io::Result<Compressed>>>,
+    /// Empty blocks for reuse.
     spare: Vec<Vec<u8>>,
     queue: Option<Sender<Job>>,
     workers: Vec<JoinHandle<()>>,
-    take: Arc<Mutex<Receiver<Job>>>,
+    receiver: Arc<Mutex<Receiver<Job>>>,
 }
 
 impl<W: Write> Members<W> {
     pub(super) fn new(out: W, jobs: usize) -> Self {
-        let (queue, take) = channel();
+        let (queue, receiver) = channel();
         Self {
             out,
             block: Vec::with_capacity(MEMBER),
@@ -51,22 +52,22 @@ impl<W: Write> Members<W> {
             spare: Vec::new(),
             queue: Some(queue),
             workers: Vec::new(),
-            take: Arc::new(Mutex::new(take)),
+            receiver: Arc::new(Mutex::new(receiver)),
         }
     }
 
-    /// Hands the block on; waits for the oldest results so that at most two blocks per thread are in memory.
+    /// Queues the current block. Waits for the oldest results, so that there are at most two blocks per thread in memory.
     fn submit(&mut self) -> io::Result<()> {
-        // Small layers never start more threads than they have blocks.
+        // One more thread per block: a small layer starts few.
         if self.workers.len() < self.jobs {
-            let take = self.take.clone();
-            self.workers.push(std::thread::spawn(move || work(&take)));
+            let receiver = self.receiver.clone();
+            self.workers.push(std::thread::spawn(move || work(&receiver)));
         }
         let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(MEMBER));
         let block = std::mem::replace(&mut self.block, next);
-        let (give, receive) = sync_channel(1);
-        self.queue.as_ref().expect("open until finished").send((block, give)).map_err(|_| lost())?;
-        self.pending.push_back(receive);
+        let (sender, result) = sync_channel(1);
+        self.queue.as_ref().expect("open until finished").send((block, sender)).map_err(|_| thread_ended())?;
+        self.pending.push_back(result);
         self.written = true;
         while self.pending.len() > 2 * self.jobs {
             self.write_oldest()?;
@@ -75,8 +76,8 @@ impl<W: Write> Members<W> {
     }
 
     fn write_oldest(&mut self) -> io::Result<()> {
-        if let Some(receive) = self.pending.pop_front() {
-            let Done { member, mut block } = receive.recv().map_err(|_| lost())??;
+        if let Some(result) = self.pending.pop_front() {
+            let Compressed { member, mut block } = result.recv().map_err(|_| thread_ended())??;
             self.out.write_all(&member)?;
             block.clear();
             self.spare.push(block);
@@ -93,7 +94,7 @@ impl<W: Write> Members<W> {
         }
         self.queue = None;
         for worker in self.workers.drain(..) {
-            worker.join().map_err(|_| lost())?;
+            worker.join().map_err(|_| thread_ended())?;
         }
         Ok(self.out)
     }
@@ -114,20 +115,21 @@ impl<W: Write> Write for Members<W> {
     }
 }
 
-fn lost() -> io::Error {
+fn thread_ended() -> io::Error {
     io::Error::other("a compressing thread ended early")
 }
 
 fn work(queue: &Mutex<Receiver<Job>>) {
-    let mut compressor = Compressor::new(CompressionLvl::new(LEVEL).expect("a level that libdeflate has"));
-    // Members are about a third of this: the rest is never given away.
-    let mut room = vec![0; compressor.gzip_compress_bound(MEMBER)];
+    let mut compressor = Compressor::new(CompressionLvl::new(LEVEL).expect("libdeflate has this level"));
+    // Reused for all blocks: members have about a third of this size.
+    let mut buffer = vec![0; compressor.gzip_compress_bound(MEMBER)];
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((block, give)) = job else { return };
-        let done =
-            compressor.gzip_compress(&block, &mut room).map(|size| Done { member: room[..size].to_vec(), block });
-        // The receiver is gone only when writing failed already.
-        let _ = give.send(done.map_err(io::Error::other));
+        let Ok((block, sender)) = job else { return };
+        let done = compressor
+            .gzip_compress(&block, &mut buffer)
+            .map(|size| Compressed { member: buffer[..size].to_vec(), block });
+        // Fails only after an error of writing, when the receiver is gone.
+        let _ = sender.send(done.map_err(io::Error::other));
     }
 }

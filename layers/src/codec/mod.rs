@@ -1,7 +1,23 @@
-//! Compression whose bytes depend on the input and the codec's version alone.
+//! Compression of layers. The compressed bytes depend only on the input and the version of the codec.
 //!
-//! A layer's identity is its diff ID, before compression; its digest, after it, is what registries and bundles name. So
-//! the codecs are pinned in `Cargo.toml`, golden tests hold their bytes, and [`Codec::recipe`] is part of layer keys.
+//! A layer is identified by its diff ID, the digest before compression; registries and bundles refer to it by the digest
+//! after compression. So `Cargo.toml` pins the codecs, tests record digests of their output, and [`Codec::recipe`] is part
+//! of the keys of stored layers.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//!
+//! use sealift_layers::codec::Codec;
+//!
+//! let mut encoder = Codec::Gzip.encoder(Vec::new(), 2)?;
+//! encoder.write_all(b"hello")?;
+//! let compressed = encoder.finish()?;
+//!
+//! let mut text = String::new();
+//! Codec::Gzip.decoder(&compressed[..])?.read_to_string(&mut text)?;
+//! assert_eq!(text, "hello");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod gzip;
 
@@ -11,12 +27,12 @@ use std::str::FromStr;
 /// How a layer is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Codec {
-    /// Not at all.
+    /// No compression.
     None,
-    /// gzip (RFC 1952): loads everywhere.
+    /// gzip (RFC 1952). All engines load it.
     #[default]
     Gzip,
-    /// Zstandard (RFC 8878): smaller and faster; Docker reads it from 23 on.
+    /// Zstandard (RFC 8878). Smaller and faster; Docker supports it since version 23.
     Zstd,
 }
 
@@ -31,14 +47,14 @@ impl Codec {
         }
     }
 
-    /// The codec of a media type.
+    /// The codec of a layer's media type; `None` if it is unknown.
     #[must_use]
     pub fn of_media_type(media_type: &str) -> Option<Self> {
         [Self::None, Self::Gzip, Self::Zstd].into_iter().find(|codec| codec.media_type() == media_type)
     }
 
-    /// Everything that decides the compressed bytes: codec, its version, level and blocks. The versions are those that
-    /// `Cargo.toml` pins.
+    /// A description of everything that determines the compressed bytes: codec, version, level and block size. The versions
+    /// are those that `Cargo.toml` pins.
     #[must_use]
     pub fn recipe(self) -> &'static str {
         match self {
@@ -48,11 +64,11 @@ impl Codec {
         }
     }
 
-    /// A sink that compresses into `out`, on at most `jobs` threads (at least one). The bytes do not depend on `jobs`
-    /// or on how the input is cut into writes.
+    /// A sink that compresses into `out` with `jobs` threads (at least one). The bytes depend neither on `jobs` nor on the
+    /// sizes of the writes.
     ///
     /// # Errors
-    /// When the compressor cannot be set up.
+    /// If the compressor cannot be initialized.
     pub fn encoder<W: Write>(self, out: W, jobs: usize) -> io::Result<Encoder<W>> {
         let jobs = jobs.max(1);
         Ok(match self {
@@ -61,17 +77,17 @@ impl Codec {
             Self::Zstd => {
                 let mut encoder = zstd::Encoder::new(out, 3)?;
                 encoder.include_checksum(true)?;
-                // One worker and many give the same bytes; no worker (the default) gives others.
+                // One worker and many give the same bytes; without workers (the default) they are different.
                 encoder.multithread(u32::try_from(jobs).unwrap_or(1))?;
                 Encoder::Zstd(encoder)
             }
         })
     }
 
-    /// Reads back what [`Codec::encoder`] wrote.
+    /// A reader of the uncompressed bytes of `input`.
     ///
     /// # Errors
-    /// When the decompressor cannot be set up.
+    /// If the decompressor cannot be initialized.
     pub fn decoder<'a>(self, input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::None => Box::new(input),
@@ -81,35 +97,40 @@ impl Codec {
     }
 }
 
-/// The names that the command line knows.
-impl FromStr for Codec {
-    type Err = String;
+/// The text is not the name of a codec.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not a supported compression (supported: gzip, zstd, none)")]
+pub struct ParseCodecError(String);
 
+impl FromStr for Codec {
+    type Err = ParseCodecError;
+
+    /// Takes the names of the command line: `none`, `gzip`, `zstd`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "none" => Ok(Self::None),
             "gzip" => Ok(Self::Gzip),
             "zstd" => Ok(Self::Zstd),
-            _ => Err(format!("`{text}` is not a compression: gzip, zstd or none")),
+            _ => Err(ParseCodecError(text.to_owned())),
         }
     }
 }
 
-/// A compressing sink; [`Encoder::finish`] must be called.
+/// A compressing sink. [`Encoder::finish`] must be called at the end.
 pub enum Encoder<W: Write> {
-    /// Passes on.
+    /// Passes bytes on unchanged.
     None(W),
-    /// Compresses in gzip members.
+    /// Writes gzip members.
     Gzip(gzip::Members<W>),
-    /// Compresses in one zstd frame.
+    /// Writes one zstd frame.
     Zstd(zstd::Encoder<'static, W>),
 }
 
 impl<W: Write> Encoder<W> {
-    /// Writes the end and gives the sink back.
+    /// Writes the end of the stream and returns the inner sink.
     ///
     /// # Errors
-    /// Whatever writing gives.
+    /// Any error of compressing or writing.
     pub fn finish(self) -> io::Result<W> {
         match self {
             Self::None(out) => Ok(out),
@@ -138,7 +159,7 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
 
-    /// Three blocks and a bit of something that compresses, but not to nothing.
+    /// More than three blocks of bytes that compress, but not to almost nothing.
     fn sample() -> Vec<u8> {
         let mut state = 1u32;
         (0..3 * 1024 * 1024 + 17)
@@ -172,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_compresses_to_a_valid_stream() {
+    fn empty_input_gives_a_valid_stream() {
         for codec in [Codec::None, Codec::Gzip, Codec::Zstd] {
             let mut back = Vec::new();
             codec.decoder(&encode(codec, &[], 2, 1)[..]).unwrap().read_to_end(&mut back).unwrap();
@@ -180,11 +201,22 @@ mod tests {
         }
     }
 
-    /// No compressor promises equal bytes across versions: when one of these changes, [`Codec::recipe`] must too.
+    /// No compressor promises equal bytes across versions. If one of these changes, [`Codec::recipe`] has to change, too.
     #[test]
-    fn the_bytes_are_golden() {
+    fn the_bytes_do_not_change() {
         let digest = |codec| Digest::of(&encode(codec, &sample(), 2, 4096));
         insta::assert_snapshot!(digest(Codec::Gzip), @"sha256:d1059d6827ad57810f1bec6aaebd4543d7b5d16f1d298090f5962af15ee44f88");
         insta::assert_snapshot!(digest(Codec::Zstd), @"sha256:65b28eeb72df52ed0e94b36c3ea700a512924bffc15bb992b61c8feb37c5999d");
+    }
+
+    #[test]
+    fn names_and_media_types_are_parsed() {
+        for (name, codec) in [("none", Codec::None), ("gzip", Codec::Gzip), ("zstd", Codec::Zstd)] {
+            assert_eq!(name.parse(), Ok(codec));
+            assert_eq!(Codec::of_media_type(codec.media_type()), Some(codec));
+        }
+        let error = "lz4".parse::<Codec>().unwrap_err();
+        assert_eq!(error.to_string(), "`lz4` is not a supported compression (supported: gzip, zstd, none)");
+        assert_eq!(Codec::of_media_type("text/plain"), None);
     }
 }

@@ -1,43 +1,52 @@
 //! `/etc/passwd` and `/etc/group` (passwd(5), group(5)).
+//!
+//! ```
+//! use sealift_layers::ingredients::accounts::{self, Account};
+//! use sealift_layers::tree::{Kind, TreePath};
+//!
+//! let web = Account { name: "web".into(), uid: 1000, gid: 1000, home: "/srv".into() };
+//! let tree = accounts::tree(&[web])?;
+//! let Kind::File(group) = &tree.get(&TreePath::new("etc/group")?).unwrap().kind else { panic!("not a file") };
+//! assert_eq!(group.read()?, b"root:x:0:\nweb:x:1000:\nnogroup:x:65534:\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::tree::{Entry, PathError, Tree, TreePath};
+use crate::tree::{Entry, Tree, TreePath};
 
-/// A user and its group of the same name.
+/// A user, and the group with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Login and group name.
+    /// Name of the user and the group.
     pub name: String,
-    /// Numeric user.
+    /// User ID.
     pub uid: u32,
-    /// Numeric group.
+    /// Group ID.
     pub gid: u32,
-    /// Home directory.
+    /// Absolute path of the home directory.
     pub home: String,
 }
 
-/// Why the accounts do not make the two files.
+/// Why the two files cannot be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AccountError {
-    /// Two accounts share a name or a number.
+    /// Two accounts have the same name or ID.
     #[error("two accounts have the {what} {value}")]
     Duplicate {
         /// `name`, `uid` or `gid`.
         what: &'static str,
-        /// The shared one.
+        /// The name or ID.
         value: String,
     },
-    /// A name or home that would break the file's format.
-    #[error("`{0}` cannot stand in /etc/passwd")]
-    Text(String),
-    /// Not a path.
-    #[error(transparent)]
-    Path(#[from] PathError),
+    /// A name or home directory is empty or has a character that the format does not allow.
+    #[error("`{0}` is not allowed in /etc/passwd")]
+    Invalid(String),
 }
 
-/// The two files for root, nobody and `accounts`, sorted by number. Nobody can log in: there are no passwords.
+/// The files `/etc/passwd` and `/etc/group` for root, nobody and `accounts`, sorted by ID. There are no passwords, so no
+/// account can log in.
 ///
 /// # Errors
 /// [`AccountError`].
@@ -57,7 +66,7 @@ pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
         }
         for text in [&account.name, &account.home] {
             if text.is_empty() || text.contains([':', '\n', '\0']) {
-                return Err(AccountError::Text(text.clone()));
+                return Err(AccountError::Invalid(text.clone()));
             }
         }
     }
@@ -68,14 +77,16 @@ pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
     }
     all.sort_by_key(|account| account.gid);
     for Account { name, gid, .. } in &all {
-        // Debian calls nobody's group nogroup.
+        // The group of nobody is called nogroup on Debian.
         let name = if *gid == 65534 { "nogroup" } else { name };
         group.push_str(&format!("{name}:x:{gid}:\n"));
     }
     let origin: Arc<str> = "the image's accounts".into();
     let mut tree = Tree::new();
-    tree.insert(TreePath::new("etc/passwd")?, Entry::file(passwd, 0o644, &origin));
-    tree.insert(TreePath::new("etc/group")?, Entry::file(group, 0o644, &origin));
+    for (path, text) in [("etc/passwd", passwd), ("etc/group", group)] {
+        let path = TreePath::new(path).expect("a constant path is valid");
+        tree.insert(path, Entry::file(text, 0o644, &origin));
+    }
     Ok(tree)
 }
 
@@ -89,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_sorted_by_number() {
+    fn files_are_sorted_by_id() {
         let tree = tree(&[account("parsec", 1234, 1234), account("postgres", 999, 998)]).unwrap();
         let text: Vec<String> = tree
             .iter()
@@ -112,10 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_and_bad_names_are_refused() {
+    fn duplicates_and_invalid_names_are_rejected() {
         assert!(matches!(tree(&[account("root", 5, 5)]), Err(AccountError::Duplicate { what: "name", .. })));
         assert!(matches!(tree(&[account("a", 0, 5)]), Err(AccountError::Duplicate { what: "uid", .. })));
         assert!(matches!(tree(&[account("a", 5, 65534)]), Err(AccountError::Duplicate { what: "gid", .. })));
-        assert!(matches!(tree(&[account("a:b", 5, 5)]), Err(AccountError::Text(_))));
+        assert!(matches!(tree(&[account("a:b", 5, 5)]), Err(AccountError::Invalid(_))));
     }
 }

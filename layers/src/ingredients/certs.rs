@@ -1,20 +1,40 @@
-//! The bundle of CA certificates that `update-ca-certificates` would have made, which no package's script may.
+//! The bundle of CA certificates. On an installed system the script `update-ca-certificates` makes it; images are built
+//! without running scripts.
+//!
+//! ```
+//! use sealift_layers::ingredients::certs::{self, Certificate};
+//! use sealift_layers::tree::{Tree, TreePath};
+//!
+//! let site = Certificate { file_name: "site.crt".into(), pem: "-----BEGIN CERTIFICATE-----\n".into() };
+//! let tree = certs::tree(&Tree::new(), &[site])?;
+//! assert!(tree.get(&TreePath::new(certs::BUNDLE)?).is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io;
 use std::sync::Arc;
 
 use crate::tree::{Entry, Kind, Tree, TreePath};
 
-/// Where programs look for the bundle on Debian.
+/// Where programs on Debian expect the bundle.
 pub const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 
-/// Makes the bundle of all certificates below `usr/share/ca-certificates` in `packages`, sorted bytewise by path, and
-/// then of `extra` (name to PEM, sorted), which are also put below `usr/local/share/ca-certificates`. OpenSSL's own
-/// default, `/usr/lib/ssl/cert.pem`, becomes a link to it.
+/// A certificate that comes from no package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// File name, such as `site.crt`.
+    pub file_name: String,
+    /// The certificate, PEM (RFC 7468).
+    pub pem: String,
+}
+
+/// Makes the bundle of all certificates below `usr/share/ca-certificates` in `packages`, sorted bytewise by path, followed
+/// by `extra` in the order of the slice. The extra certificates are also files below `usr/local/share/ca-certificates`.
+/// `/usr/lib/ssl/cert.pem`, where OpenSSL looks by default, is a link to the bundle.
 ///
 /// # Errors
-/// Whatever reading a content gives.
-pub fn tree(packages: &Tree, extra: &[(String, String)]) -> io::Result<Tree> {
+/// Any error of reading a content, and a file name that is not a path.
+pub fn tree(packages: &Tree, extra: &[Certificate]) -> io::Result<Tree> {
     let origin: Arc<str> = "the CA certificates".into();
     let path = |text: &str| TreePath::new(text).map_err(io::Error::other);
     let mut tree = Tree::new();
@@ -36,13 +56,13 @@ pub fn tree(packages: &Tree, extra: &[(String, String)]) -> io::Result<Tree> {
             newest = newest.max(entry.mtime);
         }
     }
-    for (name, pem) in extra {
+    for Certificate { file_name, pem } in extra {
         add(pem.as_bytes());
-        let at = path(&format!("usr/local/share/ca-certificates/{name}"))?;
+        let at = path(&format!("usr/local/share/ca-certificates/{file_name}"))?;
         tree.insert(at, Entry::file(pem.as_str(), 0o644, &origin));
     }
     let entry = Entry::file(bundle, 0o644, &origin);
-    // With certificates of a site the bundle is as new as the build; without, as new as the package.
+    // With extra certificates the bundle is as new as the build, without them as new as the package.
     let mtime = if extra.is_empty() { newest } else { None };
     tree.insert(path(BUNDLE)?, Entry { mtime, ..entry });
     tree.insert(path("usr/lib/ssl/cert.pem")?, Entry { mtime, ..Entry::symlink(format!("/{BUNDLE}"), &origin) });
@@ -61,7 +81,7 @@ mod tests {
             let at = TreePath::new(&format!("usr/share/ca-certificates/{name}")).unwrap();
             packages.insert(at, Entry::file(pem, 0o644, &origin).modified(3));
         }
-        let tree = tree(&packages, &[("site.crt".into(), "SITE".into())]).unwrap();
+        let tree = tree(&packages, &[Certificate { file_name: "site.crt".into(), pem: "SITE".into() }]).unwrap();
         let Kind::File(bundle) = &tree.get(&TreePath::new(BUNDLE).unwrap()).unwrap().kind else { unreachable!() };
         assert_eq!(bundle.read().unwrap(), b"upper\nB\nSITE\n");
         assert!(tree.get(&TreePath::new("usr/local/share/ca-certificates/site.crt").unwrap()).is_some());

@@ -1,8 +1,8 @@
-//! `/etc/ld.so.cache` as `ldconfig` would have made it, for the dynamic loader and for Python's `ctypes.util`.
+//! `/etc/ld.so.cache` as `ldconfig` makes it, for the dynamic loader and for Python's `ctypes.util`.
 //!
-//! The format is glibc's, of version 1.1 (elf/dl-cache.h: `cache_file_new`): a header, entries sorted downwards by name,
-//! names and paths. `ldconfig` reads each library's own name out of the file; here the names of the links are taken,
-//! which are the same: Debian policy 8.1 has every package ship the link of its library's name.
+//! The format is version 1.1 of glibc's (elf/dl-cache.h: `cache_file_new`): a header, entries in descending order of name,
+//! names and paths. `ldconfig` reads the SONAME from each library; this module takes the name of the symbolic link instead.
+//! Both are the same, since Debian policy 8.1 requires every package to ship a link with the SONAME of its library.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use crate::platform::Architecture;
 use crate::tree::TreePath;
 
-/// Where the loader looks for it.
+/// Path of the cache in an image.
 pub const PATH: &str = "etc/ld.so.cache";
 
-/// What lies at a path, as far as it matters here.
+/// The type of a path that may be a library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library<'a> {
     /// A file.
@@ -23,6 +23,17 @@ pub enum Library<'a> {
 }
 
 /// Makes the cache of the libraries among `paths`, which are all paths of an image for `architecture`.
+///
+/// ```
+/// use sealift_layers::ingredients::ldcache::{self, Library};
+/// use sealift_layers::platform::Architecture;
+/// use sealift_layers::tree::TreePath;
+///
+/// let library = TreePath::new("usr/lib/x86_64-linux-gnu/libc.so.6")?;
+/// let cache = ldcache::make([(&library, Library::File)].into_iter(), Architecture::Amd64);
+/// assert!(cache.starts_with(b"glibc-ld.so.cache1.1"));
+/// # Ok::<(), sealift_layers::tree::PathError>(())
+/// ```
 #[must_use]
 pub fn make<'a>(paths: impl Iterator<Item = (&'a TreePath, Library<'a>)>, architecture: Architecture) -> Vec<u8> {
     // elf/dl-cache.h: FLAG_ELF_LIBC6 with FLAG_X8664_LIB64 or FLAG_AARCH64_LIB64.
@@ -30,7 +41,7 @@ pub fn make<'a>(paths: impl Iterator<Item = (&'a TreePath, Library<'a>)>, archit
         Architecture::Amd64 => 0x0303,
         Architecture::Arm64 => 0x0a03,
     };
-    // The loader's own order of its standard directories: the first that has a name wins.
+    // In the order of the loader: the first directory with a name is used.
     let folders = [architecture.library_directory(), "usr/lib64", "usr/lib"];
     let mut found: BTreeMap<(usize, &str), Library<'a>> = BTreeMap::new();
     for (path, library) in paths {
@@ -44,7 +55,7 @@ pub fn make<'a>(paths: impl Iterator<Item = (&'a TreePath, Library<'a>)>, archit
     }
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for (rank, name) in found.keys() {
-        // libz.so.1.3.1 is known as what links to it is called: libz.so.1.
+        // libz.so.1.3.1 is listed under the name of the link to it: libz.so.1.
         let linked = found.iter().any(|((at, other), library)| {
             at == rank && other != name && matches!(library, Library::Link(target) if target == name)
         });
@@ -89,7 +100,8 @@ fn encode(names: &[(&str, String)], flags: u32) -> Vec<u8> {
     cache
 }
 
-/// glibc's `_dl_cache_libcmp`: bytewise, but runs of digits by their number, and a digit after any other character.
+/// The order of glibc's `_dl_cache_libcmp`: bytewise, but runs of digits compare as numbers, and a digit comes after any
+/// other character.
 fn compare(mut one: &[u8], mut two: &[u8]) -> Ordering {
     let digits = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_digit()).count();
     loop {
@@ -98,7 +110,7 @@ fn compare(mut one: &[u8], mut two: &[u8]) -> Ordering {
                 (Some((a, rest)), Some((b, other))) if a == b => (one, two) = (rest, other),
                 (a, b) => return a.map(|(byte, _)| byte).cmp(&b.map(|(byte, _)| byte)),
             },
-            // A text that has ended compares by its final NUL, like any other character.
+            // The end of a text compares like a NUL character.
             (0, _) => return Ordering::Less,
             (_, 0) => return Ordering::Greater,
             (a, b) => {
@@ -138,10 +150,10 @@ mod tests {
         ]
     }
 
-    /// What `ldconfig -p -C` of glibc 2.36 printed for these very bytes: the three names, each with its path below
+    /// `ldconfig -p -C` of glibc 2.36 printed the three names for exactly these bytes, each with its path in
     /// /usr/lib/x86_64-linux-gnu, as (libc6,x86-64).
     #[test]
-    fn the_bytes_are_those_that_ldconfig_read() {
+    fn ldconfig_can_read_the_cache() {
         let sample = sample();
         let cache = make(sample.iter().map(|(path, library)| (path, *library)), Architecture::Amd64);
         let strings = String::from_utf8_lossy(&cache[HEADER + 3 * ENTRY..]).replace('\0', "\n");
@@ -154,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_count_as_numbers() {
+    fn digits_compare_as_numbers() {
         for (less, more) in
             [("libx.so.9", "libx.so.10"), ("liba.so", "libb.so"), ("lib-x", "lib1"), ("lib", "lib1"), ("lib", "liba")]
         {
@@ -164,7 +176,7 @@ mod tests {
     }
 
     proptest! {
-        /// The loader searches by halves: without a total order it would miss libraries.
+        /// The loader uses a binary search, which needs a total order.
         #[test]
         fn the_order_is_total(mut names in prop::collection::vec("[a1-3.]{0,5}", 3)) {
             names.sort_by(|a, b| compare(a.as_bytes(), b.as_bytes()));

@@ -1,4 +1,4 @@
-//! What images are made of: each ingredient turns its source into a [`Tree`](crate::tree::Tree).
+//! The ingredients of images. Each module makes a [`Tree`](crate::tree::Tree) from one kind of source.
 
 pub mod accounts;
 pub mod certs;

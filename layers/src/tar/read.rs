@@ -1,109 +1,128 @@
-//! An uncompressed tar as a tree whose contents are ranges of the file: nothing is extracted.
+//! An uncompressed tar as a tree. Nothing is extracted: contents are ranges of the archive.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use tar::EntryType;
 
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
-/// Why a tar is not taken.
+/// Why an archive is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The archive is damaged or cut off.
+    /// The archive is damaged or truncated.
     #[error("the tar archive is damaged")]
     Io(#[from] io::Error),
-    /// A path leaves the tree or is empty.
+    /// A path is empty or leaves the tree.
     #[error("the tar archive has a bad path")]
     Path(#[from] PathError),
     /// A name is not UTF-8.
     #[error("the tar archive has the path `{0}`, which is not UTF-8")]
-    Encoding(String),
-    /// Devices, pipes and the like have no place in an image.
+    NotUtf8(String),
+    /// A member is a device, a pipe or another type that images do not have.
     #[error("the tar archive has `/{path}` of the unsupported type {kind:?}")]
-    Kind {
-        /// Where.
+    UnsupportedType {
+        /// Path of the member.
         path: TreePath,
-        /// The type flag.
+        /// Its type flag.
         kind: EntryType,
     },
-    /// Two members of one archive have the same path.
+    /// Two members have the same path.
     #[error("the tar archive has `/{0}` twice")]
-    Twice(TreePath),
+    Duplicate(TreePath),
 }
 
-/// Reads the directory of the tar in `source`. The root's own entry (`./`) is passed over.
+/// Reads the headers of the tar in `source` and returns its members as a tree. Contents are ranges of `source`. The entry
+/// of the root itself (`./`) is skipped.
 ///
 /// # Errors
-/// [`ReadError`]; nothing is taken of an archive with one bad member.
-pub fn index(source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Tree, ReadError> {
+/// [`ReadError`]: one bad member is enough to reject the archive.
+pub fn read(source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Tree, ReadError> {
     let mut tree = Tree::new();
     let mut archive = tar::Archive::new(source.cursor());
     for member in archive.entries_with_seek()? {
         let mut member = member?;
-        let utf8 = |bytes: &[u8]| {
-            String::from_utf8(bytes.to_vec()).map_err(|_| ReadError::Encoding(String::from_utf8_lossy(bytes).into()))
-        };
         let path = match TreePath::new(&utf8(&member.path_bytes())?) {
             Err(PathError::Empty) => continue,
             other => other?,
         };
-        let link = member.link_name_bytes().map(|bytes| utf8(&bytes)).transpose()?.unwrap_or_default();
-        let kind = match member.header().entry_type() {
-            EntryType::Directory => Kind::Directory,
-            EntryType::Regular | EntryType::Continuous => {
-                Kind::File(Content::range(source, member.raw_file_position(), member.size()))
-            }
-            EntryType::Symlink => Kind::Symlink(link),
-            EntryType::Link => Kind::Hardlink(TreePath::new(&link)?),
-            kind => return Err(ReadError::Kind { path, kind }),
-        };
-        let mut entry = match kind {
-            Kind::Directory => Entry::directory(0, origin),
-            kind => Entry { kind, ..Entry::directory(0, origin) },
-        };
-        let header = member.header();
-        entry.mode = header.mode()? & 0o7777;
-        entry.uid = narrow(header.uid()?)?;
-        entry.gid = narrow(header.gid()?)?;
-        entry.mtime = Some(header.mtime()?);
-        if let Some(extensions) = member.pax_extensions()? {
-            for extension in extensions {
-                let extension = extension?;
-                let number = || {
-                    extension.value().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
-                        io::Error::new(io::ErrorKind::InvalidData, format!("`/{path}` has a bad pax record"))
-                    })
-                };
-                match extension.key_bytes() {
-                    b"uid" => entry.uid = number()?,
-                    b"gid" => entry.gid = number()?,
-                    key => {
-                        if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                            entry.xattrs.insert(utf8(name)?, extension.value_bytes().to_vec());
-                        }
-                    }
-                }
-            }
-        }
+        let mut entry = entry(&member, &path, source, origin)?;
+        add_extensions(&mut member, &path, &mut entry)?;
         if tree.insert(path.clone(), entry).is_some() {
-            return Err(ReadError::Twice(path));
+            return Err(ReadError::Duplicate(path));
         }
     }
     Ok(tree)
 }
 
-fn narrow(number: u64) -> io::Result<u32> {
-    u32::try_from(number).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "an owner does not fit 32 bits"))
+/// The entry that the ustar header describes.
+fn entry(
+    member: &tar::Entry<'_, impl Read>,
+    path: &TreePath,
+    source: &Arc<SourceFile>,
+    origin: &Arc<str>,
+) -> Result<Entry, ReadError> {
+    let header = member.header();
+    let link = member.link_name_bytes().map(|bytes| utf8(&bytes)).transpose()?.unwrap_or_default();
+    let kind = match header.entry_type() {
+        EntryType::Directory => Kind::Directory,
+        EntryType::Regular | EntryType::Continuous => {
+            Kind::File(Content::range(source, member.raw_file_position(), member.size()))
+        }
+        EntryType::Symlink => Kind::Symlink(link),
+        EntryType::Link => Kind::Hardlink(TreePath::new(&link)?),
+        kind => return Err(ReadError::UnsupportedType { path: path.clone(), kind }),
+    };
+    Ok(Entry {
+        kind,
+        mode: header.mode()? & 0o7777,
+        uid: owner(header.uid()?)?,
+        gid: owner(header.gid()?)?,
+        mtime: Some(header.mtime()?),
+        xattrs: BTreeMap::new(),
+        origin: origin.clone(),
+    })
+}
+
+/// Applies the pax records that the `tar` crate does not apply itself.
+fn add_extensions(member: &mut tar::Entry<'_, impl Read>, path: &TreePath, entry: &mut Entry) -> Result<(), ReadError> {
+    for extension in member.pax_extensions()?.into_iter().flatten() {
+        let extension = extension?;
+        let number = || {
+            let number = extension.value().ok().and_then(|text| text.parse().ok());
+            number.ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("`/{path}` has an invalid pax record"))
+            })
+        };
+        match extension.key_bytes() {
+            b"uid" => entry.uid = number()?,
+            b"gid" => entry.gid = number()?,
+            key => {
+                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                    entry.xattrs.insert(utf8(name)?, extension.value_bytes().to_vec());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn utf8(bytes: &[u8]) -> Result<String, ReadError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| ReadError::NotUtf8(String::from_utf8_lossy(bytes).into()))
+}
+
+fn owner(number: u64) -> io::Result<u32> {
+    u32::try_from(number)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("the owner {number} does not fit 32 bits")))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
-    fn archive(name: &str, kind: EntryType) -> Arc<SourceFile> {
+    /// The header of an empty member.
+    fn header(name: &str, kind: EntryType) -> tar::Header {
         let mut header = tar::Header::new_ustar();
         header.as_ustar_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_entry_type(kind);
@@ -113,20 +132,70 @@ mod tests {
         header.set_mtime(0);
         header.set_size(0);
         header.set_cksum();
-        let mut file = tempfile::tempfile().unwrap();
-        for _ in 0..2 {
-            file.write_all(header.as_bytes()).unwrap();
-        }
-        file.write_all(&[0; 1024]).unwrap();
-        SourceFile::new(file)
+        header
+    }
+
+    fn read_all(blocks: &[&[u8]]) -> Result<Tree, ReadError> {
+        let bytes = [&blocks.concat()[..], &[0; 1024]].concat();
+        read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test"))
     }
 
     #[test]
-    fn hostile_members_are_refused() {
-        let error = |name, kind| index(&archive(name, kind), &Arc::from("test")).unwrap_err();
+    fn hostile_members_are_rejected() {
+        let error = |name, kind| {
+            let header = header(name, kind);
+            read_all(&[header.as_bytes(), header.as_bytes()]).unwrap_err()
+        };
         assert!(matches!(error("../x", EntryType::Regular), ReadError::Path(_)));
-        assert!(matches!(error("x", EntryType::Regular), ReadError::Twice(_)));
-        assert!(matches!(error("x", EntryType::Char), ReadError::Kind { .. }));
+        assert!(matches!(error("x", EntryType::Regular), ReadError::Duplicate(_)));
+        assert!(matches!(error("x", EntryType::Char), ReadError::UnsupportedType { .. }));
         assert!(matches!(error("x", EntryType::Link), ReadError::Path(_)));
+        assert!(matches!(error("\u{e9}", EntryType::Regular), ReadError::Duplicate(_)));
+    }
+
+    #[test]
+    fn the_entry_of_the_root_is_skipped() {
+        let tree =
+            read_all(&[header("./", EntryType::Directory).as_bytes(), header("./x", EntryType::Regular).as_bytes()]);
+        let tree = tree.unwrap();
+        assert_eq!(tree.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["x"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_is_rejected() {
+        let mut header = header("x", EntryType::Regular);
+        header.as_ustar_mut().unwrap().name[0] = 0xff;
+        header.set_cksum();
+        let error = read_all(&[header.as_bytes()]).unwrap_err();
+        assert!(matches!(error, ReadError::NotUtf8(_)), "{error}");
+    }
+
+    #[test]
+    fn a_pax_record_with_an_invalid_owner_is_rejected() {
+        let record = b"9 uid=x1\n";
+        let mut extension = header("PaxHeaders/x", EntryType::XHeader);
+        extension.set_size(record.len() as u64);
+        extension.set_cksum();
+        let mut block = [0; 512];
+        block[..record.len()].copy_from_slice(record);
+        let error = read_all(&[extension.as_bytes(), &block, header("x", EntryType::Regular).as_bytes()]).unwrap_err();
+        assert!(
+            matches!(&error, ReadError::Io(source) if source.to_string() == "`/x` has an invalid pax record"),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_truncated_archive_is_rejected() {
+        let mut long = header("x", EntryType::Regular);
+        long.set_size(1 << 20);
+        long.set_cksum();
+        let tree = read_all(&[long.as_bytes()]);
+        // The header alone is fine: the content ends early when it is read.
+        let contents: Vec<bool> =
+            tree.unwrap().iter().map(|(_, entry)| matches!(&entry.kind, Kind::File(c) if c.read().is_err())).collect();
+        assert_eq!(contents, [true]);
+        let half = header("x", EntryType::Regular).as_bytes()[..300].to_vec();
+        assert!(read(&Arc::new(SourceFile::Memory(half)), &Arc::from("test")).is_err());
     }
 }

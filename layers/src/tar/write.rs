@@ -1,42 +1,45 @@
 //! One way to write a tree as a tar (POSIX.1-2017 pax, "ustar Interchange Format" and "pax Extended Header").
 //!
-//! - entries sorted bytewise by path; numeric owners, no names; every field explicit;
-//! - a file's time is its own, but never after `epoch`; a file without one has `epoch`;
-//! - a directory's time is [`DIRECTORY_TIME`], or `epoch` where that is earlier: a directory's time says only when its
-//!   contents were last touched, and a layer must not change because a neighbour in another layer did;
-//! - what ustar cannot hold (long or non-ASCII names, large files, extended attributes) goes into one pax record before
-//!   the entry; never atime or ctime;
-//! - two zero blocks at the end and no more.
+//! - Entries are sorted bytewise by path. Owners are numeric, without names. Every field is set.
+//! - The time of a file is its own, but not after the epoch; a file without a time has the epoch.
+//! - The time of a directory is [`DIRECTORY_TIME`], or the epoch if that is earlier. The real time of a directory only
+//!   shows when its contents last changed, and a layer must not change because a neighbour in another layer did.
+//! - What ustar cannot hold (long or non-ASCII names, large files, extended attributes) goes into one pax header before
+//!   the entry. There are no records of atime or ctime.
+//! - The archive ends with two zero blocks and no more.
 
 use std::io::{self, Write};
 
-use tar::{EntryType, Header};
-
-use crate::digest::Background;
-use crate::listing::{Listed, Listing, Node};
+use super::header::{self, BLOCK, pad};
+use crate::digest::{BackgroundHasher, Digest};
+use crate::listing::{ListedEntry, Listing, Node};
 use crate::tree::{Entry, Kind, Tree, TreePath};
 
 /// The time of every directory, in seconds since 1970: 2020-01-01.
 pub const DIRECTORY_TIME: u64 = 1_577_836_800;
 
-const BLOCK: u64 = 512;
-/// The largest number that eleven octal digits hold.
-const OCTAL_LIMIT: u64 = 0o777_7777_7777;
+/// How a tree is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Seconds since 1970. No entry has a later modification time.
+    pub epoch: u64,
+    /// Whether the listing has the digest of each file.
+    pub file_digests: bool,
+}
 
-/// Writes `tree`, whose hard links must be settled ([`Tree::settle_hardlinks`]), and tells what it wrote; with the digest of
-/// each file, if `digests` asks for them.
+/// Writes `tree` as a whole archive and returns its listing. The hard links of `tree` must be in order
+/// ([`Tree::normalize_hardlinks`]).
 ///
 /// # Errors
-/// Whatever reading a content or writing to `out` gives; the message of a read error names the path and its origin.
-pub fn write(tree: &Tree, epoch: u64, digests: bool, mut out: impl Write) -> io::Result<Listing> {
+/// Any error of reading a content or writing to `out`. The message of a read error names the path and its origin.
+pub fn write(tree: &Tree, options: Options, out: impl Write) -> io::Result<Listing> {
+    let mut writer = Writer::new(out, options.epoch);
     let mut listing = Listing::default();
     for (path, entry) in tree.iter() {
-        let sha256 = if digests {
-            let mut hasher = Background::default();
-            append(path, entry, epoch, &mut out, &mut hasher)?;
-            Some(hasher.finish())
+        let sha256 = if options.file_digests {
+            Some(writer.append_hashed(path, entry)?)
         } else {
-            append(path, entry, epoch, &mut out, &mut io::sink())?;
+            writer.append(path, entry)?;
             None
         };
         let node = match &entry.kind {
@@ -46,92 +49,75 @@ pub fn write(tree: &Tree, epoch: u64, digests: bool, mut out: impl Write) -> io:
             Kind::File(content) => Node::File { size: content.len(), sha256 },
         };
         let origin = entry.origin.to_string();
-        listing.insert(path.clone(), Listed { node, mode: entry.mode, uid: entry.uid, gid: entry.gid, origin });
+        listing.insert(path.clone(), ListedEntry { node, mode: entry.mode, uid: entry.uid, gid: entry.gid, origin });
     }
-    finish(out)?;
+    writer.finish()?;
     Ok(listing)
 }
 
-/// Writes the end of an archive.
-///
-/// # Errors
-/// Whatever writing gives.
-pub fn finish(mut out: impl Write) -> io::Result<()> {
-    out.write_all(&[0; 2 * BLOCK as usize])
-}
-
-/// Writes one entry, for archives whose order is their own (a bundle has its small files first). A file's contents go to
-/// `also`, too.
-///
-/// # Errors
-/// As [`write()`].
-pub fn append(
-    path: &TreePath,
-    entry: &Entry,
+/// Writes a tar entry by entry, in an order that the caller chooses (a bundle has its small files first).
+pub struct Writer<W> {
+    out: W,
     epoch: u64,
-    out: &mut impl Write,
-    also: &mut impl Write,
-) -> io::Result<()> {
-    let mut header = Header::new_ustar();
-    let mut pax = Pax::default();
-    let mut name = path.as_str().to_owned();
-    let mut link = "";
-    let (kind, size) = match &entry.kind {
-        Kind::Directory => {
-            name.push('/');
-            (EntryType::Directory, 0)
-        }
-        Kind::File(content) => (EntryType::Regular, content.len()),
-        Kind::Symlink(target) => {
-            link = target;
-            (EntryType::Symlink, 0)
-        }
-        Kind::Hardlink(target) => {
-            link = target.as_str();
-            (EntryType::Link, 0)
-        }
-    };
-    let mtime = match entry.kind {
-        Kind::Directory => DIRECTORY_TIME.min(epoch),
-        _ => entry.mtime.map_or(epoch, |own| own.min(epoch)),
-    };
-
-    let ustar = header.as_ustar_mut().expect("made as ustar");
-    pax.text("path", &name, &mut ustar.name);
-    pax.text("linkpath", link, &mut ustar.linkname);
-    header.set_entry_type(kind);
-    header.set_mode(entry.mode);
-    pax.number("uid", entry.uid.into(), 0o777_7777, |n| header.set_uid(n));
-    pax.number("gid", entry.gid.into(), 0o777_7777, |n| header.set_gid(n));
-    pax.number("size", size, OCTAL_LIMIT, |n| header.set_size(n));
-    header.set_mtime(mtime);
-    for (key, value) in &entry.xattrs {
-        pax.records.push((format!("SCHILY.xattr.{key}"), value.clone()));
-    }
-    // Devices are zero, not empty: what GNU tar and Go's archive/tar both write.
-    header.set_device_major(0)?;
-    header.set_device_minor(0)?;
-    header.set_cksum();
-
-    pax.write(path, mtime, out)?;
-    out.write_all(header.as_bytes())?;
-    if let Kind::File(content) = &entry.kind {
-        content.copy_to(&mut Tee(out, also)).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot pack `/{path}` of {}: {error}", entry.origin))
-        })?;
-        pad(content.len(), out)?;
-    }
-    Ok(())
 }
 
-/// Writes to both.
+impl<W: Write> Writer<W> {
+    /// Starts an archive in which no entry is later than `epoch`, in seconds since 1970.
+    pub fn new(out: W, epoch: u64) -> Self {
+        Self { out, epoch }
+    }
+
+    /// Writes one entry.
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub fn append(&mut self, path: &TreePath, entry: &Entry) -> io::Result<()> {
+        self.append_with_copy(path, entry, &mut io::sink())
+    }
+
+    /// Writes one entry and returns the digest of its contents, which are empty unless it is a file.
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub fn append_hashed(&mut self, path: &TreePath, entry: &Entry) -> io::Result<Digest> {
+        let mut hasher = BackgroundHasher::default();
+        self.append_with_copy(path, entry, &mut hasher)?;
+        Ok(hasher.finish())
+    }
+
+    fn append_with_copy(&mut self, path: &TreePath, entry: &Entry, copy: &mut impl Write) -> io::Result<()> {
+        let mtime = match entry.kind {
+            Kind::Directory => DIRECTORY_TIME.min(self.epoch),
+            _ => entry.mtime.map_or(self.epoch, |own| own.min(self.epoch)),
+        };
+        header::write(path, entry, mtime, &mut self.out)?;
+        if let Kind::File(content) = &entry.kind {
+            content.copy_to(&mut Tee(&mut self.out, copy)).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot pack `/{path}` of {}: {error}", entry.origin))
+            })?;
+            pad(content.len(), &mut self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the end of the archive and returns the sink.
+    ///
+    /// # Errors
+    /// Any error of writing.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.out.write_all(&[0; 2 * BLOCK as usize])?;
+        Ok(self.out)
+    }
+}
+
+/// Writes the same bytes to both sinks.
 struct Tee<'a, A, B>(&'a mut A, &'a mut B);
 
 impl<A: Write, B: Write> Write for Tee<'_, A, B> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.0.write(bytes)?;
-        self.1.write_all(&bytes[..taken])?;
-        Ok(taken)
+        let written = self.0.write(bytes)?;
+        self.1.write_all(&bytes[..written])?;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -139,92 +125,17 @@ impl<A: Write, B: Write> Write for Tee<'_, A, B> {
     }
 }
 
-fn pad(length: u64, out: &mut impl Write) -> io::Result<()> {
-    let over = length % BLOCK;
-    if over > 0 {
-        out.write_all(&[0; BLOCK as usize][..(BLOCK - over) as usize])?;
-    }
-    Ok(())
-}
-
-/// The pax records of one entry, sorted by key when written.
-#[derive(Default)]
-struct Pax {
-    records: Vec<(String, Vec<u8>)>,
-}
-
-impl Pax {
-    /// Puts `text` into a ustar field, or into a record when it is too long or not ASCII.
-    fn text(&mut self, key: &str, text: &str, field: &mut [u8]) {
-        let fits = text.len() <= field.len() && text.is_ascii();
-        let kept = if fits { text.as_bytes() } else { &ascii_prefix(text, field.len())[..] };
-        field[..kept.len()].copy_from_slice(kept);
-        if !fits {
-            self.records.push((key.to_owned(), text.as_bytes().to_vec()));
-        }
-    }
-
-    fn number(&mut self, key: &str, number: u64, limit: u64, set: impl FnOnce(u64)) {
-        if number <= limit {
-            set(number);
-        } else {
-            set(0);
-            self.records.push((key.to_owned(), number.to_string().into_bytes()));
-        }
-    }
-
-    fn write(mut self, path: &TreePath, mtime: u64, out: &mut impl Write) -> io::Result<()> {
-        if self.records.is_empty() {
-            return Ok(());
-        }
-        self.records.sort();
-        let mut body = Vec::new();
-        for (key, value) in &self.records {
-            // "%d %s=%s\n", where the length counts its own digits.
-            let rest = key.len() + value.len() + 3;
-            let mut length = rest + 1;
-            while length != rest + length.to_string().len() {
-                length = rest + length.to_string().len();
-            }
-            body.extend_from_slice(format!("{length} {key}=").as_bytes());
-            body.extend_from_slice(value);
-            body.push(b'\n');
-        }
-        let mut header = Header::new_ustar();
-        let name = ascii_prefix(&format!("PaxHeaders/{}", path.file_name()), 100);
-        header.as_ustar_mut().expect("made as ustar").name[..name.len()].copy_from_slice(&name);
-        header.set_entry_type(EntryType::XHeader);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(body.len() as u64);
-        header.set_mtime(mtime);
-        header.set_device_major(0)?;
-        header.set_device_minor(0)?;
-        header.set_cksum();
-        out.write_all(header.as_bytes())?;
-        out.write_all(&body)?;
-        pad(body.len() as u64, out)
-    }
-}
-
-/// At most `limit` bytes of `text`, other characters than ASCII replaced: a stand-in for readers that know no pax.
-fn ascii_prefix(text: &str, limit: usize) -> Vec<u8> {
-    text.chars().map(|c| if c.is_ascii() { c as u8 } else { b'_' }).take(limit).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::digest::Digest;
-    use crate::tar::index;
+    use crate::tar::read;
     use crate::tree::SourceFile;
 
     fn tarball(tree: &Tree, epoch: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write(tree, epoch, true, &mut bytes).unwrap();
+        write(tree, Options { epoch, file_digests: true }, &mut bytes).unwrap();
         bytes
     }
 
@@ -244,12 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn a_written_tree_reads_back() {
         let bytes = tarball(&sample(), 1_600_000_000);
         assert_eq!(bytes.len() % 512, 0);
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&bytes).unwrap();
-        let back = index(&SourceFile::new(file), &Arc::from("test")).unwrap();
+        let back = read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test")).unwrap();
         let text: Vec<String> = back
             .iter()
             .map(|(path, e)| {
@@ -274,32 +183,15 @@ mod tests {
 
     /// The bytes are a promise: they are part of every diff ID that users have recorded.
     #[test]
-    fn the_bytes_are_golden() {
+    fn the_bytes_do_not_change() {
         let digest = Digest::of(&tarball(&sample(), 1_600_000_000));
         insta::assert_snapshot!(digest, @"sha256:c9b4135bed92548cc1d59a77ccaf24ce7733c85a57e1759487cbe449c2197540");
     }
 
     #[test]
-    fn an_early_epoch_clamps_all_times() {
-        let mut bytes = tarball(&sample(), 5);
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&std::mem::take(&mut bytes)).unwrap();
-        let back = index(&SourceFile::new(file), &Arc::from("test")).unwrap();
+    fn no_time_is_after_the_epoch() {
+        let bytes = tarball(&sample(), 5);
+        let back = read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test")).unwrap();
         assert!(back.iter().all(|(_, entry)| entry.mtime == Some(5)));
-    }
-
-    #[test]
-    fn a_pax_length_counts_itself() {
-        // 99 - 3 - 4 leaves a record that is 99 long without its own second digit.
-        for length in 80..110 {
-            let mut pax = Pax::default();
-            pax.records.push(("path".into(), vec![b'x'; length]));
-            let mut out = Vec::new();
-            pax.write(&TreePath::new("x").unwrap(), 0, &mut out).unwrap();
-            let record = &out[512..];
-            let said: usize = std::str::from_utf8(record).unwrap().split(' ').next().unwrap().parse().unwrap();
-            assert_eq!(record[said - 1], b'\n');
-            assert!(record[said..].iter().all(|&b| b == 0));
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the bytes of a file come from, without holding them.
+//! The contents of files, as references to their source: nothing is read before it is needed.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::digest::{Digest, Hasher};
 
-/// Bytes that are copied at a time, at most.
+/// Largest number of bytes that are copied at a time.
 const BUFFER: usize = 64 * 1024;
 
-/// Bytes that several contents are ranges of: an open file, or memory. Reads go by offset, so threads may share it.
+/// An open file or a buffer that contents are ranges of. Reads are by offset, so threads may share it.
 #[derive(Debug)]
 pub enum SourceFile {
     /// An open, readable file.
@@ -20,7 +20,7 @@ pub enum SourceFile {
 }
 
 impl SourceFile {
-    /// Takes an open, readable file.
+    /// Wraps an open, readable file.
     #[must_use]
     pub fn new(file: File) -> Arc<Self> {
         Arc::new(Self::File(file))
@@ -39,7 +39,7 @@ impl SourceFile {
     /// The length in bytes.
     ///
     /// # Errors
-    /// When the file cannot be asked.
+    /// If the metadata of the file cannot be read.
     pub fn size(&self) -> io::Result<u64> {
         match self {
             Self::File(file) => Ok(file.metadata()?.len()),
@@ -47,7 +47,7 @@ impl SourceFile {
         }
     }
 
-    /// Reads it from the start, with a position of its own.
+    /// A reader that starts at the first byte and has its own position.
     #[must_use]
     pub fn cursor(&self) -> Cursor<'_> {
         Cursor { source: self, position: 0 }
@@ -81,27 +81,27 @@ impl Seek for Cursor<'_> {
     }
 }
 
-/// Opens a content when it is its turn to be read: for trees of more files than a process may have open, and for what has
-/// to be unpacked first. The bytes must be the same each time.
+/// A content that is opened when it is read: for trees with more files than a process may have open, and for contents that
+/// have to be decompressed first. Each call must yield the same bytes.
 pub trait Open: std::fmt::Debug + Send + Sync {
-    /// The content, from its start.
+    /// Opens the content at its first byte.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// If it cannot be opened.
     fn open(&self) -> io::Result<Box<dyn Read + '_>>;
 }
 
 #[derive(Clone, Debug)]
 enum Data {
     Bytes(Arc<[u8]>),
-    /// All of what is not open yet.
-    Later(Arc<dyn Open>),
-    /// Bytes as they stand in the file.
+    /// All bytes of a content that is not open yet.
+    Lazy(Arc<dyn Open>),
+    /// Plain bytes of the file.
     Range {
         file: Arc<SourceFile>,
         offset: u64,
     },
-    /// A raw DEFLATE stream (RFC 1951), as zip members are kept.
+    /// A raw DEFLATE stream (RFC 1951), as in zip archives.
     Deflated {
         file: Arc<SourceFile>,
         offset: u64,
@@ -109,7 +109,17 @@ enum Data {
     },
 }
 
-/// The bytes of one regular file.
+/// The bytes of one regular file: in memory, or a reference to where they are.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sealift_layers::tree::{Content, SourceFile};
+///
+/// let source = Arc::new(SourceFile::Memory(b"0123456789".to_vec()));
+/// assert_eq!(Content::range(&source, 2, 3).read()?, b"234");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Content {
     length: u64,
@@ -123,16 +133,16 @@ impl Content {
         Self { length, data: Data::Range { file: file.clone(), offset } }
     }
 
-    /// What `compressed` bytes of `file` from `offset` inflate to, `length` bytes.
+    /// The `length` bytes that the DEFLATE stream in `compressed` bytes of `file` from `offset` inflates to.
     #[must_use]
     pub fn deflated(file: &Arc<SourceFile>, offset: u64, compressed: u64, length: u64) -> Self {
         Self { length, data: Data::Deflated { file: file.clone(), offset, compressed } }
     }
 
-    /// All `length` bytes of what is opened when they are read.
+    /// The `length` bytes of `source`, which is opened each time they are read.
     #[must_use]
-    pub fn later(source: Arc<dyn Open>, length: u64) -> Self {
-        Self { length, data: Data::Later(source) }
+    pub fn lazy(source: Arc<dyn Open>, length: u64) -> Self {
+        Self { length, data: Data::Lazy(source) }
     }
 
     /// The length in bytes.
@@ -141,19 +151,19 @@ impl Content {
         self.length
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the length is zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Reads it from the start. A source that ends early, or inflates to another length, ends in an error of kind
-    /// `UnexpectedEof` or `InvalidData` at the latest when the last byte is asked for.
+    /// A reader that starts at the first byte. If the source has fewer bytes, or inflates to another length, reading fails
+    /// with an error of kind `UnexpectedEof` or `InvalidData` at the end at the latest.
     #[must_use]
     pub fn reader(&self) -> Box<dyn Read + '_> {
         match &self.data {
             Data::Bytes(bytes) => Box::new(&bytes[..]),
-            Data::Later(source) => match source.open() {
+            Data::Lazy(source) => match source.open() {
                 Ok(inner) => Box::new(Exact { inner, left: self.length }),
                 Err(error) => Box::new(Unreadable(Some(error))),
             },
@@ -167,13 +177,13 @@ impl Content {
         }
     }
 
-    /// Writes all of it to `out`.
+    /// Writes all bytes to `out`.
     ///
     /// # Errors
-    /// Whatever reading or writing gives.
+    /// Any error of reading or writing.
     pub fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
         let mut reader = self.reader();
-        // Thousands of small files need no large buffer each.
+        // A small file gets a small buffer: there are thousands of them.
         let mut buffer = vec![0; usize::try_from(self.length).unwrap_or(BUFFER).clamp(1, BUFFER)];
         loop {
             match reader.read(&mut buffer)? {
@@ -183,30 +193,30 @@ impl Content {
         }
     }
 
-    /// All of it in memory.
+    /// Reads all bytes into memory.
     ///
     /// # Errors
-    /// Whatever reading gives.
+    /// Any error of reading.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0));
         self.reader().read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Its SHA-256.
+    /// The SHA-256 of the bytes.
     ///
     /// # Errors
-    /// Whatever reading gives.
+    /// Any error of reading.
     pub fn digest(&self) -> io::Result<Digest> {
         let mut hasher = Hasher::default();
         self.copy_to(&mut hasher)?;
         Ok(hasher.finish())
     }
 
-    /// Whether two contents are the same bytes.
+    /// Whether both contents have the same bytes.
     ///
     /// # Errors
-    /// Whatever reading gives.
+    /// Any error of reading.
     pub fn same_as(&self, other: &Self) -> io::Result<bool> {
         Ok(self.length == other.length && self.digest()? == other.digest()?)
     }
@@ -249,7 +259,7 @@ impl Read for RangeReader<'_> {
     }
 }
 
-/// Gives exactly `left` bytes of `inner`, or an error.
+/// Yields exactly `left` bytes of `inner`, or an error.
 struct Exact<R> {
     inner: R,
     left: u64,
@@ -272,7 +282,7 @@ impl<R: Read> Read for Exact<R> {
     }
 }
 
-/// What could not be opened, for whom asks first.
+/// A content that could not be opened: the first read returns the error.
 struct Unreadable(Option<io::Error>);
 
 impl Read for Unreadable {
@@ -292,16 +302,16 @@ mod tests {
     }
 
     #[test]
-    fn a_range_reads_its_bytes_and_no_more() {
+    fn a_range_reads_only_its_bytes() {
         let file = source(b"0123456789");
         assert_eq!(Content::range(&file, 2, 3).read().unwrap(), b"234");
         assert_eq!(Content::range(&file, 8, 3).read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[derive(Debug)]
-    struct Here(std::path::PathBuf);
+    struct OnDisk(std::path::PathBuf);
 
-    impl Open for Here {
+    impl Open for OnDisk {
         #[allow(clippy::disallowed_methods, reason = "the library knows no paths; its tests do")]
         fn open(&self) -> io::Result<Box<dyn Read + '_>> {
             Ok(Box::new(File::open(&self.0)?))
@@ -309,15 +319,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_opened_later_has_its_length_or_is_refused() {
+    fn a_lazy_content_must_have_its_declared_length() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"12345").unwrap();
-        let content = |length| Content::later(Arc::new(Here(file.path().to_owned())), length);
+        let content = |length| Content::lazy(Arc::new(OnDisk(file.path().to_owned())), length);
         assert_eq!(content(5).read().unwrap(), b"12345");
         assert_eq!(content(5).read().unwrap(), b"12345", "each time from the start");
         assert_eq!(content(4).read().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(content(6).read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        let nowhere = Content::later(Arc::new(Here("/nonexistent".into())), 1);
+        let nowhere = Content::lazy(Arc::new(OnDisk("/nonexistent".into())), 1);
         assert_eq!(nowhere.read().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 

@@ -1,36 +1,36 @@
-//! How trees become one: merging ingredients, and making the layers of an image agree.
+//! Merging trees, dropping paths, and ordering hard links.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use super::{Entry, Kind, Tree, TreePath};
 
-/// Two ingredients bring the same path with different contents.
+/// Two ingredients have the same path with different contents.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`/{path}` comes from {first} and, differently, from {second}")]
+#[error("`/{path}` has different contents in {first} and in {second}")]
 pub struct Conflict {
     /// The path.
     pub path: TreePath,
-    /// The origin of the entry that was there.
+    /// The origin of the entry that was there first.
     pub first: String,
     /// The origin of the entry that came second.
     pub second: String,
 }
 
-/// Why trees do not become one.
+/// Why trees cannot be merged.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
-    /// All paths that are in dispute.
+    /// All paths with different contents.
     #[error("{}", list(.0))]
     Conflicts(Vec<Conflict>),
-    /// A content could not be read to compare it.
+    /// A content cannot be read for the comparison.
     #[error("cannot read `/{path}` of {origin}")]
     Read {
         /// The path.
         path: TreePath,
-        /// Who brings it.
+        /// The ingredient that it comes from.
         origin: String,
-        /// What reading gave.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -44,10 +44,10 @@ fn list(conflicts: &[Conflict]) -> String {
     lines.join("\n")
 }
 
-/// Which of two entries for one path counts.
+/// Which of two entries with the same path is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefer {
-    /// The one that was there.
+    /// The one that was there first.
     First,
     /// The one that came second.
     Second,
@@ -56,8 +56,8 @@ pub enum Prefer {
 }
 
 impl Tree {
-    /// Adds all of `other`. Where both have a path, two directories are one (the first keeps its metadata) and equal
-    /// entries are one; else `prefer(first, second)` says which counts, and where it says neither, that is a conflict.
+    /// Adds all entries of `other`. If both trees have a path: of two directories the first one is kept; of other entries
+    /// `prefer(first, second)` chooses; and if it chooses neither, they must be equal.
     ///
     /// # Errors
     /// [`MergeError`]: all conflicts, or the first content that cannot be read.
@@ -69,50 +69,48 @@ impl Tree {
                     self.entries.insert(path, second);
                 }
                 Some(first) if matches!((&first.kind, &second.kind), (Kind::Directory, Kind::Directory)) => {}
-                Some(first) => {
-                    match prefer(first, &second) {
-                        Prefer::First => continue,
-                        Prefer::Second => {
-                            self.entries.insert(path, second);
-                            continue;
+                Some(first) => match prefer(first, &second) {
+                    Prefer::First => {}
+                    Prefer::Second => {
+                        self.entries.insert(path, second);
+                    }
+                    Prefer::Neither => {
+                        let same = first.same_as(&second).map_err(|source| MergeError::Read {
+                            path: path.clone(),
+                            origin: second.origin.to_string(),
+                            source,
+                        })?;
+                        if !same {
+                            let (first, second) = (first.origin.to_string(), second.origin.to_string());
+                            conflicts.push(Conflict { path, first, second });
                         }
-                        Prefer::Neither => {}
                     }
-                    let same = first.same_as(&second).map_err(|source| MergeError::Read {
-                        path: path.clone(),
-                        origin: second.origin.to_string(),
-                        source,
-                    })?;
-                    if !same {
-                        let (first, second) = (first.origin.to_string(), second.origin.to_string());
-                        conflicts.push(Conflict { path, first, second });
-                    }
-                }
+                },
             }
         }
         if conflicts.is_empty() { Ok(()) } else { Err(MergeError::Conflicts(conflicts)) }
     }
 
-    /// Keeps the paths that `keep` wants. A hard link whose target goes becomes the file itself.
+    /// Keeps the paths for which `keep` returns `true`. The first hard link to a dropped file becomes the file itself.
     pub fn retain(&mut self, keep: impl Fn(&TreePath) -> bool) {
-        let mut gone = BTreeMap::new();
+        let mut dropped = BTreeMap::new();
         let entries = std::mem::take(&mut self.entries);
         for (path, entry) in entries {
             if keep(&path) {
                 self.entries.insert(path, entry);
             } else {
-                gone.insert(path, entry);
+                dropped.insert(path, entry);
             }
         }
-        let mut heirs: BTreeMap<TreePath, TreePath> = BTreeMap::new();
+        let mut successors: BTreeMap<TreePath, TreePath> = BTreeMap::new();
         let paths: Vec<TreePath> = self.entries.keys().cloned().collect();
         for path in paths {
             let Some(Entry { kind: Kind::Hardlink(target), .. }) = self.entries.get(&path) else { continue };
-            let Some(original) = gone.get(target) else { continue };
-            let entry = match heirs.get(target) {
-                Some(heir) => Entry { kind: Kind::Hardlink(heir.clone()), ..original.clone() },
+            let Some(original) = dropped.get(target) else { continue };
+            let entry = match successors.get(target) {
+                Some(successor) => Entry { kind: Kind::Hardlink(successor.clone()), ..original.clone() },
                 None => {
-                    heirs.insert(target.clone(), path.clone());
+                    successors.insert(target.clone(), path.clone());
                     original.clone()
                 }
             };
@@ -120,12 +118,12 @@ impl Tree {
         }
     }
 
-    /// Makes every hard link follow its target in path order, as a tar needs it: of each group the first path becomes
-    /// the file and the others its links.
+    /// Makes every hard link come after its target in path order, as a tar needs it: of each group of links the first path
+    /// becomes the file and the others link to it.
     ///
     /// # Errors
     /// The path of a link whose target is not a file of this tree.
-    pub fn settle_hardlinks(&mut self) -> Result<(), TreePath> {
+    pub fn normalize_hardlinks(&mut self) -> Result<(), TreePath> {
         let links: Vec<(TreePath, TreePath)> = self
             .entries
             .iter()
@@ -149,7 +147,7 @@ impl Tree {
                 self.entries.insert(link, Entry { kind: Kind::Hardlink(file), ..original });
             }
         }
-        // A link that was settled before its file moved again still names the old place.
+        // Links that were handled before their file moved again have the old target.
         for entry in self.entries.values_mut() {
             if let Kind::Hardlink(target) = &mut entry.kind
                 && let Some(file) = moved.get(target)
@@ -206,15 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_names_both_sides_and_all_paths() {
+    fn a_conflict_names_the_path_and_both_origins() {
         let mut first = tree([("a", file("1", "package one")), ("b", file("1", "package one"))]);
         let second = tree([("a", file("2", "package two")), ("b", file("1", "package two")), ("c", file("", "x"))]);
         let error = first.merge(second, |_, _| Prefer::Neither).unwrap_err();
-        assert_eq!(error.to_string(), "`/a` comes from package one and, differently, from package two");
+        assert_eq!(error.to_string(), "`/a` has different contents in package one and in package two");
     }
 
     #[test]
-    fn the_preferred_one_counts() {
+    fn the_preferred_entry_is_kept() {
         for (prefer, expected) in [(Prefer::First, "one"), (Prefer::Second, "two")] {
             let mut first = tree([("a", file("1", "one"))]);
             first.merge(tree([("a", file("2", "two"))]), |_, _| prefer).unwrap();
@@ -223,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_inherits_from_a_dropped_file() {
+    fn a_link_to_a_dropped_file_becomes_the_file() {
         let mut tree = tree([("a", file("x", "t")), ("b", link("a")), ("c", link("a"))]);
         tree.retain(|p| p.as_str() != "a");
         assert!(matches!(&tree.get(&path("b")).unwrap().kind, Kind::File(content) if content.read().unwrap() == b"x"));
@@ -231,21 +229,21 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_nothing_is_told() {
-        assert_eq!(tree([("a", link("gone"))]).settle_hardlinks(), Err(path("a")));
+    fn a_link_without_a_target_is_an_error() {
+        assert_eq!(tree([("a", link("gone"))]).normalize_hardlinks(), Err(path("a")));
     }
 
     proptest! {
         /// Whatever path of a group held the file, afterwards the first does and all others name it.
         #[test]
-        fn settled_links_follow_their_file(count in 1usize..8, holder in 0usize..8) {
+        fn links_come_after_their_file(count in 1usize..8, holder in 0usize..8) {
             let names: Vec<String> = (0..count).map(|i| format!("f{i}")).collect();
             let holder = &names[holder % count];
             let mut tree = Tree::new();
             for name in &names {
                 tree.insert(path(name), if name == holder { file("x", "t") } else { link(holder) });
             }
-            tree.settle_hardlinks().unwrap();
+            tree.normalize_hardlinks().unwrap();
             for (at, entry) in tree.iter() {
                 match &entry.kind {
                     Kind::File(_) => prop_assert_eq!(at, &path("f0")),

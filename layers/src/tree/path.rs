@@ -5,8 +5,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A path inside an image: relative to its root, `/` between components, never empty, and with no component that is
-/// empty, `.` or `..`. Ordered bytewise.
+/// A path inside an image, relative to its root. Components are separated by `/`; none is empty, `.` or `..`, and there is
+/// at least one. Ordered bytewise.
+///
+/// ```
+/// use sealift_layers::tree::TreePath;
+///
+/// let path = TreePath::new("/usr//bin/./env")?;
+/// assert_eq!(path.as_str(), "usr/bin/env");
+/// assert_eq!(path.parent(), Some(TreePath::new("usr/bin")?));
+/// assert!(TreePath::new("usr/../../etc").is_err());
+/// # Ok::<(), sealift_layers::tree::PathError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TreePath(String);
@@ -17,19 +27,19 @@ pub enum PathError {
     /// Nothing is left after the leading `/` and `./`.
     #[error("the path is empty")]
     Empty,
-    /// A component is `..`: it could leave the tree.
+    /// A component is `..`: the path could leave the tree.
     #[error("`{0}` has a `..` component")]
     Parent(String),
-    /// A NUL byte cannot stand in a path.
+    /// It has a NUL character, which no file system allows.
     #[error("`{0}` has a NUL character")]
     Nul(String),
 }
 
 impl TreePath {
-    /// Reads a path as archives and profiles write it: leading `/` and `./`, trailing `/` and doubled `/` are dropped.
+    /// Parses a path in the forms of archives and profiles: leading `/` and `./`, trailing `/` and repeated `/` are dropped.
     ///
     /// # Errors
-    /// [`PathError`] where nothing is left or a component would leave the tree.
+    /// [`PathError`].
     pub fn new(text: &str) -> Result<Self, PathError> {
         if text.contains('\0') {
             return Err(PathError::Nul(text.replace('\0', "\\0")));
@@ -53,7 +63,7 @@ impl TreePath {
         &self.0
     }
 
-    /// The directory that holds it; `None` for what stands in the root.
+    /// The directory that contains it; `None` for a path directly in the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
@@ -107,14 +117,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn archives_and_profiles_write_paths_in_many_ways() {
+    fn leading_trailing_and_repeated_slashes_are_dropped() {
         for text in ["usr/bin", "/usr/bin", "./usr/bin/", "//usr//./bin"] {
             assert_eq!(TreePath::new(text).unwrap().as_str(), "usr/bin");
         }
     }
 
     #[test]
-    fn what_leaves_the_tree_is_refused() {
+    fn paths_that_leave_the_tree_are_rejected() {
         assert_eq!(TreePath::new("./"), Err(PathError::Empty));
         assert_eq!(TreePath::new("a/../b"), Err(PathError::Parent("a/../b".into())));
         assert_eq!(TreePath::new("a\0"), Err(PathError::Nul("a\\0".into())));

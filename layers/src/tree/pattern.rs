@@ -1,18 +1,27 @@
-//! Which paths of an image a profile speaks of.
+//! Patterns with which profiles select paths of an image.
 
-/// A path pattern: `*` stands for any characters within a component, `**` as a whole component for any number of
+/// A path pattern. `*` stands for any characters within a component; `**`, as a whole component, stands for any number of
 /// components. A pattern that matches a directory matches everything below it.
+///
+/// ```
+/// use sealift_layers::tree::{Pattern, TreePath};
+///
+/// let pattern = Pattern::new("/usr/share/doc/*/changelog*");
+/// assert!(pattern.matches(&TreePath::new("usr/share/doc/nginx/changelog.gz")?));
+/// assert!(!pattern.matches(&TreePath::new("usr/share/doc/nginx/copyright")?));
+/// # Ok::<(), sealift_layers::tree::PathError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Vec<String>);
 
 impl Pattern {
-    /// Reads a pattern; a leading `/` is optional.
+    /// Parses a pattern. A leading `/` is optional; the empty pattern matches nothing.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.split('/').filter(|c| !c.is_empty()).map(str::to_owned).collect())
     }
 
-    /// Whether `path`, or a directory that it is in, matches.
+    /// Whether the pattern matches `path` or a directory above it.
     #[must_use]
     pub fn matches(&self, path: &super::TreePath) -> bool {
         let components: Vec<&str> = path.as_str().split('/').collect();

@@ -9,15 +9,15 @@ use rand::rngs::StdRng;
 
 use super::*;
 
-/// When keys and signatures are made unless told otherwise.
+/// The default date of keys and signatures.
 const THEN: u64 = 1_700_000_000;
 const NOW: u64 = THEN + 3600;
 const YEAR: u64 = 365 * 24 * 3600;
 const TEXT: &str = "Suite: testing\n\n- a dash\nFrom: me \nEnd";
 
-/// What a signature says of itself and of its key.
+/// Properties of a signature and of its key.
 #[derive(Clone)]
-struct Say {
+struct Spec {
     hash: HashAlgorithm,
     created: u64,
     lifetime: u64,
@@ -26,13 +26,13 @@ struct Say {
     back: Option<Signature>,
 }
 
-impl Default for Say {
+impl Default for Spec {
     fn default() -> Self {
         Self { hash: HashAlgorithm::Sha256, created: THEN, lifetime: 0, key_lifetime: 0, may_sign: None, back: None }
     }
 }
 
-impl Say {
+impl Spec {
     fn signing() -> Self {
         Self { may_sign: Some(true), ..Self::default() }
     }
@@ -81,13 +81,13 @@ fn subkey(seed: u64) -> SecretSubkey {
     SecretSubkey::new(PublicSubkey::from_inner(public).unwrap(), secret).unwrap()
 }
 
-/// The certificate of `key` with a user ID about which it says all of `says`.
-fn certificate(key: &SecretKey, says: &[Say]) -> SignedPublicKey {
+/// The certificate of `key`, with a user ID and a certification for each of `specs`.
+fn certificate(key: &SecretKey, specs: &[Spec]) -> SignedPublicKey {
     let id = UserId::from_str(Default::default(), "Archive <archive@mirror.example>").unwrap();
-    let signatures = says
+    let signatures = specs
         .iter()
-        .map(|say| {
-            let config = say.config(key, SignatureType::CertPositive);
+        .map(|spec| {
+            let config = spec.config(key, SignatureType::CertPositive);
             config.sign_certification(key, key.public_key(), &Password::empty(), Tag::UserId, &id).unwrap()
         })
         .collect();
@@ -95,14 +95,14 @@ fn certificate(key: &SecretKey, says: &[Say]) -> SignedPublicKey {
     SignedPublicKey::new(key.public_key().clone(), details, vec![])
 }
 
-/// Binds `subkey`, which consents if `back` says so.
-fn bind(certificate: &mut SignedPublicKey, key: &SecretKey, subkey: &SecretSubkey, say: Say, back: Option<Say>) {
+/// Binds `subkey` to `key`; the subkey confirms it if `back` is given.
+fn bind(certificate: &mut SignedPublicKey, key: &SecretKey, subkey: &SecretSubkey, spec: Spec, back: Option<Spec>) {
     let none = Password::empty();
     let back = back.map(|back| {
         let config = back.config(subkey, SignatureType::KeyBinding);
         config.sign_primary_key_binding(subkey, subkey.public_key(), &none, key.public_key()).unwrap()
     });
-    let config = Say { back, ..say }.config(key, SignatureType::SubkeyBinding);
+    let config = Spec { back, ..spec }.config(key, SignatureType::SubkeyBinding);
     let binding = config.sign_subkey_binding(key, key.public_key(), &none, subkey.public_key()).unwrap();
     certificate.public_subkeys.push(SignedPublicSubKey::new(subkey.public_key().clone(), vec![binding]));
 }
@@ -112,30 +112,35 @@ fn keyring(certificates: &[SignedPublicKey]) -> Keyring {
     Keyring::parse("keys.gpg", &bytes).unwrap()
 }
 
-fn sign(key: &impl SigningKey, say: &Say, text: &str) -> Signature {
-    say.config(key, SignatureType::Text).sign(key, &Password::empty(), text.as_bytes()).unwrap()
+fn sign(key: &impl SigningKey, spec: &Spec, text: &str) -> Signature {
+    spec.config(key, SignatureType::Text).sign(key, &Password::empty(), text.as_bytes()).unwrap()
 }
 
 fn clearsigned(text: &str, make: impl FnOnce(&str) -> Vec<Signature>) -> String {
-    // What is signed has no trailing spaces; they may come in on the way.
+    // Trailing spaces are not signed.
     let signed: Vec<&str> = text.lines().map(str::trim_end).collect();
     let message = CleartextSignedMessage::new_many(&signed.join("\n"), |text| Ok(make(text))).unwrap();
     message.to_armored_string(ArmorOptions::default()).unwrap()
 }
 
-/// `text` signed, and the keyring that vouches for it.
+/// `text` signed, and a keyring with the key.
 pub(in crate::debian) fn signed(text: &str) -> (String, Keyring) {
     let key = primary(1);
-    let keyring = keyring(&[certificate(&key, &[Say::signing()])]);
-    (clearsigned(text, |text| vec![sign(&key, &Say::default(), text)]), keyring)
+    let keyring = keyring(&[certificate(&key, &[Spec::signing()])]);
+    (clearsigned(text, |text| vec![sign(&key, &Spec::default(), text)]), keyring)
+}
+
+/// A keyring file with one key.
+pub(crate) fn armoured_key() -> String {
+    certificate(&primary(1), &[Spec::signing()]).to_armored_string(ArmorOptions::default()).unwrap()
 }
 
 /// Outcome of verifying [`TEXT`], signed by `key`.
-fn outcome(keyring: &Keyring, key: &impl SigningKey, say: &Say) -> String {
-    told(keyring, &clearsigned(TEXT, |text| vec![sign(key, say, text)]))
+fn outcome(keyring: &Keyring, key: &impl SigningKey, spec: &Spec) -> String {
+    outcome_of(keyring, &clearsigned(TEXT, |text| vec![sign(key, spec, text)]))
 }
 
-fn told(keyring: &Keyring, text: &str) -> String {
+fn outcome_of(keyring: &Keyring, text: &str) -> String {
     match verify("InRelease", text.as_bytes(), keyring, NOW) {
         Ok(signed) => format!("good, by {}", signed.signed_by),
         Err(error) => {
@@ -154,34 +159,34 @@ fn shown(outcomes: &[String]) -> String {
 }
 
 #[test]
-fn good_signatures_give_the_signed_text_and_the_primary_key() {
+fn a_valid_signature_returns_the_text_and_the_primary_key() {
     let (key, sub) = (primary(1), subkey(2));
-    let mut certificate = certificate(&key, &[Say::signing()]);
-    bind(&mut certificate, &key, &sub, Say::signing(), Some(Say::default()));
+    let mut certificate = certificate(&key, &[Spec::signing()]);
+    bind(&mut certificate, &key, &sub, Spec::signing(), Some(Spec::default()));
     let keyring = keyring(&[certificate]);
-    let by_subkey = clearsigned(TEXT, |text| vec![sign(&sub, &Say::default(), text)]);
+    let by_subkey = clearsigned(TEXT, |text| vec![sign(&sub, &Spec::default(), text)]);
     let signed = verify("InRelease", by_subkey.as_bytes(), &keyring, NOW).unwrap();
     assert_eq!(signed.text, "Suite: testing\n\n- a dash\nFrom: me\nEnd\n");
     assert_eq!(signed.signed_by, format!("{:X}", key.fingerprint()));
-    assert_eq!(outcome(&keyring, &key, &Say::default()), format!("good, by {:X}", key.fingerprint()));
-    // Spaces at line ends and the kind of line ends are not signed.
-    let carried = by_subkey.replace("Suite: testing\n", "Suite: testing \t\r\n");
-    assert_eq!(verify("InRelease", carried.as_bytes(), &keyring, NOW).unwrap(), signed);
+    assert_eq!(outcome(&keyring, &key, &Spec::default()), format!("good, by {:X}", key.fingerprint()));
+    // Trailing spaces and the kind of line ends are not signed.
+    let converted = by_subkey.replace("Suite: testing\n", "Suite: testing \t\r\n");
+    assert_eq!(verify("InRelease", converted.as_bytes(), &keyring, NOW).unwrap(), signed);
 }
 
 #[test]
 fn changed_texts_are_refused() {
     let key = primary(1);
-    let keyring = keyring(&[certificate(&key, &[Say::signing()])]);
-    let good = clearsigned(TEXT, |text| vec![sign(&key, &Say::default(), text)]);
+    let keyring = keyring(&[certificate(&key, &[Spec::signing()])]);
+    let good = clearsigned(TEXT, |text| vec![sign(&key, &Spec::default(), text)]);
     insta::assert_snapshot!(shown(&[
-        told(&keyring, &good.replace("testing", "tasting")),
-        told(&keyring, &good.replace("End", "End\nMore: 1")),
-        told(&keyring, &good.replace("Suite:", "\nSuite:")),
-        told(&keyring, &format!("{good}SHA256: 1\n")),
-        told(&keyring, &format!("SHA256: 1\n{good}")),
-        told(&keyring, &good.replace("SIGNATURE-----\n\n", "SIGNATURE-----\n\nAAAA")),
-        told(&keyring, &good.replace("SIGNATURE-----\n\n", "SIGNATURE-----\n\n-")),
+        outcome_of(&keyring, &good.replace("testing", "tasting")),
+        outcome_of(&keyring, &good.replace("End", "End\nMore: 1")),
+        outcome_of(&keyring, &good.replace("Suite:", "\nSuite:")),
+        outcome_of(&keyring, &format!("{good}SHA256: 1\n")),
+        outcome_of(&keyring, &format!("SHA256: 1\n{good}")),
+        outcome_of(&keyring, &good.replace("SIGNATURE-----\n\n", "SIGNATURE-----\n\nAAAA")),
+        outcome_of(&keyring, &good.replace("SIGNATURE-----\n\n", "SIGNATURE-----\n\n-")),
     ]), @r"
     InRelease has no good signature: the signature by key FIRST does not fit the text, which was changed or damaged
     InRelease has no good signature: the signature by key FIRST does not fit the text, which was changed or damaged
@@ -196,19 +201,19 @@ fn changed_texts_are_refused() {
 #[test]
 fn one_known_key_suffices() {
     let (known, unknown, other) = (primary(1), primary(2), primary(3));
-    let keyring = keyring(&[certificate(&known, &[Say::signing()])]);
-    let say = Say::default();
-    let both = clearsigned(TEXT, |text| vec![sign(&unknown, &say, text), sign(&known, &say, text)]);
-    assert_eq!(told(&keyring, &both), format!("good, by {:X}", known.fingerprint()));
-    // One that is damaged, too, does no harm: the other one vouches for the text.
-    let damaged = clearsigned(TEXT, |text| vec![sign(&known, &say, "other"), sign(&known, &say, text)]);
-    assert_eq!(told(&keyring, &damaged), format!("good, by {:X}", known.fingerprint()));
-    let neither = clearsigned(TEXT, |text| vec![sign(&unknown, &say, text), sign(&other, &say, text)]);
-    let mixed = clearsigned(TEXT, |text| vec![sign(&unknown, &say, text), sign(&known, &say, "other")]);
+    let keyring = keyring(&[certificate(&known, &[Spec::signing()])]);
+    let spec = Spec::default();
+    let both = clearsigned(TEXT, |text| vec![sign(&unknown, &spec, text), sign(&known, &spec, text)]);
+    assert_eq!(outcome_of(&keyring, &both), format!("good, by {:X}", known.fingerprint()));
+    // A second signature that does not match is ignored.
+    let damaged = clearsigned(TEXT, |text| vec![sign(&known, &spec, "other"), sign(&known, &spec, text)]);
+    assert_eq!(outcome_of(&keyring, &damaged), format!("good, by {:X}", known.fingerprint()));
+    let neither = clearsigned(TEXT, |text| vec![sign(&unknown, &spec, text), sign(&other, &spec, text)]);
+    let mixed = clearsigned(TEXT, |text| vec![sign(&unknown, &spec, text), sign(&known, &spec, "other")]);
     insta::assert_snapshot!(shown(&[
-        outcome(&keyring, &unknown, &say),
-        told(&keyring, &neither),
-        told(&keyring, &mixed),
+        outcome(&keyring, &unknown, &spec),
+        outcome_of(&keyring, &neither),
+        outcome_of(&keyring, &mixed),
     ]), @r"
     the signature of InRelease is made by key SECOND, which is not in the keyring keys.gpg
     the signatures of InRelease are made by keys SECOND, THIRD, none of which is in the keyring keys.gpg
@@ -217,21 +222,21 @@ fn one_known_key_suffices() {
 }
 
 #[test]
-fn times_are_minded() {
+fn dates_and_lifetimes_are_checked() {
     let key = primary(1);
-    let told = |own: &[Say], say: Say| outcome(&keyring(&[certificate(&key, own)]), &key, &say);
-    let signing = Say::signing;
+    let check = |own: &[Spec], spec: Spec| outcome(&keyring(&[certificate(&key, own)]), &key, &spec);
+    let signing = Spec::signing;
     insta::assert_snapshot!(shown(&[
-        told(&[signing()], Say { created: NOW + 3600, ..Say::default() }),
-        told(&[signing()], Say { created: NOW + YEAR, ..Say::default() }),
-        told(&[signing()], Say { created: THEN - 1, ..Say::default() }),
-        told(&[signing()], Say { lifetime: 60, ..Say::default() }),
-        told(&[signing()], Say { lifetime: 7200, ..Say::default() }),
-        told(&[Say { key_lifetime: 60, ..signing() }], Say::default()),
-        told(&[Say { lifetime: 60, ..signing() }], Say::default()),
-        // A later statement lengthens the key's life; one from the future does not.
-        told(&[Say { key_lifetime: 60, ..signing() }, Say { created: THEN + 9, ..signing() }], Say::default()),
-        told(&[Say { key_lifetime: 60, ..signing() }, Say { created: NOW + YEAR, ..signing() }], Say::default()),
+        check(&[signing()], Spec { created: NOW + 3600, ..Spec::default() }),
+        check(&[signing()], Spec { created: NOW + YEAR, ..Spec::default() }),
+        check(&[signing()], Spec { created: THEN - 1, ..Spec::default() }),
+        check(&[signing()], Spec { lifetime: 60, ..Spec::default() }),
+        check(&[signing()], Spec { lifetime: 7200, ..Spec::default() }),
+        check(&[Spec { key_lifetime: 60, ..signing() }], Spec::default()),
+        check(&[Spec { lifetime: 60, ..signing() }], Spec::default()),
+        // A later self-signature extends the key's lifetime; one from the future does not.
+        check(&[Spec { key_lifetime: 60, ..signing() }, Spec { created: THEN + 9, ..signing() }], Spec::default()),
+        check(&[Spec { key_lifetime: 60, ..signing() }, Spec { created: NOW + YEAR, ..signing() }], Spec::default()),
     ]), @r"
     good, by FIRST
     InRelease has no good signature: the signature by key FIRST does not count: it is made in the future
@@ -246,24 +251,24 @@ fn times_are_minded() {
 }
 
 #[test]
-fn keys_must_be_meant_for_signing() {
+fn keys_must_have_the_signing_flag() {
     let (key, sub) = (primary(1), subkey(2));
-    let other = certificate(&key, &[Say { may_sign: Some(false), ..Say::default() }]);
-    let told = |say: Say, back: Option<Say>| {
+    let other = certificate(&key, &[Spec { may_sign: Some(false), ..Spec::default() }]);
+    let check = |spec: Spec, back: Option<Spec>| {
         let mut certificate = other.clone();
-        bind(&mut certificate, &key, &sub, say, back);
-        outcome(&keyring(&[certificate]), &sub, &Say::default())
+        bind(&mut certificate, &key, &sub, spec, back);
+        outcome(&keyring(&[certificate]), &sub, &Spec::default())
     };
-    let back = || Some(Say::default());
+    let back = || Some(Spec::default());
     insta::assert_snapshot!(shown(&[
-        outcome(&keyring(std::slice::from_ref(&other)), &key, &Say::default()),
-        outcome(&keyring(&[certificate(&key, &[Say::default()])]), &key, &Say::default()),
-        outcome(&keyring(&[certificate(&primary(1), &[])]), &key, &Say::default()),
-        told(Say::signing(), back()),
-        told(Say::default(), back()),
-        told(Say::signing(), None),
-        told(Say { key_lifetime: 60, ..Say::signing() }, back()),
-        told(Say::signing(), Some(Say { lifetime: 60, ..Say::default() })),
+        outcome(&keyring(std::slice::from_ref(&other)), &key, &Spec::default()),
+        outcome(&keyring(&[certificate(&key, &[Spec::default()])]), &key, &Spec::default()),
+        outcome(&keyring(&[certificate(&primary(1), &[])]), &key, &Spec::default()),
+        check(Spec::signing(), back()),
+        check(Spec::default(), back()),
+        check(Spec::signing(), None),
+        check(Spec { key_lifetime: 60, ..Spec::signing() }, back()),
+        check(Spec::signing(), Some(Spec { lifetime: 60, ..Spec::default() })),
     ]), @r"
     InRelease has no good signature: the signature by key FIRST does not count: the key is not meant for signing
     InRelease has no good signature: the signature by key FIRST does not count: the key is not meant for signing
@@ -278,22 +283,22 @@ fn keys_must_be_meant_for_signing() {
 
 #[test]
 fn subkeys_of_others_cannot_be_claimed() {
-    let (victim, sub, thief) = (primary(1), subkey(2), primary(3));
-    let mut own = certificate(&victim, &[Say::signing()]);
-    bind(&mut own, &victim, &sub, Say::signing(), Some(Say::default()));
-    // The thief binds the subkey with the consent that it gave to its owner.
-    let consent = own.public_subkeys[0].signatures[0].embedded_signature().cloned();
-    let mut claim = certificate(&thief, &[Say::signing()]);
-    bind(&mut claim, &thief, &sub, Say::signing(), None);
-    let config = Say { back: consent, ..Say::signing() }.config(&thief, SignatureType::SubkeyBinding);
-    let binding = config.sign_subkey_binding(&thief, thief.public_key(), &Password::empty(), sub.public_key()).unwrap();
+    let (owner, sub, other) = (primary(1), subkey(2), primary(3));
+    let mut own = certificate(&owner, &[Spec::signing()]);
+    bind(&mut own, &owner, &sub, Spec::signing(), Some(Spec::default()));
+    // The other key uses the confirmation that the subkey made for its owner.
+    let confirmation = own.public_subkeys[0].signatures[0].embedded_signature().cloned();
+    let mut claim = certificate(&other, &[Spec::signing()]);
+    bind(&mut claim, &other, &sub, Spec::signing(), None);
+    let config = Spec { back: confirmation, ..Spec::signing() }.config(&other, SignatureType::SubkeyBinding);
+    let binding = config.sign_subkey_binding(&other, other.public_key(), &Password::empty(), sub.public_key()).unwrap();
     claim.public_subkeys[0].signatures = vec![binding];
-    // And one whose binding is not the primary key's at all.
-    let mut stray = certificate(&thief, &[Say::signing()]);
+    // A binding by another primary key.
+    let mut stray = certificate(&other, &[Spec::signing()]);
     stray.public_subkeys = own.public_subkeys.clone();
     insta::assert_snapshot!(shown(&[
-        outcome(&keyring(&[claim]), &sub, &Say::default()),
-        outcome(&keyring(&[stray]), &sub, &Say::default()),
+        outcome(&keyring(&[claim]), &sub, &Spec::default()),
+        outcome(&keyring(&[stray]), &sub, &Spec::default()),
     ]), @r"
     InRelease has no good signature: the signature by key SECOND does not count: the subkey does not confirm its primary key
     InRelease has no good signature: the signature by key SECOND does not count: the subkey is not bound to its primary key
@@ -304,37 +309,37 @@ fn subkeys_of_others_cannot_be_claimed() {
 fn revoked_keys_are_refused() {
     let (key, sub) = (primary(1), subkey(2));
     let none = Password::empty();
-    let mut good = certificate(&key, &[Say::signing()]);
-    bind(&mut good, &key, &sub, Say::signing(), Some(Say::default()));
+    let mut good = certificate(&key, &[Spec::signing()]);
+    bind(&mut good, &key, &sub, Spec::signing(), Some(Spec::default()));
 
     let mut revoked = good.clone();
-    let config = Say::default().config(&key, SignatureType::KeyRevocation);
+    let config = Spec::default().config(&key, SignatureType::KeyRevocation);
     revoked.details.revocation_signatures.push(config.sign_key(&key, &none, key.public_key()).unwrap());
 
     let mut subkey_revoked = good.clone();
-    let config = Say::default().config(&key, SignatureType::SubkeyRevocation);
+    let config = Spec::default().config(&key, SignatureType::SubkeyRevocation);
     let revocation = config.sign_subkey_binding(&key, key.public_key(), &none, sub.public_key()).unwrap();
     subkey_revoked.public_subkeys[0].signatures.push(revocation);
 
     let mut id_revoked = good.clone();
-    let config = Say { created: THEN + 9, ..Say::default() }.config(&key, SignatureType::CertRevocation);
+    let config = Spec { created: THEN + 9, ..Spec::default() }.config(&key, SignatureType::CertRevocation);
     let user = &mut id_revoked.details.users[0];
     let revocation = config.sign_certification(&key, key.public_key(), &none, Tag::UserId, &user.id).unwrap();
     user.signatures.push(revocation);
 
     let mut by_stranger = good.clone();
-    let config = Say::default().config(&primary(3), SignatureType::KeyRevocation);
+    let config = Spec::default().config(&primary(3), SignatureType::KeyRevocation);
     by_stranger.details.revocation_signatures.push(config.sign_key(&primary(3), &none, key.public_key()).unwrap());
 
     insta::assert_snapshot!(shown(&[
-        outcome(&keyring(&[revoked.clone()]), &key, &Say::default()),
-        outcome(&keyring(&[revoked.clone()]), &sub, &Say::default()),
+        outcome(&keyring(&[revoked.clone()]), &key, &Spec::default()),
+        outcome(&keyring(&[revoked.clone()]), &sub, &Spec::default()),
         // A copy without the revocation does not hide it, in either order.
-        outcome(&keyring(&[revoked.clone(), good.clone()]), &key, &Say::default()),
-        outcome(&keyring(&[good.clone(), revoked]), &key, &Say::default()),
-        outcome(&keyring(&[good, subkey_revoked]), &sub, &Say::default()),
-        outcome(&keyring(&[id_revoked]), &key, &Say::default()),
-        outcome(&keyring(&[by_stranger]), &key, &Say::default()),
+        outcome(&keyring(&[revoked.clone(), good.clone()]), &key, &Spec::default()),
+        outcome(&keyring(&[good.clone(), revoked]), &key, &Spec::default()),
+        outcome(&keyring(&[good, subkey_revoked]), &sub, &Spec::default()),
+        outcome(&keyring(&[id_revoked]), &key, &Spec::default()),
+        outcome(&keyring(&[by_stranger]), &key, &Spec::default()),
     ]), @r"
     InRelease has no good signature: the signature by key FIRST does not count: the key is revoked
     InRelease has no good signature: the signature by key SECOND does not count: the key is revoked
@@ -348,17 +353,18 @@ fn revoked_keys_are_refused() {
 
 #[test]
 fn weak_hashes_are_refused() {
-    // Ed25519 cannot sign so short hashes; the key is small because making it takes long.
+    // Ed25519 cannot sign such short hashes. The key is small, because generating it takes long.
     let (public, secret) = inner(&KeyType::Rsa(1024), 1);
     let key = SecretKey::new(PublicKey::from_inner(public).unwrap(), secret).unwrap();
-    let sha = |hash| Say { hash, ..Say::signing() };
-    let told = |own: &Say, say: &Say| outcome(&keyring(&[certificate(&key, std::slice::from_ref(own))]), &key, say);
+    let sha = |hash| Spec { hash, ..Spec::signing() };
+    let check =
+        |own: &Spec, spec: &Spec| outcome(&keyring(&[certificate(&key, std::slice::from_ref(own))]), &key, spec);
     let strong = sha(HashAlgorithm::Sha512);
     let outcomes = [
-        told(&strong, &sha(HashAlgorithm::Sha1)),
-        told(&strong, &sha(HashAlgorithm::Sha224)),
-        told(&strong, &sha(HashAlgorithm::Sha384)),
-        told(&sha(HashAlgorithm::Sha1), &strong),
+        check(&strong, &sha(HashAlgorithm::Sha1)),
+        check(&strong, &sha(HashAlgorithm::Sha224)),
+        check(&strong, &sha(HashAlgorithm::Sha384)),
+        check(&sha(HashAlgorithm::Sha1), &strong),
     ];
     insta::assert_snapshot!(outcomes.join("\n").replace(&format!("{:X}", key.fingerprint()), "RSA"), @r"
     InRelease has no good signature: the signature by key RSA does not count: its hash SHA1 is too weak
@@ -370,7 +376,7 @@ fn weak_hashes_are_refused() {
 
 #[test]
 fn keyrings_may_be_binary_or_armoured() {
-    let keys = [certificate(&primary(1), &[Say::signing()]), certificate(&primary(2), &[Say::signing()])];
+    let keys = [certificate(&primary(1), &[Spec::signing()]), certificate(&primary(2), &[Spec::signing()])];
     let armoured: String =
         keys.iter().map(|key| key.to_armored_string(ArmorOptions::default()).unwrap() + "\n").collect();
     let read = Keyring::parse("keys.asc", format!("A comment.\n{armoured}").as_bytes()).unwrap();
@@ -390,7 +396,7 @@ fn keyrings_may_be_binary_or_armoured() {
 
 proptest! {
     #[test]
-    fn no_change_goes_unseen(place in any::<prop::sample::Index>(), byte in any::<u8>(), insert in any::<bool>()) {
+    fn every_change_is_detected(place in any::<prop::sample::Index>(), byte in any::<u8>(), insert in any::<bool>()) {
         let (text, keyring) = signed(TEXT);
         let good = verify("InRelease", text.as_bytes(), &keyring, NOW).unwrap();
         let mut changed = text.into_bytes();
@@ -400,7 +406,7 @@ proptest! {
         } else {
             changed[place] = byte;
         }
-        // Some bytes mean nothing: those of the armour's headers, or spaces at the end of a line.
+        // Some bytes are not significant: headers of the armour, spaces at the end of a line.
         if let Ok(read) = verify("InRelease", &changed, &keyring, NOW) {
             prop_assert_eq!(read, good);
         }

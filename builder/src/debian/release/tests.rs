@@ -11,11 +11,11 @@ fn read(text: &str) -> Result<Release> {
 }
 
 #[test]
-fn reads_what_a_build_needs() {
+fn parses_the_fields_that_a_build_needs() {
     let release = read(TEXT).unwrap();
     assert_eq!((release.date, release.valid_until), (DATE, Some(DATE + 7 * DAY)));
     assert!(release.acquire_by_hash);
-    let (path, file) = release.packages("main", "amd64").unwrap();
+    let IndexFile { path, file } = release.package_index("main", "amd64").unwrap();
     assert_eq!(path, "main/binary-amd64/Packages.xz");
     file.verify(&path, b"abc").unwrap();
     assert_eq!(
@@ -25,7 +25,7 @@ fn reads_what_a_build_needs() {
     let messages = [
         file.verify("P", b"abcd").unwrap_err().to_string(),
         file.verify("P", b"abd").unwrap_err().to_string(),
-        release.packages("contrib", "amd64").unwrap_err().to_string(),
+        release.package_index("contrib", "amd64").unwrap_err().to_string(),
     ];
     insta::assert_snapshot!(messages.join("\n"), @r"
     P has 4 bytes instead of 3
@@ -60,11 +60,11 @@ fn refuses_malformed_texts() {
 }
 
 #[test]
-fn minds_suite_and_time() {
+fn checks_suite_and_dates() {
     let (text, keyring) = openpgp::tests::signed(TEXT);
-    let told = |suite: &str, now: u64, allow_expired: bool| match Release::parse(
+    let outcome = |suite: &str, now: u64, allow_expired: bool| match Release::parse(
         text.as_bytes(),
-        &Demand { suite, keyring: &keyring, now, allow_expired },
+        &Policy { suite, keyring: &keyring, now, allow_expired },
     ) {
         Ok(release) => format!("Release of {}", release.codename),
         Err(error) => {
@@ -73,14 +73,14 @@ fn minds_suite_and_time() {
         }
     };
     insta::assert_snapshot!([
-        told("testing", DATE, false),
-        told("forky", DATE + 7 * DAY, false),
-        told("forky", DATE - DAY, false),
-        told("forky", DATE - DAY - 1, true),
-        told("forky", DATE + 7 * DAY + 1, false),
-        told("forky", DATE + 25 * DAY, false),
-        told("forky", DATE + 25 * DAY, true),
-        told("trixie", DATE, false),
+        outcome("testing", DATE, false),
+        outcome("forky", DATE + 7 * DAY, false),
+        outcome("forky", DATE - DAY, false),
+        outcome("forky", DATE - DAY - 1, true),
+        outcome("forky", DATE + 7 * DAY + 1, false),
+        outcome("forky", DATE + 25 * DAY, false),
+        outcome("forky", DATE + 25 * DAY, true),
+        outcome("trixie", DATE, false),
     ].join("\n"), @r"
     Release of forky
     Release of forky
@@ -98,7 +98,7 @@ fn minds_suite_and_time() {
 }
 
 #[test]
-fn unpacks_what_it_vouches_for() {
+fn verifies_and_decompresses_package_indexes() {
     let plain = b"Package: a\n".repeat(100);
     let mut packed = Vec::new();
     liblzma::read::XzEncoder::new(&plain[..], 1).read_to_end(&mut packed).unwrap();
@@ -107,9 +107,9 @@ fn unpacks_what_it_vouches_for() {
     release.files = BTreeMap::from([("P.xz".into(), of(&packed)), ("P".into(), of(&plain))]);
     assert_eq!(release.unpack("P.xz", &packed).unwrap().as_bytes(), plain);
     let mut messages = vec![release.unpack("P.xz", &packed[1..]).unwrap_err().to_string()];
-    // More, or less, than promised.
-    for promised in [&plain[1..], &[&plain[..], b"a"].concat()] {
-        release.files.insert("P".into(), of(promised));
+    // Longer, and shorter, than listed.
+    for listed in [&plain[1..], &[&plain[..], b"a"].concat()] {
+        release.files.insert("P".into(), of(listed));
         messages.push(release.unpack("P.xz", &packed).unwrap_err().to_string());
     }
     release.files.insert("P.xz".into(), of(&plain));

@@ -1,56 +1,57 @@
-//! Messages of a resolution that failed.
+//! Messages for a failed resolution.
 
 use std::collections::BTreeMap;
 
 use sealift_deployment::failure::Failure;
 
-use super::{Because, Chosen, Clash, Root};
+use super::{Chosen, Conflict, Reason, Root};
 use crate::debian::index::{Field, Index};
 use crate::debian::relation::Group;
 
 type ChosenMap<'i, 'a> = BTreeMap<&'i str, Chosen<'i, 'a>>;
 
-/// Names from what was asked for to `name`. Reasons cannot run in a circle: each names a package chosen before.
+/// Names from a requested package to `name`. There is no cycle: each reason names a package that was chosen earlier.
 pub(super) fn chain<'s>(chosen: &'s ChosenMap, name: &str) -> Vec<&'s str> {
     let mut chain = Vec::new();
     let mut next = chosen.get_key_value(name);
     while let Some((name, found)) = next {
         chain.push(*name);
-        next = found.because.by().and_then(|by| chosen.get_key_value(by));
+        next = found.reason.dependent().and_then(|name| chosen.get_key_value(name));
     }
     chain.reverse();
     chain
 }
 
-/// `the image web asked for a > b > c`
+/// `the image web requests a > b > c`
 fn chain_text(chosen: &ChosenMap, name: &str) -> String {
     let chain = chain(chosen, name);
-    let asker = chain.first().and_then(|first| match &chosen[first].because {
-        Because::Asked(by) => Some(format!("{by} asked for ")),
+    let requester = chain.first().and_then(|first| match &chosen[first].reason {
+        Reason::Requested { by } => Some(format!("{by} requests ")),
         _ => None,
     });
-    asker.unwrap_or_default() + &chain.join(" > ")
+    requester.unwrap_or_default() + &chain.join(" > ")
 }
 
-/// What to say of a name that is no package.
+/// The error for a requested name that is not a package.
 pub(crate) fn unknown_root(index: &Index, root: Root) -> Failure {
-    let failure = Failure::usage(format!("package {}, asked for by {}, is not in the index", root.name, root.by));
+    let failure = Failure::usage(format!("{} requests the package {}, which is not in the index", root.by, root.name));
     let providers: Vec<&str> = index.providers(root.name).map(|provider| provider.package.name).collect();
     if !providers.is_empty() {
-        return failure.hint(format!("it is a virtual package; ask for one that provides it: {}", listed(&providers)));
+        return failure.hint(format!("it is a virtual package: request one that provides it, {}", listed(&providers)));
     }
-    let near = near(index, root.name);
-    if near.is_empty() {
-        return failure.hint("it may be in another component or suite; see [debian] in the profile");
+    let similar = similar(index, root.name);
+    if similar.is_empty() {
+        return failure.hint("check the name, and `suite` and `components` in [debian] of the profile");
     }
-    failure.hint(format!("did you mean {}?", listed(&near)))
+    failure.hint(format!("did you mean {}?", listed(&similar)))
 }
 
-pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, by: &str, group: &Group) -> Failure {
+/// The error for a dependency that no package satisfies.
+pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, dependent: &str, group: &Group) -> Failure {
     let mut hints = Vec::new();
     for atom in &group.atoms {
         if let Some(other) = chosen.get(atom.name) {
-            hints.push(format!("{} {} is chosen already ({})", atom.name, other.package.version, other.because));
+            hints.push(format!("{} {} is already chosen ({})", atom.name, other.package.version, other.reason));
             continue;
         }
         let versions: Vec<&str> = index.versions(atom.name).iter().map(|package| package.version).collect();
@@ -58,38 +59,40 @@ pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, by: &str, group: &G
             hints.push(format!("the index has {} {}", atom.name, versions.join(", ")));
             continue;
         }
-        let near = near(index, atom.name);
-        if !near.is_empty() {
-            hints.push(format!("names near {}: {}", atom.name, listed(&near)));
+        let similar = similar(index, atom.name);
+        if !similar.is_empty() {
+            hints.push(format!("names similar to {}: {}", atom.name, listed(&similar)));
         }
     }
-    hints.push(format!("if the image works without it, put {} under [debian.exclude]", group.atoms[0].name));
-    Failure::failed(format!("{by} needs `{}`, which cannot be had ({})", group.text, chain_text(chosen, by)))
+    hints.push(format!("if the image works without it, add {} to [debian.exclude]", group.atoms[0].name));
+    let chain = chain_text(chosen, dependent);
+    Failure::failed(format!("no package satisfies `{}`, a dependency of {dependent} ({chain})", group.text))
         .hint(hints.join("; "))
 }
 
-pub(super) fn clash(chosen: &ChosenMap, clashes: &[Clash]) -> Failure {
-    let lines: Vec<String> = clashes
+/// The error for chosen packages that conflict: a line for each pair.
+pub(super) fn conflicts(chosen: &ChosenMap, conflicts: &[Conflict]) -> Failure {
+    let lines: Vec<String> = conflicts
         .iter()
-        .map(|clash| {
-            let verb = if clash.field == Field::Breaks { "breaks" } else { "conflicts with" };
+        .map(|conflict| {
+            let verb = if conflict.field == Field::Breaks { "breaks" } else { "conflicts with" };
             format!(
-                "{} {verb} `{}`, and {} {} is chosen too ({}; {})",
-                clash.package,
-                clash.atom,
-                clash.other,
-                chosen[clash.other].package.version,
-                chain_text(chosen, clash.package),
-                chain_text(chosen, clash.other),
+                "{} {verb} `{}`, but {} {} is chosen, too ({}; {})",
+                conflict.package,
+                conflict.atom,
+                conflict.other,
+                chosen[conflict.other].package.version,
+                chain_text(chosen, conflict.package),
+                chain_text(chosen, conflict.other),
             )
         })
         .collect();
-    Failure::failed(lines.join("\n")).hint("exclude one of them, or ask for another alternative by name")
+    Failure::failed(lines.join("\n")).hint("exclude one of them, or request another alternative by name")
 }
 
-/// At most three real packages with names like `name`, the nearest first.
-fn near<'a>(index: &Index<'a>, name: &str) -> Vec<&'a str> {
-    // A third of a name may differ, but no more than three characters.
+/// At most three real packages with names like `name`, the most similar first.
+fn similar<'a>(index: &Index<'a>, name: &str) -> Vec<&'a str> {
+    // Up to a third of the characters may differ, and no more than three.
     let limit = (name.len() / 3).clamp(1, 3);
     let mut found: Vec<(usize, &str)> = index
         .names()

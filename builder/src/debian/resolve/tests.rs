@@ -3,13 +3,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::debian::index::tests::packages;
 
-/// Resolves in an index of terse stanzas and tells the result, or the error and its hint, line by line.
-fn told(stanzas: &[&str], roots: &[&str], exclude: &[&str]) -> String {
+/// Resolves with an index of short stanzas. Formats the result, or the error and its hint, line by line.
+fn outcome(stanzas: &[&str], roots: &[&str], exclude: &[&str]) -> String {
     let text = packages(stanzas);
     let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
     let roots: Vec<Root> = roots.iter().map(|name| Root { name, by: "image web" }).collect();
     match resolve(&index, &roots, &exclude.iter().copied().collect()) {
-        Ok(resolution) => tell(&resolution),
+        Ok(resolution) => lines(&resolution),
         Err(error) => {
             let hint = Failure::within(&error).and_then(|failure| failure.hint.clone()).unwrap_or_default();
             format!("{error:#}\nhint: {hint}")
@@ -17,23 +17,23 @@ fn told(stanzas: &[&str], roots: &[&str], exclude: &[&str]) -> String {
     }
 }
 
-fn tell(resolution: &Resolution) -> String {
+fn lines(resolution: &Resolution) -> String {
     let mut lines: Vec<String> = resolution
         .packages
         .values()
-        .map(|chosen| format!("{} {}: {}", chosen.package.name, chosen.package.version, chosen.because))
+        .map(|chosen| format!("{} {}: {}", chosen.package.name, chosen.package.version, chosen.reason))
         .collect();
     for (name, by) in &resolution.excluded {
-        lines.push(format!("without {name}: {}", by.iter().copied().collect::<Vec<_>>().join(", ")));
+        lines.push(format!("excluded {name}: {}", by.iter().copied().collect::<Vec<_>>().join(", ")));
     }
-    lines.extend(resolution.idle_excludes.iter().map(|name| format!("idle {name}")));
+    lines.extend(resolution.unused_excludes.iter().map(|name| format!("unused {name}")));
     lines.join("\n")
 }
 
 #[test]
 fn follows_dependencies_to_the_highest_version() {
     insta::assert_snapshot!(
-        told(&["a\nDepends: b (>= 2), c", "b 1", "b 3", "b 2", "c\nPre-Depends: d\nDepends: a", "d", "e"], &["a"], &[]),
+        outcome(&["a\nDepends: b (>= 2), c", "b 1", "b 3", "b 2", "c\nPre-Depends: d\nDepends: a", "d", "e"], &["a"], &[]),
         @r"
     a 1: asked for by image web
     b 3: a needs it
@@ -44,10 +44,10 @@ fn follows_dependencies_to_the_highest_version() {
 }
 
 #[test]
-fn needs_come_before_choices() {
-    // `m` would be the first alternative, but `z` needs `n` anyway, deeper down.
+fn necessary_packages_are_chosen_before_alternatives() {
+    // `m` is the first alternative, but `z` depends on `n` anyway.
     insta::assert_snapshot!(
-        told(&["a\nDepends: m | n, y", "m", "n", "y\nDepends: z", "z\nDepends: n"], &["a"], &[]),
+        outcome(&["a\nDepends: m | n, y", "m", "n", "y\nDepends: z", "z\nDepends: n"], &["a"], &[]),
         @r"
     a 1: asked for by image web
     n 1: z needs it
@@ -55,7 +55,7 @@ fn needs_come_before_choices() {
     z 1: y needs it
     "
     );
-    insta::assert_snapshot!(told(&["a\nDepends: x | m (>= 2) | n", "m", "n"], &["a"], &[]), @r"
+    insta::assert_snapshot!(outcome(&["a\nDepends: x | m (>= 2) | n", "m", "n"], &["a"], &[]), @r"
     a 1: asked for by image web
     n 1: third alternative of `x | m (>= 2) | n` for a
     ");
@@ -64,14 +64,14 @@ fn needs_come_before_choices() {
 #[test]
 fn real_packages_come_before_providers() {
     let stanzas = ["a\nDepends: v", "b\nDepends: w", "p\nProvides: v, w", "q\nPriority: standard\nProvides: w", "v"];
-    insta::assert_snapshot!(told(&stanzas, &["a", "b"], &[]), @r"
+    insta::assert_snapshot!(outcome(&stanzas, &["a", "b"], &[]), @r"
     a 1: asked for by image web
     b 1: asked for by image web
     q 1: provides w, which b needs
     v 1: a needs it
     ");
-    // A provider that is there anyway will do.
-    insta::assert_snapshot!(told(&stanzas, &["a", "b", "p"], &[]), @r"
+    // A provider that is chosen already satisfies the dependency.
+    insta::assert_snapshot!(outcome(&stanzas, &["a", "b", "p"], &[]), @r"
     a 1: asked for by image web
     b 1: asked for by image web
     p 1: asked for by image web
@@ -81,7 +81,7 @@ fn real_packages_come_before_providers() {
 #[test]
 fn provided_versions_count() {
     let stanzas = ["a\nDepends: v (>= 2)", "p\nProvides: v", "q\nProvides: v (= 1)", "r\nProvides: v (= 2)"];
-    insta::assert_snapshot!(told(&stanzas, &["a"], &[]), @r"
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &[]), @r"
     a 1: asked for by image web
     r 1: provides v, which a needs
     ");
@@ -98,7 +98,7 @@ fn excluded_packages_count_as_chosen() {
         "e\nDepends: awk-one",
         "perl",
     ];
-    insta::assert_snapshot!(told(&stanzas, &["a"], &["debconf", "awk", "perl", "typo"]), @r"
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &["debconf", "awk", "perl", "typo"]), @r"
     a 1: asked for by image web
     awk-one 1: e needs it
     c 1: a needs it
@@ -109,7 +109,7 @@ fn excluded_packages_count_as_chosen() {
     idle typo
     ");
     // Excluding a package that provides a virtual one satisfies that, too.
-    insta::assert_snapshot!(told(&stanzas, &["a"], &["awk-one", "debconf"]), @r"
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &["awk-one", "debconf"]), @r"
     a 1: asked for by image web
     c 1: a needs it
     e 1: c needs it
@@ -119,7 +119,7 @@ fn excluded_packages_count_as_chosen() {
 }
 
 #[test]
-fn tells_why_it_cannot() {
+fn errors_explain_what_is_missing() {
     let stanzas = [
         "python3.13",
         "python3.14",
@@ -133,32 +133,32 @@ fn tells_why_it_cannot() {
         "wants-new\nDepends: lib2 (>= 2)",
         "x86\nDepends: old:i386",
     ];
-    let told = |roots: &[&str], exclude: &[&str]| told(&stanzas, roots, exclude);
-    insta::assert_snapshot!(told(&["python3.15"], &[]), @r"
+    let outcome = |roots: &[&str], exclude: &[&str]| outcome(&stanzas, roots, exclude);
+    insta::assert_snapshot!(outcome(&["python3.15"], &[]), @r"
     package python3.15, asked for by image web, is not in the index
     hint: did you mean python3.13 or python3.14?
     ");
-    insta::assert_snapshot!(told(&["mta"], &[]), @r"
+    insta::assert_snapshot!(outcome(&["mta"], &[]), @r"
     package mta, asked for by image web, is not in the index
     hint: it is a virtual package; ask for one that provides it: mta-one
     ");
-    insta::assert_snapshot!(told(&["nothing-like-it"], &[]), @r"
+    insta::assert_snapshot!(outcome(&["nothing-like-it"], &[]), @r"
     package nothing-like-it, asked for by image web, is not in the index
     hint: it may be in another component or suite; see [debian] in the profile
     ");
-    insta::assert_snapshot!(told(&["old"], &["old"]), @r"
+    insta::assert_snapshot!(outcome(&["old"], &["old"]), @r"
     package old is asked for by image web, and excluded
     hint:
     ");
-    insta::assert_snapshot!(told(&["web"], &[]), @r"
+    insta::assert_snapshot!(outcome(&["web"], &[]), @r"
     lib needs `old (>= 2) | gone | pythn3.13`, which cannot be had (image web asked for web > lib)
     hint: the index has old 1.4; names near pythn3.13: python3.13 or python3.14; if the image works without it, put old under [debian.exclude]
     ");
-    insta::assert_snapshot!(told(&["late"], &[]), @r"
+    insta::assert_snapshot!(outcome(&["late"], &[]), @r"
     wants-new needs `lib2 (>= 2)`, which cannot be had (image web asked for late > wants-new)
     hint: lib2 1 is chosen already (late needs it); if the image works without it, put lib2 under [debian.exclude]
     ");
-    insta::assert_snapshot!(told(&["x86"], &[]), @r"
+    insta::assert_snapshot!(outcome(&["x86"], &[]), @r"
     x86 needs `old:i386`, which cannot be had (image web asked for x86)
     hint: the index has old 1.4; if the image works without it, put old under [debian.exclude]
     ");
@@ -173,23 +173,23 @@ fn conflicts_are_found_at_the_end() {
         "d\nConflicts: v (<< 3), gone",
         "e\nProvides: v (= 2)",
     ];
-    insta::assert_snapshot!(told(&stanzas, &["a"], &[]), @r"
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &[]), @r"
     b conflicts with `v`, and c 1 is chosen too (image web asked for a > b; image web asked for a > c)
     c breaks `a (<< 2)`, and a 1 is chosen too (image web asked for a > c; image web asked for a)
     hint: exclude one of them, or ask for another alternative by name
     ");
-    insta::assert_snapshot!(told(&stanzas, &["d", "e"], &[]), @r"
+    insta::assert_snapshot!(outcome(&stanzas, &["d", "e"], &[]), @r"
     d conflicts with `v (<< 3)`, and e 1 is chosen too (image web asked for d; image web asked for e)
     hint: exclude one of them, or ask for another alternative by name
     ");
-    insta::assert_snapshot!(told(&stanzas, &["b", "d"], &[]), @r"
+    insta::assert_snapshot!(outcome(&stanzas, &["b", "d"], &[]), @r"
     b 1: asked for by image web
     d 1: asked for by image web
     ");
 }
 
 #[test]
-fn chains_lead_back_to_what_was_asked_for() {
+fn chains_start_with_a_requested_package() {
     let text = packages(&["a\nDepends: b", "b\nDepends: c", "c"]);
     let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
     let resolution = resolve(&index, &[Root { name: "a", by: "image web" }], &BTreeSet::new()).unwrap();

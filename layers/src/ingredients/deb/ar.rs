@@ -1,4 +1,4 @@
-//! The `ar` archive around a Debian package (deb(5)): members in the common format, names of at most 16 characters.
+//! The `ar` archive of a Debian package (deb(5)), in the common format: names have at most 16 characters.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,7 @@ use crate::tree::SourceFile;
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: u64 = 60;
 
-/// A member: where its bytes are.
+/// A member, and where its bytes are in the archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) name: String,
@@ -21,7 +21,7 @@ pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
     let mut magic = [0; 8];
     file.cursor().read_exact(&mut magic)?;
     if magic != MAGIC {
-        return Err(bad("it does not begin as an ar archive does"));
+        return Err(invalid("it does not start like an ar archive"));
     }
     let mut members = Vec::new();
     let mut at = MAGIC.len() as u64;
@@ -31,15 +31,15 @@ pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
         io::Seek::seek(&mut cursor, io::SeekFrom::Start(at))?;
         cursor.read_exact(&mut header)?;
         if header[58..] != *b"`\n" {
-            return Err(bad("a member's header is damaged"));
+            return Err(invalid("the header of a member is damaged"));
         }
         let text = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim_end).ok();
-        let name = text(0..16).ok_or_else(|| bad("a member's name is not text"))?;
+        let name = text(0..16).ok_or_else(|| invalid("the name of a member is not UTF-8"))?;
         let size: u64 =
-            text(48..58).and_then(|t| t.parse().ok()).ok_or_else(|| bad("a member's size is not a number"))?;
+            text(48..58).and_then(|t| t.parse().ok()).ok_or_else(|| invalid("the size of a member is not a number"))?;
         let offset = at + HEADER;
         if offset + size > length {
-            return Err(bad("it is cut off"));
+            return Err(invalid("it is truncated"));
         }
         members.push(Member { name: name.trim_end_matches('/').to_owned(), offset, size });
         at = offset + size + size % 2;
@@ -47,8 +47,8 @@ pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
     Ok(members)
 }
 
-fn bad(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message.to_owned())
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_members_are_padded() {
+    fn members_of_odd_size_are_padded() {
         let file = SourceFile::Memory(archive(&[("debian-binary", "2.0\n"), ("a/", "odd"), ("b", "x")]));
         let found = members(&file).unwrap();
         assert_eq!(found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["debian-binary", "a", "b"]);
@@ -78,13 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told() {
+    fn damaged_archives_are_rejected() {
         let good = archive(&[("a", "body!!")]);
         for bad in [&good[..good.len() - 1], &good[..30], b"!<arch>x".as_slice(), b"".as_slice()] {
             assert!(members(&SourceFile::Memory(bad.to_vec())).is_err());
         }
-        let mut lying = good.clone();
-        lying[8 + 48] = b'x';
-        assert!(members(&SourceFile::Memory(lying)).is_err());
+        let mut no_number = good.clone();
+        no_number[8 + 48] = b'x';
+        assert!(members(&SourceFile::Memory(no_number)).is_err());
     }
 }

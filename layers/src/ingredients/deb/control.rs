@@ -1,6 +1,6 @@
 //! The control stanza of a package (Debian policy 5.3).
 
-/// What Sealift reads of it.
+/// The fields of the stanza that Sealift uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
     /// `Package`.
@@ -9,8 +9,8 @@ pub struct Control {
     pub version: String,
     /// `Architecture`.
     pub architecture: String,
-    /// Names in `Replaces`: packages whose files this one may take over. Their version constraints are for upgrades on
-    /// a running system; in an image both packages are as new as the lock says, and dpkg would order them the same way.
+    /// Package names in `Replaces`: this package may overwrite their files. Version constraints are dropped: they are for
+    /// upgrades of an installed system, whereas an image has the versions of the lock, which fit together.
     pub replaces: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl Control {
             text.len() > 1 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
         };
         if !well_formed(&control.name) || control.version.is_empty() || control.architecture.is_empty() {
-            return Err("its control file lacks a sound Package, Version or Architecture".to_owned());
+            return Err("its control file has no valid Package, Version or Architecture".to_owned());
         }
         Ok(control)
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_fold_and_relations_have_versions() {
+    fn folded_fields_and_relations_with_versions_are_parsed() {
         let control = Control::parse(
             b"Package: libc6\nVersion: 2.43-1\nArchitecture: amd64\nReplaces: a (<< 2),\n b:any, c\nDescription: x\n y: z\n",
         )
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_a_path_is_refused() {
+    fn invalid_names_are_rejected() {
         for bad in ["Package: ../x\nVersion: 1\nArchitecture: all\n", "Version: 1\n", "\u{fffd}"] {
             assert!(Control::parse(bad.as_bytes()).is_err());
         }

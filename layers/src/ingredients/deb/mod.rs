@@ -1,6 +1,6 @@
-//! A Debian package (deb(5), Debian policy chapters 3, 5 and 6) as a tree: unpacked, never installed.
+//! A Debian package (deb(5), Debian policy chapters 3, 5 and 6) as a tree. It is unpacked, not installed.
 //!
-//! Its maintainer scripts are not run; [`Package::scripts`] names them so that a build can say what was left undone.
+//! Maintainer scripts are not run; [`Package::scripts`] lists them, so that a build can report them.
 
 mod ar;
 mod control;
@@ -11,41 +11,41 @@ use std::sync::Arc;
 
 pub use control::Control;
 
-use crate::tar::{ReadError, index};
+use crate::tar::{self, ReadError};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
-/// Why a file is not taken as a package.
+/// Why a package is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum DebError {
-    /// The file is damaged, or not a package.
-    #[error("not a sound Debian package: {0}")]
-    Damaged(String),
-    /// The archive around it.
-    #[error("not a sound Debian package")]
+    /// The file is not a valid package.
+    #[error("not a valid Debian package: {0}")]
+    Invalid(String),
+    /// The file cannot be read, or its `ar` archive is damaged.
+    #[error("not a valid Debian package")]
     Io(#[from] io::Error),
-    /// The archives in it.
-    #[error("not a sound Debian package")]
+    /// A tar archive in the package is not valid.
+    #[error("not a valid Debian package")]
     Tar(#[from] ReadError),
-    /// A name that cannot stand in a path.
-    #[error("the package's name does not make a path")]
+    /// The name of the package is not a valid path.
+    #[error("the package's name is not a valid path")]
     Path(#[from] PathError),
 }
 
-/// An opened package.
+/// An open package.
 #[derive(Debug)]
 pub struct Package {
-    /// Its control stanza.
+    /// The control stanza.
     pub control: Control,
-    /// The maintainer scripts it has, sorted: what Sealift does not run.
+    /// Names of its maintainer scripts, sorted. Sealift does not run them.
     pub scripts: Vec<String>,
-    /// Its files, and its stanza below `var/lib/dpkg/status.d`, where scanners look for packages.
+    /// Its files, and its control stanza in `var/lib/dpkg/status.d`, where vulnerability scanners look for packages.
     pub tree: Tree,
 }
 
-/// Control archives are a few kilobytes; more than this is an attack.
+/// Largest size of a control archive in bytes, uncompressed. Real ones have a few kilobytes.
 const CONTROL_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Opens the package in `deb`. Its payload is decompressed into `spool`, an empty file that the tree then refers to.
+/// Opens the package in `deb`. Its files are decompressed into `spool`, an empty file to which the tree then refers.
 ///
 /// # Errors
 /// [`DebError`].
@@ -55,25 +55,25 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
         members
             .iter()
             .find(|member| member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-            .ok_or_else(|| DebError::Damaged(format!("it has no member {stem}")))
+            .ok_or_else(|| DebError::Invalid(format!("it has no member {stem}")))
     };
     if members.first().is_none_or(|member| member.name != "debian-binary") {
-        return Err(DebError::Damaged("its first member is not debian-binary".to_owned()));
+        return Err(DebError::Invalid("its first member is not debian-binary".to_owned()));
     }
 
     let member = find("control.tar")?;
     let mut bytes = Vec::new();
     decompressed(deb, member)?.take(CONTROL_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > CONTROL_LIMIT {
-        return Err(DebError::Damaged("its control archive is larger than 16 MiB".to_owned()));
+        return Err(DebError::Invalid("its control archive is larger than 16 MiB".to_owned()));
     }
-    let control_tree = index(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
+    let control_tree = tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
     let read = |name: &str| match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
         Some(Kind::File(content)) => Ok::<_, DebError>(Some(content.read()?)),
         _ => Ok(None),
     };
-    let stanza = read("control")?.ok_or_else(|| DebError::Damaged("it has no control file".to_owned()))?;
-    let control = Control::parse(&stanza).map_err(DebError::Damaged)?;
+    let stanza = read("control")?.ok_or_else(|| DebError::Invalid("it has no control file".to_owned()))?;
+    let control = Control::parse(&stanza).map_err(DebError::Invalid)?;
     let scripts = ["config", "postinst", "postrm", "preinst", "prerm"]
         .into_iter()
         .filter(|name| TreePath::new(name).is_ok_and(|path| control_tree.get(&path).is_some()))
@@ -82,7 +82,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
 
     io::copy(&mut decompressed(deb, find("data.tar")?)?, &mut spool)?;
     let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
-    let payload = index(&SourceFile::new(spool), &origin)?;
+    let payload = tar::read(&SourceFile::new(spool), &origin)?;
     let mut tree = usr_merged(payload)?;
 
     // The newest file of the package dates what is derived from it, so that the date does not depend on the build.
@@ -110,13 +110,13 @@ fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box
         ".xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
         ".zst" => Box::new(zstd::Decoder::with_buffer(raw)?),
         other => {
-            return Err(DebError::Damaged(format!("{} is compressed with {other}, which is not known", member.name)));
+            return Err(DebError::Invalid(format!("{} has the unsupported compression {other}", member.name)));
         }
     })
 }
 
-/// Moves what a package still ships in `bin`, `lib` and the like to where those links of a merged-usr system lead.
-/// The links themselves, which `base-files` ships, stay.
+/// Moves files in `bin`, `lib` and the like to the directories in `usr` that these links point to on a system with a merged
+/// `/usr`. The links themselves, which are part of `base-files`, are kept.
 fn usr_merged(tree: Tree) -> Result<Tree, DebError> {
     let mut merged = Tree::new();
     for (path, entry) in tree.into_entries() {
@@ -132,7 +132,7 @@ fn usr_merged(tree: Tree) -> Result<Tree, DebError> {
         if let Some(first) = merged.insert(at.clone(), entry)
             && !matches!(first.kind, Kind::Directory)
         {
-            return Err(DebError::Damaged(format!("it has `/{at}` both there and below /usr")));
+            return Err(DebError::Invalid(format!("it has `/{at}` in two places, below / and below /usr")));
         }
     }
     Ok(merged)
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// A package as dpkg-deb would make it, of a tree that our own writer packs.
+    /// A package like one of dpkg-deb. The tars in it are written by this crate.
     fn deb(control: &str, data: &Tree) -> Arc<SourceFile> {
         let origin = Arc::from("test");
         let mut control_tree = Tree::new();
@@ -167,7 +167,7 @@ mod tests {
         };
         let pack = |tree: &Tree| {
             let mut tar = Vec::new();
-            crate::tar::write(tree, 9, false, &mut tar).unwrap();
+            crate::tar::write(tree, crate::tar::Options { epoch: 9, file_digests: false }, &mut tar).unwrap();
             tar
         };
         let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
@@ -201,17 +201,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_at_both_places_is_refused() {
+    fn a_file_below_both_roots_is_rejected() {
         let origin = Arc::from("test");
         let mut data = Tree::new();
         data.insert(path("lib/x"), Entry::file("1", 0o644, &origin));
         data.insert(path("usr/lib/x"), Entry::file("2", 0o644, &origin));
         let error = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap()).unwrap_err();
-        assert!(error.to_string().contains("`/usr/lib/x` both"), "{error}");
+        assert!(error.to_string().contains("`/usr/lib/x` in two places"), "{error}");
     }
 
     #[test]
-    fn a_package_cut_anywhere_is_refused() {
+    fn truncated_packages_are_rejected() {
         let SourceFile::Memory(bytes) = &*deb(CONTROL, &Tree::new()) else { unreachable!() };
         for length in (0..bytes.len()).step_by(37) {
             let cut = Arc::new(SourceFile::Memory(bytes[..length].to_vec()));

@@ -1,4 +1,4 @@
-//! The spellings of a SHA-256 in Nix's documents.
+//! The forms of a SHA-256 in Nix's documents.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 
-/// The digits of Nix's base 32: no `e`, `o`, `t` and `u`, so that hashes are no words.
+/// The digits of Nix's base 32. Without `e`, `o`, `t` and `u`, so that hashes do not form words.
 pub(super) const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
 
-/// Reads `sha256:HEX`, `sha256:BASE32`, `sha256-BASE64`, or an object that has one of these without the algorithm as its
-/// `hash`, and the `algorithm` beside it.
+/// Parses `sha256:HEX`, `sha256:BASE32`, `sha256-BASE64`, or an object with `algorithm` and `hash`, where `hash` is one of
+/// these without the algorithm.
 pub(super) fn read(value: &Value) -> Option<Digest> {
     let text = match value {
         Value::Object(parts) => match (parts.get("algorithm")?.as_str()?, parts.get("hash")?.as_str()?) {
@@ -27,7 +27,7 @@ pub(super) fn read(value: &Value) -> Option<Digest> {
     hex::encode(bytes).parse().ok()
 }
 
-/// Nix's base 32 of 32 bytes: the last digit has the lowest five bits, bit 0 being the lowest one of byte 0.
+/// Decodes 32 bytes in Nix's base 32: the last digit has the lowest five bits, starting with bit 0 of byte 0.
 fn base32(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = vec![0_u8; 32];
     for (place, digit) in text.iter().rev().enumerate() {
@@ -45,8 +45,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_spellings_are_one_hash() {
-        // Of the NAR of a file, as three versions of Nix write it.
+    fn all_forms_give_the_same_digest() {
+        // The same hash as three versions of Nix write it.
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let expected: Digest = hex.parse().unwrap();
         let base32 = "0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73";
@@ -63,13 +63,13 @@ mod tests {
     }
 
     #[test]
-    fn others_are_none() {
+    fn other_forms_are_rejected() {
         for text in
             ["", "sha256", "sha256:", "sha256-AAAA", "sha512-AAAA", "md5:00", &format!("sha256:{}", "e".repeat(52))]
         {
             assert_eq!(read(&Value::from(text)), None, "{text}");
         }
-        // Its highest digit has only one bit.
+        // The first digit may have only one bit.
         assert_eq!(read(&Value::from(format!("sha256:{}", "z".repeat(52)))), None);
         assert_eq!(read(&Value::Null), None);
     }

@@ -1,9 +1,9 @@
-//! A closure of a Nix store: paths that are complete together, as an ingredient.
+//! A closure of a Nix store as an ingredient: a set of store paths with all paths that they refer to.
 //!
-//! What is known of a closure is what Nix says of it, in JSON: its paths, their references, sizes and hashes.
-//! [`pack()`] deals them out to layers; [`nar`] tells whether the files of a path are those that Nix hashed. The files
-//! themselves come from the caller, as a [`Tree`](crate::tree::Tree) below `nix/store`: modes 0444 and 0555, owned by root, of
-//! the time [`TIME`] (folders have that of all folders in layers). That is how a store has them, and all that it keeps.
+//! Nix describes a closure in JSON: paths, references, sizes and hashes. [`pack()`] assigns the paths to layers; [`nar`]
+//! writes the form of a path that Nix hashes, for verification. The caller reads the files, as a
+//! [`Tree`](crate::tree::Tree) below `nix/store`: modes 0444 and 0555, owned by root, with the time [`TIME`] (directories have
+//! the time of all directories in layers). A Nix store keeps no other metadata.
 
 mod hash;
 pub mod nar;
@@ -19,56 +19,76 @@ pub use pack::pack;
 
 use crate::digest::Digest;
 
-/// The folder of all store paths, in an image as on a machine. Paths refer to each other by it.
+/// The directory of all store paths, relative to the root. Store paths contain absolute references to it, so it is the same
+/// in every image.
 pub const STORE: &str = "nix/store";
 
-/// The time of every file of a store, in seconds since 1970. Not the epoch of the build: programs that compare times
-/// (Python with its bytecode) are at home in a store where all are equal.
+/// The time of every file of a store, in seconds since 1970. It is not the epoch of the build, because programs that compare
+/// times (Python with its bytecode) expect the times of a Nix store.
 pub const TIME: u64 = 1;
 
-/// Length of the hash that every name begins with.
+/// Number of characters of the hash with which every name begins.
 const HASH: usize = 32;
 
-/// What Nix says of a store path.
+/// Nix's description of a store path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorePath {
     /// SHA-256 of its NAR.
     pub nar_hash: Digest,
     /// Size of its NAR in bytes.
     pub nar_size: u64,
-    /// The names of the paths that it refers to, itself apart.
+    /// Names of the paths that it refers to, without itself.
     pub references: BTreeSet<String>,
 }
 
-/// A set of store paths that has everything that they refer to: name (`HASH-glibc-2.40`) to what is known of it.
+/// A set of store paths with all paths that they refer to: name (`HASH-glibc-2.40`) to description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closure(BTreeMap<String, StorePath>);
 
-/// Why a text is not a closure.
+/// Why a document is not a closure.
 #[derive(Debug, thiserror::Error)]
 pub enum ClosureError {
-    /// No JSON.
+    /// It is not JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// Something is not as Nix writes it.
+    /// A value is missing or not of the form that Nix writes.
     #[error("{0}")]
     Shape(String),
-    /// A reference leads out of the set.
+    /// A path refers to one that is not in the set.
     #[error("/nix/store/{path} refers to /nix/store/{missing}, which is not in the closure")]
     Incomplete {
-        /// Who refers.
+        /// The path.
         path: String,
-        /// To what.
+        /// The missing path.
         missing: String,
     },
 }
 
 impl Closure {
-    /// Reads what `nix path-info --json --recursive` prints (of Nix 2.8 a list, later an object by path, later still one
-    /// with a `version`), or Nix's structured attributes (`.attrs.json`) with an `exportReferencesGraph` called `closure`.
+    /// Parses the output of `nix path-info --json --recursive` (a list in Nix 2.8, an object by path in later versions, and an
+    /// object with a `version` in the newest ones), or Nix's structured attributes (`.attrs.json`) with an
+    /// `exportReferencesGraph` called `closure`.
     ///
     /// # Errors
     /// [`ClosureError`].
+    ///
+    /// ```
+    /// use std::num::NonZero;
+    ///
+    /// use sealift_layers::ingredients::nix_store::{Closure, pack};
+    ///
+    /// let name = "00000000000000000000000000000001-hello-2.12";
+    /// let json = format!(
+    ///     r#"{{ "/nix/store/{name}": {{
+    ///         "narHash": "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    ///         "narSize": 120,
+    ///         "references": []
+    ///     }} }}"#
+    /// );
+    /// let closure = Closure::parse(json.as_bytes())?;
+    /// assert_eq!(pack(&closure, NonZero::new(100).unwrap()), [[name]]);
+    /// # Ok::<(), sealift_layers::ingredients::nix_store::ClosureError>(())
+    /// ```
     pub fn parse(json: &[u8]) -> Result<Self, ClosureError> {
         let document: Value = serde_json::from_slice(json)?;
         let list = document.get("closure").or(document.get("info")).unwrap_or(&document);
@@ -86,10 +106,10 @@ impl Closure {
                     paths.insert(name(path)?, read(path, info)?);
                 }
             }
-            _ => return Err(ClosureError::Shape("there is no list of store paths".into())),
+            _ => return Err(ClosureError::Shape("it has no list of store paths".into())),
         }
         if paths.is_empty() {
-            return Err(ClosureError::Shape("the closure is empty".into()));
+            return Err(ClosureError::Shape("it has no store paths".into()));
         }
         for (path, info) in &paths {
             if let Some(missing) = info.references.iter().find(|reference| !paths.contains_key(*reference)) {
@@ -104,27 +124,27 @@ impl Closure {
         self.0.iter().map(|(name, path)| (name.as_str(), path))
     }
 
-    /// The path of this name.
+    /// The description of the path with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&StorePath> {
         self.0.get(name)
     }
 }
 
-/// What an entry says. Sizes are numbers, hashes come in several spellings.
+/// Parses the description of one path.
 fn read(path: &str, info: &Value) -> Result<StorePath, ClosureError> {
-    let wrong = |what: &str| ClosureError::Shape(format!("{path}: {what}"));
-    // Nix says so of a path that is not there.
+    let error = |what: &str| ClosureError::Shape(format!("{path}: {what}"));
+    // How Nix describes a path that its store does not have.
     if info.is_null() || info.get("valid") == Some(&Value::Bool(false)) {
-        return Err(wrong("it is not in the store that was asked"));
+        return Err(error("it is not in the Nix store"));
     }
-    let nar_hash = info.get("narHash").and_then(hash::read).ok_or_else(|| wrong("it has no SHA-256 as `narHash`"))?;
-    let nar_size = info.get("narSize").and_then(Value::as_u64).ok_or_else(|| wrong("it has no `narSize`"))?;
-    let references = info.get("references").and_then(Value::as_array).ok_or_else(|| wrong("it has no `references`"))?;
+    let nar_hash = info.get("narHash").and_then(hash::read).ok_or_else(|| error("it has no SHA-256 as `narHash`"))?;
+    let nar_size = info.get("narSize").and_then(Value::as_u64).ok_or_else(|| error("it has no `narSize`"))?;
+    let references = info.get("references").and_then(Value::as_array).ok_or_else(|| error("it has no `references`"))?;
     let own = name(path)?;
     let mut names = BTreeSet::new();
     for reference in references {
-        let reference = name(reference.as_str().ok_or_else(|| wrong("a reference is no text"))?)?;
+        let reference = name(reference.as_str().ok_or_else(|| error("a reference is not a string"))?)?;
         if reference != own {
             names.insert(reference);
         }
@@ -132,10 +152,10 @@ fn read(path: &str, info: &Value) -> Result<StorePath, ClosureError> {
     Ok(StorePath { nar_hash, nar_size, references: names })
 }
 
-/// The name of a store path, which may be written with or without the store's folder.
+/// Parses the name of a store path, with or without the directory of the store in front of it.
 ///
 /// # Errors
-/// When it is not the name of a path right below `/nix/store`.
+/// [`ClosureError::Shape`] if it is not the name of a path directly in `/nix/store`.
 pub fn name(path: &str) -> Result<String, ClosureError> {
     let name = path.strip_prefix("/nix/store/").unwrap_or(path);
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._?=".contains(&b);
@@ -150,7 +170,7 @@ pub fn name(path: &str) -> Result<String, ClosureError> {
     Ok(name.to_owned())
 }
 
-/// The name without its hash: `glibc-2.40`.
+/// A name without its hash: `glibc-2.40`.
 #[must_use]
 pub fn without_hash(name: &str) -> &str {
     name.get(HASH + 1..).unwrap_or(name)

@@ -1,19 +1,19 @@
-//! The NAR of a tree (Nix manual, "Nix Archive (NAR) format"): what Nix hashes of a store path.
+//! The NAR of a tree (Nix manual, "Nix Archive (NAR) format"), which Nix hashes to identify a store path.
 //!
-//! Texts have their length before them, as 64 little-endian bits, and zeros after them up to a multiple of eight. A node is
-//! a list of such texts: the type; of a file whether it is executable, and its contents; of a link its target; of a
-//! directory its entries, sorted bytewise by name. Owners, times and other modes are not in it.
+//! A string is preceded by its length as a 64-bit little-endian number and followed by zeros up to a multiple of eight bytes.
+//! A node is a list of such strings: the type; for a file, whether it is executable, and its contents; for a link, its
+//! target; for a directory, its entries sorted bytewise by name. A NAR has no owners, times or other modes.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::tree::{Entry, Kind, Tree, TreePath};
 
-/// Writes the NAR of what `tree` has at and below `root`.
+/// Writes the NAR of the entries of `tree` at and below `root`.
 ///
 /// # Errors
-/// Whatever reading a content or writing gives; when there is nothing at `root`, or a hard link below it, which a NAR does
-/// not know.
+/// Any error of reading a content or writing; if there is no entry at `root`; and if there is a hard link below it, which the
+/// format does not support.
 pub fn write(tree: &Tree, root: &TreePath, mut out: impl Write) -> io::Result<()> {
     let mut children: BTreeMap<TreePath, Vec<&TreePath>> = BTreeMap::new();
     for (path, _) in tree.below(root) {
@@ -21,7 +21,7 @@ pub fn write(tree: &Tree, root: &TreePath, mut out: impl Write) -> io::Result<()
             children.entry(parent).or_default().push(path);
         }
     }
-    text(b"nix-archive-1", &mut out)?;
+    string(b"nix-archive-1", &mut out)?;
     node(tree, root, &children, &mut out)
 }
 
@@ -31,46 +31,46 @@ fn node(
     children: &BTreeMap<TreePath, Vec<&TreePath>>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("`/{path}` {what}"));
-    let Entry { kind, mode, .. } = tree.get(path).ok_or_else(|| wrong("is not there"))?;
-    text(b"(", out)?;
-    text(b"type", out)?;
+    let error = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("`/{path}` {what}"));
+    let Entry { kind, mode, .. } = tree.get(path).ok_or_else(|| error("does not exist"))?;
+    string(b"(", out)?;
+    string(b"type", out)?;
     match kind {
         Kind::File(content) => {
-            text(b"regular", out)?;
+            string(b"regular", out)?;
             if mode & 0o100 != 0 {
-                text(b"executable", out)?;
-                text(b"", out)?;
+                string(b"executable", out)?;
+                string(b"", out)?;
             }
-            text(b"contents", out)?;
+            string(b"contents", out)?;
             out.write_all(&content.len().to_le_bytes())?;
             content.copy_to(out)?;
             pad(content.len(), out)?;
         }
         Kind::Symlink(target) => {
-            text(b"symlink", out)?;
-            text(b"target", out)?;
-            text(target.as_bytes(), out)?;
+            string(b"symlink", out)?;
+            string(b"target", out)?;
+            string(target.as_bytes(), out)?;
         }
         Kind::Directory => {
-            text(b"directory", out)?;
-            // All have the same folder before their names, so they are sorted by name.
+            string(b"directory", out)?;
+            // They are sorted by path and have the same parent, so they are sorted by name.
             for child in children.get(path).into_iter().flatten() {
-                text(b"entry", out)?;
-                text(b"(", out)?;
-                text(b"name", out)?;
-                text(child.file_name().as_bytes(), out)?;
-                text(b"node", out)?;
+                string(b"entry", out)?;
+                string(b"(", out)?;
+                string(b"name", out)?;
+                string(child.file_name().as_bytes(), out)?;
+                string(b"node", out)?;
                 node(tree, child, children, out)?;
-                text(b")", out)?;
+                string(b")", out)?;
             }
         }
-        Kind::Hardlink(_) => return Err(wrong("is a hard link")),
+        Kind::Hardlink(_) => return Err(error("is a hard link")),
     }
-    text(b")", out)
+    string(b")", out)
 }
 
-fn text(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
+fn string(bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&(bytes.len() as u64).to_le_bytes())?;
     out.write_all(bytes)?;
     pad(bytes.len() as u64, out)

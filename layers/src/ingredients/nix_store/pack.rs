@@ -1,42 +1,42 @@
-//! Which store paths share a layer.
+//! Assigns the store paths of a closure to layers.
 //!
-//! # What is wanted
+//! # Goals
 //!
-//! A closure has tens to thousands of paths and an image about a hundred layers. A path never changes; what a new release
-//! does is to replace some: one, and with it all that refer to it, directly or not. Whoever has the former release should
-//! then have to load little, and to unpack little again. Engines unpack a layer anew when any layer *below* it is
-//! another, so what seldom changes belongs at the bottom. And one more path must not deal all cards anew.
+//! A closure has tens to thousands of paths; an image has about a hundred layers. A path never changes. A new release
+//! replaces some paths: one of them and all paths that refer to it, directly or indirectly. Whoever has the previous release
+//! should download little, and engines should unpack little. Engines unpack a layer again if any layer *below* it changed,
+//! so paths that seldom change belong at the bottom. Adding a path must not change many layers.
 //!
-//! # The rule
+//! # Algorithm
 //!
-//! - The *popularity* of a path is the number of paths in the closure that lead to it, itself included. Whatever refers to a
-//!   path is less popular than it is. A path of popularity 1 is a *root*: what the image is made for, and what changes
+//! - The *popularity* of a path is the number of paths in the closure that lead to it, including itself. A path is less
+//!   popular than those that it refers to. A path with popularity 1 is a *root*: the image is made for it, and it changes
 //!   first.
-//! - *Large* paths have a layer each: the largest ones, by the size of their NAR, as many as fit. A size is the path's own,
-//!   and does not depend on what else there is.
+//! - *Large* paths have a layer each: as many paths as the budget allows, chosen by the size of their NAR. The size is a
+//!   property of the path alone.
 //! - The other roots share one layer.
-//! - All others are small, and share the *common* layers, a fifth of the budget: the name without hash and version decides
-//!   which. So a path stays in its layer when it becomes another version, and other paths do not move it.
-//! - Layers are sorted by their least popular path, the one that changes first: most popular ones at the bottom.
+//! - All other paths are small. They share the *common* layers, a fifth of the budget. The name without hash and version
+//!   determines the layer, so a new version of a path stays in its layer and other paths do not move it.
+//! - Layers are sorted by their least popular path, which changes first. The most popular ones are at the bottom.
 //!
-//! A budget of `n` layers is one for roots, `(n - 1) / 5` but at least one in common, and the rest for large paths; with a
-//! budget of one everything is in it.
+//! Of a budget of `n` layers one is for roots, `(n - 1) / 5` but at least one are common, and the rest are for large paths.
+//! With a budget of one, all paths are in the same layer.
 //!
-//! # What follows
+//! # Properties
 //!
-//! Each path is in one layer. The order of the input does not count. One more path that nothing refers to makes at most
-//! three new layers, and one more for each root that it refers to (which is then no root any more): its own, or that of
-//! the roots; the one to which the smallest of the large paths goes, if that had to leave; that of the roots, if some left.
+//! Each path is in exactly one layer. The order of the input does not matter. Adding a path to which nothing refers makes at
+//! most three new layers, plus one for each root that it refers to (which is no longer a root): the layer with the new path;
+//! the layer to which the smallest large path moves if it loses its own; and the layer of the roots if it loses some.
 //!
-//! # Others
+//! # Comparison
 //!
-//! nixpkgs' `dockerTools` gives layers to the most popular paths, counted with all the ways that lead to them, and puts
-//! everything else into one last layer. Size does not count: a library of a few kilobytes gets a layer, while large
-//! programs that few refer to lie together in the last one, which is new, as a whole, with each change. As popularity
-//! decides who is in that layer, one more program can move many. `nix2container` leaves it to its user to name the
-//! dependencies that get a layer, and otherwise counts popularity as well; a layer by name is stable where somebody has
-//! maintained the names. Both have layers without hash buckets, so that a closure of fewer paths than layers has one per
-//! path; here small paths share a layer even then, if their names say so, lest the first path too many moves all.
+//! nixpkgs' `dockerTools` gives layers to the most popular paths, counting all ways that lead to them, and puts all other
+//! paths into one last layer. Size is not considered: a library of a few kilobytes has a layer of its own, while large
+//! programs with few references share the last layer, which changes as a whole. Since popularity decides which paths are in
+//! that layer, one more program can move many paths. With `nix2container`, users name the dependencies that have a layer;
+//! the others are also assigned by popularity. Such layers are stable as long as somebody maintains the names. Neither uses
+//! hash buckets, so if a closure has fewer paths than there are layers, each path has a layer. Here small paths can share a
+//! layer even then; otherwise the first path above the limit would move all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
@@ -44,38 +44,39 @@ use std::num::NonZero;
 use super::{Closure, without_hash};
 use crate::digest::Digest;
 
-/// Where a path goes.
+/// The layer of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place<'a> {
+enum Target<'a> {
     /// A layer of its own.
     Own(&'a str),
-    /// The layer in common of this number.
+    /// The common layer with this number.
     Common(u64),
-    /// That of the roots.
+    /// The layer of the roots.
     Roots,
 }
 
-/// Deals the paths of a closure out to at most `budget` layers, bottom first; names are sorted within a layer.
+/// Assigns the paths of a closure to at most `budget` layers. Returns the names of the paths by layer, bottom first; they are
+/// sorted within a layer.
 #[must_use]
 pub fn pack(closure: &Closure, budget: NonZero<usize>) -> Vec<Vec<&str>> {
     let budget = budget.get();
     let popularity = popularity(closure);
     let common = ((budget - 1) / 5).max(1);
     let large = large(closure, (budget - 1).saturating_sub(common));
-    let mut layers: BTreeMap<Place<'_>, Vec<&str>> = BTreeMap::new();
+    let mut layers: BTreeMap<Target<'_>, Vec<&str>> = BTreeMap::new();
     for (name, _) in closure.iter() {
-        let place = match name {
-            name if large.contains(name) => Place::Own(name),
-            name if popularity[name] == 1 && budget > 1 => Place::Roots,
-            name => Place::Common(number(name) % common as u64),
+        let target = match name {
+            name if large.contains(name) => Target::Own(name),
+            name if popularity[name] == 1 && budget > 1 => Target::Roots,
+            name => Target::Common(number(name) % common as u64),
         };
-        layers.entry(place).or_default().push(name);
+        layers.entry(target).or_default().push(name);
     }
     let mut layers: Vec<(usize, &str, Vec<&str>)> = layers
         .into_values()
         .map(|names| {
             let least = names.iter().map(|name| popularity[name]).min().unwrap_or_default();
-            // Between layers of the same popularity names decide, without hashes, so that new versions keep their place.
+            // Layers with the same popularity are sorted by name, without hashes, so that a new version keeps its position.
             (least, names.iter().map(|name| without_hash(name)).min().unwrap_or_default(), names)
         })
         .collect();
@@ -83,7 +84,7 @@ pub fn pack(closure: &Closure, budget: NonZero<usize>) -> Vec<Vec<&str>> {
     layers.into_iter().map(|(_, _, names)| names).collect()
 }
 
-/// How many paths lead to each.
+/// The number of paths that lead to each path.
 fn popularity(closure: &Closure) -> BTreeMap<&str, usize> {
     let names: Vec<&str> = closure.iter().map(|(name, _)| name).collect();
     let number: BTreeMap<&str, usize> = names.iter().enumerate().map(|(at, name)| (*name, at)).collect();
@@ -92,17 +93,17 @@ fn popularity(closure: &Closure) -> BTreeMap<&str, usize> {
         .map(|(_, path)| path.references.iter().filter_map(|name| number.get(name.as_str()).copied()).collect())
         .collect();
     let mut count = vec![0; names.len()];
-    // The start that reached a path last.
+    // The last start from which a path was reached.
     let mut reached = vec![usize::MAX; names.len()];
     for start in 0..names.len() {
-        let mut ahead = vec![start];
+        let mut queue = vec![start];
         reached[start] = start;
-        while let Some(at) = ahead.pop() {
+        while let Some(at) = queue.pop() {
             count[at] += 1;
             for next in &references[at] {
                 if reached[*next] != start {
                     reached[*next] = start;
-                    ahead.push(*next);
+                    queue.push(*next);
                 }
             }
         }
@@ -117,13 +118,13 @@ fn large(closure: &Closure, count: usize) -> BTreeSet<&str> {
     paths.into_iter().take(count).map(|(_, name)| name).collect()
 }
 
-/// A number that the name decides, without hash and version.
+/// A number that depends only on the name without hash and version.
 fn number(name: &str) -> u64 {
     let digest = Digest::of(without_version(without_hash(name)).as_bytes()).hex();
-    u64::from_str_radix(&digest[..16], 16).expect("sixteen hex digits are a number")
+    u64::from_str_radix(&digest[..16], 16).expect("16 hex digits fit 64 bits")
 }
 
-/// The name up to the first dash that no letter follows, as Nix tells name and version apart.
+/// The name up to the first dash that is not followed by a letter, which is how Nix separates name and version.
 fn without_version(name: &str) -> &str {
     let dash =
         name.bytes().zip(name.bytes().skip(1)).position(|(one, next)| one == b'-' && !next.is_ascii_alphabetic());
@@ -135,7 +136,7 @@ mod tests {
     use super::without_version;
 
     #[test]
-    fn versions_are_told_apart_from_names() {
+    fn versions_are_separated_from_names() {
         for (name, expected) in
             [("glibc-2.40-66", "glibc"), ("gtk+3", "gtk+3"), ("lib-x-1", "lib-x"), ("a-", "a-"), ("source", "source")]
         {

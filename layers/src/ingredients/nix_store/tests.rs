@@ -8,7 +8,7 @@ use super::*;
 use crate::digest::Hasher;
 use crate::tree::{Entry, Tree, TreePath};
 
-/// A name with a made-up hash.
+/// A store path name with a hash made from `number`.
 fn named(number: usize, name: &str) -> String {
     let mut hash = vec![b'0'; HASH];
     let mut rest = number;
@@ -31,7 +31,7 @@ fn info(size: u64, references: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn all_versions_of_nix_are_understood() {
+fn documents_of_all_nix_versions_are_parsed() {
     let (one, two) = (named(1, "one"), named(2, "two-1.0"));
     let full = |name: &str| format!("/nix/store/{name}");
     let with_path = |name: &str, info: serde_json::Value| {
@@ -52,25 +52,25 @@ fn all_versions_of_nix_are_understood() {
     }
 }
 
-/// What Nix 2.8.0, 2.26.3 and 2.34.8 (with `--json-format` 1 and 2) printed of one closure, and what 2.8.0 and 2.34.8 wrote
-/// of it into `.attrs.json`.
+/// The output of Nix 2.8.0, 2.26.3 and 2.34.8 (with `--json-format` 1 and 2) for one closure, and the `.attrs.json` that 2.8.0
+/// and 2.34.8 wrote for it.
 #[test]
-fn real_documents_are_understood() {
+fn real_documents_are_parsed() {
     let (tool, greeting) = ("2i0l1qckz35xwwy9x02xplkninp4nz15-tool-1.0", "ybf7by4xvcgjhwilsg87rqz9di79bify-greeting");
-    let told = |nar_hash: &str, nar_size, references: &[&str]| {
+    let store_path = |nar_hash: &str, nar_size, references: &[&str]| {
         let references = references.iter().map(|name| (*name).to_owned()).collect();
         StorePath { nar_hash: nar_hash.parse().unwrap(), nar_size, references }
     };
-    let one = told("5cf95ea074befb89b8c0fe252b80458d9be41b02c19a16ce98f2f696293ae3eb", 168, &[greeting]);
-    let other = told("1c37d01af40be2e80691de3cc3df44377a699afbb17c68f080964b2fd071fc13", 120, &[]);
+    let one = store_path("5cf95ea074befb89b8c0fe252b80458d9be41b02c19a16ce98f2f696293ae3eb", 168, &[greeting]);
+    let other = store_path("1c37d01af40be2e80691de3cc3df44377a699afbb17c68f080964b2fd071fc13", 120, &[]);
     let expected = Closure([(tool.to_owned(), one), (greeting.to_owned(), other)].into());
-    for document in include_str!("told.jsonl").lines() {
+    for document in include_str!("closure.jsonl").lines() {
         assert_eq!(Closure::parse(document.as_bytes()).unwrap(), expected, "{document}");
     }
 }
 
 #[test]
-fn what_is_not_a_closure_is_told() {
+fn invalid_documents_are_rejected() {
     let (one, two) = (named(1, "one"), named(2, "two"));
     let documents = [
         json!([]),
@@ -82,25 +82,26 @@ fn what_is_not_a_closure_is_told() {
         json!({ &one: info(1, &["../x"]) }),
         json!({ &one: info(1, &[&two]) }),
     ];
-    let told: Vec<String> = documents
+    let errors: Vec<String> = documents
         .iter()
         .map(|document| Closure::parse(document.to_string().as_bytes()).unwrap_err().to_string())
         .collect();
-    insta::assert_snapshot!(told.join("\n"), @"
-    the closure is empty
-    there is no list of store paths
+    insta::assert_snapshot!(errors.join("\n"), @"
+    it has no store paths
+    it has no list of store paths
     an entry has no `path`
     `/usr/bin/x` is not a path of the Nix store /nix/store
     00000000000000000000000000000001-one: it has no SHA-256 as `narHash`
-    00000000000000000000000000000001-one: it is not in the store that was asked
+    00000000000000000000000000000001-one: it is not in the Nix store
     `../x` is not a path of the Nix store /nix/store
     /nix/store/00000000000000000000000000000001-one refers to /nix/store/00000000000000000000000000000002-two, which is not in the closure
     ");
 }
 
-/// What `nix-hash --type sha256` says of a folder with a link, a program and two files whose order is not that of their whole paths.
+/// The expected digest is the output of `nix-hash --type sha256`. `a-b` comes before `a/file` in the tree, but after `a` in
+/// the NAR.
 #[test]
-fn nars_are_nixs() {
+fn the_digest_of_a_nar_is_that_of_nix_hash() {
     let origin = Arc::from("test");
     let mut tree = Tree::new();
     for (path, entry) in [
@@ -120,7 +121,7 @@ fn nars_are_nixs() {
 }
 
 #[test]
-fn popular_paths_lie_below_and_roots_on_top() {
+fn popular_paths_are_at_the_bottom_and_roots_on_top() {
     let names: Vec<String> = ["glibc-2.40", "bash-5.2", "zlib-1.3", "tool-1", "config"]
         .iter()
         .enumerate()
@@ -152,7 +153,7 @@ fn popular_paths_lie_below_and_roots_on_top() {
     ");
 }
 
-/// A closure of paths that refer to earlier ones; names and sizes come more than once.
+/// A closure whose paths refer to earlier ones. Names and sizes occur more than once.
 fn closures() -> impl Strategy<Value = Vec<(String, StorePath)>> {
     let path = (0..4_usize, 0..200_u64, prop::collection::vec(any::<prop::sample::Index>(), 0..4));
     prop::collection::vec(path, 1..60).prop_map(|paths| {
@@ -189,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn popular_paths_come_first(paths in closures(), budget in 1..40_usize) {
+    fn layers_are_sorted_by_popularity(paths in closures(), budget in 1..40_usize) {
         let reaches = |from: &String, to: &String| {
             let mut ahead = vec![from.clone()];
             while let Some(at) = ahead.pop() {
@@ -209,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_the_document_does_not_count(paths in closures(), budget in 1..40_usize, seed in any::<u64>()) {
+    fn the_order_of_the_document_does_not_matter(paths in closures(), budget in 1..40_usize, seed in any::<u64>()) {
         let document = |paths: &[(String, StorePath)]| {
             let list: Vec<_> = paths.iter().map(|(name, path)| {
                 let references: Vec<&str> = path.references.iter().map(String::as_str).collect();
@@ -226,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn one_more_path_moves_few(
+    fn one_more_path_makes_few_new_layers(
         paths in closures(),
         budget in 1..40_usize,
         size in 0..200_u64,

@@ -1,22 +1,23 @@
-//! The zip of a wheel: its directory, read with suspicion. Nothing is extracted; members are ranges of the file.
+//! The zip archive of a wheel. Nothing is extracted; members are ranges of the file.
 //!
-//! Readers of zips disagree where the format lets them: which of two headers counts, which of two members of one name,
-//! what stands before or after the archive. All of that is refused, so that what is verified here is what any other
-//! tool would have installed.
+//! Zip readers treat ambiguous archives differently: two headers of one member that disagree, two members with one name,
+//! bytes before or after the archive. All of these are rejected, so that every other tool would install exactly the members
+//! that are verified here.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::sync::Arc;
 
-use rawzip::{CompressionMethod, ZipArchive};
+use rawzip::{CompressionMethod, FileReader, ZipArchive, ZipFileHeaderRecord};
 
-use super::Problem;
+use super::WheelErrorKind;
 use crate::tree::{Content, SourceFile};
 
-/// At most this many members, directories included.
+/// Largest number of members, including directories.
 pub(super) const MEMBERS: u64 = 200_000;
-/// At most this many bytes, all members together and inflated: 2 GiB.
+/// Largest size of all members together, uncompressed, in bytes: 2 GiB.
 pub(super) const TOTAL: u64 = 2 << 30;
-/// The longest variable part of a local header: a name and an extra field, each with a 16-bit length.
+/// Largest size of the variable part of a local header in bytes: a name and an extra field, each with a 16-bit length.
 const LOCAL_HEADER: usize = 2 * (u16::MAX as usize);
 
 /// A regular file of the archive.
@@ -28,105 +29,141 @@ pub(super) struct Member {
     pub(super) executable: bool,
 }
 
-/// Reads the directory: name to member.
-pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, Problem> {
+/// Reads the central directory: name to member.
+pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
     let length = file.metadata()?.len();
     let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
     let archive = ZipArchive::from_file(file.try_clone()?, &mut buffer)?;
-    let source = SourceFile::new(file);
     if archive.end_offset() != length {
-        return Err(Problem::Layout("bytes follow the archive"));
+        return Err(WheelErrorKind::Layout("bytes follow the archive"));
     }
     if archive.entries_hint() > MEMBERS {
-        return Err(Problem::TooMany);
+        return Err(WheelErrorKind::TooMany);
     }
-
-    let mut members = BTreeMap::new();
-    let mut directories = Vec::new();
-    let mut ranges = Vec::new();
-    let mut total = 0_u64;
-    let mut local = vec![0; LOCAL_HEADER];
+    let mut reader = DirectoryReader {
+        archive: &archive,
+        source: SourceFile::new(file),
+        members: BTreeMap::new(),
+        directories: Vec::new(),
+        ranges: Vec::new(),
+        total: 0,
+        local: vec![0; LOCAL_HEADER],
+    };
     let mut entries = archive.entries(&mut buffer);
     while let Some(header) = entries.next_entry()? {
+        reader.add(&header)?;
+    }
+    reader.finish()
+}
+
+struct DirectoryReader<'a> {
+    archive: &'a ZipArchive<FileReader>,
+    source: Arc<SourceFile>,
+    members: BTreeMap<String, Member>,
+    directories: Vec<String>,
+    /// First and last byte offset of each member with its local header.
+    ranges: Vec<(u64, u64)>,
+    /// Sum of the uncompressed sizes in bytes.
+    total: u64,
+    /// Buffer for local headers.
+    local: Vec<u8>,
+}
+
+impl DirectoryReader<'_> {
+    fn add(&mut self, header: &ZipFileHeaderRecord<'_>) -> Result<(), WheelErrorKind> {
         let raw = header.file_path();
-        let name = std::str::from_utf8(raw.as_bytes())
-            .map_err(|_| Problem::Name(String::from_utf8_lossy(raw.as_bytes()).into_owned(), "it is not UTF-8"))?;
-        let kind = header.external_attributes() >> 16 & 0o170_000;
-        let refuse = |why| Err(Problem::Member(name.to_owned(), why));
+        let name = std::str::from_utf8(raw.as_bytes()).map_err(|_| {
+            WheelErrorKind::Name(String::from_utf8_lossy(raw.as_bytes()).into_owned(), "it is not UTF-8")
+        })?;
+        let refuse = |why| Err(WheelErrorKind::Member(name.to_owned(), why));
         let plain = check_name(name)?;
         if header.flags().is_encrypted() || header.flags().is_masked() {
             return refuse("it is encrypted");
         }
-
-        let entry = archive.get_entry(header.wayfinder())?;
-        let (start, end) = entry.compressed_data_range();
-        let twin = entry.local_header(&mut local)?;
-        if twin.file_path().as_bytes() != raw.as_bytes() || twin.compression_method() != header.compression_method() {
-            return refuse("its two headers disagree");
-        }
-        ranges.push((header.local_header_offset(), end));
-
+        let (start, end) = self.data_range(name, header)?;
         let size = header.uncompressed_size_hint();
-        total = total.saturating_add(size);
-        if total > TOTAL {
-            return Err(Problem::TooLarge);
+        self.total = self.total.saturating_add(size);
+        if self.total > TOTAL {
+            return Err(WheelErrorKind::TooLarge);
         }
-        if ranges.len() as u64 > MEMBERS {
-            return Err(Problem::TooMany);
+        if self.ranges.len() as u64 > MEMBERS {
+            return Err(WheelErrorKind::TooMany);
         }
+        let mode = header.external_attributes() >> 16;
+        let kind = mode & 0o170_000;
         if header.is_dir() {
             if size != 0 || !matches!(kind, 0 | 0o040_000) {
-                return refuse("it is named like a directory and is none");
+                return refuse("its name ends in `/`, but it is not a directory");
             }
-            directories.push(plain.to_owned());
-            continue;
+            self.directories.push(plain.to_owned());
+            return Ok(());
         }
         if !matches!(kind, 0 | 0o100_000) {
             return refuse("it is neither a regular file nor a directory");
         }
         let content = match header.compression_method() {
-            CompressionMethod::STORE if end - start == size => Content::range(&source, start, size),
+            CompressionMethod::STORE if end - start == size => Content::range(&self.source, start, size),
             CompressionMethod::STORE => return refuse("it is stored, and its two sizes differ"),
-            CompressionMethod::DEFLATE => Content::deflated(&source, start, end - start, size),
+            CompressionMethod::DEFLATE => Content::deflated(&self.source, start, end - start, size),
             _ => return refuse("its compression is neither `stored` nor `deflated`"),
         };
-        let executable = kind != 0 && header.external_attributes() >> 16 & 0o111 != 0;
-        if members.insert(plain.to_owned(), Member { content, crc: header.crc32(), executable }).is_some() {
-            return refuse("the archive has it twice");
+        let member = Member { content, crc: header.crc32(), executable: kind != 0 && mode & 0o111 != 0 };
+        match self.members.insert(plain.to_owned(), member) {
+            None => Ok(()),
+            Some(_) => refuse("the archive has it twice"),
         }
     }
 
-    for name in members.keys().chain(&directories) {
-        let mut above = name.as_str();
-        while let Some((parent, _)) = above.rsplit_once('/') {
-            if members.contains_key(parent) {
-                return Err(Problem::Member(parent.to_owned(), "it is a file and a directory"));
-            }
-            above = parent;
+    /// Where the compressed bytes of a member are. Its local header must agree with the central directory.
+    fn data_range(&mut self, name: &str, header: &ZipFileHeaderRecord<'_>) -> Result<(u64, u64), WheelErrorKind> {
+        let entry = self.archive.get_entry(header.wayfinder())?;
+        let (start, end) = entry.compressed_data_range();
+        let local = entry.local_header(&mut self.local)?;
+        if local.file_path().as_bytes() != header.file_path().as_bytes()
+            || local.compression_method() != header.compression_method()
+        {
+            return Err(WheelErrorKind::Member(name.to_owned(), "its two headers disagree"));
         }
+        self.ranges.push((header.local_header_offset(), end));
+        Ok((start, end))
     }
-    if let Some(name) = directories.into_iter().find(|name| members.contains_key(name)) {
-        return Err(Problem::Member(name, "it is a file and a directory"));
+
+    /// Checks the members as a whole.
+    fn finish(self) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
+        let both = |name: &str| Err(WheelErrorKind::Member(name.to_owned(), "it is a file and a directory"));
+        for name in self.members.keys().chain(&self.directories) {
+            let mut above = name.as_str();
+            while let Some((parent, _)) = above.rsplit_once('/') {
+                if self.members.contains_key(parent) {
+                    return both(parent);
+                }
+                above = parent;
+            }
+        }
+        if let Some(name) = self.directories.iter().find(|name| self.members.contains_key(*name)) {
+            return both(name);
+        }
+        check_ranges(self.ranges, self.archive.directory_offset())?;
+        Ok(self.members)
     }
-    check_ranges(ranges, archive.directory_offset())?;
-    Ok(members)
 }
 
-/// Members lie one after the other from the start of the file, none on another, all before the directory.
-fn check_ranges(mut ranges: Vec<(u64, u64)>, directory: u64) -> Result<(), Problem> {
+/// Checks that the first member is at the start of the file, that members do not overlap, and that all are before the
+/// central directory.
+fn check_ranges(mut ranges: Vec<(u64, u64)>, directory: u64) -> Result<(), WheelErrorKind> {
     ranges.sort_unstable();
     if ranges.first().is_some_and(|(start, _)| *start != 0) {
-        return Err(Problem::Layout("bytes stand before the archive"));
+        return Err(WheelErrorKind::Layout("bytes precede the archive"));
     }
     if ranges.windows(2).any(|pair| pair[0].1 > pair[1].0) || ranges.last().is_some_and(|(_, end)| *end > directory) {
-        return Err(Problem::Layout("members overlap"));
+        return Err(WheelErrorKind::Layout("members overlap"));
     }
     Ok(())
 }
 
-/// A member's name without the `/` that marks a directory, if it is a relative path in plain form.
-pub(super) fn check_name(name: &str) -> Result<&str, Problem> {
-    let refuse = |why| Err(Problem::Name(name.escape_debug().to_string(), why));
+/// Checks that the name of a member is a relative path in normal form. Returns it without the `/` that marks a directory.
+pub(super) fn check_name(name: &str) -> Result<&str, WheelErrorKind> {
+    let refuse = |why| Err(WheelErrorKind::Name(name.escape_debug().to_string(), why));
     let plain = name.strip_suffix('/').unwrap_or(name);
     if plain.starts_with('/') {
         return refuse("it is absolute");

@@ -1,55 +1,55 @@
-//! `entry_points.txt` ("Entry points specification"): the commands that a distribution asks for.
+//! `entry_points.txt` ("Entry points specification"): the commands of a distribution.
 
 use std::collections::BTreeMap;
 
-use super::Problem;
+use super::WheelErrorKind;
 
-/// What a command calls: `module:object`, the object by a dotted path.
+/// The function that a command calls: `module:object`, where both are dotted names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Callable {
     module: String,
     object: String,
 }
 
-/// Reads the commands of `console_scripts` and `gui_scripts`: name to what it calls. Extras are ignored: whether their
-/// distributions are there was decided when the environment was resolved.
-pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, Problem> {
+/// Parses the commands of `console_scripts` and `gui_scripts`: name to function. Extras are ignored, since the resolver has
+/// already decided which distributions are installed.
+pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelErrorKind> {
     let mut commands = BTreeMap::new();
-    let mut ours = false;
+    let mut in_scripts = false;
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
-        let bad = |why| Problem::EntryPoint(index + 1, why);
+        let error = |why| WheelErrorKind::EntryPoint(index + 1, why);
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;
         }
         if let Some(section) = line.strip_prefix('[') {
-            let section = section.strip_suffix(']').ok_or_else(|| bad("its bracket is open"))?.trim();
-            ours = matches!(section, "console_scripts" | "gui_scripts");
+            let section = section.strip_suffix(']').ok_or_else(|| error("it has no closing bracket"))?.trim();
+            in_scripts = matches!(section, "console_scripts" | "gui_scripts");
             continue;
         }
-        if !ours {
+        if !in_scripts {
             continue;
         }
-        let (name, value) = line.split_once('=').ok_or_else(|| bad("it has no `=`"))?;
+        let (name, value) = line.split_once('=').ok_or_else(|| error("it has no `=`"))?;
         let name = name.trim();
         if matches!(name, "" | "." | "..") || name.contains(|c: char| c == '/' || c == '\\' || c.is_control()) {
-            return Err(bad("its name is not a file name"));
+            return Err(error("its name is not a file name"));
         }
         let reference = value.split('[').next().unwrap_or_default();
         let (module, object) =
-            reference.split_once(':').ok_or_else(|| bad("it names a module, and nothing to call"))?;
+            reference.split_once(':').ok_or_else(|| error("it has no `:` between module and object"))?;
         let (module, object) = (module.trim().to_owned(), object.trim().to_owned());
         if !is_dotted(&module) || !is_dotted(&object) {
-            return Err(bad("its value is not of the form `module:object`"));
+            return Err(error("its value is not of the form `module:object`"));
         }
         if commands.insert(name.to_owned(), Callable { module, object }).is_some() {
-            return Err(bad("its name is taken"));
+            return Err(error("its name is already used"));
         }
     }
     Ok(commands)
 }
 
-/// Identifiers with dots between. This is what keeps other code out of the scripts that we write.
+/// Whether `text` is a list of identifiers separated by dots. This keeps other code out of the generated scripts.
 fn is_dotted(text: &str) -> bool {
     text.split('.').all(|part| {
         let mut letters = part.chars();
@@ -59,10 +59,10 @@ fn is_dotted(text: &str) -> bool {
 }
 
 impl Callable {
-    /// The script that calls it, for the interpreter at an absolute image path.
+    /// A script that calls the function. `interpreter` is the absolute path of Python in the image.
     pub(super) fn script(&self, interpreter: &str) -> String {
         let Self { module, object } = self;
-        // The object may hang below a class or another module: only its first part can be imported.
+        // Only the first part of the object can be imported: the rest are attributes.
         let (first, rest) = object.split_at(object.find('.').unwrap_or(object.len()));
         format!(
             "#!{interpreter}\n\
@@ -96,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_refused() {
+    fn invalid_commands_are_rejected() {
         for (line, why) in [
             ("x", "it has no `=`"),
             ("../x = a:b", "its name is not a file name"),
-            ("x = a", "it names a module, and nothing to call"),
+            ("x = a", "it has no `:` between module and object"),
             ("x = os:system('id') or f", "its value is not of the form `module:object`"),
             ("x = a:b;c", "its value is not of the form `module:object`"),
-            ("y = a:b\ny = a:c", "its name is taken"),
+            ("y = a:b\ny = a:c", "its name is already used"),
         ] {
             let error = commands(&format!("[console_scripts]\n{line}")).unwrap_err().to_string();
             assert!(error.ends_with(why), "{error}");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     proptest! {
-        /// No value, however odd, adds a line to the script or leaves the expected form.
+        /// No value adds a line to the script or another statement.
         #[test]
         fn a_script_has_five_lines(value in "[a-z:.; ()'\"\\[=]{0,12}") {
             if let Ok(found) = commands(&format!("[console_scripts]\nx = {value}")) {

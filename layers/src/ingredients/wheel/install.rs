@@ -1,35 +1,35 @@
-//! Where the members of a wheel go (PEP 427, "Installing a wheel"), in a virtual environment.
+//! Where the members of a wheel are installed in a virtual environment (PEP 427, "Installing a wheel").
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::record::{self, Found};
-use super::{Problem, Venv, Verified, Wheel, WheelError, entry_points, metadata};
+use super::record::{self, FileHash};
+use super::{Venv, Verified, Wheel, WheelError, WheelErrorKind, entry_points, metadata};
 use crate::tree::{Content, Entry, Tree};
 
-/// Who installed it, in `INSTALLER` and for `pip list`.
+/// The content of `INSTALLER`, which `pip list --verbose` shows.
 const INSTALLER: &str = "sealift\n";
 
 impl Wheel {
-    /// What the wheel installs into `venv`: its files, with the directories above them.
+    /// The files that the wheel installs into `venv`, with the directories above them.
     ///
-    /// Files have mode 0644, or 0755 where they are scripts or have an execute bit in the archive, and the time
-    /// `uploaded` (seconds since 1970). Directories take the epoch of the layer, as wheels share them. `RECORD` lists
-    /// everything but bytecode.
+    /// Files have mode 0644, or 0755 if they are scripts or have an execute bit in the archive. Their time is `uploaded`, in
+    /// seconds since 1970. Directories have no time of their own, since wheels share them. `RECORD` lists all files but
+    /// bytecode.
     ///
     /// # Errors
-    /// [`WheelError`]: members that collide, an unknown part of `.data`, entry points that cannot be written.
+    /// [`WheelError`]: members with the same destination, an unknown directory in `.data`, or invalid entry points.
     pub fn tree(&self, venv: &Venv, uploaded: u64) -> Result<Tree, WheelError> {
-        self.install(venv, uploaded).map_err(|problem| WheelError { file_name: self.file_name.clone(), problem })
+        self.install(venv, uploaded).map_err(|kind| WheelError { file_name: self.file_name.clone(), kind })
     }
 
-    fn install(&self, venv: &Venv, uploaded: u64) -> Result<Tree, Problem> {
+    fn install(&self, venv: &Venv, uploaded: u64) -> Result<Tree, WheelErrorKind> {
         let commands = self.commands()?;
         let mut files = Files { places: BTreeMap::new() };
         for (name, member) in &self.members {
             let Some((place, kind)) = self.place(name, venv)? else { continue };
-            // Old wheels bring scripts of the same name as their entry points: the entry point counts.
+            // Old wheels have scripts with the same names as their entry points. The entry point is used.
             if kind == Part::Script && place.strip_prefix("bin/").is_some_and(|name| commands.contains_key(name)) {
                 continue;
             }
@@ -50,13 +50,13 @@ impl Wheel {
             let mode = if item.executable { 0o755 } else { 0o644 };
             let entry = Entry::file(item.content, mode, &origin).modified(uploaded);
             if venv.add(&mut tree, &place, entry).is_err() {
-                return Err(Problem::Name(place, "it is no path of an image"));
+                return Err(WheelErrorKind::Name(place, "it is not a valid path of an image"));
             }
         }
         Ok(tree)
     }
 
-    fn commands(&self) -> Result<BTreeMap<String, entry_points::Callable>, Problem> {
+    fn commands(&self) -> Result<BTreeMap<String, entry_points::Callable>, WheelErrorKind> {
         let path = format!("{}.dist-info/entry_points.txt", self.stem);
         match self.members.get(&path) {
             None => Ok(BTreeMap::new()),
@@ -64,103 +64,104 @@ impl Wheel {
         }
     }
 
-    /// The place of a member below the environment; `None` for what we write ourselves.
-    fn place(&self, name: &str, venv: &Venv) -> Result<Option<(String, Part)>, Problem> {
+    /// The path of a member relative to the environment. `None` for files that are generated.
+    fn place(&self, name: &str, venv: &Venv) -> Result<Option<(String, Part)>, WheelErrorKind> {
         let below = |top: &str| name.strip_prefix(&self.stem)?.strip_prefix(top);
         if matches!(below(".dist-info/"), Some("INSTALLER" | "RECORD")) {
             return Ok(None);
         }
         let Some(data) = below(".data/") else { return Ok(Some((format!("{}/{name}", venv.site()), Part::Plain))) };
-        let (scheme, rest) =
-            data.split_once('/').ok_or_else(|| Problem::Member(name.into(), "it stands in no part of `.data`"))?;
+        let (scheme, rest) = data
+            .split_once('/')
+            .ok_or_else(|| WheelErrorKind::Member(name.into(), "it is not in a directory of `.data`"))?;
         Ok(Some(match scheme {
             "purelib" | "platlib" => (format!("{}/{rest}", venv.site()), Part::Plain),
             "scripts" => (format!("bin/{rest}"), Part::Script),
             "headers" => (format!("{}/{}/{rest}", venv.headers(), self.name), Part::Plain),
-            // `lib64` is a link to `lib`: a directory of that name would replace it.
+            // `lib64` is a symbolic link to `lib`. A directory with that name would replace the link.
             "data" => (rest.strip_prefix("lib64/").map_or(rest.to_owned(), |rest| format!("lib/{rest}")), Part::Plain),
-            _ => return Err(Problem::Member(name.into(), "it stands in an unknown part of `.data`")),
+            _ => return Err(WheelErrorKind::Member(name.into(), "it is in an unknown directory of `.data`")),
         }))
     }
 }
 
-/// What is done to a member on its way.
+/// How a member is installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Plain,
     Script,
 }
 
-/// A file to be installed.
+/// A file to install.
 struct Item {
     content: Content,
-    found: Found,
+    hash: FileHash,
     executable: bool,
 }
 
 impl Item {
     fn text(text: String) -> Self {
-        Self { found: Found::of(text.as_bytes()), content: text.into(), executable: false }
+        Self { hash: FileHash::of(text.as_bytes()), content: text.into(), executable: false }
     }
 
     fn script(text: String) -> Self {
         Self { executable: true, ..Self::text(text) }
     }
 
-    fn of(name: &str, Verified { member, found }: &Verified, part: Part, venv: &Venv) -> Result<Self, Problem> {
+    fn of(name: &str, Verified { member, hash }: &Verified, part: Part, venv: &Venv) -> Result<Self, WheelErrorKind> {
         let executable = member.executable || part == Part::Script;
-        let unreadable = |source| Problem::Unreadable { name: name.to_owned(), source };
+        let unreadable = |source| WheelErrorKind::Unreadable { name: name.to_owned(), source };
         if part == Part::Script {
             let mut start = Vec::new();
             member.content.reader().take(8).read_to_end(&mut start).map_err(unreadable)?;
             if start == b"#!python" {
                 let bytes = with_interpreter(&member.content.read().map_err(unreadable)?, &venv.interpreter());
-                return Ok(Self { found: Found::of(&bytes), content: bytes.into(), executable });
+                return Ok(Self { hash: FileHash::of(&bytes), content: bytes.into(), executable });
             }
         }
-        Ok(Self { content: member.content.clone(), found: found.clone(), executable })
+        Ok(Self { content: member.content.clone(), hash: hash.clone(), executable })
     }
 }
 
-/// A script whose first line begins with `#!python`, with the interpreter in the place of that word (`python`,
-/// `pythonw`, `python3`). Arguments stay.
+/// Replaces the first word after `#!` of a script (`python`, `pythonw`, `python3`) by the path of the interpreter. Arguments
+/// are kept.
 fn with_interpreter(script: &[u8], interpreter: &str) -> Vec<u8> {
     let rest = script.iter().position(u8::is_ascii_whitespace).unwrap_or(script.len());
     [b"#!", interpreter.as_bytes(), &script[rest..]].concat()
 }
 
-/// What goes where, by the path below the environment.
+/// The files to install, by path relative to the environment.
 struct Files {
     places: BTreeMap<String, Item>,
 }
 
 impl Files {
-    fn add(&mut self, place: String, item: Item) -> Result<(), Problem> {
+    fn add(&mut self, place: String, item: Item) -> Result<(), WheelErrorKind> {
         match self.places.insert(place.clone(), item) {
             None => Ok(()),
-            Some(_) => Err(Problem::Collision(place)),
+            Some(_) => Err(WheelErrorKind::Collision(place)),
         }
     }
 
-    /// No file stands where another needs a directory.
-    fn check_parents(&self) -> Result<(), Problem> {
+    /// Checks that no file has the path of a directory that another one needs.
+    fn check_parents(&self) -> Result<(), WheelErrorKind> {
         for place in self.places.keys() {
             let parents = place.match_indices('/').map(|(end, _)| &place[..end]);
             if let Some(file) = parents.into_iter().find(|parent| self.places.contains_key(*parent)) {
-                return Err(Problem::Collision(file.to_owned()));
+                return Err(WheelErrorKind::Collision(file.to_owned()));
             }
         }
         Ok(())
     }
 
-    /// `RECORD` of all files. Its paths are relative to `site-packages`.
+    /// The text of `RECORD`. Its paths are relative to `site-packages`.
     fn record(&self, site: &str, itself: &str) -> String {
         let up = "../".repeat(site.split('/').count());
         let relative = |place: &String| match place.strip_prefix(site).and_then(|rest| rest.strip_prefix('/')) {
             Some(below) => below.to_owned(),
             None => format!("{up}{place}"),
         };
-        let files = self.places.iter().map(|(place, item)| (relative(place), item.found.clone())).collect();
+        let files = self.places.iter().map(|(place, item)| (relative(place), item.hash.clone())).collect();
         record::write(&files, itself)
     }
 }

@@ -1,8 +1,8 @@
-//! Wheels: from the file to what an installer would leave in a virtual environment.
+//! Python wheels: the files that an installer would leave in a virtual environment.
 //!
-//! Follows the "Binary distribution format" (PEP 427), "Recording installed projects" and "Entry points"
-//! specifications of the Python Packaging User Guide. Nothing is extracted and nothing of the wheel is run: [`open`]
-//! verifies the file as a whole, and [`Wheel::tree`] says where each of its members goes, as a range of the file.
+//! The code follows the "Binary distribution format" (PEP 427), "Recording installed projects" and "Entry points"
+//! specifications of the Python Packaging User Guide. Nothing is extracted, and no code of the wheel is run.
+//! [`open`] verifies the whole file; [`Wheel::tree`] returns the installed files as ranges of it.
 
 mod archive;
 mod entry_points;
@@ -19,97 +19,97 @@ use std::fs::File;
 use std::io;
 
 use archive::Member;
-pub use names::{FileName, FileNameError, normalize};
+pub use names::{BuildTag, WheelFileName, WheelFileNameError, normalize};
 use pep440_rs::Version;
-use record::Found;
+use record::FileHash;
 pub use venv::{Venv, VenvError};
 
-/// A wheel whose every member has been verified.
+/// A wheel whose members are all verified.
 #[derive(Clone, Debug)]
 pub struct Wheel {
     file_name: String,
     name: String,
     version: Version,
-    /// `NAME-VERSION` as the wheel itself writes it: the stem of its `.dist-info` and `.data`.
+    /// `NAME-VERSION` as in the names of the directories `.dist-info` and `.data`, not normalized.
     stem: String,
     members: BTreeMap<String, Verified>,
 }
 
-/// A member that is what the wheel's `RECORD` and the zip say it is.
+/// A member that matches `RECORD` and the zip archive.
 #[derive(Clone, Debug)]
 struct Verified {
     member: Member,
-    found: Found,
+    hash: FileHash,
 }
 
-/// Why a wheel is refused.
+/// A wheel is rejected.
 #[derive(Debug, thiserror::Error)]
-#[error("the wheel `{file_name}`: {problem}")]
+#[error("the wheel `{file_name}`: {kind}")]
 pub struct WheelError {
     /// The wheel's file name.
     pub file_name: String,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub kind: WheelErrorKind,
 }
 
 /// What is wrong with a wheel.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
-    /// The file's own name.
+pub enum WheelErrorKind {
+    /// The file name is not that of a wheel.
     #[error(transparent)]
-    FileName(#[from] FileNameError),
-    /// It is no zip, or a broken one.
-    #[error("its zip archive is broken: {0}")]
+    FileName(#[from] WheelFileNameError),
+    /// The file is not a zip archive, or is damaged.
+    #[error("its zip archive is damaged: {0}")]
     Zip(#[from] rawzip::Error),
     /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Read(#[from] io::Error),
-    /// More members than we take.
+    /// There are too many members.
     #[error("it has more than {} members", archive::MEMBERS)]
     TooMany,
-    /// More bytes than we take.
+    /// The members are too large.
     #[error("its members are larger than {} bytes together", archive::TOTAL)]
     TooLarge,
-    /// The zip as a whole is laid out as no honest tool would.
-    #[error("in its zip archive {0}")]
+    /// The layout of the zip archive is ambiguous.
+    #[error("in its zip archive, {0}")]
     Layout(&'static str),
-    /// A name that may not stand in a wheel, and why.
+    /// The name of a member is not allowed, with the reason.
     #[error("the name `{0}`: {1}")]
     Name(String, &'static str),
-    /// A member and what is wrong with it.
+    /// A member is not allowed, with the reason.
     #[error("the member `{0}`: {1}")]
     Member(String, &'static str),
-    /// A member that cannot be read to its end.
+    /// A member cannot be read to its end.
     #[error("the member `{name}` cannot be read: {source}")]
     Unreadable {
-        /// The member.
+        /// Name of the member.
         name: String,
-        /// What reading gave.
+        /// The cause.
         source: io::Error,
     },
-    /// A member is not what is claimed of it.
-    #[error("the member `{name}`: its {what} is {found}, not {wanted}")]
+    /// A member does not match `RECORD` or the zip archive.
+    #[error("the member `{name}`: its {what} is {found}, not {expected}")]
     Mismatch {
-        /// The member.
+        /// Name of the member.
         name: String,
-        /// Hash, size or CRC-32.
+        /// What differs: `hash`, `size` or `CRC-32`.
         what: &'static str,
-        /// What is claimed.
-        wanted: String,
-        /// What it is.
+        /// The value in `RECORD` or in the zip archive.
+        expected: String,
+        /// The value of the member.
         found: String,
     },
-    /// A line of `RECORD`, counted from 1, and what is wrong with it.
+    /// A line of `RECORD` is invalid: its number, counted from 1, and the reason.
     #[error("line {0} of RECORD: {1}")]
     Record(usize, &'static str),
-    /// A line of `entry_points.txt`, counted from 1, and what is wrong with it.
+    /// A line of `entry_points.txt` is invalid: its number, counted from 1, and the reason.
     #[error("line {0} of entry_points.txt: {1}")]
     EntryPoint(usize, &'static str),
-    /// The wheel's statements about itself.
+    /// The metadata is missing, invalid, or of another distribution.
     #[error("{0}")]
     Metadata(String),
-    /// Two members are to be installed to one place, or one below another.
-    #[error("two of its members go to `{0}`")]
+    /// Two members would be installed to the same path, or one below another file.
+    #[error("two of its members would be installed to `{0}`")]
     Collision(String),
 }
 
@@ -127,43 +127,43 @@ impl Wheel {
     }
 }
 
-/// Reads and verifies a wheel: the zip's structure and checksums, every member against `RECORD` and none beside it,
-/// and that name and version are the same wherever the wheel states them. `file_name` is the wheel's own, without
-/// directories; the file is read by offset and stays open as long as trees refer to it.
+/// Opens and verifies a wheel: the structure and checksums of the zip archive; that `RECORD` lists every member and no
+/// other, with the right hash and size; and that name and version are the same everywhere in the wheel. `file_name` is the
+/// name of the wheel without directories. The file is read by offset and stays open as long as trees refer to it.
 ///
 /// # Errors
-/// [`WheelError`]: the first thing found wrong.
+/// [`WheelError`] for the first error that is found.
 pub fn open(file: File, file_name: &str) -> Result<Wheel, WheelError> {
-    open_members(file, file_name).map_err(|problem| WheelError { file_name: file_name.to_owned(), problem })
+    open_members(file, file_name).map_err(|kind| WheelError { file_name: file_name.to_owned(), kind })
 }
 
-fn open_members(file: File, file_name: &str) -> Result<Wheel, Problem> {
-    let parsed: FileName = file_name.parse()?;
+fn open_members(file: File, file_name: &str) -> Result<Wheel, WheelErrorKind> {
+    let parsed: WheelFileName = file_name.parse()?;
     let mut members = archive::members(file)?;
     let stem = metadata::stem(members.keys(), &parsed)?;
     let info = |name: &str| format!("{stem}.dist-info/{name}");
 
     let record = info("RECORD");
-    let member = members.remove(&record).ok_or_else(|| Problem::Metadata(format!("it has no `{record}`")))?;
+    let member = members.remove(&record).ok_or_else(|| WheelErrorKind::Metadata(format!("it has no `{record}`")))?;
     record::verify(&record, &member, None)?;
-    let mut claims = record::parse(&metadata::text(&record, &member)?)?;
-    claims.remove(&record);
-    // Signatures of the RECORD that we replace: they mean nothing once installed, and RECORD cannot list them.
+    let mut listed = record::parse(&metadata::text(&record, &member)?)?;
+    listed.remove(&record);
+    // Signatures of RECORD, which cannot list them. They are invalid after installation, which writes a new RECORD.
     for signature in ["RECORD.jws", "RECORD.p7s"].map(info) {
         members.remove(&signature);
-        claims.remove(&signature);
+        listed.remove(&signature);
     }
 
     let mut verified = BTreeMap::new();
     for (name, member) in members {
-        let Some(claim) = claims.remove(&name) else {
-            return Err(Problem::Member(name, "RECORD does not list it"));
+        let Some(expected) = listed.remove(&name) else {
+            return Err(WheelErrorKind::Member(name, "RECORD does not list it"));
         };
-        let found = record::verify(&name, &member, Some(&claim))?;
-        verified.insert(name, Verified { member, found });
+        let hash = record::verify(&name, &member, Some(&expected))?;
+        verified.insert(name, Verified { member, hash });
     }
-    if let Some((name, _)) = claims.pop_first() {
-        return Err(Problem::Member(name, "RECORD lists it, and the archive lacks it"));
+    if let Some((name, _)) = listed.pop_first() {
+        return Err(WheelErrorKind::Member(name, "RECORD lists it, but the archive does not have it"));
     }
     metadata::check(&verified, &stem, &parsed)?;
     Ok(Wheel { file_name: file_name.to_owned(), name: parsed.name, version: parsed.version, stem, members: verified })

@@ -1,4 +1,4 @@
-//! `RECORD`: the list of a distribution's files with their hashes and sizes ("Recording installed projects").
+//! `RECORD`, the list of a distribution's files with their hashes and sizes ("Recording installed projects").
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,28 +8,28 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use super::Problem;
+use super::WheelErrorKind;
 use super::archive::{Member, check_name};
 
-/// What a line of `RECORD` claims.
+/// Hash and size of a file as `RECORD` lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    /// `sha256=...`, or nothing.
+pub(super) struct RecordEntry {
+    /// `ALGORITHM=BASE64`; empty if the line has none.
     pub(super) hash: String,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: Option<u64>,
 }
 
-/// What was found to be in a file: its line in the `RECORD` that we write.
+/// Hash and size of a file as computed from its contents, for the `RECORD` that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FileHash {
     /// `sha256=` and unpadded URL-safe base64.
     pub(super) hash: String,
-    /// Bytes.
+    /// Size in bytes.
     pub(super) size: u64,
 }
 
-impl Found {
+impl FileHash {
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self { hash: encode("sha256", &Sha256::digest(bytes)), size: bytes.len() as u64 }
     }
@@ -39,30 +39,30 @@ fn encode(algorithm: &str, digest: &[u8]) -> String {
     format!("{algorithm}={}", URL_SAFE_NO_PAD.encode(digest))
 }
 
-/// Reads `RECORD`: path to claim.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Claim>, Problem> {
-    let mut claims = BTreeMap::new();
+/// Parses `RECORD`: path to hash and size.
+pub(super) fn parse(text: &str) -> Result<BTreeMap<String, RecordEntry>, WheelErrorKind> {
+    let mut entries = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
-        let bad = |why| Problem::Record(index + 1, why);
+        let error = |why| WheelErrorKind::Record(index + 1, why);
         if line.is_empty() {
             continue;
         }
-        let fields = fields(line).ok_or_else(|| bad("its quotes do not pair"))?;
-        let [path, hash, size] = fields.as_slice() else { return Err(bad("it has not three fields")) };
+        let fields = fields(line).ok_or_else(|| error("it has an unpaired quote"))?;
+        let [path, hash, size] = fields.as_slice() else { return Err(error("it does not have three fields")) };
         let size = match size.as_str() {
             "" => None,
-            digits => Some(digits.parse().map_err(|_| bad("its size is not a number"))?),
+            digits => Some(digits.parse().map_err(|_| error("its size is not a number"))?),
         };
         check_name(path)?;
-        if claims.insert(path.clone(), Claim { hash: hash.clone(), size }).is_some() {
-            return Err(bad("its path was listed before"));
+        if entries.insert(path.clone(), RecordEntry { hash: hash.clone(), size }).is_some() {
+            return Err(error("its path is already listed"));
         }
     }
-    Ok(claims)
+    Ok(entries)
 }
 
-/// The fields of a line of CSV in the form that Python's `csv` module writes. No field may hold a line break: paths
-/// with control characters are refused anyway.
+/// The fields of a CSV line as Python's `csv` module writes it; `None` for an unpaired quote. Fields have no line breaks,
+/// since paths with control characters are rejected.
 fn fields(line: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = line;
@@ -91,13 +91,13 @@ fn fields(line: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Writes `RECORD`: sorted by path, and last of its kind the line of `RECORD` itself, without hash and size.
+/// The text of a `RECORD` of `files`, sorted by path. `itself` is the path of `RECORD`, which has neither hash nor size.
 ///
-/// `.pyc` files are not in it, whether the caller adds some or not: the specification lets installers leave them out,
-/// and so the list is a function of the wheel and of nothing else.
-pub(super) fn write(files: &BTreeMap<String, Found>, itself: &str) -> String {
+/// `.pyc` files are not listed, even if the caller adds some to the layer. The specification allows that, and it makes
+/// `RECORD` depend only on the wheel.
+pub(super) fn write(files: &BTreeMap<String, FileHash>, itself: &str) -> String {
     let mut lines: BTreeMap<&str, String> =
-        files.iter().map(|(path, found)| (path.as_str(), format!("{},{}", found.hash, found.size))).collect();
+        files.iter().map(|(path, file)| (path.as_str(), format!("{},{}", file.hash, file.size))).collect();
     lines.insert(itself, ",".into());
     let mut text = String::new();
     for (path, rest) in lines {
@@ -107,16 +107,23 @@ pub(super) fn write(files: &BTreeMap<String, Found>, itself: &str) -> String {
     text
 }
 
-/// Reads a member once and holds it against its claim and the zip's checksum. Without a claim only the latter counts.
-pub(super) fn verify(name: &str, member: &Member, claim: Option<&Claim>) -> Result<Found, Problem> {
-    let wrong = |what, wanted: String, found: String| Problem::Mismatch { name: name.into(), what, wanted, found };
-    let algorithm = claim.map(|claim| claim.hash.split_once('=').map_or("", |(algorithm, _)| algorithm));
+/// Reads a member and compares it with the checksum of the zip archive and, if given, with its entry in `RECORD`. Returns
+/// hash and size of the member.
+pub(super) fn verify(name: &str, member: &Member, listed: Option<&RecordEntry>) -> Result<FileHash, WheelErrorKind> {
+    let mismatch =
+        |what, expected: String, found: String| WheelErrorKind::Mismatch { name: name.into(), what, expected, found };
+    let algorithm = listed.map(|entry| entry.hash.split_once('=').map_or("", |(algorithm, _)| algorithm));
     let mut other = match algorithm {
-        None | Some("sha256") => Other::None,
-        Some("sha384") => Other::Sha384(Box::default()),
-        Some("sha512") => Other::Sha512(Box::default()),
-        Some("") => return Err(Problem::Member(name.into(), "RECORD has no hash for it")),
-        Some(_) => return Err(Problem::Member(name.into(), "RECORD's hash for it is none of SHA-256, -384, -512")),
+        None | Some("sha256") => OtherHash::None,
+        Some("sha384") => OtherHash::Sha384(Box::default()),
+        Some("sha512") => OtherHash::Sha512(Box::default()),
+        Some("") => return Err(WheelErrorKind::Member(name.into(), "RECORD has no hash for it")),
+        Some(_) => {
+            return Err(WheelErrorKind::Member(
+                name.into(),
+                "its hash in RECORD is none of SHA-256, SHA-384 and SHA-512",
+            ));
+        }
     };
     let (mut sha256, mut crc, mut size) = (Sha256::new(), rawzip::Crc32::new(), 0);
     let mut reader = member.content.reader();
@@ -126,7 +133,7 @@ pub(super) fn verify(name: &str, member: &Member, claim: Option<&Claim>) -> Resu
             Ok(0) => break,
             Ok(got) => got,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(Problem::Unreadable { name: name.into(), source }),
+            Err(source) => return Err(WheelErrorKind::Unreadable { name: name.into(), source }),
         };
         let bytes = &buffer[..got];
         size += got as u64;
@@ -135,30 +142,30 @@ pub(super) fn verify(name: &str, member: &Member, claim: Option<&Claim>) -> Resu
         other.update(bytes);
     }
     if crc.checksum() != member.crc {
-        return Err(wrong("CRC-32", format!("{:08x}", member.crc), format!("{:08x}", crc.checksum())));
+        return Err(mismatch("CRC-32", format!("{:08x}", member.crc), format!("{:08x}", crc.checksum())));
     }
-    let found = Found { hash: encode("sha256", &sha256.finalize()), size };
-    if let Some(claim) = claim {
+    let found = FileHash { hash: encode("sha256", &sha256.finalize()), size };
+    if let Some(entry) = listed {
         let hash = other.finish().unwrap_or_else(|| found.hash.clone());
-        // Some writers pad the base64; the bytes are what counts.
-        if claim.hash.trim_end_matches('=') != hash {
-            return Err(wrong("hash", claim.hash.clone(), hash));
+        // Some tools write base64 with padding.
+        if entry.hash.trim_end_matches('=') != hash {
+            return Err(mismatch("hash", entry.hash.clone(), hash));
         }
-        if let Some(wanted) = claim.size.filter(|wanted| *wanted != size) {
-            return Err(wrong("size", wanted.to_string(), size.to_string()));
+        if let Some(expected) = entry.size.filter(|expected| *expected != size) {
+            return Err(mismatch("size", expected.to_string(), size.to_string()));
         }
     }
     Ok(found)
 }
 
-/// The claimed hash where it is not SHA-256, which is computed in any case.
-enum Other {
+/// The hash in `RECORD` if it is not SHA-256, which is always computed.
+enum OtherHash {
     None,
     Sha384(Box<Sha384>),
     Sha512(Box<Sha512>),
 }
 
-impl Other {
+impl OtherHash {
     fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::None => {}
@@ -183,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read_as_python_writes_them() {
+    fn lines_are_parsed_as_python_writes_them() {
         let text = "a.py,sha256=x,3\r\n\"b,\"\"c\"\".py\",,\n\nd,sha256=y,";
         let claims = parse(text).unwrap();
         let shown: Vec<_> = claims.iter().map(|(path, c)| (path.as_str(), c.hash.as_str(), c.size)).collect();
@@ -191,12 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn an_error_names_its_line() {
         for (text, message) in [
-            ("a,b", "line 1 of RECORD: it has not three fields"),
-            ("a,,\n\"b,,", "line 2 of RECORD: its quotes do not pair"),
+            ("a,b", "line 1 of RECORD: it does not have three fields"),
+            ("a,,\n\"b,,", "line 2 of RECORD: it has an unpaired quote"),
             ("a,,x", "line 1 of RECORD: its size is not a number"),
-            ("a,,\na,,", "line 2 of RECORD: its path was listed before"),
+            ("a,,\na,,", "line 2 of RECORD: its path is already listed"),
             ("../a,,", "the name `../a`: a component is `.` or `..`"),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);
@@ -204,22 +211,22 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the names, what is written reads back, sorted.
+        /// A written record reads back, whatever the names are.
         #[test]
         fn written_records_read_back(names in proptest::collection::btree_set("[a-z ,\"é.]{1,8}", 0..8)) {
             let files: BTreeMap<_, _> = names.iter()
                 .filter(|name| check_name(name).is_ok())
-                .map(|name| (name.clone(), Found::of(name.as_bytes()))).collect();
+                .map(|name| (name.clone(), FileHash::of(name.as_bytes()))).collect();
             let claims = parse(&write(&files, "x.dist-info/RECORD")).unwrap();
             prop_assert_eq!(claims.len(), files.len() + 1);
             for (name, found) in files {
-                prop_assert_eq!(&claims[&name], &Claim { hash: found.hash, size: Some(found.size) });
+                prop_assert_eq!(&claims[&name], &RecordEntry { hash: found.hash, size: Some(found.size) });
             }
         }
 
-        /// No text makes the reader panic.
+        /// No text makes the parser panic.
         #[test]
-        fn any_text_is_read_or_refused(text in ".{0,40}") {
+        fn any_text_is_parsed_or_rejected(text in ".{0,40}") {
             let _ = parse(&text);
             let _ = fields(&text);
         }

@@ -1,4 +1,4 @@
-//! Honest and hostile wheels, made here byte by byte.
+//! Valid and hostile wheels, made byte by byte.
 
 use std::io::{Seek as _, Write as _};
 
@@ -13,7 +13,7 @@ use crate::tree::{Kind, Tree, TreePath};
 const FILE: &str = "demo_pkg-1.0-py3-none-any.whl";
 const INFO: &str = "demo_pkg-1.0.dist-info";
 
-/// A member as its headers state it, which need not be true.
+/// A member with the values of its headers, which may be wrong.
 #[derive(Clone)]
 struct Packed {
     name: String,
@@ -47,7 +47,7 @@ impl Packed {
         self
     }
 
-    /// What both headers have, from `flags` to the length of the extra field.
+    /// The fields that both headers have, from `flags` to the length of the extra field.
     fn common(&self, name: &str) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend(self.flags.to_le_bytes());
@@ -88,7 +88,7 @@ fn zip(members: &[Packed]) -> Vec<u8> {
     out
 }
 
-/// The files every wheel has, and `more`.
+/// The files that every wheel has, and `more`.
 fn files(more: &[(&str, &str)]) -> Vec<Packed> {
     let own = [
         ("WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
@@ -98,12 +98,12 @@ fn files(more: &[(&str, &str)]) -> Vec<Packed> {
     more.iter().map(|(name, text)| Packed::new(name, text.as_bytes())).chain(own).collect()
 }
 
-/// Adds the `RECORD` that `members` deserve, their bytes being as they are now.
+/// Adds a `RECORD` that matches `members`.
 fn with_record(mut members: Vec<Packed>) -> Vec<Packed> {
     let mut lines: Vec<String> = members
         .iter()
         .filter(|member| !member.name.ends_with('/'))
-        .map(|member| format!("\"{}\",{},{}", member.name, Found::of(&member.bytes).hash, member.bytes.len()))
+        .map(|member| format!("\"{}\",{},{}", member.name, FileHash::of(&member.bytes).hash, member.bytes.len()))
         .collect();
     lines.push(format!("{INFO}/RECORD,,"));
     members.push(Packed::new(&format!("{INFO}/RECORD"), lines.join("\r\n").as_bytes()));
@@ -133,11 +133,11 @@ fn text_of(tree: &Tree, path: &str) -> String {
 }
 
 fn refusal(members: &[Packed]) -> String {
-    open_bytes(&zip(members)).unwrap_err().problem.to_string()
+    open_bytes(&zip(members)).unwrap_err().kind.to_string()
 }
 
 #[test]
-fn every_part_of_a_wheel_goes_to_its_place() {
+fn each_part_of_a_wheel_is_installed_to_its_path() {
     let mut members = files(&[
         ("demo/__init__.py", "x = 1\n"),
         ("demo/run", "\x7fELF"),
@@ -202,11 +202,11 @@ fn every_part_of_a_wheel_goes_to_its_place() {
 }
 
 #[test]
-fn a_deflated_member_and_other_hashes_are_read() {
+fn deflated_members_and_other_hashes_are_supported() {
     let text = "x = 1\n".repeat(100);
     let hash = |name: &str, digest: &[u8]| format!("{name}={}", URL_SAFE_NO_PAD.encode(digest));
     for claim in [
-        Found::of(text.as_bytes()).hash,
+        FileHash::of(text.as_bytes()).hash,
         hash("sha384", &Sha384::digest(&text)),
         hash("sha512", &Sha512::digest(&text)) + "==",
     ] {
@@ -221,15 +221,15 @@ fn a_deflated_member_and_other_hashes_are_read() {
 }
 
 #[test]
-fn names_that_leave_the_tree_are_refused() {
+fn names_that_leave_the_tree_are_rejected() {
     for name in ["../x", "/etc/passwd", "a/../../x", "a//x", "./x", "a\\x", "a\nx", "", "C:\\x"] {
-        let problem = open_bytes(&zip(&with_record(files(&[(name, "")])))).unwrap_err().problem;
-        assert!(matches!(problem, Problem::Name(..)), "{name}: {problem}");
+        let problem = open_bytes(&zip(&with_record(files(&[(name, "")])))).unwrap_err().kind;
+        assert!(matches!(problem, WheelErrorKind::Name(..)), "{name}: {problem}");
     }
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused() {
+fn members_that_are_not_regular_files_are_rejected() {
     for kind in [0o120_000, 0o020_000, 0o010_000, 0o040_000] {
         let mut members = files(&[("link", "/etc/passwd")]);
         members[0].mode = kind | 0o777;
@@ -238,14 +238,14 @@ fn what_is_no_regular_file_is_refused() {
 }
 
 #[test]
-fn one_name_has_one_member() {
+fn two_members_with_one_path_are_rejected() {
     let twice = |one, two| refusal(&with_record(files(&[(one, "1"), (two, "2")])));
     assert_eq!(twice("a", "a"), "the member `a`: the archive has it twice");
     assert_eq!(twice("a", "a/b"), "the member `a`: it is a file and a directory");
     let tree = install(files(&[("a", ""), ("demo_pkg-1.0.data/purelib/a", "")]));
-    assert!(matches!(tree.unwrap_err().problem, Problem::Collision(place) if place.ends_with("site-packages/a")));
+    assert!(matches!(tree.unwrap_err().kind, WheelErrorKind::Collision(place) if place.ends_with("site-packages/a")));
     let tree = install(files(&[("a/b", ""), ("demo_pkg-1.0.data/purelib/a", "")]));
-    assert!(matches!(tree.unwrap_err().problem, Problem::Collision(place) if place.ends_with("site-packages/a")));
+    assert!(matches!(tree.unwrap_err().kind, WheelErrorKind::Collision(place) if place.ends_with("site-packages/a")));
 }
 
 #[test]
@@ -258,43 +258,43 @@ fn record_and_archive_must_agree() {
         let record = Packed::new(&record.name, kept.join("\n").as_bytes());
         refusal(&[rest, &[record]].concat())
     };
-    let hash = Found::of(b"right").hash;
+    let hash = FileHash::of(b"right").hash;
     assert_eq!(with(""), "the member `a.py`: RECORD does not list it");
     assert_eq!(with("a.py,,5"), "the member `a.py`: RECORD has no hash for it");
-    assert_eq!(with("a.py,md5=x,5"), "the member `a.py`: RECORD's hash for it is none of SHA-256, -384, -512");
+    assert_eq!(with("a.py,md5=x,5"), "the member `a.py`: its hash in RECORD is none of SHA-256, SHA-384 and SHA-512");
     assert_eq!(with(&format!("a.py,{hash},4")), "the member `a.py`: its size is 5, not 4");
-    let message = with(&format!("a.py,{},5", Found::of(b"wrong").hash));
+    let message = with(&format!("a.py,{},5", FileHash::of(b"wrong").hash));
     assert!(message.starts_with("the member `a.py`: its hash is sha256="), "{message}");
     let message = with(&format!("a.py,{hash},5\nb.py,{hash},5"));
-    assert_eq!(message, "the member `b.py`: RECORD lists it, and the archive lacks it");
+    assert_eq!(message, "the member `b.py`: RECORD lists it, but the archive does not have it");
     assert_eq!(refusal(rest), format!("it has no `{INFO}/RECORD`"));
 }
 
 #[test]
-fn headers_that_lie_are_refused() {
-    let lie = |change: fn(&mut Packed)| {
+fn wrong_headers_are_rejected() {
+    let changed = |change: fn(&mut Packed)| {
         let mut members = with_record(files(&[("a.py", "aaaaaaaaaaaaaaaaaaaa")]));
         members[0] = members[0].clone().deflated();
         change(&mut members[0]);
         refusal(&members)
     };
     let read = |message: &str| format!("the member `a.py` cannot be read: {message}");
-    assert_eq!(lie(|m| m.size -= 1), read("the member is longer than it declares"));
-    assert_eq!(lie(|m| m.size += 1), read("the member ends before its declared length"));
-    assert_eq!(lie(|m| m.size = u32::MAX - 1), "its members are larger than 2147483648 bytes together");
-    assert_eq!(lie(|m| m.method = 0), "the member `a.py`: it is stored, and its two sizes differ");
-    assert_eq!(lie(|m| m.method = 14), "the member `a.py`: its compression is neither `stored` nor `deflated`");
-    assert_eq!(lie(|m| m.flags = 1), "the member `a.py`: it is encrypted");
-    assert_eq!(lie(|m| m.local_name = Some("b.py".into())), "the member `a.py`: its two headers disagree");
-    let message = lie(|m| m.crc ^= 1);
+    assert_eq!(changed(|m| m.size -= 1), read("the member is longer than it declares"));
+    assert_eq!(changed(|m| m.size += 1), read("the member ends before its declared length"));
+    assert_eq!(changed(|m| m.size = u32::MAX - 1), "its members are larger than 2147483648 bytes together");
+    assert_eq!(changed(|m| m.method = 0), "the member `a.py`: it is stored, and its two sizes differ");
+    assert_eq!(changed(|m| m.method = 14), "the member `a.py`: its compression is neither `stored` nor `deflated`");
+    assert_eq!(changed(|m| m.flags = 1), "the member `a.py`: it is encrypted");
+    assert_eq!(changed(|m| m.local_name = Some("b.py".into())), "the member `a.py`: its two headers disagree");
+    let message = changed(|m| m.crc ^= 1);
     assert!(message.starts_with("the member `a.py`: its CRC-32 is "), "{message}");
 }
 
 #[test]
-fn nothing_stands_around_the_archive() {
+fn bytes_around_the_archive_are_rejected() {
     let bytes = zip(&with_record(files(&[])));
-    let problem = |bytes: Vec<u8>| open_bytes(&bytes).unwrap_err().problem.to_string();
-    assert_eq!(problem([&bytes[..], b"x"].concat()), "in its zip archive bytes follow the archive");
+    let problem = |bytes: Vec<u8>| open_bytes(&bytes).unwrap_err().kind.to_string();
+    assert_eq!(problem([&bytes[..], b"x"].concat()), "in its zip archive, bytes follow the archive");
     // Offsets count from the start of the file: with a byte before it, nothing is found.
     assert!(open_bytes(&[b"x", &bytes[..]].concat()).is_err());
     assert!(open_bytes(&bytes[..bytes.len() - 1]).is_err());
@@ -302,19 +302,19 @@ fn nothing_stands_around_the_archive() {
 }
 
 #[test]
-fn a_wheel_must_be_what_its_name_says() {
+fn a_wheel_must_match_its_file_name() {
     let changed = |name: &str, text: &str| {
         let mut members = files(&[]);
         members.retain(|member| member.name != format!("{INFO}/{name}"));
         members.push(Packed::new(&format!("{INFO}/{name}"), text.as_bytes()));
         refusal(&with_record(members))
     };
-    assert_eq!(changed("METADATA", "Name: other\nVersion: 1.0"), "METADATA says its name is `other`");
-    assert_eq!(changed("METADATA", "Name: demo-pkg\nVersion: 1.1"), "METADATA says its version is `1.1`");
+    assert_eq!(changed("METADATA", "Name: other\nVersion: 1.0"), "METADATA has the name `other`");
+    assert_eq!(changed("METADATA", "Name: demo-pkg\nVersion: 1.1"), "METADATA has the version `1.1`");
     assert_eq!(changed("METADATA", "Version: 1.0"), "METADATA has no `Name`");
     assert_eq!(
         changed("WHEEL", "Wheel-Version: 2.0\nRoot-Is-Purelib: true"),
-        "it is in version 2.0 of the wheel format, and only 1.x is known"
+        "it is in version 2.0 of the wheel format, but only 1.x is supported"
     );
     assert_eq!(changed("WHEEL", "Wheel-Version: 1.9"), "WHEEL has no `Root-Is-Purelib`");
     assert_eq!(
@@ -323,20 +323,20 @@ fn a_wheel_must_be_what_its_name_says() {
     );
     assert_eq!(
         install(files(&[("demo_pkg-1.0.data/else/x", "")])).unwrap_err().to_string(),
-        "the wheel `demo_pkg-1.0-py3-none-any.whl`: the member `demo_pkg-1.0.data/else/x`: it stands in an unknown part of `.data`"
+        "the wheel `demo_pkg-1.0-py3-none-any.whl`: the member `demo_pkg-1.0.data/else/x`: it is in an unknown directory of `.data`"
     );
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// One changed byte anywhere is found, or changes nothing that is installed but a mode.
+    /// A changed byte is either found or changes no installed content.
     #[test]
     fn a_changed_byte_changes_no_content(at in 0usize..2000, flip in 1u8..=255) {
         let members = files(&[("demo/a.py", "print('hello')\n"), ("demo/b.py", "")]);
         let mut bytes = zip(&with_record(members));
         let contents = |wheel: &Wheel| -> Vec<_> {
-            wheel.members.iter().map(|(name, member)| (name.clone(), member.found.clone())).collect()
+            wheel.members.iter().map(|(name, member)| (name.clone(), member.hash.clone())).collect()
         };
         let before = contents(&open_bytes(&bytes).unwrap());
         let at = at % bytes.len();

@@ -1,25 +1,35 @@
-//! A virtual environment (PEP 405) without what is installed in it.
+//! An empty virtual environment (PEP 405).
 
 use std::sync::Arc;
 
 use crate::tree::{Entry, PathError, Tree, TreePath};
 
-/// A virtual environment of an image, on top of Debian's `/usr/bin/pythonX.Y`.
+/// A virtual environment in an image, for Debian's interpreter `/usr/bin/pythonX.Y`.
+///
+/// ```
+/// use sealift_layers::ingredients::wheel::Venv;
+/// use sealift_layers::tree::TreePath;
+///
+/// let venv = Venv::new(TreePath::new("/opt/app")?, "python3.14")?;
+/// assert_eq!(venv.interpreter(), "/opt/app/bin/python");
+/// assert_eq!(venv.site_packages().as_str(), "opt/app/lib/python3.14/site-packages");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Venv {
     path: TreePath,
     python: String,
 }
 
-/// Why an environment cannot be where it is asked for.
+/// Why a virtual environment cannot be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum VenvError {
-    /// The interpreter has another name.
+    /// The name of the interpreter is not of the form `python3.N`.
     #[error("`{0}` is not the name of a Python interpreter such as `python3.14`")]
     Python(String),
-    /// The path ends up in the first line of scripts, which the kernel cuts at white space and at a length.
+    /// The path cannot be in the first line of scripts, which the kernel splits at white space and truncates.
     #[error(
-        "the environment's path `/{0}` has white space or is longer than 100 bytes: scripts could not name its Python"
+        "the environment's path `/{0}` has white space or is longer than 100 bytes: scripts could not start with it"
     )]
     Path(TreePath),
 }
@@ -41,37 +51,37 @@ impl Venv {
         Ok(Self { path, python: python.to_owned() })
     }
 
-    /// Where it is.
+    /// Path of the environment.
     #[must_use]
     pub fn path(&self) -> &TreePath {
         &self.path
     }
 
-    /// Absolute image path of its interpreter.
+    /// Absolute path of its interpreter in the image.
     #[must_use]
     pub fn interpreter(&self) -> String {
         format!("/{}/bin/python", self.path)
     }
 
-    /// Where its distributions are.
+    /// Path of the directory in which distributions are installed.
     #[must_use]
     pub fn site_packages(&self) -> TreePath {
         let path = format!("{}/{}", self.path, self.site());
         TreePath::new(&path).expect("a path and plain components make a path")
     }
 
-    /// `site-packages`, from the environment's own directory.
+    /// Path of `site-packages`, relative to the environment.
     pub(super) fn site(&self) -> String {
         format!("lib/{}/site-packages", self.python)
     }
 
-    /// Where headers of distributions go, from the environment's own directory.
+    /// Path of the headers of distributions, relative to the environment.
     pub(super) fn headers(&self) -> String {
         format!("include/site/{}", self.python)
     }
 
-    /// The environment before anything is installed: `pyvenv.cfg`, the interpreter's links, directories. `version` is
-    /// the interpreter's full version (`3.14.2`), which tools read from `pyvenv.cfg`.
+    /// The files of an empty environment: `pyvenv.cfg`, links to the interpreter, directories. `version` is the full version of
+    /// the interpreter (`3.14.2`), which tools read from `pyvenv.cfg`.
     #[must_use]
     pub fn skeleton(&self, version: &str) -> Tree {
         let Self { path, python } = self;
@@ -84,7 +94,7 @@ impl Venv {
         );
         let mut tree = Tree::new();
         let mut add = |relative: &str, entry| {
-            self.add(&mut tree, relative, entry).expect("every path of the skeleton is plain");
+            self.add(&mut tree, relative, entry).expect("all paths of the skeleton are valid");
         };
         add("pyvenv.cfg", Entry::file(config, 0o644, &origin));
         add("bin/python", Entry::symlink(format!("/usr/bin/{python}"), &origin));
@@ -96,8 +106,8 @@ impl Venv {
         tree
     }
 
-    /// Puts `entry` at a path below the environment, with all directories above it. Those take the layer's epoch, so
-    /// that every layer that has them has the same. Gives back what was there.
+    /// Inserts `entry` at a path relative to the environment, with all directories above it. Returns the entry that it
+    /// replaced. Directories have no time of their own, so that they are the same in every layer.
     pub(super) fn add(&self, tree: &mut Tree, relative: &str, entry: Entry) -> Result<Option<Entry>, PathError> {
         let path = self.path.join(relative)?;
         let mut above = path.parent();
@@ -115,7 +125,7 @@ mod tests {
     use crate::tree::Kind;
 
     #[test]
-    fn a_skeleton_is_what_python_expects() {
+    fn a_skeleton_has_what_python_expects() {
         let venv = Venv::new(TreePath::new("/opt/parsec").unwrap(), "python3.14").unwrap();
         let lines: Vec<String> = venv
             .skeleton("3.14.2")
@@ -150,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_no_script_could_name_are_refused() {
+    fn paths_that_scripts_cannot_start_with_are_rejected() {
         let new = |path: &str, python| Venv::new(TreePath::new(path).unwrap(), python).map(|_| ());
         assert!(matches!(new("opt/my venv", "python3.14"), Err(VenvError::Path(_))));
         assert!(matches!(new(&"x".repeat(101), "python3.14"), Err(VenvError::Path(_))));

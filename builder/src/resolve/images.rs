@@ -1,0 +1,132 @@
+//! What goes into each image: Debian packages and wheels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result};
+use sealift_deployment::profile::{Profile, model};
+use sealift_deployment::ui::Ui;
+use sealift_layers::platform::Platform;
+
+use crate::debian;
+use crate::debian::index::Index;
+use crate::debian::resolve::{Resolution, Root, resolve as resolve_packages, unknown_root};
+use crate::lock::{Image, Package, Wheel};
+use crate::python::resolve::Request;
+use crate::python::tags::Target;
+use crate::servers::Servers;
+
+/// The package whose version is that of the image's glibc, which decides the wheels that fit.
+const LIBC: &str = "libc6";
+
+/// The images of a platform, and everything that any of them has.
+#[derive(Debug, Default)]
+pub(super) struct Images {
+    /// By image name.
+    pub(super) entries: BTreeMap<String, Image>,
+    /// By package name.
+    pub(super) packages: BTreeMap<String, Package>,
+    /// By file name.
+    pub(super) wheels: BTreeMap<String, Wheel>,
+    /// By image name: package name to the reason why it is in the image.
+    pub(super) reasons: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Resolves every image of `profile`. Prints a warning for each excluded package that no image depends on.
+pub(super) fn resolve(
+    profile: &Profile,
+    servers: &Servers<'_>,
+    index: &Index<'_>,
+    platform: Platform,
+    ui: &Ui,
+) -> Result<Images> {
+    let exclude: BTreeSet<&str> =
+        profile.model.debian.get_ref().exclude.keys().map(|name| name.get_ref().as_str()).collect();
+    let mut unused = exclude.clone();
+    let mut all = Images::default();
+    for (name, image) in &profile.model.images {
+        let name = name.get_ref();
+        let requester = format!("the image {name}");
+        let resolution = packages(profile, index, image, &requester, &exclude)?;
+        for used in resolution.excluded.keys() {
+            unused.remove(*used);
+        }
+        let reasons = all.add_packages(&resolution);
+        let wheels = match &image.venv {
+            None => Vec::new(),
+            Some(venv) => {
+                let glibc = all.packages.get(LIBC).map_or("", |package| package.version.as_str());
+                wheels(servers, venv, platform, glibc)
+                    .with_context(|| format!("cannot resolve the Python requirements of {requester}"))?
+            }
+        };
+        let entry = Image {
+            packages: reasons.keys().cloned().collect(),
+            wheels: wheels.iter().map(|wheel| wheel.file_name().to_owned()).collect(),
+        };
+        ui.note(&format!("{name}: {} packages, {} wheels", entry.packages.len(), entry.wheels.len()));
+        all.wheels.extend(wheels.into_iter().map(|wheel| (wheel.file_name().to_owned(), wheel)));
+        all.entries.insert(name.clone(), entry);
+        all.reasons.insert(name.clone(), reasons);
+    }
+    for name in unused {
+        ui.warn(&format!("the profile excludes `{name}`, but no package depends on it"));
+    }
+    Ok(all)
+}
+
+impl Images {
+    /// Adds the packages of an image; returns the reason for each, by package name.
+    fn add_packages(&mut self, resolution: &Resolution<'_, '_>) -> BTreeMap<String, String> {
+        let mut reasons = BTreeMap::new();
+        for (name, chosen) in &resolution.packages {
+            reasons.insert((*name).to_owned(), chosen.reason.to_string());
+            self.packages.insert((*name).to_owned(), locked(chosen.package));
+        }
+        reasons
+    }
+}
+
+fn packages<'i, 'a>(
+    profile: &'i Profile,
+    index: &'i Index<'a>,
+    image: &'i model::Image,
+    requester: &'i str,
+    exclude: &BTreeSet<&'i str>,
+) -> Result<Resolution<'i, 'a>> {
+    let base = profile.model.base.packages.iter().map(|package| (package, "the profile's base"));
+    let own = image.packages.iter().map(|package| (package, requester));
+    let wanted: Vec<_> = base.chain(own).collect();
+    for (package, by) in &wanted {
+        // The resolver checks this, too, but cannot point into the profile.
+        if index.versions(package.get_ref()).is_empty() {
+            let unknown = unknown_root(index, Root { name: package.get_ref(), by });
+            return Err(profile.diagnostic_at(package.span(), unknown.message, unknown.hint.unwrap_or_default()));
+        }
+    }
+    let roots: Vec<Root<'_>> = wanted.iter().map(|(package, by)| Root { name: package.get_ref(), by }).collect();
+    resolve_packages(index, &roots, exclude)
+}
+
+fn locked(package: &debian::index::Package<'_>) -> Package {
+    Package {
+        name: package.name.to_owned(),
+        version: package.version.to_owned(),
+        architecture: package.architecture.to_owned(),
+        path: package.path.to_owned(),
+        size: package.size,
+        sha256: package.sha256,
+    }
+}
+
+fn wheels(servers: &Servers<'_>, venv: &model::Venv, platform: Platform, glibc: &str) -> Result<Vec<Wheel>> {
+    let target = Target::new(venv.python.get_ref().trim_start_matches("python"), platform, glibc)?;
+    let requirements: Vec<String> = venv.requirements.iter().map(|text| text.get_ref().clone()).collect();
+    let exclude: Vec<String> = venv.exclude.keys().map(|name| name.get_ref().clone()).collect();
+    let index = servers.python_index()?;
+    servers.uv().resolve(&Request {
+        requirements: &requirements,
+        exclude: &exclude,
+        target: &target,
+        index_url: Some(&index.url),
+    })
+}

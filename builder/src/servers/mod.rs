@@ -1,0 +1,80 @@
+//! The servers that this machine is set up to use: signed package indexes for a lock, artifacts for a build.
+//!
+//! [`Servers`] decides which mirror or index is contacted. The formats that it reads are in [`crate::debian`] and
+//! [`crate::python`], the transport is in [`crate::fetch`].
+
+mod debian;
+mod python;
+
+use std::sync::OnceLock;
+
+use anyhow::Result;
+use sealift_deployment::machine::Machine;
+
+pub use debian::{PackageIndex, ReleaseRequest, SignedRelease};
+
+use crate::cargo::Cargo;
+use crate::fetch::Client;
+use crate::mirrors::Mirror;
+use crate::python::index::Index;
+use crate::python::resolve::Uv;
+
+/// The user's options about servers. They take precedence over the machine's settings.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--debian-mirror`: URL of a Debian mirror.
+    pub debian_mirror: Option<String>,
+    /// `--python-index`: URL of a Python index.
+    pub python_index: Option<String>,
+    /// `--offline`: contact no server.
+    pub offline: bool,
+}
+
+/// The servers of a machine. Each is looked up when it is first needed: a build that finds all artifacts in the store
+/// needs none of them.
+pub struct Servers<'m> {
+    machine: &'m Machine,
+    options: Options,
+    client: Client,
+    debian: OnceLock<Vec<Mirror>>,
+    python: OnceLock<Result<Index, python::IndexError>>,
+}
+
+impl<'m> Servers<'m> {
+    /// The servers of `machine`, with the user's `options`.
+    ///
+    /// # Errors
+    /// A proxy variable of the machine is malformed.
+    pub fn new(machine: &'m Machine, options: Options) -> Result<Self> {
+        let client = Client::new(machine, options.offline)?;
+        Ok(Self { machine, options, client, debian: OnceLock::new(), python: OnceLock::new() })
+    }
+
+    /// The HTTP client for all requests.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The machine's cargo, which has its own configuration of registries.
+    ///
+    /// # Errors
+    /// The machine has no Rust toolchain.
+    pub fn cargo(&self) -> Result<Cargo> {
+        Cargo::new(self.machine, self.options.offline)
+    }
+
+    /// The resolver of Python requirements.
+    #[must_use]
+    pub fn uv(&self) -> Uv {
+        Uv::new(self.machine.var("SEALIFT_UV").map(Into::into))
+    }
+}
+
+/// The last component of a path in an archive.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! A mirror and an index on loopback.
+
+use std::path::Path;
+
+use sealift_deployment::failure::{Failure, Kind};
+use sealift_layers::digest::Digest;
+
+use super::*;
+use crate::fetch::Urls;
+use crate::fetch::server::{Reply, Server};
+use crate::lock::{Package, Wheel};
+
+fn servers<'m>(machine: &'m Machine, options: Options) -> Servers<'m> {
+    Servers::new(machine, options).unwrap()
+}
+
+/// No file, and no program `uv`.
+fn bare_machine(variables: &[(&str, &str)]) -> Machine {
+    Machine::of(Path::new("/nonexistent"), &[variables, &[("SEALIFT_UV", "/nonexistent/uv")]].concat())
+}
+
+fn wheel() -> Wheel {
+    Wheel {
+        name: "words".into(),
+        version: "0.3".into(),
+        path: "p/ab/words-0.3-py3-none-any.whl".into(),
+        size: 5,
+        sha256: Digest::of(b"wheel"),
+        uploaded: 0,
+    }
+}
+
+fn urls(download: &crate::fetch::Download<'_>) -> Result<Vec<String>> {
+    match &download.urls {
+        Urls::Known(urls) => Ok(urls.clone()),
+        Urls::Lazy(look_up) => look_up(),
+    }
+}
+
+#[test]
+fn each_error_about_the_python_index_keeps_kind_and_hint() {
+    let machine = bare_machine(&[]);
+    let servers = servers(&machine, Options::default());
+    for _ in 0..2 {
+        let error = servers.python_index().unwrap_err();
+        let failure = Failure::within(&error).unwrap();
+        assert_eq!(failure.kind, Kind::Usage);
+        assert!(failure.hint.as_ref().unwrap().contains("--python-index"), "{failure:?}");
+    }
+    let wrong = bare_machine(&[("PIP_INDEX_URL", "mirror.example")]);
+    let error = self::servers(&wrong, Options::default()).python_index().unwrap_err();
+    let failure = Failure::within(&error).unwrap();
+    insta::assert_snapshot!(
+        format!("{failure}\nhint: {}", failure.hint.as_deref().unwrap_or_default()),
+        @""
+    );
+}
+
+#[test]
+fn a_package_has_the_same_path_on_every_mirror() {
+    let machine = bare_machine(&[]);
+    let options = Options { debian_mirror: Some("https://mirror.example/debian/".into()), ..Options::default() };
+    let package = Package {
+        name: "clock".into(),
+        version: "1:4".into(),
+        architecture: "all".into(),
+        path: "pool/main/c/clock/clock_4_all.deb".into(),
+        size: 3,
+        sha256: Digest::of(b"deb"),
+    };
+    let download = servers(&machine, options).package(&package).unwrap();
+    assert_eq!(download.name, "clock_4_all.deb");
+    assert_eq!(urls(&download).unwrap(), ["https://mirror.example/debian/pool/main/c/clock/clock_4_all.deb"]);
+}
+
+#[test]
+fn a_wheel_is_looked_up_on_its_project_page() {
+    let index = Server::start(|_, request| match request.path.as_str() {
+        "/simple/words/" => {
+            Reply::ok(b"<a href='/files/words-0.3-py3-none-any.whl'>words</a>").header("Content-Type: text/html")
+        }
+        _ => Reply::status("404 Not Found"),
+    });
+    let machine = bare_machine(&[]);
+    let options = Options { python_index: Some(index.url("/simple")), ..Options::default() };
+    let servers = servers(&machine, options);
+    let wheel = wheel();
+    let found = servers.wheel(&wheel);
+    assert_eq!(index.requests().len(), 0, "the page is read when the download starts");
+    assert_eq!(urls(&found).unwrap(), [index.url("/files/words-0.3-py3-none-any.whl")]);
+    let other = Wheel { name: "other".into(), ..self::wheel() };
+    assert_eq!(urls(&servers.wheel(&other)).unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_suite_that_no_mirror_has_is_a_network_failure() {
+    let mirror = Server::start(|_, _| Reply::status("404 Not Found"));
+    let machine = bare_machine(&[]);
+    let options = Options { debian_mirror: Some(mirror.url("/debian")), ..Options::default() };
+    let place = tempfile::tempdir().unwrap();
+    let keyring = place.path().join("keys.asc");
+    fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
+    let request = ReleaseRequest { suite: "trixie", keyring: Some(&keyring), now: 0, allow_expired: false };
+    let Err(error) = servers(&machine, options).release(&request) else { panic!("there is no such suite") };
+    let failure = Failure::within(&error).unwrap();
+    assert_eq!(failure.kind, Kind::Network);
+    assert!(failure.message.contains("no Debian mirror has the suite trixie"), "{failure}");
+    assert_eq!(mirror.requests()[0].path, "/debian/dists/trixie/InRelease");
+}
+
+#[test]
+fn a_machine_without_a_keyring_is_a_usage_failure() {
+    let machine = bare_machine(&[]);
+    let options = Options { debian_mirror: Some("https://mirror.example".into()), ..Options::default() };
+    let request = ReleaseRequest { suite: "trixie", keyring: None, now: 0, allow_expired: false };
+    let Err(error) = servers(&machine, options).release(&request) else { panic!("there is no keyring") };
+    let failure = Failure::within(&error).unwrap();
+    assert_eq!(failure.kind, Kind::Usage);
+    assert!(failure.hint.as_ref().unwrap().contains("debian-archive-keyring"));
+}

@@ -1,0 +1,317 @@
+//! How a tree is changed so that it can lie on top of other layers.
+//!
+//! An entry of an upper layer replaces the whole entry of a lower one. A real directory `lib` would replace the symbolic
+//! link `lib -> usr/lib` and hide everything behind it; a directory repeated with another owner or mode would change the
+//! lower one. So paths are resolved through the links below, every parent directory is present, and a repeated directory
+//! has the metadata of the lower one.
+
+use super::merge::Conflict;
+use super::{Entry, Kind, Tree, TreePath};
+use crate::listing::{ListedEntry, Listing, Node};
+
+/// Why a tree cannot lie on top of the layers below.
+#[derive(Debug, thiserror::Error)]
+pub enum OverlayError {
+    /// A symbolic link below is part of a loop or leads out of the image.
+    #[error("`/{path}` of {origin} is behind a symbolic link that leads nowhere")]
+    Link {
+        /// Path of the entry.
+        path: TreePath,
+        /// The ingredient that it comes from.
+        origin: String,
+    },
+    /// A parent of the path is not a directory.
+    #[error("`/{path}` of {origin} needs the directory `/{parent}`, which is not a directory")]
+    NotDirectory {
+        /// Path of the entry.
+        path: TreePath,
+        /// The ingredient that it comes from.
+        origin: String,
+        /// The parent.
+        parent: TreePath,
+    },
+    /// A lower layer has these paths with other contents.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Conflicts(Vec<Conflict>),
+    /// A content cannot be read.
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+}
+
+/// What happens to a path that a lower layer has, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// Files and links must be equal to those below, and directories take the metadata of those below.
+    MustAgree,
+    /// The upper entry replaces the lower one, and directories keep their own metadata. For what a profile states
+    /// explicitly.
+    Replaces,
+}
+
+/// How many symbolic links a path may go through. Linux has the same limit.
+const MAX_LINKS: usize = 40;
+
+/// Changes `tree` so that it can lie on top of `lower`, the union of the layers below it: paths go through the symbolic
+/// links of `lower`, and all parent directories are present.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sealift_layers::tar;
+/// use sealift_layers::tree::{Entry, Overlap, Tree, TreePath, overlay};
+///
+/// let origin: Arc<str> = "example".into();
+/// let mut base = Tree::new();
+/// base.insert(TreePath::new("lib")?, Entry::symlink("usr/lib", &origin));
+/// let lower = tar::write(&base, tar::Options { epoch: 0, file_digests: true }, std::io::sink())?;
+///
+/// let mut tree = Tree::new();
+/// tree.insert(TreePath::new("lib/a.so")?, Entry::file("", 0o644, &origin));
+/// let upper = overlay(tree, &lower, Overlap::MustAgree)?;
+/// let paths: Vec<&str> = upper.iter().map(|(path, _)| path.as_str()).collect();
+/// assert_eq!(paths, ["usr", "usr/lib", "usr/lib/a.so"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`OverlayError`].
+pub fn overlay(tree: Tree, lower: &Listing, overlap: Overlap) -> Result<Tree, OverlayError> {
+    let mut upper = Tree::new();
+    let mut conflicts = Vec::new();
+    for (path, mut entry) in tree.entries {
+        let at = followed(&path, &path, &entry, lower)?;
+        if let Kind::Hardlink(target) = &entry.kind {
+            entry.kind = Kind::Hardlink(followed(target, &path, &entry, lower)?);
+        }
+        if let Some(below) = lower.get(&at) {
+            match compare(&at, &mut entry, below, lower, overlap)? {
+                Outcome::Keep => {}
+                Outcome::Drop => continue,
+                Outcome::Conflict => conflicts.push(conflict(&at, &below.origin, &entry)),
+            }
+        }
+        let is_directory = matches!(entry.kind, Kind::Directory);
+        if let Some(first) = upper.insert(at.clone(), entry)
+            && !(is_directory && matches!(first.kind, Kind::Directory))
+        {
+            conflicts.push(conflict(&at, &first.origin, &upper.entries[&at]));
+        }
+    }
+    if !conflicts.is_empty() {
+        return Err(OverlayError::Conflicts(conflicts));
+    }
+    add_parents(&mut upper, lower)?;
+    Ok(upper)
+}
+
+/// What becomes of an entry whose path exists below.
+enum Outcome {
+    Keep,
+    Drop,
+    Conflict,
+}
+
+/// Compares `entry` with what a lower layer has at the same path. A directory takes the metadata of the lower one unless it
+/// replaces it.
+fn compare(
+    path: &TreePath,
+    entry: &mut Entry,
+    below: &ListedEntry,
+    lower: &Listing,
+    overlap: Overlap,
+) -> Result<Outcome, OverlayError> {
+    let replaces = overlap == Overlap::Replaces;
+    Ok(match (&entry.kind, &below.node) {
+        (Kind::Directory, Node::Directory) => {
+            if !replaces {
+                (entry.mode, entry.uid, entry.gid) = (below.mode, below.uid, below.gid);
+            }
+            Outcome::Keep
+        }
+        // The link below stays: the contents of the directory go through it.
+        (Kind::Directory, Node::Symlink { .. }) if !replaces || is_link_to_directory(path, lower) => Outcome::Drop,
+        _ if replaces => Outcome::Keep,
+        (Kind::Directory, _) => Outcome::Conflict,
+        _ if same(entry, &below.node)? => Outcome::Keep,
+        _ => Outcome::Conflict,
+    })
+}
+
+fn conflict(path: &TreePath, first: &str, second: &Entry) -> Conflict {
+    Conflict { path: path.clone(), first: first.to_owned(), second: second.origin.to_string() }
+}
+
+/// Whether `entry` is the same link as `below`, or a file with the same bytes.
+fn same(entry: &Entry, below: &Node) -> Result<bool, OverlayError> {
+    Ok(match (&entry.kind, below) {
+        (Kind::Symlink(one), Node::Symlink { target }) => one == target,
+        (Kind::File(content), Node::File { size, sha256: Some(sha256) }) => {
+            content.len() == *size && content.digest()? == *sha256
+        }
+        _ => false,
+    })
+}
+
+/// [`follow`], with an error that names the entry at `path`.
+fn followed(target: &TreePath, path: &TreePath, entry: &Entry, lower: &Listing) -> Result<TreePath, OverlayError> {
+    follow(target, lower).ok_or_else(|| OverlayError::Link { path: path.clone(), origin: entry.origin.to_string() })
+}
+
+/// Resolves the symbolic links of `lower` in all components of `path` but the last. `None` for a loop, and for a path that
+/// leads out of the image.
+fn follow(path: &TreePath, lower: &Listing) -> Option<TreePath> {
+    let mut text = path.as_str().to_owned();
+    for _ in 0..MAX_LINKS {
+        let Some((at, target)) = first_link(&text, lower) else { return TreePath::new(&text).ok() };
+        let rest = text[at.len()..].to_owned();
+        let base = if target.starts_with('/') { "" } else { at.rsplit_once('/').map_or("", |(parent, _)| parent) };
+        text = normalize(&format!("{base}/{target}{rest}"))?;
+    }
+    None
+}
+
+/// The first directory part of `path` that is a symbolic link in `lower`, and its target.
+fn first_link<'a>(path: &str, lower: &'a Listing) -> Option<(String, &'a str)> {
+    path.match_indices('/').find_map(|(end, _)| {
+        let prefix = TreePath::new(&path[..end]).ok()?;
+        match &lower.get(&prefix)?.node {
+            Node::Symlink { target } => Some((prefix.as_str().to_owned(), target.as_str())),
+            _ => None,
+        }
+    })
+}
+
+/// Resolves `.` and `..`. `None` if they lead out of the image.
+fn normalize(path: &str) -> Option<String> {
+    let mut components: Vec<&str> = Vec::new();
+    for component in path.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => {
+                components.pop()?;
+            }
+            name => components.push(name),
+        }
+    }
+    Some(components.join("/"))
+}
+
+fn is_link_to_directory(path: &TreePath, lower: &Listing) -> bool {
+    // A path below the link is resolved through the link itself.
+    let below = path.join("x").ok().and_then(|inside| follow(&inside, lower)).and_then(|inside| inside.parent());
+    below.is_some_and(|target| matches!(lower.get(&target).map(|listed| &listed.node), Some(Node::Directory)))
+}
+
+/// Adds the missing parent directories, with the metadata of those below where these exist.
+fn add_parents(tree: &mut Tree, lower: &Listing) -> Result<(), OverlayError> {
+    let paths: Vec<TreePath> = tree.entries.keys().cloned().collect();
+    for path in paths {
+        let mut parent = path.parent();
+        while let Some(at) = parent {
+            match (tree.entries.get(&at).map(|e| &e.kind), lower.get(&at)) {
+                (Some(Kind::Directory), _) => break,
+                (Some(_), _) => return Err(not_directory(tree, &path, at)),
+                (None, Some(below)) if below.node != Node::Directory => return Err(not_directory(tree, &path, at)),
+                (None, below) => {
+                    let origin = tree.entries[&path].origin.clone();
+                    let (mode, uid, gid) = below.map_or((0o755, 0, 0), |b| (b.mode, b.uid, b.gid));
+                    tree.entries.insert(at.clone(), Entry::directory(mode, &origin).owned_by(uid, gid));
+                }
+            }
+            parent = at.parent();
+        }
+    }
+    Ok(())
+}
+
+fn not_directory(tree: &Tree, path: &TreePath, parent: TreePath) -> OverlayError {
+    OverlayError::NotDirectory { path: path.clone(), origin: tree.entries[path].origin.to_string(), parent }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn path(text: &str) -> TreePath {
+        TreePath::new(text).unwrap()
+    }
+
+    fn tree(entries: &[(&str, Entry)]) -> Tree {
+        let mut tree = Tree::new();
+        for (name, entry) in entries {
+            tree.insert(path(name), entry.clone());
+        }
+        tree
+    }
+
+    fn text(tree: &Tree) -> String {
+        let lines: Vec<String> = tree.iter().map(|(p, e)| format!("{p} {:o} {}", e.mode, e.uid)).collect();
+        lines.join("\n")
+    }
+
+    fn origin() -> Arc<str> {
+        Arc::from("package new")
+    }
+
+    fn lower() -> Listing {
+        let old: Arc<str> = Arc::from("package base");
+        let tree = tree(&[
+            ("etc", Entry::directory(0o700, &old)),
+            ("etc/x", Entry::file("one", 0o644, &old)),
+            ("lib", Entry::symlink("usr/lib", &old)),
+            ("run", Entry::directory(0o755, &old)),
+            ("usr/lib", Entry::directory(0o755, &old).owned_by(7, 7)),
+            ("var/run", Entry::symlink("/run", &old)),
+            ("loop", Entry::symlink("loop", &old)),
+            ("out", Entry::symlink("../../x", &old)),
+        ]);
+        crate::tar::write(&tree, crate::tar::Options { epoch: 0, file_digests: true }, std::io::sink()).unwrap()
+    }
+
+    /// rules_oci#857: a `./lib/` directory in a layer replaced the link below it and broke the image.
+    #[test]
+    fn paths_go_through_the_symbolic_links_below() {
+        let upper = tree(&[
+            ("lib", Entry::directory(0o755, &origin())),
+            ("lib/a", Entry::file("", 0o644, &origin())),
+            ("var/run/b", Entry::file("", 0o644, &origin())),
+        ]);
+        insta::assert_snapshot!(text(&overlay(upper, &lower(), Overlap::MustAgree).unwrap()), @r"
+        run 755 0
+        run/b 644 0
+        usr 755 0
+        usr/lib 755 7
+        usr/lib/a 644 0
+        ");
+    }
+
+    #[test]
+    fn a_repeated_directory_has_the_metadata_of_the_lower_one_unless_it_replaces_it() {
+        let upper = tree(&[("etc", Entry::directory(0o755, &origin())), ("etc/y", Entry::file("", 0o644, &origin()))]);
+        assert_eq!(text(&overlay(upper.clone(), &lower(), Overlap::MustAgree).unwrap()), "etc 700 0\netc/y 644 0");
+        assert_eq!(text(&overlay(upper, &lower(), Overlap::Replaces).unwrap()), "etc 755 0\netc/y 644 0");
+    }
+
+    #[test]
+    fn different_contents_conflict_unless_they_replace() {
+        let with = |content: &str| tree(&[("etc/x", Entry::file(content, 0o644, &origin()))]);
+        overlay(with("one"), &lower(), Overlap::MustAgree).unwrap();
+        overlay(with("two"), &lower(), Overlap::Replaces).unwrap();
+        let error = overlay(with("two"), &lower(), Overlap::MustAgree).unwrap_err();
+        assert_eq!(error.to_string(), "`/etc/x` has different contents in package base and in package new");
+    }
+
+    #[test]
+    fn bad_links_and_files_in_place_of_directories_are_errors() {
+        for bad in ["loop/a", "out/a"] {
+            let error =
+                overlay(tree(&[(bad, Entry::file("", 0o644, &origin()))]), &lower(), Overlap::MustAgree).unwrap_err();
+            assert!(matches!(error, OverlayError::Link { .. }), "{bad}: {error}");
+        }
+        let error =
+            overlay(tree(&[("etc/x/y", Entry::file("", 0o644, &origin()))]), &lower(), Overlap::MustAgree).unwrap_err();
+        assert!(matches!(error, OverlayError::NotDirectory { .. }), "{error}");
+    }
+}

@@ -1,0 +1,72 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::archive;
+use crate::image::{Image, tests::spec};
+use crate::layer;
+use crate::tree::{Entry, SourceFile};
+
+/// The files of an archive with one image of one file.
+fn sample(change: impl Fn(&mut archive::Parts)) -> Tree {
+    let mut tree = Tree::new();
+    tree.insert(TreePath::new("a").unwrap(), Entry::file("hello", 0o644, &Arc::from("test")));
+    let mut blob = Vec::new();
+    let options = layer::Options { epoch: 9, file_digests: true, codec: Codec::Gzip, jobs: 1 };
+    let layer = layer::write(tree, options, &mut blob).unwrap().layer;
+    let image = Image::new(spec(layer)).unwrap();
+    let mut parts = archive::documents(&[image], |_| Ok(blob.clone().into())).unwrap();
+    change(&mut parts);
+    let mut bytes = Vec::new();
+    archive::write(parts, &Tree::new(), 9, |_| false, &mut bytes).unwrap();
+    crate::tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("bundle")).unwrap()
+}
+
+fn violations(files: &Tree) -> String {
+    let found: Vec<String> = validate(files, Depth::Blobs).violations.iter().map(ToString::to_string).collect();
+    found.join("\n")
+}
+
+#[test]
+fn a_valid_archive_has_no_violations() {
+    let files = sample(|_| {});
+    assert_eq!(violations(&files), "");
+    assert_eq!(validate(&files, Depth::Documents).images[0].name, "localhost/hello:1");
+}
+
+#[test]
+fn a_changed_or_missing_blob_is_found() {
+    let digests: Vec<Digest> = {
+        let files = sample(|_| {});
+        files.iter().filter_map(|(path, _)| path.as_str().strip_prefix("blobs/sha256/")?.parse().ok()).collect()
+    };
+    assert_eq!(digests.len(), 3);
+    for digest in digests {
+        // Changed after writing, since the writer itself checks blobs.
+        let mut tampered = sample(|_| {});
+        let path = TreePath::new(&blob_path(digest)).unwrap();
+        let Kind::File(content) = &tampered.get(&path).unwrap().kind else { unreachable!() };
+        let mut bytes = content.read().unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        tampered.insert(path, Entry::file(bytes, 0o644, &Arc::from("test")));
+        for depth in [Depth::Digests, Depth::Blobs] {
+            let found = validate(&tampered, depth).violations.iter().any(|violation| {
+                violation.file == blob_path(digest) && violation.message.starts_with("has the digest")
+            });
+            assert!(found, "{depth:?} {digest}");
+        }
+        let missing = sample(|parts| drop(parts.blobs.remove(&digest)));
+        assert!(violations(&missing).contains("which does not exist"));
+    }
+}
+
+#[test]
+fn both_lists_of_images_must_agree() {
+    let fewer = sample(|parts| parts.manifest = b"[]".to_vec());
+    assert_eq!(violations(&fewer), "manifest.json: does not list the image localhost/hello:1 as index.json does");
+}
+
+#[test]
+fn a_blob_that_no_image_names_is_found() {
+    let extra = sample(|parts| drop(parts.blobs.insert(Digest::of(b"x"), "x".into())));
+    assert!(violations(&extra).ends_with("does not belong to any image"));
+}
