@@ -353,7 +353,7 @@ fn trouble(model: &Model) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sample;
+    use crate::profile::sample;
 
     #[test]
     fn the_sample_as_operators_read_it() {
