@@ -1,4 +1,7 @@
-//! The program `sealift`: profiles, locks, fetching, the store, plans, builds, bundles and sites.
+//! The release side of Sealift, and the command line of the program `sealift`.
+//!
+//! A build runs through these modules in this order: [`resolve`] makes a [`lock`], [`plan`] decides what to build,
+//! [`fetch`] puts artifacts into the [`store`], [`assemble`] makes layers and images, [`bundle`] writes the file.
 
 pub mod assemble;
 pub mod build;

@@ -1,12 +1,11 @@
-//! `sealift`: assembles reproducible OCI images and air-gapped deployment bundles.
+//! `sealift`: builds reproducible OCI images and deployment bundles for hosts without a network.
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use sealift::cli::{Cli, report};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_or_exit();
     cli.choose_color();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The program as a user meets it: streams, exit codes, colours.
+//! The command line: streams, exit codes and colours.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -18,10 +18,10 @@ fn text(output: &Output) -> (String, String) {
 }
 
 #[test]
-fn profiles_are_listed_for_people_and_for_machines() {
-    let elsewhere = tempfile::tempdir().unwrap();
+fn profiles_are_listed_as_text_and_as_json() {
+    let folder = tempfile::tempdir().unwrap();
     let valid = Path::new(SAMPLES).join("valid");
-    let mut command = sealift(elsewhere.path());
+    let mut command = sealift(folder.path());
     let output = command.arg("profiles").env("SEALIFT_PROFILES", &valid).output().unwrap();
     let (stdout, stderr) = text(&output);
     assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
@@ -44,7 +44,7 @@ fn profiles_are_listed_for_people_and_for_machines() {
 }
 
 #[test]
-fn no_profiles_is_a_note_and_an_empty_list() {
+fn without_profiles_there_is_a_note_and_an_empty_list() {
     let empty = tempfile::tempdir().unwrap();
     let output = sealift(empty.path()).args(["profiles", "--json"]).output().unwrap();
     assert_eq!(text(&output).0, "[]\n");
@@ -55,14 +55,14 @@ fn no_profiles_is_a_note_and_an_empty_list() {
 }
 
 #[test]
-fn a_wrong_profile_is_shown_and_the_others_are_listed() {
+fn an_invalid_profile_is_reported_and_the_others_are_listed() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("profiles");
     for (name, sample) in [("bad", "invalid/root.toml"), ("small", "valid/small/profile.toml")] {
         fs_err::create_dir_all(root.join(name)).unwrap();
         fs_err::copy(Path::new(SAMPLES).join(sample), root.join(name).join("profile.toml")).unwrap();
     }
-    // From below, too: parents are searched.
+    // Parents of the current directory are searched, too.
     let output = sealift(&root.join("small")).arg("profiles").output().unwrap();
     let (stdout, stderr) = text(&output);
     assert_eq!(output.status.code(), Some(2));
@@ -70,7 +70,7 @@ fn a_wrong_profile_is_shown_and_the_others_are_listed() {
     assert!(stderr.starts_with("error: the image would run as root\n"), "{stderr}");
     let output = sealift(place.path()).args(["profiles", "--color=always"]).output().unwrap();
     assert!(text(&output).1.contains("\u{1b}["));
-    assert!(text(&output).1.contains("profiles/bad/profile.toml"), "paths are shown from here");
+    assert!(text(&output).1.contains("profiles/bad/profile.toml"), "paths are relative to the current directory");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn usage_errors_exit_with_2() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     let place = tempfile::tempdir().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

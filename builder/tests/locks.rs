@@ -7,9 +7,9 @@ use std::path::Path;
 use sealift::lock::{self, Lock};
 use sealift_deployment::profile::{Profile, Search};
 
-/// A change to a profile may break those that extend it.
+/// A change of a profile can break the profiles that extend it.
 #[test]
-fn the_projects_own_profiles_load_and_their_locks_fit() {
+fn the_projects_profiles_are_valid_and_their_locks_up_to_date() {
     let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles"));
     let all = Search::new([place.to_owned()]).all().unwrap();
     assert!(all.contains_key("standalone") && all.len() > 2, "{all:?}");
@@ -17,14 +17,14 @@ fn the_projects_own_profiles_load_and_their_locks_fit() {
         let profile = Profile::load(&directory).unwrap_or_else(|error| panic!("{error}"));
         let lock = Lock::read(&profile).unwrap().unwrap_or_else(|| panic!("{name} has no lock"));
         for platform in lock.platforms.values() {
-            assert_eq!(platform.wanted, lock::wanted(&profile), "the lock of {name} is stale");
+            assert_eq!(platform.wanted, lock::wanted(&profile), "the lock of {name} is out of date");
         }
     }
 }
 
-/// A profile that extends another one asks for the same as its merged text does: the lock fits both.
+/// A profile that extends another one has the same hash as its merged text: the same lock is valid for both.
 #[test]
-fn a_profile_wants_the_same_when_it_is_written_in_one_file() {
+fn an_extending_profile_and_its_merged_text_have_the_same_hash() {
     let bare = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/testing"));
     let extending = Profile::load(bare).unwrap();
     let folder = tempfile::tempdir().unwrap();

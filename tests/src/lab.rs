@@ -195,9 +195,9 @@ impl Default for Lab {
 }
 
 impl Ended {
-    /// The exit code and what was said, for snapshots.
+    /// The exit code and standard error, for snapshots.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn transcript(&self) -> String {
         let code = self.code.map_or("killed".to_owned(), |code| code.to_string());
         format!("exit {code}\n{}", self.stderr)
     }

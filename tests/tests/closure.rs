@@ -137,7 +137,7 @@ fn mistakes_are_told() {
     let (lab, paths) = lab();
     let mut told = String::new();
     let mut tell = |what: &str, ended: Ended| {
-        told.push_str(&format!("--- {what}\n{}", without_digests(&ended.told())));
+        told.push_str(&format!("--- {what}\n{}", without_digests(&ended.transcript())));
     };
     let missing = "66666666666666666666666666666666-missing";
     tell("contents from elsewhere", run(&lab, &["--contents", &format!("/nix/store/{missing}")]));

@@ -1,7 +1,7 @@
-//! Disks that are full, read-only or failing, and a program that is killed: no half-done output, and a store that the
-//! next build trusts with reason.
+//! Disks that are full, read-only or failing, and a program that is killed: no incomplete output, and a store that the next
+//! build can use.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,38 +21,38 @@ fn succeeds(lab: &Lab, arguments: &[&str]) -> Ended {
     ended
 }
 
-/// A bundle as it has to be, made in another store.
-fn sound_bundle(lab: &Lab) -> std::path::PathBuf {
-    let mut command = lab.command(&["build", "tiny", "--locked", "--output", "sound.tar"]);
-    let ended = lab.ended(&command.env("SEALIFT_STORE", lab.path("sound-store")).output().unwrap());
+/// The expected bundle, built with another store.
+fn expected_bundle(lab: &Lab) -> std::path::PathBuf {
+    let mut command = lab.command(&["build", "tiny", "--locked", "--output", "expected.tar"]);
+    let ended = lab.ended(&command.env("SEALIFT_STORE", lab.path("expected-store")).output().unwrap());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    lab.path("sound.tar")
+    lab.path("expected.tar")
 }
 
 // --- Places that cannot be written --------------------------------------------------------------------------------
 
 #[test]
-fn an_output_that_cannot_be_made() {
+fn an_output_that_cannot_be_written() {
     let lab = Lab::locked();
     fs_err::create_dir(lab.path("folder")).unwrap();
     for (name, output) in [("output-nowhere", "no/such/folder/out.tar"), ("output-is-a-folder", "folder")] {
         let ended = lab.run(&["build", "tiny", "--locked", "--output", output]);
-        insta::assert_snapshot!(name, ended.told());
+        insta::assert_snapshot!(name, ended.transcript());
     }
     assert_eq!(lab.below("folder"), [""; 0]);
 }
 
 #[test]
-fn a_store_that_cannot_be_made() {
+fn a_store_that_cannot_be_created() {
     let lab = Lab::locked();
     fs_err::write(lab.path("file"), "").unwrap();
     let mut command = lab.command(&BUILD);
     let ended = lab.ended(&command.env("SEALIFT_STORE", lab.path("file/store")).output().unwrap());
-    insta::assert_snapshot!("store-below-a-file", ended.told());
+    insta::assert_snapshot!("store-below-a-file", ended.transcript());
 }
 
-/// Runs the program where `folder` of the place is a file system of its own with these mount options; tells how it
-/// ended, with what is in the folder after. Nothing where this user may not mount.
+/// Runs the program with a file system of its own, with these mount options, in `folder`. Its standard output is followed by
+/// a list of the files in `folder`. `None` if this user is not allowed to mount.
 fn mounted(lab: &Lab, folder: &str, options: &str, arguments: &[&str]) -> Option<Ended> {
     fs_err::create_dir_all(lab.path(folder)).unwrap();
     let namespace = |script: &str| {
@@ -62,7 +62,7 @@ fn mounted(lab: &Lab, folder: &str, options: &str, arguments: &[&str]) -> Option
     };
     let possible = namespace("mount -t tmpfs none /tmp").stderr(Stdio::null()).status();
     if !possible.is_ok_and(|status| status.success()) {
-        eprintln!("passed over: this user may not mount anything in a namespace of its own");
+        eprintln!("skipped: this user is not allowed to mount a file system in a user namespace");
         return None;
     }
     let script = "options=$1 folder=$2; shift 2; mount -t tmpfs -o \"$options\" none \"$folder\" || exit 99
@@ -83,13 +83,13 @@ fn a_full_disk_for_the_output() {
     succeeds(&lab, &["build", "tiny", "--locked", "--output", "elsewhere.tar"]);
     let arguments = ["build", "tiny", "--locked", "--output", "disk/out.tar"];
     let Some(ended) = mounted(&lab, "disk", "size=100k", &arguments) else { return };
-    insta::assert_snapshot!("output-disk-full", ended.told());
-    assert_eq!(ended.stdout, "", "nothing is left on the full disk");
+    insta::assert_snapshot!("output-disk-full", ended.transcript());
+    assert_eq!(ended.stdout, "", "no file is left on the full disk");
     let Some(ended) = mounted(&lab, "disk", "ro", &arguments) else { return };
-    insta::assert_snapshot!("output-disk-read-only", ended.told());
+    insta::assert_snapshot!("output-disk-read-only", ended.transcript());
 }
 
-/// From a disk that holds nothing to one that holds everything: each time it is said, or it works.
+/// With a growing disk the build fails with a hint until it succeeds.
 #[test]
 fn a_full_disk_for_the_store() {
     let lab = Lab::locked();
@@ -117,11 +117,11 @@ fn flip(path: &Path) {
     fs_err::write(path, bytes).unwrap();
 }
 
-/// What a failing disk does to any file of the store is either found by the build, or does not matter to it.
+/// A build detects a damaged file of the store, or does not need the file.
 #[test]
-fn a_file_of_the_store_that_has_changed() {
+fn a_damaged_file_in_the_store_is_found_and_repaired() {
     let lab = Lab::locked();
-    let sound = sound_bundle(&lab);
+    let expected = expected_bundle(&lab);
     succeeds(&lab, &BUILD);
     let files = lab.below("store");
     let mut kinds = std::collections::BTreeSet::new();
@@ -129,16 +129,16 @@ fn a_file_of_the_store_that_has_changed() {
         let kind = file.split('/').next().unwrap();
         flip(&lab.path("store").join(file));
         let check = lab.run(&["store", "check"]);
-        assert_eq!(check.code, Some(4), "{file} has changed, and nobody saw it");
+        assert_eq!(check.code, Some(4), "the check does not find the damaged {file}");
         if kinds.insert(kind) {
-            let told = without_digests(&format!("{}{}", check.stdout, check.told()));
-            insta::assert_snapshot!(format!("store-damaged-{kind}"), told);
+            let text = without_digests(&format!("{}{}", check.stdout, check.transcript()));
+            insta::assert_snapshot!(format!("store-damaged-{kind}"), text);
         }
         fs_err::remove_file(lab.path("out.tar")).unwrap();
         let built = lab.run(&BUILD);
         match built.code {
-            // Not needed for what is there already, or made anew.
-            Some(0) => assert_eq!(difference(&sound, &lab.path("out.tar")), None, "{file}"),
+            // The file is not needed, or was created again.
+            Some(0) => assert_eq!(difference(&expected, &lab.path("out.tar")), None, "{file}"),
             code => {
                 assert_eq!(code, Some(4), "{file}: {}", built.stderr);
                 assert!(built.stderr.contains("store check --repair"), "{file}: {}", built.stderr);
@@ -148,14 +148,14 @@ fn a_file_of_the_store_that_has_changed() {
         let repaired = lab.run(&["store", "check", "--repair"]);
         assert_eq!(repaired.code, Some(0), "{}", repaired.stderr);
         succeeds(&lab, &BUILD);
-        assert_eq!(difference(&sound, &lab.path("out.tar")), None, "{file}");
+        assert_eq!(difference(&expected, &lab.path("out.tar")), None, "{file}");
     }
     assert_eq!(Vec::from_iter(kinds), ["artifacts", "blobs", "derived", "layers"]);
 }
 
-/// Layers have to be made, and what they are to be made of has changed since it was fetched.
+/// An artifact was damaged after it was fetched, and layers have to be built from it.
 #[test]
-fn an_artifact_of_the_store_that_has_changed() {
+fn a_damaged_artifact_is_found_when_a_layer_is_built() {
     let lab = Lab::locked();
     succeeds(&lab, &BUILD);
     fs_err::remove_file(lab.path("out.tar")).unwrap();
@@ -168,18 +168,18 @@ fn an_artifact_of_the_store_that_has_changed() {
         }
         flip(&lab.path("store/artifacts/sha256").join(&digest));
         let ended = lab.run(&BUILD);
-        insta::assert_snapshot!(name, without_digests(&ended.told()));
+        insta::assert_snapshot!(name, without_digests(&ended.transcript()));
         assert!(!lab.path("out.tar").exists());
         assert_eq!(lab.run(&["store", "check", "--repair"]).code, Some(0));
     }
     succeeds(&lab, &BUILD);
-    assert_eq!(difference(&sound_bundle(&lab), &lab.path("out.tar")), None);
+    assert_eq!(difference(&expected_bundle(&lab), &lab.path("out.tar")), None);
 }
 
 // --- Killed -------------------------------------------------------------------------------------------------------
 
 #[test]
-fn killed_while_it_fetches() {
+fn a_build_that_was_killed_during_a_download_is_resumed() {
     let lab = Lab::locked();
     let path = Archive::default().package("clock").path();
     let whole = lab.mirror.file(&path);
@@ -195,7 +195,7 @@ fn killed_while_it_fetches() {
                 .any(|path| path.metadata().is_ok_and(|found| found.len() >= whole.len() as u64 / 2))
     };
     while !halfway() {
-        assert!(started.elapsed() < Duration::from_secs(30), "nothing is being fetched");
+        assert!(started.elapsed() < Duration::from_secs(30), "no download starts");
         std::thread::sleep(Duration::from_millis(20));
     }
     child.kill().unwrap();
@@ -204,14 +204,14 @@ fn killed_while_it_fetches() {
     assert_eq!(lab.run(&["store", "check"]).code, Some(0));
     lab.mirror.set(&path, Answer::Whole(whole));
     succeeds(&lab, &BUILD);
-    assert_eq!(difference(&sound_bundle(&lab), &lab.path("out.tar")), None);
+    assert_eq!(difference(&expected_bundle(&lab), &lab.path("out.tar")), None);
 }
 
-/// At many moments, from the first to the last of a build.
+/// Kills builds after a growing time, up to the end of the build.
 #[test]
-fn killed_at_any_moment() {
+fn a_build_that_was_killed_leaves_a_valid_store() {
     let lab = Lab::locked();
-    let sound = sound_bundle(&lab);
+    let expected = expected_bundle(&lab);
     let mut killed = 0;
     for moment in (0..).step_by(9) {
         let mut child = lab.command(&BUILD).stderr(Stdio::null()).spawn().unwrap();
@@ -227,33 +227,33 @@ fn killed_at_any_moment() {
             killed += 1;
         } else {
             assert_eq!(left, ["out.tar"], "killed after {moment} ms");
-            assert_eq!(difference(&sound, &lab.path("out.tar")), None, "killed after {moment} ms");
+            assert_eq!(difference(&expected, &lab.path("out.tar")), None, "killed after {moment} ms");
             fs_err::remove_file(lab.path("out.tar")).unwrap();
         }
         if ended_by_itself {
             break;
         }
-        // Now and then from the start, so that each part of a build has its turn.
+        // Sometimes with an empty store, so that builds are killed in all steps.
         if killed % 4 == 0 {
             fs_err::remove_dir_all(lab.path("store")).unwrap();
         }
     }
     assert!(killed > 3, "the build was too fast to be killed");
     succeeds(&lab, &BUILD);
-    assert_eq!(difference(&sound, &lab.path("out.tar")), None);
+    assert_eq!(difference(&expected, &lab.path("out.tar")), None);
     assert_eq!(lab.below("store").iter().filter(|file| file.starts_with("tmp/")).count(), 0);
 }
 
 #[test]
-fn two_builds_at_once() {
+fn builds_can_run_at_the_same_time() {
     let lab = Lab::locked();
     let start = |output: &str| lab.command(&["build", "tiny", "--locked", "--output", output]).spawn().unwrap();
     let mut both = [start("out.tar"), start("out.tar"), start("other.tar")];
     for child in &mut both {
         assert!(child.wait().unwrap().success());
     }
-    let sound = sound_bundle(&lab);
-    assert_eq!(difference(&sound, &lab.path("out.tar")), None);
-    assert_eq!(difference(&sound, &lab.path("other.tar")), None);
+    let expected = expected_bundle(&lab);
+    assert_eq!(difference(&expected, &lab.path("out.tar")), None);
+    assert_eq!(difference(&expected, &lab.path("other.tar")), None);
     assert_eq!(lab.run(&["store", "check"]).code, Some(0));
 }

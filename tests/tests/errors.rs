@@ -1,8 +1,8 @@
-//! What is said when something is wrong, with which exit code, and that nothing half-done is left behind.
+//! Error messages and exit codes of the release side. A failed command leaves no incomplete output.
 //!
-//! The snapshots are the whole of standard error, as the person reads it who wants to know what to do now.
+//! The snapshots contain the whole standard error, as a user sees it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use sealift_tests::archive::{Archive, INDEX, KNOWN_KEY, RELEASE};
 use sealift_tests::lab::{Ended, Lab};
@@ -12,30 +12,31 @@ use sealift_tests::packed::{Member, Package, Wheel};
 const BUILD: [&str; 4] = ["build", "tiny", "--output", "out.tar"];
 const BUILD_LOCKED: [&str; 5] = ["build", "tiny", "--output", "out.tar", "--locked"];
 
-/// Fails as the snapshot `name` says, and leaves neither an output nor a store that is not sound.
+/// Runs a command that must fail, compares its output with the snapshot `name`, and checks that it leaves no output and an
+/// undamaged store.
 #[track_caller]
 fn fails(lab: &Lab, name: &str, arguments: &[&str]) {
     let ended = lab.run(arguments);
     assert_ne!(ended.code, Some(0), "{}", ended.stderr);
-    told(lab, name, &ended);
+    matches_snapshot(lab, name, &ended);
 }
 
 #[track_caller]
-fn told(lab: &Lab, name: &str, ended: &Ended) {
-    insta::assert_snapshot!(name, ended.told());
-    clean(lab);
+fn matches_snapshot(lab: &Lab, name: &str, ended: &Ended) {
+    insta::assert_snapshot!(name, ended.transcript());
+    leaves_no_output(lab);
 }
 
 #[track_caller]
-fn clean(lab: &Lab) {
+fn leaves_no_output(lab: &Lab) {
     let left = |name: &String| name.starts_with("out.tar") || name.starts_with(".out") || name.starts_with(".sealift");
     let left: Vec<_> = lab.below("").into_iter().filter(left).collect();
     assert_eq!(left, [""; 0], "a failed build leaves no output");
-    sound(lab);
+    store_is_undamaged(lab);
 }
 
 #[track_caller]
-fn sound(lab: &Lab) {
+fn store_is_undamaged(lab: &Lab) {
     let check = lab.run(&["store", "check"]);
     assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
 }
@@ -60,10 +61,10 @@ fn clock() -> String {
 // --- Servers ------------------------------------------------------------------------------------------------------
 
 #[test]
-fn a_mirror_that_is_not_there() {
+fn an_unreachable_mirror() {
     let lab = Lab::new();
     let ended = lab.ended(&lab.command(&["lock", "tiny", "--debian-mirror", "http://127.0.0.1:1"]).output().unwrap());
-    told(&lab, "mirror-unreachable", &ended);
+    matches_snapshot(&lab, "mirror-unreachable", &ended);
 }
 
 #[test]
@@ -91,12 +92,12 @@ fn a_package_with_other_content() {
 }
 
 #[test]
-fn a_download_that_is_cut_off() {
+fn an_interrupted_download() {
     let lab = Lab::locked();
     let whole = lab.mirror.file(&clock());
     lab.mirror.set(&clock(), Answer::Cut(whole.clone(), 100));
     fails(&lab, "deb-cut-off", &BUILD_LOCKED);
-    // The next run goes on from there.
+    // The next run resumes the download.
     lab.mirror.set(&clock(), Answer::Whole(whole));
     succeeds(&lab, &BUILD_LOCKED);
 }
@@ -110,45 +111,50 @@ fn a_wheel_with_other_content() {
 }
 
 #[test]
-fn a_package_that_is_gone() {
+fn a_package_that_was_removed_from_the_archive() {
     let lab = Lab::locked();
     let locked = fs_err::read(lab.path("tiny/sealift.lock")).unwrap();
     let mut archive = Archive::default();
     archive.package("clock").version = "1:4.3-1".into();
     lab.publish(&archive);
     fails(&lab, "deb-gone-locked", &BUILD_LOCKED);
-    assert_eq!(locked, fs_err::read(lab.path("tiny/sealift.lock")).unwrap(), "--locked changes no lock");
+    assert_eq!(locked, fs_err::read(lab.path("tiny/sealift.lock")).unwrap(), "--locked does not change the lock");
     let ended = succeeds(&lab, &BUILD);
-    let (told, _) = ended.told().rsplit_once("sha256:").map(|(told, rest)| (told.to_owned(), rest.to_owned())).unwrap();
-    insta::assert_snapshot!("deb-gone-resolved-anew", told);
+    let text = ended.transcript();
+    // The digest of the bundle is not part of the snapshot.
+    insta::assert_snapshot!("deb-gone-resolved-again", text.rsplit_once("sha256:").unwrap().0);
     succeeds(&lab, &BUILD_LOCKED);
 }
 
 #[test]
-fn a_package_that_is_gone_while_the_index_still_has_it() {
+fn a_package_that_was_removed_but_is_in_the_index() {
     let lab = Lab::locked();
     lab.mirror.remove(&clock());
     fails(&lab, "deb-gone-still-in-index", &BUILD);
 }
 
 #[test]
-fn a_wheel_that_is_gone() {
+fn a_wheel_that_was_removed_from_the_index() {
     let lab = Lab::locked();
     lab.mirror.remove("simple/words/");
     fails(&lab, "wheel-gone-locked", &BUILD_LOCKED);
 }
 
 #[test]
-fn a_python_index_that_is_not_there() {
+fn an_unreachable_python_index() {
     let lab = Lab::locked();
     let mut command = lab.command(&BUILD_LOCKED);
     let ended = lab.ended(&command.env("PIP_INDEX_URL", "http://127.0.0.1:1/simple").output().unwrap());
-    // Both wheels fail at the same time.
-    told(&lab, "index-unreachable", &Ended { stderr: ended.stderr.replace("/greeter/", "/words/"), ..ended });
+    // The wheels are fetched at the same time: either can fail first.
+    matches_snapshot(
+        &lab,
+        "index-unreachable",
+        &Ended { stderr: ended.stderr.replace("/greeter/", "/words/"), ..ended },
+    );
 }
 
 #[test]
-fn nothing_in_the_store_and_no_network_wanted() {
+fn offline_with_an_empty_store_or_without_a_lock() {
     let lab = Lab::locked();
     fails(&lab, "offline-empty-store", &["build", "tiny", "--output", "out.tar", "--offline"]);
     assert_eq!(lab.mirror.requests(), [""; 0]);
@@ -160,7 +166,7 @@ fn nothing_in_the_store_and_no_network_wanted() {
 // --- Signatures ---------------------------------------------------------------------------------------------------
 
 #[test]
-fn an_index_that_somebody_changed() {
+fn a_changed_release_file() {
     let lab = Lab::new();
     let text = String::from_utf8(lab.mirror.file(RELEASE)).unwrap();
     lab.mirror.set(RELEASE, Answer::Whole(text.replace("Origin: Tests", "Origin: Toast").into_bytes()));
@@ -172,29 +178,29 @@ fn an_index_that_somebody_changed() {
 }
 
 #[test]
-fn an_index_by_somebody_else() {
+fn a_release_file_signed_by_an_unknown_key() {
     let lab = Lab::with(&Archive { key: KNOWN_KEY + 1, ..Archive::default() });
     fails(&lab, "release-unknown-key", &["lock", "tiny"]);
 }
 
 #[test]
-fn a_keyring_that_is_none() {
+fn a_malformed_keyring() {
     let lab = Lab::new();
     fs_err::write(lab.path("tiny/files/archive-key.asc"), "no key\n").unwrap();
     fails(&lab, "keyring-damaged", &["lock", "tiny"]);
 }
 
 #[test]
-fn an_index_that_has_expired() {
+fn an_expired_release_file() {
     let archive = Archive { valid_until: Some("Thu, 08 Jan 2026 00:00:00 UTC".into()), ..Archive::default() };
     let lab = Lab::with(&archive);
     for (name, arguments) in [("release-expired", &["lock", "tiny"][..]), ("release-expired-build", &BUILD)] {
         let ended = lab.run(arguments);
-        let told = ended.told();
-        let (before, rest) = told.split_once("2026-01-08 (").unwrap();
+        let text = ended.transcript();
+        let (before, rest) = text.split_once("2026-01-08 (").unwrap();
         let (_, after) = rest.split_once(" days ago").unwrap();
         insta::assert_snapshot!(name, format!("{before}2026-01-08 ([N] days ago{after}"));
-        clean(&lab);
+        leaves_no_output(&lab);
     }
     succeeds(&lab, &["lock", "tiny", "--allow-expired"]);
     fs_err::remove_file(lab.path("tiny/sealift.lock")).unwrap();
@@ -203,7 +209,7 @@ fn an_index_that_has_expired() {
 }
 
 #[test]
-fn a_package_index_other_than_the_signed_list_says() {
+fn a_package_index_that_differs_from_the_release_file() {
     let lab = Lab::new();
     lab.mirror.set(INDEX, Answer::Whole(flipped(lab.mirror.file(INDEX))));
     fails(&lab, "packages-wrong-digest", &["lock", "tiny"]);
@@ -214,7 +220,7 @@ fn a_package_index_other_than_the_signed_list_says() {
 // --- Profiles and locks -------------------------------------------------------------------------------------------
 
 #[test]
-fn a_package_that_nobody_has() {
+fn an_unknown_package() {
     let lab = Lab::new();
     lab.edit("tiny/profile.toml", "packages = [\"clock\"]", "packages = [\"clok\"]");
     fails(&lab, "profile-unknown-package", &["lock", "tiny"]);
@@ -222,14 +228,14 @@ fn a_package_that_nobody_has() {
 }
 
 #[test]
-fn a_dependency_that_nobody_has() {
+fn an_unknown_dependency() {
     let mut archive = Archive::default();
     archive.package("clock").fields = "Depends: gears (>= 2)\n".into();
     fails(&Lab::with(&archive), "dependency-unknown", &["lock", "tiny"]);
 }
 
 #[test]
-fn a_profile_that_nobody_has() {
+fn an_unknown_profile_or_platform() {
     let lab = Lab::new();
     fails(&lab, "profile-unknown", &["build", "tinny"]);
     fails(&lab, "profile-unknown-folder", &["build", "./nowhere"]);
@@ -237,7 +243,7 @@ fn a_profile_that_nobody_has() {
 }
 
 #[test]
-fn a_lock_that_somebody_edited() {
+fn a_malformed_lock() {
     let lab = Lab::locked();
     let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
     let (before, after) = lock.split_once("[[platforms.\"linux/amd64\".package]]").unwrap();
@@ -264,7 +270,7 @@ fn a_lock_that_somebody_edited() {
 }
 
 #[test]
-fn a_lock_that_is_older_than_the_profile() {
+fn a_lock_that_is_out_of_date() {
     let lab = Lab::locked();
     lab.edit("tiny/profile.toml", "packages = [\"clock\"]", "packages = [\"clock\", \"python3.14\"]");
     fails(&lab, "lock-stale", &BUILD_LOCKED);
@@ -273,7 +279,7 @@ fn a_lock_that_is_older_than_the_profile() {
 }
 
 #[test]
-fn a_site_that_is_not_there() {
+fn a_missing_or_incomplete_site() {
     let lab = Lab::locked();
     fails(&lab, "site-missing", &["build", "tiny", "--output", "out.tar", "--site", "nowhere"]);
     fs_err::create_dir(lab.path("empty")).unwrap();
@@ -295,11 +301,11 @@ fn refused(name: &str, change: impl FnOnce(&mut Archive)) {
     lab.lock();
     let ended = lab.run(&["build", "tiny", "--output", "out.tar", "--quiet"]);
     assert_ne!(ended.code, Some(0), "{}", ended.stderr);
-    told(&lab, name, &ended);
+    matches_snapshot(&lab, name, &ended);
 }
 
 #[test]
-fn two_packages_with_one_path() {
+fn packages_with_conflicting_paths() {
     refused("deb-conflict", |archive| {
         archive.package("clock").members.push(Member::file("./usr/bin/python3.14", "another snake\n"));
         archive.package("clock").fields = "Depends: python3.14\n".into();
@@ -310,12 +316,12 @@ fn two_packages_with_one_path() {
 }
 
 #[test]
-fn a_package_that_is_another() {
+fn a_package_with_another_name_in_its_control_file() {
     refused("deb-other-name", |archive| archive.package("clock").stated = "cuckoo".into());
 }
 
 #[test]
-fn a_package_that_leaves_its_place() {
+fn a_package_with_paths_outside_of_the_root() {
     for (name, member) in [
         ("deb-path-escapes", Member::file("./usr/../../etc/passwd", "root\n")),
         ("deb-hardlink-escapes", Member::hardlink("./usr/bin/x", "../../etc/passwd")),
@@ -326,14 +332,14 @@ fn a_package_that_leaves_its_place() {
 }
 
 #[test]
-fn a_package_that_is_no_package() {
+fn a_package_with_a_path_that_occurs_twice() {
     refused("deb-twice", |archive| {
         archive.package("clock").members.push(Member::file("./usr/bin/clock", "tock\n"));
     });
 }
 
 #[test]
-fn a_wheel_that_lies() {
+fn a_wheel_with_a_wrong_record_or_conflicting_paths() {
     refused("wheel-record-lies", |archive| archive.wheel("words").lie = Some("words.py".into()));
     refused("wheel-path-escapes", |archive| {
         archive.wheels[1] = Wheel::new("words", "0.3", &[("../../../etc/passwd", "root\n")]);
@@ -344,7 +350,7 @@ fn a_wheel_that_lies() {
 }
 
 #[test]
-fn a_package_that_is_too_much_for_an_index() {
+fn a_package_index_with_an_invalid_name() {
     let mut archive = Archive::default();
     archive.packages.push(Package::new("a/b", "1", "", &[]));
     fails(&Lab::with(&archive), "packages-malformed", &["lock", "tiny"]);

@@ -70,7 +70,7 @@ fn what_has_no_bill() {
     let mut told = String::new();
     for arguments in [vec!["text"], vec!["home"], vec!["images"], vec!["nowhere.tar"]] {
         let ended = lab.run(&[&["sbom"], &arguments[..]].concat());
-        told.push_str(&format!("--- sbom {}\n{}{}", arguments.join(" "), ended.stdout, ended.told()));
+        told.push_str(&format!("--- sbom {}\n{}{}", arguments.join(" "), ended.stdout, ended.transcript()));
     }
     insta::assert_snapshot!("no-bill", without_digests(&told));
 }

@@ -67,7 +67,7 @@ fn mistakes_are_told() {
     image(&lab, "clock");
     let mut told = String::new();
     let mut tell = |what: &str, arguments: &[&str]| {
-        let text = without_digests(&lab.run(arguments).told());
+        let text = without_digests(&lab.run(arguments).transcript());
         told.push_str(&format!("--- {what}\n{text}"));
     };
     tell("an unknown image", &["image", "tiny", "clocks"]);

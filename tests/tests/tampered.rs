@@ -40,7 +40,7 @@ fn a_changed_byte_of_any_file_is_found() {
             assert_eq!(ended.code, Some(4), "byte {at} of {name}: {}{}", ended.stdout, ended.stderr);
             assert!(format!("{}{}", ended.stdout, ended.stderr).contains(&name), "{name} is not named: {ended:?}");
             if at == size / 2 && !name.starts_with("blobs/") && !name.starts_with("profile/files/") {
-                told.push_str(&format!("--- {name}\n{}{}", ended.stdout, ended.told()));
+                told.push_str(&format!("--- {name}\n{}{}", ended.stdout, ended.transcript()));
             }
         }
     }
@@ -85,7 +85,11 @@ fn a_bundle_cut_off_anywhere_is_found() {
         fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, "cut.tar"]);
-            told.push_str(&format!("--- {command} of the first {length} bytes\n{}{}", ended.stdout, ended.told()));
+            told.push_str(&format!(
+                "--- {command} of the first {length} bytes\n{}{}",
+                ended.stdout,
+                ended.transcript()
+            ));
         }
     }
     insta::assert_snapshot!("cut-off", without_digests(&told));
@@ -102,7 +106,7 @@ fn what_is_no_bundle() {
     for name in ["text", "folder", "other.tar", "nowhere.tar"] {
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, name]);
-            told.push_str(&format!("--- {command} {name}\n{}{}", ended.stdout, ended.told()));
+            told.push_str(&format!("--- {command} {name}\n{}{}", ended.stdout, ended.transcript()));
         }
     }
     insta::assert_snapshot!("no-bundle", told);
@@ -125,14 +129,14 @@ fn an_unpacked_bundle_with_a_file_more_or_less() {
         let ended = lab.run(&["verify", "unpacked"]);
         assert_eq!(ended.code, Some(4), "{file} is gone: {}{}", ended.stdout, ended.stderr);
         if !file.starts_with("profile/files") && !file.starts_with("blobs/") {
-            told.push_str(&format!("--- without {file}\n{}{}", ended.stdout, ended.told()));
+            told.push_str(&format!("--- without {file}\n{}{}", ended.stdout, ended.transcript()));
         }
         unpack();
     }
     for file in ["more", "env/more.env", "blobs/sha256/more"] {
         fs_err::write(lab.path("unpacked").join(file), "").unwrap();
         let ended = lab.run(&["verify", "unpacked"]);
-        told.push_str(&format!("--- with {file}\n{}{}", ended.stdout, ended.told()));
+        told.push_str(&format!("--- with {file}\n{}{}", ended.stdout, ended.transcript()));
         assert_eq!(ended.code, Some(4), "{file}");
         fs_err::remove_file(lab.path("unpacked").join(file)).unwrap();
     }

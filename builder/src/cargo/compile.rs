@@ -184,7 +184,7 @@ fn files(
 /// The rustc target for an architecture, which must be this machine's.
 fn target(architecture: &str) -> Result<&'static str> {
     let parsed: Result<Architecture, _> = architecture.parse();
-    let architecture = parsed.map_err(|error| Failure::usage(format!("cannot compile crates: {error}")))?;
+    let architecture = parsed.map_err(|error| Failure::usage("cannot compile crates").because(error))?;
     let (wanted, own) = (architecture.machine(), std::env::consts::ARCH);
     if wanted != own {
         return Err(Failure::failed(format!("cannot compile crates for {wanted} on a machine with {own}"))

@@ -142,7 +142,7 @@ impl Cargo {
         }
         command.env("CARGO_HOME", &self.home).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
         let output =
-            command.envs(variables.iter().copied()).output().map_err(|error| cannot_run(&self.cargo, &error))?;
+            command.envs(variables.iter().copied()).output().map_err(|error| cannot_run(&self.cargo, error))?;
         if output.status.success() { Ok(output) } else { Err(explain(&output, self.offline).into()) }
     }
 }
@@ -179,7 +179,7 @@ fn affects_output(name: &str) -> bool {
 /// The version that a program prints.
 fn version_of(program: &str, option: &str) -> Result<String> {
     let output = Command::new(program).arg(option).env("LC_ALL", "C").stdin(Stdio::null()).output();
-    let output = output.map_err(|error| cannot_run(OsStr::new(program), &error))?;
+    let output = output.map_err(|error| cannot_run(OsStr::new(program), error))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         return Err(Failure::failed(format!("`{program} {option}` failed:\n{}", stderr.trim())).into());
@@ -187,9 +187,10 @@ fn version_of(program: &str, option: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn cannot_run(program: &OsStr, error: &std::io::Error) -> Failure {
+fn cannot_run(program: &OsStr, error: std::io::Error) -> Failure {
     let program = program.display();
-    Failure::failed(format!("cannot run `{program}`, which builds the profile's crates: {error}"))
+    Failure::failed(format!("cannot run `{program}`, which builds the profile's crates"))
+        .because(error)
         .hint("install Rust with cargo, and a C compiler (packages gcc and libc6-dev)")
 }
 

@@ -1,8 +1,8 @@
 //! The command line: one file per command, whose doc comments are its help.
 //!
-//! Data goes to [`Context::out`] (never to `println!`, which panics when the reader goes away), messages to stderr.
-//! Commands return their errors; [`report`] prints them. Help that has examples is `verbatim_doc_comment`: its lines stay
-//! under 96 columns, and `docs/cli.md` shows what follows `Examples:` as a block.
+//! Data goes to [`Context::out`] (never to `println!`, which panics when the reader exits), messages to stderr. Commands
+//! return their errors; [`report`] prints them. Help with examples is `verbatim_doc_comment`: its lines stay under 96
+//! columns, and `docs/cli.md` shows the lines below `Examples:` as a block. [`groups`] arranges the commands in both.
 
 mod build;
 mod closure;
@@ -10,6 +10,7 @@ mod common;
 mod deployment;
 mod doctor;
 mod down;
+mod groups;
 mod image;
 mod inspect;
 mod lock;
@@ -29,15 +30,15 @@ mod task;
 mod up;
 mod verify;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use self::output::Output;
 
-/// Assembles reproducible OCI images and air-gapped deployment bundles
+/// Build reproducible OCI images and deployment bundles for hosts without a network
 ///
-/// A profile says what is deployed: its images, its services, and what each installation needs. Sealift resolves it
-/// to exact packages once (the lock) and builds the same bytes from it anywhere, without a container engine and
-/// without root. The result is one file that brings everything to a host with no network.
+/// A profile describes a deployment: its images, services, and the settings of an installation. `sealift lock` resolves
+/// it to exact packages. `sealift build` makes a bundle from the lock: one file with everything that a host needs,
+/// including this program. The same lock gives the same bytes on any machine. Builds need no container engine and no root.
 #[derive(Debug, Parser)]
 #[command(name = "sealift", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_long_help = EXIT_CODES)]
@@ -48,24 +49,24 @@ pub struct Cli {
     command: Command,
 }
 
-/// Said in the long help and in the reference.
+/// Part of `--help` and of the reference.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
+  0  success
   1  the build or a check failed
-  2  the command line or the profile is wrong
-  3  a server cannot be reached, or lacks what was asked for
-  4  a digest or a signature is not what it must be
+  2  the command line, the profile or a settings file has an error
+  3  a server cannot be reached, or does not have a file
+  4  a digest or a signature does not match
 
 Data goes to standard output, messages and progress to standard error.";
 
 /// Options of every command.
 #[derive(Args, Debug)]
 struct Global {
-    /// When to colour messages; `auto` does on a terminal unless NO_COLOR is set
+    /// When to use colours; `auto` uses them on a terminal unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     color: Color,
-    /// Print no progress and no notes, only data and errors
+    /// Print no progress and no notes
     #[arg(long, short, global = true)]
     quiet: bool,
 }
@@ -85,34 +86,34 @@ enum Command {
     Build(build::Build),
     Image(image::ImageCommand),
     Closure(closure::ClosureCommand),
-    Inspect(inspect::Inspect),
-    Sbom(sbom::Sbom),
-    Verify(verify::Verify),
     Store(store::StoreCommand),
     Site(site::SiteCommand),
+    Inspect(inspect::Inspect),
+    Verify(verify::Verify),
+    Sbom(sbom::Sbom),
     Up(up::Up),
-    Down(down::Down),
     Status(status::Status),
     Doctor(doctor::Doctor),
     Logs(logs::Logs),
     Task(task::Task),
+    Down(down::Down),
     #[command(hide = true)]
     Completions(shell::Completions),
     #[command(hide = true)]
     Man(shell::Man),
 }
 
-/// What every command is given.
+/// The state that all commands share.
 #[derive(Debug)]
 pub struct Context {
     /// Standard output, for data.
     pub out: Output,
-    /// Print no progress and no notes.
+    /// `--quiet`: print no progress and no notes.
     pub quiet: bool,
 }
 
 impl Context {
-    /// Prints a line to stderr, unless the user asked for quiet.
+    /// Prints a line to standard error, unless `--quiet` is set.
     pub fn note(&self, line: impl std::fmt::Display) {
         if !self.quiet {
             anstream::eprintln!("{line}");
@@ -121,7 +122,14 @@ impl Context {
 }
 
 impl Cli {
-    /// Makes `--color` the choice of the whole process.
+    /// Parses the command line of the process. Prints help and exits if that is asked for, or on a usage error.
+    #[must_use]
+    pub fn parse_or_exit() -> Self {
+        let matches = groups::with_groups(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Applies `--color` to the whole process.
     pub fn choose_color(&self) {
         match self.global.color {
             Color::Auto => anstream::ColorChoice::Auto,
@@ -134,7 +142,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// The command's own; [`sealift_deployment::failure::Kind::of`] tells their kind.
+    /// Those of the command; [`sealift_deployment::failure::Kind::of`] returns their kind.
     pub fn run(self) -> anyhow::Result<()> {
         let mut context = Context { out: Output::stdout(), quiet: self.global.quiet };
         match self.command {
@@ -144,17 +152,17 @@ impl Cli {
             Command::Build(command) => command.run(&mut context)?,
             Command::Image(command) => command.run(&mut context)?,
             Command::Closure(command) => command.run(&mut context)?,
-            Command::Inspect(command) => command.run(&mut context)?,
-            Command::Sbom(command) => command.run(&mut context)?,
-            Command::Verify(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,
             Command::Site(command) => command.run(&mut context)?,
+            Command::Inspect(command) => command.run(&mut context)?,
+            Command::Verify(command) => command.run(&mut context)?,
+            Command::Sbom(command) => command.run(&mut context)?,
             Command::Up(command) => command.run(&mut context)?,
-            Command::Down(command) => command.run(&mut context)?,
             Command::Status(command) => command.run(&mut context)?,
             Command::Doctor(command) => command.run(&mut context)?,
             Command::Logs(command) => command.run(&mut context)?,
             Command::Task(command) => command.run(&mut context)?,
+            Command::Down(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,
             Command::Man(command) => command.run()?,
         }
@@ -167,7 +175,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definition_is_sound() {
-        super::Cli::command().debug_assert();
+    fn clap_accepts_the_definition() {
+        super::groups::with_groups(super::Cli::command()).debug_assert();
     }
 }

@@ -23,7 +23,7 @@ impl<'a> Clearsigned<'a> {
     /// Splits `bytes` into text and signatures; `name` is for messages.
     pub(super) fn parse(name: &str, bytes: &'a [u8]) -> Result<Self> {
         let wrong = |what: String| Failure::verification(format!("{name} is not a clear-signed text: {what}"));
-        let text = std::str::from_utf8(bytes).map_err(|error| wrong(format!("{error}")))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| wrong("it is not UTF-8".into()).because(error))?;
         let mut at = 0;
         let mut lines = text.split_inclusive('\n').map(|line| {
             let start = at;

@@ -185,9 +185,10 @@ impl Release {
         liblzma::read::XzDecoder::new(bytes)
             .take(plain.size.saturating_add(1))
             .read_to_end(&mut text)
-            .map_err(|error| Failure::verification(format!("cannot decompress {path}: {error}")))?;
+            .map_err(|error| Failure::verification(format!("cannot decompress {path}")).because(error))?;
         plain.verify(plain_path, &text)?;
-        String::from_utf8(text).map_err(|error| Failure::failed(format!("{plain_path}: {error}")).into())
+        String::from_utf8(text)
+            .map_err(|error| Failure::failed(format!("{plain_path} is not UTF-8")).because(error).into())
     }
 }
 

@@ -36,7 +36,7 @@ impl Config {
             Err(error) => return Err(cannot("read", &file, &error)),
         };
         let config: Self = toml::from_str(&text).map_err(|error| {
-            let failure = Failure::usage(format!("{path}: {}", error.to_string().trim_end()));
+            let failure = Failure::usage(format!("cannot parse {path}")).because(error);
             failure.hint("its settings are `debian-mirror` and `python-index`, each a URL")
         })?;
         Ok(Self { path, ..config })
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(config.python_index.as_deref(), Some("https://mirror.example/simple"));
         assert_eq!(config.path, path.to_str().unwrap());
         fs_err::write(&path, "pyton-index = 'x'\n").unwrap();
-        let error = Config::read(&machine).unwrap_err().to_string();
-        assert!(error.starts_with(&config.path) && error.contains("pyton-index"), "{error}");
+        let error = format!("{:#}", Config::read(&machine).unwrap_err());
+        assert!(error.contains(&config.path) && error.contains("pyton-index"), "{error}");
     }
 }

@@ -103,7 +103,7 @@ impl Uv {
     }
 
     fn run(&self, mut command: Command, input: &str) -> Result<Output> {
-        let mut child = command.spawn().map_err(|error| self.missing(&error))?;
+        let mut child = command.spawn().map_err(|error| self.cannot_run(error))?;
         let mut stdin = child.stdin.take().expect("the command pipes its input");
         // uv may exit before it has read all input; its error message is then more useful.
         match stdin.write_all(input.as_bytes()) {
@@ -113,8 +113,9 @@ impl Uv {
         Ok(child.wait_with_output()?)
     }
 
-    fn missing(&self, error: &io::Error) -> Failure {
-        Failure::failed(format!("cannot run `{}`, which resolves Python requirements: {error}", self.0.display()))
+    fn cannot_run(&self, error: io::Error) -> Failure {
+        Failure::failed(format!("cannot run `{}`, which resolves Python requirements", self.0.display()))
+            .because(error)
             .hint("install uv (needed only to make a lock), or set SEALIFT_UV to its path")
     }
 }

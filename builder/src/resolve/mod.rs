@@ -44,7 +44,10 @@ pub struct Resolved {
 /// # Errors
 /// A server cannot be reached, a signature is bad, or a package, wheel or crate does not exist.
 pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options<'_>, ui: &Ui) -> Result<Resolved> {
-    let platform: Platform = options.platform.parse().map_err(|error| Failure::usage(format!("{error}")))?;
+    let platform = options
+        .platform
+        .parse::<Platform>()
+        .map_err(|error| Failure::usage("cannot resolve for this platform").because(error))?;
     let archive = Archive::fetch(profile, servers, platform, options, ui)?;
     let index = archive.index(platform)?;
     let images = images::resolve(profile, servers, &index, platform, ui)?;

@@ -1,7 +1,10 @@
 //! The Python index: which one it is, and where wheels are.
 
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
-use sealift_deployment::failure::{Failure, Kind};
 use url::Url;
 
 use super::Servers;
@@ -13,32 +16,21 @@ use crate::python::simple;
 /// Largest project page that is accepted, in bytes.
 const PAGE_LIMIT: u64 = 64 << 20;
 
-/// Why there is no index. Kept, because several threads ask: each gets an error with the same kind and hint.
-#[derive(Debug)]
-pub(super) struct IndexError {
-    kind: Kind,
-    message: String,
-    hint: Option<String>,
+/// The error of the lookup of the index, which is done once. Several threads may need the index: each gets this error, with
+/// the original one, its kind and its hint as the cause.
+#[derive(Clone, Debug)]
+pub(super) struct IndexError(Arc<anyhow::Error>);
+
+impl fmt::Display for IndexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot determine the Python index")
+    }
 }
 
-impl IndexError {
-    fn of(error: &anyhow::Error) -> Self {
-        let hint = Failure::within(error).and_then(|failure| failure.hint.clone());
-        Self { kind: Kind::of(error), message: format!("{error:#}"), hint }
-    }
-
-    fn failure(&self) -> Failure {
-        let message = self.message.clone();
-        let failure = match self.kind {
-            Kind::Failed => Failure::failed(message),
-            Kind::Usage => Failure::usage(message),
-            Kind::Network => Failure::network(message),
-            Kind::Verification => Failure::verification(message),
-        };
-        match &self.hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+impl Error for IndexError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let cause: &anyhow::Error = &self.0;
+        Some(cause.as_ref())
     }
 }
 
@@ -65,8 +57,8 @@ impl Servers<'_> {
     pub fn python_index(&self) -> Result<&Index> {
         let found = self.python.get_or_init(|| {
             index::find(self.options.python_index.as_deref(), self.machine, || self.uv().default_index())
-                .map_err(|error| IndexError::of(&error))
+                .map_err(|error| IndexError(Arc::new(error)))
         });
-        found.as_ref().map_err(|error| error.failure().into())
+        found.as_ref().map_err(|error| error.clone().into())
     }
 }
