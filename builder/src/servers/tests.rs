@@ -51,7 +51,7 @@ fn each_error_about_the_python_index_keeps_kind_and_hint() {
     let error = self::servers(&wrong, Options::default()).python_index().unwrap_err();
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Usage);
-    insta::assert_snapshot!(format!("{error:#}"), @"");
+    insta::assert_snapshot!(format!("{error:#}"), @"cannot determine the Python index: the Python index `mirror.example` (from PIP_INDEX_URL) is not an http, https or file URL");
 }
 
 #[test]
