@@ -78,6 +78,13 @@ impl Failure {
         Self::new(Kind::Verification, message)
     }
 
+    /// Changes the kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Adds what to do about it. Without one, the hint of the cause is shown.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

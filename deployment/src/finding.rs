@@ -14,7 +14,7 @@ pub enum Level {
     Ok,
     /// A problem that does not stop anything now.
     Warning,
-    /// A problem that has to be mended first.
+    /// A problem that has to be fixed first.
     Error,
 }
 
@@ -27,7 +27,7 @@ pub struct Finding {
     pub topic: String,
     /// The result, in one line.
     pub message: String,
-    /// How to mend it; warnings and errors have one.
+    /// How to fix it; most warnings and errors have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Details, such as the last lines of a log.
@@ -58,6 +58,7 @@ pub struct Findings(pub Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, level: Level, topic: impl Into<String>, message: impl Into<String>, hint: Option<String>) {
+        let hint = hint.filter(|hint| !hint.trim().is_empty());
         self.0.push(Finding { level, topic: topic.into(), message: message.into(), hint, lines: Vec::new() });
     }
 
@@ -66,12 +67,12 @@ impl Findings {
         self.add(Level::Ok, topic, message, None);
     }
 
-    /// Adds a warning.
+    /// Adds a warning. An empty `hint` counts as none.
     pub fn warn(&mut self, topic: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         self.add(Level::Warning, topic, message, Some(hint.into()));
     }
 
-    /// Adds an error.
+    /// Adds an error. An empty `hint` counts as none.
     pub fn error(&mut self, topic: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         self.add(Level::Error, topic, message, Some(hint.into()));
     }

@@ -159,6 +159,32 @@ fn every_command_in_the_documents_is_in_the_reference() {
 }
 
 #[test]
+fn every_path_in_the_documents_is_in_the_repository() {
+    const FOLDERS: [&str; 8] = ["builder", "deployment", "docs", "examples", "layers", "nix", "profiles", "tests"];
+    let root = repository();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for document in documents() {
+        for (number, line) in document.prose() {
+            for code in line.split('`').skip(1).step_by(2) {
+                let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "/_-.".contains(c));
+                if !plain || !code.split_once('/').is_some_and(|(first, _)| FOLDERS.contains(&first)) {
+                    continue;
+                }
+                // Relative to the document in a README, to the repository elsewhere. A module is a folder or a file.
+                let folder = document.path.parent().expect("a document is in a folder");
+                let places = [root.join(code), root.join(format!("{code}.rs")), folder.join(code)];
+                seen += 1;
+                if !places.iter().any(|place| place.exists()) {
+                    wrong.push(format!("{}:{number}: {code}", document.path.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 30, "{seen} paths");
+    assert!(wrong.is_empty(), "paths that are not in the repository:\n{}", wrong.join("\n"));
+}
+
+#[test]
 fn every_page_can_be_reached_from_the_readme() {
     let root = repository();
     let readme = fs_err::read_to_string(root.join("README.md")).expect("README.md");

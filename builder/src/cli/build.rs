@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
-use sealift_deployment::site::{self, Parameters, Site};
+use sealift_deployment::site::{self, Site, SiteParameters};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use serde::Serialize;
@@ -114,7 +114,7 @@ impl Build {
                 epoch: build::source_date_epoch(&machine)?,
                 parameters: site
                     .as_ref()
-                    .map_or_else(|| Parameters::defaults(&profile.model), |s| s.parameters.clone()),
+                    .map_or_else(|| SiteParameters::defaults(&profile.model), |s| s.parameters.clone()),
                 authorities: site.iter().flat_map(Site::authorities).collect(),
                 cargo: cargo.clone(),
                 nix_store: nix::store(&machine),

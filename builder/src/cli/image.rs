@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
-use sealift_deployment::site::Parameters;
+use sealift_deployment::site::SiteParameters;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use serde::Serialize;
@@ -81,7 +81,7 @@ impl ImageCommand {
             platform: platform.to_owned(),
             codec: self.layers,
             epoch: build::source_date_epoch(&machine)?,
-            parameters: Parameters::defaults(&profile.model),
+            parameters: SiteParameters::defaults(&profile.model),
             authorities: Vec::new(),
             cargo: build::cargo(&profile, &servers)?,
             nix_store: nix::store(&machine),

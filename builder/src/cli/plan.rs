@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
-use sealift_deployment::site::Parameters;
+use sealift_deployment::site::SiteParameters;
 use sealift_layers::codec::Codec;
 use serde::Serialize;
 
@@ -90,7 +90,7 @@ impl PlanCommand {
             platform: self.platform.of(&profile)?.to_owned(),
             codec: self.layers,
             epoch: build::source_date_epoch(&machine)?,
-            parameters: Parameters::defaults(&profile.model),
+            parameters: SiteParameters::defaults(&profile.model),
             authorities: Vec::new(),
             cargo: build::cargo(&profile, &servers)?,
             nix_store: nix::store(&machine),

@@ -131,9 +131,7 @@ impl New {
             self_signed: self.self_signed,
             now: sealift_deployment::clock::now().cast_signed(),
         })?;
-        for warning in &report.warnings {
-            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
-        }
+        report.warnings.0.iter().for_each(|warning| ui.finding(warning));
         if self.json { context.out.json(&report) } else { Ok(write!(context.out, "{report}")?) }
     }
 }
@@ -162,9 +160,7 @@ impl Renew {
             self_signed: false,
             now: sealift_deployment::clock::now().cast_signed(),
         })?;
-        for warning in &renewal.warnings {
-            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
-        }
+        renewal.warnings.0.iter().for_each(|warning| ui.finding(warning));
         if self.json { context.out.json(&renewal) } else { Ok(write!(context.out, "{renewal}")?) }
     }
 }

@@ -85,9 +85,7 @@ impl Up {
         findings.refuse("this host is not ready:", "nothing was changed; `sealift doctor` looks again")?;
 
         let report = deployment.prepare_site(host, self.host.as_deref(), &ports, self.self_signed)?;
-        for warning in &report.warnings {
-            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
-        }
+        report.warnings.0.iter().for_each(|warning| ui.finding(warning));
         ui.note(report.to_string().trim_end());
         host::load(&deployment, &engine, &ui)?;
         deployment.start(&engine, Deadline::after(Duration::from_secs(self.timeout)), &ui)?;
@@ -124,9 +122,7 @@ impl Up {
             self_signed: self.self_signed,
             now: sealift_deployment::clock::now().cast_signed(),
         })?;
-        for warning in &report.warnings {
-            ui.warn(&format!("{}\n  hint: {}", warning.message, warning.hint));
-        }
+        report.warnings.0.iter().for_each(|warning| ui.finding(warning));
         ui.note(report.to_string().trim_end());
         if in_charge {
             let renew = report.changes.iter().any(|change| change.action != site::Action::Kept);

@@ -11,7 +11,7 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::names::{bundle_file, image_name};
-use sealift_deployment::site::Parameters;
+use sealift_deployment::site::SiteParameters;
 use sealift_layers::codec::Codec;
 use sealift_layers::ingredients::nix_store::Closure;
 
@@ -32,7 +32,7 @@ pub struct Options {
     /// The epoch in seconds since 1970, in place of the lock's.
     pub epoch: Option<u64>,
     /// What templates without secrets are rendered with.
-    pub parameters: Parameters,
+    pub parameters: SiteParameters,
     /// CA certificates of the site, name to PEM.
     pub authorities: Vec<(String, String)>,
     /// What compiles crates, where the profile has any.

@@ -1,6 +1,6 @@
-//! Files that appear whole or not at all, and directories in one order.
+//! Files that appear whole or not at all, and sorted directory listings.
 
-mod early;
+mod background_sync;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
-use early::EarlySync;
-pub use early::Streamed;
+use background_sync::BackgroundSync;
+pub use background_sync::Streamed;
 
 use crate::failure::Failure;
 
@@ -28,10 +28,10 @@ pub fn sorted_dir(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Brings everything in a folder to the disk, and nothing else: `syncfs` waits for all that anybody writes.
+/// Syncs all files and folders below `folder`, and `folder` itself. `syncfs` would also wait for all other writers.
 ///
 /// # Errors
-/// When something cannot be read or written.
+/// A file cannot be opened or synced.
 pub fn sync_below(folder: &Path) -> io::Result<()> {
     for path in sorted_dir(folder)? {
         if path.is_dir() {
@@ -46,37 +46,39 @@ pub fn sync_below(folder: &Path) -> io::Result<()> {
 /// Writes a file that appears whole or not at all; an existing one is replaced.
 ///
 /// # Errors
-/// Whatever `write` gives, and when the file cannot be made: then nothing is left and an existing file stays.
+/// Those of `write`, or the file cannot be written: then nothing is left behind and an existing file stays.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut Pending) -> Result<()>) -> Result<()> {
     let mut pending = Pending::create(path)?;
     write(&mut pending).map_err(|error| explain(path, error))?;
     pending.commit()
 }
 
-/// A file that is being written. `commit` makes it appear under its name; dropped without, it is gone.
+/// A file that is being written. [`Pending::commit`] makes it appear under its name; dropped without, it is removed.
 ///
-/// Where the file system can (`O_TMPFILE`), it has no name until then, so that even a killed process leaves nothing.
+/// With `O_TMPFILE`, where the file system has it, the file has no name until then: even a killed process leaves nothing
+/// behind.
 #[derive(Debug)]
 pub struct Pending {
     path: PathBuf,
     directory: File,
-    file: Nameless,
-    early: EarlySync,
+    file: Temporary,
+    sync: BackgroundSync,
 }
 
 #[derive(Debug)]
-enum Nameless {
-    Truly(File),
-    /// Elsewhere: a temporary name in the same directory.
-    Almost(NamedTempFile),
+enum Temporary {
+    /// `O_TMPFILE`: no name.
+    Anonymous(File),
+    /// On other file systems: a temporary name in the same directory.
+    Named(NamedTempFile),
 }
 
 impl Pending {
     /// Starts a file that will be `path`.
     ///
     /// # Errors
-    /// When the directory is missing or not writable, or something that is not a regular file has the name (a
-    /// device, say, that a rename would destroy).
+    /// The directory is missing or not writable, or something other than a regular file has the name (such as a device,
+    /// which a rename would destroy).
     pub fn create(path: &Path) -> Result<Self> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if path.file_name().is_none() || path.metadata().is_ok_and(|found| !found.is_file()) {
@@ -84,28 +86,27 @@ impl Pending {
         }
         let fail = |error| cannot("write", path, &error);
         let directory = File::options().read(true).open(parent).map_err(fail)?;
-        let file = Nameless::create(parent).map_err(fail)?;
-        Ok(Self { path: path.to_owned(), directory, file, early: EarlySync::default() })
+        let file = Temporary::create(parent).map_err(fail)?;
+        Ok(Self { path: path.to_owned(), directory, file, sync: BackgroundSync::default() })
     }
 
-    /// Lets nobody but its owner read it.
+    /// Sets its mode to 0600.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// The mode cannot be set.
     pub fn keep_private(&mut self) -> Result<()> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         let path = self.path.clone();
         self.file().set_permissions(mode).map_err(|error| cannot("write", &path, &error))
     }
 
-    /// Makes the file appear, once it is safely on the disk.
+    /// Syncs the file, then makes it appear under its name.
     ///
     /// # Errors
-    /// When the disk is full or failing; nothing is left then.
+    /// The disk is full or failing; nothing is left behind.
     pub fn commit(self) -> Result<()> {
-        let Self { path, directory, file, mut early } = self;
-        early
-            .wait()
+        let Self { path, directory, file, mut sync } = self;
+        sync.wait()
             .and_then(|()| file.commit(&path))
             .and_then(|()| directory.sync_all())
             .map_err(|error| cannot("write", &path, &error))
@@ -115,20 +116,20 @@ impl Pending {
         self.file.file()
     }
 
-    /// A writer's error, with the path.
+    /// Adds the path to the error of a writer.
     fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", self.path.display())))
     }
 }
 
-impl Nameless {
+impl Temporary {
     fn create(parent: &Path) -> io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        // The file gets its name through /proc; without that, or on a file system that lacks the call, the slower way.
+        // The file is linked through /proc: without that, or on a file system without O_TMPFILE, use a temporary name.
         if Path::new("/proc/self/fd").exists() {
             match rustix::fs::openat(CWD, parent, flags, Mode::from_raw_mode(0o666)) {
-                Ok(file) => return Ok(Self::Truly(file.into())),
-                // The other way would fail alike, and say so with a random name.
+                Ok(file) => return Ok(Self::Anonymous(file.into())),
+                // A temporary name would fail in the same way, with a random path in the message.
                 Err(error @ (Errno::ROFS | Errno::NOSPC | Errno::DQUOT | Errno::ACCESS)) => return Err(error.into()),
                 Err(_) => {}
             }
@@ -138,23 +139,23 @@ impl Nameless {
 
     fn named(parent: &Path) -> io::Result<Self> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        Ok(Self::Almost(tempfile::Builder::new().prefix(".sealift-").permissions(mode).tempfile_in(parent)?))
+        Ok(Self::Named(tempfile::Builder::new().prefix(".sealift-").permissions(mode).tempfile_in(parent)?))
     }
 
     fn file(&mut self) -> &mut File {
         match self {
-            Self::Truly(file) => file,
-            Self::Almost(file) => file.as_file_mut(),
+            Self::Anonymous(file) => file,
+            Self::Named(file) => file.as_file_mut(),
         }
     }
 
     fn commit(self, path: &Path) -> io::Result<()> {
         match self {
-            Self::Almost(file) => {
+            Self::Named(file) => {
                 file.as_file().sync_all()?;
                 file.persist(path).map(drop).map_err(|error| error.error)
             }
-            Self::Truly(file) => {
+            Self::Anonymous(file) => {
                 file.sync_all()?;
                 match link(&file, path) {
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => replace(&file, path),
@@ -165,25 +166,25 @@ impl Nameless {
     }
 }
 
-/// A link cannot replace: it gets a passing name, and that one is renamed.
+/// Replaces `path`: a link cannot, so the file is linked under a temporary name, which is renamed.
 fn replace(file: &File, path: &Path) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let passing = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let _ = fs_err::remove_file(&passing);
-    link(file, &passing)?;
-    fs_err::rename(&passing, path).inspect_err(|_| drop(fs_err::remove_file(&passing)))
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let _ = fs_err::remove_file(&temporary);
+    link(file, &temporary)?;
+    fs_err::rename(&temporary, path).inspect_err(|_| drop(fs_err::remove_file(&temporary)))
 }
 
 fn link(file: &File, path: &Path) -> io::Result<()> {
-    let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(rustix::fs::linkat(CWD, nameless, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    let source = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, source, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 impl Write for Pending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.file().write(bytes).and_then(|written| {
-            let Self { file, early, .. } = self;
-            early.wrote(file.file(), written)?;
+            let Self { file, sync, .. } = self;
+            sync.wrote(file.file(), written)?;
             Ok(written)
         });
         self.named(result)
@@ -202,21 +203,26 @@ impl Seek for Pending {
     }
 }
 
-/// The failure of doing something (`write`, `read`) with a path, with a hint where there is one.
+/// The failure of an action (`write`, `read`) on a path, with a hint for common causes.
 pub fn cannot(verb: &str, path: &Path, error: &io::Error) -> anyhow::Error {
     let failure = Failure::failed(format!("cannot {verb} {}: {error}", path.display()));
+    let failure = match error.raw_os_error() {
+        Some(code) => failure.because(io::Error::from_raw_os_error(code)),
+        None => failure,
+    };
     let hint = match error.kind() {
-        ErrorKind::StorageFull => "the disk is full: free some space, or name a place on another disk",
-        ErrorKind::QuotaExceeded => "your disk quota is used up: free some space, or name a place elsewhere",
-        ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: name another place",
-        ErrorKind::PermissionDenied => "you may not write there: name another place, or change its permissions",
+        ErrorKind::StorageFull => "the disk is full: free some space, or choose a path on another disk",
+        ErrorKind::QuotaExceeded => "the disk quota is exceeded: free some space, or choose another path",
+        ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: choose another path",
+        ErrorKind::PermissionDenied => "permission is missing: choose another path, or change the permissions",
         ErrorKind::NotFound if verb == "write" => "its directory does not exist: create it first",
         _ => return failure.into(),
     };
     failure.hint(hint).into()
 }
 
-/// Gives a full disk, wherever in `error` it hides, its message and hint; anything else stays as it is.
+/// Replaces an error that is caused by a full disk with one that has a message and a hint. Other errors are returned
+/// unchanged.
 pub fn explain(path: &Path, error: anyhow::Error) -> anyhow::Error {
     let full = |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     let found = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>().filter(|io| full(io.kind())));
@@ -252,10 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn file_system_without_nameless_files_works_too() {
+    fn file_system_without_anonymous_files_works_too() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("b");
-        let file = || Nameless::named(place.path()).unwrap();
+        let file = || Temporary::named(place.path()).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::mode;
         file().commit(&path).unwrap();
         file().commit(&path).unwrap();
@@ -282,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn places_that_cannot_be_written_say_why() {
+    fn unwritable_paths_have_a_reason() {
         let place = tempfile::tempdir().unwrap();
         let error = Pending::create(&place.path().join("none/b")).unwrap_err();
         assert_eq!(
@@ -296,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn full_disk_is_explained() {
+    fn full_disk_has_a_hint() {
         let error = write_atomically(&tempfile::tempdir().unwrap().path().join("b"), |_| {
             let mut full = File::options().write(true).open("/dev/full")?;
             full.write_all(b"x")?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::preflight::Host;
 use super::{Deployment, Health, State, Status, load};
-use crate::finding::Findings;
+use crate::finding::{Finding, Findings};
 use crate::site;
 use crate::ui;
 
@@ -63,7 +63,7 @@ impl Deployment {
             findings.error("certificates", format!("{error:#}"), "./sealift up tells all that is wrong in site/");
             Vec::new()
         });
-        for certificate in certificates.into_iter().filter(|found| !found.early) {
+        for certificate in certificates.into_iter().filter(|found| !found.not_yet_valid) {
             let topic = format!("site/{}", certificate.path);
             let renew = "./sealift site renew, then ./sealift up";
             match (certificate.invalid, certificate.days_left) {
@@ -80,12 +80,10 @@ impl Deployment {
         }
         let rootless = host.engine.facts()?.rootless;
         let loose = site::permissions(&directory, model, !rootless)?;
-        for (path, problem, hint) in &loose {
-            findings.error(format!("site/{path}"), problem, hint.as_str());
+        if loose.0.is_empty() {
+            findings.ok("secrets", "only their services can read them");
         }
-        if loose.is_empty() {
-            findings.ok("secrets", "nobody reads them but who has to");
-        }
+        findings.0.extend(loose.0.into_iter().map(|found| Finding { topic: format!("site/{}", found.topic), ..found }));
         Ok(())
     }
 }

@@ -26,7 +26,8 @@ impl Deployment {
             return Ok(());
         }
         let files = site::groups(&self.profile.model).into_iter();
-        let pairs: Vec<String> = files.flat_map(|(path, group)| [group.to_string(), format!("site/{path}")]).collect();
+        let pairs: Vec<String> =
+            files.flat_map(|file| [file.group.to_string(), format!("site/{}", file.path)]).collect();
         if pairs.is_empty() {
             return Ok(());
         }

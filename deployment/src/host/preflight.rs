@@ -39,7 +39,7 @@ impl Deployment {
         // What cannot be read is told when the site is brought up to date, with all else that is wrong in it.
         let site = self.folder.join("site");
         let certificates = site::certificates(&site, &self.profile.model, now).unwrap_or_default();
-        for early in certificates.into_iter().filter(|certificate| certificate.early) {
+        for early in certificates.into_iter().filter(|certificate| certificate.not_yet_valid) {
             let message = format!("site/{}: {}", early.path, early.invalid.unwrap_or_default());
             findings.error(
                 "clock",
@@ -88,7 +88,7 @@ impl Deployment {
     fn highest_user(&self) -> u32 {
         let users = self.profile.model.images.values().flat_map(|image| &image.users);
         let numbers = users.flat_map(|user| [user.uid, user.gid]);
-        numbers.chain(site::groups(&self.profile.model).into_iter().map(|(_, group)| group)).max().unwrap_or(0)
+        numbers.chain(site::groups(&self.profile.model).into_iter().map(|file| file.group)).max().unwrap_or(0)
     }
 
     /// Lines that say where its published ports are reached, of a site for `host`: a URL for those called `https` and
@@ -96,7 +96,7 @@ impl Deployment {
     ///
     /// # Errors
     /// When `.env` cannot be read.
-    pub fn addresses(&self, host: &site::Host) -> Result<Vec<String>> {
+    pub fn addresses(&self, host: &site::PublicHost) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         for Wanted { name, address, number } in self.published(&BTreeMap::new())? {
             let shown = if address.is_loopback() { address.to_string() } else { host.in_url() };

@@ -48,7 +48,7 @@ impl Deployment {
         name: Option<&str>,
         ports: &BTreeMap<String, u16>,
         self_signed: bool,
-    ) -> Result<site::Report> {
+    ) -> Result<site::SiteReport> {
         let facts = host.engine.facts()?;
         let report = site::create(&SiteRequest {
             directory: &self.folder.join("site"),

@@ -1,4 +1,4 @@
-//! Files of a site on the disk: whole, and never more readable than they end up.
+//! Files of a site: written atomically, and never readable by more users than in the end.
 
 use std::fs::DirBuilder;
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::report::Report;
 use crate::failure::Failure;
+use crate::finding::Findings;
 
-/// What permissions a file of the site has: bits and, where the profile says so, a numeric group.
+/// Permissions of a file of the site: bits and, where the profile has one, a numeric group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Access {
     pub(super) mode: u32,
@@ -23,16 +23,16 @@ impl Access {
     }
 }
 
-/// The bytes of a file; `None` where there is none.
+/// The bytes of a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs_err::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // Engines make a directory in the place of a file that they are to mount and do not find.
+        // Engines create a directory in place of a missing file that they have to mount.
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             Err(Failure::failed(format!("{} is a directory, not a file", path.display()))
                 .hint(format!(
-                    "services were started before the site was made: stop them, then rmdir {}",
+                    "services were started before the site was created: stop them, then rmdir {}",
                     path.display()
                 ))
                 .into())
@@ -41,42 +41,46 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The same as text.
+/// The text of a file; `None` if it does not exist.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
     let Some(bytes) = read(path)? else { return Ok(None) };
     Ok(Some(String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?))
 }
 
-/// Makes a directory (and those above it) unless it is there. A new one has `mode` from the start.
+/// Creates a directory and its parents if they do not exist, with `mode` from the start.
 pub(super) fn directory(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(mode).create(path).with_context(|| format!("cannot make {}", path.display()))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .with_context(|| format!("cannot create {}", path.display()))
 }
 
 /// Writes `bytes` to `directory/name`: into a temporary file of mode 0600 beside it, whose group and then mode are set
-/// before it takes its name. A group that may not be set is a warning in `report`.
-pub(super) fn write(directory: &Path, name: &str, bytes: &[u8], access: Access, report: &mut Report) -> Result<()> {
+/// before it takes its name. A group that cannot be set is added to `warnings`.
+pub(super) fn write(directory: &Path, name: &str, bytes: &[u8], access: Access, warnings: &mut Findings) -> Result<()> {
     let path = directory.join(name);
     let parent = path.parent().unwrap_or(directory);
     let context = || format!("cannot write {}", path.display());
     let mut file = tempfile::Builder::new().prefix(".sealift-").tempfile_in(parent).with_context(context)?;
     file.write_all(bytes).with_context(context)?;
-    set_group(file.as_file(), &path, access, report).with_context(context)?;
+    set_group(file.as_file(), name, &path, access, warnings).with_context(context)?;
     file.as_file().set_permissions(PermissionsExt::from_mode(access.mode)).with_context(context)?;
     file.as_file().sync_all().with_context(context)?;
     file.persist(&path).with_context(context)?;
-    // The rename itself is only on the disk once the directory is.
+    // The rename is durable only after a sync of the directory.
     fs_err::File::open(parent)?.sync_all()?;
     Ok(())
 }
 
-/// Gives a file that is kept the permissions it should have.
+/// Corrects the permissions of a file that is kept.
 ///
-/// Links are left alone (what they point to is not ours), and so is a group that differs from the directory's: someone
-/// has set it, as operators of rootless engines have to.
-pub(super) fn settle(directory: &Path, name: &str, access: Access, report: &mut Report) -> Result<()> {
+/// Links are skipped: their targets belong to the operator. A group that differs from the directory's is kept: operators
+/// of rootless engines set it themselves.
+pub(super) fn settle(directory: &Path, name: &str, access: Access, warnings: &mut Findings) -> Result<()> {
     let path = directory.join(name);
     let metadata = fs_err::symlink_metadata(&path)?;
     if metadata.is_symlink() {
@@ -89,12 +93,13 @@ pub(super) fn settle(directory: &Path, name: &str, access: Access, report: &mut 
         return Ok(());
     }
     let file = fs_err::File::open(&path)?;
-    set_group(file.file(), &path, Access { group, ..access }, report)?;
+    set_group(file.file(), name, &path, Access { group, ..access }, warnings)?;
     if mode_differs {
         match file.file().set_permissions(PermissionsExt::from_mode(access.mode)) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => report.warn(
-                format!("{name} has mode {:04o} instead of {:04o}", metadata.mode() & 0o7777, access.mode),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => warnings.warn(
+                name,
+                format!("has mode {:04o} instead of {:04o}", metadata.mode() & 0o7777, access.mode),
                 format!("as its owner: chmod {:04o} {}", access.mode, path.display()),
             ),
             Err(error) => return Err(error).with_context(|| format!("cannot set the mode of {}", path.display())),
@@ -103,18 +108,19 @@ pub(super) fn settle(directory: &Path, name: &str, access: Access, report: &mut 
     Ok(())
 }
 
-fn set_group(file: &std::fs::File, path: &Path, access: Access, report: &mut Report) -> Result<()> {
+fn set_group(file: &std::fs::File, name: &str, path: &Path, access: Access, warnings: &mut Findings) -> Result<()> {
     let Some(group) = access.group else { return Ok(()) };
-    let name = path.display();
+    let path = path.display();
     match fchown(file, None, Some(group)) {
         Ok(()) => Ok(()),
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {
-            report.warn(
-                format!("the group of {name} could not be set to {group}, so its service cannot read it yet"),
-                format!("rootless podman: podman unshare chgrp {group} {name}; otherwise: sudo chgrp {group} {name}"),
+            warnings.warn(
+                name,
+                format!("its group cannot be set to {group}, so its service cannot read it yet"),
+                format!("rootless podman: podman unshare chgrp {group} {path}; otherwise: sudo chgrp {group} {path}"),
             );
             Ok(())
         }
-        Err(error) => Err(error).with_context(|| format!("cannot set the group of {name}")),
+        Err(error) => Err(error).with_context(|| format!("cannot set the group of {path}")),
     }
 }

@@ -1,11 +1,11 @@
 //! The public half of private keys of all kinds that servers use: RSA, P-256, P-384, P-521, Ed25519, in PKCS #8
-//! (RFC 5958), PKCS #1 (RFC 8017, A.1.2) or SEC 1 (RFC 5915). What can sign here is another matter: see `pki`.
+//! (RFC 5958), PKCS #1 (RFC 8017, A.1.2) or SEC 1 (RFC 5915). `pki` can sign with only some of these.
 
 use x509_parser::pem::Pem;
 
 use super::pki;
 
-/// The tags of DER that private keys consist of (X.690).
+/// DER tags in private keys (X.690).
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
@@ -13,17 +13,26 @@ const SEQUENCE: u8 = 0x30;
 /// `[1]`, constructed and primitive.
 const PUBLIC_KEY: [u8; 2] = [0xa1, 0x81];
 
-/// Why a key cannot be used: what it is, and what to do about it.
-pub(super) type KeyFault = (&'static str, &'static str);
+/// Why a key cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyError {
+    /// What is wrong with it.
+    pub(super) message: &'static str,
+    /// What to do about it.
+    pub(super) hint: &'static str,
+}
 
 /// The public key that belongs to the private key in `pem`, as a certificate has it: the contents of
 /// `subjectPublicKey` (RFC 5280, section 4.1.2.7).
-pub(super) fn public_key(pem: &str) -> Result<Vec<u8>, KeyFault> {
+pub(super) fn public_key(pem: &str) -> Result<Vec<u8>, KeyError> {
     if pem.contains("ENCRYPTED") {
-        let hint = "nobody is there to type its password: openssl pkey -in OLD -out NEW";
-        return Err(("is encrypted", hint));
+        let hint = "remove its password, which services cannot ask for: openssl pkey -in OLD -out NEW";
+        return Err(KeyError { message: "it is encrypted", hint });
     }
-    let none = ("is not a private key", "it begins with -----BEGIN PRIVATE KEY-----: convert it with openssl pkey");
+    let none = KeyError {
+        message: "it is not a private key",
+        hint: "use PEM: it begins with -----BEGIN PRIVATE KEY-----; openssl pkey converts other formats",
+    };
     let mut blocks = Pem::iter_from_buffer(pem.as_bytes()).filter_map(Result::ok);
     let block = blocks.find(|block| block.label.ends_with("PRIVATE KEY")).ok_or(none)?;
     if let Some(key) = pki::parse_key(pem) {
@@ -34,7 +43,7 @@ pub(super) fn public_key(pem: &str) -> Result<Vec<u8>, KeyFault> {
         "EC PRIVATE KEY" => elliptic(&block.contents),
         _ => pkcs8(&block.contents),
     };
-    found.ok_or(("has no public key within", "write it anew with it: openssl pkey -in OLD -out NEW"))
+    found.ok_or(KeyError { message: "it has no public key", hint: "add it: openssl pkey -in OLD -out NEW" })
 }
 
 /// PrivateKeyInfo: a version, the algorithm, the key within an octet string, perhaps attributes and the public key.
@@ -62,7 +71,7 @@ fn rsa(der: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let body = [modulus.whole, exponent.whole].concat();
-    // As short as it can be written: DER has one way.
+    // DER requires the shortest form of the length.
     let length = body.len();
     let head = match u16::try_from(length).ok()?.to_be_bytes() {
         _ if length < 0x80 => vec![SEQUENCE, u8::try_from(length).ok()?],
@@ -123,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Keys that are made for this test, each with a certificate by another program.
+    /// Keys and certificates are created for this test by another program.
     #[test]
     fn keys_of_all_kinds_belong_to_their_certificates() {
         if Command::new("openssl").arg("version").output().is_err() {
@@ -154,15 +163,15 @@ mod tests {
                 assert_eq!(public_key(&read("old")), Ok(wanted), "{kind}, traditional");
             }
             run("pkey -in key -aes256 -passout pass:abcd -out locked");
-            assert_eq!(public_key(&read("locked")).unwrap_err().0, "is encrypted");
+            assert_eq!(public_key(&read("locked")).unwrap_err().message, "it is encrypted");
         }
-        assert_eq!(public_key(&read("crt")).unwrap_err().0, "is not a private key");
-        assert_eq!(public_key("").unwrap_err().0, "is not a private key");
+        assert_eq!(public_key(&read("crt")).unwrap_err().message, "it is not a private key");
+        assert_eq!(public_key("").unwrap_err().message, "it is not a private key");
     }
 
     proptest! {
         #[test]
-        fn broken_keys_are_no_trouble(der in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn broken_keys_do_not_panic(der in proptest::collection::vec(any::<u8>(), 0..64)) {
             for der in [der.clone(), [vec![SEQUENCE, 40], der].concat()] {
                 let _ = (pkcs8(&der), elliptic(&der), rsa(&der));
             }

@@ -1,5 +1,6 @@
 //! Reading a finished site, to check it or to put it into a bundle.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -7,22 +8,22 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::create::secret_text;
-use super::faults::Faults;
 use super::files;
-use super::given::weak_secret;
+use super::operator_input::certificates::{self, OperatorCertificate};
+use super::operator_input::weak_secret;
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
-use super::report::Report;
-use super::templates::{Parameters, is_env_file, template_mode};
-use super::{CA_CERTIFICATE, PORTS, certificate_path, key_path, parse_env, ports, provided, secret_path, settings};
-use crate::failure::Failure;
+use super::templates::{SiteParameters, is_env_file, template_mode};
+use super::{CA_CERTIFICATE, PORTS, certificate_path, key_path, parse_env, ports, secret_path, settings};
+use crate::failure::{Failure, one_line};
+use crate::finding::Findings;
 use crate::profile::model::Model;
 
-/// A whole site, as it goes into a bundle. The authority's key is not in it: it stays with its owner.
+/// A whole site, as it goes into a bundle. The authority's private key is never part of it.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// What the site was made for.
-    pub parameters: Parameters,
+    /// What the site's templates were rendered with.
+    pub parameters: SiteParameters,
     /// Its files, sorted by path.
     pub files: Vec<SiteFile>,
 }
@@ -68,116 +69,144 @@ impl Site {
     }
 }
 
-/// Reads the site in `directory` and checks it at `now` (seconds since 1970): nothing is missing, keys and certificates
-/// belong together, certificates are valid, env files and secrets can be read.
+/// Reads the site in `directory` and checks it at `now` (seconds since 1970): no file is missing, keys and certificates
+/// match, certificates are valid, env files and secrets can be read.
 ///
 /// # Errors
-/// [`Failure::failed`] with all that is wrong, one thing a line; [`Failure::usage`] when it is no site of this profile.
+/// [`Failure::failed`] with everything that is wrong, one finding a line; [`Failure::usage`] when it is not a site of
+/// this profile.
 pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
     super::check(model)?;
-    let again = || format!("bring it up to date: sealift site new {} --profile ...", directory.display());
     let record = Record::read(directory, model.name.get_ref())?.ok_or_else(|| {
         Failure::usage(format!("{} is not a site: it has no {}", directory.display(), record::FILE))
-            .hint(format!("make one: sealift site new {} --profile ... --host ...", directory.display()))
+            .hint(format!("create one: sealift site new {} --profile ... --host ...", directory.display()))
     })?;
     let host = record.host.parse().with_context(|| format!("{}/{}", directory.display(), record::FILE))?;
-    let (mut given, mut report) = (Faults::default(), Report::default());
-    let parameters = Parameters {
+    let mut findings = Findings::default();
+    let parameters = SiteParameters {
         host,
         ports: ports::choose(model, &record.ports, &BTreeMap::new())?,
-        settings: settings::read(directory, model, None, &mut given)?,
-        trusted: provided::trusted(directory, model, now, &mut given, &mut report)?,
+        settings: settings::read(directory, model, None, &mut findings)?,
+        trusted: certificates::trusted(directory, model, now, &mut findings)?,
     };
-    let mut theirs = BTreeSet::new();
+    let mut operators = BTreeSet::new();
     for (name, wanted) in model.site.certificates.iter().filter(|(_, wanted)| wanted.provided) {
-        let place = provided::Place { directory, name, wanted, host: &parameters.host, record: &record };
-        if !provided::is_ours(&place, false)? {
-            provided::check(&place, now, &mut given, &mut report)?;
-            theirs.insert(name);
+        let certificate = OperatorCertificate { directory, name, wanted, host: &parameters.host, record: &record };
+        if !certificate.belongs_to_site(false)? {
+            certificate.check(now, &mut findings)?;
+            operators.insert(name.as_str());
         }
     }
+    let files = read_files(directory, model, &operators, &mut findings)?;
+    let site = Site { parameters, files };
+    site.check_certificates(model, &operators, now, &mut findings);
+    site.check_secrets(model, &mut findings);
+    site.check_env_files(model, &mut findings);
+    findings.refuse(
+        &format!("the site in {} cannot be used:", directory.display()),
+        &format!("bring it up to date: sealift site new {} --profile ...", directory.display()),
+    )?;
+    Ok(site)
+}
 
+/// The files of the site, sorted by path. Certificates of the `operators` that are missing were reported before.
+fn read_files(
+    directory: &Path,
+    model: &Model,
+    operators: &BTreeSet<&str>,
+    findings: &mut Findings,
+) -> Result<Vec<SiteFile>> {
     let mut files = Vec::new();
-    let mut faults: Vec<String> = given.lines().collect();
-    for (path, mode, group) in wanted(model) {
+    for ExpectedFile { path, mode, group } in expected_files(model) {
         match files::read(&directory.join(&path))? {
             Some(bytes) => files.push(SiteFile { path, mode, gid: group.unwrap_or(0), bytes }),
-            // Told already, and better.
-            None if theirs.iter().any(|name| [key_path(name), certificate_path(name)].contains(&path)) => {}
-            None => faults.push(format!("{path} is missing")),
+            None if operators.iter().any(|name| [key_path(name), certificate_path(name)].contains(&path)) => {}
+            None => findings.error(path, "missing", ""),
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let site = Site { parameters, files };
-    let text = |path: &str| site.file(path).map(|file| String::from_utf8_lossy(&file.bytes));
-    let mut weak = Faults::default();
-    for path in model.site.secrets.keys().map(|name| secret_path(name)) {
-        text(&path).iter().for_each(|text| weak_secret(&path, text, &mut weak));
-    }
-    faults.extend(weak.lines());
-    let mut fault = |path: &str, what: &dyn fmt::Display| faults.push(format!("{path}: {what}"));
-
-    if let Some(pem) = model.site.authority.as_ref().and_then(|_| text(CA_CERTIFICATE)) {
-        check_certificate(&pem, None, CA_CERTIFICATE, now, &mut fault);
-    }
-    for name in model.site.certificates.keys().filter(|name| !theirs.contains(name)) {
-        let path = certificate_path(name);
-        if let (Some(pem), Some(key)) = (text(&path), text(&key_path(name))) {
-            check_certificate(&pem, Some(&key), &path, now, &mut fault);
-        }
-    }
-    for name in model.site.secrets.keys() {
-        let path = secret_path(name);
-        if let Some(Err(error)) = text(&path).map(|text| secret_text(&path, &text)) {
-            fault(&path, &error);
-        }
-    }
-    for path in model.site.templates.keys().filter(|path| is_env_file(model, path.get_ref())) {
-        if let Some(Err(error)) = text(path.get_ref()).map(|text| parse_env(&text)) {
-            fault(path.get_ref(), &error);
-        }
-    }
-    if faults.is_empty() {
-        return Ok(site);
-    }
-    let message = format!("the site in {} cannot be used:\n  {}", directory.display(), faults.join("\n  "));
-    Err(Failure::failed(message).hint(again()).into())
+    Ok(files)
 }
 
-fn check_certificate(
-    pem: &str,
-    key: Option<&str>,
-    path: &str,
-    now: i64,
-    fault: &mut impl FnMut(&str, &dyn fmt::Display),
-) {
+impl Site {
+    fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        self.file(path).map(|file| String::from_utf8_lossy(&file.bytes))
+    }
+
+    /// Checks the authority's certificate and those that it issued. A missing file was reported before.
+    fn check_certificates(&self, model: &Model, operators: &BTreeSet<&str>, now: i64, findings: &mut Findings) {
+        if let Some(pem) = model.site.authority.as_ref().and_then(|_| self.text(CA_CERTIFICATE)) {
+            check_certificate(&pem, None, CA_CERTIFICATE, now, findings);
+        }
+        for name in model.site.certificates.keys().filter(|name| !operators.contains(name.as_str())) {
+            let path = certificate_path(name);
+            if let (Some(pem), Some(key)) = (self.text(&path), self.text(&key_path(name))) {
+                check_certificate(&pem, Some(&key), &path, now, findings);
+            }
+        }
+    }
+
+    fn check_secrets(&self, model: &Model, findings: &mut Findings) {
+        for path in model.site.secrets.keys().map(|name| secret_path(name)) {
+            let Some(text) = self.text(&path) else { continue };
+            findings.0.extend(weak_secret(&path, &text));
+            if let Err(failure) = secret_text(&text) {
+                findings.error(path, failure.message, failure.hint.unwrap_or_default());
+            }
+        }
+    }
+
+    fn check_env_files(&self, model: &Model, findings: &mut Findings) {
+        for path in model.site.templates.keys().map(|path| path.get_ref()).filter(|path| is_env_file(model, path)) {
+            if let Some(Err(error)) = self.text(path).map(|text| parse_env(&text)) {
+                findings.error(path, one_line(error.as_ref()), Failure::hint_in(&error).unwrap_or_default());
+            }
+        }
+    }
+}
+
+fn check_certificate(pem: &str, key: Option<&str>, path: &str, now: i64, findings: &mut Findings) {
     let certificate = match Certificate::parse(pem, path) {
         Ok(certificate) => certificate,
-        Err(error) => return fault(path, &error),
+        Err(error) => {
+            let hint = Failure::hint_in(&error).unwrap_or_default();
+            return findings.error(path, one_line(error.as_ref()), hint);
+        }
     };
     if let Some(invalid) = certificate.invalid_at(now) {
-        fault(path, &invalid);
+        findings.error(path, invalid, "");
     }
-    // A key of a kind that cannot be read here (P-521, say) is the operator's own: it cannot be compared.
+    // A key of a kind that cannot be read here (such as P-521) is the operator's own: it cannot be compared.
     if key.and_then(pki::parse_key).is_some_and(|key| !certificate.belongs_to(&key)) {
-        fault(path, &"it is not the certificate of the key beside it");
+        findings.error(path, "it is not the certificate of the key beside it", "");
     }
 }
 
-/// Path, mode and group of each file of a site that goes into a bundle.
-pub(super) fn wanted(model: &Model) -> Vec<(String, u32, Option<u32>)> {
+/// A file of a site that goes into a bundle.
+pub(super) struct ExpectedFile {
+    /// Path below the site.
+    pub(super) path: String,
+    /// Permission bits.
+    pub(super) mode: u32,
+    /// Numeric group, if it has one of its own.
+    pub(super) group: Option<u32>,
+}
+
+/// The files of a site that go into a bundle.
+pub(super) fn expected_files(model: &Model) -> Vec<ExpectedFile> {
     let site = &model.site;
-    let mut files = vec![(record::FILE.to_owned(), 0o644, None), (PORTS.to_owned(), 0o644, None)];
-    files.extend((!site.settings.is_empty()).then(|| (settings::FILE.to_owned(), 0o600, None)));
-    files.extend(site.trusted.keys().map(|name| (certificate_path(name), 0o644, None)));
-    files.extend(site.authority.iter().map(|_| (CA_CERTIFICATE.to_owned(), 0o644, None)));
+    let file = |path: String, mode, group| ExpectedFile { path, mode, group };
+    let mut files = vec![file(record::FILE.to_owned(), 0o644, None), file(PORTS.to_owned(), 0o644, None)];
+    files.extend((!site.settings.is_empty()).then(|| file(settings::FILE.to_owned(), 0o600, None)));
+    files.extend(site.trusted.keys().map(|name| file(certificate_path(name), 0o644, None)));
+    files.extend(site.authority.iter().map(|_| file(CA_CERTIFICATE.to_owned(), 0o644, None)));
     for (name, certificate) in &site.certificates {
-        files.push((certificate_path(name), 0o644, None));
-        files.push((key_path(name), certificate.key_mode.0, certificate.key_group));
+        files.push(file(certificate_path(name), 0o644, None));
+        files.push(file(key_path(name), certificate.key_mode.0, certificate.key_group));
     }
-    files.extend(site.secrets.iter().map(|(name, secret)| (secret_path(name), secret.mode.0, secret.group)));
+    files.extend(site.secrets.iter().map(|(name, secret)| file(secret_path(name), secret.mode.0, secret.group)));
     for (path, template) in &site.templates {
-        files.push((path.get_ref().clone(), template_mode(template), template.group));
+        files.push(file(path.get_ref().clone(), template_mode(template), template.group));
     }
     files
 }

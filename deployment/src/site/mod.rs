@@ -1,10 +1,10 @@
-//! The material of one installation: its private authority, certificates, secrets and rendered files.
+//! The files of one installation: its private authority, certificates, secrets, settings and rendered files.
 //!
 //! A site is a directory beside the images, never in them:
 //!
 //! ```text
-//! settings.toml                  what the operator gives: written once, then the operator's
-//! site.toml                      what it was made for, and digests of what was put into it last
+//! settings.toml                  the operator's settings: created once, then edited only by the operator
+//! site.toml                      options of the site, and digests of what was last written into it
 //! custom-ca.crt, custom-ca.key   the private authority; the key is needed only to sign, so it may be kept elsewhere
 //! tls/NAME.crt, tls/NAME.key     of each `site.certificates`; tls/NAME.crt of each `site.trusted`
 //! secrets/NAME                   of each `site.secrets`: its text, with no newline
@@ -12,26 +12,24 @@
 //! ports.env                      variables of the compose file; compose reads them as `.env` beside it
 //! ```
 //!
-//! [`create`] makes what is missing and replaces what is no longer right. Whatever is random stays: a secret or a key
-//! that is there is never made anew (remove it to have that). What the operator brought or edited stays too: a
-//! certificate that neither the authority signed nor we wrote, a rendered file that differs from what was rendered last.
+//! [`create`] creates missing files and replaces those that are no longer valid. Existing secrets and keys are never
+//! replaced (remove one to get a new one). The operator's own files are kept too: a certificate that was neither signed
+//! by the authority nor written here, and a rendered file that was edited.
 
 mod create;
 mod env;
-mod faults;
 mod files;
-mod given;
-mod host;
 mod keys;
 mod load;
+mod operator_input;
 mod pki;
 mod ports;
-mod provided;
+mod public_host;
 mod record;
 mod renew;
 mod report;
 mod settings;
-mod survey;
+mod status;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -44,14 +42,14 @@ use sealift_layers::tree::TreePath;
 
 pub use create::{SiteRequest, create};
 pub use env::parse_env;
-pub use host::Host;
 pub use load::{Site, SiteFile, load};
 pub use ports::ports_env;
+pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};
-pub use report::{Action, Change, Report, Warning};
-pub use settings::Settings;
-pub use survey::{Validity, certificates, groups, permissions, ports};
-pub use templates::{Parameters, render_public, template_mode};
+pub use report::{Action, Change, SiteReport};
+pub use settings::SettingValues;
+pub use status::{GroupFile, Validity, certificates, groups, permissions, ports};
+pub use templates::{SiteParameters, render_public, template_mode};
 
 use crate::failure::Failure;
 use crate::profile::model::{Certificate, Model};
@@ -69,11 +67,12 @@ fn certificate_path(name: &str) -> String {
 }
 
 /// The names that a certificate must be valid for, each once, in the profile's order; the public host comes last.
-fn wanted_names(name: &str, certificate: &Certificate, host: &Host) -> Result<Vec<String>> {
+fn wanted_names(name: &str, certificate: &Certificate, host: &PublicHost) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for text in &certificate.names {
-        let parsed: Host =
-            text.parse().map_err(|error| Failure::usage(format!("site.certificates.{name}.names: {error}")))?;
+        let parsed: PublicHost = text.parse().map_err(|error: Failure| {
+            Failure::usage(format!("site.certificates.{name}.names has an invalid name")).because(error)
+        })?;
         names.push(parsed.as_str().to_owned());
     }
     if certificate.host {
@@ -84,21 +83,21 @@ fn wanted_names(name: &str, certificate: &Certificate, host: &Host) -> Result<Ve
     Ok(names)
 }
 
-/// Refuses a profile whose site cannot be laid out: names that are no file names, or paths that meet.
+/// Refuses a profile whose site would not work: names that are not file names, or paths that collide.
 fn check(model: &Model) -> Result<()> {
     let site = &model.site;
     for name in site.certificates.keys().chain(site.secrets.keys()).chain(site.ports.keys()) {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {
-            return Err(Failure::usage(format!("`{name}`: not a name for a certificate, a secret or a port"))
-                .hint("letters, digits, `-`, `_` and `.`, the first a letter or digit")
+            return Err(Failure::usage(format!("`{name}` cannot be the name of a certificate, a secret or a port"))
+                .hint("use letters, digits, `-`, `_` and `.`, starting with a letter or digit")
                 .into());
         }
     }
     for (name, port) in &site.ports {
         if port.address.parse::<IpAddr>().is_err() {
             return Err(Failure::usage(format!("site.ports.{name}.address: `{}` is not an IP address", port.address))
-                .hint("0.0.0.0 for all of the host's, 127.0.0.1 for none but the host itself")
+                .hint("use 0.0.0.0 for all addresses of the host, 127.0.0.1 for access from the host only")
                 .into());
         }
     }
@@ -107,25 +106,33 @@ fn check(model: &Model) -> Result<()> {
             .hint("add [site.authority] with a name and days")
             .into());
     }
-    for (kind, names) in
-        [("secrets", site.secrets.keys().collect::<Vec<_>>()), ("ports", site.ports.keys().collect::<Vec<_>>())]
-    {
-        let mut seen = BTreeSet::new();
-        if let Some(name) = names.iter().find(|name| !seen.insert(templates::identifier(name))) {
-            let message =
-                format!("site.{kind}: `{name}` and another name are the same to templates, which write `-` as `_`");
-            return Err(Failure::usage(message).into());
+    check_identifiers("secrets", site.secrets.keys())?;
+    check_identifiers("ports", site.ports.keys())?;
+    for path in site.templates.keys() {
+        check_template_path(path.get_ref())?;
+    }
+    Ok(())
+}
+
+/// Templates write `-` as `_`: names must differ in other characters.
+fn check_identifiers<'m>(table: &str, mut names: impl Iterator<Item = &'m String>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match names.find(|name| !seen.insert(templates::identifier(name))) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("site.{table}: templates cannot distinguish `{name}` from another name");
+            Err(Failure::usage(message).hint("templates write `-` as `_`: rename one of them").into())
         }
     }
-    for path in site.templates.keys() {
-        let path = path.get_ref();
-        let reserved = [record::FILE, settings::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets"];
-        let top = path.split('/').next().unwrap_or(path);
-        if TreePath::new(path).map(|clean| clean.as_str() != path).unwrap_or(true) || reserved.contains(&top) {
-            return Err(Failure::usage(format!("`{path}` is not a path for a rendered file of the site"))
-                .hint("write a relative path such as env/server.env, outside of tls/ and secrets/")
-                .into());
-        }
+}
+
+fn check_template_path(path: &str) -> Result<()> {
+    let reserved = [record::FILE, settings::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets"];
+    let top = path.split('/').next().unwrap_or(path);
+    if TreePath::new(path).map(|clean| clean.as_str() != path).unwrap_or(true) || reserved.contains(&top) {
+        return Err(Failure::usage(format!("`{path}` cannot be the path of a rendered file of the site"))
+            .hint("use a relative path outside of tls/ and secrets/, such as env/server.env")
+            .into());
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The private certificate authority of a site and the certificates it signs (RFC 5280).
 //!
-//! Keys are ECDSA P-256 in PKCS #8: what the cryptography beneath (ring) can make and every client knows. It has P-384
-//! too, but neither P-521 nor new RSA keys.
+//! New keys are ECDSA P-256 in PKCS #8, which every client supports. The library (ring) can also create P-384, but neither
+//! P-521 nor RSA keys.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,13 +17,13 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, parse_x509_pem
 
 use crate::failure::Failure;
 
-/// Clocks of the hosts may lag: certificates are valid from one hour before they are made.
+/// Certificates are valid from one hour before they are issued, as the clocks of hosts may be slow. In seconds.
 const SKEW: i64 = 3600;
-/// A certificate with less than this part of its life left is made anew (or, for the authority, warned about).
+/// A certificate is due when less than this fraction of its lifetime is left (the authority's is only warned about).
 const LAST_PART: i64 = 5;
 const DAY: i64 = 86400;
 
-/// What has to be known of a certificate. Times are seconds since 1970, both ends included.
+/// The parts of a certificate that checks need. Times are seconds since 1970, both ends included.
 pub(super) struct Certificate {
     der: Vec<u8>,
     pub(super) not_before: i64,
@@ -40,7 +40,7 @@ impl Certificate {
     pub(super) fn parse(pem: &str, path: &str) -> Result<Self> {
         let wrong = || {
             Failure::failed(format!("{path} is not a PEM certificate"))
-                .hint("bring a good one, or remove it to have it made")
+                .hint("provide a valid one, or remove it to have one created")
         };
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| wrong())?;
         Self::of(&block).map_err(|_| wrong().into())
@@ -97,18 +97,18 @@ impl Certificate {
         (now > self.not_after).then(|| format!("it expired on {}", date(self.not_after)))
     }
 
-    /// Whether fewer than so many days are left at `now`.
+    /// Why it is due at `now`: fewer than `days` days are left.
     pub(super) fn due_within(&self, now: i64, days: u32) -> Option<String> {
         (self.not_after - now < i64::from(days) * DAY).then(|| format!("it expires on {}", date(self.not_after)))
     }
 
-    /// Whether less than a fifth of its life is left at `now`.
+    /// Why it is due at `now`: less than a fifth of its lifetime is left.
     pub(super) fn ends_soon(&self, now: i64) -> Option<String> {
         let life = self.not_after - self.not_before;
         self.ends_before(now + life / LAST_PART)
     }
 
-    /// The same, but not more than `days` days before its end.
+    /// As [`Self::ends_soon`], but at most `days` days before its end.
     pub(super) fn ends_within(&self, now: i64, days: i64) -> Option<String> {
         self.ends_soon(now).and_then(|_| self.ends_before(now + days * DAY))
     }
@@ -137,10 +137,10 @@ fn date(seconds: i64) -> String {
 
 /// A new private key.
 pub(super) fn new_key() -> Result<KeyPair> {
-    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("no key could be made")
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).context("cannot create a private key")
 }
 
-/// Reads a private key; `None` for what is none, or of a kind that ring cannot read (P-521, PKCS #1, SEC 1).
+/// Reads a private key; `None` for other text, or a kind that ring cannot read (P-521, PKCS #1, SEC 1).
 pub(super) fn parse_key(pem: &str) -> Option<KeyPair> {
     KeyPair::from_pem(pem).ok()
 }
@@ -167,7 +167,7 @@ impl Signer<'_> {
         let end = now.saturating_add(i64::from(days) * DAY).min(self.certificate.not_after);
         let mut params = params(name, now, end)?;
         params.subject_alt_names = CertificateParams::new(names.to_vec())?.subject_alt_names;
-        // "Explicit" brings the subject key identifier along, which strict clients ask for.
+        // "Explicit" adds the subject key identifier, which strict clients require.
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -183,7 +183,7 @@ impl Signer<'_> {
 fn params(name: &str, now: i64, end: i64) -> Result<CertificateParams> {
     let time = |seconds| {
         OffsetDateTime::from_unix_timestamp(seconds)
-            .map_err(|_| Failure::usage(format!("the certificate of `{name}` would end after the year 9999")))
+            .map_err(|_| Failure::usage(format!("the certificate of `{name}` would expire after the year 9999")))
     };
     // X.520 bounds the common name.
     if name.chars().count() > 64 {
@@ -202,7 +202,7 @@ fn params(name: &str, now: i64, end: i64) -> Result<CertificateParams> {
 /// 128 bits, of which the first is 0 (positive) and the second is 1 (always 16 bytes); the rest is random.
 fn serial() -> Result<SerialNumber> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
+    getrandom::fill(&mut bytes).context("cannot read random bytes from the system")?;
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_holds_together() {
+    fn issued_certificate_matches_authority_key_and_names() {
         let (ca_key, ca_pem) = ca(100);
         let ca = Certificate::parse(&ca_pem, "ca").unwrap();
         let key = new_key().unwrap();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_never_outlives_its_authority() {
+    fn certificate_never_outlives_its_authority() {
         let (ca_key, ca_pem) = ca(3);
         let ca = Certificate::parse(&ca_pem, "ca").unwrap();
         let signer = Signer { certificate: &ca, pem: &ca_pem, key: &ca_key };
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn life_ends() {
+    fn lifetime_ends() {
         let certificate = Certificate::parse(&ca(10).1, "ca").unwrap();
         assert_eq!(certificate.invalid_at(NOW), None);
         assert_eq!(certificate.ends_soon(NOW + 7 * DAY), None);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn another_authority_of_the_same_name_did_not_sign() {
+    fn authority_of_the_same_name_is_not_the_signer() {
         let (key, pem) = ca(10);
         let (_, other) = ca(10);
         let ca = Certificate::parse(&pem, "ca").unwrap();

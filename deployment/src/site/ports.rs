@@ -1,4 +1,4 @@
-//! Published ports, and the variables by which the compose file takes them.
+//! Published ports, and the variables of the compose file for them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,8 +10,8 @@ use crate::failure::Failure;
 use crate::profile::model::{Model, SitePort};
 use crate::profile::names::{PROJECT_VARIABLE, address_variable, port_variable, project_name, published_address};
 
-/// Whether the ports can be published together on one host when their numbers are equal.
-fn meet(one: &SitePort, other: &SitePort) -> bool {
+/// Whether two ports with the same number conflict on one host.
+fn conflict(one: &SitePort, other: &SitePort) -> bool {
     let anywhere = |port: &SitePort| port.address.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
     one.address == other.address || anywhere(one) || anywhere(other)
 }
@@ -34,7 +34,7 @@ pub fn ports_env(model: &Model, ports: &BTreeMap<String, u16>) -> String {
     text
 }
 
-/// The ports of the site: the profile's defaults, over them the recorded ones, over them the chosen ones.
+/// The ports of the site, by name: from `chosen`, else from `recorded`, else the profile's defaults.
 pub(super) fn choose(
     model: &Model,
     recorded: &BTreeMap<String, u16>,
@@ -44,19 +44,25 @@ pub(super) fn choose(
     if let Some(name) = chosen.keys().find(|name| !known.contains_key(*name)) {
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
         return Err(Failure::usage(format!("the profile publishes no port `{name}`"))
-            .hint(if names.is_empty() { "it publishes none".into() } else { format!("it has {}", names.join(", ")) })
+            .hint(if names.is_empty() {
+                "it publishes none".into()
+            } else {
+                format!("it publishes {}", names.join(", "))
+            })
             .into());
     }
     let mut ports: BTreeMap<String, u16> = BTreeMap::new();
     for (name, port) in known {
         let number = chosen.get(name).or_else(|| recorded.get(name)).copied().unwrap_or(port.default);
         if number == 0 {
-            return Err(Failure::usage(format!("the port `{name}` cannot be 0")).hint("1 to 65535").into());
+            return Err(Failure::usage(format!("the port `{name}` cannot be 0"))
+                .hint("use a number from 1 to 65535")
+                .into());
         }
-        let taken = ports.iter().find(|(other, taken)| **taken == number && meet(&known[*other], port));
+        let taken = ports.iter().find(|(other, taken)| **taken == number && conflict(&known[*other], port));
         if let Some((other, _)) = taken {
             return Err(Failure::usage(format!("the ports `{other}` and `{name}` are both {number}"))
-                .hint("give one of them another number")
+                .hint("use different numbers")
                 .into());
         }
         ports.insert(name.clone(), number);

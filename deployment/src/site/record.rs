@@ -1,4 +1,4 @@
-//! `site.toml`: what a site was made for, and what was put into it last.
+//! `site.toml`: the options of a site, and digests of what was last written into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,29 +32,43 @@ pub(super) struct Record {
     /// Published ports by name.
     #[serde(default)]
     pub(super) ports: BTreeMap<String, u16>,
-    /// Settings that the operator has been told of: by `settings.toml` as it was written first, or by a note.
+    /// Settings that the operator knows: in the first `settings.toml`, or from a warning of a later run.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) settings: BTreeSet<String>,
-    /// SHA-256 of each file as it was rendered last, by its path below the site.
+    /// SHA-256 of each file as last rendered, by its path below the site.
     #[serde(default)]
     pub(super) rendered: BTreeMap<String, Digest>,
-    /// SHA-256 of each certificate as it was issued last, by its name: others are the operator's own.
+    /// SHA-256 of each certificate as last issued, by its name. A certificate with another digest is the operator's.
     #[serde(default)]
     pub(super) certificates: BTreeMap<String, Digest>,
 }
 
 impl Record {
-    /// Reads it; `None` where the site has none.
+    /// The record of a new site.
+    pub(super) fn new(profile: &str) -> Self {
+        Self {
+            schema: 1,
+            profile: profile.to_owned(),
+            host: String::new(),
+            ports: BTreeMap::new(),
+            settings: BTreeSet::new(),
+            rendered: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the record in `directory`; `None` if there is none.
     pub(super) fn read(directory: &Path, profile: &str) -> Result<Option<Self>> {
         let path = directory.join(FILE);
         let Some(text) = files::read_text(&path)? else { return Ok(None) };
         let record: Self = toml::from_str(&text).map_err(|error| {
-            Failure::usage(format!("{}: {}", path.display(), error.to_string().trim_end()))
-                .hint("restore it, or move it away and run `sealift site new` with the host and ports again")
+            Failure::usage(format!("cannot read {}", path.display()))
+                .hint("restore it, or remove it and run `sealift site new` with the host and ports again")
+                .because(error)
         })?;
         if record.schema != 1 {
-            return Err(Failure::usage(format!("{}: format {} is not known", path.display(), record.schema))
-                .hint("it was written by a newer sealift: use that one")
+            return Err(Failure::usage(format!("{}: schema {} is not supported", path.display(), record.schema))
+                .hint("it was written by a newer version of sealift: use that version")
                 .into());
         }
         if record.profile != profile {

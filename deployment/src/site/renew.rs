@@ -1,39 +1,40 @@
-//! `sealift site renew`: certificates before they end.
+//! `sealift site renew`: renews certificates before they expire.
 
 use std::fmt;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::report::{Action, Warning};
-use super::survey::{Validity, certificates};
+use super::report::Action;
+use super::status::{Validity, certificates};
 use super::{SiteRequest, create};
+use crate::finding::Findings;
 use crate::profile::names::mounted_path;
 use crate::ui::count;
 
-/// What renewing did.
+/// The result of [`renew`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Renewal {
-    /// Paths of the certificates that are new.
+    /// Paths of the certificates that were issued.
     pub renewed: Vec<String>,
     /// All certificates as they are now, the authority's first.
     pub certificates: Vec<Validity>,
-    /// The services that read a renewed one: they have it once they are made anew or restarted.
+    /// The services that read a renewed certificate: they use it after a restart.
     pub services: Vec<String>,
-    /// What to look at, such as a certificate that is due but cannot be signed here.
-    pub warnings: Vec<Warning>,
+    /// Warnings, such as a certificate that is due but cannot be signed here.
+    pub warnings: Findings,
 }
 
-/// Brings a site up to date as [`create`] does, and tells of its certificates.
+/// Brings a site up to date as [`create`] does, and reports its certificates.
 ///
 /// # Errors
-/// As [`create`].
+/// Those of [`create`].
 pub fn renew(request: &SiteRequest<'_>) -> Result<Renewal> {
     let report = create(request)?;
     let certificates = certificates(request.directory, request.model, request.now)?;
     let is_certificate = |path: &&str| certificates.iter().any(|found| found.path == *path);
-    let changed = report.paths(Action::Replaced).chain(report.paths(Action::Made));
+    let changed = report.paths(Action::Replaced).chain(report.paths(Action::Created));
     let renewed: Vec<String> = changed.filter(is_certificate).map(str::to_owned).collect();
     let reads = |name: &str| mounted_path(request.model, name).is_some_and(|path| renewed.contains(&path));
     let services = request.model.services.iter();
@@ -43,7 +44,7 @@ pub fn renew(request: &SiteRequest<'_>) -> Result<Renewal> {
 }
 
 impl fmt::Display for Renewal {
-    /// A line for each certificate, and what to do when some are new.
+    /// A line for each certificate, and the next step when some were renewed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for certificate in &self.certificates {
             let what = if self.renewed.contains(&certificate.path) { "renewed" } else { "kept" };

@@ -1,19 +1,21 @@
-//! What making a site did: for people through `Display`, for machines through serde.
+//! The result of creating a site: for people through `Display`, for programs through serde.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
+use crate::finding::Findings;
+
 /// What was done with one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It was not there.
-    Made,
-    /// It was there and no longer right.
+    /// The file did not exist.
+    Created,
+    /// The file existed and was no longer valid.
     Replaced,
-    /// It stays byte for byte.
+    /// The file stays byte for byte.
     Kept,
 }
 
@@ -29,35 +31,22 @@ pub struct Change {
     pub reason: String,
 }
 
-/// Something that the operator should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Warning {
-    /// What and where.
-    pub message: String,
-    /// What to do about it.
-    pub hint: String,
-}
-
-/// What making a site did.
+/// The result of [`super::create`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct SiteReport {
     /// The public host.
     pub host: String,
     /// The published ports by name.
     pub ports: BTreeMap<String, u16>,
-    /// The files, in the order they were looked at.
+    /// The files, in the order they were checked.
     pub changes: Vec<Change>,
-    /// What to look at; the program prints them on its standard error.
-    pub warnings: Vec<Warning>,
+    /// Warnings; the topic of most is a path below the site.
+    pub warnings: Findings,
 }
 
-impl Report {
+impl SiteReport {
     pub(super) fn add(&mut self, path: &str, action: Action, reason: impl Into<String>) {
         self.changes.push(Change { path: path.to_owned(), action, reason: reason.into() });
-    }
-
-    pub(super) fn warn(&mut self, message: impl Into<String>, hint: impl Into<String>) {
-        self.warnings.push(Warning { message: message.into(), hint: hint.into() });
     }
 
     /// The paths with `action`.
@@ -66,12 +55,12 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    /// One line per file that was made or replaced, and how many were kept. Warnings are not part of it.
+impl fmt::Display for SiteReport {
+    /// One line for each file that was created or replaced, and the number of files kept. Warnings are not part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for change in &self.changes {
             match change.action {
-                Action::Made => writeln!(f, "made {}", change.path)?,
+                Action::Created => writeln!(f, "created {}", change.path)?,
                 Action::Replaced => writeln!(f, "replaced {}: {}", change.path, change.reason)?,
                 Action::Kept => {}
             }

@@ -1,7 +1,7 @@
-//! `settings.toml`: the values that the operator of this installation gives.
+//! `settings.toml`: the values that the operator of this installation sets.
 //!
-//! It is written once, from the profile's `[site.settings]`, and never again: it is the operator's from then on. Every
-//! run reads it and renders from it.
+//! It is created once, from the profile's `[site.settings]`, and never changed again: from then on only the operator
+//! edits it. Every run reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
@@ -11,13 +11,13 @@ use anyhow::Result;
 use minijinja::{Environment, context};
 use toml::de::DeTable;
 
-use super::faults::Faults;
 use super::files::{self, Access};
-use super::report::{Action, Report};
+use super::report::{Action, SiteReport};
 use super::templates::{identifier, is_env_file};
+use crate::finding::Findings;
 use crate::profile::document::Document;
 use crate::profile::model::Model;
-use crate::profile::setting::{Fault, Kind, Setting, Value};
+use crate::profile::setting::{InvalidValue, Kind, Setting, Value};
 use crate::profile::template::{expression_reads, reads};
 use crate::profile::{Sources, suggest};
 
@@ -32,50 +32,52 @@ const HEADER: &str = "\
 
 /// The values of all settings, by name.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Settings(BTreeMap<String, Value>);
+pub struct SettingValues(BTreeMap<String, Value>);
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for SettingValues {
     /// Leaves the values out: they may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl Settings {
-    /// What holds where no installation says otherwise; what each must give is not there.
+impl SettingValues {
+    /// The values without an installation: defaults. Required settings have none.
     #[must_use]
     pub fn defaults(model: &Model) -> Self {
         let open = model.site.settings.iter().filter(|(_, setting)| !setting.required);
         Self(open.map(|(name, setting)| (name.clone(), setting.unset())).collect())
     }
 
-    /// A value, if it is known.
+    /// A value; `None` for a required setting without an installation.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 }
 
-/// Writes the file where there is none and the profile has settings; otherwise says what it lacks of the profile's that
-/// is not `told` yet.
-pub(super) fn offer(directory: &Path, model: &Model, told: &BTreeSet<String>, report: &mut Report) -> Result<()> {
+/// Creates the file if it is missing and the profile has settings. Otherwise warns about settings of the profile that it
+/// lacks, except `known` ones, which an earlier run wrote or warned about.
+pub(super) fn offer(directory: &Path, model: &Model, known: &BTreeSet<String>, report: &mut SiteReport) -> Result<()> {
     let settings = &model.site.settings;
     if settings.is_empty() {
         return Ok(());
     }
     let Some(text) = files::read_text(&directory.join(FILE))? else {
-        files::write(directory, FILE, first_text(settings).as_bytes(), Access::mode(0o600), report)?;
-        report.add(FILE, Action::Made, "");
+        files::write(directory, FILE, first_text(settings).as_bytes(), Access::mode(0o600), &mut report.warnings)?;
+        report.add(FILE, Action::Created, "");
         return Ok(());
     };
-    files::settle(directory, FILE, Access::mode(0o600), report)?;
+    files::settle(directory, FILE, Access::mode(0o600), &mut report.warnings)?;
     report.add(FILE, Action::Kept, "");
-    let lacking: Vec<_> = settings.iter().filter(|(name, _)| !told.contains(*name) && !mentions(&text, name)).collect();
+    let lacking: Vec<_> =
+        settings.iter().filter(|(name, _)| !known.contains(*name) && !mentions(&text, name)).collect();
     if !lacking.is_empty() {
         let names: Vec<&str> = lacking.iter().map(|(name, _)| name.as_str()).collect();
         let parts: String = lacking.iter().map(|(name, setting)| part(name, setting)).collect();
-        report.warn(
-            format!("{FILE} does not have what this version of the profile can be told: {}", names.join(", ")),
+        report.warnings.warn(
+            FILE,
+            format!("this version of the profile has new settings: {}", names.join(", ")),
             format!("to set one of them, add it to {FILE}, before any [[...]]:\n{}", parts.trim_end()),
         );
     }
@@ -90,7 +92,7 @@ fn mentions(text: &str, name: &str) -> bool {
     })
 }
 
-/// The file as operators get it first. Tables come last, as TOML has nothing of the top behind one.
+/// The first text of the file. Tables come last: in TOML, no key of the top level can follow one.
 fn first_text(settings: &BTreeMap<String, Setting>) -> String {
     let mut text = HEADER.to_owned();
     let order = |setting: &Setting| (setting.kind == Kind::Tables, !setting.required);
@@ -136,7 +138,7 @@ fn comment(setting: &Setting) -> String {
     lines.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
 }
 
-/// What stands behind the `=`: nothing that could be taken for an answer to what is required.
+/// The value after the `=`: the default, or an empty one. Required settings are always empty.
 fn shown(setting: &Setting) -> String {
     if setting.required {
         return "\"\"".into();
@@ -149,76 +151,80 @@ fn shown(setting: &Setting) -> String {
     setting.default.as_ref().map_or_else(|| empty.into(), ToString::to_string)
 }
 
-/// Reads the file and adds to `faults` what is wrong with it. Whatever is wrong has no value then.
+/// Reads the file and adds errors about it to `findings`. A wrong value is [`Value::None`]. With `sources`, values that
+/// go into env files are checked for characters that programs read differently there.
 pub(super) fn read(
     directory: &Path,
     model: &Model,
     sources: Option<&Sources>,
-    faults: &mut Faults,
-) -> Result<Settings> {
+    findings: &mut Findings,
+) -> Result<SettingValues> {
     let settings = &model.site.settings;
     if settings.is_empty() {
-        return Ok(Settings::default());
+        return Ok(SettingValues::default());
     }
     let text = files::read_text(&directory.join(FILE))?.unwrap_or_default();
-    let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
-    let given = match toml::from_str::<toml::Table>(&text) {
-        Ok(given) => given,
+    let table = match toml::from_str::<toml::Table>(&text) {
+        Ok(table) => table,
         Err(error) => {
-            // Not with the line itself, which may hold a secret.
-            let line = line(error.span().map_or(0, |span| span.start));
-            faults
-                .add(format!("{FILE}, line {line}: {}", error.message().trim()), "texts are written in double quotes");
-            return Ok(Settings::default());
+            // Without the line itself, which may contain a secret.
+            let topic = format!("{FILE}, line {}", line_at(&text, error.span().map_or(0, |span| span.start)));
+            findings.error(topic, error.message().trim(), "write texts in double quotes");
+            return Ok(SettingValues::default());
         }
     };
-    let document = Document::new(DeTable::parse(&text).map(toml::Spanned::into_inner).unwrap_or_default());
-    // In the order of the file; the beginning of the file is the place of what is not in it.
-    let mut found: Vec<(usize, String, String)> = Vec::new();
-    let mut tell = |path: &[&str], message: &str, hint: String| {
-        let (shown, at) = (shown_path(path), document.key(path));
-        let place = if at.is_empty() { String::new() } else { format!(", line {}", line(at.start)) };
-        found.push((at.start, format!("{FILE}{place}: {shown} {message}"), hint));
-    };
-
-    for name in given.keys().filter(|name| !settings.contains_key(*name)) {
-        tell(&[name], "is not known", suggest::hint(name, "settings", settings.keys().map(String::as_str)));
+    let mut invalid = Vec::new();
+    for name in table.keys().filter(|name| !settings.contains_key(*name)) {
+        let hint = suggest::hint(name, "settings", settings.keys().map(String::as_str));
+        invalid.push(InvalidValue { path: vec![name.clone()], message: "is not known".into(), hint });
     }
     let mut values = BTreeMap::new();
-    let mut wrong = BTreeSet::new();
     let in_env_files = sources.map(|sources| in_env_files(model, sources)).unwrap_or_default();
     for (name, setting) in settings {
-        let mut list = Vec::new();
-        let value = setting.read(given.get(name), &[name], &mut list);
-        if list.is_empty() && in_env_files.contains(name) && value.texts().into_iter().any(ambiguous) {
+        let before = invalid.len();
+        let value = setting.read(table.get(name), &[name], &mut invalid);
+        if invalid.len() == before && in_env_files.contains(name) && value.texts().into_iter().any(ambiguous) {
             let hint = "choose another value; in a URL write %24 for the first and %20%23 for the second";
-            list.push(Fault {
+            invalid.push(InvalidValue {
                 path: vec![name.clone()],
-                message: "holds `$` or ` #`, which programs read differently in env files".into(),
+                message: "contains `$` or ` #`, which programs read differently in env files".into(),
                 hint: hint.into(),
             });
         }
-        if !list.is_empty() {
-            wrong.insert(name.as_str());
-        }
-        for fault in list {
-            let path: Vec<&str> = fault.path.iter().map(String::as_str).collect();
-            tell(&path, &fault.message, fault.hint);
-        }
         values.insert(name.clone(), value);
     }
-    found.sort_by_key(|(start, ..)| *start);
-    found.into_iter().for_each(|(_, what, hint)| faults.add(what, hint));
-    rules(model, &values, &wrong, faults);
-    Ok(Settings(values))
+    let wrong = invalid.iter().filter_map(|invalid| invalid.path.first().cloned()).collect();
+    report(&text, invalid, findings);
+    check_rules(model, &values, &wrong, findings);
+    Ok(SettingValues(values))
 }
 
-/// `stores[2].key` for a path; people count from one.
-fn shown_path(path: &[&str]) -> String {
+/// Reports invalid values in the order of the file; a missing one has the place of what contains it.
+fn report(text: &str, invalid: Vec<InvalidValue>, findings: &mut Findings) {
+    let document = Document::new(DeTable::parse(text).map(toml::Spanned::into_inner).unwrap_or_default());
+    let mut found: Vec<(std::ops::Range<usize>, InvalidValue)> = Vec::new();
+    for invalid in invalid {
+        let path: Vec<&str> = invalid.path.iter().map(String::as_str).collect();
+        found.push((document.key(&path), invalid));
+    }
+    found.sort_by_key(|(span, _)| span.start);
+    for (span, InvalidValue { path, message, hint }) in found {
+        let place = if span.is_empty() { String::new() } else { format!(", line {}", line_at(text, span.start)) };
+        findings.error(format!("{FILE}{place}"), format!("{} {message}", shown_path(&path)), hint);
+    }
+}
+
+/// The line, counted from 1, of the byte `at`.
+fn line_at(text: &str, at: usize) -> usize {
+    text[..at.min(text.len())].matches('\n').count() + 1
+}
+
+/// `stores[2].key` for a path. Indexes are counted from 1.
+fn shown_path(path: &[String]) -> String {
     let steps = path.iter().enumerate().map(|(index, step)| match step.parse::<usize>() {
         Ok(number) if index > 0 => format!("[{}]", number + 1),
         _ if index > 0 => format!(".{step}"),
-        _ => (*step).to_owned(),
+        _ => step.clone(),
     });
     steps.collect()
 }
@@ -227,7 +233,7 @@ fn ambiguous(text: &str) -> bool {
     text.contains('$') || text.contains(" #")
 }
 
-/// The settings that env files read. What is wrong with a template is told when it is rendered.
+/// The settings that env files read. Errors in a template are reported when it is rendered.
 fn in_env_files<'m>(model: &'m Model, sources: &Sources) -> BTreeSet<&'m String> {
     let mut names = BTreeSet::new();
     for (path, template) in model.site.templates.iter().filter(|(path, _)| is_env_file(model, path.get_ref())) {
@@ -239,13 +245,13 @@ fn in_env_files<'m>(model: &'m Model, sources: &Sources) -> BTreeSet<&'m String>
     names
 }
 
-/// Holds the values against the profile's rules; a rule about a value that is wrong anyway is left out.
-fn rules(model: &Model, values: &BTreeMap<String, Value>, wrong: &BTreeSet<&str>, faults: &mut Faults) {
+/// Checks the profile's rules, except those about a value that is `wrong` anyway.
+fn check_rules(model: &Model, values: &BTreeMap<String, Value>, wrong: &BTreeSet<String>, findings: &mut Findings) {
     let settings = minijinja::Value::from_pairs(
         values.iter().map(|(name, value)| (identifier(name), minijinja::Value::from(value))),
     );
     for (name, rule) in &model.site.rules {
-        // The check of the profile has seen that it is an expression.
+        // The check of the profile has parsed it before.
         let Ok(found) = expression_reads("settings", &rule.test) else { continue };
         if wrong.iter().any(|name| found.names.contains(&identifier(name))) {
             continue;
@@ -256,8 +262,8 @@ fn rules(model: &Model, values: &BTreeMap<String, Value>, wrong: &BTreeSet<&str>
             .and_then(|test| test.eval(context! { settings => settings.clone() }));
         match holds {
             Ok(holds) if holds.is_true() => {}
-            Ok(_) => faults.add(format!("{FILE}: {}", rule.message), rule.hint.clone()),
-            Err(error) => faults.add(format!("{FILE}: the rule `{name}` cannot be tried: {error}"), ""),
+            Ok(_) => findings.error(FILE, rule.message.as_str(), rule.hint.as_str()),
+            Err(error) => findings.error(FILE, format!("the rule `{name}` cannot be evaluated: {error}"), ""),
         }
     }
 }
@@ -293,10 +299,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the profile, the file that is written first is TOML, gives nothing that is required, has nothing
-        /// wrong, and mentions every setting; and it stays TOML when all is uncommented.
+        /// For any profile, the first text is valid TOML that mentions every setting and sets no required one; it is
+        /// still valid TOML when everything is uncommented.
         #[test]
-        fn the_first_text_is_a_start(
+        fn first_text_is_valid_and_lacks_only_required_settings(
             settings in proptest::collection::btree_map(
                 "[a-z]{1,3}(-[a-z0-9]{1,3})?",
                 ("text|word|url|host|port|integer|boolean|choice|list|tables", "[ -~]{1,20}(\n[ -~]{0,20})?",
@@ -309,13 +315,13 @@ mod tests {
                 .map(|(name, (kind, title, required, default))| (name, setting(&kind, &title, required, default)))
                 .collect();
             let text = first_text(&settings);
-            let given: toml::Table = toml::from_str(&text).unwrap();
+            let table: toml::Table = toml::from_str(&text).unwrap();
             for (name, setting) in &settings {
                 prop_assert!(mentions(&text, name));
-                let mut faults = Vec::new();
-                let value = setting.read(given.get(name), &[name], &mut faults);
-                prop_assert!(faults.iter().all(|fault| fault.message == "is not given"), "{:?}", faults);
-                prop_assert_eq!(faults.is_empty(), !setting.required, "{}", name);
+                let mut invalid = Vec::new();
+                let value = setting.read(table.get(name), &[name], &mut invalid);
+                prop_assert!(invalid.iter().all(|invalid| invalid.message == "is not set"), "{:?}", invalid);
+                prop_assert_eq!(invalid.is_empty(), !setting.required, "{}", name);
                 prop_assert!(setting.required || value == setting.unset());
             }
             let open = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])).map(str::to_owned);

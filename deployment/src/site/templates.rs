@@ -1,10 +1,10 @@
 //! Templates of the profile, rendered for one installation (Jinja syntax).
 //!
 //! A template reads `host` (IPv6 without brackets), `url_host` (with), `ports.NAME` (numbers), `settings.NAME` (none, or
-//! empty, when not given), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
+//! empty, when not set), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
 //! only when it is marked `secret`, `secrets.NAME` and those settings that are secret. Dashes in names are written as
-//! `_`. What is not there is an error; the last newline stays. Nothing is escaped but by the filter
-//! `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
+//! `_`. An unknown name is an error; the last newline is kept. Nothing is escaped, except by the
+//! filter `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,54 +16,58 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, co
 use sealift_layers::tree::TreePath;
 
 use super::env::parse_env;
-use super::host::Host;
-use super::settings::Settings;
+use super::public_host::PublicHost;
+use super::settings::SettingValues;
 use crate::failure::Failure;
 use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
 use crate::profile::template::reads;
 
-/// What the templates without secrets are rendered with.
+/// The values that templates without secrets read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameters {
+pub struct SiteParameters {
     /// The public host.
-    pub host: Host,
+    pub host: PublicHost,
     /// Published ports by name, all of the profile's.
     pub ports: BTreeMap<String, u16>,
-    /// What the operator gave.
-    pub settings: Settings,
-    /// How many certificates each file of trusted authorities holds, by name.
+    /// Values of the settings.
+    pub settings: SettingValues,
+    /// Number of certificates in each file of trusted authorities, by name.
     pub trusted: BTreeMap<String, usize>,
 }
 
-impl Parameters {
-    /// What an image holds when it is not built for one site: the host `localhost` and the profile's default ports and
-    /// settings.
+impl SiteParameters {
+    /// The values for an image that is not built for one site: the host `localhost`, and the profile's default ports
+    /// and settings.
     #[must_use]
     pub fn defaults(model: &Model) -> Self {
         let ports = model.site.ports.iter().map(|(name, port)| (name.clone(), port.default)).collect();
         Self {
             host: "localhost".parse().expect("localhost is a host"),
             ports,
-            settings: Settings::defaults(model),
+            settings: SettingValues::defaults(model),
             trusted: model.site.trusted.keys().map(|name| (name.clone(), 0)).collect(),
         }
     }
 }
 
-/// The permission bits that a rendered template gets.
+/// The permission bits of a rendered template.
 #[must_use]
 pub fn template_mode(template: &Template) -> u32 {
     template.mode.map_or(if template.secret { 0o600 } else { 0o644 }, |mode| mode.0)
 }
 
-/// Renders the templates without secrets: their path below the site to their text. The same in, the same out. Those are
-/// left out that read what only an installation knows, when `parameters` are not an installation's.
+/// Renders the templates without secrets: path below the site to text. Deterministic. When `parameters` are not those of
+/// an installation, templates that read a required setting are left out.
 ///
 /// # Errors
-/// [`Failure::usage`] with the template's file and line: what it reads is not there, or is secret; or it is an env file
-/// that [`parse_env`] refuses.
-pub fn render_public(model: &Model, sources: &Sources, parameters: &Parameters) -> Result<BTreeMap<String, String>> {
+/// [`Failure::usage`] with the template's file and line when it reads an unknown or secret value, or when it is an env
+/// file that [`parse_env`] refuses.
+pub fn render_public(
+    model: &Model,
+    sources: &Sources,
+    parameters: &SiteParameters,
+) -> Result<BTreeMap<String, String>> {
     let unknown: Vec<String> = model
         .site
         .settings
@@ -72,7 +76,7 @@ pub fn render_public(model: &Model, sources: &Sources, parameters: &Parameters) 
         .map(|name| identifier(name))
         .collect();
     let known = |template: &Template| {
-        // What is wrong with the file is told when it is rendered.
+        // Errors in the file are reported when it is rendered.
         let source = template.source.get_ref();
         let text = fs_err::read_to_string(sources.path(source)).unwrap_or_default();
         reads("settings", source, &text).is_ok_and(|found| !unknown.iter().any(|name| found.names.contains(name)))
@@ -87,22 +91,23 @@ pub fn render_public(model: &Model, sources: &Sources, parameters: &Parameters) 
         .collect()
 }
 
-/// Renders one template; `secrets` (name to text) are seen only by one that is marked `secret`.
+/// Renders one template; `secrets` (name to text) are visible only to a template that is marked `secret`.
 pub(super) fn render(
     model: &Model,
     sources: &Sources,
     path: &str,
     template: &Template,
-    parameters: &Parameters,
+    parameters: &SiteParameters,
     secrets: &BTreeMap<String, String>,
 ) -> Result<String> {
     let source = template.source.get_ref();
     let file = TreePath::new(source).map_err(|error| {
-        Failure::usage(format!("source of the template `{path}`: {error}"))
+        Failure::usage(format!("the source of the template `{path}` is not a valid path"))
             .hint("name a file of the profile, relative to its folder")
+            .because(error)
     })?;
     let text = fs_err::read_to_string(sources.path(file.as_str()))
-        .map_err(|error| Failure::usage(format!("template `{path}`: {error}")))?;
+        .map_err(|error| Failure::usage(format!("cannot read the template of `{path}`")).because(error))?;
 
     let secrets = if template.secret {
         Value::from_pairs(secrets.iter().map(|(name, text)| (identifier(name), text.as_str())))
@@ -136,18 +141,14 @@ pub(super) fn render(
     })?;
     if is_env_file(model, path) {
         parse_env(&rendered).map_err(|error| {
-            // The line is the rendered text's: that is the template's as long as it has no blocks.
-            let failure = Failure::usage(format!("{source}, rendered as {path}: {error}"));
-            match Failure::within(&error).and_then(|inner| inner.hint.clone()) {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
+            // The line number is that of the rendered text: the template's own as long as it has no blocks.
+            Failure::usage(format!("{source}, rendered as {path}")).because(error)
         })?;
     }
     Ok(rendered)
 }
 
-/// Whether an image or a service takes the template's variables.
+/// Whether an image or a service reads the rendered template as an env file.
 pub(super) fn is_env_file(model: &Model, path: &str) -> bool {
     let of_images = model.images.values().flat_map(|image| &image.env_files);
     let of_services = model.services.values().flat_map(|service| &service.env_files);
@@ -177,7 +178,7 @@ fn backslashed(text: String, characters: String) -> String {
     text.chars().flat_map(escaped).collect()
 }
 
-/// What the error says, with the line it is about.
+/// The message of the error, with the line it is about.
 fn describe(error: &Error, text: &str, line: usize) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match text.lines().nth(line - 1) {
@@ -186,7 +187,7 @@ fn describe(error: &Error, text: &str, line: usize) -> String {
     }
 }
 
-/// What stands for `secrets` in a template that may not have any.
+/// The value of `secrets` in a template that must not read any.
 #[derive(Debug)]
 struct Withheld;
 
@@ -197,16 +198,16 @@ impl Object for Withheld {
     }
 }
 
-/// The settings as one template may see them.
+/// The settings that one template may read.
 #[derive(Debug)]
 struct Visible {
     values: BTreeMap<String, Value>,
-    /// Why others may not be read.
+    /// Why the others must not be read.
     withheld: BTreeMap<String, &'static str>,
 }
 
 impl Visible {
-    fn new(model: &Model, parameters: &Parameters, secret: bool) -> Self {
+    fn new(model: &Model, parameters: &SiteParameters, secret: bool) -> Self {
         let mut visible = Self { values: BTreeMap::new(), withheld: BTreeMap::new() };
         for (name, setting) in &model.site.settings {
             let written = identifier(name);
@@ -218,7 +219,7 @@ impl Visible {
                     visible.values.insert(written, Value::from(value));
                 }
                 None => {
-                    visible.withheld.insert(written, "is known to an installation only: no image can have it");
+                    visible.withheld.insert(written, "has a value only in an installation: an image cannot contain it");
                 }
             }
         }
@@ -247,7 +248,7 @@ mod tests {
             fs_err::write(directory.path().join("files").join(name), text).unwrap();
         }
         let model = crate::render::sample();
-        let mut parameters = Parameters::defaults(&model);
+        let mut parameters = SiteParameters::defaults(&model);
         parameters.host = "2001:db8::7".parse().unwrap();
         Ok(render_public(&model, &Sources::of(directory.path()), &parameters)?.remove("env/shop.env").unwrap())
     }
@@ -255,11 +256,11 @@ mod tests {
     fn refused(source: &str) -> String {
         let error = rendered(source).unwrap_err();
         assert_eq!(Failure::within(&error).unwrap().kind, crate::failure::Kind::Usage);
-        error.to_string()
+        crate::failure::one_line(error.as_ref())
     }
 
     #[test]
-    fn what_a_template_reads() {
+    fn template_reads_host_ports_and_names() {
         let source = "A=https://{{ url_host }}:{{ ports.https }}/\nB={{ host }}<&>\n\
                       C={{ name }} {{ product }} {{ version }}\nD={{ ports.admin + 1 }}\n";
         insta::assert_snapshot!(rendered(source).unwrap(), @"
@@ -271,13 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_file_and_line() {
+    fn errors_name_file_and_line() {
         insta::assert_snapshot!(refused("A=1\nB={{ ports.htps }}\n"), @"files/shop.env:2: `ports.htps` is undefined: `B={{ ports.htps }}`");
         insta::assert_snapshot!(refused("A=1\nB={{ hots }}\n"), @"files/shop.env:2: `hots` is undefined: `B={{ hots }}`");
         insta::assert_snapshot!(refused("A={{ secrets.token }}\n"), @"files/shop.env:1: secrets.token is only for templates marked `secret = true`: `A={{ secrets.token }}`");
         insta::assert_snapshot!(refused("A={% if secrets.token %}1{% endif %}\n"), @"files/shop.env:1: secrets.token is only for templates marked `secret = true`: `A={% if secrets.token %}1{% endif %}`");
         insta::assert_snapshot!(refused("A=1\n\nB={{ host \n"), @"files/shop.env:3: unexpected end of input, expected end of variable block: `B={{ host`");
-        insta::assert_snapshot!(refused("A=1\nB='{{ host }}'\n"), @"files/shop.env, rendered as env/shop.env: line 2: the value of B starts with a quote, which some tools take off and some keep: write it without");
+        insta::assert_snapshot!(refused("A=1\nB='{{ host }}'\n"), @"files/shop.env, rendered as env/shop.env: line 2: the value of B starts with a quote, which some tools remove and some keep: write it without quotes");
     }
 
     #[test]
@@ -288,7 +289,8 @@ mod tests {
             fs_err::write(directory.path().join("files").join(name), "").unwrap();
         }
         let model = crate::render::sample();
-        let rendered = render_public(&model, &Sources::of(directory.path()), &Parameters::defaults(&model)).unwrap();
+        let rendered =
+            render_public(&model, &Sources::of(directory.path()), &SiteParameters::defaults(&model)).unwrap();
         assert_eq!(rendered.into_keys().collect::<Vec<_>>(), ["env/shop.env", "nginx/shop.conf"]);
     }
 }

@@ -1,5 +1,8 @@
+mod certificates;
 mod edited;
-mod given;
+mod load;
+mod operator_certificates;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +17,7 @@ use crate::render::sample;
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86400;
 
-/// A profile's folder and a place for its site.
+/// A profile's folder, and a place for its site.
 struct Bench {
     directory: tempfile::TempDir,
     model: Model,
@@ -46,11 +49,11 @@ impl Bench {
         fs_err::read_to_string(self.path(name)).unwrap()
     }
 
-    fn create_at(&self, now: i64, host: Option<&str>, ports: &[(&str, u16)]) -> Result<Report> {
+    fn create_at(&self, now: i64, host: Option<&str>, ports: &[(&str, u16)]) -> Result<SiteReport> {
         self.request(now, host, ports, false)
     }
 
-    fn request(&self, now: i64, host: Option<&str>, ports: &[(&str, u16)], self_signed: bool) -> Result<Report> {
+    fn request(&self, now: i64, host: Option<&str>, ports: &[(&str, u16)], self_signed: bool) -> Result<SiteReport> {
         create(&SiteRequest {
             directory: &self.path("site"),
             model: &self.model,
@@ -64,7 +67,7 @@ impl Bench {
         })
     }
 
-    fn create(&self) -> Report {
+    fn create(&self) -> SiteReport {
         self.create_at(NOW, Some("shop.example"), &[]).unwrap()
     }
 
@@ -97,10 +100,10 @@ fn failure(error: &anyhow::Error) -> &Failure {
 }
 
 #[test]
-fn a_new_site_has_everything_with_its_mode() {
+fn new_site_has_all_files_with_their_modes() {
     let bench = Bench::new();
     let report = bench.create();
-    assert_eq!(report.warnings, []);
+    assert_eq!(report.warnings.0, []);
     let listing: String = bench
         .contents()
         .iter()
@@ -120,17 +123,17 @@ fn a_new_site_has_everything_with_its_mode() {
     0640 tls/shop-web.key
     ");
     insta::assert_snapshot!(report, @"
-    made custom-ca.key
-    made custom-ca.crt
-    made tls/shop-web.key
-    made tls/shop-web.crt
-    made secrets/database-password
-    made secrets/token
-    made env/shop.env
-    made env/token.env
-    made nginx/shop.conf
-    made ports.env
-    made site.toml
+    created custom-ca.key
+    created custom-ca.crt
+    created tls/shop-web.key
+    created tls/shop-web.crt
+    created secrets/database-password
+    created secrets/token
+    created env/shop.env
+    created env/token.env
+    created nginx/shop.conf
+    created ports.env
+    created site.toml
     ");
     insta::assert_snapshot!(bench.read("site/ports.env"), @"
     # Variables of compose.yaml, which compose reads from `.env` beside it.
@@ -148,7 +151,7 @@ fn a_new_site_has_everything_with_its_mode() {
 }
 
 #[test]
-fn a_second_run_changes_no_byte_and_mends_modes() {
+fn second_run_changes_no_byte_and_corrects_modes() {
     let bench = Bench::new();
     bench.create();
     let before = bench.contents();
@@ -160,16 +163,16 @@ fn a_second_run_changes_no_byte_and_mends_modes() {
 }
 
 #[test]
-fn another_host_or_port_renews_what_has_it() {
+fn new_host_or_port_renews_the_files_that_contain_it() {
     let bench = Bench::new();
     bench.create();
     let token = bench.read("site/secrets/token");
     let report = bench.create_at(NOW, Some("192.0.2.7"), &[("https", 8443)]).unwrap();
     insta::assert_snapshot!(report, @"
     replaced tls/shop-web.crt: it lacks 192.0.2.7
-    replaced env/shop.env: what it is rendered from changed
-    replaced nginx/shop.conf: what it is rendered from changed
-    replaced ports.env: what it is rendered from changed
+    replaced env/shop.env: its template or values changed
+    replaced nginx/shop.conf: its template or values changed
+    replaced ports.env: its template or values changed
     replaced site.toml: it records what changed
     kept 6 files
     ");
@@ -180,170 +183,15 @@ fn another_host_or_port_renews_what_has_it() {
 }
 
 #[test]
-fn certificates_are_renewed_before_they_end() {
-    let bench = Bench::new();
-    bench.create();
-    let key = bench.read("site/tls/shop-web.key");
-    assert_eq!(bench.create_at(NOW + 79 * DAY, None, &[]).unwrap().paths(Action::Replaced).count(), 0);
-    let report = bench.create_at(NOW + 81 * DAY, None, &[]).unwrap();
-    insta::assert_snapshot!(report, @"
-    replaced tls/shop-web.crt: it expires on 2027-04-25
-    replaced site.toml: it records what changed
-    kept 9 files
-    ");
-    assert_eq!(bench.read("site/tls/shop-web.key"), key);
-    assert!(bench.load(NOW + 110 * DAY).is_ok());
-}
-
-#[test]
-fn an_expired_authority_is_renewed_for_its_key() {
-    let bench = Bench::new();
-    bench.create();
-    let key = bench.read("site/custom-ca.key");
-    let report = bench.create_at(NOW + 3651 * DAY, None, &[]).unwrap();
-    insta::assert_snapshot!(report, @"
-    replaced custom-ca.crt: it expired on 2037-01-12
-    replaced tls/shop-web.crt: it expired on 2027-04-25
-    replaced site.toml: it records what changed
-    kept 8 files
-    ");
-    assert_eq!(report.warnings.len(), 1);
-    assert_eq!(bench.read("site/custom-ca.key"), key);
-    bench.load(NOW + 3651 * DAY).unwrap();
-}
-
-#[test]
-fn without_the_authoritys_key_what_is_valid_stays() {
-    let bench = Bench::new();
-    bench.create();
-    fs_err::remove_file(bench.path("site/custom-ca.key")).unwrap();
-    let before = bench.contents();
-    assert_eq!(bench.create_at(NOW, None, &[]).unwrap().warnings, []);
-    let soon = bench.create_at(NOW + 90 * DAY, None, &[]).unwrap();
-    insta::assert_snapshot!(soon.warnings[0].message, @"tls/shop-web.crt needs a new one and was kept, but it expires on 2027-04-25");
-    assert_eq!(bench.contents(), before);
-    let error = bench.create_at(NOW, Some("other.example"), &[]).unwrap_err();
-    insta::assert_snapshot!(error, @"tls/shop-web.crt has to be made (it lacks other.example), but custom-ca.key is not here to sign it");
-    assert_eq!(failure(&error).kind, Kind::Failed);
-}
-
-#[test]
-fn what_was_edited_stays() {
-    let bench = Bench::new();
-    bench.create();
-    bench.write("site/env/shop.env", "URL=https://mine/\n");
-    let report = bench.create_at(NOW, Some("other.example"), &[]).unwrap();
-    assert_eq!(bench.read("site/env/shop.env"), "URL=https://mine/\n");
-    insta::assert_snapshot!(report.warnings[0].message, @"env/shop.env was edited and is kept as it is");
-    // An edit that says what would be rendered anyway is none.
-    bench.write("site/env/shop.env", "URL=https://other.example:443/\n");
-    assert_eq!(bench.create_at(NOW, None, &[]).unwrap().warnings, []);
-    bench.create_at(NOW, Some("third.example"), &[]).unwrap();
-    assert_eq!(bench.read("site/env/shop.env"), "URL=https://third.example:443/\n");
-}
-
-#[test]
-fn a_certificate_of_the_operators_stays() {
-    let (bench, other) = (Bench::new(), Bench::new());
-    bench.create();
-    other.create_at(NOW, Some("unlike.example"), &[]).unwrap();
-    for name in ["site/tls/shop-web.crt", "site/tls/shop-web.key"] {
-        bench.write(name, &other.read(name));
-    }
-    let before = bench.contents();
-    let report = bench.create_at(NOW, None, &[]).unwrap();
-    assert_eq!(bench.contents(), before);
-    insta::assert_snapshot!(report.warnings[0].message, @"tls/shop-web.crt is not one that sealift made and was kept, but it lacks shop.example");
-    bench.load(NOW).unwrap();
-}
-
-#[test]
-fn a_pair_that_does_not_fit_is_found_and_mended() {
-    let bench = Bench::new();
-    bench.create();
-    bench.write("site/tls/shop-web.key", &bench.read("site/custom-ca.key"));
-    insta::assert_snapshot!(bench.load(NOW).unwrap_err().to_string().replace(bench.path("").to_str().unwrap(), ""), @"
-    the site in site cannot be used:
-      tls/shop-web.crt: it is not the certificate of the key beside it
-    ");
-    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap(), @"
-    replaced tls/shop-web.crt: it is not the certificate of tls/shop-web.key
-    replaced site.toml: it records what changed
-    kept 9 files
-    ");
-    bench.load(NOW).unwrap();
-}
-
-#[test]
-fn another_authority_signs_all_anew() {
-    let (bench, other) = (Bench::new(), Bench::new());
-    bench.create();
-    other.create();
-    for name in ["site/custom-ca.crt", "site/custom-ca.key"] {
-        bench.write(name, &other.read(name));
-    }
-    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap(), @"
-    replaced tls/shop-web.crt: custom-ca.crt did not sign it
-    replaced site.toml: it records what changed
-    kept 9 files
-    ");
-    // A key that is not the authority's is never used nor replaced.
-    bench.write("site/custom-ca.key", &bench.read("site/tls/shop-web.key"));
-    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap_err(), @"custom-ca.key is not the key of custom-ca.crt");
-}
-
-#[test]
-fn loading_leaves_the_authoritys_key_with_its_owner() {
-    let bench = Bench::new();
-    bench.create();
-    let site = bench.load(NOW).unwrap();
-    let paths: Vec<&str> = site.files.iter().map(|file| file.path.as_str()).collect();
-    assert!(!paths.contains(&CA_KEY));
-    insta::assert_snapshot!(paths.join("\n"), @"
-    custom-ca.crt
-    env/shop.env
-    env/token.env
-    nginx/shop.conf
-    ports.env
-    secrets/database-password
-    secrets/token
-    site.toml
-    tls/shop-web.crt
-    tls/shop-web.key
-    ");
-    assert_eq!(site.file("tls/shop-web.key").unwrap().mode, 0o640);
-    assert_eq!(site.parameters.host.as_str(), "shop.example");
-    assert!(!format!("{site:?}").contains("PRIVATE"));
-}
-
-#[test]
-fn loading_tells_all_that_is_wrong_at_once() {
-    let bench = Bench::new();
-    bench.create();
-    fs_err::remove_file(bench.path("site/secrets/token")).unwrap();
-    bench.write("site/env/shop.env", "URL=\"x\"\n");
-    bench.write("site/secrets/database-password", "\n");
-    let error = bench.load(NOW + 101 * DAY).unwrap_err();
-    assert_eq!(failure(&error).kind, Kind::Failed);
-    insta::assert_snapshot!(error.to_string().replace(bench.path("").to_str().unwrap(), ""), @"
-    the site in site cannot be used:
-      secrets/token is missing
-      tls/shop-web.crt: it expired on 2027-04-25
-      secrets/database-password: secrets/database-password does not hold one line of text
-      env/shop.env: line 1: the value of URL starts with a quote, which some tools take off and some keep: write it without
-    ");
-}
-
-#[test]
-fn requests_that_cannot_be_met_are_usage_errors() {
+fn invalid_requests_are_usage_errors() {
     let bench = Bench::new();
     let message = |host, ports: &[(&str, u16)]| {
         let error = bench.create_at(NOW, host, ports).unwrap_err();
         assert_eq!(failure(&error).kind, Kind::Usage);
         error.to_string()
     };
-    insta::assert_snapshot!(message(None, &[]), @"a new site needs the name or address that its users reach it by");
-    insta::assert_snapshot!(message(Some("https://x"), &[]), @"`https://x` is not a host: a DNS name or an IP address");
+    insta::assert_snapshot!(message(None, &[]), @"a new site needs its public host: the name or address that users connect to");
+    insta::assert_snapshot!(message(Some("https://x"), &[]), @"`https://x` is not a DNS name or an IP address");
     insta::assert_snapshot!(message(Some("x.example"), &[("htps", 1)]), @"the profile publishes no port `htps`");
     insta::assert_snapshot!(message(Some("x.example"), &[("https", 0)]), @"the port `https` cannot be 0");
     assert!(!bench.path("site").exists(), "a refused request leaves nothing behind");
@@ -356,20 +204,7 @@ fn requests_that_cannot_be_met_are_usage_errors() {
 }
 
 #[test]
-fn an_unpacked_bundle_gets_its_variables() {
-    let bench = Bench::new();
-    bench.create();
-    assert!(!bench.path(".env").exists());
-    bench.write("bundle.json", "{}");
-    bench.create();
-    assert_eq!(bench.read(".env"), bench.read("site/ports.env"));
-    bench.write(".env", "SEALIFT_HTTPS_PORT=1\n");
-    let report = bench.create();
-    assert_eq!((bench.read(".env").as_str(), report.warnings.len()), ("SEALIFT_HTTPS_PORT=1\n", 1));
-}
-
-#[test]
-fn a_directory_in_the_place_of_a_file_is_explained() {
+fn directory_in_place_of_a_file_has_a_hint() {
     let bench = Bench::new();
     fs_err::create_dir_all(bench.path("site/nginx/shop.conf")).unwrap();
     let error = bench.create_at(NOW, Some("shop.example"), &[]).unwrap_err();
@@ -377,7 +212,7 @@ fn a_directory_in_the_place_of_a_file_is_explained() {
 }
 
 #[test]
-fn two_at_once_do_not_meet() {
+fn second_run_at_the_same_time_is_refused() {
     let bench = Bench::new();
     bench.create();
     let held = fs_err::File::open(bench.path("site")).unwrap();
@@ -388,7 +223,7 @@ fn two_at_once_do_not_meet() {
 }
 
 #[test]
-fn ports_on_addresses_that_overlap_must_differ() {
+fn ports_on_overlapping_addresses_must_differ() {
     let bench = Bench::new();
     let error = bench.create_at(NOW, Some("shop.example"), &[("admin", 443)]).unwrap_err();
     insta::assert_snapshot!(error, @"the ports `admin` and `https` are both 443");
@@ -400,7 +235,7 @@ fn ports_on_addresses_that_overlap_must_differ() {
 }
 
 #[test]
-fn paths_that_leave_the_site_are_refused() {
+fn template_paths_outside_the_site_are_refused() {
     for path in ["../x", "/etc/x", "tls/x", "secrets/x", "site.toml", "a//b"] {
         let text = include_str!("../render/sample.toml").replace("nginx/shop.conf", path);
         let model: Model = toml::from_str(&text).unwrap();

@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use units::{bytes, count, duration};
 
+use crate::finding::{Finding, Level};
 use crate::machine::Machine;
 
 /// How often a long phase says where it is, when there are no bars.
@@ -91,6 +92,14 @@ impl Ui {
     pub fn warn(&self, message: &str) {
         let prefix = if self.colours { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
         self.line(&format!("{prefix} {message}"));
+    }
+
+    /// A finding: a message if it is [`Level::Ok`], otherwise a warning.
+    pub fn finding(&self, finding: &Finding) {
+        match finding.level {
+            Level::Ok => self.note(&finding.to_string()),
+            Level::Warning | Level::Error => self.warn(finding.to_string().trim_start_matches("warning: ")),
+        }
     }
 
     /// The last word of a command: what has been made.

@@ -80,14 +80,14 @@ impl Check<'_> {
             self.report(at(self, "default"), "a secret's default is known to all", "remove `default`");
         }
         for (key, value) in [("default", &setting.default), ("example", &setting.example)] {
-            let mut faults = Vec::new();
+            let mut invalid = Vec::new();
             // What an example shows need not be strong.
             let lenient = Setting { min_length: None, secret: false, ..setting.clone() };
             if let Some(value) = value {
-                lenient.value(value, &[], &mut faults);
+                lenient.value(value, &[], &mut invalid);
             }
-            if let Some(fault) = faults.first() {
-                self.report(at(self, key), format!("the {key} {}", fault.message), fault.hint.clone());
+            if let Some(first) = invalid.first() {
+                self.report(at(self, key), format!("the {key} {}", first.message), first.hint.clone());
             }
         }
         for (field, setting) in &setting.fields {

@@ -8,12 +8,12 @@ use crate::failure::Failure;
 
 /// A DNS name in lower case, or an IP address in its canonical text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
+pub struct PublicHost {
     text: String,
     ip: Option<IpAddr>,
 }
 
-impl Host {
+impl PublicHost {
     /// The host as a URL writes it (RFC 3986, section 3.2.2): IPv6 addresses in brackets.
     #[must_use]
     pub fn in_url(&self) -> String {
@@ -27,13 +27,13 @@ impl Host {
     }
 }
 
-impl fmt::Display for Host {
+impl fmt::Display for PublicHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl FromStr for Host {
+impl FromStr for PublicHost {
     type Err = Failure;
 
     /// Takes no scheme, port, path or brackets. A DNS name has labels of 1 to 63 letters, digits and inner hyphens, 253
@@ -54,9 +54,9 @@ impl FromStr for Host {
         } else if !text.is_ascii() {
             "write the name in its ASCII form (xn--...)"
         } else {
-            "such as parsec.example.com, 192.0.2.7 or 2001:db8::7"
+            "use a name or address such as parsec.example.com, 192.0.2.7 or 2001:db8::7"
         };
-        Err(Failure::usage(format!("`{text}` is not a host: a DNS name or an IP address")).hint(hint))
+        Err(Failure::usage(format!("`{text}` is not a DNS name or an IP address")).hint(hint))
     }
 }
 
@@ -83,13 +83,13 @@ mod tests {
             ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
             ("2001:DB8:0::7", "2001:db8::7", "[2001:db8::7]"),
         ] {
-            let parsed: Host = text.parse().unwrap();
+            let parsed: PublicHost = text.parse().unwrap();
             assert_eq!((parsed.as_str(), parsed.in_url().as_str()), (host, url));
         }
     }
 
     #[test]
-    fn others_are_refused_with_a_way_out() {
+    fn invalid_hosts_are_refused_with_a_hint() {
         let long = "a".repeat(64);
         for (text, hint) in [
             ("https://x.example", "scheme"),
@@ -104,7 +104,7 @@ mod tests {
             ("*.example", "such as"),
             (&long, "such as"),
         ] {
-            let failure = text.parse::<Host>().unwrap_err();
+            let failure = text.parse::<PublicHost>().unwrap_err();
             assert!(failure.hint.as_deref().unwrap().contains(hint), "{text}: {failure:?}");
         }
     }

@@ -1,0 +1,69 @@
+//! The rendered files of a site: templates of the profile, and variables of the compose file.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use sealift_layers::digest::Digest;
+
+use super::{SiteRequest, SiteUpdate};
+use crate::profile::model::Deployed;
+use crate::site::files::{self, Access};
+use crate::site::report::Action;
+use crate::site::templates::{render, template_mode};
+use crate::site::{PORTS, ports};
+
+/// The compose variables beside an unpacked bundle's compose file, relative to the site.
+const BUNDLE_ENV: &str = "../.env";
+
+/// A file and its new text.
+struct RenderedFile<'m> {
+    path: &'m str,
+    text: String,
+    access: Access,
+}
+
+impl SiteUpdate<'_> {
+    pub(super) fn rendered_files(&mut self, secrets: &BTreeMap<String, String>) -> Result<()> {
+        let SiteRequest { directory, model, sources, .. } = *self.request;
+        let mut rendered = Vec::new();
+        for (path, template) in &model.site.templates {
+            let text = render(model, sources, path.get_ref(), template, &self.parameters, secrets)?;
+            let access = self.access(template_mode(template), template.group);
+            rendered.push(RenderedFile { path: path.get_ref(), text, access });
+        }
+        let text = ports::ports_env(model, &self.parameters.ports);
+        let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
+        rendered.push(variables(PORTS));
+        if model.deployment == Deployed::Compose && directory.join("../bundle.json").is_file() {
+            rendered.push(variables(BUNDLE_ENV));
+        }
+        for file in &rendered {
+            if let Some((above, _)) = file.path.rsplit_once('/').filter(|(above, _)| *above != "..") {
+                files::directory(&directory.join(above), 0o755)?;
+            }
+            self.rendered_file(file)?;
+        }
+        let current = |path: &str| path == BUNDLE_ENV || rendered.iter().any(|file| file.path == path);
+        self.new.rendered.retain(|path, _| current(path));
+        Ok(())
+    }
+
+    /// Writes a rendered file, unless it was edited: its bytes are neither the new ones nor those of the last run.
+    fn rendered_file(&mut self, file: &RenderedFile<'_>) -> Result<()> {
+        let path = file.path;
+        let digest = Digest::of(file.text.as_bytes());
+        let old = files::read(&self.request.directory.join(path))?;
+        let edited = old.is_some_and(|old| {
+            let old = Digest::of(&old);
+            old != digest && self.old.rendered.get(path) != Some(&old)
+        });
+        if edited {
+            let hint = format!("to render it again, remove {path} and run this again");
+            self.report.warnings.warn(path, "was edited, and is kept unchanged", hint);
+            self.report.add(path, Action::Kept, "");
+            return Ok(());
+        }
+        self.new.rendered.insert(path.to_owned(), digest);
+        self.put(path, file.text.as_bytes(), file.access, "its template or values changed")
+    }
+}

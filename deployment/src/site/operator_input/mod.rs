@@ -1,0 +1,79 @@
+//! The operator's input, checked before anything else is written: settings, certificates, edited files, secrets.
+
+pub(super) mod certificates;
+
+use anyhow::Result;
+
+use super::create::{SiteRequest, SiteUpdate};
+use super::files;
+use super::templates::is_env_file;
+use super::{parse_env, secret_path, settings};
+use crate::failure::{Failure, Kind, one_line};
+use crate::finding::{Finding, Findings, Level};
+use certificates::OperatorCertificate;
+
+/// Fewest characters of a secret: as many as the fewest random bytes that a profile may ask for have when encoded.
+const SECRET_LENGTH: usize = 16;
+
+impl SiteUpdate<'_> {
+    /// Checks the operator's input. The error lists all that is missing or wrong.
+    pub(super) fn check_operator_input(&mut self) -> Result<()> {
+        let SiteRequest { directory, model, sources, self_signed, now, .. } = *self.request;
+        let site = &model.site;
+        if !site.certificates.is_empty() || !site.trusted.is_empty() {
+            files::directory(&directory.join("tls"), 0o700)?;
+        }
+        settings::offer(directory, model, &self.old.settings, &mut self.report)?;
+        self.new.settings = site.settings.keys().cloned().collect();
+        let mut findings = Findings::default();
+        self.parameters.settings = settings::read(directory, model, Some(sources), &mut findings)?;
+        self.parameters.trusted = certificates::trusted(directory, model, now, &mut findings)?;
+        for (name, wanted) in site.certificates.iter().filter(|(_, wanted)| wanted.provided) {
+            let certificate =
+                OperatorCertificate { directory, name, wanted, host: &self.parameters.host, record: &self.old };
+            if !certificate.belongs_to_site(self_signed)? {
+                certificate.check(now, &mut findings)?;
+                self.operator_certificates.insert(name.clone());
+            }
+        }
+        self.check_files(&mut findings)?;
+        if findings.of(Level::Error).next().is_some() && self.old.rendered.is_empty() {
+            // The next run of a new site then needs no options again.
+            self.write_record()?;
+        }
+        let summary = format!("{}: the operator's input is incomplete or wrong:", directory.display());
+        let hint =
+            format!("edit these files in {}, then run this again; nothing else was changed", directory.display());
+        findings.refuse(&summary, &hint).map_err(|failure| failure.of_kind(Kind::Usage))?;
+        self.report.warnings.0.extend(findings.0);
+        Ok(())
+    }
+
+    /// Checks secrets, and edited env files: a file is kept when it was edited, so it must be valid.
+    fn check_files(&self, findings: &mut Findings) -> Result<()> {
+        let SiteRequest { directory, model, .. } = *self.request;
+        for path in model.site.secrets.keys().map(|name| secret_path(name)) {
+            if let Some(text) = files::read_text(&directory.join(&path))? {
+                findings.0.extend(weak_secret(&path, &text));
+            }
+        }
+        for path in model.site.templates.keys().map(|path| path.get_ref()).filter(|path| is_env_file(model, path)) {
+            let text = files::read_text(&directory.join(path))?.unwrap_or_default();
+            if let Err(error) = parse_env(&text) {
+                findings.error(path, one_line(error.as_ref()), Failure::hint_in(&error).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error about a secret that is too short to have been created here.
+pub(super) fn weak_secret(path: &str, text: &str) -> Option<Finding> {
+    let length = text.trim().chars().count();
+    let mut findings = Findings::default();
+    if (1..SECRET_LENGTH).contains(&length) {
+        let hint = format!("use at least {SECRET_LENGTH}: openssl rand -hex 32");
+        findings.error(path, format!("too weak: {length} characters"), hint);
+    }
+    findings.0.pop()
+}

@@ -1,0 +1,107 @@
+//! Keys and certificates that the site's authority signs.
+
+use super::*;
+
+#[test]
+fn certificates_are_renewed_before_they_expire() {
+    let bench = Bench::new();
+    bench.create();
+    let key = bench.read("site/tls/shop-web.key");
+    assert_eq!(bench.create_at(NOW + 79 * DAY, None, &[]).unwrap().paths(Action::Replaced).count(), 0);
+    let report = bench.create_at(NOW + 81 * DAY, None, &[]).unwrap();
+    insta::assert_snapshot!(report, @"
+    replaced tls/shop-web.crt: it expires on 2027-04-25
+    replaced site.toml: it records what changed
+    kept 9 files
+    ");
+    assert_eq!(bench.read("site/tls/shop-web.key"), key);
+    assert!(bench.load(NOW + 110 * DAY).is_ok());
+}
+
+#[test]
+fn expired_authority_is_renewed_for_its_key() {
+    let bench = Bench::new();
+    bench.create();
+    let key = bench.read("site/custom-ca.key");
+    let report = bench.create_at(NOW + 3651 * DAY, None, &[]).unwrap();
+    insta::assert_snapshot!(report, @"
+    replaced custom-ca.crt: it expired on 2037-01-12
+    replaced tls/shop-web.crt: it expired on 2027-04-25
+    replaced site.toml: it records what changed
+    kept 8 files
+    ");
+    assert_eq!(report.warnings.0.len(), 1);
+    assert_eq!(bench.read("site/custom-ca.key"), key);
+    bench.load(NOW + 3651 * DAY).unwrap();
+}
+
+#[test]
+fn valid_files_are_kept_without_the_key_of_the_authority() {
+    let bench = Bench::new();
+    bench.create();
+    fs_err::remove_file(bench.path("site/custom-ca.key")).unwrap();
+    let before = bench.contents();
+    assert_eq!(bench.create_at(NOW, None, &[]).unwrap().warnings.0, []);
+    let soon = bench.create_at(NOW + 90 * DAY, None, &[]).unwrap();
+    insta::assert_snapshot!(soon.warnings.0[0], @"
+    warning: tls/shop-web.crt: is due and cannot be renewed without custom-ca.key: it expires on 2027-04-25
+      hint: put custom-ca.key beside custom-ca.crt and run this again
+    ");
+    assert_eq!(bench.contents(), before);
+    let error = bench.create_at(NOW, Some("other.example"), &[]).unwrap_err();
+    insta::assert_snapshot!(error, @"tls/shop-web.crt must be issued (it lacks other.example), but custom-ca.key is missing");
+    assert_eq!(failure(&error).kind, Kind::Failed);
+}
+
+#[test]
+fn certificate_of_the_operator_is_kept() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    bench.create();
+    other.create_at(NOW, Some("unlike.example"), &[]).unwrap();
+    for name in ["site/tls/shop-web.crt", "site/tls/shop-web.key"] {
+        bench.write(name, &other.read(name));
+    }
+    let before = bench.contents();
+    let report = bench.create_at(NOW, None, &[]).unwrap();
+    assert_eq!(bench.contents(), before);
+    insta::assert_snapshot!(report.warnings.0[0], @"
+    warning: tls/shop-web.crt: was not issued by sealift and is kept, but it lacks shop.example
+      hint: provide a better one, or remove tls/shop-web.crt and tls/shop-web.key to have them created
+    ");
+    bench.load(NOW).unwrap();
+}
+
+#[test]
+fn mismatched_key_and_certificate_are_found_and_replaced() {
+    let bench = Bench::new();
+    bench.create();
+    bench.write("site/tls/shop-web.key", &bench.read("site/custom-ca.key"));
+    insta::assert_snapshot!(bench.load(NOW).unwrap_err().to_string().replace(bench.path("").to_str().unwrap(), ""), @"
+    the site in site cannot be used:
+      tls/shop-web.crt: it is not the certificate of the key beside it
+    ");
+    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap(), @"
+    replaced tls/shop-web.crt: it is not the certificate of tls/shop-web.key
+    replaced site.toml: it records what changed
+    kept 9 files
+    ");
+    bench.load(NOW).unwrap();
+}
+
+#[test]
+fn new_authority_issues_all_certificates_again() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    bench.create();
+    other.create();
+    for name in ["site/custom-ca.crt", "site/custom-ca.key"] {
+        bench.write(name, &other.read(name));
+    }
+    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap(), @"
+    replaced tls/shop-web.crt: custom-ca.crt did not sign it
+    replaced site.toml: it records what changed
+    kept 9 files
+    ");
+    // A key that is not the authority's is never used nor replaced.
+    bench.write("site/custom-ca.key", &bench.read("site/tls/shop-web.key"));
+    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap_err(), @"custom-ca.key is not the key of custom-ca.crt");
+}
