@@ -119,8 +119,8 @@ impl<'a> Index<'a> {
         let mut fields = Vec::new();
         for (label, text) in files {
             let mut stanzas = Stanzas::new(text);
-            while stanzas.next(&mut fields).with_context(|| (*label).to_owned())? {
-                let package = package(&fields).with_context(|| (*label).to_owned())?;
+            while stanzas.next(&mut fields).with_context(|| format!("cannot parse {label}"))? {
+                let package = package(&fields).with_context(|| format!("cannot parse {label}"))?;
                 if package.architecture == architecture || package.architecture == "all" {
                     packages.entry(package.name).or_default().push(package);
                 }

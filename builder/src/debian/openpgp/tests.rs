@@ -124,7 +124,7 @@ fn clearsigned(text: &str, make: impl FnOnce(&str) -> Vec<Signature>) -> String 
 }
 
 /// `text` signed, and a keyring with the key.
-pub(in crate::debian) fn signed(text: &str) -> (String, Keyring) {
+pub(crate) fn signed(text: &str) -> (String, Keyring) {
     let key = primary(1);
     let keyring = keyring(&[certificate(&key, &[Spec::signing()])]);
     (clearsigned(text, |text| vec![sign(&key, &Spec::default(), text)]), keyring)
