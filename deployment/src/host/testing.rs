@@ -15,7 +15,7 @@ use crate::profile::model::Model;
 
 /// The sample profile as an unpacked bundle in `folder`, whose images have no layers.
 pub(super) fn deployment(folder: &Path) -> Deployment {
-    of_model(folder, crate::render::sample())
+    of_model(folder, crate::profile::sample())
 }
 
 /// A profile as an unpacked bundle in `folder`.

@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_sample_as_compose_sees_it() {
-        insta::assert_snapshot!(render(&crate::render::sample(), "linux/amd64"));
+        insta::assert_snapshot!(render(&crate::profile::sample(), "linux/amd64"));
     }
 
     #[test]

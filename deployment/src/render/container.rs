@@ -215,7 +215,7 @@ fn published(model: &Model, name: &str, inside: u16, variables: &BTreeMap<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sample;
+    use crate::profile::sample;
 
     fn layout(variables: &[(&str, &str)]) -> HostLayout {
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -5,12 +5,3 @@ pub mod compose;
 pub mod container;
 pub mod readme;
 pub mod systemd;
-
-#[cfg(test)]
-use crate::profile::model::Model;
-
-/// The profile of `sample.toml`.
-#[cfg(test)]
-pub(crate) fn sample() -> Model {
-    toml::from_str(include_str!("sample.toml")).unwrap()
-}

@@ -358,7 +358,7 @@ Run `./sealift doctor` first: it reports problems with hints.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sample;
+    use crate::profile::sample;
 
     #[test]
     fn the_sample_as_operators_read_it() {

@@ -46,7 +46,7 @@ fn digest(folder: &Path, arguments: &[String], paths: &[String]) -> Result<Diges
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sample;
+    use crate::profile::sample;
 
     fn hash(folder: &Path, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
