@@ -1,6 +1,6 @@
 //! The operator's README of a bundle without containers. Every step is a command that can be typed as it is.
 
-use super::{FOLDER, health_path, one_line, run_path, task_path, unit_path};
+use super::paths::{FOLDER, health_path, one_line, run_path, task_path, unit_path};
 use crate::profile::model::{Model, On};
 use crate::profile::names::project_name;
 
