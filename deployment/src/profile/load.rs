@@ -68,6 +68,13 @@ impl Profile {
         Ok(Self { directory: directory.to_owned(), sources, text, model, parts })
     }
 
+    /// A profile for tests, whose files are not read.
+    #[cfg(test)]
+    pub(crate) fn of_model(directory: &Path, model: Model) -> Self {
+        let sources = Sources::of(directory);
+        Self { directory: directory.to_owned(), sources, text: String::new(), parts: Vec::new(), model }
+    }
+
     /// The files that `profile.toml` refers to, sorted, each once.
     #[must_use]
     pub fn files(&self) -> BTreeSet<String> {

@@ -1,5 +1,5 @@
-//! What the host needs beside the images: containers, as the engine makes them and as compose does, or units; and the
-//! operator's README. Pure functions of the profile and what the host decides.
+//! What a host needs besides images: arguments for containers and `compose.yaml`, or programs and units for systemd; and
+//! the operator's README. Pure functions of the profile and the [`container::HostLayout`].
 
 pub mod compose;
 pub mod container;
