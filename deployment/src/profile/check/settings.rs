@@ -126,7 +126,11 @@ impl Check<'_> {
             Err(error) => {
                 let (line, what) = (error.line().unwrap_or(1), error.kind());
                 let what = error.detail().map_or_else(|| what.to_string(), str::to_owned);
-                return self.report(source.span(), format!("line {line} of the template: {what}"), "use the syntax of Jinja");
+                return self.report(
+                    source.span(),
+                    format!("line {line} of the template: {what}"),
+                    "use the syntax of Jinja",
+                );
             }
         };
         self.known(source.span(), source.get_ref(), &found);
