@@ -3,7 +3,12 @@
 //! Both use the same bytes in memory and the same number of threads. The codec alone compresses them in blocks; writing the
 //! layer also makes headers, digests of the files, the tar and the blob, and keeps gzip members in order.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may panic")]
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a benchmark: may panic, takes arguments"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

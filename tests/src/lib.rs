@@ -4,6 +4,8 @@
 //! The tests themselves are in `tests/`. Those that need root and an engine are `#[ignore]`d, so that a plain
 //! `cargo test` passes anywhere; `tests/run` at the top of the repository runs them too.
 
+#![allow(clippy::disallowed_methods, reason = "tests may read the environment")]
+
 pub mod archive;
 pub mod blocks;
 pub mod bundle;

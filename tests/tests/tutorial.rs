@@ -9,6 +9,8 @@
 //! - `text`: what the commands before print. Each line occurs in this order; `...` stands for anything, and the number of
 //!   blanks does not matter.
 
+#![allow(clippy::disallowed_methods, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -20,13 +20,13 @@ pub(super) struct ServerOptions {
     ///
     /// Default: SEALIFT_DEBIAN_MIRROR, else `debian-mirror` in ~/.config/sealift/config.toml, else the
     /// machine's apt sources.
-    #[arg(long, value_name = "URL", verbatim_doc_comment, help_heading = SERVERS)]
+    #[arg(long, value_name = "URL", help_heading = SERVERS)]
     debian_mirror: Option<String>,
     /// URL of the Python index's simple API
     ///
     /// Default: PIP_INDEX_URL or UV_DEFAULT_INDEX, else `python-index` in ~/.config/sealift/config.toml,
     /// else the configuration of pip, then of uv, else uv's default index.
-    #[arg(long, value_name = "URL", verbatim_doc_comment, help_heading = SERVERS)]
+    #[arg(long, value_name = "URL", help_heading = SERVERS)]
     python_index: Option<String>,
 }
 

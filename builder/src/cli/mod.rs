@@ -60,14 +60,17 @@ Exit codes:
 
 Data goes to standard output, messages and progress to standard error.";
 
+/// Heading in `--help` of commands.
+const GLOBAL: &str = "Global options";
+
 /// Options of every command.
 #[derive(Args, Debug)]
 struct Global {
     /// When to use colours; `auto` uses them on a terminal unless NO_COLOR is set
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = GLOBAL)]
     color: Color,
     /// Print no progress and no notes
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
 }
 

@@ -15,9 +15,14 @@ fn reference() -> String {
     section(&root, "sealift", 2, &mut text);
     for group in GROUPS {
         paragraph(&format!("## {}", group.heading), &mut text);
+        let command = |name: &str| root.find_subcommand(name).expect("a test checks the groups");
+        let entry = |name: &&str| {
+            let about = command(name).get_about().map(ToString::to_string).unwrap_or_default();
+            format!("- [`{name}`](#sealift-{name}): {about}")
+        };
+        paragraph(&group.commands.iter().map(entry).collect::<Vec<_>>().join("\n"), &mut text);
         for name in group.commands {
-            let command = root.find_subcommand(name).expect("a test checks the groups");
-            section(command, &format!("sealift {name}"), 3, &mut text);
+            section(command(name), &format!("sealift {name}"), 3, &mut text);
         }
     }
     text

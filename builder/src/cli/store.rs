@@ -10,6 +10,7 @@ use sealift_deployment::ui;
 
 use super::Context;
 use super::common::{self, StoreOption};
+use crate::store::Store;
 
 /// Check, measure or empty the store of fetched artifacts and finished layers
 ///
@@ -53,44 +54,45 @@ impl StoreCommand {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         match &self.action {
-            Action::Check { store, repair } => {
-                let ui = common::ui(&machine, context);
-                let store = store.open(&machine)?;
-                let total = store.size()?.total().bytes;
-                let phase = ui.phase("Checking", total);
-                let report = store.check(*repair, &phase)?;
-                phase.finish(&format!("{} files, {}", report.checked.count, ui::bytes(report.checked.bytes)));
-                for wrong in &report.wrong {
-                    writeln!(context.out, "{wrong}")?;
-                }
-                if report.wrong.is_empty() {
-                    writeln!(context.out, "{}: no errors", store.root().display())?;
-                    return Ok(());
-                }
-                context.out.finish()?;
-                let count = report.wrong.len();
-                if *repair {
-                    context.note(format!("removed {count} damaged files; the next build fetches or builds them again"));
-                    return Ok(());
-                }
-                let message = if count == 1 {
-                    "1 file in the store is damaged".to_owned()
-                } else {
-                    format!("{count} files in the store are damaged")
-                };
-                Err(Failure::verification(message).hint("remove them with `sealift store check --repair`").into())
-            }
+            Action::Check { store, repair } => check(&store.open(&machine)?, *repair, &machine, context),
             Action::Size { store } => {
-                let store = store.open(&machine)?;
-                write!(context.out, "{}", store.size()?)?;
+                write!(context.out, "{}", store.open(&machine)?.size()?)?;
                 Ok(())
             }
             Action::Clean { store } => {
-                let store = store.open(&machine)?;
-                let usage = store.clean()?;
-                writeln!(context.out, "removed {} files, {}", usage.count, ui::bytes(usage.bytes))?;
+                let usage = store.open(&machine)?.clean()?;
+                writeln!(
+                    context.out,
+                    "removed {}, {}",
+                    ui::count(usage.count as usize, "file"),
+                    ui::bytes(usage.bytes)
+                )?;
                 Ok(())
             }
         }
     }
+}
+
+fn check(store: &Store, repair: bool, machine: &Machine, context: &mut Context) -> Result<()> {
+    let ui = common::ui(machine, context);
+    let phase = ui.phase("Checking", store.size()?.total().bytes);
+    let report = store.check(repair, &phase)?;
+    let count = ui::count(report.checked.count as usize, "file");
+    phase.finish(&format!("{count}, {}", ui::bytes(report.checked.bytes)));
+    for wrong in &report.wrong {
+        writeln!(context.out, "{wrong}")?;
+    }
+    if report.wrong.is_empty() {
+        writeln!(context.out, "{}: no errors", store.root().display())?;
+        return Ok(());
+    }
+    context.out.finish()?;
+    let damaged = ui::count(report.wrong.len(), "damaged file");
+    if repair {
+        context.note(format!("removed {damaged}; the next build fetches or builds what it needs again"));
+        return Ok(());
+    }
+    Err(Failure::verification(format!("{damaged} in the store"))
+        .hint("remove damaged files with `sealift store check --repair`")
+        .into())
 }

@@ -22,64 +22,16 @@ pub(super) struct Clearsigned<'a> {
 impl<'a> Clearsigned<'a> {
     /// Splits `bytes` into text and signatures; `name` is for messages.
     pub(super) fn parse(name: &str, bytes: &'a [u8]) -> Result<Self> {
-        let wrong = |what: String| Failure::verification(format!("{name} is not a clear-signed text: {what}"));
-        let text = std::str::from_utf8(bytes).map_err(|error| wrong("it is not UTF-8".into()).because(error))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| malformed(name, "it is not UTF-8").because(error))?;
         let mut at = 0;
         let mut lines = text.split_inclusive('\n').map(|line| {
             let start = at;
             at += line.len();
             Line { start, text: without_end(line) }
         });
-        match lines.next() {
-            Some(first) if trimmed(first.text) == BEGIN => {}
-            first => {
-                let shown: String = first.map_or("", |line| line.text).chars().take(40).collect();
-                return Err(wrong(format!("it begins with `{}`", shown.escape_debug()))
-                    .hint("the mirror may have answered with an error page")
-                    .into());
-            }
-        }
-        // The header's `Hash` lines are not signed. They are ignored: each signature names its own hash.
-        for line in lines.by_ref() {
-            match trimmed(line.text) {
-                "" => break,
-                content if content.starts_with("Hash: ") => {}
-                content => return Err(wrong(format!("unknown header `{}`", content.escape_debug())).into()),
-            }
-        }
-        let mut signed = Vec::new();
-        let mut begin = None;
-        for line in lines.by_ref() {
-            if trimmed(line.text) == BEGIN_SIGNATURE {
-                begin = Some(line);
-                break;
-            }
-            let content = match line.text.strip_prefix("- ") {
-                Some(escaped) => trimmed(escaped),
-                None if line.text.starts_with('-') => {
-                    return Err(wrong(format!("unescaped dash in `{}`", line.text.escape_debug())).into());
-                }
-                None => trimmed(line.text),
-            };
-            if content.chars().any(|c| c.is_control() && c != '\t') {
-                return Err(wrong(format!("control character in `{}`", content.escape_debug())).into());
-            }
-            signed.push(content);
-        }
-        let mut signatures = Vec::new();
-        while let Some(first) = begin.take() {
-            let Some(last) = lines.by_ref().find(|line| trimmed(line.text) == END_SIGNATURE) else {
-                return Err(wrong("the signature has no end".into()).into());
-            };
-            signatures.push(&text[first.start..last.start + END_SIGNATURE.len()]);
-            begin = lines.by_ref().find(|line| !trimmed(line.text).is_empty());
-            if begin.is_some_and(|line| trimmed(line.text) != BEGIN_SIGNATURE) {
-                return Err(wrong("text follows the signature".into()).into());
-            }
-        }
-        if signatures.is_empty() {
-            return Err(wrong("it has no signature".into()).into());
-        }
+        skip_header(name, &mut lines)?;
+        let (signed, first_signature) = signed_lines(name, &mut lines)?;
+        let signatures = signatures(name, text, first_signature, &mut lines)?;
         Ok(Self { lines: signed, signatures })
     }
 
@@ -92,6 +44,81 @@ impl<'a> Clearsigned<'a> {
     pub(super) fn text(&self) -> String {
         self.lines.iter().flat_map(|line| [line, "\n"]).collect()
     }
+}
+
+fn malformed(name: &str, what: &str) -> Failure {
+    Failure::verification(format!("{name} is not a clear-signed text: {what}"))
+}
+
+/// Reads the lines before the signed text.
+fn skip_header<'a>(name: &str, lines: &mut impl Iterator<Item = Line<'a>>) -> Result<()> {
+    match lines.next() {
+        Some(first) if trimmed(first.text) == BEGIN => {}
+        first => {
+            let shown: String = first.map_or("", |line| line.text).chars().take(40).collect();
+            return Err(malformed(name, &format!("it begins with `{}`", shown.escape_debug()))
+                .hint("the mirror may have sent an error page: check its URL")
+                .into());
+        }
+    }
+    // The `Hash` lines are not signed. They are ignored: each signature names its own hash.
+    for line in lines.by_ref() {
+        match trimmed(line.text) {
+            "" => break,
+            content if content.starts_with("Hash: ") => {}
+            content => return Err(malformed(name, &format!("unknown header `{}`", content.escape_debug())).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the signed text, and the first line of a signature, if there is one.
+fn signed_lines<'a>(
+    name: &str,
+    lines: &mut impl Iterator<Item = Line<'a>>,
+) -> Result<(Vec<&'a str>, Option<Line<'a>>)> {
+    let mut signed = Vec::new();
+    for line in lines {
+        if trimmed(line.text) == BEGIN_SIGNATURE {
+            return Ok((signed, Some(line)));
+        }
+        let content = match line.text.strip_prefix("- ") {
+            Some(escaped) => trimmed(escaped),
+            None if line.text.starts_with('-') => {
+                return Err(malformed(name, &format!("unescaped dash in `{}`", line.text.escape_debug())).into());
+            }
+            None => trimmed(line.text),
+        };
+        if content.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(malformed(name, &format!("control character in `{}`", content.escape_debug())).into());
+        }
+        signed.push(content);
+    }
+    Ok((signed, None))
+}
+
+/// Reads the signatures; `begin` is the first line of the first one.
+fn signatures<'a>(
+    name: &str,
+    text: &'a str,
+    mut begin: Option<Line<'a>>,
+    lines: &mut impl Iterator<Item = Line<'a>>,
+) -> Result<Vec<&'a str>> {
+    let mut signatures = Vec::new();
+    while let Some(first) = begin.take() {
+        let Some(last) = lines.by_ref().find(|line| trimmed(line.text) == END_SIGNATURE) else {
+            return Err(malformed(name, "the signature has no end").into());
+        };
+        signatures.push(&text[first.start..last.start + END_SIGNATURE.len()]);
+        begin = lines.by_ref().find(|line| !trimmed(line.text).is_empty());
+        if begin.is_some_and(|line| trimmed(line.text) != BEGIN_SIGNATURE) {
+            return Err(malformed(name, "text follows the signature").into());
+        }
+    }
+    if signatures.is_empty() {
+        return Err(malformed(name, "it has no signature").into());
+    }
+    Ok(signatures)
 }
 
 /// A line without its end.

@@ -119,8 +119,8 @@ impl<'a> Index<'a> {
         let mut fields = Vec::new();
         for (label, text) in files {
             let mut stanzas = Stanzas::new(text);
-            while stanzas.next(&mut fields).with_context(|| (*label).to_owned())? {
-                let package = package(&fields).with_context(|| (*label).to_owned())?;
+            while stanzas.next(&mut fields).with_context(|| format!("cannot parse {label}"))? {
+                let package = package(&fields).with_context(|| format!("cannot parse {label}"))?;
                 if package.architecture == architecture || package.architecture == "all" {
                     packages.entry(package.name).or_default().push(package);
                 }
@@ -366,13 +366,13 @@ pub(super) mod tests {
         ];
         let messages: Vec<String> =
             cases.iter().map(|text| format!("{:#}", Index::parse(&[("P", text)], "amd64").unwrap_err())).collect();
-        insta::assert_snapshot!(messages.join("\n"), @r"
-        P: package a: its field Size is missing or malformed
-        P: package a: its field SHA256 is missing or malformed
-        P: package a: its field Filename is missing or malformed
-        P: a stanza has no field Package; it begins with `Version: 1`
-        P: line 2 is no field: `no field`
-        Provides of a 1: `b c` is not a relation to a package: there is something after the name
+        insta::assert_snapshot!(messages.join("\n"), @"
+        P: package a: the field Size is missing or malformed
+        P: package a: the field SHA256 is missing or malformed
+        P: package a: the field Filename is missing or malformed
+        P: a stanza has no field Package; its first field is `Version: 1`
+        P: line 2 is not a field: `no field`
+        Provides of a 1: `b c` is not a relation to a package: unexpected text after the name
         ");
     }
 }

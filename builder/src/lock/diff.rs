@@ -85,7 +85,12 @@ mod tests {
     fn additions_removals_and_changes_are_listed() {
         let old = platform(&[("clock", "1"), ("gone", "1"), ("same", "1")], &[("words", "1")], &[]);
         let new = platform(&[("clock", "2"), ("new", "1"), ("same", "1")], &[("words", "1")], &[("tool", "1")]);
-        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"");
+        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"
+        + crate tool 1 (ab2134bb897d)
+        ~ package clock 1 (40ee0ef6be16) -> 2 (50cbfa2fddc3)
+        - package gone 1 (b78e1f78dab4)
+        + package new 1 (0dcabf6371e3)
+        ");
         assert_eq!(diff(&old, &old), [""; 0]);
     }
 
@@ -94,13 +99,13 @@ mod tests {
         let old = platform(&[("clock", "1")], &[], &[]);
         let mut new = old.clone();
         new.packages[0].sha256 = Digest::of(b"rebuilt");
-        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"");
+        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"~ package clock 1 (40ee0ef6be16) -> 1 (9ae832844d70)");
     }
 
     #[test]
     fn versions_of_one_distribution_are_compared_together() {
         let old = platform(&[], &[("words", "1"), ("words", "2")], &[]);
         let new = platform(&[], &[("words", "2"), ("words", "3")], &[]);
-        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"");
+        insta::assert_snapshot!(diff(&old, &new).join("\n"), @"~ wheel words 1 (09a1f585ca14), 2 (c69d63c48803) -> 2 (c69d63c48803), 3 (ba925bd93ea5)");
     }
 }

@@ -79,3 +79,56 @@ impl Lock {
         files::write_atomically(&directory.join(FILE), |file| Ok(file.write_all(text.as_bytes())?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealift_deployment::failure::{Failure, Kind};
+
+    use super::*;
+
+    const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deployment/tests/profiles/valid/small");
+
+    /// A profile in a temporary folder.
+    fn profile() -> (tempfile::TempDir, Profile) {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::copy(Path::new(PROFILE).join("profile.toml"), folder.path().join("profile.toml")).unwrap();
+        let profile = Profile::load(folder.path()).unwrap();
+        (folder, profile)
+    }
+
+    fn empty() -> Lock {
+        Lock { schema: 1, profile: "small".into(), platforms: Default::default() }
+    }
+
+    #[test]
+    fn a_written_lock_is_read_again() {
+        let (folder, profile) = profile();
+        assert_eq!(Lock::read(&profile).unwrap(), None);
+        empty().write(folder.path()).unwrap();
+        assert_eq!(Lock::read(&profile).unwrap(), Some(empty()));
+    }
+
+    #[test]
+    fn the_text_is_stable() {
+        insta::assert_snapshot!(empty().text().unwrap(), @r#"
+        # Made by `sealift lock`: what exactly the images are made of. It names content and never hosts: any mirror that has
+        # these files will do.
+
+        schema = 1
+        profile = "small"
+
+        [platforms]
+        "#);
+    }
+
+    #[test]
+    fn other_formats_and_profiles_are_usage_failures_with_a_hint() {
+        let (folder, profile) = profile();
+        for lock in [Lock { schema: 2, ..empty() }, Lock { profile: "other".into(), ..empty() }] {
+            lock.write(folder.path()).unwrap();
+            let error = Lock::read(&profile).unwrap_err();
+            assert_eq!(Kind::of(&error), Kind::Usage);
+            assert!(Failure::hint_in(&error).unwrap().contains("sealift lock"), "{error}");
+        }
+    }
+}

@@ -43,8 +43,10 @@ pub(super) fn verify(closure: &Closure, name: &str, tree: &Tree) -> Result<()> {
         .map_err(|error| cannot("read", Path::new(&format!("/nix/store/{name}")), &error))?;
     let got = hasher.finish();
     if got != expected.nar_hash {
-        let message =
-            format!("/nix/store/{name} has the wrong NAR hash\n  expected {}\n  got      {got}", expected.nar_hash);
+        let message = format!(
+            "/nix/store/{name} has the wrong content\n  expected NAR hash {}\n  got               {got}",
+            expected.nar_hash
+        );
         let hint = "check this machine with `nix-store --verify --check-contents`, and write the closure's file again";
         return Err(Failure::verification(message).hint(hint).into());
     }

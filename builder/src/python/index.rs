@@ -206,9 +206,9 @@ mod tests {
         let failure = Failure::within(&error).unwrap();
         insta::assert_snapshot!(format!("{failure}\n{}", failure.hint.as_ref().unwrap()), @"
         no Python index is configured on this machine
-        name one with `--python-index URL`, with the variable PIP_INDEX_URL or UV_DEFAULT_INDEX, or in the configuration of pip or uv
+        name one with --python-index URL, in the variable PIP_INDEX_URL, or in the configuration of pip or uv; or install uv, whose default index is then used
         ");
         let error = find_with(None, &[("PIP_INDEX_URL", "mirror.example")]).unwrap_err();
-        insta::assert_snapshot!(error, @"the Python index `mirror.example`, named by PIP_INDEX_URL, is not an HTTP or file URL");
+        insta::assert_snapshot!(error, @"the Python index `mirror.example` (from PIP_INDEX_URL) is not an http, https or file URL");
     }
 }

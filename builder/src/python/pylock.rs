@@ -95,7 +95,7 @@ fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
     let count = candidates.len();
     let last = |path: &str| path.rfind('/').map_or(0, |slash| slash + 1);
     let Some((path, wheel)) = target.best(candidates, |(path, _)| &path[last(path)..]) else {
-        return Err(Failure::failed(format!("none of its {count} wheels is for {target}"))
+        return Err(Failure::failed(format!("no wheel of {count} is compatible with {target}"))
             .hint("require another version, or exclude it if the application runs without it")
             .into());
     };
@@ -247,13 +247,13 @@ mod tests {
             message(&[package("a", "", &[pure]).replace("size = 5, ", "")]),
             message(&[package("a", "", &[pure]).replace("sha256", "md5")]),
         ].join("\n"), @"
-        the distribution `a`: it has no wheel for Python 3.14 on x86_64 with glibc 2.43, of 1 altogether
-        the distribution `b`: its wheel `a-1.0-py3-none-any.whl` has another name
-        the distribution `a`: its wheel `a-1.1-py3-none-any.whl` is not of version 1.0
-        the resolver's lock has two versions of `a` for Python 3.14 on x86_64 with glibc 2.43
-        the distribution `a`: it requires Python <3.14, and this is for Python 3.14 on x86_64 with glibc 2.43
-        the distribution `a`: the index does not tell the size of `a-1.0-py3-none-any.whl`
-        the distribution `a`: the index does not tell the SHA-256 of `a-1.0-py3-none-any.whl`
+        cannot lock the distribution `a`: no wheel of 1 is compatible with Python 3.14 on x86_64 with glibc 2.43
+        cannot lock the distribution `b`: the wheel `a-1.0-py3-none-any.whl` has the name of another distribution
+        cannot lock the distribution `a`: the wheel `a-1.1-py3-none-any.whl` is not of version 1.0
+        the pylock.toml of uv has two versions of `a` for Python 3.14 on x86_64 with glibc 2.43
+        cannot lock the distribution `a`: it requires Python <3.14, but the target is Python 3.14 on x86_64 with glibc 2.43
+        cannot lock the distribution `a`: the index does not list the size of `a-1.0-py3-none-any.whl`
+        cannot lock the distribution `a`: the index does not list the SHA-256 of `a-1.0-py3-none-any.whl`
         ");
         assert!(wheels("lock-version = \"2.0\"", &target()).is_err());
         assert!(wheels("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]", &target()).is_err());

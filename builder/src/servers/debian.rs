@@ -71,7 +71,7 @@ impl Servers<'_> {
             let url = format!("{}/dists/{suite}/InRelease", mirror.base);
             if let Some(page) = self.client.find(&url, "*/*", RELEASE_LIMIT)? {
                 let policy = Policy { suite, keyring: &keyring, now, allow_expired };
-                let release = Release::parse(&page.bytes, &policy).with_context(|| url.clone())?;
+                let release = Release::parse(&page.bytes, &policy).with_context(|| format!("cannot verify {url}"))?;
                 let (base, suite) = (mirror.base.clone(), suite.to_owned());
                 return Ok(SignedRelease { base, suite, release, bytes: page.bytes });
             }
@@ -98,7 +98,10 @@ impl Servers<'_> {
             Some(page) => page,
             None => self.client.get(&format!("{folder}/{}", index.path), "*/*", INDEX_LIMIT)?,
         };
-        let text = signed.release.unpack(&index.path, &page.bytes).with_context(|| page.final_url)?;
+        let text = signed
+            .release
+            .unpack(&index.path, &page.bytes)
+            .with_context(|| format!("cannot verify {}", page.final_url))?;
         Ok(PackageIndex { path: index.path, sha256: index.file.sha256, text })
     }
 

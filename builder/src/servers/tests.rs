@@ -1,5 +1,6 @@
 //! A mirror and an index on loopback.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use sealift_deployment::failure::{Failure, Kind};
@@ -51,7 +52,7 @@ fn each_error_about_the_python_index_keeps_kind_and_hint() {
     let error = self::servers(&wrong, Options::default()).python_index().unwrap_err();
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Usage);
-    insta::assert_snapshot!(format!("{error:#}"), @"");
+    insta::assert_snapshot!(format!("{error:#}"), @"cannot determine the Python index: the Python index `mirror.example` (from PIP_INDEX_URL) is not an http, https or file URL");
 }
 
 #[test]
@@ -88,6 +89,49 @@ fn a_wheel_is_looked_up_on_its_project_page() {
     assert_eq!(urls(&found).unwrap(), [index.url("/files/words-0.3-py3-none-any.whl")]);
     let other = Wheel { name: "other".into(), ..self::wheel() };
     assert_eq!(urls(&servers.wheel(&other)).unwrap(), [""; 0]);
+}
+
+/// Serves a signed suite `tiny` with one component. By digest, too, if `by_hash`.
+fn archive(by_hash: bool) -> Server {
+    let text = b"Package: clock\n";
+    let mut packed = Vec::new();
+    liblzma::read::XzEncoder::new(&text[..], 1).read_to_end(&mut packed).unwrap();
+    let line =
+        |name: &str, bytes: &[u8]| format!(" {} {} main/binary-amd64/{name}\n", Digest::of(bytes).hex(), bytes.len());
+    let release = format!(
+        "Suite: tiny\nDate: Tue, 14 Nov 2023 22:13:20 UTC\nAcquire-By-Hash: yes\nComponents: main\nSHA256:\n{}{}",
+        line("Packages", text),
+        line("Packages.xz", &packed)
+    );
+    let (release, _) = crate::debian::openpgp::tests::signed(&release);
+    let hashed = format!("/debian/dists/tiny/main/binary-amd64/by-hash/SHA256/{}", Digest::of(&packed).hex());
+    Server::start(move |_, request| match request.path.as_str() {
+        "/debian/dists/tiny/InRelease" => Reply::ok(release.as_bytes()),
+        "/debian/dists/tiny/main/binary-amd64/Packages.xz" => Reply::ok(&packed),
+        path if by_hash && path == hashed => Reply::ok(&packed),
+        _ => Reply::status("404 Not Found"),
+    })
+}
+
+#[test]
+fn a_package_index_is_fetched_by_digest_and_else_by_name() {
+    let place = tempfile::tempdir().unwrap();
+    let keyring = place.path().join("keys.asc");
+    fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
+    for by_hash in [true, false] {
+        let mirror = archive(by_hash);
+        let machine = bare_machine(&[]);
+        let options = Options { debian_mirror: Some(mirror.url("/debian")), ..Options::default() };
+        let servers = servers(&machine, options);
+        let request =
+            ReleaseRequest { suite: "tiny", keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
+        let signed = servers.release(&request).unwrap();
+        let index = servers.package_index(&signed, "main", "amd64").unwrap();
+        assert_eq!((index.path.as_str(), index.text.as_str()), ("main/binary-amd64/Packages.xz", "Package: clock\n"));
+        let paths: Vec<String> = mirror.requests().into_iter().map(|request| request.path).collect();
+        assert!(paths[1].contains("/by-hash/SHA256/"), "{paths:?}");
+        assert_eq!(paths.len(), if by_hash { 2 } else { 3 }, "{paths:?}");
+    }
 }
 
 #[test]

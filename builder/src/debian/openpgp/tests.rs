@@ -124,7 +124,7 @@ fn clearsigned(text: &str, make: impl FnOnce(&str) -> Vec<Signature>) -> String 
 }
 
 /// `text` signed, and a keyring with the key.
-pub(in crate::debian) fn signed(text: &str) -> (String, Keyring) {
+pub(crate) fn signed(text: &str) -> (String, Keyring) {
     let key = primary(1);
     let keyring = keyring(&[certificate(&key, &[Spec::signing()])]);
     (clearsigned(text, |text| vec![sign(&key, &Spec::default(), text)]), keyring)
@@ -187,14 +187,14 @@ fn changed_texts_are_refused() {
         outcome_of(&keyring, &format!("SHA256: 1\n{good}")),
         outcome_of(&keyring, &good.replace("SIGNATURE-----\n\n", "SIGNATURE-----\n\nAAAA")),
         outcome_of(&keyring, &good.replace("SIGNATURE-----\n\n", "SIGNATURE-----\n\n-")),
-    ]), @r"
-    InRelease has no good signature: the signature by key FIRST does not fit the text, which was changed or damaged
-    InRelease has no good signature: the signature by key FIRST does not fit the text, which was changed or damaged
-    InRelease has no good signature: the signature by key FIRST does not fit the text, which was changed or damaged
-    InRelease is not a clear-signed text: something follows its signature
+    ]), @"
+    InRelease has no valid signature: the signature by key FIRST does not match the text, which was changed or damaged
+    InRelease has no valid signature: the signature by key FIRST does not match the text, which was changed or damaged
+    InRelease has no valid signature: the signature by key FIRST does not match the text, which was changed or damaged
+    InRelease is not a clear-signed text: text follows the signature
     InRelease is not a clear-signed text: it begins with `SHA256: 1`
-    InRelease has no good signature: a signature is unreadable: IO error: unknown packet header version 0
-    signature of InRelease: its armour is damaged
+    InRelease has no valid signature: a signature is unreadable: IO error: unknown packet header version 0
+    signature of InRelease: the ASCII armour is damaged
     ");
 }
 
@@ -214,10 +214,10 @@ fn one_known_key_suffices() {
         outcome(&keyring, &unknown, &spec),
         outcome_of(&keyring, &neither),
         outcome_of(&keyring, &mixed),
-    ]), @r"
-    the signature of InRelease is made by key SECOND, which is not in the keyring keys.gpg
-    the signatures of InRelease are made by keys SECOND, THIRD, none of which is in the keyring keys.gpg
-    InRelease has no good signature: key SECOND is not in the keyring keys.gpg; the signature by key FIRST does not fit the text, which was changed or damaged
+    ]), @"
+    InRelease is signed by the key SECOND, which is not in the keyring keys.gpg
+    InRelease is signed by the keys SECOND, THIRD, none of which is in the keyring keys.gpg
+    InRelease has no valid signature: key SECOND is not in the keyring keys.gpg; the signature by key FIRST does not match the text, which was changed or damaged
     ");
 }
 
@@ -237,16 +237,16 @@ fn dates_and_lifetimes_are_checked() {
         // A later self-signature extends the key's lifetime; one from the future does not.
         check(&[Spec { key_lifetime: 60, ..signing() }, Spec { created: THEN + 9, ..signing() }], Spec::default()),
         check(&[Spec { key_lifetime: 60, ..signing() }, Spec { created: NOW + YEAR, ..signing() }], Spec::default()),
-    ]), @r"
+    ]), @"
     good, by FIRST
-    InRelease has no good signature: the signature by key FIRST does not count: it is made in the future
-    InRelease has no good signature: the signature by key FIRST does not count: it is older than the key
-    InRelease has no good signature: the signature by key FIRST does not count: a signature expired on 2023-11-14
+    InRelease has no valid signature: the signature by key FIRST is not accepted: its date is in the future
+    InRelease has no valid signature: the signature by key FIRST is not accepted: it is older than the key
+    InRelease has no valid signature: the signature by key FIRST is not accepted: a signature expired on 2023-11-14
     good, by FIRST
-    InRelease has no good signature: the signature by key FIRST does not count: the key expired on 2023-11-14
-    InRelease has no good signature: the signature by key FIRST does not count: a signature expired on 2023-11-14
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key expired on 2023-11-14
+    InRelease has no valid signature: the signature by key FIRST is not accepted: a signature expired on 2023-11-14
     good, by FIRST
-    InRelease has no good signature: the signature by key FIRST does not count: the key expired on 2023-11-14
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key expired on 2023-11-14
     ");
 }
 
@@ -269,15 +269,15 @@ fn keys_must_have_the_signing_flag() {
         check(Spec::signing(), None),
         check(Spec { key_lifetime: 60, ..Spec::signing() }, back()),
         check(Spec::signing(), Some(Spec { lifetime: 60, ..Spec::default() })),
-    ]), @r"
-    InRelease has no good signature: the signature by key FIRST does not count: the key is not meant for signing
-    InRelease has no good signature: the signature by key FIRST does not count: the key is not meant for signing
-    InRelease has no good signature: the signature by key FIRST does not count: the key has no valid signature of its own
+    ]), @"
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key is not for signing
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key is not for signing
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key has no valid self-signature
     good, by FIRST
-    InRelease has no good signature: the signature by key SECOND does not count: the key is not meant for signing
-    InRelease has no good signature: the signature by key SECOND does not count: the subkey does not confirm its primary key
-    InRelease has no good signature: the signature by key SECOND does not count: the subkey expired on 2023-11-14
-    InRelease has no good signature: the signature by key SECOND does not count: a signature expired on 2023-11-14
+    InRelease has no valid signature: the signature by key SECOND is not accepted: the key is not for signing
+    InRelease has no valid signature: the signature by key SECOND is not accepted: the subkey does not confirm its primary key
+    InRelease has no valid signature: the signature by key SECOND is not accepted: the subkey expired on 2023-11-14
+    InRelease has no valid signature: the signature by key SECOND is not accepted: a signature expired on 2023-11-14
     ");
 }
 
@@ -299,9 +299,9 @@ fn subkeys_of_others_cannot_be_claimed() {
     insta::assert_snapshot!(shown(&[
         outcome(&keyring(&[claim]), &sub, &Spec::default()),
         outcome(&keyring(&[stray]), &sub, &Spec::default()),
-    ]), @r"
-    InRelease has no good signature: the signature by key SECOND does not count: the subkey does not confirm its primary key
-    InRelease has no good signature: the signature by key SECOND does not count: the subkey is not bound to its primary key
+    ]), @"
+    InRelease has no valid signature: the signature by key SECOND is not accepted: the subkey does not confirm its primary key
+    InRelease has no valid signature: the signature by key SECOND is not accepted: the subkey is not bound to its primary key
     ");
 }
 
@@ -340,13 +340,13 @@ fn revoked_keys_are_refused() {
         outcome(&keyring(&[good, subkey_revoked]), &sub, &Spec::default()),
         outcome(&keyring(&[id_revoked]), &key, &Spec::default()),
         outcome(&keyring(&[by_stranger]), &key, &Spec::default()),
-    ]), @r"
-    InRelease has no good signature: the signature by key FIRST does not count: the key is revoked
-    InRelease has no good signature: the signature by key SECOND does not count: the key is revoked
-    InRelease has no good signature: the signature by key FIRST does not count: the key is revoked
-    InRelease has no good signature: the signature by key FIRST does not count: the key is revoked
-    InRelease has no good signature: the signature by key SECOND does not count: the subkey is revoked
-    InRelease has no good signature: the signature by key FIRST does not count: the key has no valid signature of its own
+    ]), @"
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key is revoked
+    InRelease has no valid signature: the signature by key SECOND is not accepted: the key is revoked
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key is revoked
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key is revoked
+    InRelease has no valid signature: the signature by key SECOND is not accepted: the subkey is revoked
+    InRelease has no valid signature: the signature by key FIRST is not accepted: the key has no valid self-signature
     good, by FIRST
     ");
 }
@@ -366,11 +366,11 @@ fn weak_hashes_are_refused() {
         check(&strong, &sha(HashAlgorithm::Sha384)),
         check(&sha(HashAlgorithm::Sha1), &strong),
     ];
-    insta::assert_snapshot!(outcomes.join("\n").replace(&format!("{:X}", key.fingerprint()), "RSA"), @r"
-    InRelease has no good signature: the signature by key RSA does not count: its hash SHA1 is too weak
-    InRelease has no good signature: the signature by key RSA does not count: its hash SHA224 is too weak
+    insta::assert_snapshot!(outcomes.join("\n").replace(&format!("{:X}", key.fingerprint()), "RSA"), @"
+    InRelease has no valid signature: the signature by key RSA is not accepted: the hash SHA1 is too weak
+    InRelease has no valid signature: the signature by key RSA is not accepted: the hash SHA224 is too weak
     good, by RSA
-    InRelease has no good signature: the signature by key RSA does not count: the key has no valid signature of its own
+    InRelease has no valid signature: the signature by key RSA is not accepted: the key has no valid self-signature
     ");
 }
 
@@ -386,11 +386,11 @@ fn keyrings_may_be_binary_or_armoured() {
         .iter()
         .map(|bytes| format!("{:#}", Keyring::parse("keys.asc", bytes).unwrap_err()))
         .collect();
-    insta::assert_snapshot!(shown(&messages), @r"
-    keyring keys.asc holds no OpenPGP public key
-    keyring keys.asc holds no OpenPGP public key
-    keyring keys.asc holds no OpenPGP public key
-    keyring keys.asc: its armour is damaged
+    insta::assert_snapshot!(shown(&messages), @"
+    the keyring keys.asc has no OpenPGP public key
+    the keyring keys.asc has no OpenPGP public key
+    the keyring keys.asc has no OpenPGP public key
+    keyring keys.asc: the ASCII armour is damaged
     ");
 }
 

@@ -27,10 +27,10 @@ fn parses_the_fields_that_a_build_needs() {
         file.verify("P", b"abd").unwrap_err().to_string(),
         release.package_index("contrib", "amd64").unwrap_err().to_string(),
     ];
-    insta::assert_snapshot!(messages.join("\n"), @r"
+    insta::assert_snapshot!(messages.join("\n"), @"
     P has 4 bytes instead of 3
     P has digest sha256:a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9 instead of sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
-    the archive's suite forky has no contrib/binary-amd64/Packages.xz
+    the suite forky has no index contrib/binary-amd64/Packages.xz
     ");
 }
 
@@ -47,14 +47,14 @@ fn refuses_malformed_texts() {
         format!("{TEXT}\nSuite: unstable\n"),
     ];
     let messages: Vec<String> = cases.iter().map(|text| format!("{:#}", read(text).unwrap_err())).collect();
-    insta::assert_snapshot!(messages.join("\n"), @r"
-    it has no field Date
-    its field Date is no date in UTC: `Fri, 30 Oct 2026 08:08:01 CET`
-    it has no field SHA256
-    its field SHA256 has the line `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad       -3 main/binary-amd64/Packages.xz`
-    its field SHA256 has the line `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 /main/binary-amd64/Packages.xz`
-    its field SHA256 has the line `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 ../binary-amd64/Packages.xz`
-    it has the field Suite twice
+    insta::assert_snapshot!(messages.join("\n"), @"
+    the field Date is missing
+    the field Date is not a date in UTC: `Fri, 30 Oct 2026 08:08:01 CET`
+    the field SHA256 is missing
+    the field SHA256 has a malformed line: `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad       -3 main/binary-amd64/Packages.xz`
+    the field SHA256 has a malformed line: `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 /main/binary-amd64/Packages.xz`
+    the field SHA256 has a malformed line: `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 ../binary-amd64/Packages.xz`
+    the field Suite occurs twice
     it has more than one stanza
     ");
 }
@@ -81,19 +81,19 @@ fn checks_suite_and_dates() {
         outcome("forky", DATE + 25 * DAY, false),
         outcome("forky", DATE + 25 * DAY, true),
         outcome("trixie", DATE, false),
-    ].join("\n"), @r"
+    ].join("\n"), @"
     Release of forky
     Release of forky
     Release of forky
-    Release file of suite forky is dated 2026-10-30, which is in the future (1 day from now)
-    hint: set this machine's clock
-    Release file of suite forky expired on 2026-11-06 (less than a day ago)
-    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] of the profile, or run `sealift lock --allow-expired`
-    Release file of suite forky expired on 2026-11-06 (18 days ago)
-    hint: the mirror lags behind, or is frozen; if that is meant, set `allow-expired = true` in [debian] of the profile, or run `sealift lock --allow-expired`
+    the Release file of the suite forky has a date in the future: 2026-10-30 (1 day from now)
+    hint: correct the clock of this machine
+    the Release file of the suite forky expired on 2026-11-06 (less than a day ago)
+    hint: try a mirror that is up to date; to accept an expired index, run `sealift lock --allow-expired` or set `allow-expired = true` in [debian] of the profile
+    the Release file of the suite forky expired on 2026-11-06 (18 days ago)
+    hint: try a mirror that is up to date; to accept an expired index, run `sealift lock --allow-expired` or set `allow-expired = true` in [debian] of the profile
     Release of forky
-    Release file of suite trixie is that of suite `testing`, codename `forky`
-    hint: name the suite in the profile's [debian] as the archive does, or see whether the mirror is in order
+    the Release file in dists/trixie is of the suite `testing`, codename `forky`
+    hint: use the archive's own name of the suite in [debian] of the profile, or try another mirror
     ");
 }
 
@@ -116,11 +116,11 @@ fn verifies_and_decompresses_package_indexes() {
     messages.push(release.unpack("P.xz", &plain).unwrap_err().to_string());
     release.files.remove("P");
     messages.push(release.unpack("P.xz", &plain).unwrap_err().to_string());
-    insta::assert_snapshot!(messages.join("\n"), @r"
+    insta::assert_snapshot!(messages.join("\n"), @"
     P.xz has 87 bytes instead of 88
     P has 1100 bytes instead of 1099
     P has 1100 bytes instead of 1101
-    P.xz cannot be unpacked: stream/file format not recognized
+    cannot decompress P.xz
     the Release file does not list P
     ");
 }

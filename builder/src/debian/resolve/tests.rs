@@ -34,11 +34,11 @@ fn lines(resolution: &Resolution) -> String {
 fn follows_dependencies_to_the_highest_version() {
     insta::assert_snapshot!(
         outcome(&["a\nDepends: b (>= 2), c", "b 1", "b 3", "b 2", "c\nPre-Depends: d\nDepends: a", "d", "e"], &["a"], &[]),
-        @r"
-    a 1: asked for by image web
-    b 3: a needs it
-    c 1: a needs it
-    d 1: c needs it
+        @"
+    a 1: requested by image web
+    b 3: dependency of a
+    c 1: dependency of a
+    d 1: dependency of c
     "
     );
 }
@@ -48,15 +48,15 @@ fn necessary_packages_are_chosen_before_alternatives() {
     // `m` is the first alternative, but `z` depends on `n` anyway.
     insta::assert_snapshot!(
         outcome(&["a\nDepends: m | n, y", "m", "n", "y\nDepends: z", "z\nDepends: n"], &["a"], &[]),
-        @r"
-    a 1: asked for by image web
-    n 1: z needs it
-    y 1: a needs it
-    z 1: y needs it
+        @"
+    a 1: requested by image web
+    n 1: dependency of z
+    y 1: dependency of a
+    z 1: dependency of y
     "
     );
-    insta::assert_snapshot!(outcome(&["a\nDepends: x | m (>= 2) | n", "m", "n"], &["a"], &[]), @r"
-    a 1: asked for by image web
+    insta::assert_snapshot!(outcome(&["a\nDepends: x | m (>= 2) | n", "m", "n"], &["a"], &[]), @"
+    a 1: requested by image web
     n 1: third alternative of `x | m (>= 2) | n` for a
     ");
 }
@@ -64,26 +64,26 @@ fn necessary_packages_are_chosen_before_alternatives() {
 #[test]
 fn real_packages_come_before_providers() {
     let stanzas = ["a\nDepends: v", "b\nDepends: w", "p\nProvides: v, w", "q\nPriority: standard\nProvides: w", "v"];
-    insta::assert_snapshot!(outcome(&stanzas, &["a", "b"], &[]), @r"
-    a 1: asked for by image web
-    b 1: asked for by image web
-    q 1: provides w, which b needs
-    v 1: a needs it
+    insta::assert_snapshot!(outcome(&stanzas, &["a", "b"], &[]), @"
+    a 1: requested by image web
+    b 1: requested by image web
+    q 1: provides w, a dependency of b
+    v 1: dependency of a
     ");
     // A provider that is chosen already satisfies the dependency.
-    insta::assert_snapshot!(outcome(&stanzas, &["a", "b", "p"], &[]), @r"
-    a 1: asked for by image web
-    b 1: asked for by image web
-    p 1: asked for by image web
+    insta::assert_snapshot!(outcome(&stanzas, &["a", "b", "p"], &[]), @"
+    a 1: requested by image web
+    b 1: requested by image web
+    p 1: requested by image web
     ");
 }
 
 #[test]
 fn provided_versions_count() {
     let stanzas = ["a\nDepends: v (>= 2)", "p\nProvides: v", "q\nProvides: v (= 1)", "r\nProvides: v (= 2)"];
-    insta::assert_snapshot!(outcome(&stanzas, &["a"], &[]), @r"
-    a 1: asked for by image web
-    r 1: provides v, which a needs
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &[]), @"
+    a 1: requested by image web
+    r 1: provides v, a dependency of a
     ");
 }
 
@@ -98,23 +98,23 @@ fn excluded_packages_count_as_chosen() {
         "e\nDepends: awk-one",
         "perl",
     ];
-    insta::assert_snapshot!(outcome(&stanzas, &["a"], &["debconf", "awk", "perl", "typo"]), @r"
-    a 1: asked for by image web
-    awk-one 1: e needs it
-    c 1: a needs it
-    e 1: c needs it
-    without debconf: a, c
-    idle awk
-    idle perl
-    idle typo
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &["debconf", "awk", "perl", "typo"]), @"
+    a 1: requested by image web
+    awk-one 1: dependency of e
+    c 1: dependency of a
+    e 1: dependency of c
+    excluded debconf: a, c
+    unused awk
+    unused perl
+    unused typo
     ");
     // Excluding a package that provides a virtual one satisfies that, too.
-    insta::assert_snapshot!(outcome(&stanzas, &["a"], &["awk-one", "debconf"]), @r"
-    a 1: asked for by image web
-    c 1: a needs it
-    e 1: c needs it
-    without awk-one: a, e
-    without debconf: a, c
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &["awk-one", "debconf"]), @"
+    a 1: requested by image web
+    c 1: dependency of a
+    e 1: dependency of c
+    excluded awk-one: a, e
+    excluded debconf: a, c
     ");
 }
 
@@ -134,33 +134,33 @@ fn errors_explain_what_is_missing() {
         "x86\nDepends: old:i386",
     ];
     let outcome = |roots: &[&str], exclude: &[&str]| outcome(&stanzas, roots, exclude);
-    insta::assert_snapshot!(outcome(&["python3.15"], &[]), @r"
-    package python3.15, asked for by image web, is not in the index
+    insta::assert_snapshot!(outcome(&["python3.15"], &[]), @"
+    image web requests the package python3.15, which is not in the index
     hint: did you mean python3.13 or python3.14?
     ");
-    insta::assert_snapshot!(outcome(&["mta"], &[]), @r"
-    package mta, asked for by image web, is not in the index
-    hint: it is a virtual package; ask for one that provides it: mta-one
+    insta::assert_snapshot!(outcome(&["mta"], &[]), @"
+    image web requests the package mta, which is not in the index
+    hint: it is a virtual package: request one that provides it, mta-one
     ");
-    insta::assert_snapshot!(outcome(&["nothing-like-it"], &[]), @r"
-    package nothing-like-it, asked for by image web, is not in the index
-    hint: it may be in another component or suite; see [debian] in the profile
+    insta::assert_snapshot!(outcome(&["nothing-like-it"], &[]), @"
+    image web requests the package nothing-like-it, which is not in the index
+    hint: check the name, and `suite` and `components` in [debian] of the profile
     ");
-    insta::assert_snapshot!(outcome(&["old"], &["old"]), @r"
-    package old is asked for by image web, and excluded
-    hint:
+    insta::assert_snapshot!(outcome(&["old"], &["old"]), @"
+    image web requests the package old, which the profile excludes
+    hint: remove it from [debian.exclude], or from the packages
     ");
-    insta::assert_snapshot!(outcome(&["web"], &[]), @r"
-    lib needs `old (>= 2) | gone | pythn3.13`, which cannot be had (image web asked for web > lib)
-    hint: the index has old 1.4; names near pythn3.13: python3.13 or python3.14; if the image works without it, put old under [debian.exclude]
+    insta::assert_snapshot!(outcome(&["web"], &[]), @"
+    no package satisfies `old (>= 2) | gone | pythn3.13`, a dependency of lib (image web requests web > lib)
+    hint: the index has old 1.4; names similar to pythn3.13: python3.13 or python3.14; if the image works without it, add old to [debian.exclude]
     ");
-    insta::assert_snapshot!(outcome(&["late"], &[]), @r"
-    wants-new needs `lib2 (>= 2)`, which cannot be had (image web asked for late > wants-new)
-    hint: lib2 1 is chosen already (late needs it); if the image works without it, put lib2 under [debian.exclude]
+    insta::assert_snapshot!(outcome(&["late"], &[]), @"
+    no package satisfies `lib2 (>= 2)`, a dependency of wants-new (image web requests late > wants-new)
+    hint: lib2 1 is already chosen (dependency of late); if the image works without it, add lib2 to [debian.exclude]
     ");
-    insta::assert_snapshot!(outcome(&["x86"], &[]), @r"
-    x86 needs `old:i386`, which cannot be had (image web asked for x86)
-    hint: the index has old 1.4; if the image works without it, put old under [debian.exclude]
+    insta::assert_snapshot!(outcome(&["x86"], &[]), @"
+    no package satisfies `old:i386`, a dependency of x86 (image web requests x86)
+    hint: the index has old 1.4; if the image works without it, add old to [debian.exclude]
     ");
 }
 
@@ -173,18 +173,18 @@ fn conflicts_are_found_at_the_end() {
         "d\nConflicts: v (<< 3), gone",
         "e\nProvides: v (= 2)",
     ];
-    insta::assert_snapshot!(outcome(&stanzas, &["a"], &[]), @r"
-    b conflicts with `v`, and c 1 is chosen too (image web asked for a > b; image web asked for a > c)
-    c breaks `a (<< 2)`, and a 1 is chosen too (image web asked for a > c; image web asked for a)
-    hint: exclude one of them, or ask for another alternative by name
+    insta::assert_snapshot!(outcome(&stanzas, &["a"], &[]), @"
+    b conflicts with `v`, but c 1 is chosen, too (image web requests a > b; image web requests a > c)
+    c breaks `a (<< 2)`, but a 1 is chosen, too (image web requests a > c; image web requests a)
+    hint: exclude one of them, or request another alternative by name
     ");
-    insta::assert_snapshot!(outcome(&stanzas, &["d", "e"], &[]), @r"
-    d conflicts with `v (<< 3)`, and e 1 is chosen too (image web asked for d; image web asked for e)
-    hint: exclude one of them, or ask for another alternative by name
+    insta::assert_snapshot!(outcome(&stanzas, &["d", "e"], &[]), @"
+    d conflicts with `v (<< 3)`, but e 1 is chosen, too (image web requests d; image web requests e)
+    hint: exclude one of them, or request another alternative by name
     ");
-    insta::assert_snapshot!(outcome(&stanzas, &["b", "d"], &[]), @r"
-    b 1: asked for by image web
-    d 1: asked for by image web
+    insta::assert_snapshot!(outcome(&stanzas, &["b", "d"], &[]), @"
+    b 1: requested by image web
+    d 1: requested by image web
     ");
 }
 
