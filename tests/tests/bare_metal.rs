@@ -304,7 +304,7 @@ fn by_systemd(host: &Host<'_>) -> Result<()> {
     patiently(|| {
         let status = sealift(&["status", "--json"])?.stdout;
         let services: Value = serde_json::from_str(&status)?;
-        ensure!(services[0]["health"] == "healthy" && services[0]["drifted"] == false && first != pid()?, "{status}");
+        ensure!(services[0]["health"] == "healthy" && services[0]["outdated"].is_null() && first != pid()?, "{status}");
         Ok(())
     })?;
     let logs = sealift(&["logs", "parsec-server"])?;

@@ -97,9 +97,9 @@ fn same(host: &Host<'_>) -> Result<()> {
     differences.retain(|line| !host.apart.iter().any(|path| line.contains(&format!(".{path}: "))));
     ensure!(differences.is_empty(), "ours and compose's differ:\n{}", differences.join("\n"));
 
-    ensure!(host.sealift(&["status"])?.matches("it was made by hand").count() == 4);
+    ensure!(host.sealift(&["status"])?.matches("it was not created by `sealift up`").count() == 4);
     host.sealift(&["up"])?;
-    ensure!(host.sealift(&["status"])?.matches("what is here").count() == 4);
+    ensure!(host.sealift(&["status"])?.matches("up to date").count() == 4);
     host.sealift(&["down", "--volumes", "--yes"])?;
     ensure!(host.ask(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
     ensure!(!host.ask(&["network", "ls"])?.contains("parsec-standalone"), "a network is left");

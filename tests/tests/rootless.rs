@@ -34,7 +34,11 @@ fn an_ordinary_user_starts_an_unpacked_bundle() -> Result<()> {
         };
 
         let ran = try_sealift(&["up", "--host", "parsec.test"])?;
-        let words = ["port https: 443 is not for ordinary users", "port http: 80 is not", "--port https=NUMBER"];
+        let words = [
+            "port https: ordinary users cannot use port 443",
+            "port http: ordinary users cannot",
+            "--port https=NUMBER",
+        ];
         ensure!(ran.code == Some(1) && words.iter().all(|word| ran.stderr.contains(word)), "{ran:?}");
         ensure!(!bundle.folder.join("site").exists());
 

@@ -255,7 +255,7 @@ fn files(plan: &Plan<'_>, lock: &Lock, images: &[Image], layers: &Layers, progra
             }
         }
         Deployed::Systemd => {
-            for (path, (text, mode)) in systemd::files(&profile.model) {
+            for (path, systemd::TextFile { text, mode }) in systemd::files(&profile.model) {
                 add(&path, text.into(), mode)?;
             }
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::machine::Machine;
-use sealift_deployment::profile::names::NIX_LAYERS;
+use sealift_deployment::profile::model::DEFAULT_NIX_LAYERS;
 use sealift_deployment::ui;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
@@ -55,7 +55,7 @@ pub(super) struct ClosureCommand {
     #[arg(long, value_name = "ARCH", default_value = "amd64")]
     architecture: Architecture,
     /// Maximum number of layers for the closure: 1 to 100
-    #[arg(long, value_name = "N", default_value_t = NIX_LAYERS, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_NIX_LAYERS, value_parser = clap::value_parser!(u32).range(1..=100))]
     max_layers: u32,
     /// Compression of the layers: gzip, zstd or none
     #[arg(long, value_name = "CODEC", default_value = "gzip")]

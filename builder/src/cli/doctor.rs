@@ -6,26 +6,26 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::finding::Level;
-use sealift_deployment::host::Host;
+use sealift_deployment::host;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::ui;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
 
-/// Examine an unpacked bundle and its host: what is wrong, and what to do about it
+/// Examine an unpacked bundle and its host, and report every problem with a hint
 ///
-/// Looks at the engine, architecture, clock, kernel settings, space, ports, images, data, services (with
-/// the last log lines of those that are not healthy), certificates, and who can read the secrets. One line
-/// for each thing, and a hint where there is something to do. Nothing is changed.
+/// Checks the engine or systemd, architecture, clock, kernel settings, disk space, ports, images, data,
+/// services (with the last log lines of those that are not healthy), certificates, and who can read the
+/// secrets. Prints one line for each check, and a hint below each problem. Changes nothing.
 ///
-/// Exits with 1 when there is an error; warnings are no errors.
+/// Exits with 1 if there are errors. Warnings do not change the exit code.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Doctor {
     #[command(flatten)]
     deployment: DeploymentOptions,
-    /// Print it as JSON: an array of objects with level, topic, message, hint and lines
+    /// Print JSON: an array of objects with level, topic, message, hint and lines
     #[arg(long)]
     json: bool,
 }
@@ -33,10 +33,10 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
-        let deployment = self.deployment.open()?;
-        let engine = self.deployment.engine(&deployment)?;
+        let deployment = self.deployment.open(&machine)?;
+        let runtime = self.deployment.runtime(&deployment, &machine)?;
         let now = sealift_deployment::clock::now().cast_signed();
-        let findings = deployment.examine(Host { engine: &engine, machine: &machine, now })?;
+        let findings = host::examine(&deployment, &*runtime, now)?;
         if self.json {
             context.out.json(&findings)?;
         } else {

@@ -2,48 +2,33 @@
 
 use anyhow::Result;
 use clap::Args;
-use sealift_deployment::failure::Failure;
-use sealift_deployment::host;
+use sealift_deployment::host::LogOptions;
+use sealift_deployment::machine::Machine;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
 
-/// Show what a service of an unpacked bundle logged
+/// Print the log of a service of an unpacked bundle
 #[derive(Args, Debug)]
 pub(super) struct Logs {
     #[command(flatten)]
     deployment: DeploymentOptions,
-    /// The service
+    /// Name of the service
     service: String,
-    /// Go on with what it logs from now on
+    /// Follow new output
     #[arg(long, short)]
     follow: bool,
-    /// Only so many of the last lines
+    /// Print only the last N lines
     #[arg(long, value_name = "N")]
     tail: Option<u32>,
 }
 
 impl Logs {
     pub(super) fn run(&self, _context: &mut Context) -> Result<()> {
-        let deployment = self.deployment.open()?;
-        let container = deployment.service(&self.service)?;
-        if deployment.is_bare() {
-            if host::systemd::logs(&self.service, self.follow, self.tail).status()?.success() {
-                return Ok(());
-            }
-            return Err(Failure::failed(format!("journalctl has no logs of {}", self.service)).into());
-        }
-        let engine = self.deployment.engine(&deployment)?;
-        let mut command = engine.command(&["logs"]);
-        if self.follow {
-            command.arg("--follow");
-        }
-        if let Some(lines) = self.tail {
-            command.args(["--tail", &lines.to_string()]);
-        }
-        if command.arg(container).status()?.success() {
-            return Ok(());
-        }
-        Err(Failure::failed(format!("{} has no logs of {}", engine.program(), self.service)).into())
+        let machine = Machine::here();
+        let deployment = self.deployment.open(&machine)?;
+        deployment.service(&self.service)?;
+        let options = LogOptions { follow: self.follow, tail: self.tail };
+        self.deployment.runtime(&deployment, &machine)?.logs(&self.service, options)
     }
 }

@@ -4,14 +4,15 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
-use sealift_deployment::host;
+use sealift_deployment::machine::Machine;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
 
-/// List what operators of an unpacked bundle can have done, or do one of it
+/// List the operator's tasks of an unpacked bundle, or run one
 ///
-/// The profile says what there is: commands in the containers of its services.
+/// The profile defines the tasks: commands that run in the containers of its services, or on the host
+/// for a bundle without containers.
 ///
 /// Examples:
 ///   ./sealift task
@@ -21,15 +22,16 @@ use super::deployment::DeploymentOptions;
 pub(super) struct Task {
     #[command(flatten)]
     deployment: DeploymentOptions,
-    /// The task; without it all are listed
+    /// Name of the task; without it, all tasks are listed
     name: Option<String>,
-    /// What the task asks for, in the order of the list
+    /// Arguments of the task, in the order of the list
     arguments: Vec<String>,
 }
 
 impl Task {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
-        let deployment = self.deployment.open()?;
+        let machine = Machine::here();
+        let deployment = self.deployment.open(&machine)?;
         let Some(name) = &self.name else {
             for (name, task) in &deployment.profile.model.tasks {
                 let words = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase());
@@ -39,11 +41,8 @@ impl Task {
             return Ok(());
         };
         let task = deployment.task(name, &self.arguments)?;
-        // It runs what the profile says.
+        // The task is a command from the bundle's files.
         deployment.verify_files()?;
-        if deployment.is_bare() {
-            return host::systemd::run_task(&deployment, name, &self.arguments);
-        }
-        deployment.run_task(&self.deployment.engine(&deployment)?, name, task, &self.arguments)
+        self.deployment.runtime(&deployment, &machine)?.run_task(name, task, &self.arguments)
     }
 }

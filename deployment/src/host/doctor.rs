@@ -1,89 +1,124 @@
-//! How a deployment is.
+//! The examination of a deployment: its host, images, services, certificates and secrets.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::preflight::Host;
-use super::{Deployment, Health, State, Status, load};
+use super::deployment::Deployment;
+use super::runtime::Runtime;
+use super::status::{HealthState, ServiceStatus};
+use crate::failure::Failure;
 use crate::finding::{Finding, Findings};
 use crate::site;
 use crate::ui;
 
-/// Fewer days than this that a certificate is valid are worth a warning.
-const DAYS: i64 = 30;
+/// Certificates with fewer days left get a warning.
+const WARN_DAYS: i64 = 30;
+/// Mends certificates that are about to expire.
+const RENEW: &str = "./sealift site renew, then ./sealift up";
 
-impl Deployment {
-    /// Looks at everything: the host, the images, the services with the last log lines of those that are not healthy, the
-    /// certificates, and who can read the secrets. Nothing is changed.
-    ///
-    /// # Errors
-    /// When the engine fails; what is found to be wrong is none.
-    pub fn examine(&self, host: Host<'_>) -> Result<Findings> {
-        let mut findings = self.check_host(host, &BTreeMap::new())?;
-        let images = &self.manifest.images;
-        match load::missing(self, host.engine)?.len() {
-            0 => findings.ok("images", format!("all {} are loaded", ui::count(images.len(), "image"))),
-            missing => {
-                findings.error("images", format!("{} of {} are not loaded", missing, images.len()), "./sealift up")
+/// Examines the host, the images, the services (with the last log lines of those that are not healthy), the certificates,
+/// and who can read the secrets. Changes nothing. `now` is in seconds since 1970.
+///
+/// # Errors
+/// When a check cannot be carried out. A check that fails is a finding.
+pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Result<Findings> {
+    let mut findings = runtime.check_host(&BTreeMap::new(), now)?;
+    runtime.check_images(&mut findings)?;
+    for status in runtime.status()? {
+        let log = || runtime.last_log_lines(&status.service);
+        examine_service(&status, log, &mut findings);
+    }
+    if !deployment.has_site() {
+        findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
+        return Ok(findings);
+    }
+    examine_certificates(deployment, now, &mut findings);
+    examine_secrets(deployment, runtime, &mut findings)?;
+    Ok(findings)
+}
+
+fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, findings: &mut Findings) {
+    let service = status.service.as_str();
+    if status.is_absent() {
+        findings.error(service, "is not there", "./sealift up");
+    } else if status.health == HealthState::Healthy {
+        findings.ok(service, "healthy");
+    } else {
+        let message =
+            if status.is_running() { "runs, but is not healthy".into() } else { format!("is {}", status.state) };
+        let hint = format!("its last log lines are above; ./sealift logs {service} shows more");
+        findings.error(service, message, hint);
+        findings.lines(log());
+    }
+    if let Some(reason) = status.outdated {
+        findings.warn(service, format!("is out of date: {reason}"), "./sealift up recreates it");
+    }
+}
+
+fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findings) {
+    let certificates = match site::certificates(&deployment.site(), &deployment.profile.model, now) {
+        Ok(certificates) => certificates,
+        Err(error) => {
+            let hint = Failure::hint_in(&error).unwrap_or("./sealift up reports every problem in site/");
+            return findings.error("certificates", format!("{error:#}"), hint);
+        }
+    };
+    // Those that are not valid yet, the check of the clock has reported.
+    for certificate in certificates.into_iter().filter(|found| !found.not_yet_valid) {
+        let topic = format!("site/{}", certificate.path);
+        match (certificate.invalid, certificate.days_left) {
+            (Some(invalid), _) => findings.error(topic, invalid, format!("if the clock is right: {RENEW}")),
+            (None, days) if days < WARN_DAYS => {
+                let left = ui::count(days.unsigned_abs() as usize, "day");
+                findings.warn(topic, format!("valid for {left}"), RENEW);
             }
+            (None, days) => findings.ok(topic, format!("valid for {days} days")),
         }
-        for status in self.statuses(host.engine)? {
-            self.examine_service(host, &status, &mut findings)?;
-        }
-        self.examine_site(host, &mut findings)?;
-        Ok(findings)
+    }
+}
+
+fn examine_secrets(deployment: &Deployment, runtime: &dyn Runtime, findings: &mut Findings) -> Result<()> {
+    let loose = site::permissions(&deployment.site(), &deployment.profile.model, !runtime.maps_groups()?)?;
+    if loose.0.is_empty() {
+        findings.ok("secrets", "only their services can read them");
+    }
+    findings.0.extend(loose.0.into_iter().map(|found| Finding { topic: format!("site/{}", found.topic), ..found }));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::status::{Outdated, ServiceState};
+
+    fn examined(status: &ServiceStatus) -> String {
+        let mut findings = Findings::default();
+        examine_service(status, || vec!["cannot connect".to_owned()], &mut findings);
+        findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
-    fn examine_service(&self, host: Host<'_>, status: &Status, findings: &mut Findings) -> Result<()> {
-        let service = status.service.as_str();
-        match (&status.state, status.health) {
-            (State::Absent, _) => findings.error(service, "is not there", "./sealift up"),
-            (_, Health::Healthy) => findings.ok(service, "healthy"),
-            (state, _) => {
-                let what =
-                    if *state == State::Running { "runs, and is not healthy".into() } else { format!("is {state}") };
-                findings.error(service, what, format!("its last log lines are above; more: ./sealift logs {service}"));
-                findings.lines(self.last_lines(host.engine, service)?);
-            }
-        }
-        if let Some(why) = status.outdated() {
-            findings.warn(service, format!("is not what is here: {why}"), "./sealift up makes it anew");
-        }
-        Ok(())
+    #[test]
+    fn an_absent_service_has_no_log() {
+        let status = ServiceStatus::absent("web", "shop_web".into());
+        insta::assert_snapshot!(examined(&status), @r"
+        error: web: is not there
+          hint: ./sealift up
+        ");
     }
 
-    fn examine_site(&self, host: Host<'_>, findings: &mut Findings) -> Result<()> {
-        let (directory, model) = (self.folder.join("site"), &self.profile.model);
-        if !directory.join("site.toml").is_file() {
-            findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
-            return Ok(());
-        }
-        let certificates = site::certificates(&directory, model, host.now).unwrap_or_else(|error| {
-            findings.error("certificates", format!("{error:#}"), "./sealift up tells all that is wrong in site/");
-            Vec::new()
-        });
-        for certificate in certificates.into_iter().filter(|found| !found.not_yet_valid) {
-            let topic = format!("site/{}", certificate.path);
-            let renew = "./sealift site renew, then ./sealift up";
-            match (certificate.invalid, certificate.days_left) {
-                (Some(invalid), _) => findings.error(topic, invalid, format!("if the clock is right: {renew}")),
-                (None, days) if days < DAYS => {
-                    findings.warn(
-                        topic,
-                        format!("valid for {}", ui::count(days.unsigned_abs() as usize, "day")),
-                        renew,
-                    );
-                }
-                (None, days) => findings.ok(topic, format!("valid for {days} days")),
-            }
-        }
-        let rootless = host.engine.facts()?.rootless;
-        let loose = site::permissions(&directory, model, !rootless)?;
-        if loose.0.is_empty() {
-            findings.ok("secrets", "only their services can read them");
-        }
-        findings.0.extend(loose.0.into_iter().map(|found| Finding { topic: format!("site/{}", found.topic), ..found }));
-        Ok(())
+    #[test]
+    fn a_sick_service_is_reported_with_its_log_and_why_it_is_out_of_date() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        status.state = ServiceState::Running;
+        status.health = HealthState::Unhealthy;
+        status.outdated = Some(Outdated::Settings);
+        insta::assert_snapshot!(examined(&status), @r"
+        error: web: runs, but is not healthy
+            cannot connect
+          hint: its last log lines are above; ./sealift logs web shows more
+        warning: web: is out of date: its settings changed
+          hint: ./sealift up recreates it
+        ");
     }
 }

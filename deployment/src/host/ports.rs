@@ -1,17 +1,21 @@
-//! Whether the published ports can be had.
+//! Published ports: their numbers and addresses, and the check whether they are free.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
-use super::answers::Facts;
+use anyhow::{Context, Result};
+
+use super::deployment::Deployment;
 use crate::files;
 use crate::finding::Findings;
 use crate::machine::Machine;
+use crate::profile::names;
+use crate::site;
 
-/// A port that is to be published.
+/// A port that a service publishes on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct PublishedPort {
     /// Its name in the profile.
     pub(super) name: String,
     /// The host's address.
@@ -20,60 +24,117 @@ pub(super) struct Wanted {
     pub(super) number: u16,
 }
 
-/// Tries each port that no container of ours has (`ours`). Nothing stays open.
-pub(super) fn check(
-    wanted: &[Wanted],
-    ours: &BTreeSet<u16>,
-    facts: &Facts,
-    machine: &Machine,
-    findings: &mut Findings,
-) {
-    for port in wanted {
-        let topic = format!("port {}", port.name);
-        let (address, number) = (port.address, port.number);
-        let elsewhere = format!("choose another one: --port {}=NUMBER", port.name);
-        if ours.contains(&number) {
-            findings.ok(topic, format!("{number} is ours"));
-            continue;
+impl Deployment {
+    /// The published ports, by name. The number is that of `chosen`, else of `.env`, else of the site, else of the profile.
+    pub(super) fn published(&self, chosen: &BTreeMap<String, u16>) -> Result<Vec<PublishedPort>> {
+        let model = &self.profile.model;
+        let variables = self.variables()?;
+        let numbers = site::ports(&self.site(), model, chosen)?;
+        let services = model.services.values();
+        let names: BTreeSet<&str> =
+            services.flat_map(|service| service.publish.keys()).map(|name| name.get_ref().as_str()).collect();
+        let mut ports = Vec::new();
+        for name in names {
+            let Some(port) = model.site.ports.get(name) else { continue };
+            let variable = |variable: String| variables.get(&variable).filter(|value| !value.is_empty());
+            let address = variable(names::address_variable(name)).unwrap_or(&port.address);
+            let address: IpAddr = address
+                .trim_matches(['[', ']'])
+                .parse()
+                .with_context(|| format!("the address of the port {name}: `{address}`"))?;
+            let edited = variable(names::port_variable(name)).filter(|_| !chosen.contains_key(name));
+            let number = match edited {
+                Some(text) => text.parse().with_context(|| format!("the port {name} in .env: `{text}`"))?,
+                None => numbers.get(name).copied().unwrap_or(port.default),
+            };
+            ports.push(PublishedPort { name: name.to_owned(), address, number });
         }
-        if facts.remote {
-            continue;
+        Ok(ports)
+    }
+
+    /// One line for each published port of a site for `host`: a URL for the ports `https` and `http`, else address and
+    /// number.
+    ///
+    /// # Errors
+    /// When `.env` cannot be read.
+    pub(super) fn addresses(&self, host: &site::PublicHost) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for PublishedPort { name, address, number } in self.published(&BTreeMap::new())? {
+            let shown = if address.is_loopback() { address.to_string() } else { host.in_url() };
+            let url = match (name.as_str(), number) {
+                ("https", 443) => format!("https://{shown}/"),
+                ("http", 80) => format!("http://{shown}/"),
+                ("https" | "http", _) => format!("{name}://{shown}:{number}/"),
+                _ => format!("{shown}:{number}"),
+            };
+            let only = if address.is_loopback() { ", from this host only" } else { "" };
+            lines.push(format!("{name}: {url}{only}"));
         }
-        match TcpListener::bind(SocketAddr::new(address, number)).map_err(|error| error.kind()) {
-            Ok(_) => findings.ok(topic, format!("{number} is free on {address}")),
-            Err(ErrorKind::AddrInUse) => {
-                let by = holder(machine, number).unwrap_or_else(|| "another program".to_owned());
-                let hint = format!("stop that program, or {elsewhere}");
-                findings.error(topic, format!("{number} is taken by {by}"), hint);
-            }
-            Err(ErrorKind::AddrNotAvailable) => {
-                let hint = "the profile publishes it on an address that this host does not have";
-                findings.error(topic, format!("{address} is no address of this host"), hint);
-            }
-            Err(ErrorKind::PermissionDenied) if facts.rootless => {
-                let hint = format!(
-                    "{elsewhere}; or let ordinary users have it: sysctl net.ipv4.ip_unprivileged_port_start={number}"
-                );
-                findings.error(topic, format!("{number} is not for ordinary users"), hint);
-            }
-            // The engine has more rights than whoever asks it.
-            Err(ErrorKind::PermissionDenied) => match holder(machine, number) {
-                None => findings.ok(topic, format!("nobody listens on {number}")),
-                Some(by) => {
-                    findings.error(
-                        topic,
-                        format!("{number} is taken by {by}"),
-                        format!("stop that program, or {elsewhere}"),
-                    );
-                }
-            },
-            Err(kind) => findings.warn(topic, format!("{number} cannot be tried: {kind}"), elsewhere),
+        // The address for browsers comes first.
+        lines.sort_by_key(|line| !line.starts_with("https"));
+        Ok(lines)
+    }
+}
+
+/// What the check of ports has to know about the host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe<'a> {
+    /// Ports that running containers of this deployment have.
+    pub(super) own: &'a BTreeSet<u16>,
+    /// The engine runs as an ordinary user.
+    pub(super) rootless: bool,
+    /// The engine runs on another machine, whose ports cannot be tried from here.
+    pub(super) remote: bool,
+    /// The machine whose processes are looked at.
+    pub(super) machine: &'a Machine,
+}
+
+/// Tries to listen on each port that no container of this deployment has. Nothing stays open.
+pub(super) fn check(ports: &[PublishedPort], probe: &Probe<'_>, findings: &mut Findings) {
+    for port in ports {
+        let number = port.number;
+        if probe.own.contains(&number) {
+            findings.ok(format!("port {}", port.name), format!("{number} is used by this deployment"));
+        } else if !probe.remote {
+            check_one(port, probe, findings);
         }
     }
 }
 
-/// Who listens on a TCP port: `nginx (process 12)`, as far as the kernel tells this user.
-fn holder(machine: &Machine, number: u16) -> Option<String> {
+fn check_one(port: &PublishedPort, probe: &Probe<'_>, findings: &mut Findings) {
+    let PublishedPort { name, address, number } = port;
+    let topic = format!("port {name}");
+    let choose = format!("choose another port: --port {name}=NUMBER");
+    let mut in_use = |topic: String, by: &str| {
+        findings.error(topic, format!("{number} is in use by {by}"), format!("stop that program, or {choose}"));
+    };
+    match TcpListener::bind(SocketAddr::new(*address, *number)).map_err(|error| error.kind()) {
+        Ok(_) => findings.ok(topic, format!("{number} is free on {address}")),
+        Err(ErrorKind::AddrInUse) => {
+            let by = listener(probe.machine, *number);
+            in_use(topic, by.as_deref().unwrap_or("another program"));
+        }
+        Err(ErrorKind::AddrNotAvailable) => {
+            let hint = format!("set {} in .env to an address of this host", names::address_variable(name));
+            findings.error(topic, format!("{address} is not an address of this host"), hint);
+        }
+        Err(ErrorKind::PermissionDenied) if probe.rootless => {
+            let hint = format!(
+                "{choose}; or allow it for ordinary users: sysctl net.ipv4.ip_unprivileged_port_start={number}"
+            );
+            findings.error(topic, format!("ordinary users cannot use port {number}"), hint);
+        }
+        // The engine has more rights than this user.
+        Err(ErrorKind::PermissionDenied) => match listener(probe.machine, *number) {
+            None => findings.ok(topic, format!("no program listens on {number}")),
+            Some(by) => in_use(topic, &by),
+        },
+        Err(kind) => findings.warn(topic, format!("cannot try port {number}: {kind}"), choose),
+    }
+}
+
+/// The program that listens on a TCP port: `nginx (process 12)`, as far as the kernel shows it to this user.
+fn listener(machine: &Machine, number: u16) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs_err::read_to_string(machine.path(path)));
     let sockets: BTreeSet<u64> = tables.iter().flatten().flat_map(|table| listening(table, number)).collect();
     if sockets.is_empty() {
@@ -112,45 +173,49 @@ mod tests {
 
     use super::*;
 
-    fn look(wanted: &[Wanted], ours: &[u16]) -> String {
-        let facts = super::super::answers::podman("{}").unwrap();
+    fn checked(port: &PublishedPort, own: &[u16]) -> String {
+        let (own, machine) = (own.iter().copied().collect(), Machine::here());
+        let probe = Probe { own: &own, rootless: false, remote: false, machine: &machine };
         let mut findings = Findings::default();
-        check(wanted, &ours.iter().copied().collect(), &facts, &Machine::here(), &mut findings);
+        check(std::slice::from_ref(port), &probe, &mut findings);
         findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
-    fn a_taken_port_names_who_has_it() {
+    fn a_port_in_use_is_reported_with_its_program() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
-        let wanted = |address: &str| Wanted { name: "https".into(), address: address.parse().unwrap(), number };
+        let port = |address: &str| PublishedPort { name: "https".into(), address: address.parse().unwrap(), number };
         for address in ["127.0.0.1", "0.0.0.0"] {
-            let told = look(&[wanted(address)], &[]);
-            let expected = format!("error: port https: {number} is taken by ");
+            let text = checked(&port(address), &[]);
+            let expected = format!("error: port https: {number} is in use by ");
             let process = format!("(process {})", std::process::id());
-            assert!(told.starts_with(&expected) && told.contains(&process) && told.contains("--port https="), "{told}");
+            assert!(text.starts_with(&expected) && text.contains(&process) && text.contains("--port https="), "{text}");
         }
-        assert_eq!(look(&[wanted("0.0.0.0")], &[number]), format!("ok: port https: {number} is ours"));
+        assert_eq!(
+            checked(&port("0.0.0.0"), &[number]),
+            format!("ok: port https: {number} is used by this deployment")
+        );
         drop(taken);
-        assert_eq!(look(&[wanted("127.0.0.1")], &[]), format!("ok: port https: {number} is free on 127.0.0.1"));
+        assert_eq!(checked(&port("127.0.0.1"), &[]), format!("ok: port https: {number} is free on 127.0.0.1"));
     }
 
     #[test]
-    fn an_address_of_another_host() {
-        let wanted = Wanted { name: "web".into(), address: "192.0.2.1".parse().unwrap(), number: 8080 };
-        insta::assert_snapshot!(look(&[wanted], &[]), @r"
-        error: port web: 192.0.2.1 is no address of this host
-          hint: the profile publishes it on an address that this host does not have
+    fn an_address_of_another_host_is_refused() {
+        let port = PublishedPort { name: "web".into(), address: "192.0.2.1".parse().unwrap(), number: 8080 };
+        insta::assert_snapshot!(checked(&port, &[]), @r"
+        error: port web: 192.0.2.1 is not an address of this host
+          hint: set SEALIFT_WEB_ADDRESS in .env to an address of this host
         ");
     }
 
     #[test]
-    fn the_kernels_table() {
+    fn listening_sockets_are_found_in_the_table_of_the_kernel() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
             0: 00000000:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0\n   \
             1: 0100007F:01BB 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 20 4 30 10 -1\n";
         assert_eq!(listening(table, 443), [4711]);
         assert_eq!(listening(table, 444).len(), 0);
-        assert_eq!(holder(&Machine::of(Path::new("/nowhere"), &[]), 443), None);
+        assert_eq!(listener(&Machine::of(Path::new("/nowhere"), &[]), 443), None);
     }
 }

@@ -1,245 +1,420 @@
-//! A deployment without containers: the services as units of systemd, which the bundle brings.
+//! Deployments that systemd runs, without containers: the bundle brings a unit for each service.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Deployment, Health, Settings, State, Status};
+use super::checks;
+use super::deployment::Deployment;
+use super::runtime::{Data, Deadline, LogOptions, Runtime, Started};
+use super::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::failure::Failure;
 use crate::files::write_atomically;
+use crate::finding::Findings;
 use crate::machine::Machine;
-use crate::profile::model::Deployed;
-use crate::render::systemd::{FOLDER, GENERATED, health_path, task_path, unit_path};
+use crate::profile::model::Task;
+use crate::render::systemd::{FOLDER, GENERATED, health_path, run_path, task_path, unit_path};
+use crate::site;
 use crate::ui::Ui;
 
-/// Where an administrator's units are.
+/// The folder of an administrator's units.
 const UNITS: &str = "/etc/systemd/system";
-/// Between two looks at what is not healthy yet.
+/// Time between two health checks.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Lines of its log that are shown of a service that does not get healthy.
-const LAST_LINES: &str = "20";
-/// What a unit's sandbox hides from its service, or replaces by something empty.
+/// How many last lines of a log are shown of a service that is not healthy.
+const LAST_LINES: u32 = 20;
+/// Folders that the sandbox of the units hides from the services, or replaces.
 const HIDDEN: [&str; 7] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp", "/dev", "/proc"];
 
-impl Deployment {
-    /// Whether it is run by systemd, without containers.
-    #[must_use]
-    pub fn is_bare(&self) -> bool {
-        self.profile.model.deployment == Deployed::Systemd
+/// A deployment and the systemd of its host.
+#[derive(Debug)]
+pub(super) struct Systemd<'a> {
+    deployment: &'a Deployment,
+    machine: &'a Machine,
+    /// Whether this process may start units: systemd runs, and this is root.
+    in_charge: bool,
+}
+
+impl<'a> Systemd<'a> {
+    /// The systemd of `machine`, whether it runs or not.
+    pub(super) fn new(deployment: &'a Deployment, machine: &'a Machine) -> Self {
+        let in_charge = machine.path("/run/systemd/system").is_dir() && rustix::process::geteuid().is_root();
+        Self { deployment, machine, in_charge }
     }
 }
 
-/// Whether this process may have `machine`'s systemd do something: it runs, and this is root.
-#[must_use]
-pub fn is_in_charge(machine: &Machine) -> bool {
-    machine.path("/run/systemd/system").is_dir() && rustix::process::geteuid().is_root()
-}
+impl Runtime for Systemd<'_> {
+    fn verify(&self) -> Result<()> {
+        self.deployment.verify()
+    }
 
-/// The commands that start the deployment by hand, in the foreground.
-#[must_use]
-pub fn by_hand(deployment: &Deployment) -> Vec<String> {
-    let model = &deployment.profile.model;
-    let tasks = model.tasks.iter().filter(|(_, task)| task.on.is_some()).map(|(name, _)| task_path(name.get_ref()));
-    let services = deployment.order().into_iter().map(crate::render::systemd::run_path);
-    tasks.chain(services).map(|path| deployment.folder.join(path).display().to_string()).collect()
-}
-
-/// Puts the units where systemd finds them, starts them, and waits until all services are healthy. With `renew`, services
-/// that run are started anew, since what they read of the site has changed.
-///
-/// # Errors
-/// When systemd refuses, or with the last log lines of what does not get healthy within `limit`.
-pub fn start(deployment: &Deployment, renew: bool, limit: Duration, ui: &Ui) -> Result<()> {
-    let mut changed = Vec::new();
-    for service in deployment.order() {
-        if install(deployment, service)? {
-            changed.push(service);
+    fn check_host(&self, _ports: &BTreeMap<String, u16>, now: i64) -> Result<Findings> {
+        let mut findings = Findings::default();
+        if self.in_charge {
+            check_folder(&self.deployment.folder, &mut findings)?;
+        } else {
+            let hint = "run this as root on a host with systemd, or start the programs in bin/ by hand";
+            findings.warn("systemd", "not available to this user: services cannot be started", hint);
         }
+        checks::clock(self.deployment, now, &mut findings);
+        Ok(findings)
     }
-    if !changed.is_empty() {
-        systemctl(&["daemon-reload"])?;
+
+    /// The files are run from where they are.
+    fn check_images(&self, _findings: &mut Findings) -> Result<()> {
+        Ok(())
     }
-    let start = Instant::now();
-    for service in deployment.order() {
-        let unit = format!("{service}.service");
-        let verb = if renew || changed.contains(&service) { "restart" } else { "start" };
-        systemctl(&["enable", "--quiet", &unit])?;
-        // What is not there yet, such as the database, may come while this waits.
-        systemctl(&[verb, "--no-block", &unit])?;
+
+    /// systemd reads the files as root, and hands them to the services.
+    fn maps_groups(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn set_key_groups(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(&self, _ui: &Ui) -> Result<()> {
+        Ok(())
+    }
+
+    fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started> {
+        if !self.in_charge {
+            return Ok(Started::ByHand(self.commands_by_hand()));
+        }
+        let site_changed = site.changes.iter().any(|change| change.action != site::Action::Kept);
+        self.start_units(site_changed, deadline, ui)?;
+        let ports = site.ports.iter().map(|(name, port)| format!("{name}: {}:{port}", site.host));
+        Ok(Started::Healthy(ports.collect()))
+    }
+
+    /// The units are removed.
+    fn stop(&self, data: Data) -> Result<()> {
+        if data == Data::Delete {
+            let failure = Failure::usage("a bundle without containers has no volumes to delete");
+            return Err(failure.hint("leave out --volumes").into());
+        }
+        for service in self.deployment.order().into_iter().rev() {
+            let path = self.unit_file(service);
+            if path.exists() {
+                self.systemctl(&["disable", "--quiet", "--now", &unit_name(service)])?;
+                fs_err::remove_file(path)?;
+            }
+        }
+        self.systemctl(&["daemon-reload"])
+    }
+
+    fn status(&self) -> Result<Vec<ServiceStatus>> {
+        self.deployment.order().into_iter().map(|service| self.service_status(service)).collect()
+    }
+
+    fn last_log_lines(&self, service: &str) -> Vec<String> {
+        let mut command = self.journalctl(service, "cat", LogOptions { follow: false, tail: Some(LAST_LINES) });
+        let output = command.stdin(Stdio::null()).output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
+        let status = self.journalctl(service, "short-iso", options).status().context("cannot run journalctl")?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!("journalctl has no log of {service}"))
+            .hint("`sealift status` shows whether the service was started")
+            .into())
+    }
+
+    fn run_task(&self, name: &str, _task: &Task, arguments: &[String]) -> Result<()> {
+        let program = self.deployment.folder.join(task_path(name));
+        let status = Command::new(&program).args(arguments).stdin(Stdio::null()).status();
+        if status.with_context(|| format!("cannot run {}", program.display()))?.success() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!("the task {name} failed"))
+            .hint("its output is above; `sealift status` shows the services that it needs")
+            .into())
+    }
+}
+
+impl Systemd<'_> {
+    /// The commands that start the deployment by hand, in the foreground.
+    fn commands_by_hand(&self) -> Vec<String> {
+        let tasks = self.deployment.profile.model.tasks.iter().filter(|(_, task)| task.on.is_some());
+        let tasks = tasks.map(|(name, _)| task_path(name.get_ref()));
+        let services = self.deployment.order().into_iter().map(run_path);
+        tasks.chain(services).map(|path| self.deployment.folder.join(path).display().to_string()).collect()
+    }
+
+    /// Installs the units, starts them, and waits until all services are healthy. Services that run are restarted when
+    /// their unit or the site changed.
+    fn start_units(&self, site_changed: bool, deadline: Deadline, ui: &Ui) -> Result<()> {
+        let mut changed = Vec::new();
+        for service in self.deployment.order() {
+            if self.install(service)? {
+                changed.push(service);
+            }
+        }
+        if !changed.is_empty() {
+            self.systemctl(&["daemon-reload"])?;
+        }
+        for service in self.deployment.order() {
+            let verb = if site_changed || changed.contains(&service) { "restart" } else { "start" };
+            self.systemctl(&["enable", "--quiet", &unit_name(service)])?;
+            // Without waiting: what the service needs, such as the database, may not be there yet.
+            self.systemctl(&[verb, "--no-block", &unit_name(service)])?;
+            self.wait(service, deadline, ui)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
         let phase = ui.phase(&format!("Waiting for {service}"), 0);
-        while status(deployment, service)?.health != Health::Healthy {
-            if start.elapsed() > limit {
-                return Err(unhealthy(service, limit).into());
+        while self.service_status(service)?.health != HealthState::Healthy {
+            if deadline.is_over() {
+                return Err(self.unhealthy(service, deadline).into());
             }
             std::thread::sleep(PAUSE);
         }
         phase.finish("healthy");
+        Ok(())
+    }
+
+    fn unhealthy(&self, service: &str, deadline: Deadline) -> Failure {
+        let mut message = format!("{service} is not healthy after {} s, its last log lines:", deadline.seconds());
+        for line in self.last_log_lines(service) {
+            message += &format!("\n    {line}");
+        }
+        let hint = format!("systemd keeps trying; `logs {service}` shows more, and `up` continues the start");
+        Failure::failed(message).hint(hint)
+    }
+
+    fn service_status(&self, service: &str) -> Result<ServiceStatus> {
+        let mut command = self.command("systemctl");
+        let output = command.args(["is-active", &unit_name(service)]).output();
+        let word = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+        let installed = fs_err::read_to_string(self.unit_file(service)).ok();
+        let state = match (word.as_str(), &installed) {
+            ("active", _) => ServiceState::Running,
+            (_, None) => ServiceState::Absent,
+            (other, _) => ServiceState::Other(other.to_owned()),
+        };
+        let health = match state {
+            ServiceState::Running => self.health(service)?,
+            _ => HealthState::Down,
+        };
+        let changed = installed.is_some_and(|text| self.unit_text(service).is_ok_and(|own| own != text));
+        let outdated = changed.then_some(Outdated::Unit);
+        let absent = ServiceStatus::absent(service, unit_name(service));
+        Ok(ServiceStatus { state, health, outdated, ..absent })
+    }
+
+    fn health(&self, service: &str) -> Result<HealthState> {
+        if self.deployment.profile.model.services[service].health.is_none() {
+            return Ok(HealthState::Healthy);
+        }
+        let program = self.deployment.folder.join(health_path(service));
+        let status = Command::new(&program).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let healthy = status.with_context(|| format!("cannot run {}", program.display()))?.success();
+        Ok(if healthy { HealthState::Healthy } else { HealthState::Unhealthy })
+    }
+
+    /// Where systemd reads the unit of a service.
+    fn unit_file(&self, service: &str) -> PathBuf {
+        self.machine.path(UNITS).join(unit_name(service))
+    }
+
+    /// The bundle's unit of a service, for the folder that the bundle is in.
+    fn unit_text(&self, service: &str) -> Result<String> {
+        let text = fs_err::read_to_string(self.deployment.folder.join(unit_path(service)))?;
+        Ok(text.replace(FOLDER, &self.deployment.folder.display().to_string()))
+    }
+
+    /// Installs the unit of a service. Returns whether that changed anything.
+    fn install(&self, service: &str) -> Result<bool> {
+        let path = self.unit_file(service);
+        let text = self.unit_text(service)?;
+        if let Ok(installed) = fs_err::read_to_string(&path) {
+            if installed == text {
+                return Ok(false);
+            }
+            if !installed.contains(GENERATED) {
+                return Err(Failure::failed(format!("{} exists, but does not come from a bundle", path.display()))
+                    .hint("it was not replaced; remove or rename it if it is not needed")
+                    .into());
+            }
+        }
+        write_atomically(&path, |file| Ok(std::io::Write::write_all(file, text.as_bytes())?))?;
+        fs_err::set_permissions(&path, Permissions::from_mode(0o644))?;
+        Ok(true)
+    }
+
+    fn journalctl(&self, service: &str, format: &str, options: LogOptions) -> Command {
+        let mut command = self.command("journalctl");
+        command.arg(format!("--unit={}", unit_name(service))).args(["--no-pager", &format!("--output={format}")]);
+        if options.follow {
+            command.arg("--follow");
+        }
+        if let Some(lines) = options.tail {
+            command.arg(format!("--lines={lines}"));
+        }
+        command
+    }
+
+    fn systemctl(&self, arguments: &[&str]) -> Result<()> {
+        let output = self.command("systemctl").args(arguments).output().context("cannot run systemctl")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(Failure::failed(format!("`systemctl {}` failed: {}", arguments.join(" "), stderr.trim())).into())
+    }
+
+    /// A program of the machine, with an empty standard input.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.stdin(Stdio::null()).envs(self.machine.var("PATH").map(|path| ("PATH", path)));
+        command
+    }
+}
+
+fn unit_name(service: &str) -> String {
+    format!("{service}.service")
+}
+
+/// Checks whether the services can read the folder: each has a user of its own, and sees neither homes nor `/tmp`.
+fn check_folder(folder: &Path, findings: &mut Findings) -> Result<()> {
+    match unusable(folder)? {
+        None => findings.ok("folder", folder.display().to_string()),
+        Some(reason) => {
+            let hint = "move the folder to a place such as /opt, and run this again there";
+            findings.error("folder", format!("services cannot be run from {}: {reason}", folder.display()), hint);
+        }
     }
     Ok(())
 }
 
-fn unhealthy(service: &str, limit: Duration) -> Failure {
-    let mut message = format!("{service} is not healthy after {} s, its last log lines:", limit.as_secs());
-    let unit = format!("--unit={service}.service");
-    let output = Command::new("journalctl").args([&unit, "--no-pager", "--output=cat", "-n", LAST_LINES]).output();
-    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    for line in said.lines() {
-        message += &format!("\n    {line}");
-    }
-    Failure::failed(message).hint("systemd goes on trying: `logs SERVICE` shows more, `up` goes on from here")
-}
-
-/// Stops the services and takes their units away.
-///
-/// # Errors
-/// What systemd says.
-pub fn stop(deployment: &Deployment) -> Result<()> {
-    for service in deployment.order().into_iter().rev() {
-        let path = Path::new(UNITS).join(format!("{service}.service"));
-        if path.exists() {
-            systemctl(&["disable", "--quiet", "--now", &format!("{service}.service")])?;
-            fs_err::remove_file(path)?;
-        }
-    }
-    systemctl(&["daemon-reload"])
-}
-
-/// A service as it is now.
-///
-/// # Errors
-/// When its health program cannot be run.
-pub fn status(deployment: &Deployment, service: &str) -> Result<Status> {
-    let unit = format!("{service}.service");
-    let output = Command::new("systemctl").args(["is-active", &unit]).stdin(Stdio::null()).output();
-    let word = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let installed = fs_err::read_to_string(Path::new(UNITS).join(&unit)).ok();
-    let state = match (word.as_str(), &installed) {
-        ("active", _) => State::Running,
-        (_, None) => State::Absent,
-        (other, _) => State::Other(other.to_owned()),
-    };
-    let health = match (&state, &deployment.profile.model.services[service].health) {
-        (State::Running, None) => Health::Healthy,
-        (State::Running, Some(_)) => {
-            let mut command = Command::new(deployment.folder.join(health_path(service)));
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            if command.status()?.success() { Health::Healthy } else { Health::Unhealthy }
-        }
-        _ => Health::Down,
-    };
-    let drifted = installed.is_some_and(|text| unit_text(deployment, service).is_ok_and(|own| own != text));
-    Ok(Status {
-        service: service.to_owned(),
-        container: unit,
-        state,
-        health,
-        drifted,
-        settings: Settings::Current,
-        ports: Default::default(),
-    })
-}
-
-/// The command that shows a service's log.
-#[must_use]
-pub fn logs(service: &str, follow: bool, tail: Option<u32>) -> Command {
-    let mut command = Command::new("journalctl");
-    command.arg(format!("--unit={service}.service")).args(["--no-pager", "--output=short-iso"]);
-    if follow {
-        command.arg("--follow");
-    }
-    if let Some(lines) = tail {
-        command.arg(format!("--lines={lines}"));
-    }
-    command
-}
-
-/// Runs a task; what it prints goes where this program's output goes.
-///
-/// # Errors
-/// When it exits with anything but 0.
-pub fn run_task(deployment: &Deployment, name: &str, arguments: &[String]) -> Result<()> {
-    let mut command = Command::new(deployment.folder.join(task_path(name)));
-    if command.args(arguments).stdin(Stdio::null()).status()?.success() {
-        return Ok(());
-    }
-    Err(Failure::failed(format!("the task {name} failed")).hint("it says why above; `sealift status`").into())
-}
-
-/// The unit of a service for where the bundle is.
-fn unit_text(deployment: &Deployment, service: &str) -> Result<String> {
-    let text = fs_err::read_to_string(deployment.folder.join(unit_path(service)))?;
-    Ok(text.replace(FOLDER, &deployment.folder.display().to_string()))
-}
-
-/// Puts a service's unit where systemd finds it; gives whether that changed anything.
-fn install(deployment: &Deployment, service: &str) -> Result<bool> {
-    let path = Path::new(UNITS).join(format!("{service}.service"));
-    let text = unit_text(deployment, service)?;
-    if let Ok(there) = fs_err::read_to_string(&path) {
-        if there == text {
-            return Ok(false);
-        }
-        if !there.contains(GENERATED) {
-            return Err(Failure::failed(format!("{} is there, and not of a bundle", path.display()))
-                .hint("it is not replaced: move it away if it is not needed")
-                .into());
-        }
-    }
-    write_atomically(&path, |file| Ok(std::io::Write::write_all(file, text.as_bytes())?))?;
-    fs_err::set_permissions(&path, Permissions::from_mode(0o644))?;
-    Ok(true)
-}
-
-/// Refuses a folder that the services, each of which has a user of its own and sees neither homes nor `/tmp`, cannot read.
-///
-/// # Errors
-/// [`Failure`] that says why.
-pub fn visible(folder: &Path) -> Result<()> {
-    let refuse = |why: String| {
-        Failure::failed(format!("services cannot be run from {}: {why}", folder.display()))
-            .hint("move the folder to a place such as /opt, and run this again there")
-    };
+/// Why services cannot be run from a folder.
+fn unusable(folder: &Path) -> Result<Option<String>> {
     let text = folder.to_str().unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
     if text.is_empty() || !text.chars().all(plain) {
-        return Err(refuse("its name has other characters than letters, digits, `.`, `_`, `+` and `-`".into()).into());
+        return Ok(Some("its path has characters other than letters, digits, `.`, `_`, `+` and `-`".into()));
     }
     let real = folder.canonicalize().with_context(|| format!("cannot find {text}"))?;
     if let Some(hidden) = HIDDEN.iter().find(|hidden| real.starts_with(hidden)) {
-        return Err(refuse(format!("they do not see {hidden}")).into());
+        return Ok(Some(format!("{hidden} is hidden from them")));
     }
     for above in real.ancestors() {
-        if above.metadata()?.permissions().mode() & 0o001 == 0 {
-            return Err(refuse(format!("{} lets only its owner in", above.display())).into());
+        let metadata = above.metadata().with_context(|| format!("cannot look at {}", above.display()))?;
+        if metadata.permissions().mode() & 0o001 == 0 {
+            return Ok(Some(format!("only its owner may enter {}", above.display())));
         }
     }
-    Ok(())
-}
-
-fn systemctl(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("systemctl").args(arguments).stdin(Stdio::null()).output();
-    let output = output.context("cannot run systemctl")?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::failed(format!("`systemctl {}` failed: {said}", arguments.join(" "))).into())
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::testing;
+    use crate::render::systemd::TextFile;
 
     #[test]
-    fn places_that_services_do_not_see_are_refused() {
-        let place = tempfile::tempdir().unwrap();
-        let said = |path: &Path| visible(path).unwrap_err().to_string();
-        assert!(said(place.path()).ends_with("they do not see /tmp"), "{}", said(place.path()));
-        assert!(said(Path::new("/opt/a b")).contains("other characters"));
-        visible(Path::new("/usr")).unwrap();
+    fn folders_that_are_hidden_from_services_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(unusable(folder.path()).unwrap().unwrap(), "/tmp is hidden from them");
+        assert!(unusable(Path::new("/opt/a b")).unwrap().unwrap().starts_with("its path has characters"));
+        assert_eq!(unusable(Path::new("/usr")).unwrap(), None);
+    }
+
+    /// A root directory with a `systemctl` that takes every unit for active, and the unpacked bundle in `bundle/`.
+    struct Fixture {
+        root: tempfile::TempDir,
+        deployment: Deployment,
+        machine: Machine,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let model = crate::render::systemd::tests::sample();
+            let deployment = testing::of_model(&root.path().join("bundle"), model);
+            let bin = root.path().join("usr/bin");
+            for folder in [&bin, &root.path().join(&UNITS[1..])] {
+                fs_err::create_dir_all(folder).unwrap();
+            }
+            let systemctl = bin.join("systemctl");
+            fs_err::write(&systemctl, "#!/bin/sh\n[ $1 = is-active ] && echo active\nexit 0\n").unwrap();
+            fs_err::set_permissions(&systemctl, Permissions::from_mode(0o755)).unwrap();
+            for (path, TextFile { text, mode }) in crate::render::systemd::files(&deployment.profile.model) {
+                let path = deployment.folder.join(path);
+                fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+                let text = if path.starts_with(deployment.folder.join("bin")) { "#!/bin/sh\n" } else { &text };
+                fs_err::write(&path, text).unwrap();
+                fs_err::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            }
+            let machine = Machine::of(root.path(), &[("PATH", bin.to_str().unwrap())]);
+            Self { root, deployment, machine }
+        }
+
+        fn systemd(&self) -> Systemd<'_> {
+            Systemd { deployment: &self.deployment, machine: &self.machine, in_charge: true }
+        }
+
+        fn unit(&self) -> PathBuf {
+            self.root.path().join(&UNITS[1..]).join("shop-web.service")
+        }
+
+        fn outdated(&self) -> Option<Outdated> {
+            self.systemd().service_status("shop-web").unwrap().outdated
+        }
+    }
+
+    #[test]
+    fn a_changed_unit_is_reported_as_that_and_not_as_another_image() {
+        let fixture = Fixture::new();
+        let systemd = fixture.systemd();
+        assert!(systemd.install("shop-web").unwrap() && !systemd.install("shop-web").unwrap());
+        assert_eq!(fixture.outdated(), None);
+        let installed = fs_err::read_to_string(fixture.unit()).unwrap();
+        fs_err::write(fixture.unit(), installed.replace("UMask=0077", "UMask=0022")).unwrap();
+        assert_eq!(fixture.outdated().unwrap().to_string(), "its unit file changed");
+        assert!(systemd.install("shop-web").unwrap());
+        assert_eq!(fixture.outdated(), None);
+    }
+
+    #[test]
+    fn a_unit_that_somebody_wrote_is_not_replaced() {
+        let fixture = Fixture::new();
+        fs_err::write(fixture.unit(), "[Service]\nExecStart=/bin/true\n").unwrap();
+        let error = fixture.systemd().install("shop-web").unwrap_err();
+        assert!(error.to_string().ends_with("exists, but does not come from a bundle"), "{error}");
+        assert!(fs_err::read_to_string(fixture.unit()).unwrap().contains("/bin/true"));
+    }
+
+    #[test]
+    fn without_root_the_commands_are_printed_in_their_order() {
+        let fixture = Fixture::new();
+        let commands = fixture.systemd().commands_by_hand();
+        let folder = fixture.deployment.folder.display().to_string();
+        let names: Vec<&str> = commands.iter().map(|command| command.strip_prefix(&folder).unwrap()).collect();
+        assert_eq!(names.first(), Some(&"/bin/migrate"), "{names:?}");
+        assert!(names.contains(&"/bin/run-shop-web"), "{names:?}");
+    }
+
+    #[test]
+    fn volumes_cannot_be_deleted_and_nothing_is_stopped() {
+        let fixture = Fixture::new();
+        let systemd = fixture.systemd();
+        systemd.install("shop-web").unwrap();
+        assert!(systemd.stop(Data::Delete).is_err() && fixture.unit().exists());
+        systemd.stop(Data::Keep).unwrap();
+        assert!(!fixture.unit().exists());
     }
 }

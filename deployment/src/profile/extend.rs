@@ -14,35 +14,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Part};
-use super::load::{FILE, Search};
-use super::{check, syntax};
+use super::search::{FILE, Search};
+use super::sources::Sources;
+use super::{syntax, words};
 use crate::failure::Failure;
 use crate::machine::shown;
-
-/// A profile's folder and those of the profiles that it extends, nearest first.
-#[derive(Clone, Debug)]
-pub struct Sources(Vec<PathBuf>);
-
-impl Sources {
-    /// Those of a profile that extends none.
-    #[must_use]
-    pub fn of(directory: &Path) -> Self {
-        Self(vec![directory.to_owned()])
-    }
-
-    /// The file that a profile calls `name`: in the nearest folder that has it.
-    #[must_use]
-    pub fn path(&self, name: &str) -> PathBuf {
-        let mut paths = self.0.iter().map(|folder| folder.join(name));
-        paths.find(|path| path.exists()).unwrap_or_else(|| self.0[0].join(name))
-    }
-
-    /// Whether `path` really is in one of the folders.
-    pub(super) fn hold(&self, path: &Path) -> bool {
-        let Ok(path) = path.canonicalize() else { return false };
-        self.0.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| path.starts_with(folder)))
-    }
-}
 
 /// The files of the profile in `directory` and of those that it extends, nearest first, and their folders.
 ///
@@ -68,7 +44,7 @@ pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
         }
     }
     let list = needless(&parts);
-    if list.is_empty() { Ok((parts, Sources(folders))) } else { Err(Diagnostics::across(parts, list).into()) }
+    if list.is_empty() { Ok((parts, Sources::new(folders))) } else { Err(Diagnostics::across(parts, list).into()) }
 }
 
 /// A key of `without`, as TOML writes it: `site.templates."env/a.env"`.
@@ -126,7 +102,7 @@ fn remove(table: &mut DeTable<'_>, keys: &[String]) -> bool {
 /// The folder of the profile that `value` names, which the profile in `folder` extends.
 fn base(folder: &Path, value: &Spanned<DeValue<'_>>, before: &[PathBuf]) -> Result<PathBuf, Diagnostic> {
     let diagnostic = |message: String, hint: String| Diagnostic::new(value.span(), message, hint);
-    let Some(name) = value.get_ref().as_str().filter(|name| check::words::is_name(name)) else {
+    let Some(name) = value.get_ref().as_str().filter(|name| words::is_name(name)) else {
         let hint = "name a profile in the folder beside this one, such as \"standalone\"";
         return Err(diagnostic("`extends` is not the name of a profile".into(), hint.into()));
     };

@@ -1,6 +1,5 @@
 //! Finding and reading profiles.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,12 +10,10 @@ use toml::de::Deserializer;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Part};
 use super::model::Model;
-use super::{Sources, check, extend, suggest, syntax};
-use crate::failure::Failure;
+use super::search::Search;
+use super::sources::Sources;
+use super::{check, extend, syntax};
 use crate::machine::Machine;
-
-/// The file that makes a folder a profile.
-pub(super) const FILE: &str = "profile.toml";
 
 /// Begins the text of a profile that extended another.
 const FLATTENED: &str = "# This profile together with those that it extends, in one file.\n";
@@ -71,6 +68,13 @@ impl Profile {
         Ok(Self { directory: directory.to_owned(), sources, text, model, parts })
     }
 
+    /// A profile for tests, whose files are not read.
+    #[cfg(test)]
+    pub(crate) fn of_model(directory: &Path, model: Model) -> Self {
+        let sources = Sources::of(directory);
+        Self { directory: directory.to_owned(), sources, text: String::new(), parts: Vec::new(), model }
+    }
+
     /// The files that it names, sorted, each once: what makes it whole besides `profile.toml`.
     #[must_use]
     pub fn files(&self) -> BTreeSet<String> {
@@ -100,122 +104,14 @@ impl Profile {
     }
 }
 
-/// Where profiles are looked for.
-#[derive(Clone, Debug)]
-pub struct Search {
-    /// Folders of profiles; an earlier one hides the profiles of the same name in a later one.
-    roots: Vec<PathBuf>,
-}
-
-impl Search {
-    /// The folders that `SEALIFT_PROFILES` names, then `profiles` below the current directory and its parents.
-    ///
-    /// # Errors
-    /// The current directory is gone.
-    pub fn of(machine: &Machine) -> anyhow::Result<Self> {
-        let named = machine.var_os("SEALIFT_PROFILES").unwrap_or_default();
-        let named = std::env::split_paths(named).filter(|path| !path.as_os_str().is_empty());
-        let current = machine.current_directory()?;
-        Ok(Self::new(named.chain(current.ancestors().map(|parent| parent.join("profiles")))))
-    }
-
-    /// Looks into `roots`; those that do not exist are passed over.
-    pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { roots: roots.into_iter().filter(|root| root.is_dir()).collect() }
-    }
-
-    /// The folders of all profiles, by the folders' names.
-    ///
-    /// # Errors
-    /// A folder cannot be read.
-    pub fn all(&self) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-        let mut found = BTreeMap::new();
-        for root in self.roots.iter().rev() {
-            #[expect(clippy::disallowed_methods, reason = "the map sorts")]
-            for entry in fs_err::read_dir(root)? {
-                let entry = entry?;
-                if entry.path().join(FILE).is_file() {
-                    found.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// The folder of the profile `name`: a path when it has a `/` in it (or is `.` or `..`), else the name of a folder.
-    ///
-    /// # Errors
-    /// A usage [`Failure`] that lists what there is.
-    pub fn find(&self, name: &str) -> anyhow::Result<PathBuf> {
-        if name.contains('/') || name == "." || name == ".." {
-            let path = PathBuf::from(name);
-            if path.join(FILE).is_file() {
-                return Ok(path);
-            }
-            let failure = Failure::usage(format!("no profile in `{name}`: it has no {FILE}"));
-            return Err(failure
-                .hint("name a folder that holds one, or a profile that `sealift profiles` lists")
-                .into());
-        }
-        let mut all = self.all()?;
-        if let Some(path) = all.remove(name) {
-            return Ok(path);
-        }
-        let hint = if all.is_empty() {
-            "there is no `profiles` folder here or above: change to a folder that has one, set SEALIFT_PROFILES, or give \
-             the profile's path with a `/` in it"
-                .into()
-        } else {
-            suggest::hint(name, "profiles", all.keys().map(String::as_str))
-        };
-        Err(Failure::usage(format!("no profile is called `{name}`")).hint(hint).into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/profiles");
 
-    fn hint(error: &anyhow::Error) -> &str {
-        Failure::within(error).and_then(|failure| failure.hint.as_deref()).unwrap()
-    }
-
     #[test]
-    fn an_earlier_folder_hides_a_later_one() {
-        let place = tempfile::tempdir().unwrap();
-        let valid = Path::new(SAMPLES).join("valid");
-        fs_err::create_dir(place.path().join("small")).unwrap();
-        fs_err::copy(valid.join("small/profile.toml"), place.path().join("small/profile.toml")).unwrap();
-        let roots = [place.path().join("missing"), place.path().to_owned(), valid.clone()];
-        let search = Search::new(roots);
-        assert_eq!(search.find("small").unwrap(), place.path().join("small"));
-        assert_eq!(search.find("full").unwrap(), valid.join("full"));
-    }
-
-    #[test]
-    fn an_unknown_name_is_answered_with_those_there_are() {
-        let search = Search::new([Path::new(SAMPLES).join("valid")]);
-        let error = search.find("smal").unwrap_err();
-        insta::assert_snapshot!(error, @"no profile is called `smal`");
-        insta::assert_snapshot!(hint(&error), @"did you mean `small`? profiles: `full`, `small`");
-        let error = Search::new([]).find("small").unwrap_err();
-        assert!(hint(&error).contains("SEALIFT_PROFILES"));
-        assert_eq!(crate::failure::Kind::of(&error), crate::failure::Kind::Usage);
-    }
-
-    #[test]
-    fn a_path_is_taken_as_it_is() {
-        let search = Search::new([]);
-        let path = format!("{SAMPLES}/valid/small");
-        assert_eq!(search.find(&path).unwrap(), PathBuf::from(&path));
-        let error = search.find("./nowhere").unwrap_err();
-        insta::assert_snapshot!(error, @"no profile in `./nowhere`: it has no profile.toml");
-    }
-
-    #[test]
-    fn others_can_point_into_the_file() {
+    fn diagnostic_points_into_the_file() {
         let profile = Profile::load(&Path::new(SAMPLES).join("valid/small")).unwrap();
         let package = &profile.model.images["web"].packages[0];
         let error = profile.diagnostic_at(package.span(), "no such package", "look for another");
@@ -231,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_must_not_lead_out_of_the_profile() {
+    fn link_out_of_the_profile_is_refused() {
         let place = tempfile::tempdir().unwrap();
         let small = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
         fs_err::write(place.path().join("profile.toml"), format!("readme = \"link\"\n{small}")).unwrap();

@@ -4,13 +4,23 @@ mod check;
 pub mod diagnostic;
 pub(crate) mod document;
 mod extend;
-pub mod load;
+mod load;
 pub mod model;
 pub mod names;
+mod search;
 pub mod setting;
+mod sources;
 pub(crate) mod suggest;
 mod syntax;
 pub(crate) mod template;
+mod words;
 
-pub use extend::Sources;
-pub use load::{Profile, Search};
+pub use load::Profile;
+pub use search::Search;
+pub use sources::Sources;
+
+/// The profile of `sample.toml`.
+#[cfg(test)]
+pub(crate) fn sample() -> model::Model {
+    toml::from_str(include_str!("sample.toml")).unwrap()
+}

@@ -5,10 +5,6 @@ use sealift_layers::codec::Codec;
 
 use super::model::{Deployed, Model, SitePort, Venv};
 
-/// How many layers a Nix closure makes at most, unless the profile or the command line says otherwise: engines take 125
-/// to an image, and each layer costs them something.
-pub const NIX_LAYERS: u32 = 60;
-
 /// The variable of `.env` that names of containers, volumes and the network start with. Default: [`project_name`].
 pub const PROJECT_VARIABLE: &str = "SEALIFT_PROJECT";
 
@@ -143,7 +139,7 @@ mod tests {
 
     #[test]
     fn names_of_images_and_bundles() {
-        let model = crate::render::sample();
+        let model = crate::profile::sample();
         assert_eq!(image_name(&model, "web"), "localhost/shop-web:1.2.0-b1");
         assert_eq!(image_name(&model, "shop-database"), "localhost/shop-database:1.2.0-b1");
         assert_eq!(image_name(&model, "shop"), "localhost/shop:1.2.0-b1");

@@ -1,10 +1,10 @@
-//! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`: the way by hand. `sealift up` goes
-//! without it ([`super::container`]).
+//! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`, to run a bundle by hand. `sealift up` does
+//! not use it ([`super::container`]).
 //!
-//! It uses what all three understand alike. There is no `version` (1.29 and later need none), no `name` (1.29 refuses it)
-//! and no condition on another's health (podman tells none where systemd does not run): services are restarted until
-//! what they need is there. Names of containers and volumes are fixed, so that the data stays when a new version is
-//! unpacked in another folder, and a second copy cannot open the same database by accident.
+//! It has only what all three understand alike. There is no `version` (1.29 and later need none), no `name` (1.29 refuses
+//! it) and no condition on the health of dependencies (podman does not report it where systemd does not run): services are
+//! restarted until those that they need run. Names of containers and volumes are fixed, so that a new version in another
+//! folder uses the same data, and a second copy cannot open the same database by accident.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ struct Secret {
     file: String,
 }
 
-/// The text of `compose.yaml` for a profile. `platform` is as OCI writes it and only stands in the header.
+/// The text of `compose.yaml` for a profile. `platform` is as OCI writes it; it is used in the header only.
 #[must_use]
 pub fn render(model: &Model, platform: &str) -> String {
     let mut compose = Compose { services: BTreeMap::new(), volumes: BTreeMap::new(), secrets: BTreeMap::new() };
@@ -86,7 +86,7 @@ pub fn render(model: &Model, platform: &str) -> String {
         }
         for secret in &service.secrets {
             let name = secret.get_ref();
-            // What the site does not have, the check of the profile has refused.
+            // The check of the profile refuses names that the site does not have.
             let path = mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}"));
             compose.secrets.insert(name.clone(), Secret { file: format!("./site/{path}") });
         }
@@ -99,13 +99,13 @@ pub fn render(model: &Model, platform: &str) -> String {
 fn header(model: &Model, platform: &str) -> String {
     format!(
         "# {title}, version {version}.\n\
-         # Generated for {bundle}: changes are lost with the next version.\n\
-         # What differs between hosts stands in .env (addresses and ports) and below site/.\n\
+         # Generated for {bundle}. Do not edit: the next version overwrites changes.\n\
+         # Settings of this host are in .env (addresses and ports) and in site/.\n\
          #\n\
          # Start:  podman-compose up -d        or  docker compose up -d\n\
          # Stop:   podman-compose down         or  docker compose down       (the data stays)\n\
          #\n\
-         # Nothing is ever pulled: load the images first. README.md has it all.\n\n",
+         # Images are never pulled: load them first. See README.md.\n\n",
         title = model.title.lines().next().unwrap_or_default(),
         version = model.version.get_ref(),
         bundle = bundle_file(model, platform, Codec::None),
@@ -150,8 +150,8 @@ fn check(health: &Health) -> Check {
     }
 }
 
-/// The check as one line for the image's shell: engines take no list of words, and podman-compose 1.0 joins the words of a
-/// `CMD` check without regard to what stands in them.
+/// The check as one line for the image's shell: engines accept no list of words, and podman-compose 1.0 joins the words of a
+/// `CMD` check without quoting them.
 pub(super) fn health_line(health: &Health) -> String {
     let words: Vec<String> = health.command.iter().map(|word| quoted(word)).collect();
     words.join(" ")
@@ -167,7 +167,7 @@ fn published(model: &Model, name: &str, inside: u16) -> String {
     format!("${{{}:-{address}}}:${{{}:-{port}}}:{inside}", address_variable(name), port_variable(name))
 }
 
-/// A word as the POSIX shell reads it back unchanged (Shell Command Language, 2.2.2).
+/// A word, quoted so that the POSIX shell reads it unchanged (Shell Command Language, 2.2.2).
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -182,7 +182,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// A text in which compose replaces nothing.
+/// A text, escaped so that compose replaces no variables in it.
 fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
@@ -197,11 +197,11 @@ mod tests {
 
     #[test]
     fn the_sample_as_compose_sees_it() {
-        insta::assert_snapshot!(render(&crate::render::sample(), "linux/amd64"));
+        insta::assert_snapshot!(render(&crate::profile::sample(), "linux/amd64"));
     }
 
     #[test]
-    fn a_health_check_is_one_line_that_the_shell_takes_apart_again() {
+    fn a_health_check_is_one_line_that_the_shell_splits_into_the_same_words() {
         let words = ["wget", "-q", "", "it's", "a b", "$HOME", "http://127.0.0.1:8080/", "\\\"*"];
         let health =
             Health { command: words.map(str::to_owned).to_vec(), interval: 5, timeout: 3, retries: 2, start_period: 0 };

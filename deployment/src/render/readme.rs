@@ -1,7 +1,7 @@
 //! The operator's README of a bundle.
 //!
 //! It is read on a host with no network, perhaps at two in the morning: every step is a command that can be typed as it
-//! stands, and what is seen when it has worked.
+//! is, and the result that shows its success.
 
 use sealift_layers::codec::Codec;
 
@@ -10,9 +10,8 @@ use crate::profile::names::{bundle_file, image_name, project_name};
 
 /// The text of `README.md` (Markdown).
 ///
-/// `platform` is as OCI writes it (`linux/amd64`); `images` are the names of those in the bundle, as the profile has
-/// them; `program` tells whether it brings the program along; `notes` is the text of the profile's own readme file, or
-/// nothing.
+/// `platform` is as OCI writes it (`linux/amd64`); `images` are the profile's names of the images in the bundle; `program`
+/// is whether the bundle contains the program; `notes` is the text of the profile's own readme file, or empty.
 #[must_use]
 pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, notes: &str) -> String {
     let mut parts = vec![head(model, platform), start(model, platform), commands(model), tasks(model), reach(model)];
@@ -25,7 +24,7 @@ pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, not
 }
 
 /// The line about the program in the table of contents.
-const PROGRAM_ROW: &str = "| `sealift` | the program that does all of this: `./sealift help` |\n";
+const PROGRAM_ROW: &str = "| `sealift` | the program for the commands above: `./sealift help` |\n";
 
 fn head(model: &Model, platform: &str) -> String {
     let title = model.title.lines().next().unwrap_or_default();
@@ -34,9 +33,9 @@ fn head(model: &Model, platform: &str) -> String {
         text += &format!("{}\n\n", model.description.trim());
     }
     text += &format!(
-        "This comes from the bundle `{}`, made for {platform}. The host needs podman or Docker, and nothing else: \
-         no compose, no network.\n\n\
-         Under podman, run all commands as the same user, root or not: each user has its own images and data.",
+        "This is the bundle `{}` for {platform}. The host needs podman or Docker, and nothing else: no compose and no \
+         network.\n\n\
+         With podman, run all commands as the same user, root or not: each user has separate images and data.",
         bundle_file(model, platform, Codec::None)
     );
     text
@@ -44,26 +43,26 @@ fn head(model: &Model, platform: &str) -> String {
 
 fn contents(model: &Model, images: &[&str]) -> String {
     let mut text = "\
-## What is inside
+## Contents
 
-| file | what it is |
+| file | content |
 | --- | --- |
-| `compose.yaml` | how the services run together, for the way by hand with compose; not to be edited |
+| `compose.yaml` | the services for compose, to run them by hand; do not edit it |
 | `.env` | addresses and ports on this host |
-| `site/` | certificates, secrets and settings of this installation, once they are made |
-| `profile/` | what `site/` is made from |
-| `sealift` | the program that does all of this: `./sealift help` |
+| `site/` | certificates, secrets and settings of this installation, after the first start |
+| `profile/` | the description of this deployment, and the templates of `site/` |
+| `sealift` | the program for the commands above: `./sealift help` |
 | `SHA256SUMS` | digests of all files |
-| the rest | the images, which podman and Docker load from the bundle itself |
+| all other files | the images, which podman and Docker load from the bundle |
 
-The images:
+Images:
 "
     .to_owned();
     for name in images {
         let title = model.images.iter().find(|(key, _)| key.get_ref() == name).map_or("", |(_, image)| &image.title);
         text += &format!("\n- `{}`: {title}", image_name(model, name));
     }
-    text += "\n\nThe services:\n";
+    text += "\n\nServices:\n";
     for (name, service) in &model.services {
         text += &format!("\n- `{}`: {}", name.get_ref(), service.title);
     }
@@ -76,21 +75,21 @@ fn start(model: &Model, platform: &str) -> String {
         "\
 ## First start
 
-Unpack the bundle in a directory of its own, and stay there for all that follows. In the place of `HOST` write the name or
-the address that users reach this host by, without `https://` and without a port.
+Unpack the bundle into a directory of its own, and run all commands there. Replace `HOST` with the name or address that users
+connect to, without `https://` and without a port.
 
        mkdir {project} && cd {project} && tar xf ../{bundle}
        ./sealift up --host HOST
 
-This checks the bundle and the host, makes certificates and secrets in `site/`, loads the images, and starts the services
-one after another. When it ends, all of them are healthy, and it prints where they are reached. When something stands in the
-way, it says all of it, with a hint each, and nothing is changed. `./sealift up` again goes on from where it was; it never
-does harm, and restarts only what has changed."
+`up` checks the bundle and the host, makes certificates and secrets in `site/`, loads the images, and starts the services. It
+ends when all services are healthy, and prints their addresses. If a check fails, it reports every problem with a hint, and
+changes nothing: mend the problems and run it again. It is always safe to run `./sealift up` again; it restarts only services
+that changed."
     );
     let ports = &model.site.ports;
     if let Some((name, _)) = ports.get_key_value("https").or_else(|| ports.first_key_value()) {
         text += &format!(
-            "\n\nOther ports, for instance because an ordinary user may not take those below 1024:\n\n       \
+            "\n\nTo use another port, for example because ordinary users cannot use ports below 1024:\n\n       \
              ./sealift up --host HOST --port {name}=NUMBER"
         );
     }
@@ -101,30 +100,30 @@ fn commands(model: &Model) -> String {
     let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
     format!(
         "\
-## Day by day
+## Daily operation
 
-| command | what it does |
+| command | purpose |
 | --- | --- |
-| `./sealift status` | shows the services, their health, and whether they are what is here |
-| `./sealift doctor` | examines everything: services, certificates, disk, ports, secrets; says what to do |
-| `./sealift logs {service}` | shows the log of a service; `--follow` goes on |
-| `./sealift up` | starts what is not running; takes changes in `.env` and `site/` into use |
-| `./sealift down` | stops all; the data stays |
-| `./sealift site renew` | renews certificates that end soon |
-| `./sealift task` | lists what else it can do: below |
+| `./sealift status` | show the services, their health, and whether they are up to date |
+| `./sealift doctor` | check services, certificates, disk space, ports and secrets; print hints |
+| `./sealift logs {service}` | print the log of a service; `--follow` follows new output |
+| `./sealift up` | start services that do not run; apply changes in `.env` and `site/` |
+| `./sealift down` | stop all services; the data stays |
+| `./sealift site renew` | renew certificates that expire soon |
+| `./sealift task` | list the tasks: see below |
 
-After a reboot, Docker starts the services by itself. podman does not: run `./sealift up`, or have root run \
-         `systemctl enable podman-restart`. Under podman as an ordinary user, `loginctl enable-linger` keeps the services \
-         running when that user logs out."
+After a reboot, Docker starts the services again. podman does not: run `./sealift up`, or run \
+         `systemctl enable podman-restart` once as root. With podman as an ordinary user, `loginctl enable-linger` keeps \
+         the services running after that user logs out."
     )
 }
 
-/// The tasks, with the way by hand.
+/// The tasks, each with the command of the engine that does the same.
 fn tasks(model: &Model) -> String {
     if model.tasks.is_empty() {
         return String::new();
     }
-    let mut text = "## Tasks\n\n| command | what it does | by hand |\n| --- | --- | --- |\n".to_owned();
+    let mut text = "## Tasks\n\n| command | purpose | by hand |\n| --- | --- | --- |\n".to_owned();
     for (name, task) in &model.tasks {
         let arguments: String =
             task.arguments.iter().map(|argument| format!(" {}", argument.get_ref().to_uppercase())).collect();
@@ -133,103 +132,110 @@ fn tasks(model: &Model) -> String {
             Run::Once => format!("podman-compose run --rm {service} {command}{arguments}"),
             Run::Exec => format!("podman exec {}_{service} {command}{arguments}", project_name(model)),
         };
-        let note = if task.on.is_some() { "; `up` does it by itself" } else { "" };
+        let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
         text += &format!("| `./sealift task {name}{arguments}` | {}{note} | `{hand}` |\n", task.title);
     }
     text.trim_end().to_owned()
 }
 
-/// The same without the program: with the engine and compose.
+/// The steps without the program: with the engine and compose.
 fn by_hand(model: &Model, platform: &str) -> String {
     let bundle = bundle_file(model, platform, Codec::None);
-    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
-    let container = format!("{}_{service}", project_name(model));
-    let mut text = format!(
+    let text = format!(
         "\
 ## By hand
 
-All of this can also be done with the engine and compose (`podman-compose`, `docker compose`), which finds what `up` made, and
-the other way round. Where two commands stand below each other, the first is podman's
-and the second Docker's. Where `docker compose` is not known, write `docker-compose`.
+The same can be done with the engine and compose (`podman-compose`, `docker compose`). Compose finds the containers that `up`
+created, and the reverse. Of two commands in a step, the first is for podman and the second for Docker. If `docker compose` is
+an unknown command, use `docker-compose`.
 
-1. Check that the bundle is whole. This prints `whole` and nothing else; otherwise copy the bundle again.
+1. Check the files. The output is `whole`; if there is other output, copy the bundle again.
 
        sha256sum --quiet -c SHA256SUMS && echo whole
 
-2. Load the images. podman first unpacks to `/var/tmp`: without room for the whole bundle there, it complains of an
+2. Load the images. podman unpacks them to `/var/tmp` first: if there is too little space for the whole bundle, it reports an
    unsupported format.
 
        podman load -i ../{bundle}
        docker load -i ../{bundle}
 
-3. Make the certificates and secrets. When the bundle came with a directory `site`, leave out `--host HOST`: then it is
-   only checked.
+3. Make the certificates and secrets. If the bundle contains a directory `site`, leave out `--host HOST`.
 
        ./sealift site new site --host HOST
 
-   Do what its warnings say. One that is common: an ordinary user may not give a key to the group of its service, and
-   the service cannot read it.
+   Follow the hints of its warnings. A common one: an ordinary user cannot set the group of a key, so that its service cannot
+   read it.
 
-4. Start"
+4. Start the services"
     );
-    // What `up` runs by itself needs what its service depends on.
+    text + &start_tasks_by_hand(model) + &operation_by_hand(model)
+}
+
+/// The end of the sentence that begins the step of the start, and the commands of the tasks that `up` runs.
+fn start_tasks_by_hand(model: &Model) -> String {
     let before: Vec<_> = model.tasks.values().filter(|task| task.on.is_some()).collect();
     if before.is_empty() {
-        text += ".";
-    } else {
-        text += ": first what must be there, then the tasks that belong to a start, then all. When a task says that it \
-                 cannot connect, what it needs is still starting: repeat it.\n";
-        for task in before {
-            let service = task.service.get_ref();
-            for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
-                text += &format!("\n       podman-compose up -d {}", other.get_ref());
-            }
-            text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
-        }
+        return ".".to_owned();
     }
-    text += &format!(
+    let mut text =
+        ": first the services that the start tasks need, then the tasks, then all services. If a task cannot connect,\n   \
+                    wait until the service that it needs has started, and run it again.\n"
+            .to_owned();
+    for task in before {
+        let service = task.service.get_ref();
+        for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
+            text += &format!("\n       podman-compose up -d {}", other.get_ref());
+        }
+        text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
+    }
+    text
+}
+
+/// The commands after the tasks, and those of daily operation.
+fn operation_by_hand(model: &Model) -> String {
+    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
+    let container = format!("{}_{service}", project_name(model));
+    format!(
         "
 
        podman-compose up -d
        docker compose up -d
 
-5. Look. Within a minute each service is `Up`.
+5. Check the state. Each service is `Up` within a minute.
 
        podman ps -a
        docker ps -a
 
-Logs (end with Ctrl-C), a restart, and the end of all of them. Never `down -v`: it deletes the data.
+Show a log (Ctrl-C ends it), restart a service, and stop all services. Never use `down -v`: it deletes the data.
 
        podman logs -f {container}
        podman restart {container}
        podman-compose down
 
-After a change in `.env` or `site/`, stop all and start again. A service that was made by hand is made anew by the next
-`./sealift up`."
-    );
-    text
+After a change in `.env` or `site/`, stop all services and start them again. The next `./sealift up` recreates services that
+were created by hand."
+    )
 }
 
 fn reach(model: &Model) -> String {
     if model.site.ports.is_empty() {
         return String::new();
     }
-    let mut text = "## Where it is reached\n\n| name | address | port |\n| --- | --- | --- |\n".to_owned();
+    let mut text = "## Addresses and ports\n\n| name | address | port |\n| --- | --- | --- |\n".to_owned();
     for (name, port) in &model.site.ports {
         let address = match port.address.as_str() {
-            "0.0.0.0" => "all of this host's",
-            "127.0.0.1" => "127.0.0.1: only from this host",
+            "0.0.0.0" => "all addresses of this host",
+            "127.0.0.1" => "127.0.0.1: from this host only",
             other => other,
         };
         text += &format!("| {name} | {address} | {} |\n", port.default);
     }
     text += "\n\
-These are the defaults; `.env` says what holds here. Another number, for instance because rootless podman may not take
-ports below 1024:
+These are the defaults; `.env` has the values for this host. To use another port:
 
        ./sealift up --port NAME=NUMBER
 
-Nothing else is reachable from outside.";
+No other port is open to other hosts.";
     text
 }
 
@@ -237,20 +243,20 @@ fn site(model: &Model) -> String {
     let mut text = "\
 ## Certificates and secrets
 
-`site/` is this installation: without it, what is stored may be of no use any more. Keep a copy in a safe place. No secret
-is ever made anew while it is there.
+`site/` holds the secrets of this installation: without it, stored data may be unreadable. Keep a copy in a safe place.
+Existing secrets are never replaced.
 "
     .to_owned();
     if !model.site.settings.is_empty() {
         text += "
-- `site/settings.toml` has all that can be chosen, and first what has to be given, each with a comment. It is yours: no
-  version writes it again. `./sealift up` checks it, says all that is missing or wrong, and takes changes into use.";
+- `site/settings.toml` has all settings with comments; the required ones come first. It is never overwritten.
+  `./sealift up` checks it, reports every problem, and applies changes.";
     }
     for (name, _) in model.site.certificates.iter().filter(|(_, certificate)| certificate.provided) {
         text += &format!(
             "
-- `site/tls/{name}.crt` (the certificate, then intermediate ones) and `site/tls/{name}.key` are yours to bring and to renew.
-  `./sealift up` checks them; `--self-signed` has them made instead, for trials."
+- `site/tls/{name}.crt` (the certificate, then intermediate ones) and `site/tls/{name}.key` are provided and renewed by you.
+  `./sealift up` checks them. For trials, `./sealift up --self-signed` makes them."
         );
     }
     if model.site.authority.is_some() {
@@ -261,24 +267,25 @@ is ever made anew while it is there.
             }
             false => {
                 "
-- `site/custom-ca.crt` is the authority of the certificates that the services show each other. Users need it only for a
-  certificate that was made for trials."
+- `site/custom-ca.crt` is the authority of the certificates between the services. Users need it only if a certificate was
+  made with `--self-signed`."
             }
         };
         text += "
-- `site/custom-ca.key` can sign in its name. It is needed only for that, so it can be kept elsewhere in between.
-- Certificates are renewed by `./sealift site renew`, and by every `up`, when less than a fifth of their life is left.
-  Run it each month, with `site/custom-ca.key` in its place, and `./sealift up` afterwards. `./sealift doctor` tells how
-  many days are left.
-- Certificates of your own go into `site/tls/` under the same names; they are not replaced.
+- `site/custom-ca.key` is the key of the authority. It is needed only to sign certificates, and can be kept elsewhere in the
+  meantime.
+- `./sealift site renew` and every `up` renew certificates with less than a fifth of their lifetime left. Run
+  `./sealift site renew`, with `site/custom-ca.key` in its place, and then `./sealift up` every month. `./sealift doctor`
+  shows how many days are left.
+- To use certificates of your own, put them into `site/tls/` under the same names; they are not replaced.
 ";
     }
     text += "
-- The services read files below `site/`; `compose.yaml` has which. One that was edited stays as it is from then on;\n  `./sealift up` takes it into use.";
+- The services read the files in `site/` that `compose.yaml` names. Edited files are not overwritten; `./sealift up` applies the\n  changes.";
     text
 }
 
-/// Whether users meet a certificate that the site's own authority signed.
+/// Whether users connect to a certificate that the site's own authority signed.
 fn users_trust_authority(model: &Model) -> bool {
     model.site.authority.is_some()
         && model.site.certificates.values().any(|certificate| certificate.host && !certificate.provided)
@@ -289,39 +296,37 @@ fn data(model: &Model) -> String {
         .services
         .iter()
         .flat_map(|(service, spec)| spec.volumes.iter().map(move |(volume, path)| (service.get_ref(), volume, path)))
-        .map(|(service, volume, path)| {
-            format!("\n- `{}_{volume}`: of `{service}`, where it is `{path}`", project_name(model))
-        })
+        .map(|(service, volume, path)| format!("\n- `{}_{volume}`: `{path}` of `{service}`", project_name(model)))
         .collect();
     if volumes.is_empty() {
         return "## Data\n\nNo service keeps data on the host.".to_owned();
     }
     format!(
-        "## Data\n\nIt is kept in volumes, which outlive containers and versions:\n{}\n\n\
-         Their place on the disk is told by `podman volume inspect NAME` (`docker volume inspect NAME`). Never use \
-         `down -v`: it deletes them.",
+        "## Data\n\nThe data is in volumes, which stay when containers are removed and versions change:\n{}\n\n\
+         `podman volume inspect NAME` (`docker volume inspect NAME`) shows the folder of a volume. Never use `down -v`: it \
+         deletes the volumes.",
         volumes.concat()
     )
 }
 
 fn upgrade(model: &Model) -> String {
     let mut text = "\
-## A new version, and backups
+## Upgrade and backup
 
-Unpack the new bundle in a directory of its own. Copy `.env` and `site/` over from the old one, and start it there. The
-volumes are found by name; the old containers are stopped and made anew, and the old directory is no longer used.
+Unpack the new bundle into a directory of its own. Copy `.env` and `site/` from the old directory, and start the new version.
+It uses the same volumes, and recreates the containers. The old directory is no longer used.
 
        cp -a ../OLD/.env ../OLD/site .
        ./sealift up
 
-Before that, and every day, keep a copy elsewhere of `.env`, `site/`"
+Before an upgrade, and every day, back up `.env`, `site/`"
         .to_owned();
     let volumes: Vec<&String> = model.services.values().flat_map(|service| service.volumes.keys()).collect();
     text += match volumes.len() {
         0 => ".",
         _ => {
-            " and the data. A volume may only be copied while everything
-is stopped; a database is dumped by its own tools while it runs."
+            " and the data. Copy volumes only while all services
+are stopped; to back up a running database, use its own tools."
         }
     };
     text
@@ -329,23 +334,23 @@ is stopped; a database is dumped by its own tools while it runs."
 
 fn trouble(model: &Model) -> String {
     let mut text = "\
-## When it does not work
+## Troubleshooting
 
-`./sealift doctor` first: it says what is wrong, and mostly what to do.
+Run `./sealift doctor` first: it reports problems with hints.
 
-- A service that is not `Up` says why in its logs. It is started again by itself until it works.
+- A service is not `Up`: its log has the reason. The engine restarts it until it works.
 - `no such image`, `image not known`: the images are not loaded, or another user loaded them.
-- `site/...` is not found: it has not been made. If an engine made empty directories in its place, remove `site` first,
-  unless it holds secrets already.
-- `permission denied` on a key or a secret: the group of the file, which `./sealift up` sets; under SELinux also
+- `site/...` is not found: it has not been made. If an engine created empty directories instead, remove `site` first, unless
+  it already holds secrets.
+- `permission denied` for a key or a secret: the file has the wrong group. `./sealift up` sets it; with SELinux, also run
   `chcon -R -t container_file_t site`."
         .to_owned();
     if !model.site.ports.is_empty() {
-        text += "\n- `address already in use`, `permission denied` on a port: choose another one, see above.";
+        text += "\n- `address already in use`, `permission denied` for a port: use another port, see above.";
     }
     if users_trust_authority(model) {
-        text += "\n- Users see a warning about the certificate: they lack `site/custom-ca.crt`, or use another name \
-                 than HOST.\n  `./sealift up --host NAME` changes it.";
+        text += "\n- Users see a certificate warning: their programs do not trust `site/custom-ca.crt`, or they use another \
+                 name than HOST.\n  `./sealift up --host NAME` changes the name.";
     }
     text
 }
@@ -353,7 +358,7 @@ fn trouble(model: &Model) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::sample;
+    use crate::profile::sample;
 
     #[test]
     fn the_sample_as_operators_read_it() {
@@ -362,13 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_without_a_site_is_spared_its_chapters() {
+    fn a_profile_without_a_site_has_no_chapters_about_it() {
         let mut model = sample();
         model.site = Default::default();
         model.services.clear();
         model.tasks.clear();
         let text = render(&model, "linux/amd64", &[], false, "");
-        assert!(!text.contains("custom-ca") && !text.contains("Where it is reached"), "{text}");
+        assert!(!text.contains("custom-ca") && !text.contains("Addresses and ports"), "{text}");
         assert!(text.contains("No service keeps data"), "{text}");
         assert!(
             text.contains("sealift up --host") && !text.contains("./sealift") && !text.contains(PROGRAM_ROW),

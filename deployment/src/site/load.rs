@@ -8,16 +8,19 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::create::secret_text;
+use super::env::parse_env;
 use super::files;
+use super::layout::{self, PORTS, certificate_path, key_path};
 use super::operator_input::certificates::{self, OperatorCertificate};
 use super::operator_input::weak_secret;
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
 use super::templates::{SiteParameters, is_env_file, template_mode};
-use super::{CA_CERTIFICATE, PORTS, certificate_path, key_path, parse_env, ports, secret_path, settings};
+use super::{ports, settings};
 use crate::failure::{Failure, one_line};
 use crate::finding::Findings;
 use crate::profile::model::Model;
+use crate::profile::names::{CA_CERTIFICATE, secret_path};
 
 /// A whole site, as it goes into a bundle. The authority's private key is never part of it.
 #[derive(Clone, Debug)]
@@ -59,7 +62,7 @@ impl Site {
     #[must_use]
     pub fn authorities(&self) -> Vec<(String, String)> {
         let pem = |file: &SiteFile| String::from_utf8_lossy(&file.bytes).into_owned();
-        self.file(super::CA_CERTIFICATE).map(|file| (file.path.clone(), pem(file))).into_iter().collect()
+        self.file(CA_CERTIFICATE).map(|file| (file.path.clone(), pem(file))).into_iter().collect()
     }
 
     /// What the bundle's `.env` holds: the variables of the compose file.
@@ -76,7 +79,7 @@ impl Site {
 /// [`Failure::failed`] with everything that is wrong, one finding a line; [`Failure::usage`] when it is not a site of
 /// this profile.
 pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
-    super::check(model)?;
+    layout::check(model)?;
     let record = Record::read(directory, model.name.get_ref())?.ok_or_else(|| {
         Failure::usage(format!("{} is not a site: it has no {}", directory.display(), record::FILE))
             .hint(format!("create one: sealift site new {} --profile ... --host ...", directory.display()))

@@ -5,9 +5,9 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::create::{SiteRequest, create};
 use super::report::Action;
 use super::status::{Validity, certificates};
-use super::{SiteRequest, create};
 use crate::finding::Findings;
 use crate::profile::names::mounted_path;
 use crate::ui::count;

@@ -7,12 +7,14 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::files;
+use super::layout::{CA_KEY, certificate_path};
 use super::load::{ExpectedFile, expected_files};
 use super::pki::Certificate;
 use super::record::Record;
-use super::{CA_CERTIFICATE, CA_KEY, certificate_path, files};
 use crate::finding::Findings;
 use crate::profile::model::Model;
+use crate::profile::names::CA_CERTIFICATE;
 
 const DAY: i64 = 86400;
 

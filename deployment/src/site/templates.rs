@@ -247,7 +247,7 @@ mod tests {
         for (name, text) in [("shop.env", source), ("shop.conf", "listen 443;\n"), ("token.env", "")] {
             fs_err::write(directory.path().join("files").join(name), text).unwrap();
         }
-        let model = crate::render::sample();
+        let model = crate::profile::sample();
         let mut parameters = SiteParameters::defaults(&model);
         parameters.host = "2001:db8::7".parse().unwrap();
         Ok(render_public(&model, &Sources::of(directory.path()), &parameters)?.remove("env/shop.env").unwrap())
@@ -288,7 +288,7 @@ mod tests {
         for name in ["shop.env", "shop.conf"] {
             fs_err::write(directory.path().join("files").join(name), "").unwrap();
         }
-        let model = crate::render::sample();
+        let model = crate::profile::sample();
         let rendered =
             render_public(&model, &Sources::of(directory.path()), &SiteParameters::defaults(&model)).unwrap();
         assert_eq!(rendered.into_keys().collect::<Vec<_>>(), ["env/shop.env", "nginx/shop.conf"]);

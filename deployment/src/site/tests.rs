@@ -10,9 +10,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::layout::{CA_KEY, check};
 use super::*;
-use crate::failure::Kind;
-use crate::render::sample;
+use crate::failure::{Failure, Kind};
+use crate::profile::model::Model;
+use crate::profile::sample;
 
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86400;
@@ -227,7 +229,7 @@ fn ports_on_overlapping_addresses_must_differ() {
     let bench = Bench::new();
     let error = bench.create_at(NOW, Some("shop.example"), &[("admin", 443)]).unwrap_err();
     insta::assert_snapshot!(error, @"the ports `admin` and `https` are both 443");
-    let text = include_str!("../render/sample.toml").replace("0.0.0.0", "2001:db8::7");
+    let text = include_str!("../profile/sample.toml").replace("0.0.0.0", "2001:db8::7");
     let model: Model = toml::from_str(&text).unwrap();
     let ports = BTreeMap::from([("admin".to_owned(), 443)]);
     assert_eq!(ports::choose(&model, &BTreeMap::new(), &ports).unwrap()["https"], 443);
@@ -237,7 +239,7 @@ fn ports_on_overlapping_addresses_must_differ() {
 #[test]
 fn template_paths_outside_the_site_are_refused() {
     for path in ["../x", "/etc/x", "tls/x", "secrets/x", "site.toml", "a//b"] {
-        let text = include_str!("../render/sample.toml").replace("nginx/shop.conf", path);
+        let text = include_str!("../profile/sample.toml").replace("nginx/shop.conf", path);
         let model: Model = toml::from_str(&text).unwrap();
         assert!(check(&model).is_err(), "{path}");
     }

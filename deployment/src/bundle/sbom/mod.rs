@@ -13,7 +13,7 @@ use sealift_layers::image::timestamp;
 use sealift_layers::ingredients::nix_store;
 
 use self::cyclonedx::{Bom, Component, Dependency, Kind, Metadata, Tools};
-use super::{MadeImage, Manifest};
+use super::manifest::{MadeImage, Manifest};
 use crate::profile::model::Deployed;
 
 /// What the bill calls the bundle itself.

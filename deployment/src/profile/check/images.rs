@@ -9,7 +9,8 @@ use toml::Spanned;
 
 use super::super::model::{Crate, Image, Nix, User, Venv};
 use super::super::suggest;
-use super::{Check, words};
+use super::super::words;
+use super::Check;
 
 /// Accounts that every image has: name, user and group.
 const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];

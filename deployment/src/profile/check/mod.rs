@@ -7,7 +7,6 @@ mod settings;
 mod site;
 mod tasks;
 mod volumes;
-pub(super) mod words;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +19,8 @@ use toml::de::DeTable;
 use super::diagnostic::Diagnostic;
 use super::document::Document;
 use super::model::{Mode, Model};
-use super::{Sources, suggest, syntax};
+use super::sources::Sources;
+use super::{suggest, syntax, words};
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -187,7 +187,7 @@ impl Check<'_> {
             format!("there is no file `{text}`")
         } else if !path.is_file() {
             format!("`{text}` is not a file")
-        } else if !self.sources.hold(&path) {
+        } else if !self.sources.contain(&path) {
             format!("`{text}` is a link that leaves the profile's folder")
         } else {
             return;

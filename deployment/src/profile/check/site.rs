@@ -5,7 +5,8 @@ use std::ops::{Range, RangeInclusive};
 
 use sealift_layers::tree::TreePath;
 
-use super::{Check, words};
+use super::super::words;
+use super::Check;
 
 /// Random bytes of a secret: enough to be one, not more than an environment variable carries comfortably.
 const SECRET_BYTES: RangeInclusive<u32> = 12..=1024;

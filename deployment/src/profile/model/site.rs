@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Mode;
+use super::mode::Mode;
 use crate::profile::setting::Setting;
 
 fn secret_mode() -> Mode {

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{InvalidValue, Kind, Setting, Value};
-use crate::profile::check::words;
-use crate::profile::suggest;
+use crate::profile::{suggest, words};
 
 /// Minimum number of different characters of a text that has a `min-length`.
 const DIFFERENT: usize = 5;

@@ -1,14 +1,13 @@
 //! A deployment without containers: programs in `bin/`, and units of systemd that run them.
 //!
-//! The image's files lie below `root/` in the bundle's folder, which may be anywhere: every program finds it from its own
-//! place. The image's Python is run by the image's own dynamic loader with the image's own libraries, so that it does not
-//! matter what the host has. `/PATH` of the image is `root/PATH` here; `/run/secrets/NAME` is `root/run/secrets/NAME`, a
-//! link into the site, or what systemd hands over as credentials: then the service's user need not be able to read the
-//! site, and nobody has to make a user.
+//! The image's files are in `root/` of the bundle's folder, which may be anywhere: programs find it relative to themselves.
+//! The image's Python is run by the image's own dynamic loader with the image's own libraries, independent of the host's.
+//! `/PATH` of the image is `root/PATH` here. `/run/secrets/NAME` is `root/run/secrets/NAME`, a link into the site; under
+//! systemd it is a credential, so that the service's user cannot read the site and does not have to be created.
 
 pub mod readme;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -25,8 +24,24 @@ pub const ROOT: &str = "root";
 /// Where services look for the files of the site.
 const SECRETS: &str = "/run/secrets/";
 
-/// A file of the bundle: its text and permission bits.
-pub type Text = (String, u32);
+/// A text file of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFile {
+    /// Its content.
+    pub text: String,
+    /// Its permission bits: 0644 or 0755.
+    pub mode: u32,
+}
+
+impl TextFile {
+    fn plain(text: String) -> Self {
+        Self { text, mode: 0o644 }
+    }
+
+    fn executable(text: String) -> Self {
+        Self { text, mode: 0o755 }
+    }
+}
 
 /// Where the dynamic loader and the libraries of an architecture (as OCI names it) are in a Debian tree.
 #[must_use]
@@ -38,10 +53,10 @@ pub fn libraries(architecture: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// The launcher in the place of the venv's interpreter: its path in the image, and its text.
+/// The launcher that replaces the venv's interpreter: its path in the image, and its text.
 ///
-/// The interpreter takes its own path (`sys.executable`) from `--argv0`, so that what it starts in turn comes by here
-/// again; and, from the `pyvenv.cfg` above that, the venv.
+/// The interpreter takes its own path (`sys.executable`) from `--argv0`, so that programs which it starts use the launcher,
+/// too; it finds the venv by the `pyvenv.cfg` above that path.
 #[must_use]
 pub fn launcher(venv: &Venv, architecture: &str) -> Option<(String, String)> {
     let (libraries, loader) = libraries(architecture)?;
@@ -49,7 +64,7 @@ pub fn launcher(venv: &Venv, architecture: &str) -> Option<(String, String)> {
     let text = format!(
         "\
 #!/bin/sh
-# The Python of this folder, with the libraries of this folder: wherever it is, and whatever the host has.
+# Runs the Python of this folder with the libraries of this folder, independent of the host's.
 here=$(dirname -- \"$(readlink -f -- \"$0\")\")
 root=${{here%{bin}}}
 unset LD_PRELOAD LD_LIBRARY_PATH
@@ -64,8 +79,7 @@ exec \"$root/{libraries}/{loader}\" --inhibit-cache --library-path \"$root/{libr
     Some((format!("{bin}/python"), text))
 }
 
-/// The links below `root/run/secrets`, each with its target: where services find the files of the site when nobody hands
-/// them over.
+/// The links below `root/run/secrets`, each with its target: where services find the files of the site without systemd.
 #[must_use]
 pub fn links(model: &Model) -> BTreeMap<String, String> {
     let mut links = BTreeMap::new();
@@ -77,34 +91,34 @@ pub fn links(model: &Model) -> BTreeMap<String, String> {
     links
 }
 
-/// The files of the site that a service reads: the name by which it finds each, and the path below the site.
+/// The files of the site that a service reads: each with its name for the service, and its path below the site.
 fn site_files<'m>(model: &'m Model, service: &'m Service) -> Vec<(&'m str, String)> {
     let env = service.env_files.iter().map(|file| (credential(file.get_ref()), file.get_ref().clone()));
     let secrets = service.secrets.iter().map(|secret| {
         let name = secret.get_ref().as_str();
-        // What the site does not have, the check of the profile has refused.
+        // The check of the profile refuses names that the site does not have.
         (name, mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}")))
     });
     env.chain(secrets).collect()
 }
 
-/// All that the bundle has beside `root/` to run the profile: programs, settings and units, by their path.
+/// The files of the bundle that run the profile: programs, settings and units, by their path.
 #[must_use]
-pub fn files(model: &Model) -> BTreeMap<String, Text> {
+pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
     let mut files = BTreeMap::new();
     for (name, service) in &model.services {
         let (name, image) = (name.get_ref().as_str(), &model.images[&service.image]);
         let Some(venv) = &image.venv else { continue };
-        files.insert(settings_path(name), (settings(name, service, image), 0o644));
-        files.insert(unit_path(name), (unit::render(model, name, service), 0o644));
+        files.insert(settings_path(name), TextFile::plain(settings(name, service, image)));
+        files.insert(unit_path(name), TextFile::plain(unit::render(model, name, service)));
         let command = if service.command.is_empty() { &image.command } else { &service.command };
         let words: Vec<&str> = image.entrypoint.iter().chain(command).map(String::as_str).collect();
-        let title = format!("{}. Runs until it is told to end (SIGTERM).", one_line(&service.title));
-        files.insert(run_path(name), (script(&title, name, image, venv, &words, None), 0o755));
+        let title = format!("{}. Runs until SIGTERM.", one_line(&service.title));
+        files.insert(run_path(name), TextFile::executable(script(&title, name, image, venv, &words, None)));
         if let Some(health) = &service.health {
             let words: Vec<&str> = health.command.iter().map(String::as_str).collect();
-            let title = format!("Exits with 0 when {name} is well.");
-            files.insert(health_path(name), (script(&title, name, image, venv, &words, Some(&[])), 0o755));
+            let title = format!("Exits with 0 when {name} is healthy.");
+            files.insert(health_path(name), TextFile::executable(script(&title, name, image, venv, &words, Some(&[]))));
         }
     }
     for (name, task) in &model.tasks {
@@ -116,7 +130,7 @@ pub fn files(model: &Model) -> BTreeMap<String, Text> {
         let arguments: Vec<&str> = task.arguments.iter().map(|name| name.get_ref().as_str()).collect();
         let title = format!("{}.", one_line(&task.title));
         let text = script(&title, task.service.get_ref(), image, venv, &words, Some(&arguments));
-        files.insert(task_path(name.get_ref()), (text, 0o755));
+        files.insert(task_path(name.get_ref()), TextFile::executable(text));
     }
     files
 }
@@ -127,7 +141,7 @@ pub fn run_path(service: &str) -> String {
     format!("bin/run-{service}")
 }
 
-/// The program that tells a service's health.
+/// The program that checks a service's health.
 #[must_use]
 pub fn health_path(service: &str) -> String {
     format!("bin/health-{service}")
@@ -147,66 +161,19 @@ fn one_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default().trim_end_matches('.')
 }
 
-/// What the programs of a service begin with: its environment.
+/// The shell code that sets the environment of a service's programs.
 fn settings(name: &str, service: &Service, image: &Image) -> String {
     let mut text = format!(
         "\
-# The settings of {name}, for the programs in bin/, which say in $folder where all of it is.
+# The settings of {name}, for the programs in bin/. They set $folder to the folder of the bundle.
 root=$folder/{ROOT}
 unset PYTHONPATH
-# systemd hands the site's files over; by hand they are read where they are.
+# systemd passes the site's files as credentials; otherwise they are read from the site.
 "
     );
-    let files = service.env_files.iter().chain(&service.secrets).map(|file| credential(file.get_ref()));
-    if let Some(first) = files.clone().next() {
-        text += &format!(
-            "\
-[ -e \"${{CREDENTIALS_DIRECTORY:-}}/{first}\" ] || CREDENTIALS_DIRECTORY=$root{}
-export CREDENTIALS_DIRECTORY
-",
-            SECRETS.trim_end_matches('/')
-        );
-        text += "for file in";
-        for file in files {
-            text += &format!(" {}", quoted(file));
-        }
-        text += "; do
-    if [ ! -r \"$CREDENTIALS_DIRECTORY/$file\" ]; then
-        echo \"error: $file of the site cannot be read\" >&2
-        echo \"  hint: make the site first: ./sealift site new site --host HOST; run this as whoever made it\" >&2
-        exit 1
-    fi
-done
-";
-    }
-    text += &format!(
-        "
-# NAME VALUE: in the value, files of the site are where they are here.
-set_variable() {{
-    value= rest=$2
-    while :; do
-        case $rest in *{SECRETS}*) ;; *) break ;; esac
-        value=$value${{rest%%{SECRETS}*}}${{CREDENTIALS_DIRECTORY:-}}/
-        rest=${{rest#*{SECRETS}}}
-    done
-    export \"$1=$value$rest\"
-}}
-
-# FILE: lines NAME=VALUE, each value as it stands. Empty lines and those that start with # are passed over.
-carriage_return=$(printf '\\r')
-set_variables() {{
-    while IFS= read -r line || [ -n \"$line\" ]; do
-        line=${{line%\"$carriage_return\"}}
-        case ${{line#\"${{line%%[! ]*}}\"}} in
-            '' | '#'*) ;;
-            *) set_variable \"${{line%%=*}}\" \"${{line#*=}}\" ;;
-        esac
-    done <\"$1\"
-}}
-
-"
-    );
-    // The container's PATH leads to nothing here.
+    text += &credentials(service);
+    text += &shell_functions();
+    // The container's PATH is of no use here.
     for (name, value) in image.env.iter().filter(|(name, _)| *name != "PATH") {
         text += &format!("set_variable {name} {}\n", quoted(value));
     }
@@ -225,8 +192,68 @@ set_variables() {{
     text
 }
 
-/// A program in `bin/`: `words` are the command as the image has it; `arguments` are the names of what is given to it,
-/// `None` takes any.
+/// The shell code that finds the service's files of the site, and ends the program when one cannot be read. Empty for a
+/// service that reads none.
+fn credentials(service: &Service) -> String {
+    let mut text = String::new();
+    let files = service.env_files.iter().chain(&service.secrets).map(|file| credential(file.get_ref()));
+    if let Some(first) = files.clone().next() {
+        text += &format!(
+            "\
+[ -e \"${{CREDENTIALS_DIRECTORY:-}}/{first}\" ] || CREDENTIALS_DIRECTORY=$root{}
+export CREDENTIALS_DIRECTORY
+",
+            SECRETS.trim_end_matches('/')
+        );
+        text += "for file in";
+        for file in files {
+            text += &format!(" {}", quoted(file));
+        }
+        text += "; do
+    if [ ! -r \"$CREDENTIALS_DIRECTORY/$file\" ]; then
+        echo \"error: cannot read $file of the site\" >&2
+        echo \"  hint: make the site with ./sealift site new site --host HOST, and run this as the same user\" >&2
+        exit 1
+    fi
+done
+";
+    }
+    text
+}
+
+/// The shell functions that set environment variables.
+fn shell_functions() -> String {
+    format!(
+        "
+# NAME VALUE: exports a variable; {SECRETS} in the value becomes the folder of the site's files.
+set_variable() {{
+    value= rest=$2
+    while :; do
+        case $rest in *{SECRETS}*) ;; *) break ;; esac
+        value=$value${{rest%%{SECRETS}*}}${{CREDENTIALS_DIRECTORY:-}}/
+        rest=${{rest#*{SECRETS}}}
+    done
+    export \"$1=$value$rest\"
+}}
+
+# FILE: exports lines NAME=VALUE, the values unchanged. Empty lines and comments (#) are skipped.
+carriage_return=$(printf '\\r')
+set_variables() {{
+    while IFS= read -r line || [ -n \"$line\" ]; do
+        line=${{line%\"$carriage_return\"}}
+        case ${{line#\"${{line%%[! ]*}}\"}} in
+            '' | '#'*) ;;
+            *) set_variable \"${{line%%=*}}\" \"${{line#*=}}\" ;;
+        esac
+    done <\"$1\"
+}}
+
+"
+    )
+}
+
+/// A program in `bin/`. `words` is the command as the image has it; `arguments` are the names of its arguments, `None`
+/// accepts any.
 fn script(
     title: &str,
     service: &str,
@@ -252,7 +279,7 @@ set -eu
         Some((Program::Script, name)) => {
             format!("{python} \"$root\"{}/bin/{}", quoted(venv.path.get_ref()), quoted(name))
         }
-        // What is neither, the check of the profile has refused.
+        // The check of the profile refuses other programs.
         _ => python,
     };
     for word in &words[1.min(words.len())..] {
@@ -270,8 +297,8 @@ exec {line} \"$@\"
     text
 }
 
-/// A word of a command for the shell: a file that the profile puts into the image is below `root/`, one of the site where
-/// the service finds it.
+/// A word of a command for the shell. A file that the profile puts into the image is below `root/`, one of the site is
+/// where the service finds it.
 fn place(image: &Image, word: &str) -> String {
     let mut files = image.files.iter().map(|file| file.path.get_ref()).chain(image.config_files.values());
     match word.strip_prefix(SECRETS) {

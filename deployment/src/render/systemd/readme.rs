@@ -1,12 +1,11 @@
-//! The operator's README of a bundle without containers. As the other one, every step is a command that can be typed as
-//! it stands.
+//! The operator's README of a bundle without containers. Every step is a command that can be typed as it is.
 
 use super::{FOLDER, health_path, one_line, run_path, task_path, unit_path};
 use crate::profile::model::{Model, On};
 use crate::profile::names::project_name;
 
-/// The text of `README.md` (Markdown). `bundle` is the bundle's file name; `program` tells whether it brings the program
-/// along; `notes` is the text of the profile's own readme file, or nothing.
+/// The text of `README.md` (Markdown). `bundle` is the bundle's file name; `program` is whether the bundle contains the
+/// program; `notes` is the text of the profile's own readme file, or empty.
 #[must_use]
 pub fn render(model: &Model, bundle: &str, program: bool, notes: &str) -> String {
     let mut parts = vec![head(model, bundle), contents(model), start(model, bundle), by_hand(model), site(model)];
@@ -25,75 +24,74 @@ fn head(model: &Model, bundle: &str) -> String {
         text += &format!("{}\n\n", model.description.trim());
     }
     text += &format!(
-        "This comes from the bundle `{bundle}`. The host needs no network, no container engine, and no Python: what runs \
-         is\nbelow `root/`, with its own libraries down to the C library, so that any Linux of the same architecture \
-         will do. To run\nit as a service it needs systemd 247 or newer."
+        "This is the bundle `{bundle}`. The host needs no network, no container engine and no Python: the programs are in\n\
+         `root/` with all their libraries, including the C library. They run on any Linux of the same architecture. To run\n\
+         them as services, the host needs systemd 247 or newer."
     );
     text
 }
 
 fn contents(model: &Model) -> String {
     let mut text = "\
-## What is inside
+## Contents
 
-| file | what it is |
+| file | content |
 | --- | --- |
 "
     .to_owned();
     for (name, service) in &model.services {
         let name = name.get_ref();
-        text += &format!("| `{}` | {}: runs in the foreground |\n", run_path(name), one_line(&service.title));
+        text += &format!("| `{}` | {}: runs it in the foreground |\n", run_path(name), one_line(&service.title));
         if service.health.is_some() {
-            text += &format!("| `{}` | exits with 0 when it is well |\n", health_path(name));
+            text += &format!("| `{}` | health check: exits with 0 when the service is healthy |\n", health_path(name));
         }
-        text += &format!("| `{}` | the same as a service of systemd |\n", unit_path(name));
+        text += &format!("| `{}` | its systemd unit |\n", unit_path(name));
     }
     for (name, task) in &model.tasks {
         text += &format!("| `{}` | {} |\n", task_path(name.get_ref()), one_line(&task.title));
     }
     text + "\
-| `lib/` | what these programs have in common |
+| `lib/` | shared parts of these programs |
 | `root/` | Python, the libraries and the program |
-| `site/` | certificates, secrets and settings of this installation, once they are made |
-| `profile/` | what `site/` is made from |
+| `site/` | certificates, secrets and settings of this installation, after the first start |
+| `profile/` | the description of this deployment, and the templates of `site/` |
 " + PROGRAM_ROW
         + "\
-| `SHA256SUMS`, `LINKS` | digests of all files; where all symbolic links lead |"
+| `SHA256SUMS`, `LINKS` | digests of all files; targets of all symbolic links |"
 }
 
 fn start(model: &Model, bundle: &str) -> String {
     let project = project_name(model);
     let migrations = match model.tasks.values().any(|task| task.on == Some(On::Up)) {
-        true => ", which at each start first bring up to date what they need",
+        true => "; each start first runs the start tasks, such as database migrations",
         false => "",
     };
     format!(
         "\
 ## First start
 
-As root, with systemd:
+Run these steps as root, on a host with systemd:
 
-1. Unpack the bundle in a directory of its own that everybody may enter, and stay there for all that follows. Services see
-   neither `/home` nor `/root` nor `/tmp`.
+1. Unpack the bundle into a directory of its own that all users may enter, and run all commands there. `/home`, `/root` and
+   `/tmp` are hidden from the services.
 
        mkdir -p /opt/{project}
        cd /opt/{project}
        tar xf PATH/{bundle}
 
-2. Check that it is whole. This prints `whole` and nothing else; otherwise copy the bundle again.
+2. Check the files. The output is `whole`; if there is other output, copy the bundle again.
 
        sha256sum --quiet -c SHA256SUMS && echo whole
 
-3. Start. In the place of `HOST` write the name or the address that users reach this host by, without `https://` and
-   without a port.
+3. Start the services. Replace `HOST` with the name or address that users connect to, without `https://` and without a port.
 
        ./sealift up --host HOST
 
-   This makes the certificates and secrets of this installation in `site/`, puts the units into `/etc/systemd/system`, and
-   starts the services{migrations}. When it says that something is still missing, fill that in and run it again. It ends
-   when all is well.
+   `up` makes the certificates and secrets of this installation in `site/`, installs the units in `/etc/systemd/system`, and
+   starts the services{migrations}.
+   If it reports missing settings, edit them and run it again. It ends when all services are healthy.
 
-Running it again does no harm, and is what brings changes about."
+It is always safe to run `./sealift up` again: it applies changes."
     )
 }
 
@@ -101,7 +99,7 @@ fn by_hand(model: &Model) -> String {
     let mut text = "\
 ## By hand
 
-As anybody, without systemd: the programs find everything from their own place, so the directory may be anywhere.
+As any user, without systemd. The programs find their files relative to themselves, so the directory may be anywhere.
 
        ./sealift site new site --host HOST
 "
@@ -137,34 +135,34 @@ fn site(model: &Model) -> String {
     let mut text = "\
 ## Certificates, secrets, settings
 
-`site/` is this installation: without it, what is stored may be of no use any more. Keep a copy in a safe place. Making
-it again keeps all that is there and valid:
+`site/` holds the secrets of this installation: without it, stored data may be unreadable. Keep a copy in a safe place. This
+command makes missing files, and keeps all valid ones:
 
        ./sealift site new site
 
-Settings are the files `site/env/*.env`. A service reads them when it starts; one that was edited stays as it is from then
-on. In their values, `/run/secrets/NAME` stands for the file of that name of the site, wherever the service finds it.
-systemd reads `site/` as root and hands each service copies of the files that are its own: so all of it may belong to
-root alone."
+Settings are in the files `site/env/*.env`, which a service reads when it starts. Edited files are not overwritten. In their
+values, `/run/secrets/NAME` is the file NAME of the site. systemd reads `site/` as root and passes copies of its files to each
+service, so all files can belong to root with no permissions for others."
         .to_owned();
     if model.site.authority.is_some() {
         text += "
 
 - `site/custom-ca.crt` is the authority that signs the certificates. Give it to users: their programs have to trust it.
-- `site/custom-ca.key` can sign in its name. It is needed only for that, so it can be kept elsewhere in between.
-- A certificate is renewed by that same command when less than a fifth of its life is left. Run it each month, with
-  `site/custom-ca.key` in its place, and restart the services when it has replaced something.
-- Certificates of your own go into `site/tls/` under the same names; they are not replaced.";
+- `site/custom-ca.key` is the key of the authority. It is needed only to sign certificates, and can be kept elsewhere in the
+  meantime.
+- The same command renews certificates with less than a fifth of their lifetime left. Run it every month, with
+  `site/custom-ca.key` in its place, and restart the services when it replaced a file.
+- To use certificates of your own, put them into `site/tls/` under the same names; they are not replaced.";
     }
     if !model.site.ports.is_empty() {
         text += "\n\nPorts:\n";
         for (name, port) in &model.site.ports {
             text += &format!("\n- `{name}`: {}", port.default);
         }
-        text += "\n\nAnother one is chosen with `./sealift up --port NAME=NUMBER`.";
+        text += "\n\nTo use another port: `./sealift up --port NAME=NUMBER`.";
         if let Some(name) = model.services.keys().next() {
             text += &format!(
-                " Below 1024 a service needs one more permission:\n`systemctl edit {}`, and there\n
+                " For a port below 1024, the service needs one more permission:\n`systemctl edit {}`, with these lines:\n
        [Service]
        CapabilityBoundingSet=CAP_NET_BIND_SERVICE
        AmbientCapabilities=CAP_NET_BIND_SERVICE
@@ -181,24 +179,24 @@ fn operation(model: &Model) -> String {
         model.services.keys().next().map_or_else(|| "SERVICE".to_owned(), |service| service.get_ref().clone());
     format!(
         "\
-## Day by day
+## Daily operation
 
-| | |
+| purpose | command |
 | --- | --- |
-| how it is | `./sealift status`, `systemctl status {service}` |
-| its log | `./sealift logs {service}`, `journalctl -u {service}` |
+| show the state | `./sealift status`, `systemctl status {service}` |
+| check everything | `./sealift doctor` |
+| print the log | `./sealift logs {service}`, `journalctl -u {service}` |
 | restart, after a change in `site/` | `systemctl restart {service}` |
-| stop, and not start again at boot | `./sealift down` |
-| start again | `./sealift up` |
-| what else can be done | `./sealift task` |
+| stop, and do not start at boot | `./sealift down` |
+| start | `./sealift up` |
+| list the tasks | `./sealift task` |
 
-A new version: unpack its bundle in another directory, check it, copy `site/` over, and run `./sealift up` there. The
-units then lead to the new directory; the old one can be removed, or be gone back to in the same way as long as what the
-services keep elsewhere allows that. A directory that is moved is started by `./sealift up` from its new place.
+To upgrade, unpack the new bundle into another directory, check it, copy `site/` from the old directory, and run
+`./sealift up` in the new one. The units then use the new directory. The old one can be removed, or be started again in the same
+way if the data allows it. After moving a directory, run `./sealift up` in its new place.
 
-Changes to a unit belong into a drop-in (`systemctl edit {service}`): `up` writes the unit itself anew. Each service has a
-user of its own only while it runs, and may do nothing but use the network and write to its log:
-`systemd-analyze security {service}` tells all of it."
+To change a unit, use a drop-in (`systemctl edit {service}`): `up` overwrites the unit itself. Each service runs as a temporary
+user of its own, which may only use the network and write to its log: `systemd-analyze security {service}` shows the details."
     )
 }
 
@@ -207,17 +205,16 @@ fn trouble(model: &Model) -> String {
         model.services.keys().next().map_or_else(|| "SERVICE".to_owned(), |service| service.get_ref().clone());
     format!(
         "\
-## When it does not work
+## Troubleshooting
 
-- A service that does not become well says why in its log. systemd starts it again until it works.
-- `... of the site cannot be read`: there is no `site/` yet, or it belongs to somebody else.
-- `status=203/EXEC`: the directory was moved, or is on a file system that is mounted `noexec`. Run `./sealift up` again.
-- `status=243/CREDENTIALS`: a file of `site/` is missing; `./sealift site new site` makes it again.
-- `address already in use`: another program has the port; see above for another one, or
-  `ss -ltnp` for which it is.
-- `Operation not permitted` in a service only: its sandbox. `systemctl edit {service}` can loosen it; running
-  `{}` by hand shows whether it is that.
-- Names of hosts are looked up as the host's `/etc/nsswitch.conf` and `/etc/resolv.conf` say.",
+- A service does not become healthy: its log has the reason. systemd restarts it until it works.
+- `cannot read ... of the site`: there is no `site/` yet, or it belongs to another user.
+- `status=203/EXEC`: the directory was moved, or its file system is mounted with `noexec`. Run `./sealift up` again.
+- `status=243/CREDENTIALS`: a file of `site/` is missing. `./sealift site new site` makes it.
+- `address already in use`: another program uses the port. `ss -ltnp` shows which one; to use another port, see above.
+- `Operation not permitted` in a service: its sandbox may be the cause. If `{}` works by hand, relax the sandbox with
+  `systemctl edit {service}`.
+- The host's `/etc/nsswitch.conf` and `/etc/resolv.conf` decide how host names are resolved.",
         run_path(&service)
     )
 }
@@ -234,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_program_another_one_is_called() {
+    fn without_the_program_commands_use_the_one_in_the_path() {
         let text = render(&sample(), "x.tar.gz", false, "");
         assert!(text.contains("sealift up --host HOST") && !text.contains("./sealift"), "{text}");
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::*;
 
-pub(super) fn sample() -> Model {
+pub(crate) fn sample() -> Model {
     toml::from_str(include_str!("sample.toml")).unwrap()
 }
 
@@ -13,7 +13,7 @@ fn the_sample_as_a_host_sees_it() {
     let files = files(&sample());
     let shown = ["bin/order", "bin/run-shop-web", "lib/shop-web.sh", "systemd/shop-web.service"];
     let text: String =
-        shown.iter().map(|path| format!("=== {path} {:o}\n{}", files[*path].1, files[*path].0)).collect();
+        shown.iter().map(|path| format!("=== {path} {:o}\n{}", files[*path].mode, files[*path].text)).collect();
     insta::assert_snapshot!(text);
     insta::assert_snapshot!(files.keys().map(String::as_str).collect::<Vec<_>>().join("\n"), @r"
     bin/health-shop-web
@@ -38,7 +38,7 @@ fn the_sample_as_a_host_sees_it() {
 }
 
 #[test]
-fn programs_of_the_venv_and_no_others() {
+fn only_programs_of_the_venv_are_accepted() {
     let venv = sample().images["web"].venv.clone().unwrap();
     for python in ["python", "python3", "python3.14", "/opt/shop/bin/python"] {
         assert_eq!(program(&venv, python).unwrap().0, Program::Python, "{python}");
@@ -60,7 +60,7 @@ fn unpacked(interpreter: &str) -> tempfile::TempDir {
         fs_err::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
     };
     let model = sample();
-    for (path, (text, mode)) in files(&model) {
+    for (path, TextFile { text, mode }) in files(&model) {
         write(&path, &text, mode);
     }
     write("root/opt/shop/bin/python", interpreter, 0o755);
@@ -82,19 +82,19 @@ fn unpacked(interpreter: &str) -> tempfile::TempDir {
     place
 }
 
-fn said(command: &mut Command, place: &tempfile::TempDir) -> String {
+fn run(command: &mut Command, place: &tempfile::TempDir) -> String {
     let output = command.env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
     text.replace(&place.path().canonicalize().unwrap().display().to_string(), "PLACE")
 }
 
 #[test]
-fn a_service_gets_its_settings_and_its_words_wherever_it_is() {
+fn a_service_gets_its_settings_and_arguments_in_any_folder() {
     let place = unpacked(
         "#!/bin/sh\nprintf '<%s> ' \"$0\" \"$@\"; echo\nfor v in A B KEY TOKEN CA PRICE LANG; do eval echo $v=\\\"\\$$v\\\"; done; pwd\n",
     );
     let program = place.path().join("a b/bin/run-shop-web");
-    insta::assert_snapshot!(said(Command::new(&program).args(["--more", "x y"]), &place), @r#"
+    insta::assert_snapshot!(run(Command::new(&program).args(["--more", "x y"]), &place), @r#"
     <PLACE/a b/root/opt/shop/bin/python> <PLACE/a b/root/opt/shop/bin/shop> <--config> <PLACE/a b/root/etc/shop.toml> <serve> <it's> <--more> <x y> 
     A=default
     B=s3:host\:9000:a=b#c
@@ -106,12 +106,12 @@ fn a_service_gets_its_settings_and_its_words_wherever_it_is() {
     PLACE/a b/root/opt/shop
     "#);
     let order = place.path().join("a b/bin/order");
-    insta::assert_snapshot!(said(Command::new("sh").arg("-c").arg("exec \"$0\" \"$@\" | head -n 1").arg(&order).args(["a b", "2"]), &place), @"<PLACE/a b/root/opt/shop/bin/python> <-m> <shop.order> <--config> <PLACE/a b/root/etc/shop.toml> <a b> <2>");
-    assert!(said(Command::new(&order).arg("one"), &place).contains("usage: "));
+    insta::assert_snapshot!(run(Command::new("sh").arg("-c").arg("exec \"$0\" \"$@\" | head -n 1").arg(&order).args(["a b", "2"]), &place), @"<PLACE/a b/root/opt/shop/bin/python> <-m> <shop.order> <--config> <PLACE/a b/root/etc/shop.toml> <a b> <2>");
+    assert!(run(Command::new(&order).arg("one"), &place).contains("usage: "));
 }
 
 #[test]
-fn what_systemd_hands_over_is_read_in_the_place_of_the_site() {
+fn credentials_of_systemd_are_read_instead_of_the_site() {
     let place = unpacked("#!/bin/sh\necho $B $KEY\n");
     let handed = place.path().join("handed");
     fs_err::create_dir(&handed).unwrap();
@@ -122,13 +122,13 @@ fn what_systemd_hands_over_is_read_in_the_place_of_the_site() {
     let script = "CREDENTIALS_DIRECTORY=$0 exec \"$1\"";
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(&handed).arg(place.path().join("a b/bin/run-shop-web"));
-    insta::assert_snapshot!(said(&mut command, &place), @"2 PLACE/handed/shop-web.key");
+    insta::assert_snapshot!(run(&mut command, &place), @"2 PLACE/handed/shop-web.key");
     fs_err::remove_file(handed.join("token")).unwrap();
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(&handed).arg(place.path().join("a b/bin/run-shop-web"));
-    insta::assert_snapshot!(said(&mut command, &place), @r"
-    error: token of the site cannot be read
-      hint: make the site first: ./sealift site new site --host HOST; run this as whoever made it
+    insta::assert_snapshot!(run(&mut command, &place), @r"
+    error: cannot read token of the site
+      hint: make the site with ./sealift site new site --host HOST, and run this as the same user
     ");
 }
 

@@ -1,12 +1,12 @@
-//! Units of systemd.
+//! systemd units of services.
 
 use super::{SECRETS, run_path, site_files, task_path};
 use crate::profile::model::{Model, On, Service};
 
-/// Stands in a unit where the bundle's folder belongs.
+/// Placeholder of the bundle's folder in a unit. `sealift up` replaces it.
 pub const FOLDER: &str = "@FOLDER@";
 
-/// Tells a unit that a bundle brought from one that somebody wrote.
+/// Marks a unit that comes from a bundle, and may be overwritten. The text stays as it is: units on hosts have it.
 pub const GENERATED: &str = "Generated: changes belong into a drop-in";
 
 /// A service's unit in the bundle; its file name is the unit's name.
@@ -15,10 +15,10 @@ pub fn unit_path(service: &str) -> String {
     format!("systemd/{service}.service")
 }
 
-/// What a service may do: serve and ask over the network, and write to its log. Every line was tried with the Python and
-/// the wheels of a large server; all of them together leave it nothing else.
+/// The sandbox of a service, which may only use the network and write to its log. Every line was tried with the Python and
+/// the wheels of a large server.
 const SANDBOX: &str = "\
-# A user of its own for as long as it runs; it owns nothing, and what it needs is handed to it.
+# A temporary user that owns no files; systemd passes the files that the service needs.
 DynamicUser=yes
 UMask=0077
 NoNewPrivileges=yes
@@ -71,7 +71,7 @@ After=network-online.target
         text += &format!("Wants={0}.service\nAfter={0}.service\n", other.get_ref());
     }
     text += "\
-# It is tried again until what it needs is there, such as the database.
+# Restarted without limit, until everything that it needs runs, such as the database.
 StartLimitIntervalSec=0
 
 [Service]
@@ -89,7 +89,7 @@ Type=exec
     }
     let files = site_files(model, service);
     if !files.is_empty() {
-        text += &format!("# Read by systemd; the service sees copies in the place of {SECRETS}.\n");
+        text += &format!("# Read by systemd; the service gets copies in place of {SECRETS}.\n");
     }
     for (name, path) in files {
         text += &format!("LoadCredential={name}:{FOLDER}/site/{path}\n");

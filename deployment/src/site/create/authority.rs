@@ -3,13 +3,14 @@
 use anyhow::Result;
 use rcgen::KeyPair;
 
-use super::SiteUpdate;
+use super::update::SiteUpdate;
 use crate::failure::Failure;
 use crate::profile::model;
 use crate::profile::names::CA_CERTIFICATE;
-use crate::site::CA_KEY;
 use crate::site::files::{self, Access};
+use crate::site::layout::CA_KEY;
 use crate::site::pki::{self, Certificate};
+use crate::site::report::Action;
 
 /// The authority of a site.
 pub(super) struct Authority {
@@ -73,7 +74,7 @@ impl SiteUpdate<'_> {
     ) -> Result<Authority> {
         let key = match key {
             Some(key) => {
-                self.report.add(CA_KEY, crate::site::report::Action::Kept, "");
+                self.report.add(CA_KEY, Action::Kept, "");
                 key
             }
             None => {

@@ -4,16 +4,16 @@ use anyhow::Result;
 use rcgen::KeyPair;
 use sealift_layers::digest::Digest;
 
-use super::SiteUpdate;
 use super::authority::Authority;
+use super::update::SiteUpdate;
 use crate::failure::Failure;
 use crate::profile::model;
 use crate::profile::names::CA_CERTIFICATE;
 use crate::site::files::{self, Access};
+use crate::site::layout::{CA_KEY, certificate_path, key_path, wanted_names};
 use crate::site::operator_input::certificates::offer_trusted;
 use crate::site::pki::{self, Certificate, Signer};
 use crate::site::report::Action;
-use crate::site::{CA_KEY, certificate_path, key_path, wanted_names};
 
 /// A key and a certificate of the profile, as they are in the site.
 struct Pair<'m> {

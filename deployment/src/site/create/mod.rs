@@ -7,6 +7,7 @@ mod authority;
 mod certificates;
 mod rendered;
 mod secrets;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::TryLockError;
@@ -14,41 +15,17 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::files::{self, Access};
-use super::ports;
 use super::public_host::PublicHost;
-use super::record::{self, Record};
-use super::report::{Action, SiteReport};
+use super::record::Record;
+use super::report::SiteReport;
 use super::settings::SettingValues;
 use super::templates::SiteParameters;
+use super::{files, layout, ports};
 use crate::failure::Failure;
-use crate::profile::Sources;
-use crate::profile::model::{self, Model};
 
 pub(super) use secrets::secret_text;
-
-/// What [`create`] needs.
-#[derive(Clone, Debug)]
-pub struct SiteRequest<'a> {
-    /// The site's directory; created if it does not exist.
-    pub directory: &'a Path,
-    /// The profile.
-    pub model: &'a Model,
-    /// Where the profile's templates are.
-    pub sources: &'a Sources,
-    /// The public host, a DNS name or an IP address. `None`: the recorded one.
-    pub host: Option<&'a str>,
-    /// Published ports by name that differ from the recorded ones or, in a new site, from the profile's defaults.
-    pub ports: BTreeMap<String, u16>,
-    /// Issue certificates again that have fewer days left. `None`: those with less than a fifth of their lifetime left.
-    pub days_left: Option<u32>,
-    /// Do not set the groups of files: the engine's group numbers are not the host's, and the caller sets them.
-    pub leave_groups: bool,
-    /// Let the site's authority issue certificates that the operator would have to provide, where there are none.
-    pub self_signed: bool,
-    /// The time, in seconds since 1970.
-    pub now: i64,
-}
+pub use update::SiteRequest;
+pub(super) use update::SiteUpdate;
 
 /// Creates the site, or brings it up to date; valid files stay byte for byte.
 ///
@@ -65,7 +42,7 @@ pub struct SiteRequest<'a> {
 /// [`Failure::usage`] for a profile, host or port that cannot be used, and for missing or wrong input of the operator;
 /// [`Failure::failed`] when a file cannot be read or written, or a certificate is due and the authority's key is missing.
 pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
-    super::check(request.model)?;
+    layout::check(request.model)?;
     let directory = request.directory;
     let record = Record::read(directory, request.model.name.get_ref())?;
     let host = public_host(request.host, record.as_ref())?;
@@ -106,53 +83,4 @@ fn lock(directory: &Path) -> Result<fs_err::File> {
             .into());
     }
     Ok(lock)
-}
-
-/// A run of [`create`].
-pub(super) struct SiteUpdate<'a> {
-    pub(super) request: &'a SiteRequest<'a>,
-    pub(super) parameters: SiteParameters,
-    /// The record of the previous run.
-    pub(super) old: Record,
-    /// The record of this run.
-    pub(super) new: Record,
-    pub(super) report: SiteReport,
-    /// Names of certificates that the operator provided.
-    pub(super) operator_certificates: BTreeSet<String>,
-}
-
-impl SiteUpdate<'_> {
-    fn access(&self, mode: u32, group: Option<u32>) -> Access {
-        Access { mode, group: group.filter(|_| !self.request.leave_groups) }
-    }
-
-    fn key_access(&self, wanted: &model::Certificate) -> Access {
-        self.access(wanted.key_mode.0, wanted.key_group)
-    }
-
-    /// Keeps a file as it is, and corrects its permissions.
-    fn keep(&mut self, name: &str, access: Access) -> Result<()> {
-        files::settle(self.request.directory, name, access, &mut self.report.warnings)?;
-        self.report.add(name, Action::Kept, "");
-        Ok(())
-    }
-
-    /// Writes a file unless it has these bytes. `reason` is reported when other bytes are replaced.
-    pub(super) fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
-        let directory = self.request.directory;
-        let action = match files::read(&directory.join(name))? {
-            Some(old) if old == bytes => return self.keep(name, access),
-            Some(_) => Action::Replaced,
-            None => Action::Created,
-        };
-        files::write(directory, name, bytes, access, &mut self.report.warnings)?;
-        self.report.add(name, action, if action == Action::Replaced { reason } else { "" });
-        Ok(())
-    }
-
-    /// Writes `site.toml`.
-    pub(super) fn write_record(&mut self) -> Result<()> {
-        let text = self.new.text()?;
-        self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")
-    }
 }

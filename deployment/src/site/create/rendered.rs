@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use sealift_layers::digest::Digest;
 
-use super::{SiteRequest, SiteUpdate};
+use super::update::{SiteRequest, SiteUpdate};
 use crate::profile::model::Deployed;
 use crate::site::files::{self, Access};
+use crate::site::layout::PORTS;
+use crate::site::ports;
 use crate::site::report::Action;
 use crate::site::templates::{render, template_mode};
-use crate::site::{PORTS, ports};
 
 /// The compose variables beside an unpacked bundle's compose file, relative to the site.
 const BUNDLE_ENV: &str = "../.env";

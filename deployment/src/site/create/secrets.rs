@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::SiteUpdate;
+use super::update::SiteUpdate;
 use crate::failure::Failure;
 use crate::profile::model::{Encoding, Secret};
 use crate::profile::names::secret_path;

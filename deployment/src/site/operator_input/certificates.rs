@@ -12,11 +12,11 @@ use crate::profile::model::{self, Model};
 use crate::profile::names::CA_CERTIFICATE;
 use crate::site::files::{self, Access};
 use crate::site::keys::{self, KeyError};
+use crate::site::layout::{certificate_path, key_path};
 use crate::site::pki::Certificate;
 use crate::site::public_host::PublicHost;
 use crate::site::record::Record;
 use crate::site::report::{Action, SiteReport};
-use crate::site::{certificate_path, key_path};
 
 /// Days before its end from which a certificate is warned about; one with a lifetime of less than five times as many is
 /// warned about when a fifth of its lifetime is left.

@@ -5,11 +5,13 @@ pub(super) mod certificates;
 use anyhow::Result;
 
 use super::create::{SiteRequest, SiteUpdate};
+use super::env::parse_env;
 use super::files;
+use super::settings;
 use super::templates::is_env_file;
-use super::{parse_env, secret_path, settings};
 use crate::failure::{Failure, Kind, one_line};
 use crate::finding::{Finding, Findings, Level};
+use crate::profile::names::secret_path;
 use certificates::OperatorCertificate;
 
 /// Fewest characters of a secret: as many as the fewest random bytes that a profile may ask for have when encoded.

@@ -91,7 +91,7 @@ pub(super) fn bench() -> Bench {
 
 /// The sample profile with settings. `provided`: the operator provides its certificate.
 pub(super) fn model(provided: bool) -> Model {
-    let sample = include_str!("../../render/sample.toml");
+    let sample = include_str!("../../profile/sample.toml");
     let sample =
         sample.replace("days = 100\n", if provided { "days = 100\nprovided = true\n" } else { "days = 100\n" });
     toml::from_str(&format!("{sample}{NEEDS}")).unwrap()

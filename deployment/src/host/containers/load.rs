@@ -1,4 +1,4 @@
-//! Getting the bundle's images into the engine.
+//! Loading the bundle's images into the engine.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,13 +12,16 @@ use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind as EntryKind, Open, TreePath};
 use serde_json::Value;
 
-use super::{Deployment, Engine, Kind, answers};
+use super::context::Containers;
+use super::engine::EngineKind;
+use super::output;
 use crate::bundle::MadeImage;
 use crate::failure::Failure;
+use crate::host::deployment::Deployment;
 use crate::ui::{self, Ui};
 
-/// Whether `id`, as an engine tells it, is that of `image`: the configuration's digest on podman and on Docker's classic
-/// store, the manifest's on containerd's.
+/// Whether `id`, an image ID of an engine, is that of `image`: the configuration's digest on podman and on Docker's classic
+/// store, the manifest's digest on containerd's store.
 pub(super) fn is_image(image: &MadeImage, id: &str) -> bool {
     let id = id.trim().trim_start_matches("sha256:");
     [image.config, image.digest].iter().any(|digest| digest.hex() == id)
@@ -27,18 +30,18 @@ pub(super) fn is_image(image: &MadeImage, id: &str) -> bool {
 /// Loads the images that the engine does not have yet.
 ///
 /// # Errors
-/// What the engine says.
-pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
-    let images = &deployment.manifest.images;
-    let missing = missing(deployment, engine)?;
+/// Those of the engine.
+pub(super) fn load(containers: &Containers<'_>, ui: &Ui) -> Result<()> {
+    let (deployment, engine) = (containers.deployment, &containers.engine);
+    let missing = missing(containers)?;
     if missing.is_empty() {
-        ui.note(&format!("ok: all {} are loaded", ui::count(images.len(), "image")));
+        ui.note(&format!("ok: all {} are loaded", ui::count(deployment.manifest.images.len(), "image")));
         return Ok(());
     }
-    let (files, total) = archive(deployment, &missing, engine.kind)?;
-    let phase = ui.phase("Loading images", total);
+    let Archive { files, size } = archive(deployment, &missing, engine.kind)?;
+    let phase = ui.phase("Loading images", size);
     // Through standard input: `podman pull oci:FOLDER:NAME` of podman 4 names the image after the folder.
-    engine.feed(&["load", "--quiet"], |input| {
+    engine.pipe(&["load", "--quiet"], |input| {
         let mut archive = tar::Writer::new(input, deployment.manifest.epoch);
         for (path, entry) in &files {
             archive.append(path, entry)?;
@@ -50,12 +53,12 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
         Ok(())
     })?;
     phase.finish(&ui::count(missing.len(), "image"));
-    // What an engine does not understand it may pass over.
-    match self::missing(deployment, engine)?.first() {
+    // Engines may skip parts of an archive that they do not understand.
+    match self::missing(containers)?.first() {
         None => Ok(()),
         Some(image) => {
-            let message = format!("{} does not have {} though it loaded it", engine.program(), image.reference);
-            Err(Failure::failed(message).into())
+            let message = format!("{} does not have {} after loading it", engine.program(), image.reference);
+            Err(Failure::failed(message).hint("load the whole bundle by hand: README.md, \"By hand\"").into())
         }
     }
 }
@@ -64,16 +67,23 @@ pub fn load(deployment: &Deployment, engine: &Engine, ui: &Ui) -> Result<()> {
 ///
 /// # Errors
 /// When the engine fails.
-pub(super) fn missing<'d>(deployment: &'d Deployment, engine: &Engine) -> Result<Vec<&'d MadeImage>> {
-    let images = &deployment.manifest.images;
+pub(super) fn missing<'d>(containers: &Containers<'d>) -> Result<Vec<&'d MadeImage>> {
+    let images = &containers.deployment.manifest.images;
     let names: Vec<String> = images.iter().map(|image| image.reference.clone()).collect();
-    let ids = answers::images(&engine.inspect("image", &names)?)?;
+    let ids = output::images(&containers.engine.inspect("image", &names)?)?;
     let missing = |image: &&MadeImage| !ids.get(&image.reference).is_some_and(|id| is_image(image, id));
     Ok(images.iter().filter(missing).collect())
 }
 
-/// The archive of `images`, to be made on the fly, and the sum of its files' sizes in bytes.
-fn archive(deployment: &Deployment, images: &[&MadeImage], engine: Kind) -> Result<(Vec<(TreePath, Entry)>, u64)> {
+/// An archive that is made while it is written.
+struct Archive {
+    files: Vec<(TreePath, Entry)>,
+    /// Sum of the files' sizes in bytes.
+    size: u64,
+}
+
+/// The archive of `images` for `engine`.
+fn archive(deployment: &Deployment, images: &[&MadeImage], engine: EngineKind) -> Result<Archive> {
     let mut parts = BTreeMap::new();
     let mut documents = Vec::new();
     for image in images {
@@ -83,27 +93,27 @@ fn archive(deployment: &Deployment, images: &[&MadeImage], engine: Kind) -> Resu
         for (layer, codec) in image.layers.iter().zip(deployment.codecs(image)?) {
             let blob = deployment.blob(layer.digest)?;
             let (path, content) = match engine {
-                // It decompresses each layer twice, once only to learn its size, and slowly.
-                Kind::Podman => {
+                // podman decompresses each layer twice, once only for its size, and slowly.
+                EngineKind::Podman => {
                     let unpacked = Arc::new(Unpacked { blob, codec });
                     (blob_path(layer.diff_id), Content::lazy(unpacked, layer.unpacked))
                 }
-                Kind::Docker => (blob_path(layer.digest), blob),
+                EngineKind::Docker => (blob_path(layer.digest), blob),
             };
             parts.insert(path.clone(), content);
             layers.push(path);
         }
         documents.push(DockerImage { config, repo_tags: vec![image.reference.clone()], layers });
     }
-    let total = parts.values().map(Content::len).sum();
+    let size = parts.values().map(Content::len).sum();
     let origin: Arc<str> = "bundle".into();
     let table = Content::from(serde_json::to_vec(&documents)?);
     let files = std::iter::once((MANIFEST.to_owned(), table)).chain(parts);
     let files = files.map(|(path, content)| Ok((TreePath::new(&path)?, Entry::file(content, 0o644, &origin))));
-    Ok((files.collect::<Result<_>>()?, total))
+    Ok(Archive { files: files.collect::<Result<_>>()?, size })
 }
 
-/// A layer as the tar that it is.
+/// A layer without its compression.
 #[derive(Debug)]
 struct Unpacked {
     blob: Content,
@@ -121,7 +131,7 @@ impl Deployment {
         let path = TreePath::new(&blob_path(digest))?;
         match self.bundle.files.get(&path).map(|entry| &entry.kind) {
             Some(EntryKind::File(content)) => Ok(content.clone()),
-            _ => Err(Failure::verification(format!("{path} is missing in the bundle")).into()),
+            _ => Err(Failure::verification(format!("{path} is missing from the bundle")).into()),
         }
     }
 
@@ -130,7 +140,9 @@ impl Deployment {
         let manifest: Value = serde_json::from_slice(&self.blob(image.digest)?.read()?)?;
         let codec = |layer: &Value| {
             let codec = layer["mediaType"].as_str().and_then(Codec::of_media_type);
-            Ok(codec.ok_or_else(|| Failure::verification(format!("{} has a layer of no kind", image.reference)))?)
+            Ok(codec.ok_or_else(|| {
+                Failure::verification(format!("{} has a layer of an unknown media type", image.reference))
+            })?)
         };
         manifest["layers"].as_array().into_iter().flatten().map(codec).collect()
     }

@@ -6,7 +6,7 @@ use pep440_rs::VersionSpecifiers;
 
 /// A name of ours: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
-pub(in crate::profile) fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     text.len() <= 63 && text.split('-').all(part)
 }
@@ -65,7 +65,7 @@ pub(super) fn is_variable(text: &str) -> bool {
 }
 
 /// A DNS name or an IP address.
-pub(in crate::profile) fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
@@ -74,7 +74,7 @@ pub(in crate::profile) fn is_host(text: &str) -> bool {
 }
 
 /// A text without blanks and control characters.
-pub(in crate::profile) fn is_word(text: &str) -> bool {
+pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 

@@ -1,0 +1,76 @@
+//! The configuration of a service's container as one digest: when it changes, the container has to be recreated.
+//!
+//! Engines keep the arguments that a container was created with, but not the contents of the files that it reads. The digest
+//! is kept in a label of the container, so that no other record is needed.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sealift_layers::digest::Digest;
+
+use super::context::Containers;
+use crate::profile::names::mounted_path;
+use crate::render::container::{self, HostLayout};
+
+impl Containers<'_> {
+    /// SHA-256 in hex over everything that configures the service's container except its image: the arguments of
+    /// `create`, and the contents of its env files, keys, certificates, secrets and configuration files.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn config_hash(&self, layout: &HostLayout, service: &str) -> Result<String> {
+        let model = &self.deployment.profile.model;
+        let spec = &model.services[service];
+        let mounted = spec.secrets.iter().filter_map(|name| mounted_path(model, name.get_ref()));
+        let rendered = spec.env_files.iter().chain(spec.config_files.keys()).map(|path| path.get_ref().clone());
+        let paths: Vec<String> = mounted.chain(rendered).map(|path| format!("site/{path}")).collect();
+        let arguments = container::create(model, service, layout);
+        Ok(digest(&self.deployment.folder, &arguments, &paths)?.hex())
+    }
+}
+
+/// Digest of the arguments and of the files at `paths` below `folder`. A file may be missing.
+fn digest(folder: &Path, arguments: &[String], paths: &[String]) -> Result<Digest> {
+    let mut files = Vec::new();
+    for path in paths {
+        let content = match fs_err::read(folder.join(path)) {
+            Ok(bytes) => Some(Digest::of(&bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).context("cannot read a file of a service"),
+        };
+        files.push((path, content));
+    }
+    Ok(Digest::of(&serde_json::to_vec(&(arguments, &files))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::sample;
+
+    fn hash(folder: &Path, variables: &[(&str, &str)]) -> String {
+        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let model = sample();
+        let arguments = container::create(&model, "shop-web", &HostLayout::new(&model, "/srv/shop", variables));
+        digest(folder, &arguments, &["site/a.env".to_owned()]).unwrap().hex()
+    }
+
+    #[test]
+    fn only_files_and_ports_of_the_service_change_it() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path();
+        fs_err::create_dir(folder.join("site")).unwrap();
+        fs_err::write(folder.join("site/a.env"), "A=1\n").unwrap();
+        fs_err::write(folder.join("site/b.env"), "B=1\n").unwrap();
+        let first = hash(folder, &[("SEALIFT_HTTPS_PORT", "443"), ("SEALIFT_DB_PORT", "5432")]);
+        fs_err::write(folder.join("site/b.env"), "B=2\n").unwrap();
+        assert_eq!(first, hash(folder, &[("SEALIFT_DB_PORT", "5433")]));
+
+        assert_ne!(first, hash(folder, &[("SEALIFT_HTTPS_PORT", "444")]));
+        fs_err::write(folder.join("site/a.env"), "A=2\n").unwrap();
+        let edited = hash(folder, &[]);
+        assert_ne!(first, edited);
+        fs_err::remove_file(folder.join("site/a.env")).unwrap();
+        assert_ne!(edited, hash(folder, &[]));
+    }
+}

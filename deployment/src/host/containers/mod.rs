@@ -1,0 +1,17 @@
+//! Deployments that podman or Docker runs.
+
+mod config_hash;
+mod context;
+mod engine;
+mod key_groups;
+mod load;
+mod output;
+mod preflight;
+mod runtime;
+mod space;
+mod start;
+mod status;
+mod system;
+mod volumes;
+
+pub(super) use context::Containers;

@@ -1,0 +1,137 @@
+//! What commands ask of a container engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::context::Containers;
+use super::{load, output, preflight};
+use crate::failure::Failure;
+use crate::finding::Findings;
+use crate::host::runtime::{Data, Deadline, LogOptions, Runtime, Started};
+use crate::host::status::ServiceStatus;
+use crate::profile::model::{Run, Task};
+use crate::render::container;
+use crate::site;
+use crate::ui::{self, Ui};
+
+impl Runtime for Containers<'_> {
+    /// The engine is asked about itself at the same time: podman needs as long for that.
+    fn verify(&self) -> Result<()> {
+        std::thread::scope(|scope| {
+            // What fails here fails again, and is reported, when the information is used.
+            scope.spawn(|| self.engine.info());
+            self.deployment.verify()
+        })
+    }
+
+    fn check_host(&self, ports: &BTreeMap<String, u16>, now: i64) -> Result<Findings> {
+        preflight::check(self, ports, now)
+    }
+
+    fn check_images(&self, findings: &mut Findings) -> Result<()> {
+        let images = ui::count(self.deployment.manifest.images.len(), "image");
+        match load::missing(self)?.len() {
+            0 => findings.ok("images", format!("all {images} are loaded")),
+            missing => findings.error("images", format!("{missing} of {images} are not loaded"), "./sealift up"),
+        }
+        Ok(())
+    }
+
+    fn maps_groups(&self) -> Result<bool> {
+        Ok(self.engine.info()?.rootless)
+    }
+
+    fn set_key_groups(&self) -> Result<()> {
+        self.give_key_groups()
+    }
+
+    fn load(&self, ui: &Ui) -> Result<()> {
+        load::load(self, ui)
+    }
+
+    fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started> {
+        self.start_all(deadline, ui)?;
+        Ok(Started::Healthy(self.deployment.addresses(&site.host.parse()?)?))
+    }
+
+    /// Each service gets time to end by itself. Containers and the network are removed.
+    fn stop(&self, data: Data) -> Result<()> {
+        self.remove_containers()?;
+        if data == Data::Delete {
+            for volume in self.volumes()?.values() {
+                if self.engine.query(&["volume", "inspect", volume])?.is_some() {
+                    self.engine.run(&["volume", "rm", volume])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Result<Vec<ServiceStatus>> {
+        self.statuses()
+    }
+
+    fn last_log_lines(&self, service: &str) -> Vec<String> {
+        let Ok(container) = self.container(service) else { return Vec::new() };
+        let result = self.engine.command(&["logs", "--tail", output::LAST_LINES, &container]).output();
+        // Each stream of the container comes out of the same stream of the engine.
+        let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
+        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
+        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+    }
+
+    fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
+        let mut command = self.engine.command(&["logs"]);
+        if options.follow {
+            command.arg("--follow");
+        }
+        if let Some(lines) = options.tail {
+            command.args(["--tail", &lines.to_string()]);
+        }
+        command.arg(self.container(service)?);
+        if command.status().with_context(|| self.engine.cannot_run())?.success() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!("{} has no log of {service}", self.engine.program()))
+            .hint("`sealift status` shows whether the service was started")
+            .into())
+    }
+
+    fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
+        let mut command = match task.run {
+            Run::Once => self.run_once(task, arguments)?,
+            Run::Exec => {
+                let mut command = self.engine.command(&["exec", &self.container(task.service.get_ref())?]);
+                command.args(task.command.iter().chain(arguments));
+                command
+            }
+        };
+        if command.status().with_context(|| self.engine.cannot_run())?.success() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!("the task {name} failed"))
+            .hint("its output is above; `sealift status` shows the services that it needs")
+            .into())
+    }
+}
+
+impl Containers<'_> {
+    /// The command that runs `task` in a container of its own.
+    pub(super) fn run_once(&self, task: &Task, arguments: &[String]) -> Result<Command> {
+        let words = [&task.command[..], arguments].concat();
+        let model = &self.deployment.profile.model;
+        let mut command = self.engine.command(&["run", "--rm"]);
+        command.args(container::run_once(model, task.service.get_ref(), &self.layout()?, &words));
+        Ok(command)
+    }
+
+    /// The volumes: their names in the profile, and those that the engine has them under.
+    pub(super) fn volumes(&self) -> Result<BTreeMap<String, String>> {
+        let layout = self.layout()?;
+        let services = self.deployment.profile.model.services.values();
+        let names: BTreeSet<&String> = services.flat_map(|service| service.volumes.keys()).collect();
+        Ok(names.into_iter().map(|name| (name.clone(), layout.resource_name(name))).collect())
+    }
+}

@@ -1,0 +1,247 @@
+//! Starting and stopping all containers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::context::Containers;
+use crate::failure::Failure;
+use crate::host::runtime::{Deadline, Runtime};
+use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
+use crate::render::container::{self, HostLayout};
+use crate::ui::Ui;
+
+/// Time between two health checks.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Seconds that a service gets to end by itself: a database writes what it has in memory.
+const STOP_SECONDS: &str = "30";
+
+impl Containers<'_> {
+    /// As [`Runtime::start`].
+    pub(super) fn start_all(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
+        let layout = self.layout()?;
+        // Services whose containers wait for a common start.
+        let mut batch = Vec::new();
+        for service in self.prepare_containers(&layout, ui)? {
+            if self.deployment.start_tasks(&service).next().is_some() {
+                self.start_containers(&layout, &batch)?;
+                batch.clear();
+                self.run_start_tasks(&layout, &service, deadline, ui)?;
+            }
+            batch.push(service);
+        }
+        self.start_containers(&layout, &batch)?;
+        self.wait(&layout, &self.deployment.order(), deadline, ui)
+    }
+
+    /// Removes outdated containers and creates the missing ones; starts none of them. Returns the services that do not run
+    /// then, in the order of their start.
+    fn prepare_containers(&self, layout: &HostLayout, ui: &Ui) -> Result<Vec<String>> {
+        let mut states = self.states()?;
+        for status in states.iter_mut().rev() {
+            let Some(reason) = status.outdated else { continue };
+            self.remove_outdated(status, reason, ui)?;
+            *status = ServiceStatus::absent(&status.service, status.container.clone());
+        }
+        let absent: Vec<&str> =
+            states.iter().filter(|status| status.is_absent()).map(|status| status.service.as_str()).collect();
+        if !absent.is_empty() {
+            self.create_containers(layout, &absent, ui)?;
+        }
+        Ok(states.into_iter().filter(|status| !status.is_running()).map(|status| status.service).collect())
+    }
+
+    fn remove_outdated(&self, status: &ServiceStatus, reason: Outdated, ui: &Ui) -> Result<()> {
+        ui.note(&format!("Recreating {}: {reason}", status.service));
+        self.stop_container(status)?;
+        self.engine.run(&["rm", "--force", &status.container])?;
+        Ok(())
+    }
+
+    /// Creates the containers of services, and the network and the volumes that they need.
+    fn create_containers(&self, layout: &HostLayout, services: &[&str], ui: &Ui) -> Result<()> {
+        let model = &self.deployment.profile.model;
+        let phase = ui.phase("Creating containers", 0);
+        self.engine.create_if_missing("network", &container::network(layout))?;
+        let volumes: BTreeSet<&String> =
+            services.iter().flat_map(|service| model.services[*service].volumes.keys()).collect();
+        for volume in volumes {
+            self.engine.create_if_missing("volume", &container::volume(layout, volume))?;
+        }
+        for service in services {
+            let mut arguments = vec!["create".to_owned()];
+            arguments.extend(container::config_hash_labels(&self.config_hash(layout, service)?));
+            arguments.extend(container::create(model, service, layout));
+            self.engine.run(&arguments).with_context(|| format!("cannot create the container of {service}"))?;
+        }
+        phase.finish(&services.join(", "));
+        Ok(())
+    }
+
+    /// Starts services whose containers exist.
+    fn start_containers(&self, layout: &HostLayout, services: &[String]) -> Result<()> {
+        if services.is_empty() {
+            return Ok(());
+        }
+        let mut arguments = vec!["start".to_owned()];
+        arguments.extend(services.iter().map(|service| layout.resource_name(service)));
+        let Err(error) = self.engine.run(&arguments) else { return Ok(()) };
+        // The engine starts the other containers even so.
+        let states = self.states()?;
+        let stopped = states.iter().filter(|status| !status.is_running() && services.contains(&status.service));
+        let stopped: Vec<&str> = stopped.map(|status| status.service.as_str()).collect();
+        Err(error.context(format!("cannot start {}", stopped.join(", "))))
+    }
+
+    /// Runs the tasks that belong to a start of `service`, once everything that it depends on is healthy.
+    fn run_start_tasks(&self, layout: &HostLayout, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
+        self.wait(layout, &self.deployment.dependencies(service), deadline, ui)?;
+        for (name, task) in self.deployment.start_tasks(service) {
+            let phase = ui.phase(&format!("Task {name}"), 0);
+            let output = self.run_once(task, &[])?.output().with_context(|| self.engine.cannot_run())?;
+            if !output.status.success() {
+                let printed = [output.stdout, output.stderr].concat();
+                let message = format!("the task {name} failed:\n{}", String::from_utf8_lossy(&printed).trim_end());
+                let hint = format!("{service} was not started; mend the cause and run `up` again");
+                return Err(Failure::failed(message).hint(hint).into());
+            }
+            phase.finish("done");
+        }
+        Ok(())
+    }
+
+    /// Stops all services, the last one first, each with time to end by itself. Removes their containers and network.
+    pub(super) fn remove_containers(&self) -> Result<()> {
+        let mut remove = vec!["rm".to_owned(), "--force".to_owned()];
+        for status in self.states()?.into_iter().rev().filter(|status| !status.is_absent()) {
+            self.stop_container(&status)?;
+            remove.push(status.container);
+        }
+        if remove.len() > 2 {
+            self.engine.run(&remove)?;
+        }
+        self.engine.remove_network(&self.layout()?.network())
+    }
+
+    /// Stops a container that was started. It gets time to end by itself, which `rm` would not give.
+    fn stop_container(&self, status: &ServiceStatus) -> Result<()> {
+        if !status.is_absent() && status.state != ServiceState::Other("created".to_owned()) {
+            self.engine.run(&["stop", "-t", STOP_SECONDS, &status.container])?;
+        }
+        Ok(())
+    }
+
+    /// Waits until `services` are healthy.
+    fn wait(&self, layout: &HostLayout, services: &[&str], deadline: Deadline, ui: &Ui) -> Result<()> {
+        let phase = ui.steps("Waiting for health", services.len() as u64);
+        let mut waiting = services.to_vec();
+        loop {
+            phase.item(&waiting.join(", "));
+            let before = waiting.len();
+            let mut healths = self.healths(layout, &waiting)?.into_iter();
+            waiting.retain(|_| healths.next() != Some(HealthState::Healthy));
+            phase.inc((before - waiting.len()) as u64);
+            if waiting.is_empty() {
+                phase.finish(&services.join(", "));
+                return Ok(());
+            }
+            if deadline.is_over() {
+                return Err(self.unhealthy(&waiting, deadline).into());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn unhealthy(&self, services: &[&str], deadline: Deadline) -> Failure {
+        let mut message = format!("not healthy after {} s:", deadline.seconds());
+        for service in services {
+            message += &format!("\n  {service}, its last log lines:");
+            for line in self.last_log_lines(service) {
+                message += &format!("\n    {line}");
+            }
+        }
+        Failure::failed(message)
+            .hint("started services keep running; `logs SERVICE` shows more, and `up` continues the start")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::{self, Podman};
+
+    /// Calls of podman, without those that only look.
+    fn calls(podman: &Podman) -> Vec<String> {
+        let changing = ["network", "volume", "create", "start", "run", "stop", "rm"];
+        let calls = podman.calls().into_iter();
+        calls.filter(|call| changing.iter().any(|verb| call.starts_with(verb))).collect()
+    }
+
+    fn start(podman: &Podman) -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let ui = Ui::plain(std::io::sink());
+        podman.containers(&deployment).start_all(Deadline::after(Duration::ZERO), &ui)
+    }
+
+    #[test]
+    fn services_start_after_their_dependencies_and_tasks() {
+        let podman = Podman::new("");
+        start(&podman).unwrap();
+        let verbs: Vec<String> = calls(&podman)
+            .iter()
+            .map(|call| {
+                let words: Vec<&str> = call.split(' ').collect();
+                match words[0] {
+                    "create" => {
+                        format!("create {}", words[words.iter().position(|word| *word == "--name").unwrap() + 1])
+                    }
+                    "run" => format!("run {}", words.last().unwrap()),
+                    "network" | "volume" => format!("{} {} {}", words[0], words[1], words.last().unwrap()),
+                    _ => call.clone(),
+                }
+            })
+            .collect();
+        insta::assert_snapshot!(verbs.join("\n"), @r"
+        network create shop-small_default
+        volume create shop-small_orders
+        create shop-small_shop-database
+        create shop-small_shop-web
+        start shop-small_shop-database
+        run migrate
+        start shop-small_shop-web
+        ");
+    }
+
+    #[test]
+    fn a_failed_task_stops_the_start() {
+        let podman = Podman::new("[ $1 = run ] && { echo 'no such table'; exit 1; }");
+        let error = start(&podman).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        the task migrate failed:
+        no such table
+        ");
+        assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
+    }
+
+    #[test]
+    fn the_hint_of_the_engine_is_kept_when_a_container_cannot_start() {
+        let podman = Podman::new("[ $1 = start ] && { echo 'Error: address already in use' >&2; exit 125; }");
+        let error = start(&podman).unwrap_err();
+        assert_eq!(error.to_string(), "cannot start shop-database");
+        let hint = Failure::hint_in(&error).unwrap();
+        assert!(hint.contains("--port NAME=NUMBER"), "{hint}");
+    }
+
+    #[test]
+    fn a_service_that_is_not_healthy_in_time_is_reported_with_its_log() {
+        let podman = Podman::new("case $1 in exec) exit 1;; logs) echo 'cannot connect'; exit 0;; esac");
+        let error = start(&podman).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        not healthy after 0 s:
+          shop-web, its last log lines:
+            cannot connect
+        ");
+    }
+}

@@ -1,0 +1,221 @@
+//! An unpacked bundle on the host: its files, its services in their order, and its tasks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use sealift_layers::validate::{Depth, Violation};
+
+use crate::bundle::{self, Bundle, Manifest};
+use crate::failure::Failure;
+use crate::profile::Profile;
+use crate::profile::model::{On, Service, Task};
+use crate::render::container::HostLayout;
+
+/// A bundle that was unpacked into a folder of the host.
+#[derive(Debug)]
+pub struct Deployment {
+    /// The folder, as an absolute path.
+    pub folder: PathBuf,
+    /// Its `bundle.json`.
+    pub manifest: Manifest,
+    /// The profile in its folder `profile/`.
+    pub profile: Profile,
+    pub(super) bundle: Bundle,
+}
+
+impl Deployment {
+    /// Opens the bundle that was unpacked into `folder`. Digests are not checked: see [`Deployment::verify`].
+    ///
+    /// # Errors
+    /// [`Failure::usage`] when the folder holds no bundle.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let folder = std::path::absolute(folder)?;
+        let hint = "run this in the folder that the bundle was unpacked into, or name that folder with --directory";
+        let no_bundle = || Failure::usage(format!("there is no unpacked bundle in {}", folder.display())).hint(hint);
+        if !folder.join(bundle::MANIFEST).is_file() {
+            return Err(no_bundle().into());
+        }
+        let bundle = bundle::open(&folder)?;
+        let manifest = bundle.manifest.clone().ok_or_else(no_bundle)?;
+        let profile = Profile::load(&folder.join("profile"))?;
+        Ok(Self { folder, manifest, profile, bundle })
+    }
+
+    /// Checks the digest of every file. Layers are not decompressed: the engine does that when it loads them.
+    ///
+    /// # Errors
+    /// [`Failure::verification`] that lists every damaged file.
+    pub fn verify(&self) -> Result<()> {
+        self.refuse_damage(&self.bundle.verify(Depth::Digests).violations)
+    }
+
+    /// Checks the digests of all files except the images: those that this program itself runs or reads.
+    ///
+    /// # Errors
+    /// As [`Deployment::verify`].
+    pub fn verify_files(&self) -> Result<()> {
+        self.refuse_damage(&self.bundle.verify_files())
+    }
+
+    fn refuse_damage(&self, violations: &[Violation]) -> Result<()> {
+        if violations.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = violations.iter().map(|violation| format!("  {violation}")).collect();
+        let message = format!("the bundle in {} is damaged:\n{}", self.folder.display(), lines.join("\n"));
+        Err(Failure::verification(message).hint("nothing was loaded or started; unpack the bundle again").into())
+    }
+
+    /// The folder of the site: certificates, secrets and settings of this installation.
+    #[must_use]
+    pub fn site(&self) -> PathBuf {
+        self.folder.join("site")
+    }
+
+    /// Whether the site has been made.
+    #[must_use]
+    pub fn has_site(&self) -> bool {
+        self.site().join("site.toml").is_file()
+    }
+
+    /// The variables that `.env` sets; none when there is no such file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn variables(&self) -> Result<BTreeMap<String, String>> {
+        match fs_err::read_to_string(self.folder.join(".env")) {
+            Ok(text) => Ok(parse_variables(&text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What differs between hosts in the arguments of containers.
+    ///
+    /// # Errors
+    /// As [`Deployment::variables`], and when the folder's path is not UTF-8.
+    pub fn layout(&self) -> Result<HostLayout> {
+        let folder = self.folder.to_str().ok_or_else(|| {
+            Failure::usage(format!("the path of the folder {} is not UTF-8", self.folder.display()))
+                .hint("move the bundle to a folder with another name")
+        })?;
+        Ok(HostLayout::new(&self.profile.model, folder, self.variables()?))
+    }
+
+    /// A service of the profile.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] that lists the services when there is none of that name.
+    pub fn service(&self, name: &str) -> Result<&Service> {
+        self.profile.model.services.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.order();
+            Failure::usage(format!("there is no service `{name}`"))
+                .hint(format!("services: {}", known.join(", ")))
+                .into()
+        })
+    }
+
+    /// The services in the order of their start: each after those that it depends on.
+    #[must_use]
+    pub fn order(&self) -> Vec<&str> {
+        let mut order = Vec::new();
+        for name in self.profile.model.services.keys() {
+            self.append_with_dependencies(name.get_ref(), &mut order);
+        }
+        order
+    }
+
+    /// The services that `service` depends on, directly or not, in the order of their start.
+    pub(super) fn dependencies<'d>(&'d self, service: &'d str) -> Vec<&'d str> {
+        let mut order = Vec::new();
+        self.append_with_dependencies(service, &mut order);
+        order.pop();
+        order
+    }
+
+    /// Appends what `service` depends on, and then itself. The check of the profile refuses circles.
+    fn append_with_dependencies<'d>(&'d self, service: &'d str, order: &mut Vec<&'d str>) {
+        if order.contains(&service) {
+            return;
+        }
+        for dependency in &self.profile.model.services[service].depends_on {
+            self.append_with_dependencies(dependency.get_ref(), order);
+        }
+        order.push(service);
+    }
+
+    /// The task `name`, checked against the number of `arguments`.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] when there is no such task, or when it takes another number of arguments.
+    pub fn task(&self, name: &str, arguments: &[String]) -> Result<&Task> {
+        let tasks = &self.profile.model.tasks;
+        let Some(task) = tasks.get(name) else {
+            let names: Vec<&str> = tasks.keys().map(|name| name.get_ref().as_str()).collect();
+            let failure = Failure::usage(format!("there is no task `{name}`"));
+            return Err(failure.hint(format!("tasks: {}", names.join(", "))).into());
+        };
+        let wanted: Vec<String> = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase()).collect();
+        if wanted.len() != arguments.len() {
+            let expected = crate::ui::count(wanted.len(), "argument");
+            let message = format!("the task {name} takes {expected}, not {}", arguments.len());
+            let usage = format!("sealift task {name} {}", wanted.join(" "));
+            return Err(Failure::usage(message).hint(usage.trim_end()).into());
+        }
+        Ok(task)
+    }
+
+    /// The tasks that run before each start of `service`, by name.
+    pub(super) fn start_tasks(&self, service: &str) -> impl Iterator<Item = (&str, &Task)> {
+        let tasks = self.profile.model.tasks.iter().map(|(name, task)| (name.get_ref().as_str(), task));
+        tasks.filter(move |(_, task)| task.on == Some(On::Up) && task.service.get_ref() == service)
+    }
+}
+
+/// The variables of an env file, read as compose reads it: `NAME=VALUE`, with or without quotes. Comments and empty lines
+/// are skipped.
+fn parse_variables(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.trim_start_matches("export ").split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing;
+
+    #[test]
+    fn variables_are_read_as_compose_reads_them() {
+        let read = parse_variables("# a comment\n\nA=1\n export B = \"two words\"\nC='x=y'\nD=\nno variable\n");
+        let pairs: Vec<(&str, &str)> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
+    }
+
+    #[test]
+    fn a_folder_without_a_bundle_is_a_usage_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Deployment::open(folder.path()).unwrap_err();
+        assert!(error.to_string().starts_with("there is no unpacked bundle in "), "{error}");
+    }
+
+    #[test]
+    fn services_come_after_their_dependencies() {
+        let deployment = testing::deployment(Path::new("/srv/shop"));
+        let order = deployment.order();
+        let position = |service: &str| order.iter().position(|other| *other == service).unwrap();
+        assert!(position("shop-database") < position("shop-web"), "{order:?}");
+        assert_eq!(deployment.dependencies("shop-web"), ["shop-database"]);
+    }
+
+    #[test]
+    fn unknown_names_list_the_known_ones() {
+        let deployment = testing::deployment(Path::new("/srv/shop"));
+        let hint = |error: anyhow::Error| Failure::within(&error).unwrap().hint.clone().unwrap();
+        assert!(hint(deployment.service("nginx").unwrap_err()).contains("shop-web"));
+        assert!(hint(deployment.task("nothing", &[]).unwrap_err()).contains("migrate"));
+        let error = deployment.task("migrate", &["now".to_owned()]).unwrap_err();
+        assert_eq!(error.to_string(), "the task migrate takes 0 arguments, not 1");
+    }
+}

@@ -1,0 +1,144 @@
+//! What runs the services of a deployment: a container engine, or systemd.
+//!
+//! Commands work with the trait alone; which of the two it is, the profile decides (see [`super::runtime`]).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::status::ServiceStatus;
+use crate::finding::Findings;
+use crate::profile::model::Task;
+use crate::site;
+use crate::ui::Ui;
+
+/// Starts, stops and examines the services of one deployment.
+pub trait Runtime {
+    /// Checks the digest of every file of the bundle.
+    ///
+    /// # Errors
+    /// [`crate::failure::Failure::verification`] that lists every damaged file.
+    fn verify(&self) -> Result<()>;
+
+    /// Checks whether this host can run the deployment, and changes nothing. `ports` are published ports that differ
+    /// from those of the site, by name; `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// When a check cannot be carried out. A check that fails is a finding.
+    fn check_host(&self, ports: &BTreeMap<String, u16>, now: i64) -> Result<Findings>;
+
+    /// Checks whether everything is loaded that the services run from.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`].
+    fn check_images(&self, findings: &mut Findings) -> Result<()>;
+
+    /// Whether the services' group numbers are other ones on the host, so that [`Runtime::set_key_groups`] has to set
+    /// the groups of key files.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn maps_groups(&self) -> Result<bool>;
+
+    /// Lets the services read their keys and secrets where [`Runtime::maps_groups`].
+    ///
+    /// # Errors
+    /// [`crate::failure::Failure`] with the commands that do it by hand.
+    fn set_key_groups(&self) -> Result<()>;
+
+    /// Loads what the services run from, as far as it is missing.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    fn load(&self, ui: &Ui) -> Result<()>;
+
+    /// Starts all services in order, with the tasks that belong to a start, and waits until all are healthy. Services
+    /// that run and are up to date are not touched.
+    ///
+    /// # Errors
+    /// Those of the engine or of systemd, or [`crate::failure::Failure`] with the last log lines of the services that are
+    /// not healthy at the deadline.
+    fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started>;
+
+    /// Stops all services, the last one first.
+    ///
+    /// # Errors
+    /// Those of the engine or of systemd.
+    fn stop(&self, data: Data) -> Result<()>;
+
+    /// The state of all services, in the order of their start.
+    ///
+    /// # Errors
+    /// Those of the engine, or when a health check cannot be run.
+    fn status(&self) -> Result<Vec<ServiceStatus>>;
+
+    /// The last lines of a service's log; none where there is no log.
+    fn last_log_lines(&self, service: &str) -> Vec<String>;
+
+    /// Prints the log of a service of the profile to this program's output.
+    ///
+    /// # Errors
+    /// When there is no log.
+    fn logs(&self, service: &str, options: LogOptions) -> Result<()>;
+
+    /// Runs a task of the profile; it writes to this program's output.
+    ///
+    /// # Errors
+    /// When it exits with another code than 0.
+    fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()>;
+}
+
+/// What [`Runtime::stop`] does with the data of the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Volumes stay.
+    Keep,
+    /// Volumes are deleted.
+    Delete,
+}
+
+/// Which part of a log is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogOptions {
+    /// Go on with new output until interrupted.
+    pub follow: bool,
+    /// Only this number of last lines.
+    pub tail: Option<u32>,
+}
+
+/// The result of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// All services are healthy. Lines such as `https: https://parsec.example.com/`.
+    Healthy(Vec<String>),
+    /// Nothing was started, since this is not root with systemd: the commands that start the services by hand, in order.
+    ByHand(Vec<String>),
+}
+
+/// The time until which all services have to be healthy: one for a whole start.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    start: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// The time `limit` from now.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self { start: Instant::now(), limit }
+    }
+
+    /// Whether it is past.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.start.elapsed() > self.limit
+    }
+
+    /// The whole time allowed, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        self.limit.as_secs()
+    }
+}

@@ -1,0 +1,135 @@
+//! The state of a service, whatever runs it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+
+/// Whether a service runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceState {
+    /// It has no container, or no unit.
+    Absent,
+    /// It runs.
+    Running,
+    /// Any other state, in the word of the engine or of systemd: `exited`, `restarting`.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// The result of a service's health check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthState {
+    /// The check exited with 0, or the service runs and has no check.
+    Healthy,
+    /// The check failed, or took too long.
+    Unhealthy,
+    /// The service does not run.
+    Down,
+}
+
+/// Why a service has to be recreated: what differs from the bundle and the site in this folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outdated {
+    /// The container was created from another image.
+    Image,
+    /// A port, an env file, a certificate, a secret, a configuration file or the folder changed.
+    Settings,
+    /// The unit file that systemd has differs from the bundle's.
+    Unit,
+    /// The container was created by hand, with the engine or compose: its settings are not known.
+    Unmanaged,
+}
+
+/// The state of one service.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceStatus {
+    /// Name of the service in the profile.
+    pub service: String,
+    /// Name of its container or unit.
+    pub container: String,
+    /// Whether it runs.
+    pub state: ServiceState,
+    /// The result of its health check.
+    pub health: HealthState,
+    /// Why it has to be recreated; `None` when it is up to date or absent.
+    pub outdated: Option<Outdated>,
+    /// Ports of the host that its container publishes.
+    pub ports: BTreeSet<u16>,
+}
+
+impl ServiceStatus {
+    /// A service without a container or unit.
+    #[must_use]
+    pub fn absent(service: &str, container: String) -> Self {
+        Self {
+            service: service.to_owned(),
+            container,
+            state: ServiceState::Absent,
+            health: HealthState::Down,
+            outdated: None,
+            ports: BTreeSet::new(),
+        }
+    }
+
+    /// Whether the service runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state == ServiceState::Running
+    }
+
+    /// Whether the service has no container or unit.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.state == ServiceState::Absent
+    }
+}
+
+impl fmt::Display for ServiceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Absent => "absent",
+            Self::Running => "running",
+            Self::Other(word) => word,
+        })
+    }
+}
+
+impl fmt::Display for HealthState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Down => "down",
+        })
+    }
+}
+
+impl fmt::Display for Outdated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Image => "its image changed",
+            Self::Settings => "its settings changed",
+            Self::Unit => "its unit file changed",
+            Self::Unmanaged => "it was not created by `sealift up`",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_read_the_state_as_single_words() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        status.state = ServiceState::Other("restarting".into());
+        status.outdated = Some(Outdated::Unit);
+        let json = serde_json::to_string(&status).unwrap();
+        insta::assert_snapshot!(json, @r#"{"service":"web","container":"shop_web","state":"restarting","health":"down","outdated":"unit","ports":[]}"#);
+    }
+}

@@ -1,0 +1,105 @@
+//! A deployment and a podman for tests.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use sealift_layers::digest::Digest;
+use sealift_layers::tree::Tree;
+
+use super::containers::Containers;
+use super::deployment::Deployment;
+use crate::bundle::{Bundle, MadeImage, Manifest};
+use crate::machine::Machine;
+use crate::profile::Profile;
+use crate::profile::model::Model;
+
+/// The sample profile as an unpacked bundle in `folder`, whose images have no layers.
+pub(super) fn deployment(folder: &Path) -> Deployment {
+    of_model(folder, crate::profile::sample())
+}
+
+/// A profile as an unpacked bundle in `folder`.
+pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
+    let images = model.images.keys().map(|name| image(name.get_ref())).collect();
+    let manifest = Manifest {
+        schema: 1,
+        sealift: String::new(),
+        product: model.product.get_ref().clone(),
+        profile: model.name.get_ref().clone(),
+        version: model.version.get_ref().clone(),
+        title: String::new(),
+        platform: "linux/amd64".into(),
+        deployment: model.deployment,
+        epoch: 0,
+        host: String::new(),
+        images,
+        packages: Vec::new(),
+        wheels: Vec::new(),
+        crates: Vec::new(),
+        store_paths: Vec::new(),
+        excluded: [].into(),
+        bytecode: None,
+        compiled: None,
+    };
+    let bundle = Bundle { files: Tree::default(), manifest: Some(manifest.clone()) };
+    Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), bundle }
+}
+
+fn image(name: &str) -> MadeImage {
+    let digest = Digest::of(name.as_bytes());
+    MadeImage {
+        name: name.to_owned(),
+        reference: format!("localhost/{name}:1"),
+        digest,
+        config: digest,
+        layers: Vec::new(),
+        packages: Vec::new(),
+        wheels: Vec::new(),
+        store_paths: Vec::new(),
+    }
+}
+
+/// The ID of an image of [`deployment`].
+pub(super) fn image_id(name: &str) -> String {
+    Digest::of(name.as_bytes()).hex()
+}
+
+/// A script in the place of podman that records how it is called. There are no containers; every command succeeds.
+pub(super) struct Podman {
+    folder: tempfile::TempDir,
+    machine: Machine,
+}
+
+impl Podman {
+    /// `behavior` is shell code that runs first and may exit.
+    pub(super) fn new(behavior: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("podman");
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >>{}/calls\n{behavior}\n\
+             case \"$*\" in\n\
+             version*) echo 4.3.1;;\n\
+             info*) echo '{{}}';;\n\
+             *State.Running*) echo true;;\n\
+             *inspect*) echo '[]';;\n\
+             esac\n",
+            folder.path().display()
+        );
+        fs_err::write(&program, script).unwrap();
+        fs_err::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let machine = Machine::of(Path::new("/"), &[("PATH", &path)]);
+        Self { folder, machine }
+    }
+
+    /// `deployment` as this podman runs it.
+    pub(super) fn containers<'a>(&'a self, deployment: &'a Deployment) -> Containers<'a> {
+        Containers::find(deployment, Some("podman"), &self.machine).unwrap()
+    }
+
+    /// The arguments of all calls, a line each.
+    pub(super) fn calls(&self) -> Vec<String> {
+        let calls = fs_err::read_to_string(self.folder.path().join("calls")).unwrap();
+        calls.lines().map(str::to_owned).collect()
+    }
+}

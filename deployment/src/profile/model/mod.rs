@@ -1,0 +1,98 @@
+//! The format of `profile.toml`, one file for each table. `profiles/README.md` explains every key.
+//!
+//! A new kind of ingredient is a new file with its table and an optional key of [`Image`]; its checks go into
+//! `profile/check/images.rs`.
+//!
+//! Strings that messages may point at are [`Spanned`]: byte ranges of the file.
+
+mod crate_;
+mod debian;
+mod image;
+mod mode;
+mod nix;
+mod service;
+mod site;
+mod task;
+mod venv;
+mod volume;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+pub use crate_::Crate;
+pub use debian::{Base, Debian};
+pub use image::{Image, ImageDirectory, ImageFile, User};
+pub use mode::Mode;
+pub use nix::{DEFAULT_NIX_LAYERS, Nix};
+pub use service::{Health, Service};
+pub use site::{Authority, Certificate, Encoding, Rule, Secret, Site, SitePort, Template, Trusted};
+pub use task::{On, Run, Task};
+pub use venv::Venv;
+pub use volume::Volume;
+
+/// A whole profile: what is deployed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Model {
+    /// Version of this format: 1.
+    pub schema: Spanned<u32>,
+    /// The profile's own name; the folder's name by convention.
+    pub name: Spanned<String>,
+    /// What is deployed: first part of the bundle's file name and of image names.
+    pub product: Spanned<String>,
+    /// Version of the product: part of the bundle's file name, tag of the images.
+    pub version: Spanned<String>,
+    /// One line for lists and image labels.
+    pub title: String,
+    /// A few sentences for the operator's README.
+    #[serde(default)]
+    pub description: String,
+    /// How the bundle is run on the host.
+    #[serde(default)]
+    pub deployment: Deployed,
+    /// `org.opencontainers.image.*` labels common to all images, by the part after `image.`: `licenses`, `source` ...
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Platforms it can be locked and built for, as OCI writes them (`linux/amd64`).
+    #[serde(default = "default_platforms")]
+    pub platforms: Vec<Spanned<String>>,
+    /// Where Debian packages come from.
+    pub debian: Spanned<Debian>,
+    /// What every image begins with.
+    #[serde(default)]
+    pub base: Base,
+    /// The images, by name.
+    pub images: BTreeMap<Spanned<String>, Image>,
+    /// The services of the deployment, by name; the name is also the host name on their network.
+    pub services: BTreeMap<Spanned<String>, Service>,
+    /// Volumes whose contents only one version can read, by name.
+    #[serde(default)]
+    pub volumes: BTreeMap<Spanned<String>, Volume>,
+    /// What operators can have done, by name: `sealift task NAME`.
+    #[serde(default)]
+    pub tasks: BTreeMap<Spanned<String>, Task>,
+    /// What one installation must have.
+    #[serde(default)]
+    pub site: Site,
+    /// One line that `sealift up` ends with: what to do next.
+    pub next: Option<String>,
+    /// Text for the operator, appended to the bundle's README: a file of the profile (Markdown).
+    pub readme: Option<Spanned<String>>,
+}
+
+fn default_platforms() -> Vec<Spanned<String>> {
+    vec![Spanned::new(0..0, "linux/amd64".into())]
+}
+
+/// How a bundle is run on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deployed {
+    /// As containers, by podman or Docker; a compose file lies beside them for the way by hand.
+    #[default]
+    Compose,
+    /// Without containers: the image's files lie in a folder, and its services are units of systemd.
+    Systemd,
+}

@@ -1,0 +1,85 @@
+//! A run of `sealift site new`: its request, its state, and how it writes files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::profile::Sources;
+use crate::profile::model::{self, Model};
+use crate::site::files::{self, Access};
+use crate::site::record::{self, Record};
+use crate::site::report::{Action, SiteReport};
+use crate::site::templates::SiteParameters;
+
+/// The input of [`super::create`].
+#[derive(Clone, Debug)]
+pub struct SiteRequest<'a> {
+    /// The site's directory; created if it does not exist.
+    pub directory: &'a Path,
+    /// The profile.
+    pub model: &'a Model,
+    /// Where the profile's templates are.
+    pub sources: &'a Sources,
+    /// The public host, a DNS name or an IP address. `None`: the recorded one.
+    pub host: Option<&'a str>,
+    /// Published ports by name that differ from the recorded ones or, in a new site, from the profile's defaults.
+    pub ports: BTreeMap<String, u16>,
+    /// Issue certificates again that have fewer days left. `None`: those with less than a fifth of their lifetime left.
+    pub days_left: Option<u32>,
+    /// Do not set the groups of files: the engine's group numbers are not the host's, and the caller sets them.
+    pub leave_groups: bool,
+    /// Let the site's authority issue certificates that the operator would have to provide, where there are none.
+    pub self_signed: bool,
+    /// The time, in seconds since 1970.
+    pub now: i64,
+}
+
+/// A run of [`super::create`].
+pub(in crate::site) struct SiteUpdate<'a> {
+    pub(in crate::site) request: &'a SiteRequest<'a>,
+    pub(in crate::site) parameters: SiteParameters,
+    /// The record of the previous run.
+    pub(in crate::site) old: Record,
+    /// The record of this run.
+    pub(in crate::site) new: Record,
+    pub(in crate::site) report: SiteReport,
+    /// Names of certificates that the operator provided.
+    pub(in crate::site) operator_certificates: BTreeSet<String>,
+}
+
+impl SiteUpdate<'_> {
+    pub(super) fn access(&self, mode: u32, group: Option<u32>) -> Access {
+        Access { mode, group: group.filter(|_| !self.request.leave_groups) }
+    }
+
+    pub(super) fn key_access(&self, wanted: &model::Certificate) -> Access {
+        self.access(wanted.key_mode.0, wanted.key_group)
+    }
+
+    /// Keeps a file as it is, and corrects its permissions.
+    pub(super) fn keep(&mut self, name: &str, access: Access) -> Result<()> {
+        files::settle(self.request.directory, name, access, &mut self.report.warnings)?;
+        self.report.add(name, Action::Kept, "");
+        Ok(())
+    }
+
+    /// Writes a file unless it has these bytes. `reason` is reported when other bytes are replaced.
+    pub(super) fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
+        let directory = self.request.directory;
+        let action = match files::read(&directory.join(name))? {
+            Some(old) if old == bytes => return self.keep(name, access),
+            Some(_) => Action::Replaced,
+            None => Action::Created,
+        };
+        files::write(directory, name, bytes, access, &mut self.report.warnings)?;
+        self.report.add(name, action, if action == Action::Replaced { reason } else { "" });
+        Ok(())
+    }
+
+    /// Writes `site.toml`.
+    pub(in crate::site) fn write_record(&mut self) -> Result<()> {
+        let text = self.new.text()?;
+        self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")
+    }
+}
