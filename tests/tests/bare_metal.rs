@@ -311,14 +311,14 @@ fn by_systemd(host: &Host<'_>) -> Result<()> {
     for line in ["ok: folder: /opt/parsec", "ok: parsec-server: healthy"] {
         ensure!(examined.contains(line), "no line {line}:\n{examined}");
     }
+    let logs = sealift(&["logs", "parsec-server"])?;
+    ensure!(logs.stdout.contains("Uvicorn running"), "{logs:?}");
+    ensure!(sealift(&["task", "create-organization", "Second"])?.stdout.starts_with("parsec3://"));
     let unit = "/etc/systemd/system/parsec-server.service";
     ensure!(root("sed", &["-i", "s/^UMask=.*/UMask=0027/", unit])?.code == Some(0));
     let status = sealift(&["status"])?.stdout;
     ensure!(status.contains("outdated: its unit file changed"), "{status}");
     ensure!(sealift(&["up"])?.code == Some(0) && sealift(&["status"])?.stdout.contains("up to date"));
-    let logs = sealift(&["logs", "parsec-server"])?;
-    ensure!(logs.stdout.contains("Uvicorn running"), "{logs:?}");
-    ensure!(sealift(&["task", "create-organization", "Second"])?.stdout.starts_with("parsec3://"));
     ensure!(sealift(&["down"])?.code == Some(0));
     let status = sealift(&["status"])?.stdout;
     ensure!(status.contains("absent"), "{status}");
