@@ -25,9 +25,9 @@ use crate::profile::{Sources, suggest};
 pub(super) const FILE: &str = "settings.toml";
 
 const HEADER: &str = "\
-# The settings of this installation. This file is yours: it is never written again, not by a new version either.
-# After a change: `sealift up`; or by hand `sealift site new` with this folder, then compose `down` and `up`.
-# What is commented out has the value shown, or none if that is empty. It may hold secrets: only its owner may read it.
+# The settings of this installation. Only you edit this file: sealift never changes it, not even with a new version.
+# After a change, run `sealift up`; or, by hand, `sealift site new` with this folder, then compose `down` and `up`.
+# Lines that are commented out show the default; an empty one is none. The file may contain secrets: keep it private.
 ";
 
 /// The values of all settings, by name.
@@ -101,7 +101,7 @@ fn first_text(settings: &BTreeMap<String, Setting>) -> String {
         let parts: Vec<String> = parts.map(|(name, setting)| part(name, setting)).collect();
         if !parts.is_empty() {
             let need = if optional { "optional" } else { "required" };
-            let what = if tables { ", in blocks that may be repeated" } else { "" };
+            let what = if tables { ", in blocks that can be repeated" } else { "" };
             let rule = "-".repeat(60);
             write!(text, "\n# --- {need}{what} {rule}\n{}", parts.concat()).expect("text takes all writes");
         }
@@ -133,7 +133,7 @@ fn comment(setting: &Setting) -> String {
         lines.push(format!("One of: {}.", setting.choices.join(", ")));
     }
     if let Some(example) = &setting.example {
-        lines.push(format!("Such as: {example}"));
+        lines.push(format!("Example: {example}"));
     }
     lines.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
 }

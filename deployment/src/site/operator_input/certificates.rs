@@ -171,7 +171,7 @@ pub(in crate::site) fn offer_trusted(directory: &Path, model: &Model, report: &m
             continue;
         }
         let title: String = trusted.title.trim().lines().map(|line| format!("# {line}\n")).collect();
-        let text = format!("{title}# Put their certificates below, in PEM; with none, this file has no effect.\n");
+        let text = format!("{title}# Add the certificates below, in PEM. Without any, this file has no effect.\n");
         files::write(directory, &path, text.as_bytes(), Access::mode(0o644), &mut report.warnings)?;
         report.add(&path, Action::Created, "");
     }

@@ -128,19 +128,19 @@ fn first_run_lists_missing_settings_and_creates_nothing_else() {
     site.toml
     ");
     insta::assert_snapshot!(bench.read("site/settings.toml"), @r#"
-    # The settings of this installation. This file is yours: it is never written again, not by a new version either.
-    # After a change: `sealift up`; or by hand `sealift site new` with this folder, then compose `down` and `up`.
-    # What is commented out has the value shown, or none if that is empty. It may hold secrets: only its owner may read it.
+    # The settings of this installation. Only you edit this file: sealift never changes it, not even with a new version.
+    # After a change, run `sealift up`; or, by hand, `sealift site new` with this folder, then compose `down` and `up`.
+    # Lines that are commented out show the default; an empty one is none. The file may contain secrets: keep it private.
 
     # --- required ------------------------------------------------------------
 
     # The database.
     # PostgreSQL 16 or newer.
-    # Such as: "postgresql://USER:PASSWORD@db.example.com/shop"
+    # Example: "postgresql://USER:PASSWORD@db.example.com/shop"
     database-url = ""
 
     # Port of the mail server
-    # Such as: 587
+    # Example: 587
     smtp-port = ""
 
     # --- optional ------------------------------------------------------------
@@ -150,19 +150,19 @@ fn first_run_lists_missing_settings_and_creates_nothing_else() {
     #log-level = "INFO"
 
     # Where errors are reported
-    # Such as: "https://KEY@sentry.example.com/1"
+    # Example: "https://KEY@sentry.example.com/1"
     #sentry-dsn = ""
 
     # How several storages work together
     # One of: MIRROR, STRIPE.
     #spread = ""
 
-    # --- required, in blocks that may be repeated ------------------------------------------------------------
+    # --- required, in blocks that can be repeated ------------------------------------------------------------
 
     # Object storages
     [[stores]]
     # Its address
-    # Such as: "https://s3.example.com"
+    # Example: "https://s3.example.com"
     endpoint = ""
     # Its key
     #key = ""
@@ -227,7 +227,7 @@ fn new_settings_of_a_later_version_are_reported_once() {
     #log-level = "INFO"
 
     # Where errors are reported
-    # Such as: "https://KEY@sentry.example.com/1"
+    # Example: "https://KEY@sentry.example.com/1"
     #sentry-dsn = ""
     "#);
     insta::assert_snapshot!(warnings.0[0].hint.as_ref().unwrap(), @r#"
@@ -238,7 +238,7 @@ fn new_settings_of_a_later_version_are_reported_once() {
     #log-level = "INFO"
 
     # Where errors are reported
-    # Such as: "https://KEY@sentry.example.com/1"
+    # Example: "https://KEY@sentry.example.com/1"
     #sentry-dsn = ""
     "#);
     assert_eq!(warnings.0.len(), 1);
@@ -355,7 +355,7 @@ fn trusted_authorities_are_counted() {
     bench.create();
     insta::assert_snapshot!(bench.read("site/tls/storage-authorities.crt"), @"
     # Who signed the certificates of the storages
-    # Put their certificates below, in PEM; with none, this file has no effect.
+    # Add the certificates below, in PEM. Without any, this file has no effect.
     ");
     assert!(!bench.read("site/env/token.env").contains("BUNDLE"));
     let path = "site/tls/storage-authorities.crt";
