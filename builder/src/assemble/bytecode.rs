@@ -1,10 +1,11 @@
-//! Python bytecode, compiled with the image's own interpreter: one of the two places where something of a package runs.
+//! Python bytecode, compiled with the image's own interpreter: one of the two places where a build runs code of a package.
 //!
-//! The interpreter is run straight from unpacked packages by its own dynamic loader, without root or chroot. Each unit (a
-//! wheel, a package of the standard library) is compiled by a process of its own in a fixed order, since the output of
+//! The interpreter is started from unpacked packages by its own dynamic loader, without root or chroot. Each unit (a
+//! wheel, a package of the standard library) is compiled by a process of its own in a fixed order, since the output for
 //! one file can depend on those compiled before it in the same process (cpython#129724). The `.pyc` files carry an
 //! unchecked hash of their source (PEP 552), so neither times nor a writable tree matter.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,15 +13,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
-use sealift_deployment::render::systemd::libraries;
+use sealift_layers::platform::Architecture;
+use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 use tempfile::TempDir;
 
-use super::{Assembler, unpacked};
+use super::{Workshop, unpacked};
+use crate::inputs::{ImageInputs, Inputs};
+use crate::recipe;
 use crate::store::Key;
-
-/// Part of the keys: changes whenever the same sources give other bytecode.
-pub const RECIPE: &str = "bytecode/2: unchecked hash, PYTHONHASHSEED=0, one process per unit";
 
 /// Reads `SOURCE NUL NAME IN THE IMAGE NUL` pairs; writes each `.pyc` where the interpreter will look for it. Files that
 /// are not valid Python of this version (templates, tests of errors) are left without, as pip leaves them.
@@ -39,15 +40,25 @@ for source, name in zip(fields[::2], fields[1::2]):
 /// An interpreter and the libraries that it needs, unpacked.
 pub(super) struct Interpreter {
     root: TempDir,
+    /// Its name: `python3.14`.
     python: String,
-    /// Identifies the interpreter in keys.
+    architecture: Architecture,
+    /// Digests of its packages, for keys.
     identity: String,
-    /// The multiarch name of the library directory.
-    libraries: &'static str,
-    loader: &'static str,
 }
 
-/// Whether an entry is Python source below `library`. Links are not: Debian's lead to configuration elsewhere.
+/// Sources that are compiled together.
+#[derive(Clone, Copy)]
+pub(super) struct Unit<'a> {
+    /// Everything that decides the sources besides their paths, for the key.
+    pub(super) identity: &'a str,
+    /// What they are part of, for messages: `wheel NAME VERSION`.
+    pub(super) origin: &'a str,
+    /// The source files, sorted.
+    pub(super) sources: &'a [(TreePath, Entry)],
+}
+
+/// Whether an entry is Python source below `library`. Symbolic links are not: Debian's lead to configuration elsewhere.
 pub(super) fn is_source(path: &TreePath, entry: &Entry, library: &TreePath) -> bool {
     let text = path.as_str();
     matches!(entry.kind, Kind::File(_))
@@ -55,68 +66,66 @@ pub(super) fn is_source(path: &TreePath, entry: &Entry, library: &TreePath) -> b
         && text.strip_prefix(library.as_str()).is_some_and(|rest| rest.starts_with('/'))
 }
 
-impl Assembler<'_> {
+/// The interpreters whose standard library is among `packages` and whose bytecode some image of the profile asks for.
+pub(super) fn interpreters_in(inputs: &Inputs<'_>, packages: &[String]) -> BTreeSet<String> {
+    let environments = inputs.profile.model.images.values().filter_map(|image| image.venv.as_ref());
+    environments
+        .filter(|venv| venv.bytecode)
+        .map(|venv| venv.python.get_ref())
+        .filter(|python| packages.iter().any(|package| package.starts_with(&format!("lib{python}"))))
+        .cloned()
+        .collect()
+}
+
+/// The image whose packages the interpreter is unpacked from: `image` itself if it asks for bytecode, or else, for a
+/// layer that several images share, the first of the profile that does.
+pub(super) fn compiling_image<'a>(image: ImageInputs<'a>, python: &str) -> ImageInputs<'a> {
+    let asks = |image: &ImageInputs<'_>| {
+        image.model().venv.as_ref().is_some_and(|venv| venv.bytecode && venv.python.get_ref() == python)
+    };
+    if asks(&image) {
+        return image;
+    }
+    // Of the profile, not of the plan, which may have a single image.
+    let images = image.inputs.profile.model.images.keys();
+    images.map(|name| image.inputs.image(name.get_ref())).find(asks).unwrap_or(image)
+}
+
+impl Workshop<'_> {
     /// Unpacks the interpreter `python` of an image, once.
-    pub(super) fn interpreter(&mut self, image: &str, python: &str) -> Result<Arc<Interpreter>> {
-        let name = format!("{image} {python}");
-        if let Some(known) = self.interpreters.get(&name) {
-            return Ok(known.clone());
+    pub(super) fn interpreter(&mut self, image: ImageInputs<'_>, python: &str) -> Result<Arc<Interpreter>> {
+        let name = (image.name.to_owned(), python.to_owned());
+        if let Some(found) = self.interpreters.get(&name) {
+            return Ok(Arc::clone(found));
         }
-        let architecture = self.plan.architecture();
-        let Some((libraries, loader)) = libraries(architecture) else {
-            return Err(Failure::failed(format!("bytecode cannot be compiled for {architecture}")).into());
-        };
-        if std::env::consts::ARCH != machine(architecture) {
+        let architecture = self.inputs.architecture();
+        if std::env::consts::ARCH != architecture.machine() {
             let message = format!("bytecode for {architecture} cannot be compiled on {}", std::env::consts::ARCH);
             return Err(Failure::failed(message).hint("set `bytecode = false` in the profile's venv").into());
         }
-        let packages = &self.plan.lock.images[image].packages;
         let root = self.store.temporary_directory()?;
         let mut identity = String::new();
-        for package in self.open(packages)? {
+        for package in self.open_packages(&image.locked().packages)? {
             let name = &package.control.name;
             if name.starts_with(python) || name.starts_with(&format!("lib{python}")) {
-                identity.push_str(&self.plan.package(name)?.sha256.hex());
+                identity.push_str(&self.inputs.package(name)?.sha256.hex());
             }
-            let needed =
+            let is_needed =
                 |path: &TreePath| ["usr/bin/", "usr/lib/"].iter().any(|prefix| path.as_str().starts_with(prefix));
-            unpacked::write(&package.tree, root.path(), needed)?;
+            unpacked::write(&package.tree, root.path(), is_needed)?;
         }
-        let interpreter = Arc::new(Interpreter { root, python: python.to_owned(), identity, libraries, loader });
-        self.interpreters.insert(name, interpreter.clone());
+        let interpreter = Arc::new(Interpreter { root, python: python.to_owned(), architecture, identity });
+        self.interpreters.insert(name, Arc::clone(&interpreter));
         Ok(interpreter)
     }
 
-    /// The bytecode of one unit's `sources`, from the store or compiled.
-    pub(super) fn compile(
-        &self,
-        interpreter: &Interpreter,
-        identity: &str,
-        origin: &str,
-        sources: &[(TreePath, Entry)],
-    ) -> Result<Tree> {
-        let mut key = Key::builder(RECIPE).field("python", &interpreter.identity).field("unit", identity);
-        for (path, _) in sources {
-            key = key.field("source", path);
-        }
-        let key = key.finish();
-        let path = match self.store.derived(&key) {
-            Some(path) => path,
-            None => {
-                self.progress.item(&format!("compiling {origin}"));
-                self.store.put_derived(&key, |path| {
-                    let tree = interpreter.run(origin, sources)?;
-                    let mut file = std::io::BufWriter::new(fs_err::File::create(path)?);
-                    // No times: neither the build's epoch nor when an index received a wheel is in the key.
-                    let options = sealift_layers::tar::Options { epoch: 0, file_digests: false };
-                    sealift_layers::tar::write(&tree, options, &mut file)?;
-                    Ok(file.flush()?)
-                })?
-            }
-        };
+    /// The bytecode of one unit, from the store or compiled.
+    pub(super) fn compile(&self, interpreter: &Interpreter, unit: Unit<'_>) -> Result<Tree> {
+        let path = self.compiled(interpreter, unit)?;
         let file = fs_err::File::open(path)?.into_parts().0;
-        let mut tree = sealift_layers::tar::read(&SourceFile::new(file), &Arc::from(format!("bytecode of {origin}")))?;
-        for (source, entry) in sources {
+        let origin = Arc::from(format!("bytecode of {}", unit.origin));
+        let mut tree = tar::read(&SourceFile::new(file), &origin)?;
+        for (source, entry) in unit.sources {
             let cache = cache_path(source, &interpreter.python)?;
             if let Some(compiled) = tree.get(&cache) {
                 let compiled = Entry { mtime: entry.mtime, ..compiled.clone() };
@@ -125,16 +134,39 @@ impl Assembler<'_> {
         }
         Ok(tree)
     }
+
+    /// The tar of a unit's bytecode in the store.
+    fn compiled(&self, interpreter: &Interpreter, unit: Unit<'_>) -> Result<PathBuf> {
+        let mut key =
+            Key::builder(recipe::BYTECODE).field("python", &interpreter.identity).field("unit", unit.identity);
+        for (path, _) in unit.sources {
+            key = key.field("source", path);
+        }
+        let key = key.finish();
+        if let Some(path) = self.store.derived(&key) {
+            return Ok(path);
+        }
+        self.progress.item(&format!("compiling {}", unit.origin));
+        self.store.put_derived(&key, |path| {
+            let tree = interpreter.run(unit)?;
+            let mut file = std::io::BufWriter::new(fs_err::File::create(path)?);
+            // No times: neither the build's epoch nor the time of a wheel's upload is in the key.
+            tar::write(&tree, tar::Options { epoch: 0, file_digests: false }, &mut file)?;
+            Ok(file.flush()?)
+        })
+    }
 }
 
 impl Interpreter {
-    fn run(&self, origin: &str, sources: &[(TreePath, Entry)]) -> Result<Tree> {
+    /// Compiles one unit.
+    fn run(&self, unit: Unit<'_>) -> Result<Tree> {
+        let Unit { origin, sources, .. } = unit;
         let workspace = tempfile::tempdir_in(self.root.path())?;
-        let mut unit = Tree::new();
+        let mut tree = Tree::new();
         for (path, entry) in sources {
-            unit.insert(path.clone(), entry.clone());
+            tree.insert(path.clone(), entry.clone());
         }
-        unpacked::write(&unit, workspace.path(), |_| true)?;
+        unpacked::write(&tree, workspace.path(), |_| true)?;
         let on_disk = |path: &TreePath| workspace.path().join(path.as_str());
         let mut input = Vec::new();
         for (path, _) in sources {
@@ -157,10 +189,11 @@ impl Interpreter {
         Ok(compiled)
     }
 
+    /// Runs [`SCRIPT`] with `input` on its standard input.
     fn python(&self, input: &[u8]) -> Result<()> {
         let root = self.root.path();
-        let libraries = root.join(self.libraries);
-        let mut child = Command::new(libraries.join(self.loader))
+        let libraries = root.join(self.architecture.library_directory());
+        let mut child = Command::new(libraries.join(self.architecture.loader()))
             .arg("--library-path")
             .arg(&libraries)
             .arg(root.join("usr/bin").join(&self.python))
@@ -177,27 +210,22 @@ impl Interpreter {
             .spawn()
             .context("cannot run the image's Python")?;
         let mut stdin = child.stdin.take().context("no pipe to the image's Python")?;
-        // The script reads everything before it writes anything, so writing first cannot block for ever; when it died
-        // early its own words say more than the broken pipe.
+        // The script reads all of its input before it writes anything, so writing first cannot block for ever. When it
+        // ends early, its messages say more than the broken pipe.
         let written = stdin.write_all(input);
         drop(stdin);
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::failed(format!("the image's Python failed ({}):\n{}", output.status, words.trim()))
-                .hint("set `bytecode = false` in the profile's venv to do without")
-                .into());
+            let messages = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::failed(format!(
+                "the image's Python failed ({}):\n{}",
+                output.status,
+                messages.trim()
+            ))
+            .hint("to build without bytecode, set `bytecode = false` in the profile's venv")
+            .into());
         }
         Ok(written?)
-    }
-}
-
-/// An architecture as Rust names it.
-fn machine(architecture: &str) -> &str {
-    match architecture {
-        "amd64" => "x86_64",
-        "arm64" => "aarch64",
-        other => other,
     }
 }
 

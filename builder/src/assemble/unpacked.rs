@@ -1,4 +1,4 @@
-//! A tree on disk, for running its interpreter: owners, times and special bits do not matter there.
+//! Unpacks a tree to the disk, for running the interpreter in it. Owners, times and special bits are not restored.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::Result;
 use sealift_layers::tree::{Kind, Tree, TreePath};
 
-/// Writes the paths of `tree` that `needed` wants below `root`. Paths have no `..`, and files are never written through
+/// Writes the paths of `tree` that `is_needed` selects below `root`. Paths have no `..`, and files are never written through
 /// the tree's own links, since a real tree has nothing below a link.
-pub(super) fn write(tree: &Tree, root: &Path, needed: impl Fn(&TreePath) -> bool) -> Result<()> {
-    for (path, entry) in tree.iter().filter(|(path, _)| needed(path)) {
+pub(super) fn write(tree: &Tree, root: &Path, is_needed: impl Fn(&TreePath) -> bool) -> Result<()> {
+    for (path, entry) in tree.iter().filter(|(path, _)| is_needed(path)) {
         let at = root.join(path.as_str());
         if let Some(parent) = at.parent() {
             fs_err::create_dir_all(parent)?;

@@ -1,79 +1,185 @@
-//! Layers of wheels in a virtual environment.
+//! Layers of wheels in a virtual environment: third-party wheels, and the application's own.
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model;
+use sealift_deployment::{bundle, ui};
 use sealift_layers::ingredients::wheel::{self, Venv};
+use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, Prefer, Tree, TreePath};
 
-use super::{Assembler, artifact, bytecode, chain, in_parallel};
-use crate::plan::{Image, Plan};
+use super::workshop::{artifact, chain, overlay};
+use super::{Description, Ingredient, Made, Opens, Workshop, bytecode};
+use crate::inputs::{Artifact, ImageInputs};
+use crate::lock::Wheel;
+use crate::parallel::in_parallel;
+use crate::recipe;
+use crate::store::layer::LayerRecord;
+use crate::store::{Builder, Store};
 
-impl Assembler<'_> {
-    /// The files of `wheels` as they are installed, with their bytecode.
-    pub(super) fn wheels_tree(&mut self, image: &Image, wheels: &[String], skeleton: bool) -> Result<Tree> {
-        let model = venv(self.plan, image)?;
-        let (python, bytecode) = (model.python.get_ref(), model.bytecode);
-        let venv = Venv::new(TreePath::new(model.path.get_ref())?, python)?;
-        let mut tree = Tree::new();
-        if skeleton {
-            tree = venv.skeleton(upstream_version(&self.plan.package(python)?.version));
+/// Wheels in the image's virtual environment.
+#[derive(Debug)]
+struct Wheels {
+    /// File names in the lock, sorted.
+    files: Vec<String>,
+    /// The wheels are those of the application.
+    is_application: bool,
+    /// The layer is the lowest of the environment: it has `pyvenv.cfg` and the links to the interpreter, too.
+    has_skeleton: bool,
+}
+
+/// The layer of third-party wheels and the layer of the application.
+pub(super) fn layers(image: ImageInputs<'_>) -> Result<Vec<Box<dyn Ingredient>>> {
+    let Some(venv) = &image.model().venv else { return Ok(Vec::new()) };
+    let application: BTreeSet<&str> = venv.application.iter().map(|name| name.get_ref().as_str()).collect();
+    let (mut third_party, mut own) = (Vec::new(), Vec::new());
+    for file in &image.locked().wheels {
+        let is_own = application.contains(image.inputs.wheel(file)?.name.as_str());
+        if is_own { own.push(file.clone()) } else { third_party.push(file.clone()) }
+    }
+    let mut layers: Vec<Box<dyn Ingredient>> = Vec::new();
+    for (files, is_application) in [(third_party, false), (own, true)] {
+        if !files.is_empty() {
+            layers.push(Box::new(Wheels { files, is_application, has_skeleton: layers.is_empty() }));
         }
-        let locked = wheels.iter().map(|name| self.plan.wheel(name)).collect::<Result<Vec<_>>>()?;
-        self.open_wheels(image, wheels)?;
+    }
+    Ok(layers)
+}
+
+impl Ingredient for Wheels {
+    fn title(&self) -> String {
+        let what = if self.is_application { "application" } else { "third-party wheels" };
+        format!("Python {what}: {}", ui::count(self.files.len(), "wheel"))
+    }
+
+    fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
+        let mut key = key.field("content", "wheels").field("skeleton", self.has_skeleton);
+        for file in &self.files {
+            let wheel = image.inputs.wheel(file)?;
+            // The time of the upload becomes that of the files, and indexes need not agree on it.
+            key = key.field("wheel", wheel.sha256).field("uploaded", wheel.uploaded);
+        }
+        let venv = model(image)?;
+        key = key.field("venv", venv.path.get_ref()).field("python", venv.python.get_ref());
+        key = key.field("version", &image.inputs.package(venv.python.get_ref())?.version);
+        Ok(if venv.bytecode { key.field("bytecode", recipe::BYTECODE) } else { key })
+    }
+
+    fn needs<'a>(&self, image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
+        let wheels = self.files.iter().map(|file| Ok(Artifact::Wheel(image.inputs.wheel(file)?)));
+        let mut needs = wheels.collect::<Result<Vec<_>>>()?;
+        if model(image)?.bytecode {
+            needs.extend(image.packages()?);
+        }
+        Ok(needs)
+    }
+
+    fn opens(&self) -> Opens<'_> {
+        Opens { wheels: &self.files, ..Opens::default() }
+    }
+
+    fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
+        let model = model(image)?;
+        let (python, venv) = (model.python.get_ref(), environment(model)?);
+        let mut tree = Tree::new();
+        if self.has_skeleton {
+            tree = venv.skeleton(upstream_version(&image.inputs.package(python)?.version));
+        }
+        open(workshop, image, &self.files)?;
         // Each has a file open: none is kept longer than needed.
-        let mut take = |name: &String| self.wheels.remove(&(image.name.clone(), name.clone())).expect("just opened");
-        let trees: Vec<Tree> = wheels.iter().map(&mut take).collect();
-        let interpreter = if bytecode { Some(self.interpreter(&image.name, python)?) } else { None };
-        let compiled = match &interpreter {
-            None => Vec::new(),
-            Some(interpreter) => {
-                let units: Vec<_> = locked.iter().zip(&trees).collect();
-                in_parallel(self.jobs, &units, |(locked, tree)| {
-                    let sources: Vec<(TreePath, Entry)> = tree
-                        .iter()
-                        .filter(|(path, entry)| bytecode::is_source(path, entry, &venv.site_packages()))
-                        .map(|(path, entry)| (path.clone(), entry.clone()))
-                        .collect();
-                    let identity = format!("{} {}", locked.sha256.hex(), venv.path());
-                    let origin = format!("wheel {} {}", locked.name, locked.version);
-                    self.compile(interpreter, &identity, &origin, &sources)
-                })?
-            }
-        };
+        let mut take = |file: &String| workshop.wheels.remove(&cached(image, file)).expect("just opened");
+        let trees: Vec<Tree> = self.files.iter().map(&mut take).collect();
+        let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees.into_iter().chain(compiled) {
             tree.merge(part, |_, _| Prefer::Neither)?;
         }
-        Ok(tree)
+        Ok(overlay(tree, lower)?.into())
     }
 
-    /// Makes the trees of wheels as they are installed, without bytecode; several at a time.
-    pub(super) fn open_wheels(&mut self, image: &Image, wheels: &[String]) -> Result<()> {
-        if wheels.is_empty() {
-            return Ok(());
+    fn describe(&self, image: ImageInputs<'_>, _record: &LayerRecord, description: &mut Description) -> Result<()> {
+        let venv = model(image)?;
+        description.image.wheels.clone_from(&image.locked().wheels);
+        for file in &self.files {
+            let wheel = image.inputs.wheel(file)?;
+            let described = bundle::Wheel {
+                name: wheel.name.clone(),
+                version: wheel.version.clone(),
+                file: file.clone(),
+                sha256: wheel.sha256,
+            };
+            description.wheels.insert(file.clone(), described);
         }
-        let model = venv(self.plan, image)?;
-        let venv = Venv::new(TreePath::new(model.path.get_ref())?, model.python.get_ref())?;
-        let known = |name: &String| self.wheels.contains_key(&(image.name.clone(), name.clone()));
-        let missing = wheels.iter().filter(|name| !known(name)).map(|name| Ok((name, self.plan.wheel(name)?)));
-        let mut missing = missing.collect::<Result<Vec<_>>>()?;
-        // The largest first: what is begun last ends last.
-        missing.sort_by_key(|(_, wheel)| std::cmp::Reverse(wheel.size));
-        let trees = in_parallel(self.jobs, &missing, |(_, locked)| {
-            let file = artifact(self.store, locked.file_name(), &locked.sha256, locked.size)?;
-            let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
-            Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
-        })?;
-        for ((name, _), tree) in missing.into_iter().zip(trees) {
-            self.wheels.insert((image.name.clone(), name.clone()), tree);
+        for (name, reason) in &venv.exclude {
+            description.excluded.insert(format!("distribution {}", name.get_ref()), reason.clone());
+        }
+        if venv.bytecode {
+            let python = venv.python.get_ref();
+            description.interpreters.insert(python.clone(), image.inputs.package(python)?.version.clone());
         }
         Ok(())
     }
 }
 
-fn venv<'p>(plan: &'p Plan<'_>, image: &Image) -> Result<&'p model::Venv> {
-    let venv = plan.model(&image.name).venv.as_ref();
-    venv.ok_or_else(|| Failure::failed("wheels without a virtual environment").into())
+impl Wheels {
+    /// The bytecode of each wheel, compiled several at a time.
+    fn compiled(
+        &self,
+        workshop: &mut Workshop<'_>,
+        image: ImageInputs<'_>,
+        venv: &Venv,
+        trees: &[Tree],
+    ) -> Result<Vec<Tree>> {
+        let interpreter = workshop.interpreter(image, model(image)?.python.get_ref())?;
+        let locked = self.files.iter().map(|file| image.inputs.wheel(file)).collect::<Result<Vec<_>>>()?;
+        let units: Vec<(&Wheel, &Tree)> = locked.into_iter().zip(trees).collect();
+        let workshop = &*workshop;
+        in_parallel(workshop.jobs, &units, |(locked, tree)| {
+            let sources: Vec<(TreePath, Entry)> = tree
+                .iter()
+                .filter(|(path, entry)| bytecode::is_source(path, entry, &venv.site_packages()))
+                .map(|(path, entry)| (path.clone(), entry.clone()))
+                .collect();
+            let identity = format!("{} {}", locked.sha256.hex(), venv.path());
+            let origin = format!("wheel {} {}", locked.name, locked.version);
+            workshop.compile(&interpreter, bytecode::Unit { identity: &identity, origin: &origin, sources: &sources })
+        })
+    }
+}
+
+/// Makes the trees of wheels as they are installed, without bytecode, several at a time.
+pub(super) fn open(workshop: &mut Workshop<'_>, image: ImageInputs<'_>, files: &[String]) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let venv = environment(model(image)?)?;
+    let unopened = files.iter().filter(|file| !workshop.wheels.contains_key(&cached(image, file)));
+    let mut wheels = unopened.map(|file| image.inputs.wheel(file)).collect::<Result<Vec<_>>>()?;
+    // The largest first, so that the threads end at about the same time.
+    wheels.sort_by_key(|wheel| std::cmp::Reverse(wheel.size));
+    let trees = in_parallel(workshop.jobs, &wheels, |locked| {
+        let file = artifact(workshop.store, locked.file_name(), &locked.sha256, locked.size)?;
+        let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
+        Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
+    })?;
+    for (wheel, tree) in wheels.into_iter().zip(trees) {
+        workshop.wheels.insert(cached(image, wheel.file_name()), tree);
+    }
+    Ok(())
+}
+
+/// Where the workshop keeps the tree of a wheel.
+fn cached(image: ImageInputs<'_>, file: &str) -> (String, String) {
+    (image.name.to_owned(), file.to_owned())
+}
+
+fn model(image: ImageInputs<'_>) -> Result<&model::Venv> {
+    image.model().venv.as_ref().ok_or_else(|| Failure::failed("wheels without a virtual environment").into())
+}
+
+fn environment(venv: &model::Venv) -> Result<Venv> {
+    Ok(Venv::new(TreePath::new(venv.path.get_ref())?, venv.python.get_ref())?)
 }
 
 /// The version of the program, without Debian's epoch and revision: `3.14.8` of `3.14.8-1`.

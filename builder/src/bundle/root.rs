@@ -1,10 +1,10 @@
-//! An image's files as a folder that may lie anywhere: its layers merged, and nothing in it that leads out of it.
+//! An image's files as a relocatable folder: its layers merged, and no symbolic link that leads out of it.
 //!
-//! - Owners are root's, permissions 0755 or 0644, no setuid bits and no extended attributes: an ordinary user unpacks it,
-//!   and nothing in it may do more than that user.
+//! - Owned by root, permissions 0755 or 0644, no setuid bits and no extended attributes: an ordinary user unpacks it, and
+//!   nothing in it has more rights than that user.
 //! - Hard links become files. Empty directories are left out: nothing mounts anything there.
-//! - Symbolic links lead from where they are to where they lead in the image. Those that lead nowhere in the image are
-//!   left out: on the host they might lead somewhere.
+//! - Symbolic links are relative, with the same targets as in the image. Those without a target in the image are left
+//!   out: on the host they might have one.
 
 use std::collections::BTreeSet;
 use std::io::{Seek, SeekFrom};
@@ -16,24 +16,24 @@ use sealift_layers::digest::HashingWriter;
 use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 
-use crate::assemble::Built;
+use crate::plan::FinishedLayer;
 use crate::store::Store;
 
-/// Links that lead to links that lead to links, and so on: more are a circle (as `ELOOP` on Linux).
-const LINKS: usize = 40;
+/// How many symbolic links a path may go through. More are a cycle (`ELOOP` on Linux).
+const MAX_LINKS: usize = 40;
 
-/// The merged tree of finished layers, bottom first, relocatable.
+/// The merged, relocatable tree of finished layers, which come bottom first.
 ///
 /// # Errors
 /// When a layer is damaged in the store, or the disk is full.
-pub(super) fn tree(layers: &[Built], codec: Codec, store: &Store) -> Result<Tree> {
+pub(super) fn tree(layers: &[FinishedLayer], codec: Codec, store: &Store) -> Result<Tree> {
     let mut merged = Tree::new();
-    for built in layers {
-        let layer = read(built, codec, store)?;
+    for finished in layers {
+        let layer = read(finished, codec, store)?;
         for (path, entry) in layer.iter() {
-            // What a link names is in the same layer.
+            // The target of a hard link is in the same layer.
             let entry = match &entry.kind {
-                Kind::Hardlink(target) => layer.get(target).context("a hard link leads to a file of its layer")?,
+                Kind::Hardlink(target) => layer.get(target).context("the target of a hard link is not in its layer")?,
                 _ => entry,
             };
             merged.insert(path.clone(), entry.clone());
@@ -42,24 +42,24 @@ pub(super) fn tree(layers: &[Built], codec: Codec, store: &Store) -> Result<Tree
     Ok(relocated(&merged))
 }
 
-fn read(built: &Built, codec: Codec, store: &Store) -> Result<Tree> {
-    let place = store.blob_path(&built.layer.digest);
+fn read(finished: &FinishedLayer, codec: Codec, store: &Store) -> Result<Tree> {
+    let blob = store.blob_path(&finished.layer.digest);
     let mut spool = store.temporary()?.into_file();
     let mut meter = HashingWriter::new(&mut spool);
-    std::io::copy(&mut codec.decoder(fs_err::File::open(&place)?)?, &mut meter)
+    std::io::copy(&mut codec.decoder(fs_err::File::open(&blob)?)?, &mut meter)
         .map_err(|error| sealift_deployment::files::explain(store.root(), error.into()))?;
-    if meter.finish().1.digest != built.layer.diff_id {
-        return Err(super::damaged(&place).into());
+    if meter.finish().1.digest != finished.layer.diff_id {
+        return Err(super::damaged(&blob).into());
     }
     spool.seek(SeekFrom::Start(0))?;
-    Ok(tar::read(&SourceFile::new(spool), &Arc::from(built.title.as_str()))?)
+    Ok(tar::read(&SourceFile::new(spool), &Arc::from(finished.title.as_str()))?)
 }
 
 fn relocated(image: &Tree) -> Tree {
     let mut tree = Tree::new();
     for (path, entry) in image.iter() {
         let kind = match &entry.kind {
-            Kind::Symlink(target) => match found(image, path, target) {
+            Kind::Symlink(target) => match resolved(image, path, target) {
                 Some(to) => Kind::Symlink(relative(path, &to)),
                 None => continue,
             },
@@ -76,7 +76,7 @@ fn relocated(image: &Tree) -> Tree {
     tree
 }
 
-/// Puts every directory that something is in into the tree.
+/// Adds every parent directory of the tree's entries.
 pub(super) fn add_directories(tree: &mut Tree) -> Result<()> {
     let mut directories = BTreeSet::new();
     for (path, _) in tree.iter() {
@@ -89,15 +89,15 @@ pub(super) fn add_directories(tree: &mut Tree) -> Result<()> {
     Ok(())
 }
 
-/// Where the link at `path` leads to within the image: the components of the path as it is written, if there is something
-/// at the end of it.
-fn found(image: &Tree, path: &TreePath, target: &str) -> Option<Vec<String>> {
+/// The target of the link at `path` in the image, as the components of an absolute path, if it exists. Links in the
+/// path itself are not followed.
+fn resolved(image: &Tree, path: &TreePath, target: &str) -> Option<Vec<String>> {
     let written = joined(parent(path), target);
-    let mut left = LINKS;
+    let mut left = MAX_LINKS;
     exists(image, &written, &mut left).then_some(written)
 }
 
-/// Whether there is something at `path`, with links followed.
+/// Whether `path` exists, with links followed; at most `left` of them.
 fn exists(image: &Tree, path: &[String], left: &mut usize) -> bool {
     for end in 1..=path.len() {
         let Ok(here) = TreePath::new(&path[..end].join("/")) else { return false };
@@ -124,7 +124,7 @@ fn parent(path: &TreePath) -> Vec<String> {
     components
 }
 
-/// `target` as seen from the directory `from`. Nothing is above the root, as for a process whose root it is.
+/// The absolute path of `target`, relative to the directory `from`. `..` of the root is the root.
 fn joined(from: impl AsRef<[String]>, target: &str) -> Vec<String> {
     let mut components = if target.starts_with('/') { Vec::new() } else { from.as_ref().to_vec() };
     for component in target.split('/') {
@@ -158,7 +158,7 @@ mod tests {
         tree
     }
 
-    fn told(tree: &Tree) -> String {
+    fn listed(tree: &Tree) -> String {
         let line = |(path, entry): (&TreePath, &Entry)| match &entry.kind {
             Kind::Symlink(target) => format!("{path} -> {target}"),
             Kind::Directory => format!("{path}/"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leads_out_of_the_folder() {
+    fn no_link_leads_out_of_the_folder() {
         let origin: Arc<str> = "test".into();
         let link = |target: &str| Entry::symlink(target, &origin);
         let directory = Entry::directory(0o1777, &origin);
@@ -192,7 +192,7 @@ mod tests {
             ("usr/through", link("/usr/lib64/ping")),
             ("usr/up", link("../../..")),
         ]));
-        insta::assert_snapshot!(told(&tree), @r"
+        insta::assert_snapshot!(listed(&tree), @r"
         bin -> usr/bin
         usr/bin/deep -> ../../bin/ping
         usr/bin/ping 755 0:0 {}
@@ -206,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn directories_of_what_is_there() {
+    fn every_parent_directory_is_added() {
         let origin: Arc<str> = "test".into();
         let mut tree = image(&[("a/b/c", Entry::file("", 0o644, &origin)), ("d", Entry::file("", 0o644, &origin))]);
         add_directories(&mut tree).unwrap();
-        insta::assert_snapshot!(told(&tree), @r"
+        insta::assert_snapshot!(listed(&tree), @r"
         a/
         a/b/
         a/b/c 644 0:0 {}

@@ -11,12 +11,9 @@ use sealift_layers::platform::Architecture;
 use sealift_layers::tree::TreePath;
 
 use super::Cargo;
-use crate::bundle::program;
+use crate::elf;
 use crate::lock;
 use crate::store::Store;
-
-/// Part of the key of the program: must change when the same crate and toolchain give another program.
-pub const RECIPE: &str = "crate/1: release profile, locked, crt-static, stripped, paths remapped";
 
 /// Where cargo puts its output, in the working directory.
 const TARGET_DIRECTORY: &str = "target";
@@ -33,8 +30,8 @@ pub struct Program<'a> {
     pub binary: &'a str,
     /// Features to enable besides the default ones.
     pub features: &'a [String],
-    /// OCI name of the architecture: `amd64`.
-    pub architecture: &'a str,
+    /// Architecture that it runs on.
+    pub architecture: Architecture,
 }
 
 impl Cargo {
@@ -65,7 +62,7 @@ impl Cargo {
         };
         run().with_context(|| format!("cannot compile {} {}", locked.name, locked.version))?;
         let built = work.join(TARGET_DIRECTORY).join(target).join("release").join(program.binary);
-        if !program::runs_anywhere(&built, architecture)? {
+        if !elf::is_static_executable(&built, architecture)? {
             let message = format!("{} of {} {} is not statically linked", program.binary, locked.name, locked.version);
             let hint = "use a crate that links statically with `-C target-feature=+crt-static`";
             return Err(Failure::failed(message).hint(hint).into());
@@ -182,9 +179,7 @@ fn files(
 }
 
 /// The rustc target for an architecture, which must be this machine's.
-fn target(architecture: &str) -> Result<&'static str> {
-    let parsed: Result<Architecture, _> = architecture.parse();
-    let architecture = parsed.map_err(|error| Failure::usage("cannot compile crates").because(error))?;
+fn target(architecture: Architecture) -> Result<&'static str> {
     let (wanted, own) = (architecture.machine(), std::env::consts::ARCH);
     if wanted != own {
         return Err(Failure::failed(format!("cannot compile crates for {wanted} on a machine with {own}"))

@@ -17,7 +17,7 @@ use sealift_deployment::machine::Machine;
 use sealift_layers::digest::Digest;
 use serde::Deserialize;
 
-pub use compile::{Program, RECIPE};
+pub use compile::Program;
 
 use crate::lock;
 use crate::store::Store;

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sealift_deployment::failure::Kind;
+use sealift_layers::platform::Architecture;
 
 use super::*;
 use crate::fetch::server::{Reply, Server};
@@ -77,7 +78,7 @@ impl TestMachine {
     fn compile(&self, locked: &lock::Crate, features: &[String]) -> Result<Vec<u8>> {
         self.cargo.fetch(locked, &self.store)?;
         let archive = self.store.artifact(&locked.sha256, locked.size).unwrap();
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let architecture = Architecture::from_machine(std::env::consts::ARCH).unwrap();
         let output = self.folder.path().join("program");
         self.cargo.compile(
             &Program { locked, binary: "hello", features, architecture },
@@ -218,4 +219,12 @@ fn the_hint_for_a_missing_toolchain_names_the_packages() {
     let machine = Machine::of(Path::new("/"), &[("HOME", "/nonexistent"), ("RUSTC", "/nonexistent/rustc")]);
     let error = Cargo::new(&machine, true).unwrap_err();
     assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("install Rust"));
+}
+
+impl Cargo {
+    /// A cargo that cannot be run, for tests of plans.
+    pub(crate) fn sample() -> Self {
+        let toolchain = Toolchain { rustc: "rustc 1.0".to_owned(), cc: "cc 1.0".to_owned() };
+        Self { cargo: "cargo".into(), home: "/cargo".into(), offline: true, toolchain, removed_variables: Vec::new() }
+    }
 }

@@ -4,8 +4,11 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::Args;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::Ui;
+use sealift_layers::platform::Platform;
 
 use crate::servers::{self, Servers};
 use crate::store::Store;
@@ -57,29 +60,12 @@ impl StoreOption {
     }
 }
 
-/// Artifacts that were fetched by other means.
-#[derive(Args, Debug)]
-pub(super) struct Artifacts {
-    /// Use a file, or the files in a folder, instead of fetching them; may be repeated
-    ///
-    /// Files are found by their SHA-256; their names do not matter.
-    #[arg(long, value_name = "PATH")]
-    artifacts: Vec<PathBuf>,
-}
-
-impl Artifacts {
-    /// Adds the artifacts that the plan needs to the store.
-    pub(super) fn take(&self, plan: &crate::plan::Plan<'_>, store: &Store) -> anyhow::Result<()> {
-        if self.artifacts.is_empty() { Ok(()) } else { crate::exchange::take_artifacts(plan, store, &self.artifacts) }
-    }
-}
-
 /// The platform of the images.
 #[derive(Args, Debug)]
 pub(super) struct PlatformOption {
     /// Platform of the images, as OCI writes it
     #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
-    platform: String,
+    pub(super) platform: Platform,
 }
 
 impl PlatformOption {
@@ -87,18 +73,15 @@ impl PlatformOption {
     ///
     /// # Errors
     /// A usage failure if the profile does not support it.
-    pub(super) fn of(&self, profile: &sealift_deployment::profile::Profile) -> anyhow::Result<&str> {
-        let known: Vec<&str> = profile.model.platforms.iter().map(|platform| platform.get_ref().as_str()).collect();
-        if known.contains(&self.platform.as_str()) {
-            return Ok(&self.platform);
+    pub(super) fn of(&self, profile: &Profile) -> anyhow::Result<Platform> {
+        let supported: Vec<&str> = profile.model.platforms.iter().map(|platform| platform.get_ref().as_str()).collect();
+        if supported.contains(&self.platform.to_string().as_str()) {
+            return Ok(self.platform);
         }
         let name = profile.model.name.get_ref();
-        Err(sealift_deployment::failure::Failure::usage(format!(
-            "the profile {name} does not support {}",
-            self.platform
-        ))
-        .hint(format!("supported platforms: {}", known.join(", ")))
-        .into())
+        Err(Failure::usage(format!("the profile {name} does not support {}", self.platform))
+            .hint(format!("supported platforms: {}", supported.join(", ")))
+            .into())
     }
 }
 

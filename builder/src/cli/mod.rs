@@ -15,6 +15,7 @@ mod image;
 mod inspect;
 mod lock;
 mod logs;
+mod options;
 pub mod output;
 mod plan;
 mod profiles;

@@ -1,46 +1,34 @@
 //! `sealift plan`
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::machine::Machine;
-use sealift_deployment::profile::Profile;
-use sealift_deployment::site::SiteParameters;
-use sealift_layers::codec::Codec;
+use sealift_deployment::ui;
+use sealift_layers::digest::Digest;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{PlatformOption, ServerOptions, StoreOption};
-use crate::lock::Lock;
-use crate::plan::{self, Plan};
-use crate::store::Key;
-use crate::{assemble, build, nix};
-use sealift_deployment::failure::Failure;
-use sealift_deployment::ui;
+use super::options::{BuildOptions, Run};
+use crate::build::{Action, LockPolicy, Preview, PreviewImage, PreviewLayer, Target};
 
-/// Show what a build would do: what is fetched, made and reused, and why
+/// Show what a build would do: what it would fetch, make and reuse
 ///
-/// Nothing is fetched or written, and no server is asked. Each layer has a key: the hash of everything
-/// that decides its bytes. A layer whose key is in the store is reused as it is.
+/// Nothing is fetched or written, and no server is contacted. With the options of the build, the plan is
+/// that of the build. Each layer has a key: the hash of everything that decides its bytes. A layer whose
+/// key is in the store is reused.
 ///
 /// Examples:
 ///   sealift plan standalone
+///   sealift plan standalone --site ./site --from ./parsec-server
 ///   sealift plan standalone --json | jq '.images[].layers[] | select(.action == "make")'
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct PlanCommand {
-    /// Name of a profile, or path of its folder
-    profile: String,
     #[command(flatten)]
-    platform: PlatformOption,
-    /// Compression of the layers
-    #[arg(long, value_name = "CODEC", default_value = "gzip")]
-    layers: Codec,
-    #[command(flatten)]
-    store: StoreOption,
-    #[command(flatten)]
-    servers: ServerOptions,
+    options: BuildOptions,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
@@ -48,18 +36,18 @@ pub(super) struct PlanCommand {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Shown {
+struct Output {
     bundle: String,
     epoch: u64,
-    fetch: Vec<Fetch>,
+    fetch: Vec<Artifact>,
     images: Vec<Image>,
 }
 
 #[derive(Serialize)]
-struct Fetch {
+struct Artifact {
     name: String,
     size: u64,
-    sha256: sealift_layers::digest::Digest,
+    sha256: Digest,
 }
 
 #[derive(Serialize)]
@@ -73,78 +61,79 @@ struct Image {
 struct Layer {
     title: String,
     key: String,
-    /// `reuse`, `make`, or `shared` with an image above.
+    /// `make`, `reuse`, `import`, or `shared` with an image above.
     action: &'static str,
+    /// The folder that an imported layer comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
 }
 
 impl PlanCommand {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
-        let machine = Machine::here();
-        let profile = Profile::find(&self.profile)?;
-        let name = profile.model.name.get_ref();
-        let lock = Lock::read(&profile)?.ok_or_else(|| {
-            Failure::usage(format!("{name} has no lock yet")).hint(format!("run sealift lock {name} first"))
-        })?;
-        let servers = self.servers.open(&machine, true)?;
-        let options = plan::Options {
-            platform: self.platform.of(&profile)?.to_owned(),
-            codec: self.layers,
-            epoch: build::source_date_epoch(&machine)?,
-            parameters: SiteParameters::defaults(&profile.model),
-            authorities: Vec::new(),
-            cargo: build::cargo(&profile, &servers)?,
-            nix_store: nix::store(&machine),
-        };
-        let plan = Plan::new(&profile, &lock, options)?;
-        let store = self.store.open(&machine)?;
-        let missing: Vec<Key> = assemble::missing(&plan, &store).into_iter().map(|(_, layer)| layer.key).collect();
-        let downloads = build::needed(&plan, &store, &servers)?;
-        let mut seen = std::collections::BTreeSet::new();
-        let images = plan.images.iter().map(|image| Image {
-            name: image.name.clone(),
-            reference: image.reference.clone(),
-            layers: image
-                .layers
-                .iter()
-                .map(|layer| Layer {
-                    title: layer.title.clone(),
-                    key: layer.key.hex(),
-                    action: match (seen.insert(layer.key), missing.contains(&layer.key)) {
-                        (false, _) => "shared",
-                        (true, true) => "make",
-                        (true, false) => "reuse",
-                    },
-                })
-                .collect(),
-        });
-        let images = images.collect();
-        let fetch = downloads.into_iter().map(|d| Fetch { name: d.name, size: d.size, sha256: d.digest }).collect();
-        let shown = Shown { bundle: plan.file_name(), epoch: plan.epoch, fetch, images };
-        if self.json { context.out.json(&shown) } else { Ok(context.out.write_all(text(&shown).as_bytes())?) }
+        let run = Run { lock: LockPolicy::Keep, offline: true, jobs: 1, target: Target::Plan };
+        let preview = self.options.run(context, &Machine::here(), run)?.preview;
+        if self.json {
+            return context.out.json(&Output::from(preview));
+        }
+        Ok(context.out.write_all(text(&preview).as_bytes())?)
     }
 }
 
-fn text(plan: &Shown) -> String {
-    let total: u64 = plan.fetch.iter().map(|file| file.size).sum();
-    let mut text = format!("{}\n\n", plan.bundle);
-    if plan.fetch.is_empty() {
-        text.push_str("nothing to fetch: all that is needed is in the store\n");
+impl From<Preview> for Output {
+    fn from(preview: Preview) -> Self {
+        let artifacts = preview.fetch.into_iter();
+        let fetch =
+            artifacts.map(|artifact| Artifact { name: artifact.name, size: artifact.size, sha256: artifact.sha256 });
+        let images = preview.images.into_iter().map(Image::from);
+        Self { bundle: preview.file_name, epoch: preview.epoch, fetch: fetch.collect(), images: images.collect() }
+    }
+}
+
+impl From<PreviewImage> for Image {
+    fn from(image: PreviewImage) -> Self {
+        let layers = image.layers.into_iter().map(Layer::from).collect();
+        Self { name: image.name, reference: image.reference, layers }
+    }
+}
+
+impl From<PreviewLayer> for Layer {
+    fn from(layer: PreviewLayer) -> Self {
+        let (action, from) = match layer.action {
+            Action::Make => ("make", None),
+            Action::Reuse => ("reuse", None),
+            Action::Shared => ("shared", None),
+            Action::Import(folder) => ("import", Some(folder.display().to_string())),
+        };
+        Self { title: layer.title, key: layer.key.hex(), action, from }
+    }
+}
+
+fn text(preview: &Preview) -> String {
+    let mut text = format!("{}\n\n", preview.file_name);
+    let mut line = |line: std::fmt::Arguments<'_>| writeln!(text, "{line}").expect("writing to a string cannot fail");
+    let total: u64 = preview.fetch.iter().map(|artifact| artifact.size).sum();
+    if preview.fetch.is_empty() {
+        line(format_args!("nothing to fetch"));
     } else {
-        text.push_str(&format!("fetch {} files, {}\n", plan.fetch.len(), ui::bytes(total)));
-        for file in &plan.fetch {
-            text.push_str(&format!("  {:>10}  {}\n", ui::bytes(file.size), file.name));
+        line(format_args!("fetch {}, {}", ui::count(preview.fetch.len(), "file"), ui::bytes(total)));
+        for artifact in &preview.fetch {
+            line(format_args!("  {:>10}  {}", ui::bytes(artifact.size), artifact.name));
         }
     }
-    for image in &plan.images {
-        text.push_str(&format!("\n{}\n", image.reference));
+    for image in &preview.images {
+        line(format_args!("\n{}", image.reference));
         for layer in &image.layers {
-            let why = match layer.action {
-                "make" => "make    (its key is not in the store)",
-                "reuse" => "reuse   (its key is in the store)",
-                other => other,
-            };
-            text.push_str(&format!("  {}  {}\n          {why}\n", &layer.key[..12], layer.title));
+            line(format_args!("  {}  {}\n          {}", &layer.key.hex()[..12], layer.title, explained(&layer.action)));
         }
     }
     text
+}
+
+fn explained(action: &Action) -> String {
+    match action {
+        Action::Make => "make    (its key is not in the store)".to_owned(),
+        Action::Reuse => "reuse   (its key is in the store)".to_owned(),
+        Action::Import(folder) => format!("import  (from {})", folder.display()),
+        Action::Shared => "shared".to_owned(),
+    }
 }

@@ -79,15 +79,15 @@ fn check(store: &Store, repair: bool, machine: &Machine, context: &mut Context) 
     let report = store.check(repair, &phase)?;
     let count = ui::count(report.checked.count as usize, "file");
     phase.finish(&format!("{count}, {}", ui::bytes(report.checked.bytes)));
-    for wrong in &report.wrong {
-        writeln!(context.out, "{wrong}")?;
+    for damaged in &report.damaged {
+        writeln!(context.out, "{damaged}")?;
     }
-    if report.wrong.is_empty() {
+    if report.damaged.is_empty() {
         writeln!(context.out, "{}: no errors", store.root().display())?;
         return Ok(());
     }
     context.out.finish()?;
-    let damaged = ui::count(report.wrong.len(), "damaged file");
+    let damaged = ui::count(report.damaged.len(), "damaged file");
     if repair {
         context.note(format!("removed {damaged}; the next build fetches or builds what it needs again"));
         return Ok(());

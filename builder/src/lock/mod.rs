@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use diff::diff;
 pub use file::FILE;
 
+use crate::recipe;
 use crate::store::Key;
 
 /// A whole lock.
@@ -131,7 +132,7 @@ pub struct Crate {
 pub fn wanted(profile: &Profile) -> Digest {
     let model = &profile.model;
     let debian = model.debian.get_ref();
-    let mut key = Key::builder("wanted/1").field("suite", debian.suite.get_ref());
+    let mut key = Key::builder(recipe::WANTED).field("suite", debian.suite.get_ref());
     for component in &debian.components {
         key = key.field("component", component);
     }

@@ -18,11 +18,13 @@ use sealift_layers::ingredients::nix_store::{self, Closure, pack};
 use sealift_layers::layer::Layer;
 use sealift_layers::listing::Listing;
 use sealift_layers::platform::{Architecture, Platform};
-use sealift_layers::tree::{self, Content, Entry, Kind, Overlap, Prefer, SourceFile, Tree, TreePath};
+use sealift_layers::tree::{self, Entry, Kind, Overlap, Prefer, Tree, TreePath};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::assemble::{LayerStore, in_parallel, stored};
+use crate::parallel::in_parallel;
+use crate::recipe;
+use crate::store::layer::LayerWriter;
 use crate::store::{Key, Store};
 
 /// The `config` of an image, with the keys of the OCI image specification ("Image Configuration"). nixpkgs'
@@ -131,16 +133,17 @@ impl ImageBuilder<'_> {
         check_paths(self.request)?;
         let mut layers = self.closure_layers(progress)?;
         if !self.request.contents.is_empty() {
+            // Part of the image's bytes.
             let created_by = "links to what is in the Nix store".to_owned();
             layers.push(ImageLayer { layer: self.links_layer()?, created_by });
         }
-        let image = Image::new(recipe(self.request, layers)?).context("cannot create the image")?;
+        let image = Image::new(image_spec(self.request, layers)?).context("cannot create the image")?;
         self.write_archive(image, output)
     }
 
-    fn layer_store(&self) -> LayerStore<'_> {
+    fn layer_writer(&self) -> LayerWriter<'_> {
         let Request { codec, epoch, .. } = *self.request;
-        LayerStore { store: self.store, codec, epoch, jobs: self.jobs }
+        LayerWriter { store: self.store, codec, epoch, jobs: self.jobs }
     }
 
     /// The layers with the closure, and their titles.
@@ -152,7 +155,7 @@ impl ImageBuilder<'_> {
             let title = super::title(&names);
             let Request { closure, codec, epoch, .. } = self.request;
             let key = super::key(closure, &names, codec.recipe(), *epoch);
-            let layer = match stored(self.store, &key) {
+            let layer = match self.store.finished_layer(&key) {
                 Some(found) => found.layer,
                 None => {
                     progress.item(&title);
@@ -167,11 +170,11 @@ impl ImageBuilder<'_> {
     /// The layer with links to the files of `contents`.
     fn links_layer(&self) -> Result<Layer> {
         let Request { contents: names, closure, epoch, codec, .. } = self.request;
-        let key = names.iter().fold(Key::builder("store-links/1").field("epoch", *epoch), |key, name| {
+        let key = names.iter().fold(Key::builder(recipe::STORE_LINKS).field("epoch", *epoch), |key, name| {
             key.field("path", name).field("nar", closure.get(name).map_or(String::new(), |path| path.nar_hash.hex()))
         });
         let key = key.field("codec", codec.recipe()).finish();
-        match stored(self.store, &key) {
+        match self.store.finished_layer(&key) {
             Some(found) => Ok(found.layer),
             // Verifies the paths again: their layers may come from the store, and the disk may have changed since.
             None => self.build_layer(&key, names, |files| links(names, files)),
@@ -183,15 +186,11 @@ impl ImageBuilder<'_> {
         let files = super::tree(names, self.nix_store)?;
         let seated = tree::overlay(tree(&files)?, &Listing::new(), Overlap::MustAgree)?;
         let verify = || super::verify(&self.request.closure, names, &files, self.jobs);
-        Ok(self.layer_store().write(key, seated, BTreeMap::new(), Some(verify))?.layer)
+        Ok(self.layer_writer().write(key, seated, BTreeMap::new(), Some(Box::new(verify)))?.layer)
     }
 
     fn write_archive(&self, image: Image, output: &Path) -> Result<Archive> {
-        let parts = archive::documents(std::slice::from_ref(&image), |digest| {
-            let file = fs_err::File::open(self.store.blob_path(&digest))?.into_parts().0;
-            let length = file.metadata()?.len();
-            Ok(Content::range(&SourceFile::new(file), 0, length))
-        })?;
+        let parts = archive::documents(std::slice::from_ref(&image), |digest| self.store.blob(digest))?;
         let mut pending = Pending::create(output)?;
         let mut meter = HashingWriter::new(BufWriter::with_capacity(1 << 20, &mut pending));
         let known = |digest: &Digest| self.store.wrote(digest);
@@ -202,7 +201,7 @@ impl ImageBuilder<'_> {
     }
 }
 
-fn recipe(request: &Request, layers: Vec<ImageLayer>) -> Result<ImageSpec> {
+fn image_spec(request: &Request, layers: Vec<ImageLayer>) -> Result<ImageSpec> {
     let config = &request.config;
     let env = config.env.iter().map(|variable| {
         let split = variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -12,11 +12,9 @@ use sealift_deployment::machine::Machine;
 use sealift_layers::ingredients::nix_store::{self, Closure};
 use sealift_layers::tree::Tree;
 
-use crate::assemble::in_parallel;
+use crate::parallel::in_parallel;
+use crate::recipe;
 use crate::store::{Builder, Key};
-
-/// Part of the layers' keys: must change when the same paths give other bytes.
-const RECIPE: &str = "store-paths/1";
 
 /// The folder that is `/nix/store` to Nix: below the root directory in `NIX_REMOTE`, if that is set.
 #[must_use]
@@ -45,17 +43,19 @@ pub fn closure(path: &Path) -> Result<Closure> {
 /// A name is not in the closure.
 #[must_use]
 pub fn key(closure: &Closure, names: &[String], codec: &str, epoch: u64) -> Key {
-    names
-        .iter()
-        .fold(start(codec, epoch), |key, name| {
-            let path = closure.get(name).expect("packed from this closure");
-            key.field("path", name).field("nar", path.nar_hash)
-        })
-        .finish()
+    let key = Key::builder(recipe::STORE_PATHS).field("codec", codec).field("epoch", epoch);
+    add_to_key(key, closure, names).finish()
 }
 
-fn start(codec: &str, epoch: u64) -> Builder {
-    Key::builder(RECIPE).field("codec", codec).field("epoch", epoch)
+/// Adds store paths to the key of a layer.
+///
+/// # Panics
+/// A name is not in the closure.
+pub fn add_to_key(key: Builder, closure: &Closure, names: &[String]) -> Builder {
+    names.iter().fold(key, |key, name| {
+        let path = closure.get(name).expect("packed from this closure");
+        key.field("path", name).field("nar", path.nar_hash)
+    })
 }
 
 /// The files of these store paths, unverified: see [`verify`]. The tree does not contain the folders above the paths.

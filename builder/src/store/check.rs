@@ -1,4 +1,4 @@
-//! Looking after a store: is everything what it says, how much is there, remove it.
+//! Maintenance of a store: verification, usage, cleaning.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,8 +13,9 @@ use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Measured};
 
 use super::{ARTIFACTS, BLOBS, DERIVED, Key, LAYERS, LayerEntry, PARTIAL, Store, TMP, clear, reader, remove};
+use crate::recipe;
 
-/// A number of things and their size.
+/// A number of entries and their size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// How many.
@@ -30,21 +31,21 @@ impl Usage {
     }
 }
 
-/// What is in a store.
+/// The contents of a store, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usages {
-    /// What was fetched.
+    /// Fetched files.
     pub artifacts: Usage,
     /// Compressed layers.
     pub blobs: Usage,
-    /// Other things made of artifacts.
+    /// Other results.
     pub derived: Usage,
-    /// Downloads that wait to be resumed.
+    /// Unfinished downloads.
     pub partial: Usage,
 }
 
 impl Usages {
-    /// All of it.
+    /// The sum of all kinds.
     #[must_use]
     pub fn total(&self) -> Usage {
         [self.artifacts, self.blobs, self.derived, self.partial]
@@ -69,35 +70,35 @@ impl fmt::Display for Usages {
     }
 }
 
-/// A thing that is not what it must be.
+/// A damaged entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// Where it is (or was).
+pub struct Damaged {
+    /// Its path; after a repair the entry is removed.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong.
     pub reason: String,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.reason)
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What was looked at.
+    /// The entries that were read.
     pub checked: Usage,
-    /// What is wrong, in the order found. Removed, if that was asked for.
-    pub wrong: Vec<Wrong>,
+    /// Damaged entries, in the order in which they were found.
+    pub damaged: Vec<Damaged>,
 }
 
 impl Store {
-    /// What is there.
+    /// The size of the contents.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the store cannot be read.
     pub fn size(&self) -> Result<Usages> {
         let of = |folder: &str| {
             let mut usage = Usage::default();
@@ -113,18 +114,18 @@ impl Store {
         all().map_err(|error: io::Error| cannot("read", &self.root, &error))
     }
 
-    /// Reads everything again and compares it with its digest; `progress` counts the bytes. What is wrong is removed if
-    /// `repair` says so: the next build fetches or makes it again.
+    /// Reads everything again and compares it with its digest; `progress` counts the bytes. With `repair`, damaged entries
+    /// are removed: the next build fetches or makes them again.
     ///
     /// # Errors
-    /// When the store cannot be read, or `repair` is asked for while another process has it open.
+    /// When the store cannot be read, or with `repair`, when another process has it open.
     pub fn check(&self, repair: bool, progress: &Phase<'_>) -> Result<Report> {
         let check = || {
             let mut check = Check { repair, progress, report: Report::default(), bad_blobs: BTreeSet::new() };
             check.all(&self.root).map_err(|error| cannot("read", &self.root, &error))?;
             Ok(check.report)
         };
-        if repair { self.lock.alone(check) } else { check() }
+        if repair { self.lock.exclusively(check) } else { check() }
     }
 
     /// Removes everything.
@@ -132,9 +133,9 @@ impl Store {
     /// # Errors
     /// When another process has the store open, or something cannot be removed.
     pub fn clean(&self) -> Result<Usage> {
-        self.lock.alone(|| {
+        self.lock.exclusively(|| {
             let mut total = Usage::default();
-            // Records before the blobs that they speak of.
+            // Records before the blobs that they name.
             for folder in [LAYERS, BLOBS, DERIVED, ARTIFACTS, PARTIAL, TMP] {
                 let folder = self.root.join(folder);
                 let usage = clear(&folder).map_err(|error| cannot("remove", &folder, &error))?;
@@ -156,68 +157,89 @@ struct Check<'a> {
 impl Check<'_> {
     fn all(&mut self, root: &Path) -> io::Result<()> {
         self.folder(&root.join(ARTIFACTS), plain)?;
-        let found = self.report.wrong.len();
+        let found = self.report.damaged.len();
         self.folder(&root.join(BLOBS), plain)?;
-        self.bad_blobs = self.report.wrong[found..].iter().map(|wrong| wrong.path.clone()).collect();
+        self.bad_blobs = self.report.damaged[found..].iter().map(|damaged| damaged.path.clone()).collect();
         self.folder(&root.join(DERIVED), derived)?;
         let (blobs, bad) = (root.join(BLOBS), std::mem::take(&mut self.bad_blobs));
         self.folder(&root.join(LAYERS), |path| layer(path, &blobs, &bad))
     }
 
-    fn folder(&mut self, folder: &Path, judge: impl Fn(&Path) -> io::Result<Verdict>) -> io::Result<()> {
+    fn folder(&mut self, folder: &Path, verify: impl Fn(&Path) -> io::Result<Verdict>) -> io::Result<()> {
         for path in sorted_dir(folder)? {
-            let (bytes, reason) = match judge(&path) {
+            let Verdict { bytes, damage } = match verify(&path) {
                 Ok(verdict) => verdict,
-                // Whoever runs a check fears for the disk: what cannot be read is a finding.
-                Err(error) => (0, Some(format!("cannot be read: {error}"))),
+                // A file that cannot be read is a result of the check, not its end.
+                Err(error) => Verdict::damaged(format!("cannot be read: {error}")),
             };
             self.progress.inc(bytes);
             self.report.checked.add(bytes);
-            if let Some(reason) = reason {
+            if let Some(reason) = damage {
                 if self.repair {
                     remove(&path)?;
                 }
-                self.report.wrong.push(Wrong { path, reason });
+                self.report.damaged.push(Damaged { path, reason });
             }
         }
         Ok(())
     }
 }
 
-/// Bytes read, and what is wrong.
-type Verdict = (u64, Option<String>);
+/// The result of verifying one entry.
+pub(super) struct Verdict {
+    /// Bytes read.
+    bytes: u64,
+    /// What is wrong with it, if anything.
+    damage: Option<String>,
+}
+
+impl Verdict {
+    /// Whether the entry is intact.
+    pub(super) fn is_intact(&self) -> bool {
+        self.damage.is_none()
+    }
+
+    fn compared(expected: Digest, found: Measured) -> Self {
+        let Measured { digest, size } = found;
+        let differs = digest != expected;
+        let damage = differs.then(|| format!("has the wrong content: expected {expected}, got {digest}"));
+        Self { bytes: size, damage }
+    }
+
+    fn damaged(reason: impl Into<String>) -> Self {
+        Self { bytes: 0, damage: Some(reason.into()) }
+    }
+}
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn strange() -> Verdict {
-    (0, Some("does not belong there".into()))
+fn unexpected() -> Verdict {
+    Verdict::damaged("does not belong in this folder")
 }
 
 fn plain(path: &Path) -> io::Result<Verdict> {
     let (Ok(expected), true) = (name(path).parse::<Digest>(), path.symlink_metadata()?.is_file()) else {
-        return Ok(strange());
+        return Ok(unexpected());
     };
-    let Measured { digest: got, size: bytes } = Digest::of_reader(reader(path)?)?;
-    Ok((bytes, differs(&expected, &got)))
+    Ok(Verdict::compared(expected, Digest::of_reader(reader(path)?)?))
 }
 
-/// Whether the derived thing in the folder at `path` is as its digest says.
+/// Compares the derived result in the folder at `path` with its digest.
 pub(super) fn derived(path: &Path) -> io::Result<Verdict> {
     if name(path).parse::<Digest>().is_err() {
-        return Ok(strange());
+        return Ok(unexpected());
     }
     let Ok(expected) = fs_err::read_to_string(path.join("digest"))?.parse() else {
-        return Ok((0, Some("its digest is unreadable".into())));
+        return Ok(Verdict::damaged("its digest is unreadable"));
     };
-    let (got, bytes) = tree_digest(&path.join("data"))?;
-    Ok((bytes, differs(&expected, &got)))
+    Ok(Verdict::compared(expected, tree_digest(&path.join("data"))?))
 }
 
 fn layer(path: &Path, blobs: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Verdict> {
     if name(path).strip_suffix(".json").is_none_or(|hex| hex.parse::<Digest>().is_err()) {
-        return Ok(strange());
+        return Ok(unexpected());
     }
     let text = fs_err::read(path)?;
     let reason = match LayerEntry::read(&text) {
@@ -228,17 +250,13 @@ fn layer(path: &Path, blobs: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Verdi
             (!there).then(|| format!("its blob {} is missing or wrong", entry.blob))
         }
     };
-    Ok((text.len() as u64, reason))
-}
-
-fn differs(expected: &Digest, got: &Digest) -> Option<String> {
-    (expected != got).then(|| format!("has the wrong content: expected {expected}, got {got}"))
+    Ok(Verdict { bytes: text.len() as u64, damage: reason })
 }
 
 /// The digest of a file, or of a directory with all that is below it (names, kinds, modes, contents), and the bytes of
 /// its files.
-pub(super) fn tree_digest(path: &Path) -> io::Result<(Digest, u64)> {
-    let mut key = Key::builder("store-tree/1");
+pub(super) fn tree_digest(path: &Path) -> io::Result<Measured> {
+    let mut key = Key::builder(recipe::STORE_TREE);
     let mut bytes = 0;
     // Depth first: a directory comes before what is in it.
     let mut ahead = vec![path.to_owned()];
@@ -259,7 +277,7 @@ pub(super) fn tree_digest(path: &Path) -> io::Result<(Digest, u64)> {
             bytes += length;
         }
     }
-    Ok((key.finish().digest(), bytes))
+    Ok(Measured { digest: key.finish().digest(), size: bytes })
 }
 
 /// The bytes of a file, or of all files below a directory.

@@ -1,16 +1,16 @@
-//! Keys: the name under which something computed is kept.
+//! Keys: the names under which results are kept.
 
 use std::fmt::{self, Display};
 use std::io::Write as _;
 
 use sealift_layers::digest::{Digest, Hasher};
 
-/// The SHA-256 of everything that decides a result: the recipe with its version, its parameters, its inputs' digests.
+/// The SHA-256 of everything that decides a result: the recipe with its version, its parameters, the digests of its inputs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(Digest);
 
 impl Key {
-    /// Starts a key for results of `recipe`, which ends in a version (`deb-layer/1`) that changes with the code.
+    /// Starts the key of a result of `recipe` ([`crate::recipe`]).
     pub fn builder(recipe: &str) -> Builder {
         Builder(Hasher::default()).bytes("recipe", recipe.as_bytes())
     }
@@ -34,20 +34,21 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A key in the making: a list of names and values, in the order given. A name may come more than once.
+/// A key that is not finished: a list of names and values, in the order in which they are added. A name may occur more
+/// than once.
 #[must_use]
 #[derive(Clone)]
 pub struct Builder(Hasher);
 
 impl Builder {
-    /// Adds a value as it displays.
+    /// Adds a value in its displayed form.
     pub fn field(self, name: &str, value: impl Display) -> Self {
         self.bytes(name, value.to_string().as_bytes())
     }
 
     /// Adds a value's bytes.
     pub fn bytes(mut self, name: &str, value: &[u8]) -> Self {
-        // A length before each part: no two lists give one text.
+        // A length before each part, so that different lists have different texts.
         for part in [name.as_bytes(), value] {
             self.put(&(part.len() as u64).to_le_bytes());
             self.put(part);
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn keys_stay_the_same() {
-        // Whoever changes the encoding makes every store's contents strangers.
+        // With another encoding, no store has anything under the keys of its contents.
         let key = Key::builder("deb-layer/1").field("epoch", 1_700_000_000_u64).field("codec", "gzip").finish();
         insta::assert_snapshot!(key.hex(), @"cc389ccb21533ee3c389a3513572f0598a5445739e9763c5cfa8b5e94eb9abd4");
     }

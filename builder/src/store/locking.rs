@@ -1,4 +1,4 @@
-//! Who may do what in a store at the same time.
+//! The lock of a store: builds share it, cleaning and repairing need it alone.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -9,10 +9,13 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::cannot;
 
-/// How long to wait for another process that is opening the store (it looks after `tmp/` alone, for an instant).
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for another process that is opening the store: it holds the lock alone while it clears `tmp/`.
+const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A shared lock on the store. Dropping it gives it back, and so does the end of the process, however it comes.
+/// How long to wait for other builds to end.
+const EXCLUSIVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A shared lock on the store. It is released when it is dropped, and when the process ends in any way.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
@@ -20,26 +23,26 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, after running `alone` if nobody else has it.
-    pub(super) fn shared<T>(path: &Path, alone: impl FnOnce() -> io::Result<T>) -> Result<Self> {
+    /// Takes the lock. If no other process has it, runs `clean_up` first.
+    pub(super) fn shared<T>(path: &Path, clean_up: impl FnOnce() -> io::Result<T>) -> Result<Self> {
         let fail = |error: io::Error| cannot("write", path, &error);
         let file = fs_err::OpenOptions::new().create(true).append(true).open(path).map_err(fail)?.into_file();
         let lock = Self { file, path: path.to_owned() };
-        if lock.free(lock.file.try_lock())? {
-            alone().map_err(fail)?;
+        if lock.acquired(lock.file.try_lock())? {
+            clean_up().map_err(fail)?;
         }
         lock.share()?;
         Ok(lock)
     }
 
-    /// Runs `work` while nobody else has the store open.
-    pub(super) fn alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Runs `work` while no other process has the store open.
+    pub(super) fn exclusively<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let started = Instant::now();
-        // Turning a shared lock into an exclusive one gives the shared one up first: it is taken again in any case.
-        while !self.free(self.file.try_lock())? {
-            if started.elapsed() > PATIENCE.min(Duration::from_secs(1)) {
+        // Turning a shared lock into an exclusive one releases the shared one first: it is taken again in any case.
+        while !self.acquired(self.file.try_lock())? {
+            if started.elapsed() > EXCLUSIVE_TIMEOUT {
                 self.share()?;
-                let failure = Failure::failed(format!("the store {} is in use by another process", self.place()));
+                let failure = Failure::failed(format!("the store {} is in use by another process", self.folder()));
                 return Err(failure.hint("wait until other builds have ended").into());
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -51,9 +54,9 @@ impl Lock {
 
     fn share(&self) -> Result<()> {
         let started = Instant::now();
-        while !self.free(self.file.try_lock_shared())? {
-            if started.elapsed() > PATIENCE {
-                let message = format!("another process is cleaning or repairing the store {}", self.place());
+        while !self.acquired(self.file.try_lock_shared())? {
+            if started.elapsed() > SHARED_TIMEOUT {
+                let message = format!("another process is cleaning or repairing the store {}", self.folder());
                 return Err(Failure::failed(message).hint("wait until it has ended").into());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -61,7 +64,7 @@ impl Lock {
         Ok(())
     }
 
-    fn free(&self, result: Result<(), TryLockError>) -> Result<bool> {
+    fn acquired(&self, result: Result<(), TryLockError>) -> Result<bool> {
         match result {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
@@ -69,7 +72,7 @@ impl Lock {
         }
     }
 
-    fn place(&self) -> std::path::Display<'_> {
+    fn folder(&self) -> std::path::Display<'_> {
         self.path.parent().unwrap_or(&self.path).display()
     }
 }

@@ -1,21 +1,23 @@
-//! The store: what was fetched and what was made of it, in one directory that builds share.
+//! The store: fetched artifacts and everything made of them, in one directory that builds share.
 //!
 //! ```text
-//! artifacts/sha256/HEX    what was fetched, verified on the way in
+//! artifacts/sha256/HEX    fetched files, verified when they were added
 //! blobs/sha256/HEX        compressed layers
-//! layers/KEY.json         what a layer is, and which blob holds it
-//! derived/KEY/data        anything else made of artifacts: a file or a directory
-//! derived/KEY/digest      its digest, for `check`
-//! partial/HEX             downloads under way, to be resumed
-//! tmp/                    everything else that is being written
-//! lock                    shared by those who build, exclusive for those who remove
+//! layers/KEY.json         record of a layer, with the digest of its blob
+//! derived/KEY/data        other results: a file or a directory
+//! derived/KEY/digest      digest of the data, for `check`
+//! partial/HEX             unfinished downloads, to be resumed
+//! tmp/                    files that are being written
+//! lock                    locked by builds (shared) and by `clean` and `check --repair` (exclusive)
 //! ```
 //!
-//! Everything is written in `tmp/`, synced and renamed, so several builds may write at once: they agree on contents.
+//! Everything is written in `tmp/`, synced and renamed. Several builds may write at the same time: what they write under
+//! one name has the same content.
 
 mod check;
-mod hand;
+pub mod exchange;
 mod key;
+pub mod layer;
 mod locking;
 
 use std::collections::BTreeSet;
@@ -32,7 +34,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir, TempPath};
 
-pub use check::{Report, Usage, Usages, Wrong};
+pub use check::{Damaged, Report, Usage, Usages};
 pub use key::{Builder, Key};
 
 const ARTIFACTS: &str = "artifacts/sha256";
@@ -42,14 +44,15 @@ const DERIVED: &str = "derived";
 const PARTIAL: &str = "partial";
 const TMP: &str = "tmp";
 
-/// An open store. While it is open, nobody removes anything from it.
+/// An open store. While it is open, no other process removes anything from it.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
     lock: locking::Lock,
-    /// What was derived and has been verified since this was opened: a build asks for the same listing several times.
+    /// Keys of derived results that have been verified since the store was opened: a build reads the same listing several
+    /// times.
     verified: Mutex<BTreeSet<Key>>,
-    /// Blobs that were hashed on their way to the disk since this was opened.
+    /// Blobs that were written, and hashed in doing so, since the store was opened.
     written: Mutex<BTreeSet<Digest>>,
 }
 
@@ -59,7 +62,7 @@ struct LayerEntry {
     blob: Digest,
     size: u64,
     record: serde_json::Value,
-    /// Of the other fields: nothing else would tell that a digit of the record has changed on the disk.
+    /// Digest of the other fields: detects a record that has changed on the disk.
     sum: Digest,
 }
 
@@ -78,27 +81,27 @@ impl LayerEntry {
 }
 
 impl Store {
-    /// Where the store is: `option` (of `--store`), `SEALIFT_STORE`, `sealift` in the user's cache folder.
+    /// The folder of the store: `option` (`--store`), else `SEALIFT_STORE`, else `sealift` in the user's cache folder.
     ///
     /// # Errors
-    /// When none of them says.
+    /// When none of them is known.
     pub fn place(option: Option<&Path>, machine: &Machine) -> Result<PathBuf> {
         option
             .map(Path::to_owned)
             .or_else(|| machine.var("SEALIFT_STORE").map(PathBuf::from))
             .or_else(|| machine.cache_home().map(|cache| cache.join("sealift")))
             .ok_or_else(|| {
-                let failure = Failure::usage("no place for the store: HOME is not set");
+                let failure = Failure::usage("cannot choose a folder for the store: HOME is not set");
                 failure.hint("name one with --store DIR or SEALIFT_STORE").into()
             })
     }
 
-    /// Opens the store at `root`, creating what is missing, and clears what killed processes left in `tmp/`.
+    /// Opens the store at `root`, creates missing folders, and removes files that killed processes left in `tmp/`.
     ///
     /// # Errors
     /// When it cannot be written, or another process is removing things from it.
     pub fn open(root: &Path) -> Result<Self> {
-        // The paths it hands out stay good when the process changes its directory.
+        // Its paths stay valid when the process changes its directory.
         let root = std::path::absolute(root).map_err(|error| cannot("write", root, &error))?;
         for folder in [ARTIFACTS, BLOBS, LAYERS, DERIVED, PARTIAL, TMP] {
             let folder = root.join(folder);
@@ -108,16 +111,16 @@ impl Store {
         Ok(Self { root, lock, verified: Mutex::default(), written: Mutex::default() })
     }
 
-    /// The file of an artifact that is there with this size in bytes.
+    /// The file of an artifact, if it is in the store with this size in bytes.
     #[must_use]
     pub fn artifact(&self, digest: &Digest, size: u64) -> Option<PathBuf> {
         self.file(ARTIFACTS, digest, size)
     }
 
-    /// Takes in an artifact, `name` in messages, and verifies it.
+    /// Adds an artifact and verifies it. `name` is its name in messages.
     ///
     /// # Errors
-    /// When its digest is another (verification), or it cannot be read or written.
+    /// When it has another digest (verification), or cannot be read or written.
     pub fn add_artifact(&self, name: &str, mut reader: impl Read, expected: &Digest) -> Result<PathBuf> {
         let mut file = self.temporary()?;
         let mut meter = HashingWriter::new(file.as_file_mut());
@@ -132,13 +135,13 @@ impl Store {
         self.settle(file.into_temp_path(), self.root.join(ARTIFACTS).join(expected.hex()))
     }
 
-    /// Where a download is kept until it is whole.
+    /// The file of an unfinished download.
     #[must_use]
     pub fn partial(&self, digest: &Digest) -> PathBuf {
         self.root.join(PARTIAL).join(digest.hex())
     }
 
-    /// Makes a partial download, whole and verified by the caller, the artifact.
+    /// Turns a finished download, verified by the caller, into an artifact.
     ///
     /// # Errors
     /// When the disk is full or failing.
@@ -148,16 +151,16 @@ impl Store {
         Ok(target)
     }
 
-    /// The record of the layer with this key, believed only if its blob is there with the right size.
+    /// The record of the layer with this key, if its blob is there with the right size.
     #[must_use]
     pub fn layer<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
-        // An unreadable record is no error: the layer is made again, and `check` names the file.
+        // An unreadable record is not an error: the layer is made again, and `check` reports the file.
         let entry = LayerEntry::read(&fs_err::read(self.layer_path(key)).ok()?).ok()?;
         self.file(BLOBS, &entry.blob, entry.size)?;
         serde_json::from_value(entry.record).ok()
     }
 
-    /// Keeps a layer: `blob` from `temporary`, which the caller hashed while writing, and its record.
+    /// Adds a layer: `blob`, a file from [`Store::temporary`] that the caller hashed while writing, and its record.
     ///
     /// # Errors
     /// When the disk is full or failing.
@@ -179,20 +182,20 @@ impl Store {
         Ok(path)
     }
 
-    /// Whether this blob came in since the store was opened: what is older may have changed on the disk.
+    /// Whether this blob was written since the store was opened. An older one may have changed on the disk.
     #[must_use]
     pub fn wrote(&self, digest: &Digest) -> bool {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 
-    /// Where a blob is, if it is there.
+    /// The path of a blob, whether it is in the store or not.
     #[must_use]
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.root.join(BLOBS).join(digest.hex())
     }
 
-    /// The file or directory kept under this key, verified when it is first asked for. What a failing disk has changed is removed, so that it can be
-    /// made anew.
+    /// The file or directory kept under this key, verified when it is first read. A damaged one is removed, so that it is
+    /// made again.
     #[must_use]
     pub fn derived(&self, key: &Key) -> Option<PathBuf> {
         let folder = self.root.join(DERIVED).join(key.hex());
@@ -202,7 +205,7 @@ impl Store {
         if verified().contains(key) {
             return Some(data);
         }
-        if matches!(check::derived(&folder), Ok((_, None))) {
+        if check::derived(&folder).is_ok_and(|verdict| verdict.is_intact()) {
             verified().insert(*key);
             return Some(data);
         }
@@ -210,10 +213,10 @@ impl Store {
         None
     }
 
-    /// Keeps what `make` makes (a file or a directory) at the path that it is given, which does not exist yet.
+    /// Keeps a file or directory under this key. `make` creates it at the path that it gets, which does not exist yet.
     ///
     /// # Errors
-    /// Whatever `make` gives, or when the disk is full or failing; nothing is kept then.
+    /// That of `make`, or when the disk is full or failing. Nothing is kept then.
     pub fn put_derived(&self, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let tmp = self.root.join(TMP);
         let folder = tempfile::tempdir_in(&tmp).map_err(|error| cannot("write", &tmp, &error))?;
@@ -225,41 +228,41 @@ impl Store {
     }
 
     fn keep_derived(&self, folder: &Path, data: &Path, target: &Path) -> io::Result<()> {
-        let (digest, _) = check::tree_digest(data)?;
+        let digest = check::tree_digest(data)?.digest;
         fs_err::write(folder.join("digest"), digest.to_string())?;
         if data.is_file() {
             fs_err::File::open(data)?.sync_all()?;
             fs_err::File::open(folder.join("digest"))?.sync_all()?;
         } else {
-            // One call for what may be thousands of files.
+            // One call, since there may be thousands of files.
             rustix::fs::syncfs(fs_err::File::open(folder)?.file())?;
         }
         match fs_err::rename(folder, target) {
-            // Another build was first; it made the same.
+            // Another build was faster, with the same result.
             Err(_) if target.join("digest").exists() => Ok(()),
             result => result.and_then(|()| sync_parent(target)),
         }
     }
 
-    /// A file in the store to write to, for `put_layer`. It goes away when it is dropped.
+    /// A new file in the store, for [`Store::put_layer`]. It is removed when it is dropped.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn temporary(&self) -> Result<NamedTempFile> {
         let tmp = self.root.join(TMP);
         NamedTempFile::new_in(&tmp).map_err(|error| cannot("write", &tmp, &error))
     }
 
-    /// A directory in the store to work in. It goes away when it is dropped.
+    /// A new directory in the store. It is removed when it is dropped.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn temporary_directory(&self) -> Result<TempDir> {
         let tmp = self.root.join(TMP);
         tempfile::tempdir_in(&tmp).map_err(|error| cannot("write", &tmp, &error))
     }
 
-    /// Where the store is.
+    /// The folder of the store.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -282,7 +285,7 @@ impl Store {
     }
 }
 
-/// Syncs a file and gives it its place.
+/// Syncs a file and moves it to its final path.
 fn settle(from: &Path, to: &Path) -> Result<()> {
     let settle = || {
         fs_err::File::open(from)?.sync_all()?;
@@ -296,7 +299,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     fs_err::File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
-/// Removes everything in a folder; gives the paths' number and bytes.
+/// Removes everything in a folder. Returns the number of entries and their bytes.
 fn clear(folder: &Path) -> io::Result<Usage> {
     let mut usage = Usage::default();
     for path in files::sorted_dir(folder)? {
@@ -319,7 +322,7 @@ fn remove(path: &Path) -> io::Result<()> {
     fs_err::remove_dir(path)
 }
 
-/// Opens a file to be hashed.
+/// Opens a file for hashing, with a large buffer.
 fn reader(path: &Path) -> io::Result<impl Read> {
     Ok(BufReader::with_capacity(1 << 20, fs_err::File::open(path)?))
 }

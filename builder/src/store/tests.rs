@@ -128,7 +128,7 @@ fn check_finds_and_repairs() {
         fs_err::create_dir(path)?;
         Ok(fs_err::os::unix::fs::symlink("there", path.join("link"))?)
     });
-    assert_eq!(check(&store, true).wrong, []);
+    assert_eq!(check(&store, true).damaged, []);
 
     fs_err::write(&bad, "abce").unwrap();
     fs_err::write(store.blob_path(&blob), "bed").unwrap();
@@ -136,9 +136,9 @@ fn check_finds_and_repairs() {
     fs_err::write(store.root.join(ARTIFACTS).join("README"), "").unwrap();
     fs_err::write(tree.unwrap().join("more"), "").unwrap();
     let found = check(&store, false);
-    assert_eq!(found.wrong.len(), 6, "{found:#?}");
+    assert_eq!(found.damaged.len(), 6, "{found:#?}");
     assert_eq!(check(&store, true), found, "looking changed nothing");
-    assert!(check(&store, false).wrong.is_empty());
+    assert!(check(&store, false).damaged.is_empty());
     assert_eq!(store.layer(&key("good")), Some("good".to_owned()));
     assert!(store.derived(&key("kept")).is_some() && store.derived(&key("tree")).is_none());
 }

@@ -1,0 +1,132 @@
+//! The top layer: accounts, directories, files and links that the profile declares for an image.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::model;
+use sealift_layers::digest::Digest;
+use sealift_layers::ingredients::accounts::{self, Account};
+use sealift_layers::listing::Listing;
+use sealift_layers::tree::{Entry, TreePath};
+
+use super::workshop::overlay_replacing;
+use super::{Description, Ingredient, Made, Workshop, pairs};
+use crate::inputs::{Artifact, ImageInputs};
+use crate::store::layer::LayerRecord;
+use crate::store::{Builder, Store};
+
+/// Accounts, directories, files and links of the profile.
+#[derive(Debug)]
+struct Configuration;
+
+/// The layer of the image's configuration, which every image has.
+pub(super) fn layers(_image: ImageInputs<'_>) -> Result<Vec<Box<dyn Ingredient>>> {
+    Ok(vec![Box::new(Configuration)])
+}
+
+impl Ingredient for Configuration {
+    fn title(&self) -> String {
+        "accounts and configuration".to_owned()
+    }
+
+    fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
+        let (inputs, model) = (image.inputs, image.model());
+        let mut key = key.field("content", "configuration").field("user", model.user.get_ref());
+        for user in &model.users {
+            key = key.field("user", format!("{}:{}:{}:{}", user.name.get_ref(), user.uid, user.gid, user.home));
+        }
+        for (file, path) in &model.config_files {
+            key = key.field("path", path).field("text", &inputs.rendered[file.get_ref()]);
+        }
+        for file in &model.files {
+            let bytes = fs_err::read(inputs.profile.sources.path(file.source.get_ref()))?;
+            key = key.field("path", file.path.get_ref()).field("mode", file.mode.0).field("file", Digest::of(&bytes));
+        }
+        for directory in &model.directories {
+            key = key.field("directory", directory.path.get_ref()).field("mode", directory.mode.0);
+            key = key.field("owner", directory.owner.as_ref().map_or("", |owner| owner.get_ref()));
+        }
+        Ok(pairs(key, "link", &model.links))
+    }
+
+    fn needs<'a>(&self, _image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
+        Ok(Vec::new())
+    }
+
+    fn make<'a>(&'a self, _workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
+        let (inputs, model) = (image.inputs, image.model());
+        let origin: Arc<str> = format!("the profile's image {}", image.name).into();
+        let accounts = accounts(model);
+        let mut tree = accounts::tree(&accounts)?;
+        let mut add = |path: &str, entry: Entry| -> Result<()> {
+            tree.insert(TreePath::new(path)?, entry);
+            Ok(())
+        };
+        for directory in &model.directories {
+            let (uid, gid) = match &directory.owner {
+                Some(owner) => owner_ids(owner.get_ref(), &accounts)?,
+                None => (0, 0),
+            };
+            add(directory.path.get_ref(), Entry::directory(directory.mode.0, &origin).owned_by(uid, gid))?;
+        }
+        for file in &model.files {
+            let bytes = fs_err::read(inputs.profile.sources.path(file.source.get_ref()))?;
+            add(file.path.get_ref(), Entry::file(bytes, file.mode.0, &origin))?;
+        }
+        for (file, path) in &model.config_files {
+            add(path, Entry::file(inputs.rendered[file.get_ref()].as_str(), 0o644, &origin))?;
+        }
+        for (path, target) in &model.links {
+            add(path, Entry::symlink(target.as_str(), &origin))?;
+        }
+        Ok(overlay_replacing(tree, lower)?.into())
+    }
+
+    fn describe(&self, _image: ImageInputs<'_>, _record: &LayerRecord, _description: &mut Description) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The accounts that a profile declares for an image.
+pub(crate) fn accounts(model: &model::Image) -> Vec<Account> {
+    let account = |user: &model::User| Account {
+        name: user.name.get_ref().clone(),
+        uid: user.uid,
+        gid: user.gid,
+        home: user.home.clone(),
+    };
+    model.users.iter().map(account).collect()
+}
+
+/// Numeric user and group of a profile's `user` or `owner`, which is `UID:GID` or the name of one of the image's
+/// accounts.
+///
+/// # Errors
+/// When it is neither.
+pub(crate) fn owner_ids(owner: &str, accounts: &[Account]) -> Result<(u32, u32)> {
+    if let Some(account) = accounts.iter().find(|account| account.name == owner) {
+        return Ok((account.uid, account.gid));
+    }
+    let numbers = owner.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    match (owner, numbers) {
+        ("nobody", _) => Ok((65534, 65534)),
+        (_, Some(ids)) => Ok(ids),
+        _ => Err(Failure::usage(format!("`{owner}` is neither UID:GID nor a user of the image")).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_accounts_or_numbers() {
+        let web = Account { name: "web".into(), uid: 1234, gid: 1235, home: "/srv".into() };
+        assert_eq!(owner_ids("web", &[web.clone()]).unwrap(), (1234, 1235));
+        assert_eq!(owner_ids("7:8", &[web]).unwrap(), (7, 8));
+        assert_eq!(owner_ids("nobody", &[]).unwrap(), (65534, 65534));
+        let error = owner_ids("web", &[]).unwrap_err();
+        insta::assert_snapshot!(error, @"`web` is neither UID:GID nor a user of the image");
+    }
+}

@@ -1,0 +1,211 @@
+//! Layers of Debian packages: those common to all images, and the image's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Result;
+use sealift_deployment::{bundle, ui};
+use sealift_layers::ingredients::deb;
+use sealift_layers::listing::Listing;
+use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath};
+
+use super::workshop::{conflict, overlay};
+use super::{Description, Ingredient, Made, Opens, Workshop, bytecode, library_cache, pairs, strings};
+use crate::inputs::{Artifact, ImageInputs, Inputs};
+use crate::recipe;
+use crate::store::layer::LayerRecord;
+use crate::store::{Builder, Store};
+
+/// Packages by name, without the paths that the profile drops.
+#[derive(Debug)]
+struct Packages {
+    /// Names in the lock, sorted.
+    names: Vec<String>,
+    /// The packages are those that all images have. The layer has the profile's `base.links`, too.
+    is_base: bool,
+    /// Interpreters (`python3.14`) for whose standard library bytecode is compiled.
+    interpreters: BTreeSet<String>,
+}
+
+/// The base layer, of packages that all images have, and the layer of the image's own packages.
+pub(super) fn layers(image: ImageInputs<'_>) -> Result<Vec<Box<dyn Ingredient>>> {
+    let common = common_packages(image.inputs);
+    let (base, own): (Vec<&String>, Vec<&String>) =
+        image.locked().packages.iter().partition(|package| common.contains(package.as_str()));
+    let mut layers: Vec<Box<dyn Ingredient>> = Vec::new();
+    for (names, is_base) in [(base, true), (own, false)] {
+        if !names.is_empty() {
+            let names: Vec<String> = names.into_iter().cloned().collect();
+            let interpreters = bytecode::interpreters_in(image.inputs, &names);
+            layers.push(Box::new(Packages { names, is_base, interpreters }));
+        }
+    }
+    Ok(layers)
+}
+
+/// The packages that all images have.
+fn common_packages<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a str> {
+    let mut sets =
+        inputs.lock.images.values().map(|image| image.packages.iter().map(String::as_str).collect::<BTreeSet<_>>());
+    let first = sets.next().unwrap_or_default();
+    sets.fold(first, |common, set| common.intersection(&set).copied().collect())
+}
+
+impl Ingredient for Packages {
+    fn title(&self) -> String {
+        let what = if self.is_base { "common to all images" } else { "of this image" };
+        format!("Debian packages {what}: {}", ui::count(self.names.len(), "package"))
+    }
+
+    fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
+        let base = &image.inputs.profile.model.base;
+        let mut key = key.field("content", "packages").field("library-cache", 1);
+        for name in &self.names {
+            key = key.field("package", image.inputs.package(name)?.sha256);
+        }
+        key = strings(
+            key,
+            "drop",
+            base.drop.iter().chain(self.own_drop(image)).map(|pattern| pattern.get_ref().as_str()),
+        );
+        key = strings(key, "keep", base.keep.iter().map(|pattern| pattern.get_ref().as_str()));
+        if self.is_base {
+            key = pairs(key, "link", &base.links);
+        }
+        if !self.interpreters.is_empty() {
+            key = key.field("bytecode", recipe::BYTECODE);
+            key = strings(key, "python", self.interpreters.iter().map(String::as_str));
+        }
+        Ok(key)
+    }
+
+    fn needs<'a>(&self, image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
+        let packages = self.names.iter().map(|name| Ok(Artifact::Package(image.inputs.package(name)?)));
+        let mut needs = packages.collect::<Result<Vec<_>>>()?;
+        // Compiling needs the whole interpreter, whichever layer its packages are in.
+        for python in &self.interpreters {
+            needs.extend(bytecode::compiling_image(image, python).packages()?);
+        }
+        Ok(needs)
+    }
+
+    fn opens(&self) -> Opens<'_> {
+        Opens { packages: &self.names, ..Opens::default() }
+    }
+
+    fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
+        let opened = workshop.open_packages(&self.names)?;
+        let mut tree = self.union(image, &opened)?;
+        for python in &self.interpreters {
+            self.add_bytecode(&mut tree, workshop, image, python, &opened)?;
+        }
+        if self.is_base {
+            let origin: Arc<str> = "the profile's base".into();
+            let mut links = Tree::new();
+            for (path, target) in &image.inputs.profile.model.base.links {
+                links.insert(TreePath::new(path)?, Entry::symlink(target.as_str(), &origin));
+            }
+            tree.merge(links, |_, _| Prefer::Neither)?;
+        }
+        let mut tree = overlay(tree, lower)?;
+        library_cache::add(&mut tree, lower, image.inputs.architecture())?;
+        let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
+        let scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
+        Ok(Made { tree, scripts, check: None })
+    }
+
+    fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
+        description.image.packages.clone_from(&image.locked().packages);
+        for name in &self.names {
+            let package = image.inputs.package(name)?;
+            let described = bundle::Package {
+                name: package.name.clone(),
+                version: package.version.clone(),
+                architecture: package.architecture.clone(),
+                sha256: package.sha256,
+                scripts_not_run: record.scripts.get(name).cloned().unwrap_or_default(),
+            };
+            description.packages.insert(name.clone(), described);
+        }
+        for (name, reason) in &image.inputs.profile.model.debian.get_ref().exclude {
+            description.excluded.insert(format!("package {}", name.get_ref()), reason.clone());
+        }
+        for python in &self.interpreters {
+            description.interpreters.insert(python.clone(), image.inputs.package(python)?.version.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Packages {
+    /// The image's own patterns of dropped paths, which do not concern the base layer.
+    fn own_drop<'a>(&self, image: ImageInputs<'a>) -> &'a [toml::Spanned<String>] {
+        if self.is_base { &[] } else { &image.model().drop }
+    }
+
+    /// The files of opened packages, without those that the profile drops from this layer.
+    fn union(&self, image: ImageInputs<'_>, opened: &[Arc<deb::Package>]) -> Result<Tree> {
+        let base = &image.inputs.profile.model.base;
+        let patterns = |list: &[toml::Spanned<String>]| -> Vec<Pattern> {
+            list.iter().map(|pattern| Pattern::new(pattern.get_ref())).collect()
+        };
+        let drop = [patterns(&base.drop), patterns(self.own_drop(image))].concat();
+        let keep = patterns(&base.keep);
+        let packages: BTreeMap<&str, &deb::Package> =
+            opened.iter().map(|package| (package.control.name.as_str(), package.as_ref())).collect();
+        // Debian policy 7.6.1: a package that replaces another takes over the files that both have.
+        let replaces = |one: &Entry, other: &Entry| {
+            let package = package_of(one).and_then(|name| packages.get(name));
+            package.zip(package_of(other)).is_some_and(|(p, other)| p.control.replaces.iter().any(|name| name == other))
+        };
+        let mut tree = Tree::new();
+        for package in opened {
+            let mut files = package.tree.clone();
+            files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
+            let merged = tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
+                (true, false) => Prefer::First,
+                (false, true) => Prefer::Second,
+                _ => Prefer::Neither,
+            });
+            merged.map_err(|error| match error {
+                MergeError::Conflicts(_) => conflict(error.to_string()),
+                error => error.into(),
+            })?;
+        }
+        Ok(tree)
+    }
+
+    /// Adds the bytecode of the standard library of `python`, package by package.
+    fn add_bytecode(
+        &self,
+        tree: &mut Tree,
+        workshop: &mut Workshop<'_>,
+        image: ImageInputs<'_>,
+        python: &str,
+        opened: &[Arc<deb::Package>],
+    ) -> Result<()> {
+        let library = TreePath::new(&format!("usr/lib/{python}"))?;
+        for package in opened {
+            let origin = format!("package {} {}", package.control.name, package.control.version);
+            let sources: Vec<(TreePath, Entry)> = tree
+                .iter()
+                .filter(|(path, entry)| *entry.origin == *origin && bytecode::is_source(path, entry, &library))
+                .map(|(path, entry)| (path.clone(), entry.clone()))
+                .collect();
+            if sources.is_empty() {
+                continue;
+            }
+            let owner = bytecode::compiling_image(image, python);
+            let interpreter = workshop.interpreter(owner, python)?;
+            let identity = image.inputs.package(&package.control.name)?.sha256.hex();
+            let unit = bytecode::Unit { identity: &identity, origin: &origin, sources: &sources };
+            tree.merge(workshop.compile(&interpreter, unit)?, |_, _| Prefer::Neither)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of the package in an entry's origin (`package NAME VERSION`).
+fn package_of(entry: &Entry) -> Option<&str> {
+    entry.origin.strip_prefix("package ")?.split(' ').next()
+}

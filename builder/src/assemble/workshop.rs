@@ -1,0 +1,146 @@
+//! What making layers shares: the store, threads, progress, and everything that was opened or unpacked so far.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
+use sealift_deployment::ui::Phase;
+use sealift_layers::digest::{Digest, Hasher};
+use sealift_layers::ingredients::deb;
+use sealift_layers::listing::Listing;
+use sealift_layers::tree::{self, Overlap, OverlayError, SourceFile, Tree};
+
+use super::bytecode::Interpreter;
+use super::{Opens, wheels};
+use crate::inputs::{ImageInputs, Inputs};
+use crate::lock::Package;
+use crate::parallel::in_parallel;
+use crate::store::Store;
+
+/// The place where layers are made.
+pub struct Workshop<'a> {
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) store: &'a Store,
+    pub(super) jobs: usize,
+    pub(super) progress: &'a Phase<'a>,
+    /// Packages opened so far, by name: several images and steps need the same ones.
+    packages: BTreeMap<String, Arc<deb::Package>>,
+    /// Trees of wheels for layers to come, by image and file name: the image decides where they are installed.
+    pub(super) wheels: BTreeMap<(String, String), Tree>,
+    /// Unpacked interpreters, by image and name (`python3.14`).
+    pub(super) interpreters: BTreeMap<(String, String), Arc<Interpreter>>,
+}
+
+impl<'a> Workshop<'a> {
+    /// A workshop where nothing is opened yet. At most `jobs` threads work in it.
+    #[must_use]
+    pub fn new(inputs: &'a Inputs<'a>, store: &'a Store, jobs: usize, progress: &'a Phase<'a>) -> Self {
+        let (packages, wheels, interpreters) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { inputs, store, jobs: jobs.max(1), progress, packages, wheels, interpreters }
+    }
+
+    /// Opens the artifacts of several layers of an image: together they keep the threads busier than layer by layer.
+    /// Errors are reported when the layer is made.
+    pub fn open_in_advance<'o>(&mut self, image: ImageInputs<'_>, layers: impl Iterator<Item = Opens<'o>>) {
+        let (mut packages, mut wheels) = (Vec::new(), Vec::new());
+        for opens in layers {
+            packages.extend_from_slice(opens.packages);
+            wheels.extend_from_slice(opens.wheels);
+        }
+        let _ = self.open_packages(&packages);
+        let _ = wheels::open(self, image, &wheels);
+    }
+
+    /// Opens packages, several at a time: decompressing them takes most of the time of a first build.
+    pub(super) fn open_packages(&mut self, names: &[String]) -> Result<Vec<Arc<deb::Package>>> {
+        let mut wanted: Vec<&Package> = names
+            .iter()
+            .filter(|name| !self.packages.contains_key(*name))
+            .map(|name| self.inputs.package(name))
+            .collect::<Result<_>>()?;
+        // The largest first, so that the threads end at about the same time.
+        wanted.sort_by_key(|package| std::cmp::Reverse(package.size));
+        let opened = in_parallel(self.jobs, &wanted, |package| open_package(self.store, package))?;
+        for (package, opened) in wanted.iter().zip(opened) {
+            self.packages.insert(package.name.clone(), Arc::new(opened));
+        }
+        Ok(names.iter().map(|name| self.packages[name].clone()).collect())
+    }
+}
+
+fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
+    let file = artifact(store, &package.path, &package.sha256, package.size)?;
+    let spool = store.temporary()?.into_file();
+    let opened = deb::open(&SourceFile::new(file), spool).map_err(|error| {
+        let text = chain(&error);
+        // It is unpacked into the store, where the disk may be full.
+        let error = files::explain(store.root(), error.into());
+        if Failure::within(&error).is_some() {
+            error
+        } else {
+            Failure::failed(format!("{}: {text}", package.path)).into()
+        }
+    })?;
+    let control = &opened.control;
+    if (&control.name, &control.version) != (&package.name, &package.version) {
+        let message = format!(
+            "{} contains {} {}, but the lock has {} {}",
+            package.path, control.name, control.version, package.name, package.version
+        );
+        let hint = "the archive's index lists it under a wrong name or version: report it to the archive's maintainers";
+        return Err(Failure::verification(message).hint(hint).into());
+    }
+    Ok(opened)
+}
+
+/// Opens an artifact. It was verified when it was fetched; hashing it again costs little compared to unpacking it, and
+/// detects damage by a failing disk.
+pub(super) fn artifact(store: &Store, name: &str, digest: &Digest, size: u64) -> Result<std::fs::File> {
+    let path = store.artifact(digest, size).ok_or_else(|| {
+        Failure::failed(format!("{name} is not in the store")).hint("run the build again to fetch it")
+    })?;
+    let mut file = fs_err::File::open(&path)?;
+    let mut hasher = Hasher::default();
+    std::io::copy(&mut file, &mut hasher)?;
+    if hasher.finish() != *digest {
+        let message = format!("{name} is damaged in the store: {} does not have the digest {digest}", path.display());
+        return Err(Failure::verification(message).hint("remove it with: sealift store check --repair").into());
+    }
+    Ok(file.into_parts().0)
+}
+
+/// Adapts the files of packages to the layers below. A path of both with different contents is an error.
+pub(super) fn overlay(tree: Tree, lower: &Listing) -> Result<Tree> {
+    tree::overlay(tree, lower, Overlap::MustAgree).map_err(|error| match error {
+        OverlayError::Conflicts(_) => conflict(error.to_string()),
+        error => error.into(),
+    })
+}
+
+/// Adapts files that the profile states explicitly to the layers below, whose files they replace.
+pub(super) fn overlay_replacing(tree: Tree, lower: &Listing) -> Result<Tree> {
+    tree::overlay(tree, lower, Overlap::Replaces).map_err(|error| match error {
+        OverlayError::Conflicts(_) => conflict(error.to_string()),
+        error => error.into(),
+    })
+}
+
+/// The error for packages or wheels that do not fit together.
+pub(super) fn conflict(message: String) -> anyhow::Error {
+    let hint = "the image cannot have both: exclude one of them in the profile, or `drop` the path from the image";
+    Failure::failed(message).hint(hint).into()
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

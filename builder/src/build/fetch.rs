@@ -1,0 +1,51 @@
+//! Fetching: the artifacts of the layers that the store lacks.
+
+use anyhow::Result;
+use sealift_deployment::ui::{self, Ui};
+
+use crate::fetch::{self, Download, Fetched};
+use crate::inputs::Artifact;
+use crate::plan::Plan;
+use crate::servers::Servers;
+use crate::store::Store;
+
+/// Number of files that are fetched at a time. Servers and links spend most of the time waiting.
+const PARALLEL_DOWNLOADS: usize = 8;
+
+/// The artifacts that must be fetched before the layers that the store lacks can be made.
+pub(super) fn missing<'p>(plan: &'p Plan<'_>, store: &Store) -> Result<Vec<Artifact<'p>>> {
+    let mut needs = plan.needs(&plan.missing(store), store)?;
+    needs.retain(|artifact| store.artifact(&artifact.digest(), artifact.size()).is_none());
+    Ok(needs)
+}
+
+/// Fetches the artifacts that servers provide. Those that no server has are in the result, and are not an error.
+pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, ui: &Ui) -> Result<Fetched> {
+    let mut downloads: Vec<Download<'_>> = Vec::new();
+    for artifact in missing(plan, store)? {
+        match artifact {
+            Artifact::Package(package) => downloads.push(servers.package(package)?),
+            Artifact::Wheel(wheel) => downloads.push(servers.wheel(wheel)),
+            // By cargo: see `crates`.
+            Artifact::Crate(_) => {}
+        }
+    }
+    if downloads.is_empty() {
+        return Ok(Fetched::default());
+    }
+    let total = downloads.iter().map(|download| download.size).sum();
+    let phase = ui.phase("Fetching", total);
+    let fetched = fetch::download(servers.client(), &downloads, store, PARALLEL_DOWNLOADS, &phase)?;
+    phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
+    Ok(fetched)
+}
+
+/// Fetches crates with cargo, which knows its registries.
+pub(super) fn crates(plan: &Plan<'_>, store: &Store) -> Result<()> {
+    for artifact in missing(plan, store)? {
+        if let Artifact::Crate(locked) = artifact {
+            plan.inputs.cargo()?.fetch(locked, store)?;
+        }
+    }
+    Ok(())
+}

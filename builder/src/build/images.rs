@@ -1,0 +1,54 @@
+//! Images of finished layers.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use sealift_layers::image::{Image, ImageLayer, ImageSpec, timestamp};
+
+use crate::assemble::{accounts, owner_ids};
+use crate::plan::{self, FinishedLayers, Plan};
+
+/// The images of a plan whose layers are finished.
+pub(super) fn make(plan: &Plan<'_>, layers: &FinishedLayers) -> Result<Vec<Image>> {
+    let image = |image| {
+        let spec = spec(plan, image, layers)?;
+        Image::new(spec).with_context(|| format!("cannot make the image {}", image.name))
+    };
+    plan.images.iter().map(image).collect()
+}
+
+fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result<ImageSpec> {
+    let inputs = &plan.inputs;
+    let model = inputs.model(&image.name);
+    let (uid, gid) = owner_ids(model.user.get_ref(), &accounts(model))?;
+    let layers = layers
+        .of(image)
+        .into_iter()
+        .map(|finished| ImageLayer { layer: finished.layer, created_by: format!("sealift: {}", finished.title) });
+    Ok(ImageSpec {
+        name: image.reference.clone(),
+        platform: inputs.options.platform,
+        created: inputs.epoch,
+        user: format!("{uid}:{gid}"),
+        entrypoint: model.entrypoint.clone(),
+        command: model.command.clone(),
+        workdir: model.workdir.clone(),
+        env: image.env.clone(),
+        ports: model.ports.iter().map(|port| format!("{port}/tcp")).collect(),
+        volumes: model.volumes.clone(),
+        stop_signal: model.stop_signal.clone(),
+        labels: labels(plan, image),
+        layers: layers.collect(),
+    })
+}
+
+/// The profile's labels and those of the image, by their full names (OCI image-spec 1.1, "Annotations").
+fn labels(plan: &Plan<'_>, image: &plan::Image) -> BTreeMap<String, String> {
+    let profile = &plan.inputs.profile.model;
+    let mut labels: BTreeMap<String, String> = profile.labels.clone();
+    labels.insert("title".to_owned(), plan.inputs.model(&image.name).title.clone());
+    labels.insert("version".to_owned(), profile.version.get_ref().clone());
+    labels.insert("ref.name".to_owned(), image.reference.clone());
+    labels.insert("created".to_owned(), timestamp(plan.inputs.epoch).unwrap_or_default());
+    labels.into_iter().map(|(name, text)| (format!("org.opencontainers.image.{name}"), text)).collect()
+}

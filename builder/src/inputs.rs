@@ -1,0 +1,250 @@
+//! Everything that decides the bytes of a build: profile, lock, options, and what follows from them directly.
+//!
+//! A plan is computed from inputs and from nothing else. Ingredients read them through [`ImageInputs`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::{Profile, model};
+use sealift_deployment::site::{self, SiteParameters};
+use sealift_layers::codec::Codec;
+use sealift_layers::digest::Digest;
+use sealift_layers::ingredients::certs::Certificate;
+use sealift_layers::platform::{Architecture, Platform};
+
+use crate::cargo::Cargo;
+use crate::lock::{self, Crate, Lock, Package, Wheel};
+
+/// What is built, besides the profile and its lock.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Platform of the images.
+    pub platform: Platform,
+    /// Compression of the layers.
+    pub codec: Codec,
+    /// The epoch in seconds since 1970; `None` for the lock's.
+    pub epoch: Option<u64>,
+    /// Values for the templates without secrets.
+    pub parameters: SiteParameters,
+    /// CA certificates of the site.
+    pub authorities: Vec<Certificate>,
+    /// Compiler of crates, where the profile has any.
+    pub cargo: Option<Cargo>,
+    /// Folder of the paths of Nix closures: `/nix/store`, or a copy of it elsewhere.
+    pub nix_store: PathBuf,
+}
+
+/// The inputs of a build.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// The profile.
+    pub profile: &'a Profile,
+    /// The locked contents of its images on the platform.
+    pub lock: &'a lock::Platform,
+    /// The options.
+    pub options: Options,
+    /// No file is later than this, in seconds since 1970.
+    pub epoch: u64,
+    /// The templates without secrets, rendered: path below the site to text.
+    pub rendered: BTreeMap<String, String>,
+}
+
+/// The inputs, as seen from one image of the profile.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageInputs<'a> {
+    /// Those of the whole build.
+    pub inputs: &'a Inputs<'a>,
+    /// The image's name in the profile.
+    pub name: &'a str,
+}
+
+/// A file that is fetched from a server, pinned by the lock.
+///
+/// A new source of files is one more variant; `build/fetch.rs` then needs to know how to get it.
+#[derive(Clone, Copy, Debug)]
+pub enum Artifact<'a> {
+    /// A package from a Debian mirror.
+    Package(&'a Package),
+    /// A wheel from a Python index.
+    Wheel(&'a Wheel),
+    /// A crate from the registry that cargo is configured to use.
+    Crate(&'a Crate),
+}
+
+impl<'a> Inputs<'a> {
+    /// Selects the platform in the lock and renders the templates.
+    ///
+    /// # Errors
+    /// When the lock does not have the platform or one of the images (it is older than the profile), or a template is
+    /// wrong.
+    pub fn new(profile: &'a Profile, lock: &'a Lock, options: Options) -> Result<Self> {
+        let stale = |what: String| {
+            Failure::usage(format!("the lock of {} {what}", profile.model.name.get_ref()))
+                .hint("the profile has changed since: run sealift lock")
+        };
+        let lock = lock
+            .platforms
+            .get(&options.platform.to_string())
+            .ok_or_else(|| stale(format!("has nothing for the platform {}", options.platform)))?;
+        for name in profile.model.images.keys() {
+            if !lock.images.contains_key(name.get_ref()) {
+                return Err(stale(format!("has no image {name}", name = name.get_ref())).into());
+            }
+        }
+        let rendered = site::render_public(&profile.model, &profile.sources, &options.parameters)?;
+        let epoch = options.epoch.unwrap_or(lock.epoch);
+        Ok(Self { profile, lock, options, epoch, rendered })
+    }
+
+    /// The inputs of one image.
+    #[must_use]
+    pub fn image(&'a self, name: &'a str) -> ImageInputs<'a> {
+        ImageInputs { inputs: self, name }
+    }
+
+    /// The package of this name in the lock.
+    ///
+    /// # Errors
+    /// When the lock contradicts itself.
+    pub fn package(&self, name: &str) -> Result<&'a Package> {
+        let found = self.lock.packages.iter().find(|package| package.name == name);
+        found.ok_or_else(|| incomplete_lock(&format!("the package {name}")))
+    }
+
+    /// The wheel of this file name in the lock.
+    ///
+    /// # Errors
+    /// When the lock contradicts itself.
+    pub fn wheel(&self, file_name: &str) -> Result<&'a Wheel> {
+        let found = self.lock.wheels.iter().find(|wheel| wheel.file_name() == file_name);
+        found.ok_or_else(|| incomplete_lock(&format!("the wheel {file_name}")))
+    }
+
+    /// The crate of this name and version in the lock.
+    ///
+    /// # Errors
+    /// When the lock contradicts the profile.
+    pub fn locked_crate(&self, name: &str, version: &str) -> Result<&'a Crate> {
+        let found = self.lock.crates.iter().find(|locked| locked.name == name && locked.version == version);
+        found.ok_or_else(|| incomplete_lock(&format!("the crate {name} {version}")))
+    }
+
+    /// The compiler of crates.
+    ///
+    /// # Errors
+    /// When the options have none, which is a mistake of the caller.
+    pub fn cargo(&self) -> Result<&Cargo> {
+        self.options.cargo.as_ref().ok_or_else(|| Failure::failed("a profile with a crate needs cargo").into())
+    }
+
+    /// The model of an image.
+    ///
+    /// # Panics
+    /// When the profile has no image of this name.
+    #[must_use]
+    pub fn model(&self, image: &str) -> &'a model::Image {
+        self.profile.model.images.get(image).expect("images of a plan are images of the profile")
+    }
+
+    /// The architecture of the images.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.options.platform.architecture()
+    }
+}
+
+impl<'a> ImageInputs<'a> {
+    /// The image in the profile.
+    #[must_use]
+    pub fn model(&self) -> &'a model::Image {
+        self.inputs.model(self.name)
+    }
+
+    /// The image in the lock.
+    #[must_use]
+    pub fn locked(&self) -> &'a lock::Image {
+        &self.inputs.lock.images[self.name]
+    }
+
+    /// The locked packages of the image.
+    ///
+    /// # Errors
+    /// When the lock contradicts itself.
+    pub fn packages(&self) -> Result<Vec<Artifact<'a>>> {
+        self.locked().packages.iter().map(|name| Ok(Artifact::Package(self.inputs.package(name)?))).collect()
+    }
+
+    /// Whether the image has this package.
+    #[must_use]
+    pub fn has_package(&self, name: &str) -> bool {
+        self.locked().packages.iter().any(|package| package == name)
+    }
+}
+
+impl<'a> Artifact<'a> {
+    /// Its name: of a package, a wheel's file, or a crate.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        match self {
+            Self::Package(package) => &package.name,
+            Self::Wheel(wheel) => wheel.file_name(),
+            Self::Crate(locked) => &locked.name,
+        }
+    }
+
+    /// The file's name or path on its server, for messages.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Package(package) => package.path.clone(),
+            Self::Wheel(wheel) => wheel.file_name().to_owned(),
+            Self::Crate(locked) => format!("{}-{}.crate", locked.name, locked.version),
+        }
+    }
+
+    /// Its file name on its server.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let path = self.path();
+        path.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Its SHA-256.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Package(package) => package.sha256,
+            Self::Wheel(wheel) => wheel.sha256,
+            Self::Crate(locked) => locked.sha256,
+        }
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Package(package) => package.size,
+            Self::Wheel(wheel) => wheel.size,
+            Self::Crate(locked) => locked.size,
+        }
+    }
+
+    /// The order in which artifacts are fetched and listed: by source, then by name.
+    #[must_use]
+    pub fn order(&self) -> (u8, &'a str, Digest) {
+        let source = match self {
+            Self::Package(_) => 0,
+            Self::Wheel(_) => 1,
+            Self::Crate(_) => 2,
+        };
+        (source, self.name(), self.digest())
+    }
+}
+
+fn incomplete_lock(what: &str) -> anyhow::Error {
+    Failure::usage(format!("the lock names {what}, but does not describe it"))
+        .hint("the lock was edited by hand: restore the committed one, or run sealift lock")
+        .into()
+}

@@ -1,0 +1,26 @@
+//! The recipes of everything that the store keeps under a key: one line each, in one place.
+//!
+//! A recipe is the first part of a key ([`Key::builder`](crate::store::Key::builder)) and ends in a version. Raise the
+//! version whenever the same inputs give other bytes than before: stores then make the result again instead of reusing
+//! the old one. Two of them, [`BYTECODE`] and [`CRATE`], also stand in `bundle.json`.
+
+/// A layer whose bytes depend on the layers below it.
+pub const LAYER: &str = "layer/1";
+/// A layer together with those below it, where its own key does not depend on them.
+pub const LAYER_ON: &str = "on/1";
+/// The listing of a layer: its paths with their metadata.
+pub const LISTING: &str = "listing/1";
+/// Python bytecode of a wheel or of a package of the standard library.
+pub const BYTECODE: &str = "bytecode/2: unchecked hash, PYTHONHASHSEED=0, one process per unit";
+/// A program compiled from its crate.
+pub const CRATE: &str = "crate/1: release profile, locked, crt-static, stripped, paths remapped";
+/// A layer of paths of a Nix closure.
+pub const STORE_PATHS: &str = "store-paths/1";
+/// A layer of links to the files of paths of a Nix closure.
+pub const STORE_LINKS: &str = "store-links/1";
+/// The digest of a whole bundle.
+pub const BUNDLE_DIGEST: &str = "bundle-digest/1";
+/// The digest of a file or folder that the store keeps.
+pub const STORE_TREE: &str = "store-tree/1";
+/// What a profile asks for, as its lock records it: another one makes every lock stale.
+pub const WANTED: &str = "wanted/1";

@@ -1,0 +1,118 @@
+//! Finished layers: what the store keeps of each, and how one is written.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+
+use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::files::{Streamed, cannot};
+use sealift_layers::codec::Codec;
+use sealift_layers::digest::Digest;
+use sealift_layers::layer::{self, Layer, LayerError, Written};
+use sealift_layers::listing::Listing;
+use sealift_layers::tree::{Content, SourceFile, Tree};
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Store};
+use crate::recipe;
+
+/// What the store keeps of a finished layer besides its blob and its listing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// Digests and sizes.
+    pub layer: Layer,
+    /// Maintainer scripts of Debian packages that were not run: package to names of scripts.
+    pub scripts: BTreeMap<String, Vec<String>>,
+}
+
+/// A check of a layer's contents that runs while the layer is compressed.
+pub type Check<'a> = Box<dyn FnOnce() -> Result<()> + Send + 'a>;
+
+/// The key of a layer's listing.
+pub(super) fn listing_key(layer: &Key) -> Key {
+    Key::builder(recipe::LISTING).field("layer", layer.hex()).finish()
+}
+
+impl Store {
+    /// The record of a finished layer, if the store has the record, the blob and the listing.
+    #[must_use]
+    pub fn finished_layer(&self, key: &Key) -> Option<LayerRecord> {
+        // Without its listing no other layer can be put on top of it.
+        self.derived(&listing_key(key))?;
+        self.layer(key)
+    }
+
+    /// The listing of a finished layer.
+    ///
+    /// # Errors
+    /// When it has been removed from the store, or cannot be read.
+    pub fn listing(&self, key: &Key) -> Result<Listing> {
+        let path = self.derived(&listing_key(key)).ok_or_else(|| {
+            Failure::failed("the listing of a layer has been removed from the store").hint("run the build again")
+        })?;
+        Ok(serde_json::from_slice(&fs_err::read(path)?)?)
+    }
+
+    /// The content of a blob, read when it is needed.
+    ///
+    /// # Errors
+    /// When the blob is not there.
+    pub fn blob(&self, digest: Digest) -> io::Result<Content> {
+        let file = fs_err::File::open(self.blob_path(&digest))?.into_parts().0;
+        let length = file.metadata()?.len();
+        Ok(Content::range(&SourceFile::new(file), 0, length))
+    }
+}
+
+/// Writes layers into a store.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerWriter<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// Compression of the layers.
+    pub codec: Codec,
+    /// No entry is later than this, in seconds since 1970.
+    pub epoch: u64,
+    /// Number of threads that compress.
+    pub jobs: usize,
+}
+
+impl LayerWriter<'_> {
+    /// Writes `tree`, which is adapted to the layers below it ([`sealift_layers::tree::overlay`]), as the layer `key`.
+    ///
+    /// `check` compares the contents with digests known beforehand. It runs in parallel with the compression, and the
+    /// layer is kept only if it succeeds. The listing has no digests of its own then.
+    ///
+    /// # Errors
+    /// That of `check`; or when a content cannot be read, or the disk is full or failing.
+    pub fn write(
+        &self,
+        key: &Key,
+        tree: Tree,
+        scripts: BTreeMap<String, Vec<String>>,
+        check: Option<Check<'_>>,
+    ) -> Result<LayerRecord> {
+        let mut blob = self.store.temporary()?;
+        let out = BufWriter::with_capacity(1 << 20, Streamed::new(blob.as_file_mut()));
+        let (checked, written) = std::thread::scope(|scope| {
+            let Self { epoch, codec, jobs, .. } = *self;
+            let options = layer::Options { epoch, file_digests: check.is_none(), codec, jobs };
+            let check = check.map(|check| scope.spawn(check));
+            let written = layer::write(tree, options, out);
+            (check.map_or(Ok(()), |check| check.join().expect("checks do not panic")), written)
+        });
+        checked?;
+        let Written { layer, listing } = written.map_err(|error| match error {
+            LayerError::Io(error) => cannot("write", self.store.root(), &error),
+            other @ LayerError::Hardlink { .. } => other.into(),
+        })?;
+        self.store.put_derived(&listing_key(key), |path| {
+            let mut file = BufWriter::new(fs_err::File::create(path)?);
+            serde_json::to_writer(&mut file, &listing)?;
+            Ok(file.flush()?)
+        })?;
+        let record = LayerRecord { layer, scripts };
+        self.store.put_layer(key, blob, &record.layer.digest, &record)?;
+        Ok(record)
+    }
+}
