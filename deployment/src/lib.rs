@@ -6,7 +6,7 @@
 //! - [`bundle`]: reading and verifying a bundle, and its bill of materials.
 //! - [`host`]: engines, checks of the host, starting and stopping.
 //!
-//! Nothing here fetches: the crate has no network client. What makes bundles is the crate `sealift`.
+//! The crate has no network client: it fetches nothing. The crate `sealift` builds bundles.
 
 pub mod bundle;
 pub mod clock;

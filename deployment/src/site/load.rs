@@ -65,7 +65,7 @@ impl Site {
         self.file(CA_CERTIFICATE).map(|file| (file.path.clone(), pem(file))).into_iter().collect()
     }
 
-    /// What the bundle's `.env` holds: the variables of the compose file.
+    /// The variables of the compose file: the contents of the bundle's `.env`.
     #[must_use]
     pub fn ports_env(&self) -> &[u8] {
         self.file(PORTS).map_or(&[], |file| &file.bytes)
@@ -107,7 +107,7 @@ pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
     site.check_env_files(model, &mut findings);
     findings.refuse(
         &format!("the site in {} cannot be used:", directory.display()),
-        &format!("bring it up to date: sealift site new {} --profile ...", directory.display()),
+        &format!("update it: sealift site new {} --profile ...", directory.display()),
     )?;
     Ok(site)
 }

@@ -257,11 +257,11 @@ fn check_rules(model: &Model, values: &BTreeMap<String, Value>, wrong: &BTreeSet
             continue;
         }
         let environment = Environment::new();
-        let holds = environment
+        let result = environment
             .compile_expression(&rule.test)
             .and_then(|test| test.eval(context! { settings => settings.clone() }));
-        match holds {
-            Ok(holds) if holds.is_true() => {}
+        match result {
+            Ok(value) if value.is_true() => {}
             Ok(_) => findings.error(FILE, rule.message.as_str(), rule.hint.as_str()),
             Err(error) => findings.error(FILE, format!("the rule `{name}` cannot be evaluated: {error}"), ""),
         }

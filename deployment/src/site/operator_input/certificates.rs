@@ -126,7 +126,7 @@ fn chain(pem: &str) -> Result<Vec<Certificate>, String> {
             chain.push(certificate);
         }
     }
-    if chain.is_empty() { Err("it holds no certificate".into()) } else { Ok(chain) }
+    if chain.is_empty() { Err("it contains no certificate".into()) } else { Ok(chain) }
 }
 
 /// The number of certificates in each file of authorities, by name. A missing file counts as empty.

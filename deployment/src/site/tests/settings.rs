@@ -168,7 +168,7 @@ fn first_run_lists_missing_settings_and_creates_nothing_else() {
     #key = ""
     "#);
     assert_eq!(bench.contents()[&bench.path("site/settings.toml")].0, 0o600);
-    // It says the same without being told the host again.
+    // The same error follows without the host: it is recorded.
     let error = bench.create_at(NOW, None, &[]).unwrap_err();
     assert!(error.to_string().contains("database-url is not set"), "{error}");
 }
@@ -191,7 +191,7 @@ fn settings_are_rendered() {
     assert_eq!(site.file("settings.toml").unwrap().mode, 0o600);
     assert!(!format!("{:?}", site.parameters).contains("5ecret"));
 
-    // Everything follows a change, and only that.
+    // Only a change is rendered again.
     let before = bench.contents();
     assert!(bench.create().changes.iter().all(|change| change.action == Action::Kept));
     assert_eq!(bench.contents(), before);
@@ -213,7 +213,7 @@ fn new_settings_of_a_later_version_are_reported_once() {
     bench.model.site.rules.clear();
     bench.write("profile/files/token.env", "DB={{ settings.database_url }}\n");
     bench.error(false);
-    // Whoever mentions it knows it.
+    // A commented setting counts as known.
     bench.write("site/settings.toml", &format!("# spread = \"MIRROR\"\n{GOOD}"));
     assert_eq!(bench.create().warnings.0, []);
     bench.model = model(false);
@@ -255,7 +255,7 @@ fn commented_settings_are_not_reported() {
         text.replace("smtp-port = \"\"", "smtp-port = 25").replace("endpoint = \"\"", "endpoint = \"https://x\"");
     bench.write("site/settings.toml", &text);
     assert_eq!(bench.create().warnings.0, []);
-    // With all marks gone but those of comments, it is still right.
+    // It is still valid when all settings are uncommented.
     let all: Vec<String> = text
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned())
