@@ -4,8 +4,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
-use super::diagnostic::Diagnostic;
 use super::suggest;
+use crate::diagnostic::Diagnostic;
 
 /// The hint when there is no better one.
 const REFERENCE: &str = "profiles/README.md explains every key";

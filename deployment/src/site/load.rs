@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::create::secret_text;
+use super::env::is_env_file;
 use super::env::parse_env;
 use super::files;
 use super::layout::{self, PORTS, certificate_path, key_path};
@@ -15,7 +16,8 @@ use super::operator_input::certificates::{self, OperatorCertificate};
 use super::operator_input::weak_secret;
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
-use super::templates::{SiteParameters, is_env_file, template_mode};
+use super::templates::template_mode;
+use super::values::SiteParameters;
 use super::{ports, settings};
 use crate::failure::{Failure, one_line};
 use crate::finding::Findings;

@@ -16,11 +16,11 @@ use sealift_layers::tree::{PathError, TreePath};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::diagnostic::Diagnostic;
 use super::document::Document;
 use super::model::{Mode, Model};
 use super::sources::Sources;
 use super::{suggest, syntax, words};
+use crate::diagnostic::Diagnostic;
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];

@@ -3,7 +3,7 @@
 use super::super::model::Template;
 use super::super::setting::{Kind, Setting};
 use super::super::suggest;
-use super::super::template::{Reads, expression_reads, reads};
+use super::super::template::{Reads, expression_reads, identifier, reads};
 use super::Check;
 
 impl Check<'_> {
@@ -136,7 +136,7 @@ impl Check<'_> {
                 image.env_files.iter().chain(image.config_files.keys()).any(|used| used.get_ref() == path)
             });
         for (name, setting) in &self.model.site.settings {
-            if !found.names.contains(&name.replace('-', "_")) {
+            if !found.names.contains(&identifier(name)) {
                 continue;
             }
             let what = format!("{} reads the setting `{name}`", source.get_ref());
@@ -156,7 +156,7 @@ impl Check<'_> {
 
     /// Checks that all settings that are read exist.
     fn known(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
-        let known: Vec<String> = self.model.site.settings.keys().map(|name| name.replace('-', "_")).collect();
+        let known: Vec<String> = self.model.site.settings.keys().map(|name| identifier(name)).collect();
         if found.all {
             self.report(span.clone(), format!("{what} reads `settings` as a whole"), "read settings.NAME");
         }

@@ -18,8 +18,8 @@ use anyhow::Result;
 use super::public_host::PublicHost;
 use super::record::Record;
 use super::report::SiteReport;
-use super::settings::SettingValues;
-use super::templates::SiteParameters;
+use super::values::SettingValues;
+use super::values::SiteParameters;
 use super::{files, layout, ports};
 use crate::failure::Failure;
 
