@@ -34,6 +34,7 @@ mod status;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use create::{SiteRequest, create};
 pub use env::parse_env;
@@ -42,6 +43,6 @@ pub use ports::ports_env;
 pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};
 pub use report::{Action, Change, SiteReport};
-pub use settings::SettingValues;
 pub use status::{GroupFile, Validity, certificates, groups, permissions, ports};
-pub use templates::{SiteParameters, render_public, template_mode};
+pub use templates::{render_public, template_mode};
+pub use values::{SettingValues, SiteParameters};

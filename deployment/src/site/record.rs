@@ -14,8 +14,8 @@ use crate::failure::Failure;
 pub(super) const FILE: &str = "site.toml";
 
 const HEADER: &str = "\
-# Written by `sealift site new`: what this site was made for. Change it by running that again with other options.
-# The digests tell a file that was edited by hand from one that may be rendered anew.
+# Written by `sealift site new`: the options of this site. To change them, run it again with other options.
+# The digests distinguish files that were edited by hand from files that can be rendered again.
 
 ";
 

@@ -180,7 +180,7 @@ fn new_host_or_port_renews_the_files_that_contain_it() {
     ");
     assert_eq!(bench.read("site/env/shop.env"), "URL=https://192.0.2.7:8443/\n");
     assert_eq!(bench.read("site/secrets/token"), token);
-    // What was chosen stays chosen.
+    // The chosen port is recorded.
     assert_eq!(bench.create_at(NOW, None, &[]).unwrap().ports["https"], 8443);
 }
 

@@ -18,8 +18,8 @@ use anyhow::Result;
 use super::public_host::PublicHost;
 use super::record::Record;
 use super::report::SiteReport;
-use super::settings::SettingValues;
-use super::templates::SiteParameters;
+use super::values::SettingValues;
+use super::values::SiteParameters;
 use super::{files, layout, ports};
 use crate::failure::Failure;
 
@@ -49,7 +49,7 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let old = record.unwrap_or_else(|| Record::new(request.model.name.get_ref()));
     let ports = ports::choose(request.model, &old.ports, &request.ports)?;
     files::directory(directory, 0o755)?;
-    let _lock = lock(directory)?;
+    let _lock = Lock::new(directory)?;
 
     let report = SiteReport { host: host.to_string(), ports: ports.clone(), ..SiteReport::default() };
     let new = Record { host: host.to_string(), ports: ports.clone(), ..old.clone() };
@@ -73,14 +73,25 @@ fn public_host(wanted: Option<&str>, record: Option<&Record>) -> Result<PublicHo
     }
 }
 
-/// Locks the directory until the file is dropped.
-fn lock(directory: &Path) -> Result<fs_err::File> {
-    let lock = fs_err::File::open(directory)?;
-    // Some file systems have no locks: work without, as two runs at once are rare.
-    if let Err(TryLockError::WouldBlock) = lock.file().try_lock() {
-        return Err(Failure::failed(format!("{} is in use by another process", directory.display()))
-            .hint("wait until it has finished")
-            .into());
+/// A locked directory.
+struct Lock(fs_err::File);
+
+impl Lock {
+    fn new(directory: &Path) -> Result<Self> {
+        let file = fs_err::File::open(directory)?;
+        // Some file systems have no locks: work without, as two runs at once are rare.
+        if let Err(TryLockError::WouldBlock) = file.file().try_lock() {
+            return Err(Failure::failed(format!("{} is in use by another process", directory.display()))
+                .hint("wait until it has finished")
+                .into());
+        }
+        Ok(Self(file))
     }
-    Ok(lock)
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that is just starting may have it open too.
+        let _ = self.0.file().unlock();
+    }
 }

@@ -10,7 +10,7 @@ use crate::profile::model::{self, Model};
 use crate::site::files::{self, Access};
 use crate::site::record::{self, Record};
 use crate::site::report::{Action, SiteReport};
-use crate::site::templates::SiteParameters;
+use crate::site::values::SiteParameters;
 
 /// The input of [`super::create`].
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ fn edited_env_file_that_tools_read_differently_is_refused() {
       env/shop.env: line 3: the value of GREETING starts with a quote, which some tools remove and some keep: write it without quotes
     ");
     assert_eq!(bench.contents(), before);
-    // As it is meant.
+    // Corrected, it is kept.
     bench.write("site/env/shop.env", "GREETING=hello\n");
     bench.create_at(NOW, Some("other.example"), &[]).unwrap();
     assert_eq!(bench.read("site/env/shop.env"), "GREETING=hello\n");
@@ -31,7 +31,7 @@ fn edited_file_is_kept() {
     warning: env/shop.env: was edited, and is kept unchanged
       hint: to render it again, remove env/shop.env and run this again
     ");
-    // An edit that says what would be rendered anyway is none.
+    // A file that equals the rendered one does not count as edited.
     bench.write("site/env/shop.env", "URL=https://other.example:443/\n");
     assert_eq!(bench.create_at(NOW, None, &[]).unwrap().warnings.0, []);
     bench.create_at(NOW, Some("third.example"), &[]).unwrap();
