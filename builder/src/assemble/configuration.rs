@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn owners_are_accounts_or_numbers() {
         let web = Account { name: "web".into(), uid: 1234, gid: 1235, home: "/srv".into() };
-        assert_eq!(owner_ids("web", &[web.clone()]).unwrap(), (1234, 1235));
+        assert_eq!(owner_ids("web", std::slice::from_ref(&web)).unwrap(), (1234, 1235));
         assert_eq!(owner_ids("7:8", &[web]).unwrap(), (7, 8));
         assert_eq!(owner_ids("nobody", &[]).unwrap(), (65534, 65534));
         let error = owner_ids("web", &[]).unwrap_err();

@@ -210,8 +210,8 @@ fn options(request: &BuildRequest<'_>, servers: &Servers<'_>) -> Result<Options>
 }
 
 impl BuildRequest<'_> {
-    fn resolve_options<'o>(&self, platform: &'o str) -> resolve::Options<'o> {
-        resolve::Options { platform, now: self.now, allow_expired: false }
+    fn resolve_options(&self) -> resolve::Options {
+        resolve::Options { platform: self.platform, now: self.now, allow_expired: false }
     }
 }
 
