@@ -5,8 +5,9 @@ use sealift_layers::ingredients::certs;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::Tree;
 
-use super::workshop::overlay_replacing;
-use super::{Description, Ingredient, Made, Workshop};
+use super::description::Description;
+use super::ingredient::{Ingredient, Made};
+use super::workshop::{Workshop, overlay_replacing};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::store::layer::LayerRecord;
 use crate::store::{Builder, Store};

@@ -10,8 +10,9 @@ use sealift_layers::ingredients::accounts::{self, Account};
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, TreePath};
 
-use super::workshop::overlay_replacing;
-use super::{Description, Ingredient, Made, Workshop, pairs};
+use super::description::Description;
+use super::ingredient::{Ingredient, Made, pairs};
+use super::workshop::{Workshop, overlay_replacing};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::store::layer::LayerRecord;
 use crate::store::{Builder, Store};
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn owners_are_accounts_or_numbers() {
         let web = Account { name: "web".into(), uid: 1234, gid: 1235, home: "/srv".into() };
-        assert_eq!(owner_ids("web", &[web.clone()]).unwrap(), (1234, 1235));
+        assert_eq!(owner_ids("web", std::slice::from_ref(&web)).unwrap(), (1234, 1235));
         assert_eq!(owner_ids("7:8", &[web]).unwrap(), (7, 8));
         assert_eq!(owner_ids("nobody", &[]).unwrap(), (65534, 65534));
         let error = owner_ids("web", &[]).unwrap_err();

@@ -6,8 +6,9 @@ use anyhow::Result;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, Tree, TreePath};
 
-use super::workshop::overlay_replacing;
-use super::{Description, Ingredient, Made, Workshop};
+use super::description::Description;
+use super::ingredient::{Ingredient, Made};
+use super::workshop::{Workshop, overlay_replacing};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::store::layer::LayerRecord;
 use crate::store::{Builder, Store};

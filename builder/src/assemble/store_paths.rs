@@ -10,8 +10,9 @@ use sealift_layers::ingredients::nix_store::{self, Closure};
 use sealift_layers::listing::{Listing, Node};
 use sealift_layers::tree::TreePath;
 
-use super::workshop::overlay;
-use super::{Description, Ingredient, Made, Workshop};
+use super::description::Description;
+use super::ingredient::{Ingredient, Made};
+use super::workshop::{Workshop, overlay};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::store::layer::LayerRecord;
 use crate::store::{Builder, Store};
