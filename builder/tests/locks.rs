@@ -1,7 +1,5 @@
 //! The project's own profiles and their locks.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::path::Path;
 
 use sealift::lock::{self, Lock};

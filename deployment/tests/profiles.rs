@@ -1,7 +1,7 @@
-//! Profiles that are right, and profiles that are wrong with what is said about them.
+//! Valid profiles, and invalid ones with their error messages.
 //!
-//! `profiles/valid/NAME/profile.toml` must load. `profiles/invalid/NAME.toml` must not, and the error must be the text in
-//! `NAME.stderr` beside it; `UPDATE=1 cargo test -p sealift-deployment --test profiles` writes these anew.
+//! `profiles/valid/NAME/profile.toml` must load. `profiles/invalid/NAME.toml` must fail with the text in `NAME.stderr`
+//! beside it; `UPDATE=1 cargo test -p sealift-deployment --test profiles` updates these files.
 
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
 
@@ -29,6 +29,7 @@ fn valid_profiles_load() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test that can update its files")]
 fn invalid_profiles_are_explained() {
     let update = std::env::var_os("UPDATE").is_some();
     let mut wrong = Vec::new();
@@ -41,18 +42,18 @@ fn invalid_profiles_are_explained() {
         fs_err::write(directory.path().join("broken"), "A=1\nB={{ settings.sender\n").unwrap();
         let error = Profile::load(directory.path()).expect_err(&sample.display().to_string());
         assert_eq!(Kind::of(&error), Kind::Usage, "{}", sample.display());
-        let said = error.to_string().replace(&directory.path().display().to_string(), "DIR");
+        let message = error.to_string().replace(&directory.path().display().to_string(), "DIR");
         let expected = sample.with_extension("stderr");
         if update {
-            fs_err::write(&expected, &said).unwrap();
-        } else if fs_err::read_to_string(&expected).unwrap_or_default() != said {
-            wrong.push(format!("{}:\n{said}", sample.display()));
+            fs_err::write(&expected, &message).unwrap();
+        } else if fs_err::read_to_string(&expected).unwrap_or_default() != message {
+            wrong.push(format!("{}:\n{message}", sample.display()));
         }
     }
-    assert!(wrong.is_empty(), "said otherwise (UPDATE=1 accepts):\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "other messages (UPDATE=1 accepts them):\n{}", wrong.join("\n"));
 }
 
-/// All keys of a table, as serde tells them when it meets another one.
+/// All keys of a table, from the error of serde about an unknown one.
 fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
     let Err(error) = toml::from_str::<T>("'?' = 0") else { panic!("the table takes any key") };
     error.message().split('`').skip(1).step_by(2).filter(|key| *key != "?").map(str::to_owned).collect()

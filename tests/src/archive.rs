@@ -1,4 +1,4 @@
-//! A Debian archive and a Python index with the few things that the profile `tiny` needs.
+//! A Debian archive and a Python index with the packages and wheels of the profile `tiny`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,25 +8,25 @@ use sealift_layers::digest::Digest;
 use crate::packed::{Member, Package, Wheel, xz};
 use crate::signing::Key;
 
-/// What is served. Tests change it before it is [published](Archive::publish).
+/// The content of the server. Tests can change it before they [publish](Archive::publish) it.
 #[derive(Clone, Debug)]
 pub struct Archive {
     /// The packages.
     pub packages: Vec<Package>,
     /// The wheels.
     pub wheels: Vec<Wheel>,
-    /// The seed of the key that signs.
+    /// Seed of the signing key.
     pub key: u64,
-    /// The field `Valid-Until`, if any.
+    /// The field `Valid-Until`, if there is one.
     pub valid_until: Option<String>,
 }
 
-/// The seed of the key that the profile `tiny` trusts.
+/// Seed of the key that the profile `tiny` trusts.
 pub const KNOWN_KEY: u64 = 1;
 
-/// Where the package index is.
+/// Path of the package index.
 pub const INDEX: &str = "dists/tiny/main/binary-amd64/Packages.xz";
-/// Where the signed list is.
+/// Path of the signed Release file.
 pub const RELEASE: &str = "dists/tiny/InRelease";
 
 impl Default for Archive {
@@ -36,23 +36,23 @@ impl Default for Archive {
 }
 
 impl Archive {
-    /// The package of this name.
+    /// The package with this name.
     ///
     /// # Panics
-    /// When there is none.
+    /// There is none.
     pub fn package(&mut self, name: &str) -> &mut Package {
         self.packages.iter_mut().find(|package| package.name == name).expect("a package of the archive")
     }
 
-    /// The wheel of this name.
+    /// The wheel with this name.
     ///
     /// # Panics
-    /// When there is none.
+    /// There is none.
     pub fn wheel(&mut self, name: &str) -> &mut Wheel {
         self.wheels.iter_mut().find(|wheel| wheel.name == name).expect("a wheel of the index")
     }
 
-    /// All files by their path below the server's root.
+    /// All files, by path below the server's root.
     #[must_use]
     pub fn publish(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
@@ -72,7 +72,7 @@ impl Archive {
             let (digest, size) = (Digest::of(bytes).hex(), bytes.len());
             let _ = writeln!(release, " {digest} {size} main/binary-amd64/{path}");
         }
-        // What is signed does not end in a line break.
+        // The signed text does not end with a line break.
         files.insert(RELEASE.into(), Key::new(self.key).clearsign(release.trim_end()).into_bytes());
         files.insert(INDEX.into(), packed);
         for wheel in &self.wheels {
@@ -95,7 +95,7 @@ impl Archive {
         files
     }
 
-    /// What `uv` writes about the wheels, `root` being the server's.
+    /// The `pylock.toml` that `uv` writes for the wheels; `root` is the server's URL.
     #[must_use]
     pub fn pylock(&self, root: &str) -> String {
         let mut text = "lock-version = \"1.0\"\ncreated-by = \"tests\"\n".to_owned();
@@ -115,11 +115,11 @@ impl Archive {
     }
 }
 
-/// No certificate of anybody: only its bytes matter here.
+/// Not a real certificate: tests only compare its bytes.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----";
 
-/// With something of everything that a layer must carry over: links of both kinds, special bits, other owners, folders
-/// that the merged /usr moves, a file that two packages have.
+/// Packages with everything that a layer has to preserve: both kinds of links, special bits, other owners, folders that the
+/// merged /usr moves, and a file that two packages have.
 fn packages() -> Vec<Package> {
     let file = Member::file;
     vec![
@@ -187,7 +187,7 @@ fn wheels() -> Vec<Wheel> {
     ]
 }
 
-/// Text that does not compress well, the same each time.
+/// Text that does not compress well. It is always the same.
 fn noise(length: usize) -> String {
     let mut state = 1_u32;
     let mut next = || {

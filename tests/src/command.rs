@@ -1,4 +1,4 @@
-//! Commands with a time limit, whose failure tells all that they said.
+//! Commands with a time limit. Errors contain their output.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -14,7 +14,7 @@ pub fn limited(limit: Duration, program: &str) -> Command {
     command
 }
 
-/// What running a command came to.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub struct Ran {
     /// Exit code; `None` after a signal.
@@ -25,25 +25,25 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// Runs it, whatever its exit code.
+/// Runs a command. Any exit code is a success.
 ///
 /// # Errors
-/// When it cannot be started, or ran out of time.
+/// It cannot be started, or exceeds its time limit.
 pub fn run(command: &mut Command) -> Result<Ran> {
     let Output { status, stdout, stderr } = command.output().with_context(|| format!("cannot start {command:?}"))?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let ran = Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
-    // `timeout` exits with 124 itself, and with 137 when it had to kill.
+    // `timeout` exits with 124, or with 137 if it had to kill the command.
     if matches!(ran.code, Some(124 | 137)) && command.get_program() == "timeout" {
         bail!("{command:?} ran out of time\n{}{}", ran.stdout, ran.stderr);
     }
     Ok(ran)
 }
 
-/// Runs it and gives its standard output.
+/// Runs a command and returns its standard output.
 ///
 /// # Errors
-/// When it exits with anything but 0: the error has all it said.
+/// Its exit code is not 0; the error contains its output.
 pub fn output(command: &mut Command) -> Result<String> {
     let ran = run(command)?;
     if ran.code != Some(0) {
@@ -52,7 +52,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(ran.stdout)
 }
 
-/// Prints one line of what a test saw, past the test runner's capture where it has none.
+/// Prints a line about the progress of a test.
 pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "      {line}");
 }

@@ -1,4 +1,4 @@
-//! Two bundles that have to be the same bytes.
+//! Comparison of bundles that must be equal byte for byte.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::tree::{Kind, SourceFile, Tree, TreePath};
 
-/// What differs first between two bundles, in words; nothing if they are equal byte for byte.
+/// Describes the first difference between two bundles; `None` if they are equal byte for byte.
 ///
 /// # Panics
-/// When one of them cannot be read.
+/// A bundle cannot be read.
 #[must_use]
 pub fn difference(one: &Path, other: &Path) -> Option<String> {
     let (left, right) = (digest(one), digest(other));
@@ -32,7 +32,7 @@ pub fn difference(one: &Path, other: &Path) -> Option<String> {
         let what = first(&unpacked(&left, one), &unpacked(&right, two), &[]);
         return Some(format!("layer `{title}`: {}", what.unwrap_or_else(|| "only its tar headers differ".to_owned())));
     }
-    // What follows from other differences comes last.
+    // Files that contain digests of others are compared last.
     let derived = ["SHA256SUMS", "bundle.json", "index.json", "manifest.json", "blobs/"];
     let found = first(&left.files, &right.files, &derived).or_else(|| first(&left.files, &right.files, &[]));
     Some(found.unwrap_or_else(|| "only the order or the headers of the tar differ".to_owned()))
@@ -61,10 +61,10 @@ fn digest(path: &Path) -> Digest {
     hasher.finish()
 }
 
-/// The first difference of two trees, by path, passing over paths that begin with one of `without`.
+/// The first difference of two trees, by path. Paths that begin with one of `without` are skipped.
 fn first(left: &Tree, right: &Tree, without: &[&str]) -> Option<String> {
-    let counts = |path: &TreePath| !without.iter().any(|prefix| path.as_str().starts_with(prefix));
-    for (path, entry) in left.iter().filter(|(path, _)| counts(path)) {
+    let compared = |path: &TreePath| !without.iter().any(|prefix| path.as_str().starts_with(prefix));
+    for (path, entry) in left.iter().filter(|(path, _)| compared(path)) {
         let Some(other) = right.get(path) else { return Some(format!("{path} is only in the first")) };
         if (entry.mode, entry.uid, entry.gid) != (other.mode, other.uid, other.gid) {
             return Some(format!("{path}: mode {:o} and {:o}, or other owners", entry.mode, other.mode));
@@ -80,6 +80,6 @@ fn first(left: &Tree, right: &Tree, without: &[&str]) -> Option<String> {
     }
     right
         .iter()
-        .find(|(path, _)| counts(path) && left.get(path).is_none())
+        .find(|(path, _)| compared(path) && left.get(path).is_none())
         .map(|(path, _)| format!("{path} is only in the second"))
 }

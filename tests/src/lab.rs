@@ -1,5 +1,5 @@
-//! A place of its own for one test: the profile `tiny`, a server with what it needs, a store, and the program run with
-//! nothing of the machine's settings.
+//! The environment of one test: the profile `tiny`, a server with its packages and wheels, a store, and the program, which
+//! runs without the machine's settings.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -12,42 +12,42 @@ use crate::bundle;
 use crate::mirror::Mirror;
 use crate::signing::Key;
 
-/// The folder of the tests' own profiles.
+/// The folder with the profiles of the tests.
 const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
 
-/// The place.
+/// A temporary folder and a server.
 #[derive(Debug)]
 pub struct Lab {
-    place: TempDir,
-    /// The server.
+    folder: TempDir,
+    /// The Debian mirror and Python index.
     pub mirror: Mirror,
 }
 
-/// How the program ended.
+/// The result of a run of the program.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit code; none if a signal ended it.
+    /// Exit code; `None` after a signal.
     pub code: Option<i32>,
-    /// Its standard output, without what differs from run to run.
+    /// Standard output, without parts that differ from run to run.
     pub stdout: String,
-    /// Its standard error, likewise.
+    /// Standard error, without parts that differ from run to run.
     pub stderr: String,
 }
 
 impl Lab {
-    /// With the profile, unlocked, and a server that has everything.
+    /// The profile without a lock, and a server with all packages and wheels.
     #[must_use]
     pub fn new() -> Self {
         Self::with(&Archive::default())
     }
 
-    /// As `new`, with an archive that may be wrong.
+    /// Like [`Lab::new`], but the server has the files of `archive`.
     ///
     /// # Panics
-    /// When the disk does.
+    /// A file cannot be written.
     #[must_use]
     pub fn with(archive: &Archive) -> Self {
-        let lab = Self { place: tempfile::tempdir().expect("a temporary directory"), mirror: Mirror::start() };
+        let lab = Self { folder: tempfile::tempdir().expect("a temporary directory"), mirror: Mirror::start() };
         copy(&Path::new(PROFILES).join("tiny"), &lab.path("tiny")).expect("the profile can be copied");
         fs_err::write(lab.path("tiny/files/archive-key.asc"), Key::new(KNOWN_KEY).certificate()).expect("a keyring");
         fs_err::create_dir(lab.path("home")).expect("a home");
@@ -56,10 +56,10 @@ impl Lab {
         lab
     }
 
-    /// As `new`, with the profile locked.
+    /// Like [`Lab::new`], with a lock.
     ///
     /// # Panics
-    /// When that fails.
+    /// The lock cannot be made.
     #[must_use]
     pub fn locked() -> Self {
         let lab = Self::new();
@@ -67,20 +67,20 @@ impl Lab {
         lab
     }
 
-    /// Makes the profile's lock.
+    /// Runs `sealift lock`.
     ///
     /// # Panics
-    /// When that fails.
+    /// It fails.
     pub fn lock(&self) {
         let ended = self.run(&["lock", "tiny"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let _ = self.mirror.requests();
     }
 
-    /// Adds the profile `bare`, locked: the greeter of `tiny` without containers.
+    /// Adds the profile `bare`, with a lock: the greeter of `tiny` without containers.
     ///
     /// # Panics
-    /// When that fails.
+    /// The lock cannot be made.
     pub fn without_containers(&self) {
         copy(&Path::new(PROFILES).join("bare"), &self.path("bare")).expect("the profile can be copied");
         let ended = self.run(&["lock", "bare"]);
@@ -88,13 +88,13 @@ impl Lab {
         let _ = self.mirror.requests();
     }
 
-    /// Serves `archive` from now on.
+    /// Replaces the files of the server by those of `archive`.
     ///
     /// # Panics
-    /// When the disk does.
+    /// A file cannot be written.
     pub fn publish(&self, archive: &Archive) {
         self.mirror.publish(archive.publish());
-        // In the place of uv: what it would find out, in its words. The real one has a test of its own.
+        // Replaces uv: writes the same pylock.toml. The golden tests also run the real uv.
         let script = format!(
             "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --output-file ] && out=$2; shift; done\n\
              cat > \"$out\" <<'END'\n{}END\n",
@@ -104,39 +104,39 @@ impl Lab {
         fs_err::set_permissions(self.path("uv"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
     }
 
-    /// A path in the place.
+    /// A path in the folder.
     #[must_use]
     pub fn path(&self, relative: &str) -> PathBuf {
-        self.place.path().join(relative)
+        self.folder.path().join(relative)
     }
 
-    /// Changes a text file of the place: the only place where `from` stands in it becomes `to`.
+    /// Replaces `from` by `to` in a text file.
     ///
     /// # Panics
-    /// When `from` does not stand there once.
+    /// `from` does not occur exactly once.
     pub fn edit(&self, file: &str, from: &str, to: &str) {
         let text = fs_err::read_to_string(self.path(file)).expect("a text file");
         assert_eq!(text.matches(from).count(), 1, "`{from}` in {file}");
         fs_err::write(self.path(file), text.replace(from, to)).expect("it can be written");
     }
 
-    /// The program with these arguments, to be run in the place: its store is `store`, its home `home`.
+    /// The program with these arguments. It runs in the folder; its store is `store`, its home `home`.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(bundle::program().expect("the program is built"));
-        // Not the program under test itself, as it would be where it is linked statically.
+        // Without it, a statically linked program under test would be part of the bundle.
         if arguments.first() == Some(&"build") {
             command.args(["build", "--program"]).arg(self.path("program"));
         }
         let arguments = arguments.strip_prefix(&["build"]).unwrap_or(arguments);
         command
             .args(arguments)
-            .current_dir(self.place.path())
+            .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path("home"))
             .env("SEALIFT_STORE", self.path("store"))
-            .env("SEALIFT_PROFILES", self.place.path())
+            .env("SEALIFT_PROFILES", self.folder.path())
             .env("SEALIFT_UV", self.path("uv"))
             .env("SEALIFT_DEBIAN_MIRROR", self.mirror.url())
             .env("PIP_INDEX_URL", format!("{}/simple", self.mirror.url()));
@@ -146,33 +146,33 @@ impl Lab {
     /// Runs the program.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// It cannot be started.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Ended {
         self.ended(&self.command(arguments).output().expect("the program can be run"))
     }
 
-    /// How a run ended, without what differs from run to run.
+    /// The result of a run, without parts that differ from run to run.
     #[must_use]
     pub fn ended(&self, output: &Output) -> Ended {
         let text = |bytes: &[u8]| self.neutral(&String::from_utf8_lossy(bytes));
         Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Puts names in the place of this place and its server.
+    /// Replaces the folder by `[LAB]` and the server by `http://mirror.example`, and removes progress.
     #[must_use]
     pub fn neutral(&self, text: &str) -> String {
-        let place = self.place.path().display().to_string();
-        let named = text.replace(&self.mirror.url(), "http://mirror.example").replace(&place, "[LAB]");
-        // Progress depends on how fast the machine is.
+        let folder = self.folder.path().display().to_string();
+        let named = text.replace(&self.mirror.url(), "http://mirror.example").replace(&folder, "[LAB]");
+        // Progress depends on the speed of the machine.
         let progress = |line: &&str| ["Fetching", "Assembling", "Checking"].iter().any(|word| line.starts_with(word));
         named.split_inclusive('\n').filter(|line| !progress(line)).collect()
     }
 
-    /// The paths below a folder of the place, sorted.
+    /// The paths of all files below a folder, sorted.
     ///
     /// # Panics
-    /// When it cannot be read.
+    /// The folder cannot be read.
     #[must_use]
     pub fn below(&self, folder: &str) -> Vec<String> {
         let root = self.path(folder);
@@ -203,8 +203,8 @@ impl Ended {
     }
 }
 
-/// The least that counts as a statically linked program, in the place of the one that changes with each line of code:
-/// the header of an ELF file for x86-64 with one entry in its program header table, which asks for nothing.
+/// The smallest file that is accepted as a statically linked program: an ELF header for x86-64 and one empty entry of the
+/// program header table. The real program would change the digests with every change of the code.
 #[must_use]
 pub fn static_program() -> Vec<u8> {
     let mut elf = vec![0; 64 + 56];
@@ -215,7 +215,7 @@ pub fn static_program() -> Vec<u8> {
     elf
 }
 
-/// `text` with a word in the place of each digest.
+/// Replaces each digest in `text` by `[DIGEST]`.
 #[must_use]
 pub fn without_digests(text: &str) -> String {
     let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
@@ -226,10 +226,10 @@ pub fn without_digests(text: &str) -> String {
     words.collect()
 }
 
-/// Copies a folder; permissions go along.
+/// Copies a folder with its permissions.
 ///
 /// # Errors
-/// Whatever the file system gives.
+/// A file cannot be read or written.
 pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     fs_err::create_dir_all(to)?;
     for path in sealift_deployment::files::sorted_dir(from)? {

@@ -1,8 +1,8 @@
-//! Helpers of the tests that run the real program: with servers and archives of their own, and with real engines that
-//! neither see nor disturb the machine's own.
+//! Helpers for tests that run the program: with test servers and archives, and with container engines that are isolated from
+//! those of the machine.
 //!
-//! The tests themselves are in `tests/`. Those that need root and an engine are `#[ignore]`d, so that a plain
-//! `cargo test` passes anywhere; `tests/run` at the top of the repository runs them too.
+//! The tests are in `tests/`. Those that need root and an engine are `#[ignore]`d, so that `cargo test` passes on any
+//! machine; the script `tests/run` runs them, too.
 
 #![allow(clippy::disallowed_methods, reason = "tests may read the environment")]
 

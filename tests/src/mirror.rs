@@ -1,4 +1,4 @@
-//! A server on the loopback that gives what it is told to give, also badly.
+//! An HTTP server on loopback with files that a test chooses. It can interrupt responses.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -6,25 +6,25 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// How a file is given.
+/// How a file is sent.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// As it should be.
+    /// Completely.
     Whole(Vec<u8>),
-    /// Only so many bytes of it; then the connection ends.
+    /// Only this many bytes; then the connection is closed.
     Cut(Vec<u8>, usize),
-    /// Half of it, and then nothing more while the client waits.
+    /// Half of it; then the connection stays open.
     Stuck(Vec<u8>),
 }
 
-/// What the server has, and what it was asked for.
+/// The files of the server, and the requests that it received.
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<String, Answer>,
     requests: Vec<String>,
 }
 
-/// A running server; it ends with the test.
+/// A running server. It stops with the process of the test.
 #[derive(Debug)]
 pub struct Mirror {
     port: u16,
@@ -32,10 +32,10 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Starts one that has nothing.
+    /// Starts a server without files.
     ///
     /// # Panics
-    /// When the loopback cannot be listened on.
+    /// It cannot listen on loopback.
     #[must_use]
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port of the loopback");
@@ -51,21 +51,21 @@ impl Mirror {
         Self { port, state }
     }
 
-    /// Its root.
+    /// The root URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Gives these files, and nothing else, from now on.
+    /// Replaces all files.
     pub fn publish(&self, files: BTreeMap<String, Vec<u8>>) {
         self.state().files = files.into_iter().map(|(path, bytes)| (path, Answer::Whole(bytes))).collect();
     }
 
-    /// The file at `path`, as it is given in full.
+    /// The complete file at `path`.
     ///
     /// # Panics
-    /// When there is none.
+    /// There is no such file.
     #[must_use]
     pub fn file(&self, path: &str) -> Vec<u8> {
         match &self.state().files[path] {
@@ -73,17 +73,17 @@ impl Mirror {
         }
     }
 
-    /// Gives `path` in another way.
+    /// Replaces the file at `path`.
     pub fn set(&self, path: &str, answer: Answer) {
         self.state().files.insert(path.to_owned(), answer);
     }
 
-    /// Has `path` no more.
+    /// Removes the file at `path`.
     pub fn remove(&self, path: &str) {
         self.state().files.remove(path);
     }
 
-    /// The paths asked for since the last call, in their order.
+    /// The requested paths since the last call, in order.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state().requests)
@@ -94,7 +94,7 @@ impl Mirror {
     }
 }
 
-/// Answers one request. The client's troubles are its own: errors of writing to it end the connection.
+/// Answers one request. If the client cannot be written to, the connection is closed.
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
     let request = lines.next().unwrap_or_default();
@@ -109,13 +109,13 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         state.requests.push(path.clone());
         state.files.get(&path).cloned()
     };
-    let (bytes, given) = match answer {
+    let (bytes, limit) = match answer {
         None => {
             let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             return;
         }
         Some(Answer::Whole(bytes)) => (bytes, None),
-        Some(Answer::Cut(bytes, given)) => (bytes, Some((given, false))),
+        Some(Answer::Cut(bytes, length)) => (bytes, Some((length, false))),
         Some(Answer::Stuck(bytes)) => {
             let half = bytes.len() / 2;
             (bytes, Some((half, true)))
@@ -133,9 +133,9 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{range}Content-Length: {}\r\nConnection: close\r\n\r\n",
         total - start
     );
-    let end = given.map_or(total, |(given, _)| given.max(start));
+    let end = limit.map_or(total, |(length, _)| length.max(start));
     let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes[start..end]));
-    if sent.is_ok() && given.is_some_and(|(_, waits)| waits) {
+    if sent.is_ok() && limit.is_some_and(|(_, waits)| waits) {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
         let _ = std::io::Read::read(&mut stream, &mut [0]);
     }

@@ -1,4 +1,4 @@
-//! Debian packages and wheels made byte by byte, so that they can also be wrong.
+//! Debian packages and wheels, written byte by byte, so that they can also be malformed.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sealift_layers::digest::Digest;
 use sha2::{Digest as _, Sha256};
 
-/// The time of files unless told otherwise: 2026-01-01, in seconds since 1970.
+/// Default modification time of files: 2026-01-01, in seconds since 1970.
 pub const THEN: u64 = 1_767_225_600;
 
-/// A member of a tar, as its header states it, which need not be sound.
+/// A member of a tar archive: the fields of its header, which need not be valid.
 #[derive(Clone, Debug)]
 pub struct Member {
     path: String,
@@ -51,20 +51,20 @@ impl Member {
         Self { link: target.into(), ..Self::new(path, b'1', 0o644) }
     }
 
-    /// With these permission bits.
+    /// Sets the permission bits.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
     }
 
-    /// With this user and group.
+    /// Sets user and group.
     #[must_use]
     pub fn owner(self, owner: u32) -> Self {
         Self { owner, ..self }
     }
 }
 
-/// A ustar archive (POSIX.1-2017) of short names.
+/// A ustar archive (POSIX.1-2017); names must be short.
 #[must_use]
 pub fn tar(members: &[Member]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -98,18 +98,18 @@ pub fn xz(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes everything")
 }
 
-/// A Debian package (deb(5)) and its place in an archive.
+/// A Debian package (deb(5)) and its entry in a package index.
 #[derive(Clone, Debug)]
 pub struct Package {
-    /// Its name in the index.
+    /// Name in the index.
     pub name: String,
-    /// Its version in the index.
+    /// Version in the index.
     pub version: String,
-    /// Further fields of its stanza, such as `Depends`, a line each.
+    /// More fields of its stanza, such as `Depends`, one per line.
     pub fields: String,
-    /// The name that its own control file states.
+    /// Name in its control file.
     pub stated: String,
-    /// What it installs.
+    /// The files that it installs.
     pub members: Vec<Member>,
 }
 
@@ -126,7 +126,7 @@ impl Package {
         }
     }
 
-    /// Its path below the archive's root.
+    /// Path below the archive's root.
     #[must_use]
     pub fn path(&self) -> String {
         let Self { name, version, .. } = self;
@@ -152,7 +152,7 @@ impl Package {
         out
     }
 
-    /// Its stanza in the index.
+    /// The stanza in the index.
     #[must_use]
     pub fn stanza(&self) -> String {
         let bytes = self.bytes();
@@ -171,18 +171,18 @@ impl Package {
 /// A wheel (PEP 427) of pure Python.
 #[derive(Clone, Debug)]
 pub struct Wheel {
-    /// The distribution's name.
+    /// Name of the distribution.
     pub name: String,
-    /// Its version.
+    /// Version of the distribution.
     pub version: String,
-    /// Its files: path and text.
+    /// Files: path and text.
     pub files: Vec<(String, String)>,
-    /// Its `RECORD` states another hash for this file.
+    /// `RECORD` has a wrong hash for this file.
     pub lie: Option<String>,
 }
 
 impl Wheel {
-    /// A wheel with these files and the metadata that it must have.
+    /// A wheel with these files and the required metadata.
     #[must_use]
     pub fn new(name: &str, version: &str, files: &[(&str, &str)]) -> Self {
         let info = format!("{name}-{version}.dist-info");
@@ -196,13 +196,13 @@ impl Wheel {
         Self { name: name.into(), version: version.into(), files: all, lie: None }
     }
 
-    /// Its file name.
+    /// The file name.
     #[must_use]
     pub fn file_name(&self) -> String {
         format!("{}-{}-py3-none-any.whl", self.name, self.version)
     }
 
-    /// Its bytes: a zip of stored members.
+    /// The content of the file: a zip archive of stored members.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let record = format!("{}-{}.dist-info/RECORD", self.name, self.version);

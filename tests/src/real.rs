@@ -1,4 +1,4 @@
-//! Builds of real profiles: of what the machine's own servers have, or what a store of this machine has already.
+//! Builds of real profiles, with the machine's servers or with artifacts from one of its stores.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,16 +9,16 @@ use tempfile::TempDir;
 
 use crate::bundle;
 
-/// The project's folder.
+/// The folder of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above").to_owned()
 }
 
-/// A folder for large things, beside what cargo builds: `/tmp` may be small.
+/// A folder for large files, in cargo's target folder: `/tmp` may be small.
 ///
 /// # Panics
-/// When it cannot be made.
+/// It cannot be created.
 #[must_use]
 pub fn place() -> TempDir {
     let program = bundle::program().expect("the program is built");
@@ -26,7 +26,7 @@ pub fn place() -> TempDir {
     tempfile::tempdir_in(target).or_else(|_| tempfile::tempdir()).expect("a temporary directory")
 }
 
-/// The program with the machine's own settings.
+/// The program with the machine's settings.
 #[must_use]
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(bundle::program().expect("the program is built"));
@@ -34,11 +34,11 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Puts the artifacts of a locked profile into a store without layers, as far as this machine's store
-/// (`SEALIFT_TEST_STORE`, else the user's) has them: they need not be fetched again, and nothing else is reused.
+/// Copies the artifacts of a locked profile from this machine's store (`SEALIFT_TEST_STORE`, else the user's) into a store
+/// without layers. They are not fetched again, but layers are built again.
 ///
 /// # Panics
-/// When the profile has no lock, or the disk is full.
+/// The profile has no lock, or the disk is full.
 pub fn seed(store: &Path, profile: &Path) {
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/sealift"));
     let Some(source) = std::env::var_os("SEALIFT_TEST_STORE").map(PathBuf::from).or(home) else { return };

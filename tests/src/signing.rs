@@ -1,4 +1,4 @@
-//! OpenPGP keys that are the same each time, and texts signed by them.
+//! OpenPGP keys that are always the same, and texts signed with them.
 
 use pgp::composed::{ArmorOptions, CleartextSignedMessage, KeyType, SignedKeyDetails, SignedPublicKey};
 use pgp::crypto::hash::HashAlgorithm;
@@ -16,10 +16,10 @@ use crate::packed::THEN;
 pub struct Key(SecretKey);
 
 impl Key {
-    /// The key of this seed: Ed25519, made at [`THEN`].
+    /// The Ed25519 key for this seed, created at [`THEN`].
     ///
     /// # Panics
-    /// When the OpenPGP library refuses what it always did.
+    /// The OpenPGP library fails.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let typ = KeyType::Ed25519Legacy;
@@ -28,16 +28,16 @@ impl Key {
         Self(SecretKey::new(PublicKey::from_inner(inner).expect("a key"), secret).expect("a key"))
     }
 
-    /// Its fingerprint, in upper-case hex.
+    /// The fingerprint, in upper-case hex.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         format!("{:X}", self.0.fingerprint())
     }
 
-    /// Its certificate, armoured.
+    /// The armoured certificate.
     ///
     /// # Panics
-    /// As [`Key::new`].
+    /// The OpenPGP library fails.
     #[must_use]
     pub fn certificate(&self) -> String {
         let id = UserId::from_str(Default::default(), "Archive <archive@mirror.example>").expect("a user ID");
@@ -55,7 +55,7 @@ impl Key {
     /// `text`, clear-signed.
     ///
     /// # Panics
-    /// As [`Key::new`].
+    /// The OpenPGP library fails.
     #[must_use]
     pub fn clearsign(&self, text: &str) -> String {
         let message = CleartextSignedMessage::new_many(text, |text| {
@@ -65,7 +65,7 @@ impl Key {
         message.and_then(|message| message.to_armored_string(ArmorOptions::default())).expect("a signature")
     }
 
-    /// The beginning of a signature. Made by hand: the library's own way adds a salt, and then no two are the same.
+    /// The configuration of a signature. Not the library's default, which adds a salt: signatures would differ.
     fn config(&self, typ: SignatureType, more: Vec<SubpacketData>) -> SignatureConfig {
         let mut config = SignatureConfig::v4(typ, self.0.algorithm(), HashAlgorithm::Sha256);
         let own =

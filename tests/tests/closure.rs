@@ -1,6 +1,6 @@
-//! Images of Nix closures, without Nix: a store is a folder, and what Nix says of it a file.
+//! Images of Nix closures, without Nix: the Nix store is a folder, and the output of `nix path-info` a file.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use sealift_layers::tree::{Entry, Tree, TreePath};
 use sealift_tests::lab::{Ended, Lab, without_digests};
 use serde_json::{Value, json};
 
-/// Names with made-up hashes: a library, two programs that refer to it, and what refers to one of them.
+/// Store paths with invented hashes: a library, two programs that depend on it, and a script that depends on one of them.
 const LIBRARY: &str = "11111111111111111111111111111111-library-2.40";
 const ONE: &str = "22222222222222222222222222222222-one-1.0";
 const OTHER: &str = "33333333333333333333333333333333-other-1.0";
 const SCRIPT: &str = "44444444444444444444444444444444-script";
 
-/// A store path that is a folder with one program, of `size` bytes, in it.
-fn put(lab: &Lab, name: &str, size: usize, references: &[&str]) -> Value {
+/// Creates a store path: a folder with one program of `size` bytes. Returns its entry in the closure.
+fn create(lab: &Lab, name: &str, size: usize, references: &[&str]) -> Value {
     let folder = lab.path("nix/nix/store").join(name);
     let bytes: Vec<u8> = name.bytes().cycle().take(size).collect();
     fs_err::create_dir_all(folder.join("bin")).unwrap();
@@ -43,10 +43,10 @@ fn put(lab: &Lab, name: &str, size: usize, references: &[&str]) -> Value {
 fn lab() -> (Lab, Vec<Value>) {
     let lab = Lab::new();
     let paths = vec![
-        put(&lab, SCRIPT, 50, &[ONE]),
-        put(&lab, LIBRARY, 100_000, &[LIBRARY]),
-        put(&lab, ONE, 3000, &[LIBRARY]),
-        put(&lab, OTHER, 2000, &[LIBRARY]),
+        create(&lab, SCRIPT, 50, &[ONE]),
+        create(&lab, LIBRARY, 100_000, &[LIBRARY]),
+        create(&lab, ONE, 3000, &[LIBRARY]),
+        create(&lab, OTHER, 2000, &[LIBRARY]),
     ];
     write(&lab, &paths);
     (lab, paths)
@@ -61,7 +61,7 @@ fn run(lab: &Lab, arguments: &[&str]) -> Ended {
     lab.ended(&command.args(arguments).env("NIX_REMOTE", lab.path("nix")).output().unwrap())
 }
 
-/// The layers of the image, bottom first.
+/// Builds the image. Returns the digests of its layers, bottom first.
 fn made(lab: &Lab, arguments: &[&str]) -> Vec<String> {
     let ended = run(lab, &[&["--json"], arguments].concat());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -69,7 +69,7 @@ fn made(lab: &Lab, arguments: &[&str]) -> Vec<String> {
     made["layers"].as_array().unwrap().iter().map(|layer| layer.as_str().unwrap().to_owned()).collect()
 }
 
-/// What `tar` says of a layer.
+/// The files of a layer, as `tar` lists them.
 fn listed(lab: &Lab, layer: &str) -> String {
     let hex = layer.strip_prefix("sha256:").unwrap();
     let script = format!("tar xOf image.tar blobs/sha256/{hex} | tar tzvf - --full-time --utc --numeric-owner");
@@ -78,7 +78,7 @@ fn listed(lab: &Lab, layer: &str) -> String {
 }
 
 #[test]
-fn layers_hold_paths_as_a_store_has_them() {
+fn layers_contain_the_paths_of_the_closure() {
     let (lab, _) = lab();
     let contents = format!("/nix/store/{ONE}");
     let layers = made(&lab, &["--contents", &contents]);
@@ -91,23 +91,23 @@ fn layers_hold_paths_as_a_store_has_them() {
 }
 
 #[test]
-fn a_second_time_nothing_is_made_and_a_change_makes_little() {
+fn layers_are_reused_and_a_change_affects_one_layer() {
     let (lab, mut paths) = lab();
     let first = made(&lab, &["--max-layers", "6"]);
     let bytes = fs_err::read(lab.path("image.tar")).unwrap();
-    // The paths are not even read again.
+    // The paths are not read again.
     fs_err::rename(lab.path("nix"), lab.path("elsewhere")).unwrap();
     assert_eq!(made(&lab, &["--max-layers", "6"]), first);
     assert_eq!(fs_err::read(lab.path("image.tar")).unwrap(), bytes);
     fs_err::rename(lab.path("elsewhere"), lab.path("nix")).unwrap();
-    // Another store of Sealift, the paths in another order: the same.
+    // Another store of Sealift and another order of the paths give the same bytes.
     paths.reverse();
     write(&lab, &paths);
     made(&lab, &["--max-layers", "6", "--store", "another", "--jobs", "3"]);
     assert_eq!(fs_err::read(lab.path("image.tar")).unwrap(), bytes);
 
     let newer = "55555555555555555555555555555555-other-1.1";
-    let changed = put(&lab, newer, 2100, &[LIBRARY]);
+    let changed = create(&lab, newer, 2100, &[LIBRARY]);
     let old = paths.iter().position(|path| path["path"].as_str().unwrap().contains("other")).unwrap();
     paths[old] = changed;
     write(&lab, &paths);
@@ -115,55 +115,55 @@ fn a_second_time_nothing_is_made_and_a_change_makes_little() {
     assert_eq!(second.difference(&first.into_iter().collect()).count(), 1);
 }
 
-/// A path's own layer may come from the store, made before the disk changed: the links to its files must not be of others.
+/// The layer of a path may come from the store and be older than a change on the disk. The links must match that layer.
 #[test]
-fn links_lead_to_what_was_verified() {
+fn links_are_made_from_verified_files_only() {
     let (lab, _) = lab();
     made(&lab, &[]);
-    let stray = lab.path("nix/nix/store").join(ONE).join("bin/stray");
-    fs_err::write(&stray, "").unwrap();
+    let extra = lab.path("nix/nix/store").join(ONE).join("bin/extra");
+    fs_err::write(&extra, "").unwrap();
     let ended = run(&lab, &["--contents", ONE]);
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("has the wrong content"), "{}", ended.stderr);
-    fs_err::remove_file(&stray).unwrap();
+    fs_err::remove_file(&extra).unwrap();
     let layers = made(&lab, &["--contents", ONE]);
-    // They are kept like any other layer.
+    // The layer with the links is reused, too.
     fs_err::rename(lab.path("nix"), lab.path("elsewhere")).unwrap();
     assert_eq!(made(&lab, &["--contents", ONE]), layers);
 }
 
 #[test]
-fn mistakes_are_told() {
+fn errors_name_the_path_or_the_setting() {
     let (lab, paths) = lab();
-    let mut told = String::new();
-    let mut tell = |what: &str, ended: Ended| {
-        told.push_str(&format!("--- {what}\n{}", without_digests(&ended.transcript())));
+    let mut text = String::new();
+    let mut record = |case: &str, ended: Ended| {
+        text.push_str(&format!("--- {case}\n{}", without_digests(&ended.transcript())));
     };
     let missing = "66666666666666666666666666666666-missing";
-    tell("contents from elsewhere", run(&lab, &["--contents", &format!("/nix/store/{missing}")]));
-    tell("contents that are no store path", run(&lab, &["--contents", "/usr/bin"]));
+    record("contents from elsewhere", run(&lab, &["--contents", &format!("/nix/store/{missing}")]));
+    record("contents that are not a store path", run(&lab, &["--contents", "/usr/bin"]));
     let config = |text: &str| fs_err::write(lab.path("config.json"), text).unwrap();
     config(&format!(r#"{{"Cmd": ["/nix/store/{missing}/bin/x"]}}"#));
-    tell("a config that names another path", run(&lab, &["--config", "config.json"]));
+    record("a config that names another path", run(&lab, &["--config", "config.json"]));
     config(r#"{"Command": ["x"]}"#);
-    tell("a config with a strange key", run(&lab, &["--config", "config.json"]));
+    record("a config with an unknown key", run(&lab, &["--config", "config.json"]));
     config(r#"{"Env": ["PATH"]}"#);
-    tell("a variable without a value", run(&lab, &["--config", "config.json"]));
-    tell("two files in one place", run(&lab, &["--contents", ONE, "--contents", OTHER]));
+    record("a variable without a value", run(&lab, &["--config", "config.json"]));
+    record("two files in one place", run(&lab, &["--contents", ONE, "--contents", OTHER]));
     write(&lab, &paths[..1]);
-    tell("an incomplete closure", run(&lab, &[]));
+    record("an incomplete closure", run(&lab, &[]));
     let mut absent = paths.clone();
     absent.push(json!({ "path": format!("/nix/store/{missing}"), "narHash": paths[0]["narHash"], "narSize": 1, "references": [] }));
     write(&lab, &absent);
-    tell("a path that is not there", run(&lab, &[]));
+    record("a path that does not exist", run(&lab, &[]));
     write(&lab, &paths);
     fs_err::write(lab.path("nix/nix/store").join(OTHER).join("bin/more"), "x").unwrap();
-    tell("a path with other content", run(&lab, &["--store", "empty"]));
-    insta::assert_snapshot!("closure-mistakes", told);
+    record("a path with other content", run(&lab, &["--store", "empty"]));
+    insta::assert_snapshot!("closure-mistakes", text);
 }
 
 #[test]
-fn a_profile_takes_a_closure_beside_packages_and_wheels() {
+fn a_profile_can_add_a_closure_to_packages_and_wheels() {
     let (lab, paths) = lab();
     fs_err::write(lab.path("tiny/files/closure.json"), json!(paths).to_string()).unwrap();
     let table = "[images.greeter.nix]\nclosure = \"files/closure.json\"\nlayers = 6\n\n[images.greeter.venv]";
@@ -187,11 +187,11 @@ fn a_profile_takes_a_closure_beside_packages_and_wheels() {
     assert_eq!(manifest["store-paths"].as_array().unwrap().len(), 4);
     assert_eq!(greeter["store-paths"].as_array().unwrap().len(), 4);
 
-    // What lies in the store is used where only the closure's own paths have changed.
+    // Other layers of the store are reused when only the closure changes.
     let before: BTreeSet<String> = lab.below("store/layers").into_iter().collect();
     fs_err::write(lab.path("tiny/files/closure.json"), json!(paths[1..]).to_string()).unwrap();
     assert_eq!(build(&[]).code, Some(0));
     let new = lab.below("store/layers").into_iter().filter(|layer| !before.contains(layer)).count();
-    // Those that lie above the closure: wheels, application, certificates, configuration. None of the closure's.
+    // New layers are those above the closure: wheels, application, certificates, configuration.
     assert!(new <= 6, "{new}");
 }

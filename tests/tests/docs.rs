@@ -120,7 +120,8 @@ fn every_link_between_documents_resolves() {
 /// The commands that `docs/cli.md` describes: `build`, `site new` ...
 fn described() -> BTreeSet<String> {
     let reference = fs_err::read_to_string(repository().join("docs/cli.md")).expect("the reference");
-    let headings = reference.lines().filter_map(|line| line.strip_prefix("## `sealift ")?.strip_suffix('`'));
+    let headings =
+        reference.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(" `sealift ")?.strip_suffix('`'));
     headings.map(str::to_owned).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Golden digests of a small bundle: whoever changes what the same inputs give has to say so here.
+//! Golden digests of a small bundle. A change that gives other bytes for the same inputs has to update them.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
 
@@ -8,20 +8,20 @@ use sealift_deployment::bundle;
 use sealift_layers::digest::Digest;
 use sealift_tests::lab::Lab;
 
-/// What a failing test means.
+/// Explains a failure of the test.
 const MEANING: &str = "
-The same inputs give other bytes than before. If that was not meant, find the change that did it: the digests above are
-ordered from causes to effects, so the first that differs is the one to look at. If it was meant (a new codec, a change
-in how layers or documents are made), raise the version of the recipe in the keys of the store, so that old stores do
-not give old layers, and accept the new digests on purpose:
+The same inputs give other bytes than before. If this is not intended, find the change that causes it: the digests above
+are ordered from causes to effects, so start with the first one that differs. If it is intended (a new codec, a change of
+layers or documents), increase the version of the recipe in the keys of the store, so that layers from old stores are not
+reused, and update the digests:
 
     UPDATE=1 cargo test -p sealift-tests --test golden
 ";
 
-/// What the other tests have in the place of uv says what uv would.
+/// The replacement of uv in the other tests writes the same pylock.toml as uv.
 #[test]
 #[ignore = "needs uv: tests/run"]
-fn the_real_resolver_makes_the_same_lock() {
+fn the_lock_is_the_same_with_the_real_uv() {
     let lab = Lab::locked();
     let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
     fs_err::remove_file(lab.path("tiny/sealift.lock")).unwrap();
@@ -36,7 +36,7 @@ fn the_real_resolver_makes_the_same_lock() {
 }
 
 #[test]
-fn the_bytes_of_a_small_bundle() {
+fn the_digests_of_a_small_bundle_are_those_in_the_file() {
     let lab = Lab::locked();
     let mut found = String::new();
     let mut line = |what: &str, digest: Digest| writeln!(found, "{} {what}", digest.hex()).unwrap();

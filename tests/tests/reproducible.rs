@@ -1,6 +1,6 @@
-//! The same inputs give the same bytes: wherever, whenever, by whomever and with however many threads.
+//! The same inputs give the same bytes: in any place, at any time, for any user and with any number of threads.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,17 +9,17 @@ use sealift_tests::compare::difference;
 use sealift_tests::lab::{Lab, copy};
 use sealift_tests::real;
 
-/// A way to build that must not matter.
+/// Circumstances of a build that must not affect the result.
 #[derive(Clone, Copy)]
-struct Way {
+struct Conditions {
     umask: &'static str,
     variables: &'static [(&'static str, &'static str)],
     jobs: &'static str,
 }
 
-const PLAIN: Way = Way { umask: "022", variables: &[("TZ", "UTC"), ("LC_ALL", "C")], jobs: "1" };
+const PLAIN: Conditions = Conditions { umask: "022", variables: &[("TZ", "UTC"), ("LC_ALL", "C")], jobs: "1" };
 
-const ODD: Way = Way {
+const UNUSUAL: Conditions = Conditions {
     umask: "077",
     variables: &[
         ("TZ", "Pacific/Chatham"),
@@ -35,22 +35,22 @@ const ODD: Way = Way {
     jobs: "4",
 };
 
-/// Builds in `directory`, of the profile there, as `way` says.
-fn build(command: &Command, way: Way, directory: &Path, arguments: &[&str]) {
+/// Builds the profile in `directory` under `conditions`.
+fn build(command: &Command, conditions: Conditions, directory: &Path, arguments: &[&str]) {
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("umask {}; exec \"$0\" \"$@\"", way.umask)]).arg(command.get_program());
-    shell.args(command.get_args()).args(arguments).args(["--jobs", way.jobs]).current_dir(directory);
+    shell.args(["-c", &format!("umask {}; exec \"$0\" \"$@\"", conditions.umask)]).arg(command.get_program());
+    shell.args(command.get_args()).args(arguments).args(["--jobs", conditions.jobs]).current_dir(directory);
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => shell.env(name, value),
             None => shell.env_remove(name),
         };
     }
-    let output = shell.envs(way.variables.iter().copied()).output().unwrap();
+    let output = shell.envs(conditions.variables.iter().copied()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// As git does it with a umask of 077: the executable bit, and no other, comes along.
+/// Copies files like git with a umask of 077: of their permissions, only the executable bit is kept.
 const CHECKOUT: &str = r#"
 umask 077; mkdir -p "$2"; cd "$1"
 find . -type f | sort -r | while read -r file; do
@@ -60,7 +60,7 @@ find . -type f | sort -r | while read -r file; do
 done
 "#;
 
-/// A copy of a profile as another person's checkout has it: other permissions, other times, other order on the disk.
+/// A copy of a profile like that of another user: other permissions, other times, another order on the disk.
 fn checkout(profile: &Path, to: &Path) -> PathBuf {
     let status = Command::new("sh").args(["-c", CHECKOUT, "sh"]).args([profile, to]).status().unwrap();
     assert!(status.success());
@@ -81,22 +81,22 @@ fn a_small_bundle_is_the_same_however_it_is_built() {
         fs_err::create_dir_all(lab.path(directory)).unwrap();
     }
     for codec in ["none", "gzip", "zstd"] {
-        let built = |name: &str, way: Way, directory: &str, profile: &str, store: &str| {
+        let built = |name: &str, conditions: Conditions, directory: &str, profile: &str, store: &str| {
             let output = lab.path(&format!("{name}-{codec}.tar"));
             let mut command = lab.command(&["build", profile, "--locked", "--layers", codec, "--output"]);
             command.arg(&output).env("SEALIFT_STORE", lab.path(store));
-            if way.umask == ODD.umask {
+            if conditions.umask == UNUSUAL.umask {
                 command.env("HOME", lab.path("far/home")).env("TMPDIR", lab.path("far/tmp"));
             }
-            build(&command, way, &lab.path(directory), &[]);
+            build(&command, conditions, &lab.path(directory), &[]);
             output
         };
         let first = built("first", PLAIN, "", "tiny", &format!("cold-{codec}"));
-        same(&first, &built("odd", ODD, "cwd", there, &format!("far/cold-{codec}")));
+        same(&first, &built("odd", UNUSUAL, "cwd", there, &format!("far/cold-{codec}")));
         let _ = lab.mirror.requests();
-        same(&first, &built("warm", ODD, "cwd", there, &format!("cold-{codec}")));
+        same(&first, &built("warm", UNUSUAL, "cwd", there, &format!("cold-{codec}")));
         assert_eq!(lab.mirror.requests(), [""; 0], "nothing is asked for where everything is there");
-        // A store that other builds have filled.
+        // A store that already has artifacts and layers.
         same(&first, &built("shared", PLAIN, "", "tiny", "shared"));
     }
 }
@@ -106,16 +106,16 @@ fn a_bundle_without_containers_is_the_same_however_it_is_built() {
     let lab = Lab::locked();
     lab.without_containers();
     for codec in ["none", "gzip", "zstd"] {
-        let built = |name: &str, way: Way, directory: &str| {
+        let built = |name: &str, conditions: Conditions, directory: &str| {
             let name = format!("{name}-{codec}");
             fs_err::create_dir_all(lab.path(directory)).unwrap();
             let mut command = lab.command(&["build", "bare", "--locked", "--layers", codec, "--output"]);
             command.arg(lab.path(&name)).env("SEALIFT_STORE", lab.path(&format!("store-{name}")));
-            build(&command, way, &lab.path(directory), &[]);
+            build(&command, conditions, &lab.path(directory), &[]);
             lab.path(&name)
         };
         let one = built("one", PLAIN, "");
-        same(&one, &built("two", ODD, "cwd"));
+        same(&one, &built("two", UNUSUAL, "cwd"));
         let verified = lab.run(&["verify", one.to_str().unwrap()]);
         assert_eq!(verified.code, Some(0), "{}", verified.stdout);
     }
@@ -127,21 +127,21 @@ fn a_bundle_with_a_site_is_the_same_however_it_is_built() {
     let made = lab.run(&["site", "new", "site", "--profile", "tiny", "--host", "greeter.example"]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let there = checkout(&lab.path("site"), &lab.path("far/site"));
-    let built = |name: &str, way: Way, site: &Path| {
+    let built = |name: &str, conditions: Conditions, site: &Path| {
         let mut command = lab.command(&["build", "tiny", "--locked", "--output", name, "--site"]);
         command.arg(site).env("SEALIFT_STORE", lab.path(&format!("store-{name}")));
-        build(&command, way, &lab.path(""), &[]);
+        build(&command, conditions, &lab.path(""), &[]);
         lab.path(name)
     };
     let one = built("one", PLAIN, &lab.path("site"));
-    same(&one, &built("two", ODD, &there));
+    same(&one, &built("two", UNUSUAL, &there));
     let mode = std::os::unix::fs::PermissionsExt::mode(&one.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600, "it holds keys and secrets");
 }
 
-/// What a build leaves in the store must depend on nothing that the key of it does not have.
+/// The content of a layer in the store must depend only on inputs that are part of its key.
 #[test]
-fn a_store_filled_by_other_builds_changes_nothing() {
+fn layers_of_other_builds_in_the_store_do_not_affect_a_build() {
     let lab = Lab::locked();
     let build = |output: &str, store: &str, epoch: Option<&str>| {
         let mut command = lab.command(&["build", "tiny", "--locked", "--output", output]);
@@ -155,14 +155,14 @@ fn a_store_filled_by_other_builds_changes_nothing() {
     build("fresh.tar", "fresh", None);
     build("early.tar", "used", Some("1000000000"));
     assert!(difference(&lab.path("fresh.tar"), &lab.path("early.tar")).is_some());
-    // The same wheels, but an index that received them at another time.
+    // The same wheels with other upload times.
     let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
     let changed = lock.replacen("uploaded = 1767323045", "uploaded = 1767323000", 1);
     assert_ne!(lock, changed);
     fs_err::write(lab.path("tiny/sealift.lock"), changed).unwrap();
     build("earlier-wheel.tar", "used", None);
     fs_err::write(lab.path("tiny/sealift.lock"), lock).unwrap();
-    // Another drop list, other links, another file: other layers, which are not taken for the profile's.
+    // Another list of dropped paths, other links, another file: other layers, which must not be reused.
     copy(&lab.path("tiny"), &lab.path("tiny-as-it-was")).unwrap();
     lab.edit("tiny/profile.toml", "\"/usr/share/doc/*/*\"", "\"/usr/share/doc/*\"");
     lab.edit("tiny/profile.toml", "\"/usr/bin/sh\" = \"hello\"", "\"/usr/bin/dash\" = \"hello\"");
@@ -173,14 +173,14 @@ fn a_store_filled_by_other_builds_changes_nothing() {
     same(&lab.path("fresh.tar"), &lab.path("again.tar"));
 }
 
-/// The deployment that this project is for, from nothing but its locked artifacts, with the bytecode of all of it.
+/// A real deployment, built from its locked artifacts, with all bytecode.
 #[test]
 #[ignore = "may fetch 100 MB: tests/run"]
 fn standalone_is_the_same_however_it_is_built() {
     real_profile(&real::repository().join("profiles/standalone"));
 }
 
-/// Another server in Python, of which the program knows as little.
+/// Another server in Python.
 #[test]
 #[ignore = "may fetch 15 MB: tests/run"]
 fn hello_is_the_same_however_it_is_built() {
@@ -191,15 +191,15 @@ fn real_profile(profile: &Path) {
     let place = real::place();
     let path = |name: &str| place.path().join(name);
     let there = checkout(profile, &path("far/away/other name"));
-    for (name, store, way, profile) in
-        [("one", "a", PLAIN, profile), ("two", "far/b", ODD, &there), ("warm", "a", ODD, &there)]
+    for (name, store, conditions, profile) in
+        [("one", "a", PLAIN, profile), ("two", "far/b", UNUSUAL, &there), ("warm", "a", UNUSUAL, &there)]
     {
         let mut command = real::command(&["build"]);
         command.arg(profile).arg("--locked").arg("--output").arg(path(name));
         real::seed(&path(store), profile);
         command.env("SEALIFT_STORE", path(store));
         fs_err::create_dir_all(path("tmp")).unwrap();
-        build(&command, way, &path("tmp"), &[]);
+        build(&command, conditions, &path("tmp"), &[]);
     }
     same(&path("one"), &path("two"));
     same(&path("one"), &path("warm"));

@@ -1,4 +1,4 @@
-//! `sealift sbom`: the same for a file and its unpacked folder, closed in itself, and what CycloneDX's own schema asks for.
+//! `sealift sbom`: equal for a file and its unpacked folder, without dangling references, and valid for CycloneDX's schema.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,14 +13,14 @@ use sealift_tests::command::{self, report};
 use sealift_tests::lab::{Lab, without_digests};
 use serde_json::Value;
 
-/// The bill of a bundle of the place.
+/// The bill of materials of a bundle in the lab.
 fn bill(lab: &Lab, bundle: &str) -> String {
     let ended = lab.run(&["sbom", bundle]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{bundle}");
     ended.stdout
 }
 
-/// The references of all components.
+/// The references (`bom-ref`) of all components.
 fn references(bill: &str) -> BTreeSet<String> {
     let bill: Value = serde_json::from_str(bill).unwrap();
     let components = bill["components"].as_array().unwrap().iter();
@@ -28,7 +28,7 @@ fn references(bill: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn file_and_folder_have_the_same_bill() {
+fn file_and_folder_have_the_same_bill_of_materials() {
     let lab = Lab::locked();
     lab.without_containers();
     for (profile, tar) in [("tiny", "out.tar"), ("bare", "out.tar.gz")] {
@@ -45,7 +45,7 @@ fn file_and_folder_have_the_same_bill() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
         assert_eq!(first, fs_err::read_to_string(lab.path("bill.json")).unwrap(), "{profile}: to a file");
 
-        // All that the bundle tells of, and the program that it brings.
+        // Everything in bundle.json, and the program.
         let manifest: Value = serde_json::from_str(&lab.run(&["inspect", tar, "--json"]).stdout).unwrap();
         let named = |list: &str, key: &str, kind: &str| -> Vec<String> {
             let entries = manifest[list].as_array().unwrap().iter();
@@ -61,21 +61,21 @@ fn file_and_folder_have_the_same_bill() {
 }
 
 #[test]
-fn what_has_no_bill() {
+fn other_files_have_no_bill_of_materials() {
     let lab = Lab::new();
     fs_err::write(lab.path("text"), "no tar\n".repeat(1000)).unwrap();
-    // An image archive that is no bundle.
+    // An image archive that is not a bundle.
     fs_err::create_dir(lab.path("images")).unwrap();
     fs_err::write(lab.path("images/index.json"), "{}").unwrap();
-    let mut told = String::new();
+    let mut text = String::new();
     for arguments in [vec!["text"], vec!["home"], vec!["images"], vec!["nowhere.tar"]] {
         let ended = lab.run(&[&["sbom"], &arguments[..]].concat());
-        told.push_str(&format!("--- sbom {}\n{}{}", arguments.join(" "), ended.stdout, ended.transcript()));
+        text.push_str(&format!("--- sbom {}\n{}{}", arguments.join(" "), ended.stdout, ended.transcript()));
     }
-    insta::assert_snapshot!("no-bill", without_digests(&told));
+    insta::assert_snapshot!("no-bill", without_digests(&text));
 }
 
-/// CycloneDX's Python library brings the schema; packageurl parses package URLs, and writes them in the canonical way.
+/// CycloneDX's Python library contains the schema; packageurl parses package URLs and formats them canonically.
 const CHECK: &str = r#"
 import json, sys
 from cyclonedx.schema import SchemaVersion
@@ -96,19 +96,19 @@ for purl in purls:
 print(len(bill["components"]), "components,", len(purls), "package URLs")
 "#;
 
-/// Whether the schema and the purl library agree with the bill of a bundle.
+/// Checks the bill of materials of a bundle with the schema and the purl library.
 fn check(place: &Path, tar: &Path) -> Result<()> {
     let file = place.join("bill.json");
     command::output(sealift(place)?.arg("sbom").arg(tar).arg("--output").arg(&file))?;
-    let told = command::output(Command::new(place.join("venv/bin/python")).args(["-c", CHECK]).arg(&file))?;
-    report(&format!("{}: {}", tar.display(), told.trim()));
-    ensure!(!told.starts_with("0 "), "{told}");
+    let text = command::output(Command::new(place.join("venv/bin/python")).args(["-c", CHECK]).arg(&file))?;
+    report(&format!("{}: {}", tar.display(), text.trim()));
+    ensure!(!text.starts_with("0 "), "{text}");
     Ok(())
 }
 
 #[test]
 #[ignore = "needs the real bundle, and fetches CycloneDX's schemas with pip: tests/run"]
-fn real_bills_are_as_the_schema_asks() -> Result<()> {
+fn bills_of_materials_of_real_bundles_are_valid() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
     let venv = bundle.place().join("venv");
     command::output(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
@@ -116,7 +116,7 @@ fn real_bills_are_as_the_schema_asks() -> Result<()> {
     pip.arg(venv.join("bin/python")).args(["-m", "pip", "install", "--quiet"]);
     command::output(pip.args(["cyclonedx-python-lib[json-validation]", "packageurl-python"]))?;
     check(bundle.place(), &bundle.tar)?;
-    // Crates, and a folder in the place of images.
+    // With crates, and without images.
     for profile in ["testing", "bare-metal"] {
         let other = Bundle::build(profile, |_, _| Ok(Vec::new()))?;
         check(bundle.place(), &other.tar)?;

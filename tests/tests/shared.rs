@@ -1,12 +1,12 @@
-//! One build in parts: what is fetched comes from a folder, each image is made with a store of its own, and joining them
-//! gives the same bytes as building at one go.
+//! A build in parts: artifacts come from a folder, each image is built with its own store, and the joined bundle has the same
+//! bytes as a bundle that is built in one step.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use sealift_tests::compare::difference;
 use sealift_tests::lab::{Lab, without_digests};
 
-/// The profile locked and built at one go, into `whole.tar`; its artifacts lie in `fetched` under names that say nothing.
+/// The locked profile, built in one step into `whole.tar`. Its artifacts are in `fetched`, with meaningless names.
 fn lab() -> Lab {
     let lab = Lab::locked();
     ok(&lab, &["build", "tiny", "--locked", "--output", "whole.tar"]);
@@ -28,7 +28,7 @@ fn image(lab: &Lab, name: &str) {
 }
 
 #[test]
-fn images_made_apart_join_to_the_same_bytes() {
+fn images_from_several_builds_join_to_the_same_bundle() {
     let lab = lab();
     for name in ["clock", "greeter"] {
         image(&lab, name);
@@ -36,18 +36,18 @@ fn images_made_apart_join_to_the_same_bytes() {
     let join = ["build", "tiny", "--offline", "--from", "clock", "--from", "greeter", "--store", "another"];
     ok(&lab, &[&join[..], &["--output", "joined.tar"]].concat());
     assert_eq!(difference(&lab.path("whole.tar"), &lab.path("joined.tar")), None);
-    assert_eq!(lab.below("another/artifacts"), [""; 0], "nothing was made anew");
+    assert_eq!(lab.below("another/artifacts"), [""; 0], "no layer was built again");
     ok(&lab, &["store", "check", "--store", "another"]);
 
-    // What is missing is made.
+    // Missing layers are built.
     let rest = ["build", "tiny", "--offline", "--from", "clock", "--artifacts", "fetched", "--store", "third"];
     ok(&lab, &[&rest[..], &["--output", "third.tar"]].concat());
     assert_eq!(difference(&lab.path("whole.tar"), &lab.path("third.tar")), None);
-    assert_eq!(lab.mirror.requests(), [""; 0], "no server was asked");
+    assert_eq!(lab.mirror.requests(), [""; 0], "no server was contacted");
 }
 
 #[test]
-fn a_folder_is_an_oci_layout_and_the_same_each_time() {
+fn an_image_folder_is_a_reproducible_oci_layout() {
     let lab = lab();
     image(&lab, "clock");
     ok(&lab, &["image", "tiny", "clock", "--output", "again"]);
@@ -62,24 +62,24 @@ fn a_folder_is_an_oci_layout_and_the_same_each_time() {
 }
 
 #[test]
-fn mistakes_are_told() {
+fn errors_name_the_mistake() {
     let lab = lab();
     image(&lab, "clock");
-    let mut told = String::new();
-    let mut tell = |what: &str, arguments: &[&str]| {
+    let mut transcripts = String::new();
+    let mut record = |case: &str, arguments: &[&str]| {
         let text = without_digests(&lab.run(arguments).transcript());
-        told.push_str(&format!("--- {what}\n{text}"));
+        transcripts.push_str(&format!("--- {case}\n{text}"));
     };
-    tell("an unknown image", &["image", "tiny", "clocks"]);
-    tell("a folder that is there", &["image", "tiny", "clock"]);
-    tell("artifacts that are not", &["image", "tiny", "greeter", "--artifacts", "nowhere", "--store", "empty"]);
-    tell("not an image", &["build", "tiny", "--from", "fetched", "--store", "empty"]);
+    record("an unknown image", &["image", "tiny", "clocks"]);
+    record("a folder that exists", &["image", "tiny", "clock"]);
+    record("artifacts that do not exist", &["image", "tiny", "greeter", "--artifacts", "nowhere", "--store", "empty"]);
+    record("not an image", &["build", "tiny", "--from", "fetched", "--store", "empty"]);
     let blobs = lab.below("clock/blobs");
     let largest = blobs.iter().max_by_key(|name| lab.path("clock/blobs").join(name).metadata().unwrap().len()).unwrap();
     let path = lab.path("clock/blobs").join(largest);
     let mut bytes = fs_err::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs_err::write(&path, bytes).unwrap();
-    tell("a damaged blob", &["build", "tiny", "--offline", "--from", "clock", "--store", "empty"]);
-    insta::assert_snapshot!("mistakes", told);
+    record("a damaged blob", &["build", "tiny", "--offline", "--from", "clock", "--store", "empty"]);
+    insta::assert_snapshot!("mistakes", transcripts);
 }

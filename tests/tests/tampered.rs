@@ -1,20 +1,20 @@
-//! Bundles that were changed, cut off or never were any: what `verify` and `inspect` say.
+//! `verify` and `inspect` with changed and truncated bundles, and with other files.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::process::Command;
 
 use sealift_tests::lab::{Lab, without_digests};
 
-/// A place with a bundle.
-fn built() -> Lab {
+/// A lab with a bundle, `out.tar`.
+fn lab_with_bundle() -> Lab {
     let lab = Lab::locked();
     let ended = lab.run(&["build", "tiny", "--output", "out.tar"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     lab
 }
 
-/// Name, offset and size of the content of each member of a plain tar of short names.
+/// Name, and offset and size of the content, of each member of an uncompressed tar with short names.
 fn members(tar: &[u8]) -> Vec<(String, usize, usize)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap()).into_owned();
     let (mut at, mut found) = (0, Vec::new());
@@ -28,9 +28,9 @@ fn members(tar: &[u8]) -> Vec<(String, usize, usize)> {
 
 #[test]
 fn a_changed_byte_of_any_file_is_found() {
-    let lab = built();
+    let lab = lab_with_bundle();
     let whole = fs_err::read(lab.path("out.tar")).unwrap();
-    let mut told = String::new();
+    let mut text = String::new();
     for (name, offset, size) in members(&whole) {
         for at in [0, size / 2, size - 1] {
             let mut bytes = whole.clone();
@@ -40,16 +40,16 @@ fn a_changed_byte_of_any_file_is_found() {
             assert_eq!(ended.code, Some(4), "byte {at} of {name}: {}{}", ended.stdout, ended.stderr);
             assert!(format!("{}{}", ended.stdout, ended.stderr).contains(&name), "{name} is not named: {ended:?}");
             if at == size / 2 && !name.starts_with("blobs/") && !name.starts_with("profile/files/") {
-                told.push_str(&format!("--- {name}\n{}{}", ended.stdout, ended.transcript()));
+                text.push_str(&format!("--- {name}\n{}{}", ended.stdout, ended.transcript()));
             }
         }
     }
-    insta::assert_snapshot!("changed", without_digests(&told));
+    insta::assert_snapshot!("changed", without_digests(&text));
 }
 
-/// Links have no digest: a table says where they lead.
+/// Links have no digest: the file LINKS has their targets.
 #[test]
-fn a_link_of_a_bundle_without_containers_that_leads_elsewhere_is_found() {
+fn a_changed_link_of_a_bundle_without_containers_is_found() {
     let lab = Lab::locked();
     lab.without_containers();
     let ended = lab.run(&["build", "bare", "--output", "out.tar.gz"]);
@@ -66,55 +66,55 @@ fn a_link_of_a_bundle_without_containers_that_leads_elsewhere_is_found() {
 }
 
 #[test]
-fn a_bundle_cut_off_anywhere_is_found() {
-    let lab = built();
+fn a_truncated_bundle_is_found() {
+    let lab = lab_with_bundle();
     let whole = fs_err::read(lab.path("out.tar")).unwrap();
     for length in (0..whole.len() - 1024).step_by(3331) {
         fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, "cut.tar"]);
-            // Without an end but with its table of contents, it can be looked into.
+            // If only the end is missing, bundle.json can still be read.
             let right = ended.code == Some(4) || (length < 1024 && ended.code == Some(2)) || command == "inspect";
             assert!(right, "{command} of {length} bytes: {ended:?}");
             assert!(command == "inspect" || ended.code != Some(0), "{length}");
             assert!(!ended.stderr.contains("panicked"), "{length}: {}", ended.stderr);
         }
     }
-    let mut told = String::new();
+    let mut text = String::new();
     for length in [0, 100, 4000, whole.len() / 2] {
         fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, "cut.tar"]);
-            told.push_str(&format!(
+            text.push_str(&format!(
                 "--- {command} of the first {length} bytes\n{}{}",
                 ended.stdout,
                 ended.transcript()
             ));
         }
     }
-    insta::assert_snapshot!("cut-off", without_digests(&told));
+    insta::assert_snapshot!("cut-off", without_digests(&text));
 }
 
 #[test]
-fn what_is_no_bundle() {
+fn other_files_are_not_bundles() {
     let lab = Lab::new();
     fs_err::write(lab.path("text"), "no tar\n".repeat(1000)).unwrap();
     fs_err::create_dir(lab.path("folder")).unwrap();
     let packed = Command::new("tar").args(["cf", "other.tar", "home"]).current_dir(lab.path("")).status();
     assert!(packed.unwrap().success());
-    let mut told = String::new();
+    let mut text = String::new();
     for name in ["text", "folder", "other.tar", "nowhere.tar"] {
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, name]);
-            told.push_str(&format!("--- {command} {name}\n{}{}", ended.stdout, ended.transcript()));
+            text.push_str(&format!("--- {command} {name}\n{}{}", ended.stdout, ended.transcript()));
         }
     }
-    insta::assert_snapshot!("no-bundle", told);
+    insta::assert_snapshot!("no-bundle", text);
 }
 
 #[test]
-fn an_unpacked_bundle_with_a_file_more_or_less() {
-    let lab = built();
+fn an_unpacked_bundle_with_missing_or_additional_files_is_found() {
+    let lab = lab_with_bundle();
     fs_err::create_dir(lab.path("unpacked")).unwrap();
     let unpack = || {
         let status = Command::new("tar").args(["xf", "../out.tar"]).current_dir(lab.path("unpacked")).status();
@@ -123,22 +123,22 @@ fn an_unpacked_bundle_with_a_file_more_or_less() {
     unpack();
     let sound = lab.run(&["verify", "unpacked"]);
     assert_eq!(sound.code, Some(0), "{}{}", sound.stdout, sound.stderr);
-    let mut told = String::new();
+    let mut text = String::new();
     for file in lab.below("unpacked") {
         fs_err::remove_file(lab.path("unpacked").join(&file)).unwrap();
         let ended = lab.run(&["verify", "unpacked"]);
         assert_eq!(ended.code, Some(4), "{file} is gone: {}{}", ended.stdout, ended.stderr);
         if !file.starts_with("profile/files") && !file.starts_with("blobs/") {
-            told.push_str(&format!("--- without {file}\n{}{}", ended.stdout, ended.transcript()));
+            text.push_str(&format!("--- without {file}\n{}{}", ended.stdout, ended.transcript()));
         }
         unpack();
     }
     for file in ["more", "env/more.env", "blobs/sha256/more"] {
         fs_err::write(lab.path("unpacked").join(file), "").unwrap();
         let ended = lab.run(&["verify", "unpacked"]);
-        told.push_str(&format!("--- with {file}\n{}{}", ended.stdout, ended.transcript()));
+        text.push_str(&format!("--- with {file}\n{}{}", ended.stdout, ended.transcript()));
         assert_eq!(ended.code, Some(4), "{file}");
         fs_err::remove_file(lab.path("unpacked").join(file)).unwrap();
     }
-    insta::assert_snapshot!("unpacked", without_digests(&told));
+    insta::assert_snapshot!("unpacked", without_digests(&text));
 }

@@ -13,9 +13,9 @@ use serde::Serialize;
 use super::Context;
 use sealift_deployment::bundle::{self, Manifest};
 
-/// Show what a bundle holds: images, layers, sizes, packages
+/// Show the contents of a bundle: images, layers, sizes, packages
 ///
-/// Reads the bundle's own `bundle.json`. `sealift verify` checks that it tells the truth.
+/// Reads only the bundle's `bundle.json`. `sealift verify` checks it against the contents.
 ///
 /// Examples:
 ///   sealift inspect parsec-standalone-3.10.0-linux-amd64.tar
@@ -24,9 +24,9 @@ use sealift_deployment::bundle::{self, Manifest};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Inspect {
-    /// A bundle's file, or the folder that it was unpacked into
+    /// File of a bundle, or the folder that it was unpacked into
     bundle: PathBuf,
-    /// List the packages and wheels of each image, too
+    /// Also list the packages and wheels of each image
     #[arg(long)]
     packages: bool,
     /// Print the bundle's description as JSON
@@ -106,7 +106,7 @@ fn text(manifest: &Manifest, packages: bool) -> String {
         }
     }
     if packages && !manifest.excluded.is_empty() {
-        text.push_str("\nleft out on purpose\n");
+        text.push_str("\nexcluded on purpose\n");
         for (what, why) in &manifest.excluded {
             text.push_str(&format!("  {what}: {why}\n"));
         }

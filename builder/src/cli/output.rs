@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
-/// Standard output, buffered. A reader that goes away (`sealift ... | head`) is told apart from all other errors, so that
-/// the program can end quietly.
+/// Standard output, buffered. When its reader closes it (`sealift ... | head`), the error can be recognized, so that the
+/// program ends without a message.
 #[derive(Debug)]
 pub struct Output(BufWriter<Stdout>);
 
@@ -13,7 +13,7 @@ impl Output {
         Self(BufWriter::new(io::stdout()))
     }
 
-    /// Writes out what is buffered.
+    /// Writes the buffer.
     ///
     /// # Errors
     /// Any error of the write.
@@ -42,25 +42,25 @@ impl Write for Output {
 }
 
 fn mark(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::BrokenPipe { io::Error::new(ErrorKind::BrokenPipe, ReaderGone) } else { error }
+    if error.kind() == ErrorKind::BrokenPipe { io::Error::new(ErrorKind::BrokenPipe, Closed) } else { error }
 }
 
-/// The reader of standard output is gone.
+/// The reader of standard output closed it.
 #[derive(Debug)]
-struct ReaderGone;
+struct Closed;
 
-impl fmt::Display for ReaderGone {
+impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody reads standard output any more")
+        f.write_str("standard output is closed")
     }
 }
 
-impl std::error::Error for ReaderGone {}
+impl std::error::Error for Closed {}
 
-/// Whether `error` only says that nobody reads standard output any more.
-pub(super) fn reader_is_gone(error: &anyhow::Error) -> bool {
+/// Whether `error` is that standard output was closed.
+pub(super) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<ReaderGone>())
+        cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<Closed>())
     })
 }
 
@@ -69,10 +69,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_broken_pipe_of_standard_output_is_quiet() {
+    fn only_a_closed_standard_output_is_recognized() {
         let broken = || io::Error::from(ErrorKind::BrokenPipe);
-        assert!(reader_is_gone(&anyhow::Error::new(mark(broken())).context("listing")));
-        assert!(!reader_is_gone(&anyhow::Error::new(broken()).context("fetching")));
-        assert!(!reader_is_gone(&mark(io::Error::from(ErrorKind::StorageFull)).into()));
+        assert!(is_closed(&anyhow::Error::new(mark(broken())).context("listing")));
+        assert!(!is_closed(&anyhow::Error::new(broken()).context("fetching")));
+        assert!(!is_closed(&mark(io::Error::from(ErrorKind::StorageFull)).into()));
     }
 }

@@ -14,9 +14,9 @@ use super::Context;
 
 /// List the profiles that can be locked and built, or show one
 ///
-/// Looks into the folders that SEALIFT_PROFILES names (separated by `:`), then into `profiles/`
-/// below the current directory and below each of its parents. Where a name occurs twice, the
-/// first is taken. A profile elsewhere is named by its path, with a `/` in it.
+/// Searches the folders in SEALIFT_PROFILES (separated by `:`), then `profiles/` in the current
+/// directory and in each of its parents. If a name occurs twice, the first profile is used. Use a path
+/// with a `/` in it for a profile elsewhere.
 ///
 /// Examples:
 ///   sealift profiles
@@ -28,7 +28,7 @@ use super::Context;
 pub(super) struct Profiles {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Print a JSON array: name, version, title, directory, images, services of each
+    /// Print as a JSON array: name, version, title, directory, images and services of each
     #[arg(long)]
     json: bool,
 }
@@ -78,11 +78,11 @@ impl Profiles {
         if self.json {
             context.out.json(&rows)?;
         } else if rows.is_empty() && errors.is_empty() {
-            context.note("no profiles found: `sealift profiles --help` says where they are looked for");
+            context.note("there are no profiles here; `sealift profiles --help` lists the folders that are searched");
         } else {
             context.out.write_all(table(&rows).as_bytes())?;
         }
-        // The good ones are listed in any case; what is wrong with the first bad one is the command's failure.
+        // Valid profiles are listed in any case; the first invalid one is the error of the command.
         match errors.into_iter().next() {
             Some(error) => context.out.finish().and(Err(error)),
             None => Ok(()),

@@ -17,7 +17,7 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 /// When the reader of standard output closed it, as `head` does, nothing is printed and the exit code is 0.
 #[must_use]
 pub fn failure(error: &anyhow::Error) -> ExitCode {
-    if output::reader_is_gone(error) {
+    if output::is_closed(error) {
         return ExitCode::SUCCESS;
     }
     anstream::eprint!("{}", render(error));
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_follow_the_error_and_the_hint_comes_last() {
+    fn causes_follow_the_error_and_the_hint_is_last() {
         let cause = Failure::network("mirror.example does not answer").hint("try another mirror");
         let error = anyhow::Result::<()>::Err(cause.into()).context("cannot read the index").unwrap_err();
         insta::assert_snapshot!(plain(&error), @r"
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_in_a_profile_is_shown_below_its_context() {
+    fn diagnostics_are_shown_below_their_context() {
         let diagnostic = Diagnostic::new(0..3, "no such thing", "say what there is");
         let error = anyhow::Error::new(Diagnostics::new("p/profile.toml", "abc = 1\n", vec![diagnostic]))
             .context("cannot lock");

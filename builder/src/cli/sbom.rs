@@ -14,9 +14,9 @@ use sealift_deployment::bundle::{self, sbom};
 /// Print the software bill of materials of a bundle, as CycloneDX 1.6 in JSON
 ///
 /// Lists the images, Debian packages, wheels, crates and Nix store paths, with versions, digests and
-/// package URLs; what is in which image; and what was left out on purpose, and why. It is made from
-/// what the bundle says of itself, with no network: `sealift verify` checks that it tells the truth.
-/// The same bundle gives the same bytes. Licences are not in it.
+/// package URLs; the contents of each image; and exclusions with their reasons. Reads only the
+/// bundle's `bundle.json`, which `sealift verify` checks, and needs no network. The output is the same
+/// for the same bundle. Licenses are not included.
 ///
 /// Examples:
 ///   sealift sbom parsec-standalone-3.10.0-linux-amd64.tar --output parsec.cdx.json
@@ -24,9 +24,9 @@ use sealift_deployment::bundle::{self, sbom};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Sbom {
-    /// A bundle's file, or the folder that it was unpacked into
+    /// File of a bundle, or the folder that it was unpacked into
     bundle: PathBuf,
-    /// Write it to a file, not to standard output
+    /// Write to a file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -35,8 +35,8 @@ impl Sbom {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let bundle = bundle::open(&self.bundle)?;
         let Some(manifest) = &bundle.manifest else {
-            let message = format!("{} is no bundle: it has no {}", self.bundle.display(), bundle::MANIFEST);
-            let hint = "name a file that `sealift build` made, or its unpacked folder";
+            let message = format!("{} is not a bundle: it has no {}", self.bundle.display(), bundle::MANIFEST);
+            let hint = "name a file that `sealift build` wrote, or the folder that it was unpacked into";
             return Err(Failure::usage(message).hint(hint).into());
         };
         let bom = sbom::of(manifest, bundle.sum("sealift"));

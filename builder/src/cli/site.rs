@@ -15,7 +15,7 @@ use super::Context;
 use super::common;
 use sealift_deployment::bundle;
 
-/// Make and look after the certificates and secrets of one installation
+/// Create and renew the certificates and secrets of an installation
 #[derive(Args, Debug)]
 pub(super) struct SiteCommand {
     #[command(subcommand)]
@@ -28,19 +28,19 @@ enum Action {
     Renew(Renew),
 }
 
-/// Make the certificates, secrets and env files of one installation
+/// Create the certificates, secrets and env files of an installation
 ///
-/// Makes a private certificate authority, a key and certificate for each TLS service, random secrets,
-/// and the env files and configuration that hold them. Running it again changes nothing that is still
-/// valid: secrets stay, certificates are made anew when they are about to expire or a name is missing,
-/// files that you edited are kept. `custom-ca.key` stays here: no bundle has it.
+/// Creates a private certificate authority, a key and certificate for each TLS service, random
+/// secrets, and the env files and configuration that contain them. Another run changes nothing that
+/// is still valid: secrets are kept, certificates are issued again when they are about to expire or
+/// lack a name, and files that you edited are kept. `custom-ca.key` is never part of a bundle.
 ///
-/// Where the profile needs values or certificates of yours, the first run writes `settings.toml`, says
-/// all that is still to be filled in, and exits with 2; so does any run that finds some of it missing
-/// or wrong. `settings.toml` is yours: it is never written again.
+/// If the profile needs values or certificates of yours, the first run creates `settings.toml`, lists
+/// all missing values, and exits with 2, as does every run that finds missing or wrong values.
+/// `settings.toml` is created once and then edited only by you.
 ///
-/// Make it before the build and give it to `sealift build --site`, or make it on the host in the
-/// unpacked bundle, where `--profile` may be left out.
+/// Create the site before the build and pass it to `sealift build --site`, or create it on the host
+/// in the unpacked bundle, where `--profile` is not needed.
 ///
 /// Examples:
 ///   sealift site new ./site --profile standalone --host parsec.example.com
@@ -48,32 +48,32 @@ enum Action {
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 struct New {
-    /// The site's folder: made if it is not there
+    /// Folder of the site; created if it does not exist
     directory: PathBuf,
     /// Name of a profile, or path of its folder [default: that of the bundle unpacked here]
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
-    /// Public name or address of the installation: what clients connect to
+    /// Public name or address of the installation, which clients connect to
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
-    /// A published port: its name in the profile and the host's port number; may be repeated
+    /// Port number on the host for a published port of the profile; can be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
-    /// Let the site's own authority make certificates that you would have to bring: for trials
+    /// Issue certificates that you would have to provide with the site's own authority, for trials
     #[arg(long)]
     self_signed: bool,
-    /// Print what was done as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Renew the certificates of an installation before they end
+/// Renew the certificates of an installation before they expire
 ///
-/// Those with less than a fifth of their life left, unless you say otherwise, get a new certificate for
-/// the same key. Secrets stay, and so does the authority: what clients trust. Its key, `custom-ca.key`,
-/// has to be in its place for that. Certificates that you brought yourself are not touched.
+/// By default, certificates with less than a fifth of their lifetime left are issued again for the
+/// same key. Secrets and the authority, which clients trust, are kept. The key of the authority,
+/// `custom-ca.key`, is needed. Certificates that you provided are not changed.
 ///
-/// In an unpacked bundle, `./sealift up` then makes the services anew that have a new certificate.
+/// In an unpacked bundle, run `./sealift up` afterwards: it restarts services with a new certificate.
 ///
 /// Examples:
 ///   ./sealift site renew
@@ -81,26 +81,26 @@ struct New {
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 struct Renew {
-    /// The site's folder
+    /// Folder of the site
     #[arg(default_value = "site")]
     directory: PathBuf,
     /// Name of a profile, or path of its folder [default: that of the bundle unpacked here]
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
-    /// Renew those that end within so many days
+    /// Renew certificates that expire within this number of days
     #[arg(long, value_name = "DAYS", conflicts_with = "force")]
     days_left: Option<u32>,
-    /// Renew all of them
+    /// Renew all certificates
     #[arg(long)]
     force: bool,
-    /// Print what was done as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn port(text: &str) -> Result<(String, u16), String> {
     let (name, number) = text.split_once('=').ok_or("write NAME=NUMBER, such as https=8443")?;
-    let number = number.parse().map_err(|_| format!("`{number}` is no port: a number from 1 to 65535"))?;
+    let number = number.parse().map_err(|_| format!("`{number}` is not a port number from 1 to 65535"))?;
     if number == 0 { Err("port 0 cannot be published".to_owned()) } else { Ok((name.to_owned(), number)) }
 }
 
@@ -144,8 +144,8 @@ impl Renew {
             None => unpacked_profile(&self.directory)?,
         };
         if !self.directory.join("site.toml").is_file() {
-            return Err(Failure::usage(format!("{} is no site", self.directory.display()))
-                .hint("`sealift site new` or `sealift up` makes one")
+            return Err(Failure::usage(format!("{} is not a site", self.directory.display()))
+                .hint("create one with `sealift site new` or `sealift up`")
                 .into());
         }
         let renewal = site::renew(&SiteRequest {
@@ -155,7 +155,7 @@ impl Renew {
             host: None,
             ports: BTreeMap::new(),
             days_left: if self.force { Some(u32::MAX) } else { self.days_left },
-            // Keys stay as they are, and with them their groups.
+            // Keys are kept, and so are their groups.
             leave_groups: true,
             self_signed: false,
             now: sealift_deployment::clock::now().cast_signed(),
@@ -175,6 +175,6 @@ fn unpacked_profile(site: &Path) -> Result<Profile> {
         }
     }
     Err(Failure::usage("no profile is named, and there is no unpacked bundle here")
-        .hint("name one: --profile standalone, or run it in the folder of an unpacked bundle")
+        .hint("name a profile, such as --profile standalone, or run this in the folder of an unpacked bundle")
         .into())
 }

@@ -12,12 +12,12 @@ use serde::Serialize;
 use super::Context;
 use sealift_deployment::{bundle, ui};
 
-/// Check a bundle: every digest, every diff ID, both tables of contents
+/// Verify a bundle: all digests, all diff IDs, both tables of contents
 ///
-/// Reads every byte once. Checks that each blob has the digest that names it, that each layer unpacks
-/// to the diff ID in its image's configuration, that index.json (for podman and containerd) and
-/// manifest.json (for Docker) list the same images, that bundle.json tells of them, and that all other
-/// files are as SHA256SUMS says. All problems are listed. What is kept below site/ is not part of it.
+/// Reads every byte once. Checks that each blob has the digest in its name, that each layer unpacks to
+/// the diff ID in its image's configuration, that index.json (for podman and containerd) and
+/// manifest.json (for Docker) list the same images, that bundle.json describes them, and that all
+/// other files match SHA256SUMS. Reports every problem. Files below site/ are not checked.
 ///
 /// Examples:
 ///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar
@@ -25,7 +25,7 @@ use sealift_deployment::{bundle, ui};
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Verify {
-    /// A bundle's file, or the folder that it was unpacked into
+    /// File of a bundle, or the folder that it was unpacked into
     bundle: PathBuf,
     /// Print the result as JSON
     #[arg(long)]
@@ -36,11 +36,11 @@ pub(super) struct Verify {
 struct Verdict {
     sound: bool,
     images: Vec<String>,
-    problems: Vec<Wrong>,
+    problems: Vec<Problem>,
 }
 
 #[derive(Serialize)]
-struct Wrong {
+struct Problem {
     file: String,
     what: String,
 }
@@ -48,11 +48,11 @@ struct Wrong {
 impl Verify {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let bundle = bundle::open(&self.bundle)?;
-        let findings = bundle.verify(Depth::Blobs);
-        let problems = findings.violations;
-        let images: Vec<String> = findings.images.into_iter().map(|image| image.name).collect();
+        let report = bundle.verify(Depth::Blobs);
+        let problems = report.violations;
+        let images: Vec<String> = report.images.into_iter().map(|image| image.name).collect();
         if self.json {
-            let wrong = problems.iter().map(|p| Wrong { file: p.file.clone(), what: p.message.clone() }).collect();
+            let wrong = problems.iter().map(|p| Problem { file: p.file.clone(), what: p.message.clone() }).collect();
             context.out.json(&Verdict { sound: problems.is_empty(), images, problems: wrong })?;
         } else {
             for problem in &problems {
@@ -60,16 +60,16 @@ impl Verify {
             }
             if problems.is_empty() {
                 let (files, images) = (ui::count(bundle.files.len(), "file"), ui::count(images.len(), "image"));
-                writeln!(context.out, "{}: {files}, {images}, all sound", self.bundle.display())?;
+                writeln!(context.out, "{}: {files}, {images}, no problems", self.bundle.display())?;
             }
         }
         if problems.is_empty() {
             return Ok(());
         }
-        // What was found goes out before the error about it.
+        // Standard output is written before the error.
         context.out.finish()?;
         let count = problems.len();
         let message = format!("{} has {}", self.bundle.display(), ui::count(count, "problem"));
-        Err(Failure::verification(message).hint("do not load it; copy it again from where it was built").into())
+        Err(Failure::verification(message).hint("do not load it: copy the bundle again from where it was built").into())
     }
 }

@@ -367,11 +367,11 @@ pub(super) mod tests {
         let messages: Vec<String> =
             cases.iter().map(|text| format!("{:#}", Index::parse(&[("P", text)], "amd64").unwrap_err())).collect();
         insta::assert_snapshot!(messages.join("\n"), @"
-        P: package a: the field Size is missing or malformed
-        P: package a: the field SHA256 is missing or malformed
-        P: package a: the field Filename is missing or malformed
-        P: a stanza has no field Package; its first field is `Version: 1`
-        P: line 2 is not a field: `no field`
+        cannot parse P: package a: the field Size is missing or malformed
+        cannot parse P: package a: the field SHA256 is missing or malformed
+        cannot parse P: package a: the field Filename is missing or malformed
+        cannot parse P: a stanza has no field Package; its first field is `Version: 1`
+        cannot parse P: line 2 is not a field: `no field`
         Provides of a 1: `b c` is not a relation to a package: unexpected text after the name
         ");
     }

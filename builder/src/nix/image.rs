@@ -133,6 +133,7 @@ impl ImageBuilder<'_> {
         check_paths(self.request)?;
         let mut layers = self.closure_layers(progress)?;
         if !self.request.contents.is_empty() {
+            // Part of the image's bytes.
             let created_by = "links to what is in the Nix store".to_owned();
             layers.push(ImageLayer { layer: self.links_layer()?, created_by });
         }

@@ -86,3 +86,134 @@ fn prepare_site(
     ui.note(report.to_string().trim_end());
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::finding::Findings;
+    use crate::host::runtime::{Data, LogOptions};
+    use crate::host::status::ServiceStatus;
+    use crate::host::testing;
+    use crate::profile::model::Task;
+
+    /// A runtime that records which steps are taken.
+    #[derive(Default)]
+    struct Recorder {
+        findings: Findings,
+        steps: RefCell<Vec<&'static str>>,
+    }
+
+    impl Recorder {
+        fn step(&self, name: &'static str) {
+            self.steps.borrow_mut().push(name);
+        }
+    }
+
+    impl Runtime for Recorder {
+        fn verify(&self) -> Result<()> {
+            self.step("verify");
+            Ok(())
+        }
+
+        fn check_host(&self, _: &BTreeMap<String, u16>, _: i64) -> Result<Findings> {
+            self.step("check");
+            Ok(self.findings.clone())
+        }
+
+        fn maps_groups(&self) -> Result<bool> {
+            Ok(true)
+        }
+
+        fn set_key_groups(&self) -> Result<()> {
+            self.step("set groups");
+            Ok(())
+        }
+
+        fn load(&self, _: &Ui) -> Result<()> {
+            self.step("load");
+            Ok(())
+        }
+
+        fn start(&self, site: &site::SiteReport, _: Deadline, _: &Ui) -> Result<Started> {
+            self.step("start");
+            Ok(Started::Healthy(vec![site.host.clone()]))
+        }
+
+        fn check_images(&self, _: &mut Findings) -> Result<()> {
+            unreachable!()
+        }
+
+        fn stop(&self, _: Data) -> Result<()> {
+            unreachable!()
+        }
+
+        fn status(&self) -> Result<Vec<ServiceStatus>> {
+            unreachable!()
+        }
+
+        fn last_log_lines(&self, _: &str) -> Vec<String> {
+            unreachable!()
+        }
+
+        fn logs(&self, _: &str, _: LogOptions) -> Result<()> {
+            unreachable!()
+        }
+
+        fn run_task(&self, _: &str, _: &Task, _: &[String]) -> Result<()> {
+            unreachable!()
+        }
+    }
+
+    fn request(host: Option<&str>) -> UpRequest<'_> {
+        let timeout = Duration::from_secs(1);
+        UpRequest { host, ports: BTreeMap::new(), self_signed: false, timeout, now: 1_700_000_000 }
+    }
+
+    /// The sample in a folder that has the templates of its site.
+    fn deployment(folder: &tempfile::TempDir) -> Deployment {
+        fs_err::create_dir(folder.path().join("files")).unwrap();
+        for name in ["shop.env", "token.env", "shop.conf"] {
+            fs_err::write(folder.path().join("files").join(name), "A=1\n").unwrap();
+        }
+        testing::deployment(folder.path())
+    }
+
+    #[test]
+    fn the_first_start_needs_a_host_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = deployment(&folder);
+        assert!(request(None).check(&deployment).is_err());
+        assert!(request(Some("shop.test")).check(&deployment).is_ok());
+    }
+
+    #[test]
+    fn a_failed_check_leaves_the_host_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = deployment(&folder);
+        let mut runtime = Recorder::default();
+        runtime.findings.error("space", "too little", "free some space");
+        let ui = Ui::plain(std::io::sink());
+        let error = up(&deployment, &runtime, &request(Some("shop.test")), &ui).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        this host is not ready:
+          space: too little
+            hint: free some space
+        ");
+        assert_eq!(runtime.steps.into_inner(), ["verify", "check"]);
+        assert!(!deployment.site().exists());
+    }
+
+    #[test]
+    fn the_site_is_ready_before_anything_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = deployment(&folder);
+        let runtime = Recorder::default();
+        let ui = Ui::plain(std::io::sink());
+        let started = up(&deployment, &runtime, &request(Some("shop.test")), &ui).unwrap();
+        assert_eq!(started, Started::Healthy(vec!["shop.test".to_owned()]));
+        assert_eq!(runtime.steps.into_inner(), ["verify", "check", "set groups", "load", "start"]);
+        assert!(deployment.has_site());
+    }
+}

@@ -1,38 +1,38 @@
-//! What is wrong in a file, shown at its place: file, line, caret, message, hint.
+//! Errors in a profile or settings file, shown with file, line, caret, message and hint.
 
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// Something wrong at one place of a file.
+/// An error at one place of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Bytes of the file.
+    /// Range of bytes of the file.
     pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
-    /// What to do about it; nothing is printed for an empty one.
+    /// What to do about it; empty for none.
     pub hint: String,
 }
 
 impl Diagnostic {
-    /// A problem at `span`, a range of bytes.
+    /// A diagnostic at `span`, a range of bytes.
     pub fn new(span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { span, message: message.into(), hint: hint.into() }
     }
 }
 
-/// A file as messages show it.
+/// A file, for messages.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// The name shown.
+    /// Its name in messages.
     pub file: String,
-    /// What it holds.
+    /// Its contents.
     pub text: String,
 }
 
-/// All that is wrong in a file, or in several that are one document, in their order. As an error it is of the kind
+/// All errors in a file, or in several files that form one document, in their order. The kind of this error is
 /// [`Usage`](crate::failure::Kind::Usage).
 #[derive(Debug)]
 pub struct Diagnostics {
@@ -41,30 +41,30 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// `file` is the name shown, `text` what it holds.
+    /// `file` is the name in messages, `text` the contents.
     pub fn new(file: impl Into<String>, text: impl Into<String>, list: Vec<Diagnostic>) -> Self {
         Self::across(vec![Part { file: file.into(), text: text.into() }], list)
     }
 
-    /// Spans are ranges of the texts of `parts` put together, with one byte between each two.
+    /// Spans are ranges of the concatenated texts of `parts`, with one byte between each two.
     pub(super) fn across(parts: Vec<Part>, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
         Self { parts, list }
     }
 
-    /// The problems within `error`, if that is what it is about.
+    /// The diagnostics in the chain of `error`, if there are any.
     #[must_use]
     pub fn within(error: &anyhow::Error) -> Option<&Self> {
         error.chain().find_map(|cause| cause.downcast_ref())
     }
 
-    /// The text with ANSI colours, a newline at its end.
+    /// The text with ANSI colors and a newline at its end.
     #[must_use]
     pub fn styled(&self) -> String {
         self.render(&Renderer::styled())
     }
 
-    /// The part that `span` begins in, and the bytes of it.
+    /// The part in which `span` begins, and the range within its text.
     fn place(&self, span: &Range<usize>) -> (&Part, Range<usize>) {
         let mut start = 0;
         let mut parts = self.parts.iter().peekable();
@@ -95,7 +95,7 @@ impl Diagnostics {
     }
 }
 
-/// `span` cut at the end of its first line: a table's span may be long, and the eye needs only its beginning.
+/// The first line of `span`: the span of a table may be long.
 fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     let length = text.get(span.clone()).and_then(|part| part.find('\n'));
     length.map_or(span.clone(), |length| span.start..span.start + length)

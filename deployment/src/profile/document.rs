@@ -1,10 +1,10 @@
-//! Where a key or a value stands in a TOML file: for the parts of the model that carry no span.
+//! Positions of keys and values in a TOML file, for the parts of the model without a span.
 
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-/// A parsed TOML file that knows the place of everything in it.
+/// A parsed TOML file with the positions of everything in it.
 #[derive(Debug)]
 pub(crate) struct Document<'a>(DeTable<'a>);
 
@@ -13,8 +13,8 @@ impl<'a> Document<'a> {
         Self(table)
     }
 
-    /// The bytes of the value at `path`: keys of tables, and indexes of arrays in decimal. Of a path that leads nowhere
-    /// (a default), the deepest part that is there.
+    /// The bytes of the value at `path`: keys of tables, and indexes of arrays in decimal. If the value does not exist (a
+    /// default), those of its nearest existing parent.
     pub(crate) fn value(&self, path: &[&str]) -> Range<usize> {
         self.walk(path).1
     }
@@ -51,7 +51,7 @@ mod tests {
     const TEXT: &str = "a = 1\n[b.c]\nports = [80, 443]\n[[b.users]]\nuid = 7\n";
 
     #[test]
-    fn every_part_is_found() {
+    fn positions_of_keys_and_values_are_found() {
         let document = Document::new(DeTable::parse(TEXT).unwrap().into_inner());
         let value = |path: &[&str]| &TEXT[document.value(path)];
         assert_eq!(value(&["a"]), "1");
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_its_nearest_parent() {
+    fn missing_value_has_the_position_of_its_parent() {
         let document = Document::new(DeTable::parse(TEXT).unwrap().into_inner());
         assert_eq!(document.value(&["b", "c", "ports", "7"]), document.value(&["b", "c", "ports"]));
         assert_eq!(document.value(&["x"]), 0..0);

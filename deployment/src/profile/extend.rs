@@ -1,11 +1,9 @@
-//! `extends`: a profile that states only what differs from another one.
+//! `extends`: a profile that contains only the differences from another one.
 //!
-//! Tables merge key by key, to any depth; everything else (text, numbers, arrays) that stands in the extending profile
-//! takes the place of what the other has. What `without` names is taken away from the other, whole tables too. The `name`
-//! is not inherited.
+//! Tables merge key by key, to any depth; other values (texts, numbers, arrays) of the extending profile replace those of
+//! the other. `without` lists keys of the other that are removed, including whole tables. `name` is not inherited.
 //!
-//! The files are read as if they stood one after the other in one text: spans are ranges of that, so a message finds
-//! its way back into the file that it is about.
+//! Spans are ranges of the texts of all files put together, so that a message finds the file that it is about.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +21,7 @@ use crate::machine::shown;
 /// The files of the profile in `directory` and of those that it extends, nearest first, and their folders.
 ///
 /// # Errors
-/// A file cannot be read or is no TOML; a profile that is to be extended is not there, or extends this one.
+/// A file cannot be read or is not TOML; an extended profile does not exist, or extends this one.
 pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
     let (mut parts, mut folders) = (Vec::<Part>::new(), vec![directory.to_owned()]);
     loop {
@@ -43,11 +41,11 @@ pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
             None => break,
         }
     }
-    let list = needless(&parts);
+    let list = invalid_without(&parts);
     if list.is_empty() { Ok((parts, Sources::new(folders))) } else { Err(Diagnostics::across(parts, list).into()) }
 }
 
-/// A key of `without`, as TOML writes it: `site.templates."env/a.env"`.
+/// The parts of a key of `without` in TOML syntax: `site.templates."env/a.env"`. `None` if it is not a key.
 fn key(text: &str) -> Option<Vec<String>> {
     let document = format!("{text} = 0");
     let mut table = DeTable::parse(&document).ok()?.into_inner();
@@ -62,15 +60,15 @@ fn key(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// What is wrong with the `without` of each part: it takes away what those behind it have.
-fn needless(parts: &[Part]) -> Vec<Diagnostic> {
+/// Diagnostics about `without` of each part: it must list keys of the parts after it.
+fn invalid_without(parts: &[Part]) -> Vec<Diagnostic> {
     let mut list = Vec::new();
     let mut offset = 0;
     for (index, part) in parts.iter().enumerate() {
         let table = shifted(DeTable::parse(&part.text).map(Spanned::into_inner).unwrap_or_default(), offset);
         offset += part.text.len() + 1;
         let Some(without) = table.get("without") else { continue };
-        let hint = "an array of keys of the profile that is extended, such as [\"images.web\"]";
+        let hint = "list keys of the extended profile, such as [\"images.web\"]";
         let Some(array) = without.get_ref().as_array() else {
             list.push(Diagnostic::new(without.span(), "`without` is not an array", hint));
             continue;
@@ -80,14 +78,14 @@ fn needless(parts: &[Part]) -> Vec<Diagnostic> {
             let keys = item.get_ref().as_str().and_then(key);
             if !keys.as_ref().is_some_and(|keys| remove(&mut base.clone(), keys)) {
                 let name = item.get_ref().as_str().unwrap_or_default();
-                list.push(Diagnostic::new(item.span(), format!("there is no `{name}` to be without"), hint));
+                list.push(Diagnostic::new(item.span(), format!("the extended profile has no `{name}`"), hint));
             }
         }
     }
     list
 }
 
-/// Takes what is at `keys` away; `false` where there is nothing.
+/// Removes the value at `keys`; `false` if there is none.
 fn remove(table: &mut DeTable<'_>, keys: &[String]) -> bool {
     match keys {
         [] => false,
@@ -103,7 +101,7 @@ fn remove(table: &mut DeTable<'_>, keys: &[String]) -> bool {
 fn base(folder: &Path, value: &Spanned<DeValue<'_>>, before: &[PathBuf]) -> Result<PathBuf, Diagnostic> {
     let diagnostic = |message: String, hint: String| Diagnostic::new(value.span(), message, hint);
     let Some(name) = value.get_ref().as_str().filter(|name| words::is_name(name)) else {
-        let hint = "name a profile in the folder beside this one, such as \"standalone\"";
+        let hint = "use the name of a folder beside this profile, such as \"standalone\"";
         return Err(diagnostic("`extends` is not the name of a profile".into(), hint.into()));
     };
     let beside = folder.canonicalize().ok().and_then(|folder| Some(folder.parent()?.to_owned()));
@@ -113,13 +111,13 @@ fn base(folder: &Path, value: &Spanned<DeValue<'_>>, before: &[PathBuf]) -> Resu
     })?;
     let same = |other: &PathBuf| other.canonicalize().ok() == found.canonicalize().ok();
     if before.iter().any(same) {
-        let message = format!("`{name}` extends this profile, or is this one");
+        let message = format!("`{name}` is this profile or extends it");
         return Err(diagnostic(message, "a profile cannot extend itself: remove one `extends`".into()));
     }
     Ok(found)
 }
 
-/// One document of all parts.
+/// Merges all parts into one document.
 pub(super) fn merge(parts: &[Part]) -> DeTable<'_> {
     let mut whole = DeTable::new();
     let mut offset = 0;
@@ -144,7 +142,7 @@ pub(super) fn merge(parts: &[Part]) -> DeTable<'_> {
     whole
 }
 
-/// Adds what `own` does not have.
+/// Adds the keys that `own` lacks, to any depth.
 fn add<'t>(own: &mut DeTable<'t>, base: DeTable<'t>) {
     for (key, value) in base {
         match own.get_mut(&key) {
@@ -160,7 +158,7 @@ fn add<'t>(own: &mut DeTable<'t>, base: DeTable<'t>) {
     }
 }
 
-/// The same with all spans moved by `offset` bytes.
+/// `table` with all spans moved by `offset` bytes.
 fn shifted(table: DeTable<'_>, offset: usize) -> DeTable<'_> {
     table.into_iter().map(|(key, value)| (moved(key, offset), shifted_value(value, offset))).collect()
 }
@@ -231,7 +229,7 @@ image = \"web\"
 [images.web]\npackages = [\"lighttpd\"]\nenv.B = \"2\"\nenv.C = \"2\"\n";
 
     #[test]
-    fn what_differs_is_enough() {
+    fn differences_are_merged_into_the_other() {
         let place = place(&[("base", BASE), ("own", OWN)]);
         let own = load(&place, "own").unwrap();
         let web = &own.model.images["web"];
@@ -245,7 +243,7 @@ image = \"web\"
     }
 
     #[test]
-    fn files_are_looked_for_nearby_first() {
+    fn own_files_are_preferred() {
         let place = place(&[("base", BASE), ("own", OWN)]);
         let notes = |place| fs_err::read_to_string(load(place, "own").unwrap().sources.path("notes")).unwrap();
         assert_eq!(notes(&place), "own");
@@ -254,7 +252,7 @@ image = \"web\"
     }
 
     #[test]
-    fn in_one_file_it_is_the_same_profile() {
+    fn flattened_text_is_the_same_profile() {
         let place = place(&[("base", BASE), ("own", OWN)]);
         let own = load(&place, "own").unwrap();
         fs_err::create_dir(place.path().join("flat")).unwrap();
@@ -266,18 +264,18 @@ image = \"web\"
     }
 
     #[test]
-    fn problems_point_into_the_file_that_has_them() {
+    fn diagnostics_point_into_their_file() {
         let base = BASE.replace("\"stable\"", "\"\"");
         let own = OWN.replace("lighttpd", "Light");
         let place = place(&[("base", &base), ("own", &own)]);
         insta::assert_snapshot!(error(&place, "own"), @r#"
-        error: `Light` is not a Debian package's name
+        error: `Light` is not the name of a Debian package
          --> PLACE/own/profile.toml:6:13
           |
         6 | packages = ["Light"]
           |             ^^^^^^^
           |
-          = hint: use the name alone, as in `apt install NAME`: versions are the lock's business
+          = hint: use only the name, as in `apt install NAME`: the lock has the version
 
         error: `` is not a suite
          --> PLACE/base/profile.toml:9:9
@@ -294,7 +292,7 @@ image = \"web\"
     }
 
     #[test]
-    fn what_it_is_without_is_taken_away() {
+    fn keys_of_without_are_removed() {
         let without = "without = [\"images.web.env.A\", 'services.\"web\"', \"images.web.title\"]\n";
         let own = OWN.replace("version", &format!("{without}version"));
         let own = own.replace("[images.web]", "[services.site]\nimage = \"web\"\n[images.web]\ntitle = \"Mine\"");
@@ -309,28 +307,28 @@ image = \"web\"
         let own = own.replace("images.web.env.A", "images.wb.env.A").replace("images.web.title", "a b");
         fs_err::write(place.path().join("own").join(FILE), own).unwrap();
         insta::assert_snapshot!(error(&place, "own"), @r#"
-        error: there is no `images.wb.env.A` to be without
+        error: the extended profile has no `images.wb.env.A`
          --> PLACE/own/profile.toml:3:12
           |
         3 | without = ["images.wb.env.A", 'services."web"', "a b"]
           |            ^^^^^^^^^^^^^^^^^
           |
-          = hint: an array of keys of the profile that is extended, such as ["images.web"]
+          = hint: list keys of the extended profile, such as ["images.web"]
 
-        error: there is no `a b` to be without
+        error: the extended profile has no `a b`
          --> PLACE/own/profile.toml:3:49
           |
         3 | without = ["images.wb.env.A", 'services."web"', "a b"]
           |                                                 ^^^^^
           |
-          = hint: an array of keys of the profile that is extended, such as ["images.web"]
+          = hint: list keys of the extended profile, such as ["images.web"]
         "#);
         fs_err::write(place.path().join("base").join(FILE), format!("without = 1\n{BASE}")).unwrap();
         assert!(error(&place, "base").contains("`without` is not an array"));
     }
 
     #[test]
-    fn a_profile_has_a_name_of_its_own() {
+    fn name_is_not_inherited() {
         let place = place(&[("base", BASE), ("own", &OWN.replace("name = \"own\"\n", ""))]);
         assert!(error(&place, "own").contains("the key `name` is missing"));
     }
@@ -339,7 +337,7 @@ image = \"web\"
     fn only_profiles_beside_it_can_be_extended() {
         let place = place(&[("base", BASE), ("own", &OWN.replace("base", "bse"))]);
         insta::assert_snapshot!(error(&place, "own"), @r#"
-        error: no profile is called `bse`
+        error: there is no profile `bse`
          --> PLACE/own/profile.toml:1:11
           |
         1 | extends = "bse"
@@ -357,7 +355,7 @@ image = \"web\"
     fn profiles_do_not_extend_each_other() {
         let place = place(&[("a", "extends = \"b\""), ("b", "extends = \"a\""), ("c", "extends = \"c\"")]);
         insta::assert_snapshot!(error(&place, "a"), @r#"
-        error: `a` extends this profile, or is this one
+        error: `a` is this profile or extends it
          --> PLACE/b/profile.toml:1:11
           |
         1 | extends = "a"
@@ -365,6 +363,6 @@ image = \"web\"
           |
           = hint: a profile cannot extend itself: remove one `extends`
         "#);
-        assert!(error(&place, "c").contains("`c` extends this profile, or is this one"));
+        assert!(error(&place, "c").contains("`c` is this profile or extends it"));
     }
 }

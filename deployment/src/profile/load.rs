@@ -15,26 +15,26 @@ use super::sources::Sources;
 use super::{check, extend, syntax};
 use crate::machine::Machine;
 
-/// Begins the text of a profile that extended another.
+/// First line of the text of a profile that extends another.
 const FLATTENED: &str = "# This profile together with those that it extends, in one file.\n";
 
 /// A profile that was read and checked.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// The folder, where its lock is.
+    /// Its folder, which also has its lock.
     pub directory: PathBuf,
     /// Where the files that it names are.
     pub sources: Sources,
-    /// A `profile.toml` that says all of it: its own, or one that holds what it extends as well.
+    /// The text of a complete `profile.toml`: its own, or one merged with the profiles that it extends.
     pub text: String,
-    /// The files that it was read from: spans are ranges of their texts, see [`Diagnostics`].
+    /// The files that it was read from. Spans are ranges of their texts, see [`Diagnostics`].
     parts: Vec<Part>,
-    /// The same, parsed.
+    /// The parsed profile.
     pub model: Model,
 }
 
 impl Profile {
-    /// Finds the profile that a user named, and reads it. See [`Search::find`].
+    /// Finds and reads the profile that a user named, see [`Search::find`].
     ///
     /// # Errors
     /// Those of [`Search::find`] and [`Profile::load`].
@@ -45,7 +45,7 @@ impl Profile {
     /// Reads and checks `directory/profile.toml`.
     ///
     /// # Errors
-    /// The file cannot be read, or all its [`Diagnostics`].
+    /// The file cannot be read, or its [`Diagnostics`].
     pub fn load(directory: &Path) -> anyhow::Result<Self> {
         let (parts, sources) = extend::read(directory)?;
         let table = extend::merge(&parts);
@@ -75,7 +75,7 @@ impl Profile {
         Self { directory: directory.to_owned(), sources, text: String::new(), parts: Vec::new(), model }
     }
 
-    /// The files that it names, sorted, each once: what makes it whole besides `profile.toml`.
+    /// The files that `profile.toml` refers to, sorted, each once.
     #[must_use]
     pub fn files(&self) -> BTreeSet<String> {
         let model = &self.model;
@@ -86,8 +86,8 @@ impl Profile {
         images.chain(templates).chain(closures).chain(single).map(|source| source.get_ref().clone()).collect()
     }
 
-    /// An error that points into the profile: for what other modules find wrong, such as an unknown package. `span` is a
-    /// range of bytes of the text; [`toml::Spanned::span`] gives it.
+    /// An error that points into the profile, for checks of other modules such as an unknown package. `span` is a range of
+    /// bytes, see [`toml::Spanned::span`].
     pub fn diagnostic_at(
         &self,
         span: Range<usize>,
@@ -138,6 +138,9 @@ mod tests {
         fs_err::os::unix::fs::symlink(Path::new(SAMPLES).join("valid/small/profile.toml"), place.path().join("link"))
             .unwrap();
         let error = Profile::load(place.path()).unwrap_err();
-        assert!(error.to_string().starts_with("error: `link` is a link that leaves the profile's folder\n"), "{error}");
+        assert!(
+            error.to_string().starts_with("error: `link` is a link to a file outside of the profile's folder\n"),
+            "{error}"
+        );
     }
 }

@@ -1,21 +1,21 @@
-//! Names that several parts share: of images, projects, bundle files, compose variables, and of the site's files as
-//! services see them.
+//! Names that several modules share: of images, projects, bundle files, compose variables, and of the site's files in
+//! services.
 
 use sealift_layers::codec::Codec;
 
 use super::model::{Deployed, Model, SitePort, Venv};
 
-/// The variable of `.env` that names of containers, volumes and the network start with. Default: [`project_name`].
+/// The variable of `.env` with the prefix of the names of containers, volumes and the network. Default: [`project_name`].
 pub const PROJECT_VARIABLE: &str = "SEALIFT_PROJECT";
 
-/// The site's file with the certificate of its private authority.
+/// The certificate of the site's private authority.
 pub(crate) const CA_CERTIFICATE: &str = "custom-ca.crt";
 
-/// The full name of an image, with host and tag, which podman and Docker both keep as it is:
+/// The full name of an image, with host and tag, which podman and Docker keep unchanged:
 /// `localhost/parsec-server:3.10.0`.
 ///
-/// The image's own name follows the product's, unless it starts with that anyway. Characters of the version that a tag
-/// cannot have become `-`.
+/// The product is put before the image's name, unless the name starts with it. Characters of the version that are not
+/// allowed in a tag become `-`.
 #[must_use]
 pub fn image_name(model: &Model, image: &str) -> String {
     let product = model.product.get_ref();
@@ -29,22 +29,22 @@ fn is_tag(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
-/// The name of the deployment on a host: product and profile. It stays the same across versions, as the data does.
+/// The name of the deployment on a host: product and profile. It is the same for all versions, as they share data.
 #[must_use]
 pub fn project_name(model: &Model) -> String {
     format!("{}-{}", model.product.get_ref(), model.name.get_ref()).to_lowercase()
 }
 
-/// Name and version of the product and the platform, as file names have them: `parsec-standalone-3.10.0-linux-amd64`.
-/// `platform` is as OCI writes it (`linux/amd64`).
+/// Product, profile, version and platform, for file names: `parsec-standalone-3.10.0-linux-amd64`.
+/// `platform` is in the notation of OCI (`linux/amd64`).
 #[must_use]
 pub fn bundle_name(model: &Model, platform: &str) -> String {
     let (product, name, version) = (model.product.get_ref(), model.name.get_ref(), model.version.get_ref());
     format!("{product}-{name}-{version}-{}", platform.replace('/', "-"))
 }
 
-/// The bundle's file name: `parsec-standalone-3.10.0-linux-amd64.tar`. With images, the layers are compressed and not the
-/// whole; without containers the whole is compressed with `codec`, and the name says so.
+/// The bundle's file name: `parsec-standalone-3.10.0-linux-amd64.tar`. With images, only the layers are compressed; without
+/// containers the whole file is compressed with `codec`, and has its extension.
 #[must_use]
 pub fn bundle_file(model: &Model, platform: &str, codec: Codec) -> String {
     let compressed = match (model.deployment, codec) {
@@ -55,13 +55,13 @@ pub fn bundle_file(model: &Model, platform: &str, codec: Codec) -> String {
     format!("{}.tar{compressed}", bundle_name(model, platform))
 }
 
-/// The compose variable that holds the host's port: `SEALIFT_HTTPS_PORT` for the port `https`.
+/// The compose variable with the port on the host: `SEALIFT_HTTPS_PORT` for the port `https`.
 #[must_use]
 pub fn port_variable(name: &str) -> String {
     format!("SEALIFT_{}_PORT", variable(name))
 }
 
-/// The compose variable that holds the host's address: `SEALIFT_HTTPS_ADDRESS` for the port `https`.
+/// The compose variable with the address on the host: `SEALIFT_HTTPS_ADDRESS` for the port `https`.
 #[must_use]
 pub fn address_variable(name: &str) -> String {
     format!("SEALIFT_{}_ADDRESS", variable(name))
@@ -71,13 +71,13 @@ fn variable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-/// The host's address of a port, as compose writes it: IPv6 in brackets.
+/// The address of a port on the host, in the syntax of compose: IPv6 in brackets.
 #[must_use]
 pub fn published_address(port: &SitePort) -> String {
     if port.address.contains(':') { format!("[{}]", port.address) } else { port.address.clone() }
 }
 
-/// Address and port of the host that a published port has unless the site says otherwise.
+/// Default address and port of a published port on the host.
 pub(crate) fn default_port(model: &Model, name: &str, inside: u16) -> (String, u16) {
     let port = model.site.ports.get(name);
     port.map_or_else(|| ("0.0.0.0".to_owned(), inside), |port| (published_address(port), port.default))
@@ -90,7 +90,7 @@ pub(crate) fn secret_path(name: &str) -> String {
 }
 
 /// The site's path of a file that services name in their `secrets`: `NAME.key` and `NAME.crt` of a certificate,
-/// `NAME.crt` of trusted authorities, `custom-ca.crt`, or a secret. `None` for what the site does not have.
+/// `NAME.crt` of trusted authorities, `custom-ca.crt`, or a secret. `None` for other names.
 #[must_use]
 pub fn mounted_path(model: &Model, name: &str) -> Option<String> {
     let site = &model.site;
@@ -107,13 +107,13 @@ pub fn mounted_path(model: &Model, name: &str) -> Option<String> {
     site.secrets.contains_key(name).then(|| secret_path(name))
 }
 
-/// The name by which a service finds a file of the site: of a template its path's last part.
+/// The name of a site's file in a service: the last part of its path.
 #[must_use]
 pub fn credential(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file)
 }
 
-/// A program of the venv, as a command names it.
+/// A program of a venv, as named in a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// The interpreter.
@@ -122,7 +122,7 @@ pub enum Program {
     Script,
 }
 
-/// What `word`, the first of a command, names in `venv`; nothing if that is elsewhere.
+/// The program of `venv` that `word`, the first of a command, refers to; `None` for other programs.
 #[must_use]
 pub fn program<'w>(venv: &Venv, word: &'w str) -> Option<(Program, &'w str)> {
     let name = word.strip_prefix(&format!("{}/bin/", venv.path.get_ref()));

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 /// The file that makes a folder a profile.
 pub(super) const FILE: &str = "profile.toml";
 
-/// Where profiles are looked for.
+/// The folders that are searched for profiles.
 #[derive(Clone, Debug)]
 pub struct Search {
     /// Folders of profiles; an earlier one hides the profiles of the same name in a later one.
@@ -29,7 +29,7 @@ impl Search {
         Ok(Self::new(named.chain(current.ancestors().map(|parent| parent.join("profiles")))))
     }
 
-    /// Looks into `roots`; those that do not exist are passed over.
+    /// Searches `roots`; those that do not exist are skipped.
     pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
         Self { roots: roots.into_iter().filter(|root| root.is_dir()).collect() }
     }
@@ -62,23 +62,21 @@ impl Search {
             if path.join(FILE).is_file() {
                 return Ok(path);
             }
-            let failure = Failure::usage(format!("no profile in `{name}`: it has no {FILE}"));
-            return Err(failure
-                .hint("name a folder that holds one, or a profile that `sealift profiles` lists")
-                .into());
+            let failure = Failure::usage(format!("`{name}` is not a profile: it has no {FILE}"));
+            return Err(failure.hint("use a folder with this file, or a name that `sealift profiles` lists").into());
         }
         let mut all = self.all()?;
         if let Some(path) = all.remove(name) {
             return Ok(path);
         }
         let hint = if all.is_empty() {
-            "there is no `profiles` folder here or above: change to a folder that has one, set SEALIFT_PROFILES, or give \
-             the profile's path with a `/` in it"
+            "there is no folder `profiles` here or in a parent folder: change the directory, set SEALIFT_PROFILES, or use the \
+             profile's path with a `/` in it"
                 .into()
         } else {
             suggest::hint(name, "profiles", all.keys().map(String::as_str))
         };
-        Err(Failure::usage(format!("no profile is called `{name}`")).hint(hint).into())
+        Err(Failure::usage(format!("there is no profile `{name}`")).hint(hint).into())
     }
 }
 
@@ -111,7 +109,7 @@ mod tests {
     fn unknown_name_has_a_hint_with_all_profiles() {
         let search = Search::new([Path::new(SAMPLES).join("valid")]);
         let error = search.find("smal").unwrap_err();
-        insta::assert_snapshot!(error, @"no profile is called `smal`");
+        insta::assert_snapshot!(error, @"there is no profile `smal`");
         insta::assert_snapshot!(hint(&error), @"did you mean `small`? profiles: `full`, `small`");
         let error = Search::new([]).find("small").unwrap_err();
         assert!(hint(&error).contains("SEALIFT_PROFILES"));
@@ -124,6 +122,6 @@ mod tests {
         let path = format!("{SAMPLES}/valid/small");
         assert_eq!(search.find(&path).unwrap(), PathBuf::from(&path));
         let error = search.find("./nowhere").unwrap_err();
-        insta::assert_snapshot!(error, @"no profile in `./nowhere`: it has no profile.toml");
+        insta::assert_snapshot!(error, @"`./nowhere` is not a profile: it has no profile.toml");
     }
 }

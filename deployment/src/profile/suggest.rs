@@ -1,6 +1,6 @@
 //! "Did you mean ...?"
 
-/// The one of `known` that `name` is most likely a slip of: at most a third of its letters differ.
+/// The name in `known` that `name` is most likely a misspelling of: at most a third of its letters differ.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = name.chars().count().div_ceil(3);
     known
@@ -11,7 +11,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// A hint for a `name` that is none of `known`: the nearest one, and all of them. `what` is their plural.
+/// A hint for an unknown `name`: the nearest of `known`, and all of them. `what` is their plural.
 pub(crate) fn hint<'a>(name: &str, what: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let list = if known.is_empty() { "none".to_owned() } else { quoted(&known) };
@@ -30,14 +30,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_found_and_strangers_are_not() {
+    fn misspellings_are_found() {
         assert_eq!(nearest("imgaes", ["services", "images"]), Some("images"));
         assert_eq!(nearest("depends_on", ["image", "depends-on"]), Some("depends-on"));
         assert_eq!(nearest("colour", ["image", "publish"]), None);
     }
 
     #[test]
-    fn hints_list_what_there_is() {
+    fn hints_list_all_names() {
         assert_eq!(hint("wbe", "services", ["db", "web"]), "did you mean `web`? services: `db`, `web`");
         assert_eq!(hint("x", "services", []), "services: none");
     }

@@ -1,4 +1,4 @@
-//! What TOML itself or the model's types object to, in the profile's own words.
+//! Diagnostics for errors of the TOML parser and of the model's types.
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -7,12 +7,12 @@ use toml::de::{DeTable, Deserializer};
 use super::diagnostic::Diagnostic;
 use super::suggest;
 
-/// Said where nothing better can be.
+/// The hint when there is no better one.
 const REFERENCE: &str = "profiles/README.md explains every key";
 
-/// The problem that `error` is about: of `text`, or of the `document` that was read from it.
+/// The diagnostic for `error`, about `text` or about the `document` that was read from it.
 pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml::de::Error) -> Diagnostic {
-    // A later schema has other keys: they are not what is wrong.
+    // A later schema has other keys: only the schema is reported.
     let head = document.map(|table| Head::deserialize(Deserializer::from(Spanned::new(0..0, table))));
     if let Some(Ok(Head { schema })) = head
         && let Some(diagnostic) = schema_diagnostic(&schema)
@@ -32,7 +32,7 @@ pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml
         ("missing field", [name, ..]) => (format!("the key `{name}` is missing"), format!("add `{name} = ...`")),
         ("duplicate key", _) => {
             let key = text.get(span.clone()).unwrap_or_default();
-            (format!("the key `{key}` stands here twice"), "merge the two, or give one another name".into())
+            (format!("the key `{key}` is defined twice"), "merge the two, or rename one".into())
         }
         _ => match message.split_once(", expected ") {
             Some((found, expected)) => (format!("{found}, expected {}", plain(expected)), hint_for(expected)),
@@ -42,19 +42,20 @@ pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml
     Diagnostic::new(span, said, hint)
 }
 
-/// What every schema has.
+/// The key that every schema has.
 #[derive(Deserialize)]
 struct Head {
     schema: Spanned<u32>,
 }
 
-/// The problem of a schema that this version does not know.
+/// The diagnostic for a schema that this version does not support.
 pub(super) fn schema_diagnostic(schema: &Spanned<u32>) -> Option<Diagnostic> {
-    let message = format!("schema {} is not known", schema.get_ref());
-    (*schema.get_ref() != 1).then(|| Diagnostic::new(schema.span(), message, "this version of sealift reads schema 1"))
+    let message = format!("schema {} is not supported", schema.get_ref());
+    (*schema.get_ref() != 1)
+        .then(|| Diagnostic::new(schema.span(), message, "use schema 1, or a newer version of sealift"))
 }
 
-/// What serde calls a type, in TOML's words.
+/// A type named by serde, in the terms of TOML.
 fn plain(expected: &str) -> String {
     match expected {
         "u16" => "a whole number up to 65535".into(),

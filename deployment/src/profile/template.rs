@@ -1,4 +1,4 @@
-//! What templates read of a profile: which settings, without rendering, and their values.
+//! Which settings a template reads, found without rendering it, and their values for templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use minijinja::{Environment, Error};
 
 use super::setting::Value;
 
-/// Which of a group of values (`settings`, `secrets`) a template or an expression reads.
+/// The values of a group (`settings`, `secrets`) that a template or an expression reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reads {
-    /// By the names that the template writes.
+    /// Names as the template writes them.
     pub(crate) names: BTreeSet<String>,
-    /// Whether it takes the group itself, so that it may read any.
+    /// Whether it uses the group as a whole, and so may read any of them.
     pub(crate) all: bool,
 }
 
@@ -31,18 +31,18 @@ impl Reads {
     }
 }
 
-/// What the template `text` reads of `group`; `name` is its name in messages.
+/// The values of `group` that the template `text` reads; `name` is its name in messages.
 ///
 /// # Errors
-/// It is no template.
+/// It is not a valid template.
 pub(crate) fn reads(group: &str, name: &str, text: &str) -> Result<Reads, Error> {
     Ok(Reads::of(group, Environment::new().template_from_named_str(name, text)?.undeclared_variables(true)))
 }
 
-/// What an expression reads of `group`.
+/// The values of `group` that an expression reads.
 ///
 /// # Errors
-/// It is no expression.
+/// It is not a valid expression.
 pub(crate) fn expression_reads(group: &str, text: &str) -> Result<Reads, Error> {
     Ok(Reads::of(group, Environment::new().compile_expression(text)?.undeclared_variables(true)))
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_group_is_looked_at() {
+    fn only_values_of_the_group_are_found() {
         let text = "{{ host }}{% for s in settings.stores %}{{ s.key }}{{ settings.raid or secrets.x }}{% endfor %}\
                     {% if settings.dsn %}x{% endif %}{% set a = settings.b.c %}";
         let found = reads("settings", "x", text).unwrap();

@@ -1,10 +1,10 @@
-//! Which texts are names, versions, requirements.
+//! The syntax of names, versions and requirements.
 
 use std::net::IpAddr;
 
 use pep440_rs::VersionSpecifiers;
 
-/// A name of ours: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
+/// A name of the profile: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
 pub(super) fn is_name(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -89,13 +89,13 @@ pub(super) fn distribution(text: &str) -> Option<String> {
     Some(parts.collect::<Vec<_>>().join("-").to_ascii_lowercase())
 }
 
-/// The normalised name within a requirement (PEP 508): `name[extra,...] specifiers ; marker`. The marker is left to the
-/// resolver; a requirement with an address (`name @ ...`) is refused, since locks name no hosts.
+/// The normalised name within a requirement (PEP 508): `name[extra,...] specifiers ; marker`. The resolver checks the
+/// marker. A requirement with an address (`name @ ...`) is refused, as locks contain no hosts.
 pub(super) fn requirement(text: &str) -> Result<String, String> {
     let (wanted, _marker) = text.split_once(';').unwrap_or((text, ""));
     let end = wanted.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(wanted.len());
     let (name, mut rest) = wanted.split_at(end);
-    let name = distribution(name).ok_or("it does not begin with a distribution's name")?;
+    let name = distribution(name).ok_or("it does not begin with the name of a distribution")?;
     rest = rest.trim();
     if let Some(extras) = rest.strip_prefix('[') {
         let (extras, after) = extras.split_once(']').ok_or("`[` is not closed")?;
@@ -105,12 +105,12 @@ pub(super) fn requirement(text: &str) -> Result<String, String> {
         rest = after.trim();
     }
     if rest.starts_with('@') {
-        return Err("an address is not allowed: wheels come from an index".into());
+        return Err("an address is not allowed: wheels are fetched from an index".into());
     }
     let specifiers = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(rest);
     match specifiers.parse::<VersionSpecifiers>() {
         Ok(_) => Ok(name),
-        Err(_) => Err(format!("`{specifiers}` is not a list of versions")),
+        Err(_) => Err(format!("`{specifiers}` is not a list of version specifiers")),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::profile::names::{
 
 #[derive(Serialize)]
 struct Compose {
-    services: BTreeMap<String, Unit>,
+    services: BTreeMap<String, ComposeService>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     volumes: BTreeMap<String, Volume>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -27,7 +27,7 @@ struct Compose {
 }
 
 #[derive(Serialize)]
-struct Unit {
+struct ComposeService {
     image: String,
     pull_policy: &'static str,
     container_name: String,
@@ -82,7 +82,7 @@ pub fn render(model: &Model, platform: &str) -> String {
     let mut compose = Compose { services: BTreeMap::new(), volumes: BTreeMap::new(), secrets: BTreeMap::new() };
     for (name, service) in &model.services {
         for volume in service.volumes.keys() {
-            compose.volumes.insert(volume.clone(), Volume { name: named(model, volume) });
+            compose.volumes.insert(volume.clone(), Volume { name: resource_name(model, volume) });
         }
         for secret in &service.secrets {
             let name = secret.get_ref();
@@ -90,7 +90,7 @@ pub fn render(model: &Model, platform: &str) -> String {
             let path = mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}"));
             compose.secrets.insert(name.clone(), Secret { file: format!("./site/{path}") });
         }
-        compose.services.insert(name.get_ref().clone(), unit(model, name.get_ref(), service));
+        compose.services.insert(name.get_ref().clone(), compose_service(model, name.get_ref(), service));
     }
     let yaml = serde_saphyr::to_string(&compose).expect("strings, numbers, lists and maps are YAML");
     format!("{}{yaml}", header(model, platform))
@@ -112,25 +112,25 @@ fn header(model: &Model, platform: &str) -> String {
     )
 }
 
-fn unit(model: &Model, name: &str, service: &Service) -> Unit {
+fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeService {
     let configs = service
         .config_files
         .iter()
-        .map(|(template, path)| format!("./site/{}:{}:ro", template.get_ref(), literal(path)));
-    let volumes = service.volumes.iter().map(|(volume, path)| format!("{volume}:{}", literal(path)));
-    Unit {
+        .map(|(template, path)| format!("./site/{}:{}:ro", template.get_ref(), escape(path)));
+    let volumes = service.volumes.iter().map(|(volume, path)| format!("{volume}:{}", escape(path)));
+    ComposeService {
         image: image_name(model, service.image.get_ref()),
         pull_policy: "never",
-        container_name: named(model, name),
+        container_name: resource_name(model, name),
         hostname: name.to_owned(),
         restart: "unless-stopped",
-        command: literals(&service.command),
-        environment: service.environment.iter().map(|(key, value)| (key.clone(), literal(value))).collect(),
+        command: escape_all(&service.command),
+        environment: service.environment.iter().map(|(key, value)| (key.clone(), escape(value))).collect(),
         env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
         secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
         volumes: configs.chain(volumes).collect(),
         read_only: service.read_only,
-        tmpfs: literals(&service.tmpfs),
+        tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
         depends_on: service.depends_on.iter().map(|other| other.get_ref().clone()).collect(),
         healthcheck: service.health.as_ref().map(check),
@@ -142,7 +142,7 @@ fn unit(model: &Model, name: &str, service: &Service) -> Unit {
 
 fn check(health: &Health) -> Check {
     Check {
-        test: ["CMD-SHELL".to_owned(), literal(&health_line(health))],
+        test: ["CMD-SHELL".to_owned(), escape(&health_line(health))],
         interval: format!("{}s", health.interval),
         timeout: format!("{}s", health.timeout),
         retries: health.retries,
@@ -158,7 +158,7 @@ pub(super) fn health_line(health: &Health) -> String {
 }
 
 /// A host-wide name of a container or a volume.
-fn named(model: &Model, name: &str) -> String {
+fn resource_name(model: &Model, name: &str) -> String {
     format!("${{{PROJECT_VARIABLE}:-{}}}_{name}", project_name(model))
 }
 
@@ -183,12 +183,12 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// A text, escaped so that compose replaces no variables in it.
-fn literal(text: &str) -> String {
+fn escape(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-fn literals(texts: &[String]) -> Vec<String> {
-    texts.iter().map(|text| literal(text)).collect()
+fn escape_all(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| escape(text)).collect()
 }
 
 #[cfg(test)]

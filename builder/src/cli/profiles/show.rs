@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::super::Context;
 
-/// Show one profile: images, services, ports, volumes, tasks, and what a site must give
+/// Show a profile: images, services, ports, volumes, tasks, settings, and files of a site
 ///
-/// What is marked with * has to be given by whoever installs it: nothing starts before.
+/// The operator has to provide the settings and files marked with *.
 ///
 /// Examples:
 ///   sealift profiles show production
@@ -26,7 +26,7 @@ use super::super::Context;
 pub(super) struct Show {
     /// Name of a profile, or path of its folder
     profile: String,
-    /// Print a JSON object
+    /// Print as a JSON object
     #[arg(long)]
     json: bool,
 }
@@ -39,7 +39,7 @@ impl Show {
     }
 }
 
-/// What is shown of a profile.
+/// The output of the command.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a str,
@@ -54,7 +54,7 @@ struct Shown<'a> {
     volumes: Vec<Volume<'a>>,
     tasks: Vec<Task<'a>>,
     settings: Vec<Shape<'a>>,
-    /// What is wrong where a rule between settings does not hold.
+    /// Messages of the rules between settings.
     rules: Vec<&'a str>,
     certificates: Vec<Certificate<'a>>,
     trusted: Vec<Named<'a>>,
@@ -74,7 +74,7 @@ struct Service<'a> {
     title: &'a str,
     image: &'a str,
     depends_on: Vec<&'a str>,
-    /// Name of the site's port to the container's.
+    /// Name of the site's port to port of the container.
     publish: BTreeMap<&'a str, u16>,
 }
 
@@ -111,7 +111,7 @@ struct Certificate<'a> {
     name: &'a str,
     names: &'a [String],
     host: bool,
-    /// The operator brings it.
+    /// The operator provides it.
     provided: bool,
 }
 
@@ -230,18 +230,7 @@ impl fmt::Display for Shown<'_> {
         }
         let images = self.images.iter().map(|image| (image.name.into(), format!("{}, as {}", image.title, image.user)));
         section(f, "images", images)?;
-        let services = self.services.iter().map(|service| {
-            let title = if service.title.is_empty() { String::new() } else { format!("{}; ", service.title) };
-            let mut text = format!("{title}image {}", service.image);
-            for (name, inside) in &service.publish {
-                write!(text, "; {name} -> {inside}").expect("text takes all writes");
-            }
-            if !service.depends_on.is_empty() {
-                write!(text, "; after {}", service.depends_on.join(", ")).expect("text takes all writes");
-            }
-            (service.name.into(), text)
-        });
-        section(f, "services", services)?;
+        section(f, "services", self.services.iter().map(|service| (service.name.into(), service.summary())))?;
         let ports =
             self.ports.iter().map(|port| (port.name.into(), format!("{}, port {}", port.address, port.default)));
         section(f, "ports of the host", ports)?;
@@ -251,31 +240,58 @@ impl fmt::Display for Shown<'_> {
         let tasks = self.tasks.iter().map(|task| {
             let words = task.arguments.iter().map(|argument| argument.to_uppercase());
             let words: Vec<String> = std::iter::once(task.name.to_owned()).chain(words).collect();
-            let when = if task.on_up { "; done by `up`" } else { "" };
+            let when = if task.on_up { "; runs in `up`" } else { "" };
             (words.join(" "), format!("{}{when}", task.title))
         });
         section(f, "tasks", tasks)?;
-        section(f, "settings in settings.toml (* has to be given)", self.settings.iter().flat_map(Shape::lines))?;
+        section(f, "settings in settings.toml (* required)", self.settings.iter().flat_map(Shape::lines))?;
         section(f, "settings are refused when", self.rules.iter().map(|rule| ((*rule).to_owned(), String::new())))?;
-        let files = self.certificates.iter().map(|certificate| {
-            let public = certificate.host.then_some("the public name");
-            let (mark, by) = if certificate.provided { ("* ", "to be brought") } else { ("  ", "made") };
-            // Of one that is brought, only the public name is asked for.
-            let names =
-                certificate.names.iter().map(String::as_str).filter(|_| !certificate.provided || public.is_none());
-            let names: Vec<&str> = public.into_iter().chain(names).collect();
-            (format!("{mark}tls/{}.crt, .key", certificate.name), format!("{by}, for {}", names.join(", ")))
-        });
-        let trusted = self.trusted.iter().map(|trusted| {
-            let summary = trusted.title.lines().next().unwrap_or_default();
-            (format!("  tls/{}.crt", trusted.name), format!("may be filled: {summary}"))
-        });
-        let secrets = self.secrets.iter().map(|secret| (format!("  secrets/{secret}"), "made, random".to_owned()));
-        section(f, "files of the site (* has to be brought)", files.chain(trusted).chain(secrets))
+        self.files(f)
     }
 }
 
-/// A title and, in two columns, what is below it; nothing when there is nothing.
+impl Shown<'_> {
+    /// The files of the site.
+    fn files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let certificates = self.certificates.iter().map(|certificate| {
+            let (mark, by) = if certificate.provided { ("* ", "to be provided") } else { ("  ", "created") };
+            let names = certificate.needed_names().join(", ");
+            (format!("{mark}tls/{}.crt, .key", certificate.name), format!("{by}, for {names}"))
+        });
+        let trusted = self.trusted.iter().map(|trusted| {
+            let summary = trusted.title.lines().next().unwrap_or_default();
+            (format!("  tls/{}.crt", trusted.name), format!("optional: {summary}"))
+        });
+        let secrets = self.secrets.iter().map(|name| (format!("  secrets/{name}"), "created at random".to_owned()));
+        section(f, "files of the site (* to be provided)", certificates.chain(trusted).chain(secrets))
+    }
+}
+
+impl Service<'_> {
+    /// Title, image, published ports and dependencies in one line.
+    fn summary(&self) -> String {
+        let title = if self.title.is_empty() { String::new() } else { format!("{}; ", self.title) };
+        let mut text = format!("{title}image {}", self.image);
+        for (name, inside) in &self.publish {
+            write!(text, "; {name} -> {inside}").expect("text takes all writes");
+        }
+        if !self.depends_on.is_empty() {
+            write!(text, "; after {}", self.depends_on.join(", ")).expect("text takes all writes");
+        }
+        text
+    }
+}
+
+impl Certificate<'_> {
+    /// The names that it must be valid for. A provided certificate needs only the public name, if the profile asks for it.
+    fn needed_names(&self) -> Vec<&str> {
+        let public = self.host.then_some("the public name");
+        let names = self.names.iter().map(String::as_str).filter(|_| !self.provided || public.is_none());
+        public.into_iter().chain(names).collect()
+    }
+}
+
+/// A title and lines of two columns; nothing if there are no lines.
 fn section(f: &mut fmt::Formatter<'_>, title: &str, lines: impl Iterator<Item = (String, String)>) -> fmt::Result {
     let lines: Vec<(String, String)> = lines.collect();
     if lines.is_empty() {
@@ -287,7 +303,7 @@ fn section(f: &mut fmt::Formatter<'_>, title: &str, lines: impl Iterator<Item = 
 }
 
 impl Shape<'_> {
-    /// Its line, and those of its fields.
+    /// The line of the setting, and those of its fields.
     fn lines(&self) -> Vec<(String, String)> {
         self.lines_below("")
     }
@@ -316,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_is_shown() {
+    fn all_parts_of_a_profile_are_shown() {
         let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deployment/tests/profiles/valid/full"));
         let profile = Profile::load(place).unwrap();
         insta::assert_snapshot!(Shown::new(&profile), @r#"
@@ -341,9 +357,9 @@ mod tests {
 
         tasks
           greet NAME  Greet somebody
-          migrate     Bring the data up to date; done by `up`
+          migrate     Bring the data up to date; runs in `up`
 
-        settings in settings.toml (* has to be given)
+        settings in settings.toml (* required)
             dsn         Where errors are reported (secret)
             level       How much is logged: info, debug ["info"]
           * password    The mail server's (secret)
@@ -353,11 +369,11 @@ mod tests {
         settings are refused when
           too many storages
 
-        files of the site (* has to be brought)
-          * tls/door.crt, .key        to be brought, for door
-            tls/web.crt, .key         made, for the public name, web, localhost, 127.0.0.1
-            tls/mail-authorities.crt  may be filled: Who signed the mail server's certificate
-            secrets/token             made, random
+        files of the site (* to be provided)
+          * tls/door.crt, .key        to be provided, for door
+            tls/web.crt, .key         created, for the public name, web, localhost, 127.0.0.1
+            tls/mail-authorities.crt  optional: Who signed the mail server's certificate
+            secrets/token             created at random
         "#);
     }
 }

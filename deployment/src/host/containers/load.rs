@@ -147,3 +147,43 @@ impl Deployment {
         manifest["layers"].as_array().into_iter().flatten().map(codec).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::{self, Podman};
+
+    #[test]
+    fn the_id_of_an_image_is_its_configuration_or_its_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let mut image = deployment.manifest.images[0].clone();
+        image.config = Digest::of(b"configuration");
+        image.digest = Digest::of(b"manifest");
+        assert!(is_image(&image, &format!("sha256:{}\n", image.digest.hex())));
+        assert!(is_image(&image, &image.config.hex()));
+        assert!(!is_image(&image, &Digest::of(b"other").hex()));
+    }
+
+    #[test]
+    fn only_images_that_the_engine_lacks_are_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let web = testing::image_id("web");
+        let inspected = format!(r#"[{{"Id": "{web}", "RepoTags": ["localhost/web:1"]}}]"#);
+        let podman = Podman::new(&format!("[ $1 = image ] && {{ echo '{inspected}'; exit 0; }}"));
+        let missing = missing(&podman.containers(&deployment)).unwrap();
+        let names: Vec<&str> = missing.iter().map(|image| image.name.as_str()).collect();
+        assert_eq!(names, ["shop-database"]);
+    }
+
+    #[test]
+    fn loaded_images_are_not_loaded_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment = testing::deployment(folder.path());
+        deployment.manifest.images.clear();
+        let podman = Podman::new("");
+        load(&podman.containers(&deployment), &Ui::plain(io::sink())).unwrap();
+        assert!(!podman.calls().iter().any(|call| call.starts_with("load")));
+    }
+}

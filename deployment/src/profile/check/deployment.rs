@@ -1,4 +1,4 @@
-//! Checks of profiles that are deployed without containers.
+//! Checks of profiles for deployments without containers.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::super::names;
 use super::Check;
 
 impl Check<'_> {
-    /// What only a container can have is refused where there is none.
+    /// Refuses what needs containers, if the deployment has none.
     pub(super) fn deployment(&mut self) {
         let model = self.model;
         if model.deployment != Deployed::Systemd {
@@ -15,29 +15,29 @@ impl Check<'_> {
         }
         for (name, image) in &model.images {
             if model.images.len() > 1 {
-                let hint = "keep the one that holds the program; what else it needs is another deployment";
-                self.report(name.span(), "without containers there is one image", hint);
+                let hint = "keep the image with the program; deploy the others separately";
+                self.report(name.span(), "without containers there can be only one image", hint);
             }
             if let Some(nix) = &image.nix {
-                let hint = "store paths name each other by `/nix/store`: build images of them";
+                let hint = "store paths refer to each other by `/nix/store`: use containers";
                 self.report(nix.closure.span(), "without containers there is no `/nix/store`", hint);
             }
             if image.venv.is_none() {
                 let message = format!("without containers, the image `{}` needs a venv", name.get_ref());
-                self.report(name.span(), message, "add its table `venv`: its Python can run anywhere");
+                self.report(name.span(), message, "add a table `venv`: its Python is relocatable");
             }
         }
         for (name, service) in &model.services {
             let name = name.get_ref().as_str();
             let of_containers = [
-                ("publish", service.publish.is_empty(), "give the program its port in an env file: {{ ports.NAME }}"),
-                ("volumes", service.volumes.is_empty(), "programs keep nothing: their data is elsewhere"),
+                ("publish", service.publish.is_empty(), "set the port in an env file of the program: {{ ports.NAME }}"),
+                ("volumes", service.volumes.is_empty(), "programs cannot keep data: store it elsewhere"),
                 ("config-files", service.config_files.is_empty(), "use env files, or files of the image"),
             ];
             for (key, empty, hint) in of_containers {
                 if !empty {
                     let span = self.document.key(&["services", name, key]);
-                    self.report(span, format!("without containers there is no `{key}`"), hint);
+                    self.report(span, format!("without containers, services cannot have `{key}`"), hint);
                 }
             }
             if let Some(health) = &service.health {
@@ -46,8 +46,9 @@ impl Check<'_> {
             let mut seen: BTreeMap<String, &str> = BTreeMap::new();
             for file in service.env_files.iter().chain(&service.secrets) {
                 if let Some(other) = seen.insert(names::credential(file.get_ref()).to_owned(), file.get_ref()) {
-                    let message = format!("`{}` and `{other}` would be one file to the service", file.get_ref());
-                    self.report(file.span(), message, "without containers their last parts must differ");
+                    let message =
+                        format!("`{}` and `{other}` would have the same name for the service", file.get_ref());
+                    self.report(file.span(), message, "without containers, the last parts of their paths must differ");
                 }
             }
         }
@@ -62,7 +63,7 @@ impl Check<'_> {
         }
     }
 
-    /// A command's program must be one of the image's venv.
+    /// Checks that the program of a command is in the image's venv.
     fn program(&mut self, path: &[&str], image: &str, command: &[String]) {
         let venv = self.model.images.get(image).and_then(|image| image.venv.as_ref());
         if let (Some(venv), Some(word)) = (venv, command.first())
@@ -70,7 +71,7 @@ impl Check<'_> {
         {
             let hint = format!("such as \"{}/bin/python\"", venv.path.get_ref());
             let span = self.document.value(&[path, &["0"]].concat());
-            self.report(span, format!("without containers, `{word}` cannot be run: it is not the venv's"), hint);
+            self.report(span, format!("without containers, `{word}` cannot be run: it is not in the venv"), hint);
         }
     }
 }

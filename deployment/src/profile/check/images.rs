@@ -12,11 +12,11 @@ use super::super::suggest;
 use super::super::words;
 use super::Check;
 
-/// Accounts that every image has: name, user and group.
+/// Accounts of every image: name, and the number of user and group.
 const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];
 
 impl Check<'_> {
-    /// What every image begins with.
+    /// Checks `[base]`.
     pub(super) fn base(&mut self) {
         let base = &self.model.base;
         self.packages(&base.packages, &base.drop);
@@ -26,13 +26,13 @@ impl Check<'_> {
         self.links(&["base", "links"], &base.links, &mut BTreeMap::new());
     }
 
-    /// Packages asked for, and what is left out of them.
+    /// Checks requested packages and `drop` patterns.
     fn packages(&mut self, packages: &[Spanned<String>], drop: &[Spanned<String>]) {
         self.distinct(packages, "package");
         for package in packages {
             self.package(package);
             if self.model.debian.get_ref().exclude.contains_key(package) {
-                let message = format!("the package `{}` is asked for and excluded", package.get_ref());
+                let message = format!("the package `{}` is requested and excluded", package.get_ref());
                 self.report(package.span(), message, "remove it here or from debian.exclude");
             }
         }
@@ -46,7 +46,11 @@ impl Check<'_> {
             let path = [path, &[link]].concat();
             self.place(self.document.key(&path), link, "links", seen);
             if target.is_empty() {
-                self.report(self.document.value(&path), "the link leads nowhere", "write the path it points to");
+                self.report(
+                    self.document.value(&path),
+                    "the target of the link is empty",
+                    "write the path that it points to",
+                );
             }
         }
     }
@@ -56,12 +60,12 @@ impl Check<'_> {
         let at = |check: &Self, path: &[&str]| check.document.value(&[&["images", name], path].concat());
         self.name(key.span(), name, "an image");
         if !self.model.services.values().any(|service| service.image == *key) {
-            let hint = "name it in `image` of a service, or remove it";
-            self.report(key.span(), format!("no service runs the image `{name}`"), hint);
+            let hint = "set it as `image` of a service, or remove it";
+            self.report(key.span(), format!("no service uses the image `{name}`"), hint);
         }
         self.packages(&image.packages, &image.drop);
         for package in image.packages.iter().filter(|package| self.model.base.packages.contains(package)) {
-            let message = format!("the package `{}` is in every image already", package.get_ref());
+            let message = format!("the package `{}` is already in the base of all images", package.get_ref());
             self.report(package.span(), message, "remove it here or from base.packages");
         }
         if let Some(venv) = &image.venv {
@@ -93,7 +97,7 @@ impl Check<'_> {
             if *port == 0 {
                 self.report(span, "0 is not a port", "use 1 to 65535");
             } else if image.ports[..index].contains(port) {
-                self.report(span, format!("port {port} stands here twice"), "remove one");
+                self.report(span, format!("port {port} is listed twice"), "remove one");
             }
         }
         for (index, volume) in image.volumes.iter().enumerate() {
@@ -111,7 +115,7 @@ impl Check<'_> {
         self.configuration(name, image);
     }
 
-    /// What stands in the configuration layer: every path once.
+    /// Checks the configuration layer: it creates each path once.
     fn configuration(&mut self, name: &str, image: &Image) {
         let base = self.model.base.links.keys().filter_map(|path| TreePath::new(path).ok());
         let mut seen: BTreeMap<TreePath, &str> = base.map(|path| (path, "base.links")).collect();
@@ -145,8 +149,8 @@ impl Check<'_> {
     ) {
         let Some(path) = self.image_path(span.clone(), path) else { return };
         if let Some(other) = seen.get(&path) {
-            let message = format!("`/{path}` is also made by `{other}`");
-            self.report(span, message, "each path of an image can be made once");
+            let message = format!("`/{path}` is also created by `{other}`");
+            self.report(span, message, "remove one of them");
         } else {
             seen.insert(path, list);
         }
@@ -158,29 +162,25 @@ impl Check<'_> {
         let minor = python.strip_prefix("python3.").unwrap_or_default();
         if minor.is_empty() || !minor.bytes().all(|b| b.is_ascii_digit()) {
             let hint = "name the package with its minor version, such as \"python3.14\"";
-            self.report(venv.python.span(), format!("`{python}` is not a Python"), hint);
+            self.report(venv.python.span(), format!("`{python}` is not a Python interpreter"), hint);
         } else if !image.packages.iter().chain(&self.model.base.packages).any(|package| *package == venv.python) {
-            let message = format!("`{python}` is not among the packages of the image `{name}`");
+            let message = format!("`{python}` is not in the packages of the image `{name}`");
             self.report(venv.python.span(), message, format!("add \"{python}\" to images.{name}.packages"));
         }
         if venv.requirements.is_empty() {
             let span = self.document.value(&["images", name, "venv", "requirements"]);
-            self.report(span, "nothing is required", "name at least one distribution, or remove the venv");
+            self.report(span, "there are no requirements", "add at least one distribution, or remove the venv");
         }
         let excluded: Vec<String> = venv.exclude.keys().filter_map(|key| words::distribution(key.get_ref())).collect();
         for requirement in &venv.requirements {
             match words::requirement(requirement.get_ref()) {
                 Err(why) => {
                     let message = format!("`{}` is not a requirement: {why}", requirement.get_ref());
-                    self.report(
-                        requirement.span(),
-                        message,
-                        "write it as for pip: \"NAME==1.2\", \"NAME[extra]>=1,<2\"",
-                    );
+                    self.report(requirement.span(), message, "use pip's syntax: \"NAME==1.2\", \"NAME[extra]>=1,<2\"");
                 }
                 Ok(distribution) if excluded.contains(&distribution) => {
                     let message = format!("`{distribution}` is required and excluded");
-                    self.report(requirement.span(), message, "remove it here or from the venv's exclude");
+                    self.report(requirement.span(), message, "remove it here or from `exclude` of the venv");
                 }
                 Ok(_) => {}
             }
@@ -188,7 +188,7 @@ impl Check<'_> {
         for distribution in venv.application.iter().chain(venv.exclude.keys()) {
             if words::distribution(distribution.get_ref()).is_none() {
                 let message = format!("`{}` is not the name of a distribution", distribution.get_ref());
-                self.report(distribution.span(), message, "use the name alone, without a version");
+                self.report(distribution.span(), message, "use only the name, without a version");
             }
         }
         for (distribution, why) in &venv.exclude {
@@ -196,17 +196,17 @@ impl Check<'_> {
         }
     }
 
-    /// A crate, which ends up on command lines and in paths.
+    /// Checks a crate: its values become arguments and paths.
     fn krate(&mut self, image: &str, krate: &Crate) {
         for (text, what) in [(&krate.name, "crate"), (&krate.binary, "program")] {
             if !words::is_crate(text.get_ref()) {
                 let message = format!("`{}` is not the name of a {what}", text.get_ref());
-                self.report(text.span(), message, "use letters, digits, `-` and `_`, a letter first");
+                self.report(text.span(), message, "use letters, digits, `-` and `_`, starting with a letter");
             }
         }
         if !words::is_exact(krate.version.get_ref()) {
             let message = format!("`{}` is not an exact version", krate.version.get_ref());
-            self.report(krate.version.span(), message, "write all of it, such as \"1.2.3\"");
+            self.report(krate.version.span(), message, "write the full version, such as \"1.2.3\"");
         }
         for (index, feature) in krate.features.iter().enumerate() {
             if !words::is_feature(feature) {
@@ -223,12 +223,12 @@ impl Check<'_> {
             let text = fs_err::read(self.sources.path(nix.closure.get_ref())).unwrap_or_default();
             if let Err(error) = Closure::parse(&text) {
                 let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());
-                self.report(nix.closure.span(), message, "make it with: nix path-info --json --recursive PATH");
+                self.report(nix.closure.span(), message, "create it with: nix path-info --json --recursive PATH");
             }
         }
         if !(1..=100).contains(nix.layers.get_ref()) {
-            let message = format!("{} is not a number of layers", nix.layers.get_ref());
-            self.report(nix.layers.span(), message, "use 1 to 100: engines take 125 to an image");
+            let message = format!("{} layers are not possible", nix.layers.get_ref());
+            self.report(nix.layers.span(), message, "use 1 to 100: engines accept about 125 layers in an image");
         }
     }
 
@@ -238,30 +238,30 @@ impl Check<'_> {
             let at = |check: &Self, key| check.document.value(&["images", image, "users", &number, key]);
             let name = user.name.get_ref().as_str();
             if !words::is_login(name) {
-                let hint = "use lower-case letters, digits, `-` and `_`, a letter first, at most 32 characters";
+                let hint = "use at most 32 lower-case letters, digits, `-` and `_`, starting with a letter";
                 self.report(user.name.span(), format!("`{name}` cannot be a login name"), hint);
             }
             let earlier = users[..index].iter().map(|user| (user.name.get_ref().as_str(), user.uid, user.gid));
             for (other, uid, gid) in BUILT_IN.iter().map(|(name, id)| (*name, *id, *id)).chain(earlier) {
-                let hint = "each account needs its own; root and nobody (65534) are always there";
+                let hint = "use another one; every image has root (0) and nobody (65534)";
                 if other == name {
-                    self.report(user.name.span(), format!("there are two users called `{name}`"), hint);
+                    self.report(user.name.span(), format!("there are two users `{name}`"), hint);
                 }
                 if uid == user.uid {
-                    self.report(at(self, "uid"), format!("the uid {uid} is also `{other}`'s"), hint);
+                    self.report(at(self, "uid"), format!("`{other}` has the same uid {uid}"), hint);
                 }
                 if gid == user.gid {
-                    self.report(at(self, "gid"), format!("the gid {gid} is also `{other}`'s"), hint);
+                    self.report(at(self, "gid"), format!("`{other}` has the same gid {gid}"), hint);
                 }
             }
             self.image_path(at(self, "home"), &user.home);
         }
     }
 
-    /// Who the program runs as.
+    /// Checks the user of the program: not root.
     fn user(&mut self, user: &Spanned<String>, users: &[User]) {
         if self.account(user, users) == Some(0) {
-            let hint = "declare a user in `users` and name it here, or write UID:GID, such as \"1234:1234\"";
+            let hint = "add a user to `users` and set its name here, or use UID:GID, such as \"1234:1234\"";
             self.report(user.span(), "the image would run as root", hint);
         }
     }
@@ -277,15 +277,14 @@ impl Check<'_> {
         let known: Vec<(&str, u32)> = declared.chain(BUILT_IN).collect();
         let uid = known.iter().find(|(name, _)| *name == text).map(|(_, uid)| *uid);
         if uid.is_none() {
-            let hint =
-                suggest::hint(text, "write UID:GID or a user of this image", known.iter().map(|(name, _)| *name));
-            self.report(account.span(), format!("`{text}` is neither UID:GID nor a user's name"), hint);
+            let hint = suggest::hint(text, "use UID:GID, or a user of this image", known.iter().map(|(name, _)| *name));
+            self.report(account.span(), format!("`{text}` is neither UID:GID nor the name of a user"), hint);
         }
         uid
     }
 }
 
-/// Decimal digits only: `parse` alone would take a sign.
+/// A number of decimal digits only: `parse` alone accepts a sign.
 fn number(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

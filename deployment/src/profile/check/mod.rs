@@ -1,4 +1,4 @@
-//! All that only a look at the whole profile finds. Every problem is reported, not only the first.
+//! Checks of a whole profile, beyond what its types express. Reports every problem, not only the first.
 
 mod deployment;
 mod images;
@@ -25,7 +25,7 @@ use super::{suggest, syntax, words};
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
-/// All problems of `model`, which was read from `table`; files are looked for in `directory` and other `sources`.
+/// All diagnostics of `model`, which was read from `table`. The profile is in `directory`; its files are in `sources`.
 pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
     let mut check = Check { directory, sources, model, document: Document::new(table), diagnostics: Vec::new() };
     check.root();
@@ -70,7 +70,7 @@ impl Check<'_> {
         self.name(model.name.span(), model.name.get_ref(), "a profile");
         self.name(model.product.span(), model.product.get_ref(), "a product");
         if !words::is_tag(model.version.get_ref()) {
-            let message = format!("`{}` cannot be an image's tag", model.version.get_ref());
+            let message = format!("`{}` cannot be the tag of an image", model.version.get_ref());
             self.report(model.version.span(), message, "use letters, digits, `.`, `-` and `_` only");
         }
         self.distinct(&model.platforms, "platform");
@@ -83,11 +83,7 @@ impl Check<'_> {
         let tables = [("platforms", model.platforms.is_empty()), ("images", model.images.is_empty())];
         for (key, empty) in tables.into_iter().chain([("services", model.services.is_empty())]) {
             if empty {
-                self.report(
-                    self.document.key(&[key]),
-                    format!("`{key}` is empty"),
-                    "a profile has at least one of them",
-                );
+                self.report(self.document.key(&[key]), format!("`{key}` is empty"), "a profile needs at least one");
             }
         }
         if let Some(readme) = &model.readme {
@@ -121,7 +117,7 @@ impl Check<'_> {
         }
     }
 
-    /// A name of ours.
+    /// Checks a name of the profile, see [`words::is_name`]. `what` is a noun phrase such as `a service`.
     fn name(&mut self, span: Range<usize>, name: &str, what: &str) {
         if !words::is_name(name) {
             let hint = "use lower-case letters and digits, with single `-` between them, at most 63 characters";
@@ -131,64 +127,64 @@ impl Check<'_> {
 
     fn package(&mut self, name: &Spanned<String>) {
         if !words::is_package(name.get_ref()) {
-            let hint = "use the name alone, as in `apt install NAME`: versions are the lock's business";
-            self.report(name.span(), format!("`{}` is not a Debian package's name", name.get_ref()), hint);
+            let hint = "use only the name, as in `apt install NAME`: the lock has the version";
+            self.report(name.span(), format!("`{}` is not the name of a Debian package", name.get_ref()), hint);
         }
     }
 
-    /// Why something is left out.
+    /// Checks that an exclusion has a reason.
     fn reason(&mut self, path: &[&str], why: &str) {
         if why.trim().is_empty() {
-            self.report(self.document.value(path), "the reason is missing", "say why it can be left out");
+            self.report(self.document.value(path), "the reason is missing", "write why it can be excluded");
         }
     }
 
-    /// No text stands twice in a list.
+    /// Checks that no text is listed twice.
     fn distinct(&mut self, list: &[Spanned<String>], what: &str) {
         for (index, item) in list.iter().enumerate() {
             if list[..index].contains(item) {
-                self.report(item.span(), format!("the {what} `{}` stands here twice", item.get_ref()), "remove one");
+                self.report(item.span(), format!("the {what} `{}` is listed twice", item.get_ref()), "remove one");
             }
         }
     }
 
-    /// Environment variables below `path`.
+    /// Checks the names of the environment variables at `path`.
     fn variables(&mut self, path: &[&str], variables: &BTreeMap<String, String>) {
         for name in variables.keys().filter(|name| !words::is_variable(name)) {
             let span = self.document.key(&[path, &[name]].concat());
-            let hint = "use letters, digits and `_`, not a digit first";
+            let hint = "use letters, digits and `_`, not starting with a digit";
             self.report(span, format!("`{name}` cannot be the name of an environment variable"), hint);
         }
     }
 
-    /// An absolute path within an image or container, other than `/`; returned in normal form.
+    /// Checks an absolute path within an image or container, other than `/`, and returns it in normal form.
     fn image_path(&mut self, span: Range<usize>, path: &str) -> Option<TreePath> {
         let message = match TreePath::new(path) {
             _ if !path.starts_with('/') => format!("`{path}` is not absolute"),
             Ok(path) => return Some(path),
-            Err(PathError::Empty) => format!("`{path}` is the root itself"),
+            Err(PathError::Empty) => format!("`{path}` is the root directory"),
             Err(error) => error.to_string(),
         };
-        self.report(span, message, "write the path from the image's root: it starts with `/` and has no `..`");
+        self.report(span, message, "write an absolute path in the image, without `..`");
         None
     }
 
-    /// A file of the profile: relative, there, and not outside of the folder, not even through a link.
+    /// Checks a path of a file of the profile: relative, existing, and within the folder after links are resolved.
     fn source(&mut self, source: &Spanned<String>) {
         let text = source.get_ref().as_str();
         let hint = format!("paths are relative to the profile's folder, {}", self.directory.display());
         let leaves = |part: Component| !matches!(part, Component::Normal(_) | Component::CurDir);
         let path = self.sources.path(text);
         let message = if text.is_empty() {
-            "a file's name is missing".into()
+            "the file name is empty".into()
         } else if Path::new(text).components().any(leaves) {
-            format!("`{text}` leaves the profile's folder")
+            format!("`{text}` is outside of the profile's folder")
         } else if !path.exists() {
-            format!("there is no file `{text}`")
+            format!("the file `{text}` does not exist")
         } else if !path.is_file() {
             format!("`{text}` is not a file")
         } else if !self.sources.contain(&path) {
-            format!("`{text}` is a link that leaves the profile's folder")
+            format!("`{text}` is a link to a file outside of the profile's folder")
         } else {
             return;
         };
@@ -202,20 +198,24 @@ impl Check<'_> {
             None => {
                 let known = templates.keys().map(|name| name.get_ref().as_str());
                 let hint = suggest::hint(name.get_ref(), "site.templates", known);
-                self.report(name.span(), format!("no site template is called `{}`", name.get_ref()), hint);
+                self.report(name.span(), format!("there is no site template `{}`", name.get_ref()), hint);
             }
             Some(template) if template.secret && into_image => {
-                let message = format!("the site template `{}` is secret: it cannot go into an image", name.get_ref());
-                self.report(name.span(), message, "give it to a service instead: secrets stay beside the images");
+                let message = format!("the site template `{}` is secret: an image cannot contain it", name.get_ref());
+                self.report(
+                    name.span(),
+                    message,
+                    "use it in a service instead: secrets are mounted, never part of an image",
+                );
             }
             Some(_) => {}
         }
     }
 
-    /// Permission bits of something secret.
+    /// Checks the permission bits of a secret file.
     fn secret_mode(&mut self, path: &[&str], mode: Mode) {
         if mode.0 & 0o007 != 0 {
-            let message = format!("mode {:04o} lets everyone at a secret", mode.0);
+            let message = format!("mode {:04o} lets all users read or change a secret", mode.0);
             self.report(self.document.value(path), message, "use \"0600\", or \"0640\" with a group");
         }
     }

@@ -17,7 +17,7 @@ impl Check<'_> {
         if !model.images.contains_key(&service.image) {
             let wanted = service.image.get_ref();
             let hint = suggest::hint(wanted, "images", model.images.keys().map(|name| name.get_ref().as_str()));
-            self.report(service.image.span(), format!("no image is called `{wanted}`"), hint);
+            self.report(service.image.span(), format!("there is no image `{wanted}`"), hint);
         }
         self.variables(&["services", name, "environment"], &service.environment);
         self.distinct(&service.env_files, "template");
@@ -29,7 +29,7 @@ impl Check<'_> {
         for (port, inside) in &service.publish {
             if !model.site.ports.contains_key(port.get_ref()) {
                 let hint = suggest::hint(port.get_ref(), "site.ports", model.site.ports.keys().map(String::as_str));
-                self.report(port.span(), format!("no site port is called `{}`", port.get_ref()), hint);
+                self.report(port.span(), format!("there is no site port `{}`", port.get_ref()), hint);
             }
             if *inside == 0 {
                 let span = self.document.value(&["services", name, "publish", port.get_ref()]);
@@ -41,7 +41,7 @@ impl Check<'_> {
             if !model.services.contains_key(other) {
                 let services = model.services.keys().map(|name| name.get_ref().as_str());
                 let hint = suggest::hint(other.get_ref(), "services", services.filter(|other| *other != name));
-                self.report(other.span(), format!("no service is called `{}`", other.get_ref()), hint);
+                self.report(other.span(), format!("there is no service `{}`", other.get_ref()), hint);
             }
         }
         if let Some(health) = &service.health {
@@ -64,7 +64,7 @@ impl Check<'_> {
         }
     }
 
-    /// Every container path is mounted once.
+    /// Checks that each container path is mounted once.
     fn mounts(&mut self, name: &str, service: &Service) {
         let mut mounts = Vec::new();
         for (template, path) in &service.config_files {
@@ -81,8 +81,8 @@ impl Check<'_> {
         for (span, path) in mounts {
             let Some(path) = self.image_path(span.clone(), path) else { continue };
             if seen.contains(&path) {
-                let message = format!("two things are mounted at `/{path}`");
-                self.report(span, message, "config-files, volumes and tmpfs share the paths of the container");
+                let message = format!("something else is mounted at `/{path}`");
+                self.report(span, message, "`config-files`, `volumes` and `tmpfs` need different paths");
             }
             seen.insert(path);
         }
@@ -91,7 +91,11 @@ impl Check<'_> {
     fn health(&mut self, name: &str, health: &Health) {
         let at = |check: &Self, key| check.document.value(&["services", name, "health", key]);
         if health.command.is_empty() {
-            self.report(at(self, "command"), "the health check has no command", "name a program of the image");
+            self.report(
+                at(self, "command"),
+                "the command of the health check is empty",
+                "set a program of the image and its arguments",
+            );
         }
         let numbers = [("interval", health.interval), ("timeout", health.timeout), ("retries", health.retries)];
         for (key, value) in numbers {
@@ -101,7 +105,7 @@ impl Check<'_> {
         }
     }
 
-    /// No service waits for itself, by however many others.
+    /// Checks that services do not wait for each other in a circle.
     pub(super) fn cycles(&mut self) {
         let mut done = BTreeSet::new();
         for name in self.model.services.keys() {
@@ -124,7 +128,7 @@ impl Check<'_> {
             if let Some(start) = path.iter().position(|waiting| *waiting == other_name) {
                 let circle = [&path[start..], &[other_name]].concat().join(" -> ");
                 let message = format!("services wait for each other: {circle}");
-                self.report(other.span(), message, "remove one of these from `depends-on`");
+                self.report(other.span(), message, "remove one of them from `depends-on`");
             } else {
                 self.follow(other_name, path, done);
             }
@@ -133,14 +137,14 @@ impl Check<'_> {
         done.insert(name);
     }
 
-    /// A port of the host leads to one service.
+    /// Checks that a port of the site is published by one service.
     pub(super) fn published_twice(&mut self) {
         let mut by: BTreeMap<&str, &str> = BTreeMap::new();
         for (name, service) in &self.model.services {
             for port in service.publish.keys() {
                 if let Some(other) = by.insert(port.get_ref(), name.get_ref()) {
-                    let message = format!("the site port `{}` is also published by `{other}`", port.get_ref());
-                    self.report(port.span(), message, "give each its own port in [site.ports]");
+                    let message = format!("`{other}` also publishes the site port `{}`", port.get_ref());
+                    self.report(port.span(), message, "add another port to [site.ports]");
                 }
             }
         }

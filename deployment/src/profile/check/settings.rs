@@ -23,14 +23,14 @@ impl Check<'_> {
             }
             if rule.message.trim().is_empty() {
                 let span = self.document.value(&["site", "rules", name, "message"]);
-                self.report(span, "the message is empty", "say what is wrong when the test is not true");
+                self.report(span, "the message is empty", "write what is wrong when the test is not true");
             }
         }
         for (name, trusted) in &site.trusted {
             let key = self.document.key(&["site", "trusted", name]);
             self.name(key.clone(), name, "a file of authorities");
             if site.certificates.contains_key(name) || name == "custom-ca" {
-                self.report(key, format!("`{name}` is also a certificate"), "choose another name");
+                self.report(key, format!("`{name}` is also the name of a certificate"), "choose another name");
             }
             self.title(&["site", "trusted", name], &trusted.title);
         }
@@ -42,7 +42,11 @@ impl Check<'_> {
     fn title(&mut self, path: &[&str], title: &str) {
         if title.trim().is_empty() || title.contains(|c: char| c.is_control() && c != '\n') {
             let span = self.document.value(&[path, &["title"]].concat());
-            self.report(span, "the title is empty or holds control characters", "say what it is, for the operator");
+            self.report(
+                span,
+                "the title is empty or contains control characters",
+                "write a description for the operator",
+            );
         }
     }
 
@@ -64,24 +68,40 @@ impl Check<'_> {
                     format!("add `{key}`"),
                 );
             } else if setting.kind != kind && given {
-                self.report(at(self, key), format!("`{key}` is for another kind"), "remove it, or change `kind`");
+                self.report(
+                    at(self, key),
+                    format!("this kind of setting has no `{key}`"),
+                    "remove it, or change `kind`",
+                );
             }
         }
         if setting.min_length.is_some() && !matches!(setting.kind, Kind::Text | Kind::Word) {
-            self.report(at(self, "min-length"), "`min-length` is for text and word", "remove it, or change `kind`");
+            self.report(
+                at(self, "min-length"),
+                "only the kinds text and word have `min-length`",
+                "remove it, or change `kind`",
+            );
         }
         if setting.kind == Kind::Tables && !top {
-            self.report(at(self, "kind"), "tables within tables", "use settings of the top for one of them");
+            self.report(at(self, "kind"), "tables cannot contain tables", "make one of them a setting of its own");
         }
         if setting.default.is_some() && setting.required {
-            self.report(at(self, "default"), "what must be given has no default", "remove `default` or `required`");
+            self.report(
+                at(self, "default"),
+                "a required setting cannot have a default",
+                "remove `default` or `required`",
+            );
         }
         if setting.default.is_some() && setting.is_secret() {
-            self.report(at(self, "default"), "a secret's default is known to all", "remove `default`");
+            self.report(
+                at(self, "default"),
+                "a secret setting cannot have a default",
+                "remove `default`: everyone could read it",
+            );
         }
         for (key, value) in [("default", &setting.default), ("example", &setting.example)] {
             let mut invalid = Vec::new();
-            // What an example shows need not be strong.
+            // Examples may be shorter than the minimum.
             let lenient = Setting { min_length: None, secret: false, ..setting.clone() };
             if let Some(value) = value {
                 lenient.value(value, &[], &mut invalid);
@@ -95,11 +115,11 @@ impl Check<'_> {
         }
     }
 
-    /// A template reads what there is and what it may: secrets only when it is secret, and nothing that only an
-    /// installation knows when it goes into an image.
+    /// Checks which settings a template reads: existing ones; secret ones only if the template is secret; required ones
+    /// only if it is not part of an image, as they have a value only in an installation.
     fn reads(&mut self, path: &str, template: &Template) {
         let source = &template.source;
-        // What is wrong with the file itself is told elsewhere.
+        // An unreadable file is reported by another check.
         let Ok(text) = fs_err::read_to_string(self.sources.path(source.get_ref())) else { return };
         let found = match reads("settings", source.get_ref(), &text) {
             Ok(found) => found,
@@ -108,8 +128,8 @@ impl Check<'_> {
                 let what = error.detail().map_or_else(|| what.to_string(), str::to_owned);
                 return self.report(
                     source.span(),
-                    format!("line {line} of it: {what}"),
-                    "templates are written in Jinja",
+                    format!("line {line} of the template: {what}"),
+                    "use the syntax of Jinja",
                 );
             }
         };
@@ -126,21 +146,26 @@ impl Check<'_> {
             if setting.is_secret() && !template.secret {
                 self.report(source.span(), format!("{what}, which is secret"), "mark the template `secret = true`");
             } else if setting.required && in_image {
-                let message = format!("{what}, which only an installation knows, and goes into an image");
-                self.report(source.span(), message, "give it to services only, or give the setting a default");
+                let message =
+                    format!("{what}, which has a value only in an installation, but an image contains the template");
+                self.report(
+                    source.span(),
+                    message,
+                    "use the template only in services, or add a default to the setting",
+                );
             }
         }
     }
 
-    /// All settings that are read are there.
+    /// Checks that all settings that are read exist.
     fn known(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
         let known: Vec<String> = self.model.site.settings.keys().map(|name| name.replace('-', "_")).collect();
         if found.all {
-            self.report(span.clone(), format!("{what} reads `settings` itself"), "write settings.NAME");
+            self.report(span.clone(), format!("{what} reads `settings` as a whole"), "read settings.NAME");
         }
         for name in found.names.iter().filter(|name| !known.contains(name)) {
             let hint = suggest::hint(name, "settings", known.iter().map(String::as_str));
-            self.report(span.clone(), format!("{what} reads settings.{name}, which there is not"), hint);
+            self.report(span.clone(), format!("{what} reads settings.{name}, which does not exist"), hint);
         }
     }
 }

@@ -8,7 +8,7 @@ use sealift_layers::tree::TreePath;
 use super::super::words;
 use super::Check;
 
-/// Random bytes of a secret: enough to be one, not more than an environment variable carries comfortably.
+/// Random bytes of a secret: enough to be safe, few enough for an environment variable.
 const SECRET_BYTES: RangeInclusive<u32> = 12..=1024;
 
 impl Check<'_> {
@@ -19,7 +19,11 @@ impl Check<'_> {
             self.name(self.document.key(&["site", "secrets", name]), name, "a secret");
             if !SECRET_BYTES.contains(&secret.bytes) {
                 let span = self.document.value(&["site", "secrets", name, "bytes"]);
-                self.report(span, format!("a secret of {} bytes", secret.bytes), "use 12 to 1024 random bytes");
+                self.report(
+                    span,
+                    format!("{} bytes are not possible for a secret", secret.bytes),
+                    "use 12 to 1024 random bytes",
+                );
             }
             if !secret.prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)) {
                 let span = self.document.value(&["site", "secrets", name, "prefix"]);
@@ -42,7 +46,7 @@ impl Check<'_> {
             }
             let Ok(address) = port.address.parse::<IpAddr>() else {
                 let message = format!("`{}` is not an IP address", port.address);
-                let hint = "use \"0.0.0.0\" for all addresses of the host, \"127.0.0.1\" for the host itself";
+                let hint = "use \"0.0.0.0\" for all addresses of the host, \"127.0.0.1\" for access from the host only";
                 self.report(at(self, "address"), message, hint);
                 continue;
             };
@@ -51,7 +55,7 @@ impl Check<'_> {
                 *number == port.default && (*other == address || other.is_unspecified() || address.is_unspecified())
             });
             if let Some((other, ..)) = clash {
-                let message = format!("port {} of the host is also the site port `{other}`'s", port.default);
+                let message = format!("the site port `{other}` has the same port {} of the host", port.default);
                 self.report(at(self, "default"), message, "use another number or another address");
             }
             seen.push((name, address, port.default));
@@ -63,7 +67,7 @@ impl Check<'_> {
         if let Some(authority) = &site.authority {
             if authority.name.trim().is_empty() {
                 let span = self.document.value(&["site", "authority", "name"]);
-                self.report(span, "the authority has no name", "its common name is what people see in a certificate");
+                self.report(span, "the name of the authority is empty", "set its common name, which certificates show");
             }
             self.days(&["site", "authority", "days"], authority.days);
         }
@@ -72,15 +76,15 @@ impl Check<'_> {
             self.name(key.clone(), name, "a certificate");
             if site.authority.is_none() {
                 let hint = "add [site.authority] with `name` and `days`";
-                self.report(key.clone(), format!("nobody signs the certificate `{name}`"), hint);
+                self.report(key.clone(), format!("there is no authority to sign the certificate `{name}`"), hint);
             }
             if name == "custom-ca" {
-                self.report(key, "`custom-ca` is the authority's own name", "choose another name");
+                self.report(key, "`custom-ca` is reserved for the authority", "choose another name");
             }
             let names = ["site", "certificates", name, "names"];
             if certificate.names.is_empty() && !certificate.host {
                 let hint = "add DNS names or IP addresses to `names`, or `host = true`";
-                self.report(self.document.value(&names), format!("the certificate `{name}` is for nobody"), hint);
+                self.report(self.document.value(&names), format!("the certificate `{name}` has no names"), hint);
             }
             for (index, host) in certificate.names.iter().enumerate() {
                 if !words::is_host(host.strip_prefix("*.").unwrap_or(host)) {
@@ -99,7 +103,11 @@ impl Check<'_> {
 
     fn days(&mut self, path: &[&str], days: u32) {
         if !(1..=36_500).contains(&days) {
-            self.report(self.document.value(path), format!("a certificate of {days} days"), "use 1 to 36500 days");
+            self.report(
+                self.document.value(path),
+                format!("a certificate cannot be valid for {days} days"),
+                "use 1 to 36500 days",
+            );
         }
     }
 
@@ -115,23 +123,23 @@ impl Check<'_> {
         }
     }
 
-    /// Where a template is rendered to: below the site, each path once.
+    /// Checks the path that a template is rendered to: below the site, each path once.
     fn template_path(&mut self, span: Range<usize>, name: &str, seen: &mut Vec<TreePath>) {
         let path = match TreePath::new(name) {
             Ok(path) if !name.starts_with('/') && !name.ends_with('/') => path,
             _ => {
-                let message = format!("`{name}` is not a path below the site");
-                self.report(span, message, "write it relative and without `..`, such as \"env/server.env\"");
+                let message = format!("`{name}` is not a path within the site");
+                self.report(span, message, "use a relative path without `..`, such as \"env/server.env\"");
                 return;
             }
         };
         let below =
             |a: &TreePath, b: &TreePath| a.as_str().strip_prefix(b.as_str()).is_some_and(|r| r.starts_with('/'));
         if seen.contains(&path) {
-            self.report(span, format!("two templates are rendered to `{path}`"), "give each its own path");
+            self.report(span, format!("two templates are rendered to `{path}`"), "use different paths");
         } else if let Some(other) = seen.iter().find(|other| below(&path, other) || below(other, &path)) {
-            let message = format!("`{other}` and `{path}` cannot both be files");
-            self.report(span, message, "one would have to be a folder");
+            let message = format!("`{other}` and `{path}` cannot both exist");
+            self.report(span, message, "one would be a folder within the other: use another path");
         } else {
             seen.push(path);
         }

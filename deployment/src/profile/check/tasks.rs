@@ -14,11 +14,11 @@ impl Check<'_> {
             let wanted = task.service.get_ref();
             let services = self.model.services.keys().map(|name| name.get_ref().as_str());
             let hint = suggest::hint(wanted, "services", services);
-            self.report(task.service.span(), format!("no service is called `{wanted}`"), hint);
+            self.report(task.service.span(), format!("there is no service `{wanted}`"), hint);
         }
         if task.command.is_empty() {
             let span = self.document.value(&["tasks", name, "command"]);
-            self.report(span, "the task has no command", "name a program of the image and its arguments");
+            self.report(span, "the command of the task is empty", "set a program of the image and its arguments");
         }
         self.distinct(&task.arguments, "argument");
         for argument in &task.arguments {
@@ -27,10 +27,14 @@ impl Check<'_> {
         if task.on == Some(On::Up) {
             let span = self.document.value(&["tasks", name, "on"]);
             if !task.arguments.is_empty() {
-                self.report(span.clone(), "nobody gives arguments to a task of `up`", "remove `arguments` or `on`");
+                self.report(
+                    span.clone(),
+                    "a task with `on = \"up\"` cannot have arguments",
+                    "remove `arguments` or `on`",
+                );
             }
             if task.run != Run::Once {
-                self.report(span, "a task of `up` runs before its service does", "write run = \"once\"");
+                self.report(span, "a task with `on = \"up\"` runs before its service starts", "write run = \"once\"");
             }
         }
     }

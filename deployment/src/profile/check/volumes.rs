@@ -13,20 +13,20 @@ impl Check<'_> {
         let known = || model.services.values().flat_map(|service| service.volumes.keys()).map(String::as_str);
         if !known().any(|other| other == name) {
             let hint = suggest::hint(name, "volumes", known());
-            self.report(key.span(), format!("no service has the volume `{name}`"), hint);
+            self.report(key.span(), format!("no service uses the volume `{name}`"), hint);
         }
         if volume.version_files.is_empty() {
             let span = self.document.value(&["volumes", name, "version-files"]);
-            self.report(span, "no file tells the version", "name one, such as \"*/data/VERSION\"");
+            self.report(span, "there are no version files", "add one, such as \"*/data/VERSION\"");
         }
         for (at, path) in volume.version_files.iter().enumerate() {
-            // A shell takes the patterns apart.
+            // A shell expands the patterns.
             let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-*".contains(c);
             let below = !path.is_empty() && path.split('/').all(|part| !part.is_empty() && part != "..");
             if !path.chars().all(plain) || !below {
                 let span = self.document.value(&["volumes", name, "version-files", &at.to_string()]);
-                let hint = "write a path below the volume, of letters, digits, `.`, `-`, `_` and `*`";
-                self.report(span, format!("`{path}` is no path in a volume"), hint);
+                let hint = "use a relative path of letters, digits, `.`, `-`, `_` and `*`";
+                self.report(span, format!("`{path}` is not a path in a volume"), hint);
             }
         }
     }

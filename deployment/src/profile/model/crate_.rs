@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-/// A program that is built from its crate, statically linked, and put into `/usr/local/bin`.
+/// A program that is built from its crate, statically linked, and installed in `/usr/local/bin`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Crate {
@@ -11,9 +11,9 @@ pub struct Crate {
     pub name: Spanned<String>,
     /// Its exact version.
     pub version: Spanned<String>,
-    /// The program: one of the crate's binaries.
+    /// Name of the program: one of the crate's binaries.
     pub binary: Spanned<String>,
-    /// Features besides the default ones.
+    /// Features in addition to the default ones.
     #[serde(default)]
     pub features: Vec<String>,
 }

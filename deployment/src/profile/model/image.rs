@@ -14,12 +14,13 @@ use super::venv::Venv;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Image {
-    /// One line: the image's `title` label.
+    /// One line, for the image's label `title`.
     pub title: String,
-    /// Debian packages asked for; their dependencies follow.
+    /// Requested Debian packages. Dependencies are added.
     #[serde(default)]
     pub packages: Vec<Spanned<String>>,
-    /// Files and folders of packages that are left out: image paths, `*` matches within a component, `**` any depth.
+    /// Files and folders of packages that the image does not have. In these paths, `*` matches within a component, `**`
+    /// matches any depth.
     #[serde(default)]
     pub drop: Vec<Spanned<String>>,
     /// Python virtual environment.
@@ -32,7 +33,7 @@ pub struct Image {
     /// Accounts beyond root, nobody and their groups.
     #[serde(default)]
     pub users: Vec<User>,
-    /// `UID:GID` or a user's name: who the program runs as. Never root's by default.
+    /// The user that the program runs as, `UID:GID` or a name. Not root.
     pub user: Spanned<String>,
     /// The program and its fixed arguments.
     pub entrypoint: Vec<String>,
@@ -44,32 +45,32 @@ pub struct Image {
     /// Environment variables.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Non-secret site templates, rendered with the site's values or the defaults, that go into the env layer under
-    /// `env-directory` and into the image's `Env`: names of `site.templates`.
+    /// Names of non-secret `site.templates` that are rendered, with the values of a site or the defaults, into the env layer
+    /// and into the image's `Env`.
     #[serde(default)]
     pub env_files: Vec<Spanned<String>>,
-    /// Where the env layer keeps those files.
+    /// Folder of these files in the image.
     #[serde(default = "default_env_directory")]
     pub env_directory: String,
-    /// Non-secret site templates put into the configuration layer: name of `site.templates` to image path.
+    /// Non-secret templates in the configuration layer: name in `site.templates` to image path.
     #[serde(default)]
     pub config_files: BTreeMap<Spanned<String>, String>,
-    /// Files of the profile put into the configuration layer.
+    /// Files of the profile in the configuration layer.
     #[serde(default)]
     pub files: Vec<ImageFile>,
-    /// Directories made in the configuration layer.
+    /// Directories in the configuration layer.
     #[serde(default)]
     pub directories: Vec<ImageDirectory>,
-    /// Symbolic links made in the configuration layer: image path to target.
+    /// Symbolic links in the configuration layer: image path to target.
     #[serde(default)]
     pub links: BTreeMap<String, String>,
     /// TCP ports the program listens on.
     #[serde(default)]
     pub ports: Vec<u16>,
-    /// Paths whose contents outlive a container.
+    /// Paths whose contents are kept when a container is removed.
     #[serde(default)]
     pub volumes: Vec<String>,
-    /// The signal that stops it, such as `SIGINT`.
+    /// The signal that stops the program, such as `SIGINT`.
     pub stop_signal: Option<String>,
 }
 
@@ -96,11 +97,11 @@ fn default_home() -> String {
     "/nonexistent".into()
 }
 
-/// A file of the profile, put into an image.
+/// A file of the profile in an image.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ImageFile {
-    /// Relative to the profile's folder.
+    /// Path relative to the profile's folder.
     pub source: Spanned<String>,
     /// Image path.
     pub path: Spanned<String>,
@@ -109,7 +110,7 @@ pub struct ImageFile {
     pub mode: Mode,
 }
 
-/// A directory made in an image.
+/// A directory in an image.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ImageDirectory {
@@ -118,6 +119,6 @@ pub struct ImageDirectory {
     /// Permission bits, in octal.
     #[serde(default = "directory_mode")]
     pub mode: Mode,
-    /// `UID:GID` or a user's name; root without it.
+    /// `UID:GID` or a user's name. Default: root.
     pub owner: Option<Spanned<String>>,
 }

@@ -32,51 +32,51 @@ pub use task::{On, Run, Task};
 pub use venv::Venv;
 pub use volume::Volume;
 
-/// A whole profile: what is deployed.
+/// A whole profile.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Model {
     /// Version of this format: 1.
     pub schema: Spanned<u32>,
-    /// The profile's own name; the folder's name by convention.
+    /// Name of the profile; by convention that of its folder.
     pub name: Spanned<String>,
-    /// What is deployed: first part of the bundle's file name and of image names.
+    /// Name of the product: first part of the bundle's file name and of image names.
     pub product: Spanned<String>,
     /// Version of the product: part of the bundle's file name, tag of the images.
     pub version: Spanned<String>,
     /// One line for lists and image labels.
     pub title: String,
-    /// A few sentences for the operator's README.
+    /// Description for the operator's README.
     #[serde(default)]
     pub description: String,
-    /// How the bundle is run on the host.
+    /// How a host runs the bundle.
     #[serde(default)]
     pub deployment: Deployed,
     /// `org.opencontainers.image.*` labels common to all images, by the part after `image.`: `licenses`, `source` ...
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Platforms it can be locked and built for, as OCI writes them (`linux/amd64`).
+    /// Platforms that it can be built for, in the notation of OCI (`linux/amd64`).
     #[serde(default = "default_platforms")]
     pub platforms: Vec<Spanned<String>>,
-    /// Where Debian packages come from.
+    /// The source of Debian packages.
     pub debian: Spanned<Debian>,
-    /// What every image begins with.
+    /// Checks `[base]`.
     #[serde(default)]
     pub base: Base,
     /// The images, by name.
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
     pub services: BTreeMap<Spanned<String>, Service>,
-    /// Volumes whose contents only one version can read, by name.
+    /// Volumes whose contents belong to one version of a program, by name.
     #[serde(default)]
     pub volumes: BTreeMap<Spanned<String>, Volume>,
-    /// What operators can have done, by name: `sealift task NAME`.
+    /// Commands that operators can run, by name: `sealift task NAME`.
     #[serde(default)]
     pub tasks: BTreeMap<Spanned<String>, Task>,
-    /// What one installation must have.
+    /// What each installation has of its own.
     #[serde(default)]
     pub site: Site,
-    /// One line that `sealift up` ends with: what to do next.
+    /// The next step for the operator: one line, printed at the end of `sealift up`.
     pub next: Option<String>,
     /// Text for the operator, appended to the bundle's README: a file of the profile (Markdown).
     pub readme: Option<Spanned<String>>,
@@ -86,13 +86,13 @@ fn default_platforms() -> Vec<Spanned<String>> {
     vec![Spanned::new(0..0, "linux/amd64".into())]
 }
 
-/// How a bundle is run on the host.
+/// How a host runs a bundle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deployed {
-    /// As containers, by podman or Docker; a compose file lies beside them for the way by hand.
+    /// As containers, with podman or Docker. A compose file is included for manual use.
     #[default]
     Compose,
-    /// Without containers: the image's files lie in a folder, and its services are units of systemd.
+    /// Without containers: the image's files are in a folder, and its services are systemd units.
     Systemd,
 }

@@ -6,13 +6,13 @@ use toml::Spanned;
 /// Default maximum number of layers of a Nix closure. Engines accept about 125 layers in an image, and each one costs time.
 pub const DEFAULT_NIX_LAYERS: u32 = 60;
 
-/// A closure of a Nix store: its paths are in the image, each where it is on a machine with Nix.
+/// A closure of a Nix store. The image has its store paths below `/nix/store`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Nix {
-    /// What `nix path-info --json --recursive` says of it: a file of the profile.
+    /// The output of `nix path-info --json --recursive` for it: a file of the profile.
     pub closure: Spanned<String>,
-    /// How many layers it makes at most.
+    /// Maximum number of layers.
     #[serde(default = "default_nix_layers")]
     pub layers: Spanned<u32>,
 }

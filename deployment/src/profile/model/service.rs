@@ -9,62 +9,62 @@ use toml::Spanned;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Service {
-    /// The image it runs.
+    /// Name of its image.
     pub image: Spanned<String>,
     /// One line for the operator.
     #[serde(default)]
     pub title: String,
-    /// Arguments in the place of the image's command.
+    /// Arguments that replace the image's command.
     #[serde(default)]
     pub command: Vec<String>,
     /// Environment variables that are not secret.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// Site templates whose variables it gets, secret or not: names of `site.templates`.
+    /// Names of `site.templates`, secret or not, whose variables are in its environment.
     #[serde(default)]
     pub env_files: Vec<Spanned<String>>,
     /// Files of the site mounted read-only under `/run/secrets/`: secrets with a file (`site.secrets`), `NAME.key`
     /// and `NAME.crt` of `site.certificates`, `custom-ca.crt`.
     #[serde(default)]
     pub secrets: Vec<Spanned<String>>,
-    /// Site templates mounted read-only: name of `site.templates` to container path.
+    /// Templates mounted read-only: name in `site.templates` to container path.
     #[serde(default)]
     pub config_files: BTreeMap<Spanned<String>, String>,
     /// Named volumes: name to container path.
     #[serde(default)]
     pub volumes: BTreeMap<String, String>,
-    /// The container's own files cannot be changed: it writes to volumes and `tmpfs` only.
+    /// Whether the root file system is read-only: the program can write only to volumes and `tmpfs`.
     #[serde(default)]
     pub read_only: bool,
-    /// Container paths that are empty and in memory at each start.
+    /// Container paths in memory, empty at each start.
     #[serde(default)]
     pub tmpfs: Vec<String>,
-    /// Published ports: name of `site.ports` to container port. No others are reachable from outside.
+    /// Published ports: name in `site.ports` to container port. Only these can be reached from outside.
     #[serde(default)]
     pub publish: BTreeMap<Spanned<String>, u16>,
     /// Services started before it.
     #[serde(default)]
     pub depends_on: Vec<Spanned<String>>,
-    /// How its health is told.
+    /// Its health check.
     pub health: Option<Health>,
 }
 
-/// A health check: a command inside the container that exits with 0 when all is well.
+/// A health check: a command inside the container that exits with 0 when the service is healthy.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Health {
     /// The program and its arguments.
     pub command: Vec<String>,
-    /// Seconds between two checks.
+    /// Time between two checks in seconds.
     #[serde(default = "default_interval")]
     pub interval: u32,
-    /// Seconds that one check may take.
+    /// Timeout of one check in seconds.
     #[serde(default = "default_interval")]
     pub timeout: u32,
-    /// Failures in a row that make it unhealthy.
+    /// Number of consecutive failures after which the service is unhealthy.
     #[serde(default = "default_retries")]
     pub retries: u32,
-    /// Seconds after the start in which failures do not count.
+    /// Time after the start in which failures do not count, in seconds.
     #[serde(default)]
     pub start_period: u32,
 }

@@ -1,4 +1,4 @@
-//! What one installation has of its own: ports, certificates, secrets, settings, rendered files.
+//! `[site]`: what each installation has of its own: ports, certificates, secrets, settings, rendered files.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +12,32 @@ fn secret_mode() -> Mode {
     Mode(0o600)
 }
 
-/// What one installation must have: made by `sealift site new`, kept outside the images.
+/// What each installation has of its own: created by `sealift site new`, never part of images.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Site {
     /// Published ports, by name. Templates read `ports.NAME`.
     #[serde(default)]
     pub ports: BTreeMap<String, SitePort>,
-    /// The private certificate authority; without it there are no certificates.
+    /// The private certificate authority. Certificates need one.
     pub authority: Option<Authority>,
-    /// TLS key and certificate of a service, by name.
+    /// TLS keys and certificates of services, by name.
     #[serde(default)]
     pub certificates: BTreeMap<String, Certificate>,
     /// Random secrets, by name. Templates read `secrets.NAME` with `-` written as `_`.
     #[serde(default)]
     pub secrets: BTreeMap<String, Secret>,
-    /// Values that the operator gives, by name. Templates read `settings.NAME` with `-` written as `_`.
+    /// Values that the operator sets, by name. Templates read `settings.NAME` with `-` written as `_`.
     #[serde(default)]
     pub settings: BTreeMap<String, Setting>,
-    /// What must hold between settings, by name.
+    /// Rules between settings, by name.
     #[serde(default)]
     pub rules: BTreeMap<String, Rule>,
-    /// Authorities that the operator may bring for a program to trust, by name: `tls/NAME.crt`. Templates read
-    /// `trusted.NAME`, how many certificates are in it.
+    /// Files of authorities that a program trusts, provided by the operator in `tls/NAME.crt`. Templates read
+    /// `trusted.NAME`, the number of certificates in the file.
     #[serde(default)]
     pub trusted: BTreeMap<String, Trusted>,
-    /// Files rendered for the site, by their path below it (`env/parsec.env`).
+    /// Files rendered for the site, by path below it (`env/parsec.env`).
     #[serde(default)]
     pub templates: BTreeMap<Spanned<String>, Template>,
 }
@@ -46,9 +46,9 @@ pub struct Site {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SitePort {
-    /// The host's port unless the site says otherwise.
+    /// Default port number on the host.
     pub default: u16,
-    /// The host's address it is published on.
+    /// Address of the host that it is published on.
     pub address: String,
 }
 
@@ -58,7 +58,7 @@ pub struct SitePort {
 pub struct Authority {
     /// Its common name.
     pub name: String,
-    /// Days its certificate is valid.
+    /// Validity of its certificate in days.
     pub days: u32,
 }
 
@@ -68,12 +68,12 @@ pub struct Authority {
 pub struct Certificate {
     /// Subject alternative names: DNS names and IP addresses.
     pub names: Vec<String>,
-    /// Add the site's public host to them.
+    /// Whether the site's public host is added to the names.
     #[serde(default)]
     pub host: bool,
-    /// Days it is valid.
+    /// Validity in days.
     pub days: u32,
-    /// The operator brings it: it is made only when that is asked for.
+    /// Whether the operator provides it. The authority issues it only with `--self-signed`.
     #[serde(default)]
     pub provided: bool,
     /// Permission bits of the key file.
@@ -83,24 +83,24 @@ pub struct Certificate {
     pub key_group: Option<u32>,
 }
 
-/// Something that must hold between settings.
+/// A rule between settings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Rule {
-    /// A Jinja expression over `settings` that must be true.
+    /// A Jinja expression of `settings` that must be true.
     pub test: String,
-    /// What is wrong when it is not.
+    /// What is wrong when the test is not true.
     pub message: String,
-    /// What to do then.
+    /// What to do about it.
     #[serde(default)]
     pub hint: String,
 }
 
-/// A file of authorities' certificates that the operator may fill.
+/// A file for certificates of authorities, provided by the operator.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Trusted {
-    /// What they are trusted for, for the operator.
+    /// Description for the operator.
     pub title: String,
 }
 
@@ -108,11 +108,11 @@ pub struct Trusted {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Secret {
-    /// How many random bytes.
+    /// Number of random bytes.
     pub bytes: u32,
-    /// How they are written.
+    /// Encoding of the bytes.
     pub encoding: Encoding,
-    /// What stands before them: some programs tell kinds of keys by it.
+    /// Text before the encoded bytes; some programs distinguish kinds of keys by a prefix.
     #[serde(default)]
     pub prefix: String,
     /// Permission bits of its file.
@@ -122,7 +122,7 @@ pub struct Secret {
     pub group: Option<u32>,
 }
 
-/// How random bytes become text.
+/// An encoding of random bytes as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
@@ -138,10 +138,10 @@ pub enum Encoding {
 pub struct Template {
     /// The template: a file of the profile.
     pub source: Spanned<String>,
-    /// It holds secrets: it exists only in the site (mode 0600), never in an image or the bundle's own files.
+    /// Whether it contains secrets: it is then rendered only into the site, with mode 0600, never into an image or bundle.
     #[serde(default)]
     pub secret: bool,
-    /// Permission bits; without it 0644, and 0600 for a secret one.
+    /// Permission bits. Default: 0644, or 0600 for a secret template.
     pub mode: Option<Mode>,
     /// Numeric group.
     pub group: Option<u32>,

@@ -3,41 +3,41 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-/// Something that operators can have done: a command in a service's container.
+/// A command in a service's container that operators can run.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Task {
-    /// One line: its help.
+    /// One line of help.
     pub title: String,
-    /// The service whose container it is run in.
+    /// The service in whose container it runs.
     pub service: Spanned<String>,
-    /// With `run = "exec"` the program and its arguments; with `"once"` arguments in the place of the service's.
+    /// With `run = "exec"` the program and its arguments; with `"once"` arguments that replace those of the service.
     pub command: Vec<String>,
-    /// What the operator gives beside the name, in this order; appended to the command.
+    /// Names of the operator's arguments, which are appended to the command in this order.
     #[serde(default)]
     pub arguments: Vec<Spanned<String>>,
-    /// Which container.
+    /// The container that it runs in.
     #[serde(default)]
     pub run: Run,
-    /// When it is run by itself.
+    /// When it runs automatically.
     pub on: Option<On>,
 }
 
-/// Which container a task is run in.
+/// The container that a task runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Run {
-    /// The service's own, which is running.
+    /// The running container of the service.
     #[default]
     Exec,
-    /// One of its own, made as the service's and removed afterwards.
+    /// A new container with the service's options, removed afterwards.
     Once,
 }
 
-/// When a task is run by itself.
+/// When a task runs automatically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum On {
-    /// By `sealift up`, before it starts the service; not when that runs already.
+    /// In `sealift up`, before the service starts; not if the service is running already.
     Up,
 }

@@ -9,19 +9,19 @@ use toml::Spanned;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Venv {
-    /// Its image path.
+    /// Path of the environment in the image.
     pub path: Spanned<String>,
-    /// The interpreter: a Debian package such as `python3.14`, among the image's packages.
+    /// The package of the interpreter, such as `python3.14`; one of the image's packages.
     pub python: Spanned<String>,
-    /// What is wanted, as pip writes it (PEP 508).
+    /// Requirements in pip's syntax (PEP 508).
     pub requirements: Vec<Spanned<String>>,
-    /// Distributions that belong to the application's own layer; all others are third-party.
+    /// Distributions in the application's own layer; all others are in a layer of third-party distributions.
     #[serde(default)]
     pub application: Vec<Spanned<String>>,
-    /// Distributions left out though something requires them, and why.
+    /// Distributions that are left out although something requires them: name to reason.
     #[serde(default)]
     pub exclude: BTreeMap<Spanned<String>, String>,
-    /// Compile bytecode for the venv and the standard library.
+    /// Whether bytecode is compiled for the environment and the standard library.
     #[serde(default = "yes")]
     pub bytecode: bool,
 }

@@ -2,14 +2,14 @@
 
 use serde::Deserialize;
 
-/// A volume whose contents only one version of a program can read.
+/// A volume whose contents belong to one version of a program.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Volume {
-    /// Files in it whose first line is the version that wrote it: paths below the volume, `*` for any name.
+    /// Files whose first line is the version that wrote the contents: paths below the volume, `*` matches any name.
     pub version_files: Vec<String>,
-    /// The version that the images have. The volume is as good as empty when there are no such files.
+    /// The version in the images. A volume without version files counts as empty.
     pub version: String,
-    /// What the operator does about another version.
+    /// How the operator upgrades another version.
     pub upgrade: String,
 }

@@ -1,6 +1,6 @@
 //! The operator's README of a bundle without containers. Every step is a command that can be typed as it is.
 
-use super::{FOLDER, health_path, one_line, run_path, task_path, unit_path};
+use super::paths::{FOLDER, health_path, one_line, run_path, task_path, unit_path};
 use crate::profile::model::{Model, On};
 use crate::profile::names::project_name;
 
@@ -113,10 +113,9 @@ As any user, without systemd. The programs find their files relative to themselv
         text += &format!("       {}\n", run_path(name.get_ref()));
     }
     text += "
-A service ends with Ctrl-C, or when it is sent SIGTERM. Whoever runs it must be able to read `site/`: run all of these as
-the same user.
+Ctrl-C or SIGTERM stops a service. Run all these commands as the same user, who has to be able to read `site/`.
 
-With systemd, what `up` does is this, as root:
+With systemd, these commands do the same as `up`, as root:
 
        ./sealift site new site --host HOST
 ";

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use super::*;
+use super::{TextFile, files, launcher, links};
+use crate::profile::model::Model;
+use crate::profile::names::{Program, program};
 
 pub(crate) fn sample() -> Model {
     toml::from_str(include_str!("sample.toml")).unwrap()

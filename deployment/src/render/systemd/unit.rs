@@ -1,19 +1,7 @@
 //! systemd units of services.
 
-use super::{SECRETS, run_path, site_files, task_path};
+use super::paths::{FOLDER, GENERATED, SECRETS, one_line, run_path, site_files, task_path};
 use crate::profile::model::{Model, On, Service};
-
-/// Placeholder of the bundle's folder in a unit. `sealift up` replaces it.
-pub const FOLDER: &str = "@FOLDER@";
-
-/// Marks a unit that comes from a bundle, and may be overwritten. The text stays as it is: units on hosts have it.
-pub const GENERATED: &str = "Generated: changes belong into a drop-in";
-
-/// A service's unit in the bundle; its file name is the unit's name.
-#[must_use]
-pub fn unit_path(service: &str) -> String {
-    format!("systemd/{service}.service")
-}
 
 /// The sandbox of a service, which may only use the network and write to its log. Every line was tried with the Python and
 /// the wheels of a large server.
@@ -54,7 +42,7 @@ LimitNOFILE=65536
 ";
 
 pub(super) fn render(model: &Model, name: &str, service: &Service) -> String {
-    let title = if service.title.is_empty() { name } else { super::one_line(&service.title) };
+    let title = if service.title.is_empty() { name } else { one_line(&service.title) };
     let mut text = format!(
         "\
 # {title}, version {version}. {GENERATED} (systemctl edit {name}).

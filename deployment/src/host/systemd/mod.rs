@@ -1,21 +1,23 @@
 //! Deployments that systemd runs, without containers: the bundle brings a unit for each service.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::checks;
-use super::deployment::Deployment;
-use super::runtime::{Data, Deadline, LogOptions, Runtime, Started};
-use super::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::failure::Failure;
 use crate::files::write_atomically;
 use crate::finding::Findings;
+use crate::host::checks;
+use crate::host::deployment::Deployment;
+use crate::host::runtime::{Data, Deadline, LogOptions, Runtime, Started};
+use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::machine::Machine;
 use crate::profile::model::Task;
 use crate::render::systemd::{FOLDER, GENERATED, health_path, run_path, task_path, unit_path};
@@ -28,8 +30,6 @@ const UNITS: &str = "/etc/systemd/system";
 const PAUSE: Duration = Duration::from_millis(300);
 /// How many last lines of a log are shown of a service that is not healthy.
 const LAST_LINES: u32 = 20;
-/// Folders that the sandbox of the units hides from the services, or replaces.
-const HIDDEN: [&str; 7] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp", "/dev", "/proc"];
 
 /// A deployment and the systemd of its host.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Runtime for Systemd<'_> {
     fn check_host(&self, _ports: &BTreeMap<String, u16>, now: i64) -> Result<Findings> {
         let mut findings = Findings::default();
         if self.in_charge {
-            check_folder(&self.deployment.folder, &mut findings)?;
+            folder::check(&self.deployment.folder, &mut findings)?;
         } else {
             let hint = "run this as root on a host with systemd, or start the programs in bin/ by hand";
             findings.warn("systemd", "not available to this user: services cannot be started", hint);
@@ -287,51 +287,11 @@ fn unit_name(service: &str) -> String {
     format!("{service}.service")
 }
 
-/// Checks whether the services can read the folder: each has a user of its own, and sees neither homes nor `/tmp`.
-fn check_folder(folder: &Path, findings: &mut Findings) -> Result<()> {
-    match unusable(folder)? {
-        None => findings.ok("folder", folder.display().to_string()),
-        Some(reason) => {
-            let hint = "move the folder to a place such as /opt, and run this again there";
-            findings.error("folder", format!("services cannot be run from {}: {reason}", folder.display()), hint);
-        }
-    }
-    Ok(())
-}
-
-/// Why services cannot be run from a folder.
-fn unusable(folder: &Path) -> Result<Option<String>> {
-    let text = folder.to_str().unwrap_or_default();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
-    if text.is_empty() || !text.chars().all(plain) {
-        return Ok(Some("its path has characters other than letters, digits, `.`, `_`, `+` and `-`".into()));
-    }
-    let real = folder.canonicalize().with_context(|| format!("cannot find {text}"))?;
-    if let Some(hidden) = HIDDEN.iter().find(|hidden| real.starts_with(hidden)) {
-        return Ok(Some(format!("{hidden} is hidden from them")));
-    }
-    for above in real.ancestors() {
-        let metadata = above.metadata().with_context(|| format!("cannot look at {}", above.display()))?;
-        if metadata.permissions().mode() & 0o001 == 0 {
-            return Ok(Some(format!("only its owner may enter {}", above.display())));
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::testing;
     use crate::render::systemd::TextFile;
-
-    #[test]
-    fn folders_that_are_hidden_from_services_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(unusable(folder.path()).unwrap().unwrap(), "/tmp is hidden from them");
-        assert!(unusable(Path::new("/opt/a b")).unwrap().unwrap().starts_with("its path has characters"));
-        assert_eq!(unusable(Path::new("/usr")).unwrap(), None);
-    }
 
     /// A root directory with a `systemctl` that takes every unit for active, and the unpacked bundle in `bundle/`.
     struct Fixture {
