@@ -36,12 +36,14 @@ pub trait Ingredient: Debug + Send + Sync {
     /// When the lock contradicts itself, or a file of the profile cannot be read.
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder>;
 
-    /// The artifacts that must be in the store before the layer can be made. `store` may have what was derived from them
-    /// earlier.
+    /// The artifacts that must be in the store before the layer can be made. The store may have what was
+    /// derived from them earlier. None by default.
     ///
     /// # Errors
     /// When the lock contradicts itself.
-    fn needs<'a>(&self, image: ImageInputs<'a>, store: &Store) -> Result<Vec<Artifact<'a>>>;
+    fn needs<'a>(&self, _image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
+        Ok(Vec::new())
+    }
 
     /// The artifacts that the workshop opens in advance, together with those of the image's other layers, on all
     /// threads.
@@ -56,12 +58,14 @@ pub trait Ingredient: Debug + Send + Sync {
     /// When artifacts are damaged or do not fit together, a compilation fails, or the disk is full.
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>>;
 
-    /// Describes the layer's contents in `bundle.json` and the bill of materials. `record` is that of the finished
-    /// layer.
+    /// Describes the layer's contents in `bundle.json` and the bill of materials, from the record of the finished layer.
+    /// By default there is nothing to describe.
     ///
     /// # Errors
     /// When the lock contradicts itself.
-    fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()>;
+    fn describe(&self, _image: ImageInputs<'_>, _record: &LayerRecord, _description: &mut Description) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The contents of a layer.
