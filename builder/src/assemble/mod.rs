@@ -6,7 +6,7 @@
 //! 1. `layers/src/ingredients`: turn its source format into a [`Tree`](sealift_layers::tree::Tree).
 //! 2. A file here: a type that implements [`Ingredient`], and a function that gives the layers of an image.
 //! 3. [`KINDS`]: that function, at the place where its layers belong in an image.
-//! 4. `deployment/src/profile/model.rs`: its table in the profile.
+//! 4. `deployment/src/profile/model`: its table in the profile.
 //!
 //! What it fetches is an [`Artifact`](crate::inputs::Artifact); a new source of files is one more variant of that.
 

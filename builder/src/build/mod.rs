@@ -13,6 +13,8 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::machine::Machine;
@@ -22,7 +24,7 @@ use sealift_layers::ingredients::certs::Certificate;
 
 pub use lock::{Relocked, relock};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
-pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Target};
+pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Output, Target};
 
 use crate::bundle::{self, Bundle};
 use crate::inputs::Options;
@@ -38,16 +40,14 @@ use imports::Imports;
 /// The lock does not fit and must be kept, a server or an artifact is not available, artifacts are damaged or do not fit
 /// together, a compilation fails, or the output cannot be written.
 pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui: &Ui) -> Result<Built> {
-    if let Target::Image { output, .. } = &request.target {
-        bundle::check_absent(output)?;
-    }
+    let program = prepare(request)?;
     let options = options(request, servers)?;
     let mut lock = lock::choose(request, servers, ui)?;
     let plan = make_plan(request, &lock, &options)?;
     let imports = Imports::find(&plan, store, &request.layers_from, &request.artifacts)?;
     let preview = Preview::new(&plan, store, &imports)?;
     if matches!(request.target, Target::Plan) {
-        return Ok(Built { preview, images: Vec::new(), output: None, bundle: None });
+        return Ok(Built { preview, images: Vec::new(), output: None });
     }
     imports.take(store)?;
     let unavailable = fetch::artifacts(&plan, store, servers, ui)?;
@@ -59,38 +59,38 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     }
     let plan = make_plan(request, &lock, &options)?;
     fetch::crates(&plan, store)?;
-    finish(request, &plan, &lock, store, ui, preview)
+    let layers = layers::make(&plan, store, request.jobs, ui)?;
+    let images = images::make(&plan, &layers)?;
+    let (program, site) = (program.as_deref(), request.site.as_ref());
+    let bundle =
+        Bundle { plan: &plan, lock: &lock, images: &images, layers: &layers, site, program, jobs: request.jobs };
+    let output = write(&request.target, &bundle, store)?;
+    Ok(Built { preview, images: images.iter().map(BuiltImage::from).collect(), output })
 }
 
-/// Makes the layers and images of a plan whose artifacts are in the store, and writes the output.
-fn finish(
-    request: &BuildRequest<'_>,
-    plan: &Plan<'_>,
-    lock: &Lock,
-    store: &Store,
-    ui: &Ui,
-    preview: Preview,
-) -> Result<Built> {
-    let layers = layers::make(plan, store, request.jobs, ui)?;
-    let images = images::make(plan, &layers)?;
-    let built = images.iter().map(|image| BuiltImage {
-        reference: image.name.clone(),
-        digest: image.digest(),
-        id: image.config_digest(),
-    });
-    let built = built.collect();
+/// Checks what can be checked before the work begins. Returns the program for the host.
+fn prepare(request: &BuildRequest<'_>) -> Result<Option<PathBuf>> {
     match &request.target {
-        Target::Plan => Ok(Built { preview, images: built, output: None, bundle: None }),
-        Target::Image { output, .. } => {
-            bundle::write_layout(plan, &images, store, output)?;
-            Ok(Built { preview, images: built, output: Some(output.clone()), bundle: None })
+        Target::Plan => Ok(None),
+        Target::Image { output, .. } => bundle::check_absent(output).map(|()| None),
+        Target::Bundle { program, own_program, .. } => {
+            bundle::program::choose(program.as_deref(), own_program.as_deref(), request.platform.architecture())
         }
-        Target::Bundle { output, program } => {
-            let output = output.clone().unwrap_or_else(|| plan.file_name().into());
-            let (program, site) = (program.as_deref(), request.site.as_ref());
-            let bundle = Bundle { plan, lock, images: &images, layers: &layers, site, program, jobs: request.jobs };
-            let measured = bundle.write(store, &output)?;
-            Ok(Built { preview, images: built, output: Some(output), bundle: Some(measured) })
+    }
+}
+
+/// Writes the image or the bundle.
+fn write(target: &Target, bundle: &Bundle<'_>, store: &Store) -> Result<Option<Output>> {
+    match target {
+        Target::Plan => Ok(None),
+        Target::Image { output, .. } => {
+            bundle::write_layout(bundle.plan, bundle.images, store, output)?;
+            Ok(Some(Output { path: output.clone(), bundle: None }))
+        }
+        Target::Bundle { output, .. } => {
+            let path = output.clone().unwrap_or_else(|| bundle.plan.file_name().into());
+            let measured = bundle.write(store, &path)?;
+            Ok(Some(Output { path, bundle: Some(measured) }))
         }
     }
 }

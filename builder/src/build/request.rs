@@ -6,6 +6,7 @@ use sealift_deployment::profile::Profile;
 use sealift_deployment::site::Site;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::{Digest, Measured};
+use sealift_layers::image::Image;
 use sealift_layers::platform::Platform;
 
 use super::preview::Preview;
@@ -65,8 +66,10 @@ pub enum Target {
     Bundle {
         /// File to write; `None` for the bundle's own name in the current directory.
         output: Option<PathBuf>,
-        /// The `sealift` program for the host.
+        /// Statically linked `sealift` for the host; `None` for `own_program`.
         program: Option<PathBuf>,
+        /// This program, which is used if it is statically linked and for the platform.
+        own_program: Option<PathBuf>,
     },
 }
 
@@ -77,9 +80,16 @@ pub struct Built {
     pub preview: Preview,
     /// The images; none if the target is a plan.
     pub images: Vec<BuiltImage>,
-    /// The file or folder that was written; `None` if the target is a plan.
-    pub output: Option<PathBuf>,
-    /// Digest and size of the bundle; `None` for other targets.
+    /// What was written; `None` if the target is a plan.
+    pub output: Option<Output>,
+}
+
+/// A file or folder that was written.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Its path.
+    pub path: PathBuf,
+    /// Digest and size of a bundle; `None` for the folder of an image.
     pub bundle: Option<Measured>,
 }
 
@@ -92,6 +102,12 @@ pub struct BuiltImage {
     pub digest: Digest,
     /// Digest of the configuration: the image's ID on most engines.
     pub id: Digest,
+}
+
+impl From<&Image> for BuiltImage {
+    fn from(image: &Image) -> Self {
+        Self { reference: image.name.clone(), digest: image.digest(), id: image.config_digest() }
+    }
 }
 
 impl BuildRequest<'_> {
