@@ -9,29 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::kind::EngineKind;
 use super::output::{self, EngineInfo};
 use crate::failure::Failure;
 use crate::machine::Machine;
-
-/// A container engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EngineKind {
-    /// podman, as root or as an ordinary user.
-    Podman,
-    /// Docker.
-    Docker,
-}
-
-impl EngineKind {
-    /// The name of its program.
-    #[must_use]
-    pub(super) fn program(self) -> &'static str {
-        match self {
-            Self::Podman => "podman",
-            Self::Docker => "docker",
-        }
-    }
-}
 
 /// The engine of the host.
 #[derive(Debug)]
@@ -141,7 +122,7 @@ impl Engine {
         if result.status.success() {
             return Ok(String::from_utf8_lossy(&result.stdout).into_owned());
         }
-        Err(failure(&command, &result.stderr).into())
+        Err(failure(self.kind, &command, &result.stderr).into())
     }
 
     /// As [`Engine::run`], for a command that inspects one object; `None` when the engine has no such object.
@@ -157,7 +138,7 @@ impl Engine {
         if output::is_absent(&String::from_utf8_lossy(&result.stderr)) {
             return Ok(None);
         }
-        Err(failure(&command, &result.stderr).into())
+        Err(failure(self.kind, &command, &result.stderr).into())
     }
 
     /// The output of `KIND inspect` (`container`, `image`) for those of `names` that exist: a JSON array.
@@ -174,7 +155,7 @@ impl Engine {
         if result.status.success() || output::is_absent(&String::from_utf8_lossy(&result.stderr)) {
             return Ok(String::from_utf8_lossy(&result.stdout).into_owned());
         }
-        Err(failure(&command, &result.stderr).into())
+        Err(failure(self.kind, &command, &result.stderr).into())
     }
 
     /// Creates a network or a volume (`kind`) unless one of that name exists.
@@ -187,7 +168,7 @@ impl Engine {
         if result.status.success() || String::from_utf8_lossy(&result.stderr).contains("already exists") {
             return Ok(());
         }
-        Err(failure(&command, &result.stderr).into())
+        Err(failure(self.kind, &command, &result.stderr).into())
     }
 
     /// Removes a network, if it exists and no other container uses it.
@@ -201,7 +182,7 @@ impl Engine {
         if result.status.success() || output::is_absent(&stderr) || output::is_in_use(&stderr) {
             return Ok(());
         }
-        Err(failure(&command, &result.stderr).into())
+        Err(failure(self.kind, &command, &result.stderr).into())
     }
 
     /// Whether a command exits with 0 within `limit`. After that it is killed.
@@ -254,7 +235,7 @@ impl Engine {
         if child.wait()?.success() {
             return Ok(written?);
         }
-        Err(failure(&command, &stderr).into())
+        Err(failure(self.kind, &command, &stderr).into())
     }
 }
 
@@ -263,12 +244,12 @@ fn collect_output(command: &mut Command) -> Result<Output> {
 }
 
 /// The failure of a command with this standard error. Only its first words are shown: the rest is long.
-fn failure(command: &Command, stderr: &[u8]) -> Failure {
+fn failure(kind: EngineKind, command: &Command, stderr: &[u8]) -> Failure {
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
     let words: Vec<_> = words.iter().take(3).map(|word| word.to_string_lossy()).collect();
     let stderr = String::from_utf8_lossy(stderr);
     let failure = Failure::failed(format!("`{} ...` failed: {}", words.join(" "), stderr.trim()));
-    match output::hint(&stderr) {
+    match output::hint(kind, &stderr) {
         Some(hint) => failure.hint(hint),
         None => failure,
     }

@@ -8,7 +8,7 @@ use std::process::Output;
 use anyhow::{Context, Result};
 
 use super::context::Containers;
-use super::engine::EngineKind;
+use super::kind::EngineKind;
 use crate::failure::Failure;
 use crate::site::{self, GroupFile};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use anyhow::Result;
-use sealift_layers::archive::{DockerImage, MANIFEST, blob_path};
+use anyhow::{Context, Result};
+use sealift_layers::archive::{DockerImage, INDEX, LAYOUT, MANIFEST, blob_path};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::tar;
@@ -13,7 +13,7 @@ use sealift_layers::tree::{Content, Entry, Kind as EntryKind, Open, TreePath};
 use serde_json::Value;
 
 use super::context::Containers;
-use super::engine::EngineKind;
+use super::kind::EngineKind;
 use super::output;
 use crate::bundle::MadeImage;
 use crate::failure::Failure;
@@ -82,10 +82,20 @@ struct Archive {
     size: u64,
 }
 
-/// The archive of `images` for `engine`.
+/// The archive of `images` for `engine`. For Docker it is the bundle's own: an OCI layout and a docker-archive over the same
+/// blobs, as its containerd store reads the one and its classic store the other. Without the OCI layout, the containerd
+/// store makes manifests of its own, and the images have other IDs than those of the bundle.
 fn archive(deployment: &Deployment, images: &[&MadeImage], engine: EngineKind) -> Result<Archive> {
     let mut parts = BTreeMap::new();
     let mut documents = Vec::new();
+    let mut tables = Vec::new();
+    if engine == EngineKind::Docker {
+        tables.push((LAYOUT, deployment.file(LAYOUT)?));
+        tables.push((INDEX, deployment.index(images)?.into()));
+        for image in images {
+            parts.insert(blob_path(image.digest), deployment.blob(image.digest)?);
+        }
+    }
     for image in images {
         let config = blob_path(image.config);
         parts.insert(config.clone(), deployment.blob(image.config)?);
@@ -107,8 +117,8 @@ fn archive(deployment: &Deployment, images: &[&MadeImage], engine: EngineKind) -
     }
     let size = parts.values().map(Content::len).sum();
     let origin: Arc<str> = "bundle".into();
-    let table = Content::from(serde_json::to_vec(&documents)?);
-    let files = std::iter::once((MANIFEST.to_owned(), table)).chain(parts);
+    tables.push((MANIFEST, serde_json::to_vec(&documents)?.into()));
+    let files = tables.into_iter().map(|(name, content)| (name.to_owned(), content)).chain(parts);
     let files = files.map(|(path, content)| Ok((TreePath::new(&path)?, Entry::file(content, 0o644, &origin))));
     Ok(Archive { files: files.collect::<Result<_>>()?, size })
 }
@@ -128,11 +138,23 @@ impl Open for Unpacked {
 
 impl Deployment {
     fn blob(&self, digest: Digest) -> Result<Content> {
-        let path = TreePath::new(&blob_path(digest))?;
-        match self.bundle.files.get(&path).map(|entry| &entry.kind) {
+        self.file(&blob_path(digest))
+    }
+
+    fn file(&self, path: &str) -> Result<Content> {
+        match self.bundle.files.get(&TreePath::new(path)?).map(|entry| &entry.kind) {
             Some(EntryKind::File(content)) => Ok(content.clone()),
             _ => Err(Failure::verification(format!("{path} is missing from the bundle")).into()),
         }
+    }
+
+    /// The bundle's `index.json` with the entries of `images` alone.
+    fn index(&self, images: &[&MadeImage]) -> Result<Vec<u8>> {
+        let mut index: Value = serde_json::from_slice(&self.file(INDEX)?.read()?)?;
+        let wanted: Vec<String> = images.iter().map(|image| image.digest.to_string()).collect();
+        let manifests = index["manifests"].as_array_mut().context("index.json lists no manifests")?;
+        manifests.retain(|entry| wanted.iter().any(|digest| entry["digest"].as_str() == Some(digest)));
+        Ok(serde_json::to_vec(&index)?)
     }
 
     /// How each layer of an image is compressed.

@@ -4,6 +4,7 @@ mod config_hash;
 mod context;
 mod engine;
 mod key_groups;
+mod kind;
 mod load;
 mod output;
 mod preflight;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::kind::EngineKind;
 use crate::render::container::CONFIG_HASH_LABEL;
 
 /// How many last lines of a log are shown of a service that is not healthy.
@@ -88,10 +89,19 @@ pub(super) fn is_in_use(stderr: &str) -> bool {
 }
 
 /// The hint for errors of an engine whose words do not name the cause or the remedy.
-pub(super) fn hint(stderr: &str) -> Option<&'static str> {
+pub(super) fn hint(engine: EngineKind, stderr: &str) -> Option<&'static str> {
     let lower = stderr.to_lowercase();
     if lower.contains("no space left on device") || lower.contains("disk quota exceeded") {
-        return Some("the disk is full: free some space, or set TMPDIR to a folder with more; loaded images stay");
+        return Some(match engine {
+            EngineKind::Podman => {
+                "the disk is full: free some space where podman keeps images (podman info: graphRoot) and in its \
+                 temporary folder (TMPDIR); loaded images stay"
+            }
+            EngineKind::Docker => {
+                "the disk is full: free some space where Docker keeps images (docker info: Docker Root Dir, or \
+                 /var/lib/containerd); loaded images stay"
+            }
+        });
     }
     // podman reports this when it could not unpack the archive.
     if lower.contains("does not match any of the supported image formats") {
@@ -110,8 +120,10 @@ pub(super) struct EngineInfo {
     pub(super) rootless: bool,
     /// As OCI writes it: `amd64`.
     pub(super) architecture: String,
-    /// The folder of images and volumes.
+    /// The folder of volumes, and of images unless `containerd` is another one.
     pub(super) storage: PathBuf,
+    /// The folder of containerd's image store, where Docker uses it.
+    pub(super) containerd: Option<PathBuf>,
     /// The storage driver: `overlay`, `vfs`.
     pub(super) driver: String,
     /// The folder that podman unpacks archives into first; `None` for Docker.
@@ -136,6 +148,7 @@ pub(super) fn podman_info(json: &str) -> Result<EngineInfo> {
         rootless,
         architecture: text(&host["arch"]),
         storage: text(&store["graphRoot"]).into(),
+        containerd: None,
         driver: text(&store["graphDriverName"]),
         temporary: Some(store["imageCopyTmpDir"].as_str().unwrap_or("/var/tmp").into()),
         runtime: text(&host["ociRuntime"]["name"]),
@@ -159,11 +172,25 @@ pub(super) fn docker_info(json: &str) -> Result<EngineInfo> {
         rootless,
         architecture: architecture.to_owned(),
         storage: text(&info["DockerRootDir"]).into(),
+        containerd: containerd_store(&info),
         driver: text(&info["Driver"]),
         temporary: None,
         runtime: text(&info["DefaultRuntime"]),
         ids: None,
         remote: false,
+    })
+}
+
+/// The folder of containerd's image store, if Docker keeps its images there (`containerd-snapshotter`, the default of new
+/// installations of Docker 29). A containerd that Docker starts itself has its folder below Docker's.
+fn containerd_store(info: &Value) -> Option<PathBuf> {
+    let status = info["DriverStatus"].as_array().into_iter().flatten();
+    let mut snapshotters = status.filter(|pair| pair[0] == "driver-type" && pair[1] == "io.containerd.snapshotter.v1");
+    snapshotters.next()?;
+    let own = info["Containerd"]["Address"].as_str().is_some_and(|socket| socket.contains("/docker/containerd/"));
+    Some(match own {
+        true => PathBuf::from(info["DockerRootDir"].as_str()?).join("containerd/daemon"),
+        false => "/var/lib/containerd".into(),
     })
 }
 
@@ -228,9 +255,13 @@ mod tests {
     #[test]
     fn a_full_disk_has_a_hint_whatever_podman_calls_it() {
         let stderr = "Error: payload does not match any of the supported image formats:\n * oci: ...";
-        assert!(hint(stderr).unwrap().contains("TMPDIR"));
-        assert!(hint("writing blob: storing: write /var/tmp/x: no space left on device").unwrap().contains("full"));
-        assert_eq!(hint("Error: something else"), None);
+        let podman = |stderr| hint(EngineKind::Podman, stderr);
+        assert!(podman(stderr).unwrap().contains("TMPDIR"));
+        let full = "writing blob: storing: write /var/tmp/x: no space left on device";
+        assert!(podman(full).unwrap().contains("full"));
+        // Docker does not read TMPDIR of its client.
+        assert!(!hint(EngineKind::Docker, full).unwrap().contains("TMPDIR"));
+        assert_eq!(podman("Error: something else"), None);
     }
 
     #[test]
@@ -250,6 +281,23 @@ mod tests {
         );
         let info = info.unwrap();
         assert_eq!((info.rootless, info.architecture.as_str(), info.driver.as_str()), (true, "amd64", "overlay2"));
+    }
+
+    #[test]
+    fn the_image_store_of_docker_may_be_that_of_containerd() {
+        let store = |status: &str, socket: &str| {
+            let json = format!(
+                r#"{{"DockerRootDir": "/data/docker", "Driver": "overlayfs", "DriverStatus": {status},
+                "Containerd": {{"Address": "{socket}"}}}}"#
+            );
+            docker_info(&json).unwrap().containerd
+        };
+        let snapshotter = r#"[["driver-type", "io.containerd.snapshotter.v1"]]"#;
+        assert_eq!(store(snapshotter, "/run/containerd/containerd.sock"), Some("/var/lib/containerd".into()));
+        let own = store(snapshotter, "/var/run/docker/containerd/containerd.sock");
+        assert_eq!(own, Some("/data/docker/containerd/daemon".into()));
+        assert_eq!(store(r#"[["Backing Filesystem", "extfs"]]"#, "/run/containerd/containerd.sock"), None);
+        assert_eq!(store("null", ""), None);
     }
 
     #[test]

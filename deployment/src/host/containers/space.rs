@@ -29,6 +29,12 @@ pub(super) fn need(images: &[&MadeImage], info: &EngineInfo, machine: &Machine) 
     if images.is_empty() {
         return Vec::new();
     }
+    if let Some(folder) = &info.containerd {
+        // It reads the archive as it comes, and keeps the compressed blobs beside the unpacked layers.
+        let blobs: BTreeMap<_, _> = images.iter().flat_map(|image| &image.layers).map(|l| (l.digest, l.size)).collect();
+        let bytes = stored_bytes(images, info) + blobs.values().sum::<u64>();
+        return vec![Need { folder: folder.clone(), bytes, temporary: false }];
+    }
     let storage = Need { folder: info.storage.clone(), bytes: stored_bytes(images, info), temporary: false };
     vec![storage, temporary_need(images, info, machine)]
 }
@@ -158,6 +164,7 @@ mod tests {
             rootless: false,
             architecture: "amd64".into(),
             storage: "/storage".into(),
+            containerd: None,
             driver: driver.into(),
             temporary: temporary.map(PathBuf::from),
             runtime: String::new(),
@@ -180,6 +187,8 @@ mod tests {
         assert_eq!(bytes(&info("vfs", Some("/t")), &[])[0].1, 30 + 32 + 37);
         assert_eq!(bytes(&info("overlay2", None), &[]), [("/storage".into(), 39), ("/storage/tmp".into(), 16)]);
         assert_eq!(need(&[], &podman, &Machine::of(Path::new("/"), &[])), []);
+        let containerd = EngineInfo { containerd: Some("/containerd".into()), ..info("overlayfs", None) };
+        assert_eq!(bytes(&containerd, &[]), [("/containerd".into(), 39 + 16)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Checks of the engine and of the host's kernel.
 
-use super::engine::{Engine, EngineKind};
+use super::engine::Engine;
+use super::kind::EngineKind;
 use super::output::{EngineInfo, version};
 use crate::finding::Findings;
 use crate::machine::Machine;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::context::Containers;
-use super::engine::EngineKind;
+use super::kind::EngineKind;
 use crate::finding::Findings;
 use crate::profile::model::Volume;
 
