@@ -7,7 +7,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::Ui;
 
-use super::{BuildRequest, LockPolicy};
+use super::request::{BuildRequest, LockPolicy};
 use crate::fetch::Fetched;
 use crate::lock::{self, Lock};
 use crate::resolve;
