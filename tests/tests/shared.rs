@@ -56,7 +56,7 @@ fn a_plan_shows_what_the_build_with_the_same_options_does() {
     insta::assert_snapshot!("plan", plan.stdout);
     assert_eq!(lab.below("another/artifacts"), [""; 0], "a plan copies nothing");
     let json = lab.run(&[&["plan", "tiny", "--json"][..], &options].concat());
-    assert_eq!(json.stdout.matches(r#""action": "import""#).count(), 3, "{}", json.stdout);
+    assert_eq!(json.stdout.matches(r#""action": "import""#).count(), 4, "{}", json.stdout);
 
     let build = ["build", "tiny", "--offline", "--output", "joined.tar"];
     ok(&lab, &[&build[..], &options].concat());
