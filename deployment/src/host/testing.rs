@@ -42,7 +42,7 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         compiled: None,
     };
     let bundle = Bundle { files: Tree::default(), manifest: Some(manifest.clone()) };
-    Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), bundle }
+    Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), project: None, bundle }
 }
 
 fn image(name: &str) -> MadeImage {

@@ -8,7 +8,9 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::profile::model::{Model, SitePort};
-use crate::profile::names::{PROJECT_VARIABLE, address_variable, port_variable, project_name, published_address};
+use crate::profile::names::{
+    COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE, address_variable, port_variable, project_name, published_address,
+};
 
 /// Whether two ports with the same number conflict on one host.
 fn conflict(one: &SitePort, other: &SitePort) -> bool {
@@ -16,15 +18,14 @@ fn conflict(one: &SitePort, other: &SitePort) -> bool {
     one.address == other.address || anywhere(one) || anywhere(other)
 }
 
-/// The text of `ports.env`, which compose reads as `.env`: the project's name, and address and port of each published
-/// port. `ports` is by name.
+/// The text of `ports.env`, which compose reads as `.env`: the project's name (the profile's own if there is none), and
+/// address and port of each published port. `ports` is by name.
 #[must_use]
-pub fn ports_env(model: &Model, ports: &BTreeMap<String, u16>) -> String {
-    let project = project_name(model);
+pub fn ports_env(model: &Model, project: Option<&str>, ports: &BTreeMap<String, u16>) -> String {
+    let project = project.map_or_else(|| project_name(model), str::to_owned);
     let mut text = format!(
         "# Variables of compose.yaml, which compose reads from `.env` beside it.\n\
-         COMPOSE_PROJECT_NAME={project}\n{}={project}\n",
-        PROJECT_VARIABLE
+         {COMPOSE_PROJECT_VARIABLE}={project}\n{PROJECT_VARIABLE}={project}\n"
     );
     for (name, port) in &model.site.ports {
         let number = ports.get(name).copied().unwrap_or(port.default);
@@ -32,6 +33,19 @@ pub fn ports_env(model: &Model, ports: &BTreeMap<String, u16>) -> String {
         writeln!(text, "{address}={}\n{variable}={number}", published_address(port)).expect("text takes all writes");
     }
     text
+}
+
+/// An edited `.env` with the numbers of these ports, and otherwise as it is.
+pub(super) fn with_ports(env: &str, ports: &BTreeMap<String, u16>) -> String {
+    let variables: Vec<_> = ports.iter().map(|(name, number)| (port_variable(name), number)).collect();
+    let line = |line: &str| {
+        let name = line.split_once('=').map(|(name, _)| name.trim().trim_start_matches("export ").trim());
+        match variables.iter().find(|(variable, _)| Some(variable.as_str()) == name) {
+            Some((variable, number)) => format!("{variable}={number}\n"),
+            None => format!("{line}\n"),
+        }
+    };
+    env.lines().map(line).collect()
 }
 
 /// The ports of the site, by name: from `chosen`, else from `recorded`, else the profile's defaults.
@@ -68,4 +82,20 @@ pub(super) fn choose(
         ports.insert(name.clone(), number);
     }
     Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edited_env_file_gets_the_ports_of_the_site() {
+        let env =
+            "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_PORT=80\nOTHER=1\n";
+        let ports = [("https".to_owned(), 9443), ("http".to_owned(), 80)].into();
+        assert_eq!(
+            with_ports(env, &ports),
+            "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nSEALIFT_HTTPS_PORT=9443\nSEALIFT_HTTP_PORT=80\nOTHER=1\n"
+        );
+    }
 }

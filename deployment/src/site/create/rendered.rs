@@ -32,7 +32,7 @@ impl SiteUpdate<'_> {
             let access = self.access(template_mode(template), template.group);
             rendered.push(RenderedFile { path: path.get_ref(), text, access });
         }
-        let text = ports::ports_env(model, &self.parameters.ports);
+        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports);
         let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
         rendered.push(variables(PORTS));
         if model.deployment == Deployed::Compose && directory.join("../bundle.json").is_file() {
@@ -54,10 +54,15 @@ impl SiteUpdate<'_> {
         let path = file.path;
         let digest = Digest::of(file.text.as_bytes());
         let old = files::read(&self.request.directory.join(path))?;
-        let edited = old.is_some_and(|old| {
-            let old = Digest::of(&old);
+        let edited = old.as_ref().is_some_and(|old| {
+            let old = Digest::of(old);
             old != digest && self.old.rendered.get(path) != Some(&old)
         });
+        if let (true, BUNDLE_ENV, Some(old)) = (edited, path, &old) {
+            // Its other lines stay. Its ports are those of the site, which took over the edited ones.
+            let text = ports::with_ports(&String::from_utf8_lossy(old), &self.parameters.ports);
+            return self.put(path, text.as_bytes(), file.access, "its ports changed");
+        }
         if edited {
             let hint = format!("to render it again, remove {path} and run this again");
             self.report.warnings.warn(path, "was edited, and is kept unchanged", hint);
