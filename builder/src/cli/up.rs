@@ -46,7 +46,7 @@ pub(super) struct Up {
     /// Port on the host for a published port of the profile; may be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
-    /// Issue certificates that you would have to provide from the site's own authority: for trials
+    /// For trials: let the site's own authority issue certificates that you would have to provide
     #[arg(long)]
     self_signed: bool,
     /// Startup timeout in seconds
