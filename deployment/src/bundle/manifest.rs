@@ -33,7 +33,7 @@ pub struct Manifest {
     /// The public host that env files and configuration in the bundle were rendered for.
     pub host: String,
     /// The images.
-    pub images: Vec<MadeImage>,
+    pub images: Vec<BundleImage>,
     /// All Debian packages.
     pub packages: Vec<Package>,
     /// All wheels.
@@ -57,7 +57,7 @@ pub struct Manifest {
 /// One image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct MadeImage {
+pub struct BundleImage {
     /// Its name in the profile.
     pub name: String,
     /// Its full name and tag.
@@ -67,7 +67,7 @@ pub struct MadeImage {
     /// Digest of its configuration: the image ID in podman and in Docker's classic store.
     pub config: Digest,
     /// Its layers, bottom first.
-    pub layers: Vec<MadeLayer>,
+    pub layers: Vec<BundleLayer>,
     /// Names of its packages.
     pub packages: Vec<String>,
     /// File names of its wheels.
@@ -81,7 +81,7 @@ pub struct MadeImage {
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct MadeLayer {
+pub struct BundleLayer {
     /// Description of its contents.
     pub title: String,
     /// Digest of its blob.

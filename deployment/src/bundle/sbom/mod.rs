@@ -13,7 +13,7 @@ use sealift_layers::image::timestamp;
 use sealift_layers::ingredients::nix_store;
 
 use self::cyclonedx::{Bom, Component, Dependency, Kind, Metadata, Tools};
-use super::manifest::{MadeImage, Manifest};
+use super::manifest::{BundleImage, Manifest};
 use crate::profile::model::Deployed;
 
 /// Reference of the bundle itself.
@@ -109,7 +109,7 @@ fn components(manifest: &Manifest) -> Vec<Component> {
 }
 
 /// An image; without containers the folder in its place, without digests, as the bundle does not contain the image.
-fn image(manifest: &Manifest, made: &MadeImage) -> Component {
+fn image(manifest: &Manifest, made: &BundleImage) -> Component {
     if manifest.deployment == Deployed::Systemd {
         let folder = Component::new(Kind::Application, &made.name).known_as(image_ref(&made.name));
         return folder.version(&manifest.version);
