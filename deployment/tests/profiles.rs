@@ -3,7 +3,7 @@
 //! `profiles/valid/NAME/profile.toml` must load. `profiles/invalid/NAME.toml` must fail with the text in `NAME.stderr`
 //! beside it; `UPDATE=1 cargo test -p sealift-deployment --test profiles` updates these files.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 
