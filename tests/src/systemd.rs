@@ -1,12 +1,13 @@
 //! A systemd of its own in a sandbox: it starts no unit of the machine's, and what is installed goes into memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::command;
+use crate::control_group::ControlGroup;
 use crate::sandbox::Sandbox;
 
 /// Most that a command in it may take.
@@ -41,7 +42,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=tests SYSTEMD_UNIT_PATH
 #[derive(Debug)]
 pub struct Systemd {
     child: Child,
-    cgroup: PathBuf,
+    cgroup: ControlGroup,
     pid: String,
 }
 
@@ -52,21 +53,18 @@ impl Systemd {
     /// Without systemd, or where no control group can be made.
     pub fn start(sandbox: &Sandbox) -> Result<Self> {
         ensure!(Path::new("/lib/systemd/systemd").exists(), "there is no systemd here (package systemd)");
-        let cgroup = control_groups()?.join(format!("sealift-tests-{}", std::process::id()));
-        fs_err::create_dir(&cgroup)?;
+        let cgroup = ControlGroup::new()?;
         let script = format!(
             "echo 0 >{}/cgroup.procs; exec unshare --cgroup --mount --pid --uts --ipc --fork --kill-child --mount-proc sh -c \"$0\"",
-            cgroup.display()
+            cgroup.path().display()
         );
         let mut boot = sandbox.command(LIMIT, Path::new("/"), "sh");
         boot.args(["-c", &script, BOOT]).stdin(Stdio::null());
         let mut systemd = Self { child: boot.spawn()?, cgroup, pid: String::new() };
         let start = Instant::now();
         loop {
-            // It is where it puts itself once it has begun.
-            let pids = fs_err::read_to_string(systemd.cgroup.join("init.scope/cgroup.procs")).unwrap_or_default();
-            if let Some(pid) = pids.lines().next() {
-                pid.clone_into(&mut systemd.pid);
+            if let Some(pid) = systemd.cgroup.systemd() {
+                systemd.pid = pid;
                 let state = command::run(systemd.command(Path::new("/"), "systemctl").arg("is-system-running"))?;
                 if state.stdout.trim() == "running" {
                     return Ok(systemd);
@@ -91,32 +89,9 @@ impl Systemd {
 
 impl Drop for Systemd {
     fn drop(&mut self) {
-        // Linux 5.14 or newer; elsewhere the sandbox ends it, and its control groups stay behind.
-        let _ = fs_err::write(self.cgroup.join("cgroup.kill"), "1");
+        // Where the kernel cannot kill a control group, the sandbox ends it.
+        self.cgroup.kill();
         let _ = self.child.kill();
         let _ = self.child.wait();
-        for _ in 0..50 {
-            remove(&self.cgroup);
-            if !self.cgroup.exists() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
-}
-
-/// Control groups are removed from below.
-fn remove(cgroup: &Path) {
-    for path in sealift_deployment::files::sorted_dir(cgroup).unwrap_or_default().iter().filter(|path| path.is_dir()) {
-        remove(path);
-    }
-    let _ = fs_err::remove_dir(cgroup);
-}
-
-/// Where control groups of version 2 are mounted.
-fn control_groups() -> Result<PathBuf> {
-    let mounts = fs_err::read_to_string("/proc/self/mounts")?;
-    let found =
-        mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|words| words.get(2) == Some(&"cgroup2"));
-    Ok(found.context("no control groups of version 2 are mounted")?[1].into())
 }

@@ -1,0 +1,296 @@
+//! Hosts as operators have them: releases of Debian with their own systemd and engines, from an unpacked bundle to a healthy
+//! deployment.
+//!
+//! The first two run by default, the others with `tests/run --hosts`.
+
+#![allow(clippy::disallowed_methods, reason = "tests may read the environment")]
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use sealift_deployment::bundle::MadeImage;
+use sealift_tests::bundle::{Bundle, program};
+use sealift_tests::command::{self, Ran, report};
+use sealift_tests::hosts::{Host, USER};
+use serde_json::Value;
+
+/// Docker's settings for containerd's image store: the default of new installations from 29 on.
+const CONTAINERD_STORE: &[(&str, &str)] =
+    &[("/etc/docker/daemon.json", r#"{"features": {"containerd-snapshotter": true}}"#)];
+/// Docker's own image store.
+const CLASSIC_STORE: &[(&str, &str)] =
+    &[("/etc/docker/daemon.json", r#"{"features": {"containerd-snapshotter": false}}"#)];
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn podman_of_forky_runs_an_unpacked_bundle() -> Result<()> {
+    podman("forky")
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn docker_of_forky_with_the_containerd_store_runs_an_unpacked_bundle() -> Result<()> {
+    docker("forky", CONTAINERD_STORE)
+}
+
+#[test]
+#[ignore = "needs root: tests/run --hosts"]
+fn docker_of_forky_with_the_classic_store_runs_an_unpacked_bundle() -> Result<()> {
+    if wanted() { docker("forky", CLASSIC_STORE) } else { Ok(()) }
+}
+
+#[test]
+#[ignore = "needs root: tests/run --hosts"]
+fn rootless_podman_of_forky_runs_an_unpacked_bundle() -> Result<()> {
+    if wanted() { rootless("forky") } else { Ok(()) }
+}
+
+#[test]
+#[ignore = "needs root: tests/run --hosts"]
+fn podman_of_trixie_runs_an_unpacked_bundle() -> Result<()> {
+    if wanted() { podman("trixie") } else { Ok(()) }
+}
+
+#[test]
+#[ignore = "needs root: tests/run --hosts"]
+fn docker_of_trixie_with_the_containerd_store_runs_an_unpacked_bundle() -> Result<()> {
+    if wanted() { docker("trixie", CONTAINERD_STORE) } else { Ok(()) }
+}
+
+#[test]
+#[ignore = "needs root: tests/run --hosts"]
+fn docker_of_trixie_with_the_classic_store_runs_an_unpacked_bundle() -> Result<()> {
+    if wanted() { docker("trixie", CLASSIC_STORE) } else { Ok(()) }
+}
+
+#[test]
+#[ignore = "needs root: tests/run --hosts"]
+fn rootless_podman_of_trixie_runs_an_unpacked_bundle() -> Result<()> {
+    if wanted() { rootless("trixie") } else { Ok(()) }
+}
+
+/// Whether all hosts are to be tested.
+fn wanted() -> bool {
+    let wanted = std::env::var_os("SEALIFT_TEST_ALL_HOSTS").is_some();
+    if !wanted {
+        report("not run: tests/run --hosts");
+    }
+    wanted
+}
+
+/// Who deploys, and with which engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Podman,
+    Rootless,
+    Docker,
+}
+
+/// An unpacked bundle on a host.
+struct Deployment {
+    host: Host,
+    engine: Engine,
+    folder: String,
+    bundle: Bundle,
+}
+
+impl Deployment {
+    /// Builds the bundle, boots a host and unpacks it there.
+    fn on(suite: &str, engine: Engine, files: &[(&str, &str)]) -> Result<Self> {
+        let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+        let host = Host::boot(suite, files)?;
+        let folder = if engine == Engine::Rootless { format!("/home/{USER}/parsec") } else { "/srv/parsec".to_owned() };
+        fs_err::copy(program()?, host.path("/usr/local/bin/sealift"))?;
+        fs_err::copy(&bundle.tar, host.path("/srv/bundle.tar"))?;
+        host.output(&format!("mkdir {folder} && tar -xf /srv/bundle.tar -C {folder}"))?;
+        if engine == Engine::Rootless {
+            host.output(&format!("chown -R {USER}: {folder}"))?;
+        }
+        let deployment = Self { host, engine, folder, bundle };
+        report(&deployment.versions(suite)?);
+        Ok(deployment)
+    }
+
+    fn versions(&self, suite: &str) -> Result<String> {
+        let packages = match self.engine {
+            Engine::Docker => "docker.io containerd runc systemd",
+            Engine::Podman => "podman crun netavark aardvark-dns systemd",
+            Engine::Rootless => "podman crun netavark passt systemd",
+        };
+        Ok(format!("{suite}, {:?}: {}", self.engine, self.host.versions(packages)?))
+    }
+
+    fn try_sealift(&self, arguments: &[&str]) -> Result<Ran> {
+        let mut command =
+            if self.engine == Engine::Rootless { self.host.user_command("sealift") } else { self.host.command("sealift") };
+        command.args(arguments).args(["-C", &self.folder]);
+        command::run(&mut command)
+    }
+
+    fn sealift(&self, arguments: &[&str]) -> Result<Ran> {
+        let start = Instant::now();
+        let ran = self.try_sealift(arguments)?;
+        ensure!(ran.code == Some(0), "{arguments:?} exited with {:?}\n{}{}", ran.code, ran.stdout, ran.stderr);
+        report(&format!("{}: {:.1} s", arguments.join(" "), start.elapsed().as_secs_f64()));
+        Ok(ran)
+    }
+
+    /// What the engine's client prints.
+    fn client(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = match self.engine {
+            Engine::Docker => self.host.command("docker"),
+            Engine::Podman => self.host.command("podman"),
+            Engine::Rootless => self.host.user_command("podman"),
+        };
+        command::output(command.args(arguments))
+    }
+
+    fn up(&self) -> Result<Ran> {
+        let engine = if self.engine == Engine::Docker { "docker" } else { "podman" };
+        let mut arguments = vec!["up", "--host", "localhost", "--engine", engine];
+        if self.engine == Engine::Rootless {
+            arguments.extend(["--port", "https=8443", "--port", "http=8080"]);
+        }
+        self.sealift(&arguments)
+    }
+
+    /// The host's engine has the images of the bundle, under these IDs.
+    fn images_are(&self, digests: impl Fn(&MadeImage) -> String) -> Result<()> {
+        let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
+        let listed = self.client(&["images", "--no-trunc", "--format", format])?;
+        let listed: BTreeSet<&str> = listed.lines().collect();
+        let images = &self.bundle.manifest.images;
+        let expected: Vec<String> =
+            images.iter().map(|image| format!("{} {}", image.reference, digests(image))).collect();
+        ensure!(listed == expected.iter().map(String::as_str).collect(), "loaded {listed:?}, built {expected:?}");
+        Ok(())
+    }
+
+    /// Every service is healthy, and the server answers on the host's published port.
+    fn all_healthy(&self) -> Result<()> {
+        let services: Value = serde_json::from_str(&self.try_sealift(&["status", "--json"])?.stdout)?;
+        let services = services.as_array().map_or(&[][..], Vec::as_slice);
+        ensure!(services.len() == 4, "{services:?}");
+        for service in services {
+            ensure!(service["health"] == "healthy" && service["outdated"].is_null(), "{service}");
+        }
+        let url = if self.engine == Engine::Rootless { "https://localhost:8443/" } else { "https://localhost/" };
+        let mut curl = self.host.beside("curl");
+        curl.args(["--silent", "--show-error", "--noproxy", "*", "--fail", "--retry", "30", "--retry-delay", "1"]);
+        curl.args(["--retry-all-errors", "--output", "/dev/null", "--cacert"]);
+        command::output(curl.arg(self.host.path(&format!("{}/site/custom-ca.crt", self.folder))).arg(url)).map(drop)
+    }
+
+    fn organizations(&self) -> Result<String> {
+        let select = "select organization_id from organization order by 1";
+        let database = ["exec", "parsec-standalone_parsec-postgres", "psql", "-U", "parsec", "-tAc", select, "parsec"];
+        Ok(self.client(&database)?.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// From nothing to an organization that outlives the containers.
+    fn first_start(&self) -> Result<()> {
+        self.up()?;
+        self.all_healthy()?;
+        let link = self.sealift(&["task", "create-organization", "MyOrg"])?.stdout;
+        ensure!(link.starts_with("parsec3://localhost") && link.contains("/MyOrg?"), "{link}");
+        self.sealift(&["doctor"])?;
+        self.sealift(&["down"])?;
+        let left = self.client(&["ps", "--all", "--quiet"])?;
+        ensure!(left.is_empty(), "a container is left");
+        self.sealift(&["up"])?;
+        self.all_healthy()?;
+        let organizations = self.organizations()?;
+        ensure!(organizations == "MyOrg", "{organizations}");
+        Ok(())
+    }
+
+    /// After a reboot, at the latest `up` brings everything back.
+    fn after_a_reboot(&mut self) -> Result<()> {
+        self.host.reboot()?;
+        let status = self.try_sealift(&["status"])?;
+        report(&format!("status after a reboot:\n{}", status.stdout));
+        self.sealift(&["up"])?;
+        self.all_healthy()?;
+        let organizations = self.organizations()?;
+        ensure!(organizations == "MyOrg", "{organizations}");
+        Ok(())
+    }
+
+    fn removed(&self) -> Result<()> {
+        self.sealift(&["down", "--volumes", "--yes"])?;
+        let volumes = self.client(&["volume", "ls", "--quiet"])?;
+        ensure!(volumes.is_empty(), "left: {volumes}");
+        Ok(())
+    }
+
+    /// State and logs of all containers, for people: after a failure.
+    fn story(&self) -> String {
+        let all = |arguments: &[&str]| match self.client(arguments) {
+            Ok(text) => text,
+            Err(error) => format!("{error:#}\n"),
+        };
+        let mut story = all(&["ps", "--all"]);
+        for name in all(&["ps", "--all", "--format", "{{.Names}}"]).lines() {
+            story += &format!("--- {name}\n{}", all(&["logs", "--tail", "40", name]));
+        }
+        let journal = self.host.run("journalctl --no-pager --priority=warning --lines=40");
+        story + &journal.map_or_else(|error| format!("{error:#}"), |ran| ran.stdout)
+    }
+
+    fn tried(&mut self, scenario: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let result = scenario(self);
+        if result.is_err() {
+            report(&self.story());
+        }
+        result
+    }
+}
+
+fn podman(suite: &str) -> Result<()> {
+    Deployment::on(suite, Engine::Podman, &[])?.tried(|deployment| {
+        deployment.first_start()?;
+        deployment.images_are(|image| image.config.to_string())?;
+        if wanted() {
+            deployment.after_a_reboot()?;
+        }
+        deployment.removed()
+    })
+}
+
+fn rootless(suite: &str) -> Result<()> {
+    Deployment::on(suite, Engine::Rootless, &[])?.tried(|deployment| {
+        deployment.first_start()?;
+        deployment.images_are(|image| image.config.to_string())?;
+        deployment.after_a_reboot()?;
+        deployment.removed()
+    })
+}
+
+/// `up` loads the images by itself, and finds those that the operator loaded.
+fn docker(suite: &str, files: &[(&str, &str)]) -> Result<()> {
+    let containerd = files == CONTAINERD_STORE;
+    Deployment::on(suite, Engine::Docker, files)?.tried(|deployment| {
+        let driver = deployment.client(&["info", "--format", "{{json .DriverStatus}}"])?;
+        ensure!(containerd == driver.contains("io.containerd.snapshotter"), "Docker has another image store: {driver}");
+        deployment.first_start()?;
+        let digests = |image: &MadeImage| {
+            if containerd { image.digest.to_string() } else { image.config.to_string() }
+        };
+        deployment.images_are(digests)?;
+        if wanted() {
+            deployment.after_a_reboot()?;
+        }
+        deployment.removed()?;
+
+        deployment.client(&["system", "prune", "--all", "--force"])?;
+        let start = Instant::now();
+        deployment.client(&["load", "--input", "/srv/bundle.tar"])?;
+        report(&format!("docker load: {:.1} s", start.elapsed().as_secs_f64()));
+        deployment.images_are(digests)?;
+        let ran = deployment.up()?;
+        ensure!(ran.stderr.contains("all 4 images are loaded"), "{}", ran.stderr);
+        deployment.all_healthy()?;
+        deployment.removed()
+    })
+}
