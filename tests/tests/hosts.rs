@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use sealift_deployment::bundle::MadeImage;
+use sealift_deployment::bundle::BundleImage;
 use sealift_tests::bundle::{Bundle, program};
 use sealift_tests::command::{self, Ran, report};
 use sealift_tests::hosts::{Host, USER};
@@ -122,8 +122,11 @@ impl Deployment {
     }
 
     fn try_sealift(&self, arguments: &[&str]) -> Result<Ran> {
-        let mut command =
-            if self.engine == Engine::Rootless { self.host.user_command("sealift") } else { self.host.command("sealift") };
+        let mut command = if self.engine == Engine::Rootless {
+            self.host.user_command("sealift")
+        } else {
+            self.host.command("sealift")
+        };
         command.args(arguments).args(["-C", &self.folder]);
         command::run(&mut command)
     }
@@ -156,7 +159,7 @@ impl Deployment {
     }
 
     /// The host's engine has the images of the bundle, under these IDs.
-    fn images_are(&self, digests: impl Fn(&MadeImage) -> String) -> Result<()> {
+    fn images_are(&self, digests: impl Fn(&BundleImage) -> String) -> Result<()> {
         let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
         let listed = self.client(&["images", "--no-trunc", "--format", format])?;
         let listed: BTreeSet<&str> = listed.lines().collect();
@@ -274,7 +277,7 @@ fn docker(suite: &str, files: &[(&str, &str)]) -> Result<()> {
         let driver = deployment.client(&["info", "--format", "{{json .DriverStatus}}"])?;
         ensure!(containerd == driver.contains("io.containerd.snapshotter"), "Docker has another image store: {driver}");
         deployment.first_start()?;
-        let digests = |image: &MadeImage| {
+        let digests = |image: &BundleImage| {
             if containerd { image.digest.to_string() } else { image.config.to_string() }
         };
         deployment.images_are(digests)?;
