@@ -12,6 +12,7 @@ use crate::profile::Profile;
 use crate::profile::model::{Deployed, On, Service, Task};
 use crate::profile::names::{COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE};
 use crate::render::container::HostLayout;
+use crate::site;
 
 /// A bundle that was unpacked into a folder of the host.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ impl Deployment {
     /// When the file cannot be read.
     pub fn variables(&self) -> Result<BTreeMap<String, String>> {
         match fs_err::read_to_string(self.folder.join(".env")) {
-            Ok(text) => Ok(parse_variables(&text)),
+            Ok(text) => Ok(site::compose_variables(&text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(error.into()),
         }
@@ -214,25 +215,10 @@ impl Deployment {
     }
 }
 
-/// The variables of an env file, read as compose reads it: `NAME=VALUE`, with or without quotes. Comments and empty lines
-/// are skipped.
-fn parse_variables(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let pairs = lines.filter_map(|line| line.trim_start_matches("export ").split_once('='));
-    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::testing;
-
-    #[test]
-    fn variables_are_read_as_compose_reads_them() {
-        let read = parse_variables("# a comment\n\nA=1\n export B = \"two words\"\nC='x=y'\nD=\nno variable\n");
-        let pairs: Vec<(&str, &str)> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
-    }
 
     #[test]
     fn a_folder_without_a_bundle_is_a_usage_error() {

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use anyhow::{Context, Result};
 
 use super::deployment::Deployment;
-use crate::failure::Failure;
 use crate::files;
 use crate::finding::Findings;
 use crate::machine::Machine;
@@ -56,20 +55,9 @@ impl Deployment {
     /// start brings the site up to date with them, so that links and headers name the port that is published.
     ///
     /// # Errors
-    /// [`Failure::usage`] when `.env` has something else than a port number.
+    /// [`crate::failure::Failure::usage`] when `.env` has something else than a port number.
     pub(super) fn ports(&self, chosen: &BTreeMap<String, u16>) -> Result<BTreeMap<String, u16>> {
-        let variables = self.variables()?;
-        let mut ports = BTreeMap::new();
-        for name in self.profile.model.site.ports.keys() {
-            let variable = names::port_variable(name);
-            let Some(text) = variables.get(&variable).filter(|text| !text.is_empty()) else { continue };
-            let number: u16 = text.parse().map_err(|error| {
-                Failure::usage(format!(".env: {variable}: `{text}` is not a port number"))
-                    .hint("use a number from 1 to 65535")
-                    .because(error)
-            })?;
-            ports.insert(name.clone(), number);
-        }
+        let mut ports = site::edited_ports(&self.profile.model, &self.variables()?)?;
         ports.extend(chosen.iter().map(|(name, number)| (name.clone(), *number)));
         Ok(ports)
     }

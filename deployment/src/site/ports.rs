@@ -35,6 +35,34 @@ pub fn ports_env(model: &Model, project: Option<&str>, ports: &BTreeMap<String, 
     text
 }
 
+/// The variables of an env file, read as compose reads it: `NAME=VALUE`, with or without quotes. Comments and empty lines
+/// are skipped.
+#[must_use]
+pub fn compose_variables(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.trim_start_matches("export ").split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())).collect()
+}
+
+/// The ports whose numbers are in these variables of `.env`, by name.
+///
+/// # Errors
+/// [`Failure::usage`] for a value that is not a port number.
+pub fn edited_ports(model: &Model, variables: &BTreeMap<String, String>) -> Result<BTreeMap<String, u16>> {
+    let mut ports = BTreeMap::new();
+    for name in model.site.ports.keys() {
+        let variable = port_variable(name);
+        let Some(text) = variables.get(&variable).filter(|text| !text.is_empty()) else { continue };
+        let number = text.parse().map_err(|error| {
+            Failure::usage(format!(".env: {variable}: `{text}` is not a port number"))
+                .hint("use a number from 1 to 65535")
+                .because(error)
+        })?;
+        ports.insert(name.clone(), number);
+    }
+    Ok(ports)
+}
+
 /// An edited `.env` with the numbers of these ports, and otherwise as it is.
 pub(super) fn with_ports(env: &str, ports: &BTreeMap<String, u16>) -> String {
     let variables: Vec<_> = ports.iter().map(|(name, number)| (port_variable(name), number)).collect();
@@ -87,6 +115,13 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_are_read_as_compose_reads_them() {
+        let read = compose_variables("# a comment\n\nA=1\n export B = \"two words\"\nC='x=y'\nD=\nno variable\n");
+        let pairs: Vec<(&str, &str)> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
+    }
 
     #[test]
     fn an_edited_env_file_gets_the_ports_of_the_site() {

@@ -34,6 +34,7 @@ pub(super) use update::SiteUpdate;
 /// certificate is issued again, for the same key, only when it has expired: everyone who trusts it needs the new one.
 ///
 /// When the parent directory is an unpacked bundle (it has a `bundle.json`) of containers, its `.env` is written as well.
+/// Ports that the operator edited there become those of the site, unless the request has others.
 ///
 /// The operator's input (`settings.toml`, certificates of the operator's own) is checked first. When something is missing
 /// or wrong, one error lists all of it, and only `settings.toml` and the record of host and ports are written.
@@ -47,7 +48,9 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let record = Record::read(directory, request.model.name.get_ref())?;
     let host = public_host(request.host, record.as_ref())?;
     let old = record.unwrap_or_else(|| Record::new(request.model.name.get_ref()));
-    let ports = ports::choose(request.model, &old.ports, &request.ports)?;
+    let mut chosen = rendered::edited_ports(request)?;
+    chosen.extend(request.ports.iter().map(|(name, number)| (name.clone(), *number)));
+    let ports = ports::choose(request.model, &old.ports, &chosen)?;
     files::directory(directory, 0o755)?;
     let _lock = Lock::new(directory)?;
 

@@ -16,6 +16,20 @@ use crate::site::templates::{render, template_mode};
 /// The compose variables beside an unpacked bundle's compose file, relative to the site.
 const BUNDLE_ENV: &str = "../.env";
 
+/// Whether the site's directory is in an unpacked bundle of containers, which has a file [`BUNDLE_ENV`].
+fn is_in_bundle(request: &SiteRequest<'_>) -> bool {
+    request.model.deployment == Deployed::Compose && request.directory.join("../bundle.json").is_file()
+}
+
+/// The ports in the `.env` of the unpacked bundle that the site is in: the operator may have edited them.
+pub(super) fn edited_ports(request: &SiteRequest<'_>) -> Result<BTreeMap<String, u16>> {
+    if !is_in_bundle(request) {
+        return Ok(BTreeMap::new());
+    }
+    let text = files::read_text(&request.directory.join(BUNDLE_ENV))?.unwrap_or_default();
+    ports::edited_ports(request.model, &ports::compose_variables(&text))
+}
+
 /// A file and its new text.
 struct RenderedFile<'m> {
     path: &'m str,
@@ -35,7 +49,7 @@ impl SiteUpdate<'_> {
         let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports);
         let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
         rendered.push(variables(PORTS));
-        if model.deployment == Deployed::Compose && directory.join("../bundle.json").is_file() {
+        if is_in_bundle(self.request) {
             rendered.push(variables(BUNDLE_ENV));
         }
         for file in &rendered {

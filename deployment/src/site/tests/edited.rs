@@ -46,7 +46,23 @@ fn variables_are_written_into_an_unpacked_bundle() {
     bench.write("bundle.json", "{}");
     bench.create();
     assert_eq!(bench.read(".env"), bench.read("site/ports.env"));
-    bench.write(".env", "SEALIFT_HTTPS_PORT=1\n");
-    let report = bench.create();
-    assert_eq!((bench.read(".env").as_str(), report.warnings.0.len()), ("SEALIFT_HTTPS_PORT=1\n", 1));
+}
+
+/// The site kept its own port: links then named a port that nobody listened on.
+#[test]
+fn a_port_that_was_edited_beside_the_site_becomes_the_sites() {
+    let bench = Bench::new();
+    bench.write("bundle.json", "{}");
+    bench.create();
+    let edited = "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nSEALIFT_HTTPS_PORT=8443\n";
+    bench.write(".env", edited);
+    let report = bench.create_at(NOW, None, &[]).unwrap();
+    assert_eq!((report.ports["https"], bench.read(".env").as_str()), (8443, edited));
+    assert!(bench.read("site/env/shop.env").contains(":8443/"));
+    // A port of the command line wins, and the file follows it.
+    let report = bench.create_at(NOW, None, &[("https", 9443)]).unwrap();
+    assert_eq!((report.ports["https"], bench.read(".env")), (9443, edited.replace("8443", "9443")));
+    bench.write(".env", "SEALIFT_HTTPS_PORT=web\n");
+    let error = bench.create_at(NOW, None, &[]).unwrap_err();
+    assert_eq!(error.to_string(), ".env: SEALIFT_HTTPS_PORT: `web` is not a port number");
 }
