@@ -49,7 +49,7 @@ fn without_profiles_there_is_a_note_and_an_empty_list() {
     let output = sealift(empty.path()).args(["profiles", "--json"]).output().unwrap();
     assert_eq!(text(&output).0, "[]\n");
     let output = sealift(empty.path()).arg("profiles").output().unwrap();
-    assert!(text(&output).1.starts_with("no profiles found"));
+    assert!(text(&output).1.starts_with("there are no profiles here"));
     let output = sealift(empty.path()).args(["profiles", "--quiet"]).output().unwrap();
     assert_eq!((output.status.code(), text(&output)), (Some(0), (String::new(), String::new())));
 }

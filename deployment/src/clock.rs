@@ -1,10 +1,10 @@
-//! The clock, for checks only: nothing that is written may depend on it.
+//! The clock, only for checks: no output depends on it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The time now, in seconds since 1970 (zero on a machine whose clock is before that).
 #[must_use]
-#[allow(clippy::disallowed_methods, reason = "the one place that may ask: expiry checks need the time")]
+#[allow(clippy::disallowed_methods, reason = "the only place: checks of expiry need the time")]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -12,7 +12,7 @@ pub fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn now_is_after_this_was_written() {
+    fn now_is_after_2023() {
         assert!(super::now() > 1_700_000_000);
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::profile::diagnostic::Diagnostics;
+use crate::diagnostic::Diagnostics;
 
 /// A kind of failure and its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,13 @@
 //! - [`render`]: compose file, containers, systemd units and the operator's README, as pure functions.
 //! - [`bundle`]: reading and verifying a bundle, and its bill of materials.
 //! - [`host`]: engines, checks of the host, starting and stopping.
+//! - [`failure`], [`diagnostic`], [`finding`]: the program's error; errors in a profile or settings file; results of checks.
 //!
-//! Nothing here fetches: the crate has no network client. What makes bundles is the crate `sealift`.
+//! The crate has no network client: it fetches nothing. The crate `sealift` builds bundles.
 
 pub mod bundle;
 pub mod clock;
+pub mod diagnostic;
 pub mod failure;
 pub mod files;
 pub mod finding;

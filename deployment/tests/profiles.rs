@@ -12,7 +12,6 @@ use sealift_deployment::profile::Profile;
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/profiles");
 
-#[expect(clippy::disallowed_methods, reason = "sorted")]
 fn sorted(directory: &str) -> Vec<PathBuf> {
     let directory = Path::new(SAMPLES).join(directory);
     let mut paths: Vec<PathBuf> = fs_err::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -29,7 +28,6 @@ fn valid_profiles_load() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test that can update its files")]
 fn invalid_profiles_are_explained() {
     let update = std::env::var_os("UPDATE").is_some();
     let mut wrong = Vec::new();

@@ -307,9 +307,18 @@ fn by_systemd(host: &Host<'_>) -> Result<()> {
         ensure!(services[0]["health"] == "healthy" && services[0]["outdated"].is_null() && first != pid()?, "{status}");
         Ok(())
     })?;
+    let examined = sealift(&["doctor"])?.stdout;
+    for line in ["ok: folder: /opt/parsec", "ok: parsec-server: healthy"] {
+        ensure!(examined.contains(line), "no line {line}:\n{examined}");
+    }
     let logs = sealift(&["logs", "parsec-server"])?;
     ensure!(logs.stdout.contains("Uvicorn running"), "{logs:?}");
     ensure!(sealift(&["task", "create-organization", "Second"])?.stdout.starts_with("parsec3://"));
+    let unit = "/etc/systemd/system/parsec-server.service";
+    ensure!(root("sed", &["-i", "s/^UMask=.*/UMask=0027/", unit])?.code == Some(0));
+    let status = sealift(&["status"])?.stdout;
+    ensure!(status.contains("outdated: its unit file changed"), "{status}");
+    ensure!(sealift(&["up"])?.code == Some(0) && sealift(&["status"])?.stdout.contains("up to date"));
     ensure!(sealift(&["down"])?.code == Some(0));
     let status = sealift(&["status"])?.stdout;
     ensure!(status.contains("absent"), "{status}");

@@ -79,7 +79,7 @@ fn one_command_starts_an_unpacked_bundle_on_docker() -> Result<()> {
         sealift(&["up", "--port", "https=8443"])?;
         ensure!(sealift(&["task", "create-organization", "Other"])?.starts_with("parsec3://parsec.test:8443/Other?"));
         let status = sealift(&["status"])?;
-        ensure!(status.matches(" healthy ").count() == 4 && status.matches("what is here").count() == 4, "{status}");
+        ensure!(status.matches(" healthy ").count() == 4 && status.matches("up to date").count() == 4, "{status}");
         sealift(&["down"])?;
         ensure!(docker.client(&["ps", "--all", "--quiet"])?.is_empty(), "a container is left");
         ensure!(docker.client(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data is gone");

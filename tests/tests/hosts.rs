@@ -6,10 +6,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests may read the environment")]
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use sealift_deployment::bundle::MadeImage;
+use sealift_deployment::bundle::BundleImage;
 use sealift_tests::bundle::{Bundle, program};
 use sealift_tests::command::{self, Ran, report};
 use sealift_tests::hosts::{Host, USER};
@@ -169,7 +169,7 @@ impl Deployment {
     }
 
     /// The host's engine has the images of the bundle, under these IDs.
-    fn images_are(&self, digests: impl Fn(&MadeImage) -> String) -> Result<()> {
+    fn images_are(&self, digests: impl Fn(&BundleImage) -> String) -> Result<()> {
         let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
         let listed = self.client(&["images", "--no-trunc", "--format", format])?;
         let listed: BTreeSet<&str> = listed.lines().collect();
@@ -218,11 +218,20 @@ impl Deployment {
         Ok(())
     }
 
-    /// After a reboot, at the latest `up` brings everything back.
+    /// A reboot keeps the data. Docker starts the containers again; for podman, `up` does.
     fn after_a_reboot(&mut self) -> Result<()> {
         self.host.reboot()?;
-        let status = self.try_sealift(&["status"])?;
-        report(&format!("status after a reboot:\n{}", status.stdout));
+        let start = Instant::now();
+        if self.engine == Engine::Docker {
+            while self.all_healthy().is_err() {
+                ensure!(start.elapsed() < Duration::from_secs(300), "after a reboot: {:?}", self.all_healthy());
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            report(&format!("healthy by itself {:.1} s after the reboot", start.elapsed().as_secs_f64()));
+        } else {
+            let running = self.client(&["ps", "--quiet"])?.lines().count();
+            report(&format!("{running} of 4 containers run by themselves after a reboot"));
+        }
         self.sealift(&["up"])?;
         self.all_healthy()?;
         let organizations = self.organizations()?;
@@ -287,7 +296,7 @@ fn docker(suite: &str, files: &[(&str, &str)]) -> Result<()> {
         let driver = deployment.client(&["info", "--format", "{{json .DriverStatus}}"])?;
         ensure!(containerd == driver.contains("io.containerd.snapshotter"), "Docker has another image store: {driver}");
         deployment.first_start()?;
-        let digests = |image: &MadeImage| {
+        let digests = |image: &BundleImage| {
             if containerd { image.digest.to_string() } else { image.config.to_string() }
         };
         deployment.images_are(digests)?;

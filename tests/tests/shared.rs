@@ -47,6 +47,24 @@ fn images_from_several_builds_join_to_the_same_bundle() {
 }
 
 #[test]
+fn a_plan_shows_what_the_build_with_the_same_options_does() {
+    let lab = lab();
+    image(&lab, "clock");
+    let options = ["--from", "clock", "--artifacts", "fetched", "--store", "another"];
+    let plan = lab.run(&[&["plan", "tiny"][..], &options].concat());
+    assert_eq!(plan.code, Some(0), "{}", plan.stderr);
+    insta::assert_snapshot!("plan", plan.stdout);
+    assert_eq!(lab.below("another/artifacts"), [""; 0], "a plan copies nothing");
+    let json = lab.run(&[&["plan", "tiny", "--json"][..], &options].concat());
+    assert_eq!(json.stdout.matches(r#""action": "import""#).count(), 4, "{}", json.stdout);
+
+    let build = ["build", "tiny", "--offline", "--output", "joined.tar"];
+    ok(&lab, &[&build[..], &options].concat());
+    let after = lab.run(&[&["plan", "tiny"][..], &options].concat());
+    assert!(!after.stdout.contains("make"), "{}", after.stdout);
+}
+
+#[test]
 fn an_image_folder_is_a_reproducible_oci_layout() {
     let lab = lab();
     image(&lab, "clock");

@@ -13,15 +13,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::ui::Phase;
+use sealift_layers::ingredients::deb;
 use sealift_layers::platform::Architecture;
 use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 use tempfile::TempDir;
 
-use super::{Workshop, unpacked};
+use super::unpacked;
 use crate::inputs::{ImageInputs, Inputs};
 use crate::recipe;
-use crate::store::Key;
+use crate::store::{Key, Store};
 
 /// Reads `SOURCE NUL NAME IN THE IMAGE NUL` pairs; writes each `.pyc` where the interpreter will look for it. Files that
 /// are not valid Python of this version (templates, tests of errors) are left without, as pip leaves them.
@@ -91,42 +93,34 @@ pub(super) fn compiling_image<'a>(image: ImageInputs<'a>, python: &str) -> Image
     images.map(|name| image.inputs.image(name.get_ref())).find(asks).unwrap_or(image)
 }
 
-impl Workshop<'_> {
-    /// Unpacks the interpreter `python` of an image, once.
-    pub(super) fn interpreter(&mut self, image: ImageInputs<'_>, python: &str) -> Result<Arc<Interpreter>> {
-        let name = (image.name.to_owned(), python.to_owned());
-        if let Some(found) = self.interpreters.get(&name) {
-            return Ok(Arc::clone(found));
-        }
-        let architecture = self.inputs.architecture();
-        if std::env::consts::ARCH != architecture.machine() {
-            let message = format!("bytecode for {architecture} cannot be compiled on {}", std::env::consts::ARCH);
-            return Err(Failure::failed(message).hint("set `bytecode = false` in the profile's venv").into());
-        }
-        let root = self.store.temporary_directory()?;
+impl Interpreter {
+    /// Unpacks an interpreter from the opened `packages` of an image, below `root`.
+    pub(super) fn unpack(
+        root: TempDir,
+        python: &str,
+        inputs: &Inputs<'_>,
+        packages: &[Arc<deb::Package>],
+    ) -> Result<Self> {
         let mut identity = String::new();
-        for package in self.open_packages(&image.locked().packages)? {
+        for package in packages {
             let name = &package.control.name;
             if name.starts_with(python) || name.starts_with(&format!("lib{python}")) {
-                identity.push_str(&self.inputs.package(name)?.sha256.hex());
+                identity.push_str(&inputs.package(name)?.sha256.hex());
             }
             let is_needed =
                 |path: &TreePath| ["usr/bin/", "usr/lib/"].iter().any(|prefix| path.as_str().starts_with(prefix));
             unpacked::write(&package.tree, root.path(), is_needed)?;
         }
-        let interpreter = Arc::new(Interpreter { root, python: python.to_owned(), architecture, identity });
-        self.interpreters.insert(name, Arc::clone(&interpreter));
-        Ok(interpreter)
+        Ok(Self { root, python: python.to_owned(), architecture: inputs.architecture(), identity })
     }
 
     /// The bytecode of one unit, from the store or compiled.
-    pub(super) fn compile(&self, interpreter: &Interpreter, unit: Unit<'_>) -> Result<Tree> {
-        let path = self.compiled(interpreter, unit)?;
-        let file = fs_err::File::open(path)?.into_parts().0;
+    pub(super) fn compile(&self, unit: Unit<'_>, store: &Store, progress: &Phase<'_>) -> Result<Tree> {
+        let file = fs_err::File::open(self.compiled(unit, store, progress)?)?.into_parts().0;
         let origin = Arc::from(format!("bytecode of {}", unit.origin));
         let mut tree = tar::read(&SourceFile::new(file), &origin)?;
         for (source, entry) in unit.sources {
-            let cache = cache_path(source, &interpreter.python)?;
+            let cache = cache_path(source, &self.python)?;
             if let Some(compiled) = tree.get(&cache) {
                 let compiled = Entry { mtime: entry.mtime, ..compiled.clone() };
                 tree.insert(cache, compiled);
@@ -136,28 +130,25 @@ impl Workshop<'_> {
     }
 
     /// The tar of a unit's bytecode in the store.
-    fn compiled(&self, interpreter: &Interpreter, unit: Unit<'_>) -> Result<PathBuf> {
-        let mut key =
-            Key::builder(recipe::BYTECODE).field("python", &interpreter.identity).field("unit", unit.identity);
+    fn compiled(&self, unit: Unit<'_>, store: &Store, progress: &Phase<'_>) -> Result<PathBuf> {
+        let mut key = Key::builder(recipe::BYTECODE).field("python", &self.identity).field("unit", unit.identity);
         for (path, _) in unit.sources {
             key = key.field("source", path);
         }
         let key = key.finish();
-        if let Some(path) = self.store.derived(&key) {
+        if let Some(path) = store.derived(&key) {
             return Ok(path);
         }
-        self.progress.item(&format!("compiling {}", unit.origin));
-        self.store.put_derived(&key, |path| {
-            let tree = interpreter.run(unit)?;
+        progress.item(&format!("compiling {}", unit.origin));
+        store.put_derived(&key, |path| {
+            let tree = self.run(unit)?;
             let mut file = std::io::BufWriter::new(fs_err::File::create(path)?);
             // No times: neither the build's epoch nor the time of a wheel's upload is in the key.
             tar::write(&tree, tar::Options { epoch: 0, file_digests: false }, &mut file)?;
             Ok(file.flush()?)
         })
     }
-}
 
-impl Interpreter {
     /// Compiles one unit.
     fn run(&self, unit: Unit<'_>) -> Result<Tree> {
         let Unit { origin, sources, .. } = unit;

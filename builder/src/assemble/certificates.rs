@@ -5,16 +5,15 @@ use sealift_layers::ingredients::certs;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::Tree;
 
-use super::workshop::overlay_replacing;
-use super::{Description, Ingredient, Made, Workshop};
+use super::ingredient::{Ingredient, Made};
+use super::workshop::{Workshop, overlay_replacing};
 use crate::inputs::{Artifact, ImageInputs};
-use crate::store::layer::LayerRecord;
 use crate::store::{Builder, Store};
 
 /// The package whose certificates are trusted.
 const PACKAGE: &str = "ca-certificates";
 
-/// The bundle of all certificates that the image trusts.
+/// The bundle of all certificates that the image trusts. In `bundle.json`, the package is described by its own layer.
 #[derive(Debug)]
 struct Certificates;
 
@@ -50,10 +49,5 @@ impl Ingredient for Certificates {
         };
         let tree = certs::tree(&package, &image.inputs.options.authorities)?;
         Ok(overlay_replacing(tree, lower)?.into())
-    }
-
-    fn describe(&self, _image: ImageInputs<'_>, _record: &LayerRecord, _description: &mut Description) -> Result<()> {
-        // The package is described by its own layer. A bundle names no certificates of a site.
-        Ok(())
     }
 }

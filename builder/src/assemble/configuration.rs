@@ -10,11 +10,10 @@ use sealift_layers::ingredients::accounts::{self, Account};
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, TreePath};
 
-use super::workshop::overlay_replacing;
-use super::{Description, Ingredient, Made, Workshop, pairs};
-use crate::inputs::{Artifact, ImageInputs};
-use crate::store::layer::LayerRecord;
-use crate::store::{Builder, Store};
+use super::ingredient::{Ingredient, Made, pairs};
+use super::workshop::{Workshop, overlay_replacing};
+use crate::inputs::ImageInputs;
+use crate::store::Builder;
 
 /// Accounts, directories, files and links of the profile.
 #[derive(Debug)]
@@ -50,10 +49,6 @@ impl Ingredient for Configuration {
         Ok(pairs(key, "link", &model.links))
     }
 
-    fn needs<'a>(&self, _image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
-        Ok(Vec::new())
-    }
-
     fn make<'a>(&'a self, _workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let (inputs, model) = (image.inputs, image.model());
         let origin: Arc<str> = format!("the profile's image {}", image.name).into();
@@ -81,10 +76,6 @@ impl Ingredient for Configuration {
             add(path, Entry::symlink(target.as_str(), &origin))?;
         }
         Ok(overlay_replacing(tree, lower)?.into())
-    }
-
-    fn describe(&self, _image: ImageInputs<'_>, _record: &LayerRecord, _description: &mut Description) -> Result<()> {
-        Ok(())
     }
 }
 
@@ -123,7 +114,7 @@ mod tests {
     #[test]
     fn owners_are_accounts_or_numbers() {
         let web = Account { name: "web".into(), uid: 1234, gid: 1235, home: "/srv".into() };
-        assert_eq!(owner_ids("web", &[web.clone()]).unwrap(), (1234, 1235));
+        assert_eq!(owner_ids("web", std::slice::from_ref(&web)).unwrap(), (1234, 1235));
         assert_eq!(owner_ids("7:8", &[web]).unwrap(), (7, 8));
         assert_eq!(owner_ids("nobody", &[]).unwrap(), (65534, 65534));
         let error = owner_ids("web", &[]).unwrap_err();

@@ -9,8 +9,9 @@ use sealift_deployment::failure::Failure;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Content, Entry, SourceFile, Tree, TreePath};
 
-use super::workshop::{artifact, overlay};
-use super::{Description, Ingredient, Made, Workshop, strings};
+use super::description::Description;
+use super::ingredient::{Ingredient, Made, strings};
+use super::workshop::{Workshop, artifact, overlay};
 use crate::cargo::Program;
 use crate::inputs::{Artifact, ImageInputs};
 use crate::recipe;

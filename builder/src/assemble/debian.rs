@@ -9,8 +9,10 @@ use sealift_layers::ingredients::deb;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath};
 
-use super::workshop::{conflict, overlay};
-use super::{Description, Ingredient, Made, Opens, Workshop, bytecode, library_cache, pairs, strings};
+use super::description::Description;
+use super::ingredient::{Ingredient, Made, pairs, strings};
+use super::workshop::{Opens, Workshop, conflict, overlay};
+use super::{bytecode, library_cache};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
 use crate::store::layer::LayerRecord;
@@ -199,7 +201,8 @@ impl Packages {
             let interpreter = workshop.interpreter(owner, python)?;
             let identity = image.inputs.package(&package.control.name)?.sha256.hex();
             let unit = bytecode::Unit { identity: &identity, origin: &origin, sources: &sources };
-            tree.merge(workshop.compile(&interpreter, unit)?, |_, _| Prefer::Neither)?;
+            let compiled = interpreter.compile(unit, workshop.store, workshop.progress)?;
+            tree.merge(compiled, |_, _| Prefer::Neither)?;
         }
         Ok(())
     }

@@ -6,11 +6,10 @@ use anyhow::Result;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, Tree, TreePath};
 
-use super::workshop::overlay_replacing;
-use super::{Description, Ingredient, Made, Workshop};
-use crate::inputs::{Artifact, ImageInputs};
-use crate::store::layer::LayerRecord;
-use crate::store::{Builder, Store};
+use super::ingredient::{Ingredient, Made};
+use super::workshop::{Workshop, overlay_replacing};
+use crate::inputs::ImageInputs;
+use crate::store::Builder;
 
 /// The image's env files, in its `env-directory`.
 #[derive(Debug)]
@@ -37,10 +36,6 @@ impl Ingredient for EnvFiles {
         Ok(key)
     }
 
-    fn needs<'a>(&self, _image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
-        Ok(Vec::new())
-    }
-
     fn make<'a>(&'a self, _workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let directory = TreePath::new(&image.model().env_directory)?;
         let origin: Arc<str> = "the profile's env files".into();
@@ -51,9 +46,5 @@ impl Ingredient for EnvFiles {
             tree.insert(directory.join(name)?, Entry::file(text, 0o644, &origin));
         }
         Ok(overlay_replacing(tree, lower)?.into())
-    }
-
-    fn describe(&self, _image: ImageInputs<'_>, _record: &LayerRecord, _description: &mut Description) -> Result<()> {
-        Ok(())
     }
 }

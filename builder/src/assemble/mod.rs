@@ -3,20 +3,21 @@
 //! A kind of ingredient turns what a profile asks for into layers. It implements [`Ingredient`] for its layers and has
 //! one line in [`KINDS`]; nothing else in the program distinguishes kinds. To add one:
 //!
-//! 1. `layers/src/ingredients`: turn its source format into a [`Tree`].
+//! 1. `layers/src/ingredients`: turn its source format into a [`Tree`](sealift_layers::tree::Tree).
 //! 2. A file here: a type that implements [`Ingredient`], and a function that gives the layers of an image.
 //! 3. [`KINDS`]: that function, at the place where its layers belong in an image.
-//! 4. `deployment/src/profile/model.rs`: its table in the profile.
+//! 4. `deployment/src/profile/model`: its table in the profile.
 //!
-//! What it fetches is an [`Artifact`]; a new source of files is one more variant of that.
+//! What it fetches is an [`Artifact`](crate::inputs::Artifact); a new source of files is one more variant of that.
 
 mod bytecode;
 mod certificates;
 mod configuration;
 mod crate_;
 mod debian;
-mod describe;
+mod description;
 mod env_files;
+mod ingredient;
 mod library_cache;
 mod store_paths;
 #[cfg(test)]
@@ -25,21 +26,14 @@ mod unpacked;
 mod wheels;
 mod workshop;
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-
 use anyhow::Result;
-use sealift_layers::listing::Listing;
-use sealift_layers::tree::Tree;
 
-use crate::inputs::{Artifact, ImageInputs};
-use crate::recipe;
-use crate::store::layer::{Check, LayerRecord};
-use crate::store::{Builder, Store};
+use crate::inputs::ImageInputs;
 
 pub(crate) use configuration::{accounts, owner_ids};
-pub use describe::{Description, ImageDescription};
-pub use workshop::Workshop;
+pub use description::{Description, ImageDescription};
+pub use ingredient::{Ingredient, Made};
+pub use workshop::{Opens, Workshop};
 
 /// Gives the layers of one kind that an image has, bottom first.
 type Kind = for<'a> fn(ImageInputs<'a>) -> Result<Vec<Box<dyn Ingredient>>>;
@@ -66,87 +60,4 @@ pub fn layers(image: ImageInputs<'_>) -> Result<Vec<Box<dyn Ingredient>>> {
         layers.extend(kind(image)?);
     }
     Ok(layers)
-}
-
-/// One layer of an image, before it is made.
-pub trait Ingredient: Debug + Send + Sync {
-    /// What the layer holds, in the history of the image, in plans and in `bundle.json`.
-    fn title(&self) -> String;
-
-    /// The recipe of the layer's key, with its version.
-    fn recipe(&self) -> &'static str {
-        recipe::LAYER
-    }
-
-    /// Whether the layer's bytes do not depend on the layers below it. Such a layer shares no path with any other layer
-    /// but directories; its key has neither the platform nor the layers below.
-    fn is_independent(&self) -> bool {
-        false
-    }
-
-    /// Adds everything else that decides the layer's bytes to its key.
-    ///
-    /// # Errors
-    /// When the lock contradicts itself, or a file of the profile cannot be read.
-    fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder>;
-
-    /// The artifacts that must be in the store before the layer can be made. `store` may have what was derived from them
-    /// earlier.
-    ///
-    /// # Errors
-    /// When the lock contradicts itself.
-    fn needs<'a>(&self, image: ImageInputs<'a>, store: &Store) -> Result<Vec<Artifact<'a>>>;
-
-    /// The artifacts that the workshop opens in advance, together with those of the image's other layers, on all
-    /// threads.
-    fn opens(&self) -> Opens<'_> {
-        Opens::default()
-    }
-
-    /// Makes the layer's tree. `lower` is the union of the layers below, without independent layers if this one is
-    /// independent, too.
-    ///
-    /// # Errors
-    /// When artifacts are damaged or do not fit together, a compilation fails, or the disk is full.
-    fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>>;
-
-    /// Describes the layer's contents in `bundle.json` and the bill of materials. `record` is that of the finished
-    /// layer.
-    ///
-    /// # Errors
-    /// When the lock contradicts itself.
-    fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()>;
-}
-
-/// Artifacts that the workshop opens in advance.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Opens<'a> {
-    /// Names of Debian packages.
-    pub packages: &'a [String],
-    /// File names of wheels.
-    pub wheels: &'a [String],
-}
-
-/// The contents of a layer.
-pub struct Made<'a> {
-    /// Its files, adapted to the layers below ([`sealift_layers::tree::overlay`]).
-    pub tree: Tree,
-    /// Maintainer scripts of Debian packages that were not run: package to names of scripts.
-    pub scripts: BTreeMap<String, Vec<String>>,
-    /// A check that runs while the layer is compressed.
-    pub check: Option<Check<'a>>,
-}
-
-impl From<Tree> for Made<'_> {
-    fn from(tree: Tree) -> Self {
-        Self { tree, scripts: BTreeMap::new(), check: None }
-    }
-}
-
-fn strings<'a>(key: Builder, name: &str, values: impl IntoIterator<Item = &'a str>) -> Builder {
-    values.into_iter().fold(key, |key, value| key.field(name, value))
-}
-
-fn pairs(key: Builder, name: &str, values: &BTreeMap<String, String>) -> Builder {
-    values.iter().fold(key, |key, (from, to)| key.field(name, from).field("to", to))
 }

@@ -10,14 +10,15 @@ use sealift_layers::ingredients::nix_store::{self, Closure};
 use sealift_layers::listing::{Listing, Node};
 use sealift_layers::tree::TreePath;
 
-use super::workshop::overlay;
-use super::{Description, Ingredient, Made, Workshop};
-use crate::inputs::{Artifact, ImageInputs};
+use super::description::Description;
+use super::ingredient::{Ingredient, Made};
+use super::workshop::{Workshop, overlay};
+use crate::inputs::ImageInputs;
+use crate::store::Builder;
 use crate::store::layer::LayerRecord;
-use crate::store::{Builder, Store};
 use crate::{nix, recipe};
 
-/// Paths of the image's closure.
+/// Paths of the image's closure, which are read from this machine's Nix store.
 #[derive(Debug)]
 struct StorePaths {
     closure: Arc<Closure>,
@@ -53,11 +54,6 @@ impl Ingredient for StorePaths {
 
     fn key(&self, _image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         Ok(nix::add_to_key(key, &self.closure, &self.names))
-    }
-
-    fn needs<'a>(&self, _image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
-        // The paths are in this machine's Nix store.
-        Ok(Vec::new())
     }
 
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {

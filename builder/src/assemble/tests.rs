@@ -1,7 +1,8 @@
 use std::io;
 
 use sealift_deployment::ui::Ui;
-use sealift_layers::tree::Kind;
+use sealift_layers::listing::Listing;
+use sealift_layers::tree::{Kind, Tree};
 
 use super::*;
 use crate::plan::sample::{Sample, empty_store, finish_all};

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use sealift_deployment::failure::Failure;
-use sealift_deployment::profile::model;
 use sealift_deployment::{bundle, ui};
-use sealift_layers::ingredients::wheel::{self, Venv};
+use sealift_layers::ingredients::wheel::Venv;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, Prefer, Tree, TreePath};
 
-use super::workshop::{artifact, chain, overlay};
-use super::{Description, Ingredient, Made, Opens, Workshop, bytecode};
+use super::bytecode;
+use super::description::Description;
+use super::ingredient::{Ingredient, Made};
+use super::workshop::{Opens, Workshop, environment, overlay, venv_of};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::Wheel;
 use crate::parallel::in_parallel;
@@ -61,7 +61,7 @@ impl Ingredient for Wheels {
             // The time of the upload becomes that of the files, and indexes need not agree on it.
             key = key.field("wheel", wheel.sha256).field("uploaded", wheel.uploaded);
         }
-        let venv = model(image)?;
+        let venv = venv_of(image)?;
         key = key.field("venv", venv.path.get_ref()).field("python", venv.python.get_ref());
         key = key.field("version", &image.inputs.package(venv.python.get_ref())?.version);
         Ok(if venv.bytecode { key.field("bytecode", recipe::BYTECODE) } else { key })
@@ -70,7 +70,7 @@ impl Ingredient for Wheels {
     fn needs<'a>(&self, image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
         let wheels = self.files.iter().map(|file| Ok(Artifact::Wheel(image.inputs.wheel(file)?)));
         let mut needs = wheels.collect::<Result<Vec<_>>>()?;
-        if model(image)?.bytecode {
+        if venv_of(image)?.bytecode {
             needs.extend(image.packages()?);
         }
         Ok(needs)
@@ -81,16 +81,13 @@ impl Ingredient for Wheels {
     }
 
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
-        let model = model(image)?;
+        let model = venv_of(image)?;
         let (python, venv) = (model.python.get_ref(), environment(model)?);
         let mut tree = Tree::new();
         if self.has_skeleton {
             tree = venv.skeleton(upstream_version(&image.inputs.package(python)?.version));
         }
-        open(workshop, image, &self.files)?;
-        // Each has a file open: none is kept longer than needed.
-        let mut take = |file: &String| workshop.wheels.remove(&cached(image, file)).expect("just opened");
-        let trees: Vec<Tree> = self.files.iter().map(&mut take).collect();
+        let trees = workshop.take_wheels(image, &self.files)?;
         let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees.into_iter().chain(compiled) {
             tree.merge(part, |_, _| Prefer::Neither)?;
@@ -99,7 +96,7 @@ impl Ingredient for Wheels {
     }
 
     fn describe(&self, image: ImageInputs<'_>, _record: &LayerRecord, description: &mut Description) -> Result<()> {
-        let venv = model(image)?;
+        let venv = venv_of(image)?;
         description.image.wheels.clone_from(&image.locked().wheels);
         for file in &self.files {
             let wheel = image.inputs.wheel(file)?;
@@ -131,10 +128,10 @@ impl Wheels {
         venv: &Venv,
         trees: &[Tree],
     ) -> Result<Vec<Tree>> {
-        let interpreter = workshop.interpreter(image, model(image)?.python.get_ref())?;
+        let interpreter = workshop.interpreter(image, venv_of(image)?.python.get_ref())?;
         let locked = self.files.iter().map(|file| image.inputs.wheel(file)).collect::<Result<Vec<_>>>()?;
         let units: Vec<(&Wheel, &Tree)> = locked.into_iter().zip(trees).collect();
-        let workshop = &*workshop;
+        let (store, progress) = (workshop.store, workshop.progress);
         in_parallel(workshop.jobs, &units, |(locked, tree)| {
             let sources: Vec<(TreePath, Entry)> = tree
                 .iter()
@@ -143,43 +140,10 @@ impl Wheels {
                 .collect();
             let identity = format!("{} {}", locked.sha256.hex(), venv.path());
             let origin = format!("wheel {} {}", locked.name, locked.version);
-            workshop.compile(&interpreter, bytecode::Unit { identity: &identity, origin: &origin, sources: &sources })
+            let unit = bytecode::Unit { identity: &identity, origin: &origin, sources: &sources };
+            interpreter.compile(unit, store, progress)
         })
     }
-}
-
-/// Makes the trees of wheels as they are installed, without bytecode, several at a time.
-pub(super) fn open(workshop: &mut Workshop<'_>, image: ImageInputs<'_>, files: &[String]) -> Result<()> {
-    if files.is_empty() {
-        return Ok(());
-    }
-    let venv = environment(model(image)?)?;
-    let unopened = files.iter().filter(|file| !workshop.wheels.contains_key(&cached(image, file)));
-    let mut wheels = unopened.map(|file| image.inputs.wheel(file)).collect::<Result<Vec<_>>>()?;
-    // The largest first, so that the threads end at about the same time.
-    wheels.sort_by_key(|wheel| std::cmp::Reverse(wheel.size));
-    let trees = in_parallel(workshop.jobs, &wheels, |locked| {
-        let file = artifact(workshop.store, locked.file_name(), &locked.sha256, locked.size)?;
-        let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
-        Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
-    })?;
-    for (wheel, tree) in wheels.into_iter().zip(trees) {
-        workshop.wheels.insert(cached(image, wheel.file_name()), tree);
-    }
-    Ok(())
-}
-
-/// Where the workshop keeps the tree of a wheel.
-fn cached(image: ImageInputs<'_>, file: &str) -> (String, String) {
-    (image.name.to_owned(), file.to_owned())
-}
-
-fn model(image: ImageInputs<'_>) -> Result<&model::Venv> {
-    image.model().venv.as_ref().ok_or_else(|| Failure::failed("wheels without a virtual environment").into())
-}
-
-fn environment(venv: &model::Venv) -> Result<Venv> {
-    Ok(Venv::new(TreePath::new(venv.path.get_ref())?, venv.python.get_ref())?)
 }
 
 /// The version of the program, without Debian's epoch and revision: `3.14.8` of `3.14.8-1`.

@@ -6,31 +6,41 @@ use std::sync::Arc;
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
+use sealift_deployment::profile::model;
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
+use sealift_layers::ingredients::wheel::{self, Venv};
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, Overlap, OverlayError, SourceFile, Tree};
+use sealift_layers::tree::{self, Overlap, OverlayError, SourceFile, Tree, TreePath};
 
 use super::bytecode::Interpreter;
-use super::{Opens, wheels};
 use crate::inputs::{ImageInputs, Inputs};
 use crate::lock::Package;
 use crate::parallel::in_parallel;
 use crate::store::Store;
 
+/// Artifacts that the workshop opens in advance.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opens<'a> {
+    /// Names of Debian packages.
+    pub packages: &'a [String],
+    /// File names of wheels.
+    pub wheels: &'a [String],
+}
+
 /// The place where layers are made.
 pub struct Workshop<'a> {
-    pub(super) inputs: &'a Inputs<'a>,
+    inputs: &'a Inputs<'a>,
     pub(super) store: &'a Store,
     pub(super) jobs: usize,
     pub(super) progress: &'a Phase<'a>,
     /// Packages opened so far, by name: several images and steps need the same ones.
     packages: BTreeMap<String, Arc<deb::Package>>,
     /// Trees of wheels for layers to come, by image and file name: the image decides where they are installed.
-    pub(super) wheels: BTreeMap<(String, String), Tree>,
+    wheels: BTreeMap<(String, String), Tree>,
     /// Unpacked interpreters, by image and name (`python3.14`).
-    pub(super) interpreters: BTreeMap<(String, String), Arc<Interpreter>>,
+    interpreters: BTreeMap<(String, String), Arc<Interpreter>>,
 }
 
 impl<'a> Workshop<'a> {
@@ -50,7 +60,7 @@ impl<'a> Workshop<'a> {
             wheels.extend_from_slice(opens.wheels);
         }
         let _ = self.open_packages(&packages);
-        let _ = wheels::open(self, image, &wheels);
+        let _ = self.open_wheels(image, &wheels);
     }
 
     /// Opens packages, several at a time: decompressing them takes most of the time of a first build.
@@ -68,6 +78,67 @@ impl<'a> Workshop<'a> {
         }
         Ok(names.iter().map(|name| self.packages[name].clone()).collect())
     }
+
+    /// Makes the trees of wheels as they are installed, without bytecode, several at a time.
+    fn open_wheels(&mut self, image: ImageInputs<'_>, files: &[String]) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let venv = environment(venv_of(image)?)?;
+        let unopened = files.iter().filter(|file| !self.wheels.contains_key(&cache_key(image, file)));
+        let mut wheels = unopened.map(|file| self.inputs.wheel(file)).collect::<Result<Vec<_>>>()?;
+        // The largest first, so that the threads end at about the same time.
+        wheels.sort_by_key(|wheel| std::cmp::Reverse(wheel.size));
+        let trees = in_parallel(self.jobs, &wheels, |locked| {
+            let file = artifact(self.store, locked.file_name(), &locked.sha256, locked.size)?;
+            let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
+            Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
+        })?;
+        for (wheel, tree) in wheels.into_iter().zip(trees) {
+            self.wheels.insert(cache_key(image, wheel.file_name()), tree);
+        }
+        Ok(())
+    }
+
+    /// The trees of wheels as they are installed, without bytecode. Each has a file open: the workshop does not keep
+    /// them.
+    pub(super) fn take_wheels(&mut self, image: ImageInputs<'_>, files: &[String]) -> Result<Vec<Tree>> {
+        self.open_wheels(image, files)?;
+        let mut take = |file: &String| self.wheels.remove(&cache_key(image, file)).expect("just opened");
+        Ok(files.iter().map(&mut take).collect())
+    }
+
+    /// Unpacks the interpreter `python` of an image, once.
+    pub(super) fn interpreter(&mut self, image: ImageInputs<'_>, python: &str) -> Result<Arc<Interpreter>> {
+        let key = cache_key(image, python);
+        if let Some(found) = self.interpreters.get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let architecture = self.inputs.architecture();
+        if std::env::consts::ARCH != architecture.machine() {
+            let message = format!("bytecode for {architecture} cannot be compiled on {}", std::env::consts::ARCH);
+            return Err(Failure::failed(message).hint("set `bytecode = false` in the profile's venv").into());
+        }
+        let packages = self.open_packages(&image.locked().packages)?;
+        let root = self.store.temporary_directory()?;
+        let interpreter = Arc::new(Interpreter::unpack(root, python, self.inputs, &packages)?);
+        self.interpreters.insert(key, Arc::clone(&interpreter));
+        Ok(interpreter)
+    }
+}
+
+/// The virtual environment that the profile declares for an image.
+pub(super) fn venv_of(image: ImageInputs<'_>) -> Result<&model::Venv> {
+    image.model().venv.as_ref().ok_or_else(|| Failure::failed("wheels without a virtual environment").into())
+}
+
+/// Where wheels are installed.
+pub(super) fn environment(venv: &model::Venv) -> Result<Venv> {
+    Ok(Venv::new(TreePath::new(venv.path.get_ref())?, venv.python.get_ref())?)
+}
+
+fn cache_key(image: ImageInputs<'_>, name: &str) -> (String, String) {
+    (image.name.to_owned(), name.to_owned())
 }
 
 fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
@@ -134,7 +205,7 @@ pub(super) fn conflict(message: String) -> anyhow::Error {
 }
 
 /// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

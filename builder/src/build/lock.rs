@@ -7,7 +7,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::Ui;
 
-use super::{BuildRequest, LockPolicy};
+use super::request::{BuildRequest, LockPolicy};
 use crate::fetch::Fetched;
 use crate::lock::{self, Lock};
 use crate::resolve;
@@ -25,7 +25,8 @@ pub struct Relocked {
 /// The profile's lock if it fits, or else, if the request allows it, one that is resolved now and written into the
 /// profile's folder.
 pub(super) fn choose(request: &BuildRequest<'_>, servers: &Servers<'_>, ui: &Ui) -> Result<Lock> {
-    let (profile, platform) = (request.profile, request.platform.to_string());
+    let profile = request.profile;
+    let platform = request.platform.to_string();
     let name = profile.model.name.get_ref();
     let found = Lock::read(profile)?;
     let reason = match &found {
@@ -40,7 +41,7 @@ pub(super) fn choose(request: &BuildRequest<'_>, servers: &Servers<'_>, ui: &Ui)
         return Err(Failure::usage(reason).hint(format!("run sealift lock {name} first")).into());
     }
     ui.note(&format!("{reason}: resolving"));
-    Ok(relock(profile, servers, request.resolve_options(&platform), found, ui)?.lock)
+    Ok(relock(profile, servers, request.resolve_options(), found, ui)?.lock)
 }
 
 /// A new lock in place of `lock`, some of whose files no server has.
@@ -57,8 +58,7 @@ pub(super) fn update(
     }
     let names: Vec<&str> = unavailable.missing.iter().map(|missing| missing.name.as_str()).collect();
     ui.warn(&format!("no server has these files any more, resolving again: {}", names.join(", ")));
-    let platform = request.platform.to_string();
-    Ok(relock(request.profile, servers, request.resolve_options(&platform), Some(lock), ui)?.lock)
+    Ok(relock(request.profile, servers, request.resolve_options(), Some(lock), ui)?.lock)
 }
 
 /// Resolves the profile, prints what changed, and writes the lock.
@@ -68,19 +68,20 @@ pub(super) fn update(
 pub fn relock(
     profile: &Profile,
     servers: &Servers<'_>,
-    options: resolve::Options<'_>,
+    options: resolve::Options,
     old: Option<Lock>,
     ui: &Ui,
 ) -> Result<Relocked> {
     let resolved = resolve::platform(profile, servers, options, ui)?;
     let name = profile.model.name.get_ref();
     let mut lock = old.unwrap_or_else(|| Lock { schema: 1, profile: name.clone(), platforms: BTreeMap::new() });
-    if let Some(before) = lock.platforms.get(options.platform) {
+    let platform = options.platform.to_string();
+    if let Some(before) = lock.platforms.get(&platform) {
         for line in lock::diff(before, &resolved.platform) {
             ui.note(&line);
         }
     }
-    lock.platforms.insert(options.platform.to_owned(), resolved.platform);
+    lock.platforms.insert(platform, resolved.platform);
     lock.write(&profile.directory)?;
     Ok(Relocked { lock, reasons: resolved.reasons })
 }

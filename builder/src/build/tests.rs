@@ -1,5 +1,9 @@
 use std::io;
 
+use sealift_deployment::profile::Profile;
+use sealift_layers::codec::Codec;
+use sealift_layers::digest::Digest;
+
 use super::*;
 use crate::plan::sample::{Sample, empty_store, finish, finish_all};
 

@@ -1,7 +1,7 @@
 //! Describes a plan and its finished layers as `bundle.json`.
 
 use anyhow::Result;
-use sealift_deployment::bundle::{Bytecode, MadeImage, MadeLayer, Manifest};
+use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest};
 use sealift_layers::image::Image;
 
 use crate::assemble::{Description, ImageDescription};
@@ -45,20 +45,20 @@ fn describe_image(
     image: &Image,
     layers: &FinishedLayers,
     description: &mut Description,
-) -> Result<MadeImage> {
+) -> Result<BundleImage> {
     let inputs = plan.inputs.image(&planned.name);
     for layer in &planned.layers {
         layer.ingredient.describe(inputs, layers.record(&layer.key), description)?;
     }
     let ImageDescription { packages, wheels, store_paths } = std::mem::take(&mut description.image);
-    let layers = layers.of(planned).into_iter().map(|finished| MadeLayer {
+    let layers = layers.of(planned).into_iter().map(|finished| BundleLayer {
         title: finished.title,
         digest: finished.layer.digest,
         size: finished.layer.size,
         diff_id: finished.layer.diff_id,
         unpacked: finished.layer.unpacked,
     });
-    Ok(MadeImage {
+    Ok(BundleImage {
         name: planned.name.clone(),
         reference: image.name.clone(),
         digest: image.digest(),

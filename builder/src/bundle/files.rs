@@ -11,7 +11,8 @@ use sealift_deployment::profile::model::Deployed;
 use sealift_deployment::render::{self, systemd};
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
-use super::{Bundle, ORIGIN, describe, root};
+use super::contents::{Bundle, ORIGIN};
+use super::{describe, root};
 use crate::lock;
 use crate::store::Store;
 

@@ -3,6 +3,7 @@
 //! A bundle is one tar that container engines load as it is, and that is a deployment directory once it is unpacked. For
 //! deployments without containers it has the image's files instead of images.
 
+mod contents;
 mod describe;
 mod digest_cache;
 mod files;
@@ -17,47 +18,22 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_deployment::bundle::SUMS;
-use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Pending, explain};
 use sealift_deployment::profile::model::Deployed;
-use sealift_deployment::site::Site;
 use sealift_layers::archive::{self, ArchiveError, Parts};
 use sealift_layers::digest::{Digest, HashingWriter, Measured};
-use sealift_layers::image::Image;
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, Tree, TreePath};
 
+pub use contents::Bundle;
+use contents::ORIGIN;
 use digest_cache::DigestCache;
 pub use layout::{check_absent, write_layout};
 
-use crate::lock::Lock;
-use crate::plan::{FinishedLayers, Plan};
 use crate::store::Store;
-
-/// Origin of the bundle's own files, for messages.
-const ORIGIN: &str = "bundle";
 
 /// Size of the buffer in front of the output, in bytes.
 const BUFFER: usize = 1 << 20;
-
-/// The contents of a bundle.
-#[derive(Clone, Copy, Debug)]
-pub struct Bundle<'a> {
-    /// The plan.
-    pub plan: &'a Plan<'a>,
-    /// The lock that it was made from.
-    pub lock: &'a Lock,
-    /// The plan's images.
-    pub images: &'a [Image],
-    /// Their layers.
-    pub layers: &'a FinishedLayers,
-    /// The site, if the bundle is for a single installation.
-    pub site: Option<&'a Site>,
-    /// The program for the host ([`program::choose`]).
-    pub program: Option<&'a Path>,
-    /// Number of threads that compress, where the bundle as a whole is compressed.
-    pub jobs: usize,
-}
 
 impl Bundle<'_> {
     /// Writes the bundle to `output`, whole or not at all. Returns its digest and size.
@@ -153,7 +129,7 @@ impl ArchiveWriter<'_> {
     fn verify(&self, blobs: &BTreeMap<Digest, Content>) -> Result<()> {
         for (digest, content) in blobs {
             if content.digest()? != *digest {
-                return Err(damaged(&self.store.blob_path(digest)).into());
+                return Err(self.store.damaged_blob(digest).into());
             }
         }
         Ok(())
@@ -161,7 +137,7 @@ impl ArchiveWriter<'_> {
 
     fn explain(&self, error: ArchiveError) -> anyhow::Error {
         match error {
-            ArchiveError::Blob(digest) => damaged(&self.store.blob_path(&digest)).into(),
+            ArchiveError::Blob(digest) => self.store.damaged_blob(&digest).into(),
             ArchiveError::Io(error) => explain(self.output, error.into()),
             error => error.into(),
         }
@@ -183,9 +159,4 @@ fn checksums(parts: Option<&Parts>, files: &Tree) -> io::Result<String> {
         }
     }
     Ok(sums.iter().map(|(path, digest)| format!("{}  {path}\n", digest.hex())).collect())
-}
-
-fn damaged(blob: &Path) -> Failure {
-    let message = format!("a layer is damaged in the store: {} does not have the digest in its name", blob.display());
-    Failure::verification(message).hint("remove it with: sealift store check --repair")
 }

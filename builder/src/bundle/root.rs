@@ -43,13 +43,12 @@ pub(super) fn tree(layers: &[FinishedLayer], codec: Codec, store: &Store) -> Res
 }
 
 fn read(finished: &FinishedLayer, codec: Codec, store: &Store) -> Result<Tree> {
-    let blob = store.blob_path(&finished.layer.digest);
     let mut spool = store.temporary()?.into_file();
     let mut meter = HashingWriter::new(&mut spool);
-    std::io::copy(&mut codec.decoder(fs_err::File::open(&blob)?)?, &mut meter)
+    std::io::copy(&mut codec.decoder(fs_err::File::open(store.blob_path(&finished.layer.digest))?)?, &mut meter)
         .map_err(|error| sealift_deployment::files::explain(store.root(), error.into()))?;
     if meter.finish().1.digest != finished.layer.diff_id {
-        return Err(super::damaged(&blob).into());
+        return Err(store.damaged_blob(&finished.layer.digest).into());
     }
     spool.seek(SeekFrom::Start(0))?;
     Ok(tar::read(&SourceFile::new(spool), &Arc::from(finished.title.as_str()))?)

@@ -1,6 +1,6 @@
 //! `sealift build`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -13,7 +13,6 @@ use super::Context;
 use super::common::{self, Jobs};
 use super::options::{BuildOptions, Run};
 use crate::build::{LockPolicy, Target};
-use crate::bundle::program;
 
 /// Build a profile's bundle: one file with all images and everything to deploy them
 ///
@@ -74,17 +73,20 @@ struct Image {
 impl Build {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
-        let program =
-            program::choose(self.program.as_deref(), machine.program(), self.options.platform().architecture())?;
         let run = Run {
             lock: if self.locked { LockPolicy::Keep } else { LockPolicy::Update },
             offline: self.offline,
             jobs: self.jobs.count(),
-            target: Target::Bundle { output: self.output.clone(), program },
+            target: Target::Bundle {
+                output: self.output.clone(),
+                program: self.program.clone(),
+                own_program: machine.program().map(Path::to_owned),
+            },
         };
         let built = self.options.run(context, &machine, run)?;
-        let (output, bundle) = built.output.zip(built.bundle).context("the bundle was not written")?;
-        let Measured { digest: sha256, size } = bundle;
+        let written = built.output.context("nothing was written")?;
+        let output = written.path;
+        let Measured { digest: sha256, size } = written.bundle.context("no bundle was written")?;
         if self.json {
             let images = built.images.into_iter();
             let images = images.map(|image| Image { reference: image.reference, digest: image.digest, id: image.id });

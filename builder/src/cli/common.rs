@@ -65,7 +65,7 @@ impl StoreOption {
 pub(super) struct PlatformOption {
     /// Platform of the images, as OCI writes it
     #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
-    pub(super) platform: Platform,
+    platform: Platform,
 }
 
 impl PlatformOption {

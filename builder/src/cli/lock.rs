@@ -48,13 +48,10 @@ impl LockCommand {
         let machine = Machine::here();
         let ui = common::ui(&machine, context);
         let profile = Profile::find(&self.profile)?;
-        let platform = self.platform.of(&profile)?.to_string();
+        let platform = self.platform.of(&profile)?;
         let servers = self.servers.open(&machine, false)?;
-        let options = resolve::Options {
-            platform: &platform,
-            now: sealift_deployment::clock::now(),
-            allow_expired: self.allow_expired,
-        };
+        let options =
+            resolve::Options { platform, now: sealift_deployment::clock::now(), allow_expired: self.allow_expired };
         let resolved = build::relock(&profile, &servers, options, Lock::read(&profile)?, &ui)?;
         if self.explain {
             for (image, reasons) in &resolved.reasons {

@@ -8,7 +8,6 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::{clock, site};
 use sealift_layers::codec::Codec;
-use sealift_layers::platform::Platform;
 
 use super::Context;
 use super::common::{self, PlatformOption, ServerOptions, StoreOption};
@@ -60,11 +59,6 @@ pub(super) struct Run {
 }
 
 impl BuildOptions {
-    /// The platform of the images.
-    pub(super) fn platform(&self) -> Platform {
-        self.platform.platform
-    }
-
     /// Runs a build with these options.
     pub(super) fn run(&self, context: &Context, machine: &Machine, run: Run) -> Result<Built> {
         let ui = common::ui(machine, context);

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
+use sealift_deployment::diagnostic::Diagnostics;
 use sealift_deployment::failure::{Failure, Kind, messages};
-use sealift_deployment::profile::diagnostic::Diagnostics;
 
 use super::output;
 
@@ -49,7 +49,7 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
-    use sealift_deployment::profile::diagnostic::Diagnostic;
+    use sealift_deployment::diagnostic::Diagnostic;
 
     fn plain(error: &anyhow::Error) -> String {
         anstream::adapter::strip_str(&render(error)).to_string()

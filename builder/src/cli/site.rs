@@ -126,6 +126,7 @@ impl New {
             sources: &profile.sources,
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
+            project: None,
             days_left: None,
             leave_groups: false,
             self_signed: self.self_signed,
@@ -154,6 +155,7 @@ impl Renew {
             sources: &profile.sources,
             host: None,
             ports: BTreeMap::new(),
+            project: None,
             days_left: if self.force { Some(u32::MAX) } else { self.days_left },
             // Keys are kept, and so are their groups.
             leave_groups: true,

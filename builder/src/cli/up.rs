@@ -35,6 +35,7 @@ use super::site::port;
 /// Examples:
 ///   ./sealift up --host parsec.example.com
 ///   ./sealift up --host 192.0.2.10 --port https=8443 --port http=8080
+///   ./sealift up --host test.example.com --project parsec-test --port https=9443
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Up {
@@ -46,7 +47,11 @@ pub(super) struct Up {
     /// Port on the host for a published port of the profile; may be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
-    /// Issue certificates that you would have to provide from the site's own authority: for trials
+    /// Prefix of the names of containers and volumes, for a second deployment on a host; recorded at the first start
+    /// [default: PRODUCT-PROFILE]
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// For trials: let the site's own authority issue certificates that you would have to provide
     #[arg(long)]
     self_signed: bool,
     /// Startup timeout in seconds
@@ -58,7 +63,10 @@ impl Up {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         let ui = common::ui(&machine, context);
-        let deployment = self.deployment.open(&machine)?;
+        let mut deployment = self.deployment.open(&machine)?;
+        if let Some(project) = &self.project {
+            deployment.choose_project(project)?;
+        }
         let request = UpRequest {
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect(),

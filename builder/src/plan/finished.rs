@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealift_layers::layer;
 
-use super::Image;
+use super::image::{Image, Layer};
 use crate::store::Key;
 use crate::store::layer::LayerRecord;
 
@@ -64,7 +64,7 @@ impl FinishedLayers {
     /// When one of them is not finished.
     #[must_use]
     pub fn of(&self, image: &Image) -> Vec<FinishedLayer> {
-        let finished = |layer: &super::Layer| FinishedLayer {
+        let finished = |layer: &Layer| FinishedLayer {
             layer: self.record(&layer.key).layer.clone(),
             title: layer.ingredient.title(),
         };

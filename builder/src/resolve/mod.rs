@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use anyhow::{Context as _, Result};
-use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::digest::Digest;
@@ -21,9 +20,9 @@ use crate::servers::{PackageIndex, ReleaseRequest, Servers, SignedRelease};
 
 /// How to resolve.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
-    /// The platform as OCI writes it: `linux/amd64`.
-    pub platform: &'a str,
+pub struct Options {
+    /// The platform of the images.
+    pub platform: Platform,
     /// The time in seconds since 1970: decides whether signatures and indexes are valid.
     pub now: u64,
     /// Accept a package index past its `Valid-Until`. The profile can allow it, too.
@@ -43,12 +42,9 @@ pub struct Resolved {
 ///
 /// # Errors
 /// A server cannot be reached, a signature is bad, or a package, wheel or crate does not exist.
-pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options<'_>, ui: &Ui) -> Result<Resolved> {
-    let platform = options
-        .platform
-        .parse::<Platform>()
-        .map_err(|error| Failure::usage("cannot resolve for this platform").because(error))?;
-    let archive = Archive::fetch(profile, servers, platform, options, ui)?;
+pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Resolved> {
+    let platform = options.platform;
+    let archive = Archive::fetch(profile, servers, options, ui)?;
     let index = archive.index(platform)?;
     let images = images::resolve(profile, servers, &index, platform, ui)?;
     let crates = crates(profile, servers)?;
@@ -72,13 +68,7 @@ struct Archive {
 }
 
 impl Archive {
-    fn fetch(
-        profile: &Profile,
-        servers: &Servers<'_>,
-        platform: Platform,
-        options: Options<'_>,
-        ui: &Ui,
-    ) -> Result<Self> {
+    fn fetch(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Self> {
         let debian = profile.model.debian.get_ref();
         let suite = debian.suite.get_ref();
         let keyring = debian.keyring.as_ref().map(|file| profile.sources.path(file.get_ref()));
@@ -90,7 +80,7 @@ impl Archive {
         })?;
         let mut indexes = Vec::new();
         for component in &debian.components {
-            let index = servers.package_index(&signed, component, platform.architecture().as_str())?;
+            let index = servers.package_index(&signed, component, options.platform.architecture().as_str())?;
             ui.note(&format!("{suite} {component}: index of {}", ui::bytes(index.text.len() as u64)));
             indexes.push(index);
         }

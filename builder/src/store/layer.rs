@@ -62,6 +62,15 @@ impl Store {
         let length = file.metadata()?.len();
         Ok(Content::range(&SourceFile::new(file), 0, length))
     }
+
+    /// The failure for a blob that does not have its digest.
+    #[must_use]
+    pub fn damaged_blob(&self, digest: &Digest) -> Failure {
+        let path = self.blob_path(digest);
+        let message =
+            format!("a layer is damaged in the store: {} does not have the digest in its name", path.display());
+        Failure::verification(message).hint("remove it with: sealift store check --repair")
+    }
 }
 
 /// Writes layers into a store.

@@ -1,4 +1,4 @@
-//! `bundle.json`: what is inside, with digests, and where it comes from. It holds no secrets and no hosts.
+//! `bundle.json`: the contents of a bundle, with digests and origins. It contains no secrets and no hosts of mirrors.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::profile::model::Deployed;
 pub struct Manifest {
     /// Version of this format: 1.
     pub schema: u32,
-    /// Version of the program that made the bundle.
+    /// Version of the program that built the bundle.
     pub sealift: String,
     /// The product, as in file names.
     pub product: String,
@@ -23,17 +23,17 @@ pub struct Manifest {
     pub version: String,
     /// One line.
     pub title: String,
-    /// Platform as OCI writes it.
+    /// Platform in the notation of OCI (`linux/amd64`).
     pub platform: String,
-    /// How it is run. Without containers it has the files of `images` in their place.
+    /// How a host runs it. Without containers, the bundle has the files of `images` instead of images.
     #[serde(default, skip_serializing_if = "is_compose")]
     pub deployment: Deployed,
-    /// No file is later than this, in seconds since 1970.
+    /// The latest modification time of a file, in seconds since 1970.
     pub epoch: u64,
-    /// The public host that its own env files and configuration were rendered for.
+    /// The public host that env files and configuration in the bundle were rendered for.
     pub host: String,
     /// The images.
-    pub images: Vec<MadeImage>,
+    pub images: Vec<BundleImage>,
     /// All Debian packages.
     pub packages: Vec<Package>,
     /// All wheels.
@@ -44,9 +44,9 @@ pub struct Manifest {
     /// Paths of Nix stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub store_paths: Vec<StorePath>,
-    /// Packages and distributions that something asks for and that were left out on purpose, and why.
+    /// Packages and distributions that were excluded although something depends on them: name to reason.
     pub excluded: BTreeMap<String, String>,
-    /// Bytecode compiled while building, if any.
+    /// How bytecode was compiled, if any was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytecode: Option<Bytecode>,
     /// How crates were compiled, if there are any.
@@ -57,17 +57,17 @@ pub struct Manifest {
 /// One image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct MadeImage {
+pub struct BundleImage {
     /// Its name in the profile.
     pub name: String,
     /// Its full name and tag.
     pub reference: String,
-    /// Digest of its manifest: its ID where containerd keeps images.
+    /// Digest of its manifest: the image ID in containerd.
     pub digest: Digest,
-    /// Digest of its configuration: its ID on podman and on Docker's classic store.
+    /// Digest of its configuration: the image ID in podman and in Docker's classic store.
     pub config: Digest,
     /// Its layers, bottom first.
-    pub layers: Vec<MadeLayer>,
+    pub layers: Vec<BundleLayer>,
     /// Names of its packages.
     pub packages: Vec<String>,
     /// File names of its wheels.
@@ -81,8 +81,8 @@ pub struct MadeImage {
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct MadeLayer {
-    /// What it holds.
+pub struct BundleLayer {
+    /// Description of its contents.
     pub title: String,
     /// Digest of its blob.
     pub digest: Digest,
@@ -106,7 +106,7 @@ pub struct Package {
     pub architecture: String,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
-    /// Its maintainer scripts, none of which was run.
+    /// Its maintainer scripts. None of them was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts_not_run: Vec<String>,
 }
@@ -129,7 +129,7 @@ pub struct Wheel {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Crate {
-    /// The image that has its program.
+    /// The image with its program.
     pub image: String,
     /// Its name.
     pub name: String,
@@ -137,9 +137,9 @@ pub struct Crate {
     pub version: String,
     /// SHA-256 of its archive.
     pub sha256: Digest,
-    /// The program.
+    /// Name of the program.
     pub binary: String,
-    /// Features besides the default ones.
+    /// Features in addition to the default ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
 }
@@ -154,7 +154,7 @@ pub struct StorePath {
     pub nar_hash: Digest,
     /// Size of its NAR in bytes.
     pub nar_size: u64,
-    /// The names of the paths that it refers to, itself apart.
+    /// Names of the paths that it refers to, other than itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
 }
@@ -163,13 +163,13 @@ pub struct StorePath {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Compiled {
-    /// How.
+    /// Identifier of the build recipe.
     pub recipe: String,
-    /// With what.
+    /// The compilers.
     pub toolchain: Toolchain,
 }
 
-/// The compilers of a crate: other compilers give other bytes.
+/// The compilers of a crate. Other compilers give other bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Toolchain {
@@ -183,7 +183,7 @@ pub struct Toolchain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Bytecode {
-    /// How.
+    /// Identifier of the build recipe.
     pub recipe: String,
     /// The interpreters that compiled it: package to version.
     pub interpreters: BTreeMap<String, String>,

@@ -7,6 +7,8 @@ mod read;
 pub mod sbom;
 mod verify;
 
-pub use manifest::{Bytecode, Compiled, Crate, MadeImage, MadeLayer, Manifest, Package, StorePath, Toolchain, Wheel};
+pub use manifest::{
+    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, StorePath, Toolchain, Wheel,
+};
 pub use names::{LINKS, MANIFEST, SUMS};
 pub use read::{Bundle, open};

@@ -67,7 +67,11 @@ impl Bundle {
         for (path, target) in &found {
             match expected.get(path) {
                 Some(other) if other == target => {}
-                Some(other) => violate(violations, path, format!("points to {target}, but to {other} in {LINKS}")),
+                Some(other) => violate(
+                    violations,
+                    path,
+                    format!("points to {target} instead of {other}, which is listed in {LINKS}"),
+                ),
                 None => violate(violations, path, format!("is a link that is not listed in {LINKS}")),
             }
         }
@@ -99,7 +103,9 @@ impl Bundle {
             match content(&self.files, name).map(Content::digest) {
                 None => violate(violations, name, format!("is listed in {SUMS}, but is missing")),
                 Some(Ok(found)) if found == expected => {}
-                Some(Ok(found)) => violate(violations, name, format!("has the digest {found}, but another in {SUMS}")),
+                Some(Ok(found)) => {
+                    violate(violations, name, format!("has the digest {found}, which differs from {SUMS}"))
+                }
                 Some(Err(error)) => violate(violations, name, format!("cannot be read: {error}")),
             }
         }
@@ -192,7 +198,7 @@ mod tests {
     fn changed_missing_and_unlisted_files_are_reported() {
         let sums = sums(&[("a", "a"), ("gone", "x")]) + "nonsense\n";
         insta::assert_snapshot!(violations(&bare(&[(SUMS, &sums), ("a", "changed"), ("more", "x")], &[])), @"
-        a: has the digest sha256:d67e2e944994496c8d8ec76eed0cf9f09679448d584b532bebf941852a37f5ed, but another in SHA256SUMS
+        a: has the digest sha256:d67e2e944994496c8d8ec76eed0cf9f09679448d584b532bebf941852a37f5ed, which differs from SHA256SUMS
         gone: is listed in SHA256SUMS, but is missing
         SHA256SUMS: has an invalid line: `nonsense`
         more: is not listed in SHA256SUMS
@@ -206,7 +212,7 @@ mod tests {
         let sums = sums(&[(LINKS, table)]);
         let bundle = bare(&[(SUMS, &sums), (LINKS, table)], &[("a", "two"), ("c", "one")]);
         insta::assert_snapshot!(violations(&bundle), @"
-        a: points to two, but to one in LINKS
+        a: points to two instead of one, which is listed in LINKS
         c: is a link that is not listed in LINKS
         b: is listed in LINKS, but is missing
         ");

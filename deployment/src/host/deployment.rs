@@ -9,8 +9,10 @@ use sealift_layers::validate::{Depth, Violation};
 use crate::bundle::{self, Bundle, Manifest};
 use crate::failure::Failure;
 use crate::profile::Profile;
-use crate::profile::model::{On, Service, Task};
+use crate::profile::model::{Deployed, On, Service, Task};
+use crate::profile::names::{COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE};
 use crate::render::container::HostLayout;
+use crate::site;
 
 /// A bundle that was unpacked into a folder of the host.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Deployment {
     pub manifest: Manifest,
     /// The profile in its folder `profile/`.
     pub profile: Profile,
+    /// The project's name that was chosen for this run; `None` for that of `.env`, or the profile's own.
+    pub(super) project: Option<String>,
     pub(super) bundle: Bundle,
 }
 
@@ -39,7 +43,7 @@ impl Deployment {
         let bundle = bundle::open(&folder)?;
         let manifest = bundle.manifest.clone().ok_or_else(no_bundle)?;
         let profile = Profile::load(&folder.join("profile"))?;
-        Ok(Self { folder, manifest, profile, bundle })
+        Ok(Self { folder, manifest, profile, project: None, bundle })
     }
 
     /// Checks the digest of every file. Layers are not decompressed: the engine does that when it loads them.
@@ -85,7 +89,7 @@ impl Deployment {
     /// When the file cannot be read.
     pub fn variables(&self) -> Result<BTreeMap<String, String>> {
         match fs_err::read_to_string(self.folder.join(".env")) {
-            Ok(text) => Ok(parse_variables(&text)),
+            Ok(text) => Ok(site::compose_variables(&text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(error.into()),
         }
@@ -100,7 +104,45 @@ impl Deployment {
             Failure::usage(format!("the path of the folder {} is not UTF-8", self.folder.display()))
                 .hint("move the bundle to a folder with another name")
         })?;
-        Ok(HostLayout::new(&self.profile.model, folder, self.variables()?))
+        let variables = self.variables()?;
+        let named = |variable: &str| variables.get(variable).filter(|name| !name.is_empty());
+        if let (Some(own), Some(compose)) = (named(PROJECT_VARIABLE), named(COMPOSE_PROJECT_VARIABLE))
+            && own != compose
+        {
+            let message = format!(".env: {PROJECT_VARIABLE} is `{own}`, but {COMPOSE_PROJECT_VARIABLE} is `{compose}`");
+            return Err(Failure::usage(message).hint("give both the same name").into());
+        }
+        let layout = HostLayout::new(&self.profile.model, folder, variables);
+        Ok(match &self.project {
+            Some(project) => HostLayout { project: project.clone(), ..layout },
+            None => layout,
+        })
+    }
+
+    /// Chooses the project: the prefix of the names of containers, volumes and the network. The first start records it.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] for a name that engines do not take, and when the site belongs to another project already.
+    pub fn choose_project(&mut self, name: &str) -> Result<()> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if !name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) || !name.chars().all(plain) {
+            return Err(Failure::usage(format!("`{name}` is not a name for a project"))
+                .hint("use lower-case letters, digits, `-` and `_`; the first is a letter or digit")
+                .into());
+        }
+        if self.profile.model.deployment == Deployed::Systemd {
+            return Err(Failure::usage("a deployment without containers has no project")
+                .hint("its units have the names of its services: one host runs one such deployment")
+                .into());
+        }
+        let current = self.layout()?.project;
+        if self.has_site() && current != name {
+            return Err(Failure::usage(format!("this folder belongs to the project {current}, not to {name}"))
+                .hint("its data has that name: unpack the bundle into another folder for a second deployment")
+                .into());
+        }
+        self.project = Some(name.to_owned());
+        Ok(())
     }
 
     /// A service of the profile.
@@ -173,31 +215,42 @@ impl Deployment {
     }
 }
 
-/// The variables of an env file, read as compose reads it: `NAME=VALUE`, with or without quotes. Comments and empty lines
-/// are skipped.
-fn parse_variables(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let pairs = lines.filter_map(|line| line.trim_start_matches("export ").split_once('='));
-    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::testing;
 
     #[test]
-    fn variables_are_read_as_compose_reads_them() {
-        let read = parse_variables("# a comment\n\nA=1\n export B = \"two words\"\nC='x=y'\nD=\nno variable\n");
-        let pairs: Vec<(&str, &str)> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
-    }
-
-    #[test]
     fn a_folder_without_a_bundle_is_a_usage_error() {
         let folder = tempfile::tempdir().unwrap();
         let error = Deployment::open(folder.path()).unwrap_err();
         assert!(error.to_string().starts_with("there is no unpacked bundle in "), "{error}");
+    }
+
+    #[test]
+    fn a_project_is_chosen_before_there_is_a_site() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment = testing::deployment(folder.path());
+        deployment.choose_project("shop-two").unwrap();
+        assert_eq!(deployment.layout().unwrap().resource_name("web"), "shop-two_web");
+        for wrong in ["", "Shop", "-shop", "shop/two", "a b"] {
+            assert!(deployment.choose_project(wrong).is_err(), "{wrong}");
+        }
+        fs_err::create_dir(folder.path().join("site")).unwrap();
+        fs_err::write(folder.path().join("site/site.toml"), "").unwrap();
+        let mut deployment = testing::deployment(folder.path());
+        let error = deployment.choose_project("shop-two").unwrap_err();
+        assert_eq!(error.to_string(), "this folder belongs to the project shop-small, not to shop-two");
+        deployment.choose_project("shop-small").unwrap();
+    }
+
+    #[test]
+    fn the_two_variables_of_the_project_must_agree() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        fs_err::write(folder.path().join(".env"), "COMPOSE_PROJECT_NAME=a\nSEALIFT_PROJECT=b\n").unwrap();
+        let error = deployment.layout().unwrap_err();
+        assert_eq!(error.to_string(), ".env: SEALIFT_PROJECT is `b`, but COMPOSE_PROJECT_NAME is `a`");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::deployment::Deployment;
-use super::runtime::Runtime;
+use super::runtime::{KeyGroups, Runtime};
 use super::status::{HealthState, ServiceStatus};
 use crate::failure::Failure;
 use crate::finding::{Finding, Findings};
@@ -79,7 +79,8 @@ fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findin
 }
 
 fn examine_secrets(deployment: &Deployment, runtime: &dyn Runtime, findings: &mut Findings) -> Result<()> {
-    let loose = site::permissions(&deployment.site(), &deployment.profile.model, !runtime.maps_groups()?)?;
+    let check_groups = runtime.key_groups()? == KeyGroups::SameAsServices;
+    let loose = site::permissions(&deployment.site(), &deployment.profile.model, check_groups)?;
     if loose.0.is_empty() {
         findings.ok("secrets", "only their services can read them");
     }

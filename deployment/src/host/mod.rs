@@ -24,7 +24,7 @@ use anyhow::Result;
 
 pub use deployment::Deployment;
 pub use doctor::examine;
-pub use runtime::{Data, Deadline, LogOptions, Runtime, Started};
+pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started};
 pub use status::{HealthState, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};
 

@@ -26,10 +26,13 @@ pub(super) struct PublishedPort {
 
 impl Deployment {
     /// The published ports, by name. The number is that of `chosen`, else of `.env`, else of the site, else of the profile.
+    ///
+    /// # Errors
+    /// As [`Deployment::ports`], and for an address in `.env` that is none.
     pub(super) fn published(&self, chosen: &BTreeMap<String, u16>) -> Result<Vec<PublishedPort>> {
         let model = &self.profile.model;
         let variables = self.variables()?;
-        let numbers = site::ports(&self.site(), model, chosen)?;
+        let numbers = site::ports(&self.site(), model, &self.ports(chosen)?)?;
         let services = model.services.values();
         let names: BTreeSet<&str> =
             services.flat_map(|service| service.publish.keys()).map(|name| name.get_ref().as_str()).collect();
@@ -42,13 +45,20 @@ impl Deployment {
                 .trim_matches(['[', ']'])
                 .parse()
                 .with_context(|| format!("the address of the port {name}: `{address}`"))?;
-            let edited = variable(names::port_variable(name)).filter(|_| !chosen.contains_key(name));
-            let number = match edited {
-                Some(text) => text.parse().with_context(|| format!("the port {name} in .env: `{text}`"))?,
-                None => numbers.get(name).copied().unwrap_or(port.default),
-            };
+            let number = numbers.get(name).copied().unwrap_or(port.default);
             ports.push(PublishedPort { name: name.to_owned(), address, number });
         }
+        Ok(ports)
+    }
+
+    /// The numbers of the ports that differ from those of the site: `chosen`, and those that were edited in `.env`. The next
+    /// start brings the site up to date with them, so that links and headers name the port that is published.
+    ///
+    /// # Errors
+    /// [`crate::failure::Failure::usage`] when `.env` has something else than a port number.
+    pub(super) fn ports(&self, chosen: &BTreeMap<String, u16>) -> Result<BTreeMap<String, u16>> {
+        let mut ports = site::edited_ports(&self.profile.model, &self.variables()?)?;
+        ports.extend(chosen.iter().map(|(name, number)| (name.clone(), *number)));
         Ok(ports)
     }
 

@@ -34,14 +34,13 @@ pub trait Runtime {
     /// As [`Runtime::check_host`].
     fn check_images(&self, findings: &mut Findings) -> Result<()>;
 
-    /// Whether the services' group numbers are other ones on the host, so that [`Runtime::set_key_groups`] has to set
-    /// the groups of key files.
+    /// Which group numbers the key files of the site need.
     ///
     /// # Errors
     /// When the engine fails.
-    fn maps_groups(&self) -> Result<bool>;
+    fn key_groups(&self) -> Result<KeyGroups>;
 
-    /// Lets the services read their keys and secrets where [`Runtime::maps_groups`].
+    /// Sets the groups of key files where they are [`KeyGroups::Mapped`].
     ///
     /// # Errors
     /// [`crate::failure::Failure`] with the commands that do it by hand.
@@ -87,6 +86,17 @@ pub trait Runtime {
     /// # Errors
     /// When it exits with another code than 0.
     fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()>;
+}
+
+/// The groups of key files, by which services read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyGroups {
+    /// The host has the same group numbers as the services.
+    SameAsServices,
+    /// The services' group numbers are other ones on the host, as with rootless engines.
+    Mapped,
+    /// Services do not read the files themselves: systemd hands them copies.
+    Unused,
 }
 
 /// What [`Runtime::stop`] does with the data of the services.

@@ -8,7 +8,7 @@ use sealift_layers::tree::Tree;
 
 use super::containers::Containers;
 use super::deployment::Deployment;
-use crate::bundle::{Bundle, MadeImage, Manifest};
+use crate::bundle::{Bundle, BundleImage, Manifest};
 use crate::machine::Machine;
 use crate::profile::Profile;
 use crate::profile::model::Model;
@@ -42,12 +42,12 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         compiled: None,
     };
     let bundle = Bundle { files: Tree::default(), manifest: Some(manifest.clone()) };
-    Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), bundle }
+    Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), project: None, bundle }
 }
 
-fn image(name: &str) -> MadeImage {
+fn image(name: &str) -> BundleImage {
     let digest = Digest::of(name.as_bytes());
-    MadeImage {
+    BundleImage {
         name: name.to_owned(),
         reference: format!("localhost/{name}:1"),
         digest,

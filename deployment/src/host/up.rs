@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::deployment::Deployment;
-use super::runtime::{Deadline, Runtime, Started};
+use super::runtime::{Deadline, KeyGroups, Runtime, Started};
 use crate::failure::Failure;
 use crate::finding::Level;
 use crate::site::{self, SiteRequest};
@@ -75,9 +75,10 @@ fn prepare_site(
         model: &deployment.profile.model,
         sources: &deployment.profile.sources,
         host: request.host,
-        ports: request.ports.clone(),
+        ports: deployment.ports(&request.ports)?,
+        project: deployment.project.as_deref(),
         days_left: None,
-        leave_groups: runtime.maps_groups()?,
+        leave_groups: runtime.key_groups()? == KeyGroups::Mapped,
         self_signed: request.self_signed,
         now: request.now,
     })?;
@@ -122,8 +123,8 @@ mod tests {
             Ok(self.findings.clone())
         }
 
-        fn maps_groups(&self) -> Result<bool> {
-            Ok(true)
+        fn key_groups(&self) -> Result<KeyGroups> {
+            Ok(KeyGroups::Mapped)
         }
 
         fn set_key_groups(&self) -> Result<()> {

@@ -11,10 +11,10 @@ use anyhow::Result;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Part};
 use super::search::{FILE, Search};
 use super::sources::Sources;
 use super::{syntax, words};
+use crate::diagnostic::{Diagnostic, Diagnostics, Part};
 use crate::failure::Failure;
 use crate::machine::shown;
 

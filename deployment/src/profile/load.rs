@@ -8,11 +8,11 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::Deserializer;
 
-use super::diagnostic::{Diagnostic, Diagnostics, Part};
 use super::model::Model;
 use super::search::Search;
 use super::sources::Sources;
 use super::{check, extend, syntax};
+use crate::diagnostic::{Diagnostic, Diagnostics, Part};
 use crate::machine::Machine;
 
 /// First line of the text of a profile that extends another.

@@ -1,7 +1,6 @@
 //! Profiles: what is deployed, read from `profile.toml` and checked.
 
 mod check;
-pub mod diagnostic;
 pub(crate) mod document;
 mod extend;
 mod load;

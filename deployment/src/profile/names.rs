@@ -8,6 +8,9 @@ use super::model::{Deployed, Model, SitePort, Venv};
 /// The variable of `.env` with the prefix of the names of containers, volumes and the network. Default: [`project_name`].
 pub const PROJECT_VARIABLE: &str = "SEALIFT_PROJECT";
 
+/// The variable of `.env` that compose takes the project's name from: always the same as [`PROJECT_VARIABLE`].
+pub const COMPOSE_PROJECT_VARIABLE: &str = "COMPOSE_PROJECT_NAME";
+
 /// The certificate of the site's private authority.
 pub(crate) const CA_CERTIFICATE: &str = "custom-ca.crt";
 

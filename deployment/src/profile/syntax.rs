@@ -4,8 +4,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
-use super::diagnostic::Diagnostic;
 use super::suggest;
+use crate::diagnostic::Diagnostic;
 
 /// The hint when there is no better one.
 const REFERENCE: &str = "profiles/README.md explains every key";
@@ -22,7 +22,7 @@ pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml
     let span = error.span().unwrap_or(0..0);
     let message = error.message();
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let (said, hint) = match (message.split_once(" `").map_or(message, |(start, _)| start), &names[..]) {
+    let (summary, hint) = match (message.split_once(" `").map_or(message, |(start, _)| start), &names[..]) {
         ("unknown field", [name, known @ ..]) => {
             (format!("unknown key `{name}`"), suggest::hint(name, "keys here", known.iter().copied()))
         }
@@ -39,7 +39,7 @@ pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml
             None => (message.to_owned(), REFERENCE.to_owned()),
         },
     };
-    Diagnostic::new(span, said, hint)
+    Diagnostic::new(span, summary, hint)
 }
 
 /// The key that every schema has.

@@ -6,6 +6,11 @@ use minijinja::{Environment, Error};
 
 use super::setting::Value;
 
+/// A name as a template writes it.
+pub(crate) fn identifier(name: &str) -> String {
+    name.replace('-', "_")
+}
+
 /// The values of a group (`settings`, `secrets`) that a template or an expression reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reads {

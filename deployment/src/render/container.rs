@@ -75,6 +75,9 @@ fn labelled(labels: &[String], name: String) -> Vec<String> {
 /// stays as it is: containers on hosts have it.
 pub const CONFIG_HASH_LABEL: &str = "org.sealift.made-from";
 
+/// The label that holds the deployment folder of a container: compose's own.
+pub const FOLDER_LABEL: &str = "com.docker.compose.project.working_dir";
+
 /// Options of `create` that record the digest (in hex) of a container's configuration.
 ///
 /// Docker's compose 2 ignores containers without its own label for that. With another hash than its own, it recreates them.
@@ -161,7 +164,7 @@ impl Options {
         for label in layout.labels("service", name) {
             self.add("--label", label);
         }
-        self.add("--label", format!("com.docker.compose.project.working_dir={}", layout.folder));
+        self.add("--label", format!("{FOLDER_LABEL}={}", layout.folder));
         self.add("--label", "com.docker.compose.project.config_files=compose.yaml");
     }
 

@@ -6,6 +6,7 @@
 use anyhow::Result;
 
 use crate::failure::Failure;
+use crate::profile::model::Model;
 
 /// The variables of an env file, in its order.
 ///
@@ -42,6 +43,13 @@ pub fn parse_env(text: &str) -> Result<Vec<(String, String)>> {
         variables.push((key.to_owned(), value.to_owned()));
     }
     Ok(variables)
+}
+
+/// Whether an image or a service reads the rendered template as an env file.
+pub(super) fn is_env_file(model: &Model, path: &str) -> bool {
+    let of_images = model.images.values().flat_map(|image| &image.env_files);
+    let of_services = model.services.values().flat_map(|service| &service.env_files);
+    of_images.chain(of_services).any(|name| name.get_ref() == path)
 }
 
 fn is_key(key: &str) -> bool {

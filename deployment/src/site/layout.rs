@@ -7,10 +7,11 @@ use anyhow::Result;
 use sealift_layers::tree::TreePath;
 
 use super::public_host::PublicHost;
-use super::{record, settings, templates};
+use super::{record, settings};
 use crate::failure::Failure;
 use crate::profile::model::{Certificate, Model};
 use crate::profile::names::CA_CERTIFICATE;
+use crate::profile::template::identifier;
 
 /// The private key of the authority.
 pub(super) const CA_KEY: &str = "custom-ca.key";
@@ -78,7 +79,7 @@ pub(super) fn check(model: &Model) -> Result<()> {
 /// Templates write `-` as `_`: names must differ in other characters.
 fn check_identifiers<'m>(table: &str, mut names: impl Iterator<Item = &'m String>) -> Result<()> {
     let mut seen = BTreeSet::new();
-    match names.find(|name| !seen.insert(templates::identifier(name))) {
+    match names.find(|name| !seen.insert(identifier(name))) {
         None => Ok(()),
         Some(name) => {
             let message = format!("site.{table}: templates cannot distinguish `{name}` from another name");

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::create::secret_text;
+use super::env::is_env_file;
 use super::env::parse_env;
 use super::files;
 use super::layout::{self, PORTS, certificate_path, key_path};
@@ -15,7 +16,8 @@ use super::operator_input::certificates::{self, OperatorCertificate};
 use super::operator_input::weak_secret;
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
-use super::templates::{SiteParameters, is_env_file, template_mode};
+use super::templates::template_mode;
+use super::values::SiteParameters;
 use super::{ports, settings};
 use crate::failure::{Failure, one_line};
 use crate::finding::Findings;
@@ -65,7 +67,7 @@ impl Site {
         self.file(CA_CERTIFICATE).map(|file| (file.path.clone(), pem(file))).into_iter().collect()
     }
 
-    /// What the bundle's `.env` holds: the variables of the compose file.
+    /// The variables of the compose file: the contents of the bundle's `.env`.
     #[must_use]
     pub fn ports_env(&self) -> &[u8] {
         self.file(PORTS).map_or(&[], |file| &file.bytes)
@@ -107,7 +109,7 @@ pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
     site.check_env_files(model, &mut findings);
     findings.refuse(
         &format!("the site in {} cannot be used:", directory.display()),
-        &format!("bring it up to date: sealift site new {} --profile ...", directory.display()),
+        &format!("update it: sealift site new {} --profile ...", directory.display()),
     )?;
     Ok(site)
 }

@@ -34,14 +34,15 @@ mod status;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use create::{SiteRequest, create};
 pub use env::parse_env;
 pub use load::{Site, SiteFile, load};
-pub use ports::ports_env;
+pub use ports::{compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};
 pub use report::{Action, Change, SiteReport};
-pub use settings::SettingValues;
 pub use status::{GroupFile, Validity, certificates, groups, permissions, ports};
-pub use templates::{SiteParameters, render_public, template_mode};
+pub use templates::{render_public, template_mode};
+pub use values::{SettingValues, SiteParameters};

@@ -8,7 +8,9 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::profile::model::{Model, SitePort};
-use crate::profile::names::{PROJECT_VARIABLE, address_variable, port_variable, project_name, published_address};
+use crate::profile::names::{
+    COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE, address_variable, port_variable, project_name, published_address,
+};
 
 /// Whether two ports with the same number conflict on one host.
 fn conflict(one: &SitePort, other: &SitePort) -> bool {
@@ -16,15 +18,14 @@ fn conflict(one: &SitePort, other: &SitePort) -> bool {
     one.address == other.address || anywhere(one) || anywhere(other)
 }
 
-/// The text of `ports.env`, which compose reads as `.env`: the project's name, and address and port of each published
-/// port. `ports` is by name.
+/// The text of `ports.env`, which compose reads as `.env`: the project's name (the profile's own if there is none), and
+/// address and port of each published port. `ports` is by name.
 #[must_use]
-pub fn ports_env(model: &Model, ports: &BTreeMap<String, u16>) -> String {
-    let project = project_name(model);
+pub fn ports_env(model: &Model, project: Option<&str>, ports: &BTreeMap<String, u16>) -> String {
+    let project = project.map_or_else(|| project_name(model), str::to_owned);
     let mut text = format!(
         "# Variables of compose.yaml, which compose reads from `.env` beside it.\n\
-         COMPOSE_PROJECT_NAME={project}\n{}={project}\n",
-        PROJECT_VARIABLE
+         {COMPOSE_PROJECT_VARIABLE}={project}\n{PROJECT_VARIABLE}={project}\n"
     );
     for (name, port) in &model.site.ports {
         let number = ports.get(name).copied().unwrap_or(port.default);
@@ -32,6 +33,47 @@ pub fn ports_env(model: &Model, ports: &BTreeMap<String, u16>) -> String {
         writeln!(text, "{address}={}\n{variable}={number}", published_address(port)).expect("text takes all writes");
     }
     text
+}
+
+/// The variables of an env file, read as compose reads it: `NAME=VALUE`, with or without quotes. Comments and empty lines
+/// are skipped.
+#[must_use]
+pub fn compose_variables(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.trim_start_matches("export ").split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())).collect()
+}
+
+/// The ports whose numbers are in these variables of `.env`, by name.
+///
+/// # Errors
+/// [`Failure::usage`] for a value that is not a port number.
+pub fn edited_ports(model: &Model, variables: &BTreeMap<String, String>) -> Result<BTreeMap<String, u16>> {
+    let mut ports = BTreeMap::new();
+    for name in model.site.ports.keys() {
+        let variable = port_variable(name);
+        let Some(text) = variables.get(&variable).filter(|text| !text.is_empty()) else { continue };
+        let number = text.parse().map_err(|error| {
+            Failure::usage(format!(".env: {variable}: `{text}` is not a port number"))
+                .hint("use a number from 1 to 65535")
+                .because(error)
+        })?;
+        ports.insert(name.clone(), number);
+    }
+    Ok(ports)
+}
+
+/// An edited `.env` with the numbers of these ports, and otherwise as it is.
+pub(super) fn with_ports(env: &str, ports: &BTreeMap<String, u16>) -> String {
+    let variables: Vec<_> = ports.iter().map(|(name, number)| (port_variable(name), number)).collect();
+    let line = |line: &str| {
+        let name = line.split_once('=').map(|(name, _)| name.trim().trim_start_matches("export ").trim());
+        match variables.iter().find(|(variable, _)| Some(variable.as_str()) == name) {
+            Some((variable, number)) => format!("{variable}={number}\n"),
+            None => format!("{line}\n"),
+        }
+    };
+    env.lines().map(line).collect()
 }
 
 /// The ports of the site, by name: from `chosen`, else from `recorded`, else the profile's defaults.
@@ -68,4 +110,27 @@ pub(super) fn choose(
         ports.insert(name.clone(), number);
     }
     Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_read_as_compose_reads_them() {
+        let read = compose_variables("# a comment\n\nA=1\n export B = \"two words\"\nC='x=y'\nD=\nno variable\n");
+        let pairs: Vec<(&str, &str)> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("A", "1"), ("B", "two words"), ("C", "x=y"), ("D", "")]);
+    }
+
+    #[test]
+    fn an_edited_env_file_gets_the_ports_of_the_site() {
+        let env =
+            "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_PORT=80\nOTHER=1\n";
+        let ports = [("https".to_owned(), 9443), ("http".to_owned(), 80)].into();
+        assert_eq!(
+            with_ports(env, &ports),
+            "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nSEALIFT_HTTPS_PORT=9443\nSEALIFT_HTTP_PORT=80\nOTHER=1\n"
+        );
+    }
 }

@@ -14,8 +14,8 @@ use crate::failure::Failure;
 pub(super) const FILE: &str = "site.toml";
 
 const HEADER: &str = "\
-# Written by `sealift site new`: what this site was made for. Change it by running that again with other options.
-# The digests tell a file that was edited by hand from one that may be rendered anew.
+# Written by `sealift site new`: the options of this site. To change them, run it again with other options.
+# The digests distinguish files that were edited by hand from files that can be rendered again.
 
 ";
 
@@ -29,6 +29,9 @@ pub(super) struct Record {
     pub(super) profile: String,
     /// The public host.
     pub(super) host: String,
+    /// Prefix of the names of containers and volumes; `None` for the profile's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) project: Option<String>,
     /// Published ports by name.
     #[serde(default)]
     pub(super) ports: BTreeMap<String, u16>,
@@ -50,6 +53,7 @@ impl Record {
             schema: 1,
             profile: profile.to_owned(),
             host: String::new(),
+            project: None,
             ports: BTreeMap::new(),
             settings: BTreeSet::new(),
             rendered: BTreeMap::new(),

@@ -4,57 +4,32 @@
 //! edits it. Every run reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
 use minijinja::{Environment, context};
 use toml::de::DeTable;
 
+use super::env::is_env_file;
 use super::files::{self, Access};
 use super::report::{Action, SiteReport};
-use super::templates::{identifier, is_env_file};
+use super::values::SettingValues;
 use crate::finding::Findings;
 use crate::profile::document::Document;
 use crate::profile::model::Model;
 use crate::profile::setting::{InvalidValue, Kind, Setting, Value};
-use crate::profile::template::{expression_reads, reads};
+use crate::profile::template::{expression_reads, identifier, reads};
 use crate::profile::{Sources, suggest};
 
 /// Its file name.
 pub(super) const FILE: &str = "settings.toml";
 
 const HEADER: &str = "\
-# The settings of this installation. This file is yours: it is never written again, not by a new version either.
-# After a change: `sealift up`; or by hand `sealift site new` with this folder, then compose `down` and `up`.
-# What is commented out has the value shown, or none if that is empty. It may hold secrets: only its owner may read it.
+# The settings of this installation. Only you edit this file: sealift never changes it, not even with a new version.
+# After a change, run `sealift up`; or, by hand, `sealift site new` with this folder, then compose `down` and `up`.
+# Lines that are commented out show the default; an empty one is none. The file may contain secrets: keep it private.
 ";
-
-/// The values of all settings, by name.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct SettingValues(BTreeMap<String, Value>);
-
-impl fmt::Debug for SettingValues {
-    /// Leaves the values out: they may be secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl SettingValues {
-    /// The values without an installation: defaults. Required settings have none.
-    #[must_use]
-    pub fn defaults(model: &Model) -> Self {
-        let open = model.site.settings.iter().filter(|(_, setting)| !setting.required);
-        Self(open.map(|(name, setting)| (name.clone(), setting.unset())).collect())
-    }
-
-    /// A value; `None` for a required setting without an installation.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-}
 
 /// Creates the file if it is missing and the profile has settings. Otherwise warns about settings of the profile that it
 /// lacks, except `known` ones, which an earlier run wrote or warned about.
@@ -101,7 +76,7 @@ fn first_text(settings: &BTreeMap<String, Setting>) -> String {
         let parts: Vec<String> = parts.map(|(name, setting)| part(name, setting)).collect();
         if !parts.is_empty() {
             let need = if optional { "optional" } else { "required" };
-            let what = if tables { ", in blocks that may be repeated" } else { "" };
+            let what = if tables { ", in blocks that can be repeated" } else { "" };
             let rule = "-".repeat(60);
             write!(text, "\n# --- {need}{what} {rule}\n{}", parts.concat()).expect("text takes all writes");
         }
@@ -133,7 +108,7 @@ fn comment(setting: &Setting) -> String {
         lines.push(format!("One of: {}.", setting.choices.join(", ")));
     }
     if let Some(example) = &setting.example {
-        lines.push(format!("Such as: {example}"));
+        lines.push(format!("Example: {example}"));
     }
     lines.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
 }
@@ -196,7 +171,7 @@ pub(super) fn read(
     let wrong = invalid.iter().filter_map(|invalid| invalid.path.first().cloned()).collect();
     report(&text, invalid, findings);
     check_rules(model, &values, &wrong, findings);
-    Ok(SettingValues(values))
+    Ok(SettingValues::new(values))
 }
 
 /// Reports invalid values in the order of the file; a missing one has the place of what contains it.
@@ -257,11 +232,11 @@ fn check_rules(model: &Model, values: &BTreeMap<String, Value>, wrong: &BTreeSet
             continue;
         }
         let environment = Environment::new();
-        let holds = environment
+        let result = environment
             .compile_expression(&rule.test)
             .and_then(|test| test.eval(context! { settings => settings.clone() }));
-        match holds {
-            Ok(holds) if holds.is_true() => {}
+        match result {
+            Ok(value) if value.is_true() => {}
             Ok(_) => findings.error(FILE, rule.message.as_str(), rule.hint.as_str()),
             Err(error) => findings.error(FILE, format!("the rule `{name}` cannot be evaluated: {error}"), ""),
         }

@@ -15,41 +15,12 @@ use minijinja::value::{Object, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, context};
 use sealift_layers::tree::TreePath;
 
-use super::env::parse_env;
-use super::public_host::PublicHost;
-use super::settings::SettingValues;
+use super::env::{is_env_file, parse_env};
+use super::values::SiteParameters;
 use crate::failure::Failure;
 use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
-use crate::profile::template::reads;
-
-/// The values that templates without secrets read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteParameters {
-    /// The public host.
-    pub host: PublicHost,
-    /// Published ports by name, all of the profile's.
-    pub ports: BTreeMap<String, u16>,
-    /// Values of the settings.
-    pub settings: SettingValues,
-    /// Number of certificates in each file of trusted authorities, by name.
-    pub trusted: BTreeMap<String, usize>,
-}
-
-impl SiteParameters {
-    /// The values for an image that is not built for one site: the host `localhost`, and the profile's default ports
-    /// and settings.
-    #[must_use]
-    pub fn defaults(model: &Model) -> Self {
-        let ports = model.site.ports.iter().map(|(name, port)| (name.clone(), port.default)).collect();
-        Self {
-            host: "localhost".parse().expect("localhost is a host"),
-            ports,
-            settings: SettingValues::defaults(model),
-            trusted: model.site.trusted.keys().map(|name| (name.clone(), 0)).collect(),
-        }
-    }
-}
+use crate::profile::template::{identifier, reads};
 
 /// The permission bits of a rendered template.
 #[must_use]
@@ -146,18 +117,6 @@ pub(super) fn render(
         })?;
     }
     Ok(rendered)
-}
-
-/// Whether an image or a service reads the rendered template as an env file.
-pub(super) fn is_env_file(model: &Model, path: &str) -> bool {
-    let of_images = model.images.values().flat_map(|image| &image.env_files);
-    let of_services = model.services.values().flat_map(|service| &service.env_files);
-    of_images.chain(of_services).any(|name| name.get_ref() == path)
-}
-
-/// A name as a template writes it.
-pub(super) fn identifier(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 fn environment() -> Environment<'static> {

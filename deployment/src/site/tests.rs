@@ -62,6 +62,7 @@ impl Bench {
             sources: &crate::profile::Sources::of(&self.path("profile")),
             host,
             ports: ports.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect(),
+            project: None,
             days_left: None,
             leave_groups: false,
             self_signed,
@@ -180,7 +181,7 @@ fn new_host_or_port_renews_the_files_that_contain_it() {
     ");
     assert_eq!(bench.read("site/env/shop.env"), "URL=https://192.0.2.7:8443/\n");
     assert_eq!(bench.read("site/secrets/token"), token);
-    // What was chosen stays chosen.
+    // The chosen port is recorded.
     assert_eq!(bench.create_at(NOW, None, &[]).unwrap().ports["https"], 8443);
 }
 
@@ -233,7 +234,7 @@ fn ports_on_overlapping_addresses_must_differ() {
     let model: Model = toml::from_str(&text).unwrap();
     let ports = BTreeMap::from([("admin".to_owned(), 443)]);
     assert_eq!(ports::choose(&model, &BTreeMap::new(), &ports).unwrap()["https"], 443);
-    assert!(ports_env(&model, &ports).contains("SEALIFT_HTTPS_ADDRESS=[2001:db8::7]\n"));
+    assert!(ports_env(&model, None, &ports).contains("SEALIFT_HTTPS_ADDRESS=[2001:db8::7]\n"));
 }
 
 #[test]

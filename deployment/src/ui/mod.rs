@@ -14,12 +14,12 @@ pub use units::{bytes, count, duration};
 use crate::finding::{Finding, Level};
 use crate::machine::Machine;
 
-/// How often a long phase says where it is, when there are no bars.
+/// Interval of the progress lines of a long phase, when there are no bars.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where messages and progress go. Threads may share it.
+/// The output of messages and progress. Threads can share it.
 pub struct Ui {
-    /// Warnings only.
+    /// Print only warnings.
     quiet: bool,
     colours: bool,
     bars: Option<MultiProgress>,
@@ -27,7 +27,7 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Standard error: bars if it is a terminal, and colours too unless `NO_COLOR` is set. `quiet` leaves only warnings.
+    /// Standard error: with bars if it is a terminal, and with colors unless `NO_COLOR` is set. `quiet` prints only warnings.
     #[must_use]
     pub fn stderr(machine: &Machine, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal() && machine.var("TERM") != Some("dumb");
@@ -42,8 +42,8 @@ impl Ui {
         Self { quiet: false, colours: false, bars: None, out: Mutex::new(Box::new(out)) }
     }
 
-    /// Starts a phase: a bar, or a line at its start and one at its end. `label` is a word or two (`Fetching`); `total`
-    /// is in bytes, 0 when it is not known.
+    /// Starts a phase: a bar, or a line at its start and one at its end. `label` is one or two words (`Fetching`); `total`
+    /// is in bytes, 0 if unknown.
     #[must_use]
     pub fn phase(&self, label: &str, total: u64) -> Phase<'_> {
         let (template, bar) = match total {
@@ -81,20 +81,20 @@ impl Ui {
         Phase { ui: self, label, total, shown, done: AtomicU64::new(0), started: now, spoke: Mutex::new(now), bar }
     }
 
-    /// A message that is good to know.
+    /// Prints a message.
     pub fn note(&self, message: &str) {
         if !self.quiet {
             self.line(message);
         }
     }
 
-    /// Something that the user should look at. Shown with `--quiet`, too.
+    /// Prints a warning, also with `--quiet`.
     pub fn warn(&self, message: &str) {
         let prefix = if self.colours { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
         self.line(&format!("{prefix} {message}"));
     }
 
-    /// A finding: a message if it is [`Level::Ok`], otherwise a warning.
+    /// Prints a finding: as a message if it is [`Level::Ok`], otherwise as a warning.
     pub fn finding(&self, finding: &Finding) {
         match finding.level {
             Level::Ok => self.note(&finding.to_string()),
@@ -102,7 +102,7 @@ impl Ui {
         }
     }
 
-    /// The last word of a command: what has been made.
+    /// Prints the result of a command.
     pub fn done(&self, message: &str) {
         self.note(message);
     }
@@ -110,7 +110,7 @@ impl Ui {
     fn line(&self, line: &str) {
         let write = || {
             let mut out = self.out.lock().expect("no thread panics while it writes");
-            // Standard error may be closed; that is no reason to fail a build.
+            // Standard error may be closed: a build does not fail because of that.
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         };
         match &self.bars {
@@ -120,22 +120,22 @@ impl Ui {
     }
 }
 
-/// A phase under way. Dropped without `finish` (on an error), its bar goes away.
+/// A phase in progress. When it is dropped without `finish` (after an error), its bar is removed.
 pub struct Phase<'ui> {
     ui: &'ui Ui,
     label: String,
     total: u64,
-    /// How amounts are written.
+    /// Formats amounts.
     shown: fn(u64) -> String,
     done: AtomicU64,
     started: Instant,
-    /// When it last wrote a line.
+    /// Time of the last line.
     spoke: Mutex<Instant>,
     bar: Option<ProgressBar>,
 }
 
 impl Phase<'_> {
-    /// So many bytes or steps more are done.
+    /// Adds `n` bytes or steps that are done.
     pub fn inc(&self, n: u64) {
         let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
         match &self.bar {
@@ -144,7 +144,7 @@ impl Phase<'_> {
         }
     }
 
-    /// So many bytes or steps have to be done again.
+    /// Subtracts `n` bytes or steps that have to be repeated.
     pub fn dec(&self, n: u64) {
         self.done.fetch_sub(n, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
@@ -152,19 +152,19 @@ impl Phase<'_> {
         }
     }
 
-    /// Names what is being worked on (shown beside a bar).
+    /// Sets the name of the current item, shown beside the bar.
     pub fn item(&self, name: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(name.to_owned());
         }
     }
 
-    /// A message that belongs to this phase (a retry, say).
+    /// Prints a message of this phase, such as a retry.
     pub fn note(&self, message: &str) {
         self.ui.note(message);
     }
 
-    /// Ends the phase with what was done (`69 files, 112 MB`); the time is added.
+    /// Ends the phase with a summary (`69 files, 112 MB`), to which the duration is added.
     pub fn finish(self, summary: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -176,7 +176,7 @@ impl Phase<'_> {
         if self.ui.quiet {
             return;
         }
-        // Whoever finds it locked leaves the line to the thread that holds it.
+        // Another thread is printing the line.
         let Ok(mut spoke) = self.spoke.try_lock() else { return };
         if spoke.elapsed() < interval {
             return;
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_lines_do_not_flood() {
+    fn plain_lines_are_limited_by_time() {
         let lines = Lines::default();
         let ui = Ui::plain(lines.clone());
         let phase = ui.phase("Fetching", 2_000_000);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_leaves_warnings() {
+    fn quiet_prints_only_warnings() {
         let lines = Lines::default();
         let ui = Ui { quiet: true, ..Ui::plain(lines.clone()) };
         let phase = ui.phase("Packing", 0);

@@ -1,4 +1,4 @@
-//! Sizes and durations as people read them.
+//! Sizes and durations for people.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! As much of CycloneDX 1.6 (ECMA-424) as a bundle needs, with the specification's names.
+//! The part of CycloneDX 1.6 (ECMA-424) that a bundle needs, with the names of the specification.
 
 use std::collections::BTreeSet;
 
@@ -13,46 +13,46 @@ pub struct Bom {
     pub bom_format: &'static str,
     /// `1.6`.
     pub spec_version: &'static str,
-    /// `urn:uuid:` and a UUID. Empty only while the rest is made.
+    /// `urn:uuid:` and a UUID. Empty only while it is computed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub serial_number: String,
-    /// How often this bill has been changed: 1, as another one has another serial number.
+    /// Version of the bill: always 1, as a changed bill has another serial number.
     pub version: u32,
-    /// Of what it is.
+    /// Subject, time and tools of the bill.
     pub metadata: Metadata,
-    /// What is within, sorted by reference.
+    /// Contents, sorted by reference.
     pub components: Vec<Component>,
-    /// What holds or needs what, sorted by reference.
+    /// Contents and dependencies of components, sorted by reference.
     pub dependencies: Vec<Dependency>,
 }
 
-/// Of what, when and by what the bill was made.
+/// Subject, time and tools of a bill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Metadata {
-    /// A date and time (RFC 3339).
+    /// Time of the bill (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// By what.
+    /// The tools that created the bill.
     pub tools: Tools,
-    /// Of what.
+    /// The subject of the bill.
     pub component: Component,
 }
 
-/// Tools.
+/// The tools that created a bill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tools {
     /// Programs.
     pub components: Vec<Component>,
 }
 
-/// A thing.
+/// A component: the bundle, an image, a package or a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Component {
-    /// What kind of thing.
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// What the rest of the bill calls it.
+    /// Its reference within the bill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bom_ref: Option<String>,
     /// Its name.
@@ -69,7 +69,7 @@ pub struct Component {
     /// Its package URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purl: Option<String>,
-    /// What else there is to say.
+    /// More properties, in the order they were added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub properties: Vec<Property>,
 }
@@ -78,11 +78,11 @@ pub struct Component {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Something that is run.
+    /// A program.
     Application,
     /// An image.
     Container,
-    /// Any package; what CycloneDX asks for where nothing else is known.
+    /// A package. CycloneDX requires this type when no other one is known.
     Library,
 }
 
@@ -95,23 +95,23 @@ pub struct Hash {
     pub content: String,
 }
 
-/// A name and a value. A name may come more than once.
+/// A name and a value. Names can repeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Property {
-    /// Its name, whose first part is `sealift`.
+    /// Its name, beginning with `sealift:`.
     pub name: String,
     /// Its value.
     pub value: String,
 }
 
-/// What a component holds or needs.
+/// The contents or dependencies of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dependency {
     /// The component.
     #[serde(rename = "ref")]
     pub from: String,
-    /// The others. None: it is known that there are none. A component without an entry: that is not known.
+    /// References of the others. Empty: there are none. For a component without an entry, they are unknown.
     pub depends_on: BTreeSet<String>,
 }
 

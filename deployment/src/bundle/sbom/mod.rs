@@ -1,7 +1,7 @@
-//! The software bill of materials of a bundle, in CycloneDX 1.6: a pure function of what the bundle says of itself.
+//! The software bill of materials of a bundle, in CycloneDX 1.6: a pure function of `bundle.json`.
 //!
-//! It holds what was put in, as the lock names it: it knows no licences, and not what packages and wheels need each other
-//! for. Store paths know their references, so these are in it.
+//! It contains the artifacts of the lock, without licenses and without the dependencies between packages and wheels, which
+//! `bundle.json` does not have. The references of store paths are included.
 
 pub mod cyclonedx;
 mod purl;
@@ -13,16 +13,16 @@ use sealift_layers::image::timestamp;
 use sealift_layers::ingredients::nix_store;
 
 use self::cyclonedx::{Bom, Component, Dependency, Kind, Metadata, Tools};
-use super::manifest::{MadeImage, Manifest};
+use super::manifest::{BundleImage, Manifest};
 use crate::profile::model::Deployed;
 
-/// What the bill calls the bundle itself.
+/// Reference of the bundle itself.
 const BUNDLE: &str = "bundle";
-/// What it calls the program that the bundle brings along.
+/// Reference of the program in the bundle.
 const PROGRAM: &str = "program:sealift";
 
-/// The bill of the bundle that `manifest` describes and that brings along the program of the digest `program`, if any.
-/// The same bundle has the same bill, whoever makes it with the same version of Sealift.
+/// The bill of the bundle that `manifest` describes. `program` is the digest of the program in the bundle, if it has one.
+/// The same bundle and the same version of Sealift give the same bill.
 #[must_use]
 pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
     made_by(env!("CARGO_PKG_VERSION"), manifest, program)
@@ -30,7 +30,7 @@ pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
 
 fn made_by(version: &str, manifest: &Manifest, program: Option<Digest>) -> Bom {
     let mut components = components(manifest);
-    // The version is that of the program that built the bundle: the one within, unless `--program` named another.
+    // The version of the program that built the bundle, which is the one in the bundle unless `--program` was used.
     components.extend(program.map(|digest| {
         let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned());
         program.version(&manifest.sealift).hash(digest)
@@ -53,8 +53,7 @@ fn made_by(version: &str, manifest: &Manifest, program: Option<Digest>) -> Bom {
     bom
 }
 
-/// A UUID of version 8 (RFC 9562, section 5.8) from the SHA-256 of all the rest: equal bills have the same, and any
-/// difference makes another.
+/// A UUID of version 8 (RFC 9562, section 5.8) from the SHA-256 of the rest of the bill: equal bills have the same one.
 fn serial_number(bom: &Bom) -> String {
     let text = serde_json::to_string(bom).expect("a bill has string keys");
     let mut hex = Digest::of(text.as_bytes()).hex();
@@ -67,7 +66,7 @@ fn serial_number(bom: &Bom) -> String {
     format!("urn:uuid:{a}-{b}-{c}-{d}-{e}")
 }
 
-/// The bundle as a whole, with what was left out of it on purpose.
+/// The bundle as a whole, with the exclusions.
 fn bundle(manifest: &Manifest) -> Component {
     let Manifest { product, profile, version, platform, .. } = manifest;
     let bundle = Component::new(Kind::Application, &format!("{product}-{profile}")).known_as(BUNDLE.to_owned());
@@ -98,7 +97,7 @@ fn components(manifest: &Manifest) -> Vec<Component> {
         let hash = path.name.split_once('-').map_or("", |(hash, _)| hash);
         let component = Component::new(Kind::Library, label.name).known_as(store_ref(&path.name));
         let component = Component { version: label.version.map(str::to_owned), ..component };
-        // Not among the hashes: those are of files, and this is of Nix's archive of a tree.
+        // Not in `hashes`, which are of files: this is the hash of a Nix archive of a tree.
         component
             .purl(purl::nix(label.name, label.version, label.output, hash))
             .property("nix:store-path", format!("/nix/store/{}", path.name))
@@ -109,9 +108,8 @@ fn components(manifest: &Manifest) -> Vec<Component> {
     images.chain(packages).chain(wheels).chain(crates).chain(store_paths).collect()
 }
 
-/// An image, or the folder that is in its place where there are no containers: then the digests are of nothing that the
-/// bundle has.
-fn image(manifest: &Manifest, made: &MadeImage) -> Component {
+/// An image; without containers the folder in its place, without digests, as the bundle does not contain the image.
+fn image(manifest: &Manifest, made: &BundleImage) -> Component {
     if manifest.deployment == Deployed::Systemd {
         let folder = Component::new(Kind::Application, &made.name).known_as(image_ref(&made.name));
         return folder.version(&manifest.version);
@@ -155,12 +153,12 @@ fn deb_ref(name: &str) -> String {
     format!("deb:{name}")
 }
 
-/// By its file: two images with two versions of Python may have two wheels of one version.
+/// The file name is part of it: images with different versions of Python may have different wheels of one version.
 fn wheel_ref(file: &str) -> String {
     format!("wheel:{file}")
 }
 
-/// With its image: two images may have one crate with other features.
+/// The image is part of it: images may have the same crate with different features.
 fn crate_ref(image: &str, name: &str) -> String {
     format!("crate:{image}:{name}")
 }
@@ -169,7 +167,7 @@ fn store_ref(name: &str) -> String {
     format!("nix:{name}")
 }
 
-/// What the name of a store path says, by the customs of nixpkgs.
+/// The parts of the name of a store path, by the conventions of nixpkgs.
 #[derive(Debug, PartialEq, Eq)]
 struct Label<'a> {
     name: &'a str,
@@ -178,8 +176,8 @@ struct Label<'a> {
 }
 
 impl<'a> Label<'a> {
-    /// Of the name without its hash. The version starts at the first digit after a dash, as in `nix-env`'s reading of
-    /// names; of outputs only those are known that nixpkgs makes by itself.
+    /// Splits a name without its hash. The version starts at the first digit after a dash, as in `nix-env`; only the default
+    /// outputs of nixpkgs are recognized.
     fn of(text: &'a str) -> Self {
         const OUTPUTS: [&str; 10] = ["bin", "debug", "dev", "devdoc", "devman", "dist", "doc", "info", "lib", "man"];
         let start = text
@@ -266,7 +264,7 @@ mod tests {
 
     #[test]
     fn names_of_store_paths_are_taken_apart() {
-        let told = [
+        let lines = [
             "glibc-2.40-66",
             "glibc-2.40-66-bin",
             "bash-interactive-5.2p37-man",
@@ -282,7 +280,7 @@ mod tests {
             let Label { name, version, output } = Label::of(text);
             format!("{text}: {name} {} {}", version.unwrap_or("-"), output.unwrap_or("-"))
         });
-        insta::assert_snapshot!(told.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r"
         glibc-2.40-66: glibc 2.40-66 -
         glibc-2.40-66-bin: glibc 2.40-66 bin
         bash-interactive-5.2p37-man: bash-interactive 5.2p37 man

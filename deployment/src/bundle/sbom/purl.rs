@@ -4,37 +4,36 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::wheel::normalize;
 
-/// What is percent-encoded within a name, version or value: all but letters, digits, `.-_~`, and the colon, which stays
-/// wherever it stands.
+/// Characters that are percent-encoded in a name, version or value: all except letters, digits, `.-_~` and the colon.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
 
-/// A Debian package.
+/// The URL of a Debian package.
 pub(super) fn deb(name: &str, version: &str, architecture: &str) -> String {
     purl("deb/debian", &name.to_ascii_lowercase(), Some(version), &[("arch", architecture)])
 }
 
-/// A distribution of Python.
+/// The URL of a Python distribution.
 pub(super) fn pypi(name: &str, version: &str) -> String {
     purl("pypi", &normalize(name), Some(version), &[])
 }
 
-/// A crate.
+/// The URL of a crate.
 pub(super) fn cargo(name: &str, version: &str) -> String {
     purl("cargo", name, Some(version), &[])
 }
 
-/// An image. `name` is without a registry and folders; no `repository_url`, as the image is in the bundle and nowhere else.
+/// The URL of an image. `name` has no registry and no folders. There is no `repository_url`: the image is only in the bundle.
 pub(super) fn oci(name: &str, tag: &str, digest: Digest, architecture: &str) -> String {
     purl("oci", &name.to_ascii_lowercase(), Some(&digest.to_string()), &[("arch", architecture), ("tag", tag)])
 }
 
-/// A path of a Nix store. The type is only proposed (package-url/purl-spec#877), with the set of packages and the attribute
-/// as its name, neither of which a store path tells. This is what tools that look at store paths write meanwhile.
+/// The URL of a path of a Nix store. The proposal of this type (package-url/purl-spec#877) uses the package set and the
+/// attribute as the name, which a store path does not contain. This is the form that tools for store paths use now.
 pub(super) fn nix(name: &str, version: Option<&str>, output: Option<&str>, hash: &str) -> String {
     purl("nix", name, version, &[("hash", hash), ("output", output.unwrap_or_default())])
 }
 
-/// `qualifiers` are sorted by their names; an empty one is as good as none.
+/// `qualifiers` must be sorted by name; empty ones are left out.
 fn purl(kind: &str, name: &str, version: Option<&str>, qualifiers: &[(&str, &str)]) -> String {
     let mut text = format!("pkg:{kind}/{}", utf8_percent_encode(name, ENCODED));
     if let Some(version) = version.filter(|version| !version.is_empty()) {
@@ -56,9 +55,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_type_has_its_rules() {
+    fn rules_of_each_type_are_followed() {
         let zero = Digest::of(b"");
-        let told = [
+        let lines = [
             deb("attr", "1:2.4.47-2+b1", "amd64"),
             deb("libstdc++6", "14.2.0-19~deb13u1", "amd64"),
             pypi("Ruamel.YAML__clib", "0.2.12+local"),
@@ -67,7 +66,7 @@ mod tests {
             nix("glibc", Some("2.40-66"), Some("bin"), "22222222222222222222222222222222"),
             nix("a?b=c", None, None, "22222222222222222222222222222222"),
         ];
-        insta::assert_snapshot!(told.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r"
         pkg:deb/debian/attr@1:2.4.47-2%2Bb1?arch=amd64
         pkg:deb/debian/libstdc%2B%2B6@14.2.0-19~deb13u1?arch=amd64
         pkg:pypi/ruamel-yaml-clib@0.2.12%2Blocal
@@ -79,7 +78,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands in a part, it comes back, and no separator of it is taken for one of the URL's.
+        /// Any part is decoded unchanged: its characters are never separators of the URL.
         #[test]
         fn parts_come_back(name in "[ -~é]{1,12}", version in "[ -~é]{1,12}", value in "[ -~é]{1,12}") {
             let text = purl("deb/debian", &name, Some(&version), &[("arch", &value)]);

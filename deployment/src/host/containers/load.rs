@@ -15,14 +15,14 @@ use serde_json::Value;
 use super::context::Containers;
 use super::kind::EngineKind;
 use super::output;
-use crate::bundle::MadeImage;
+use crate::bundle::BundleImage;
 use crate::failure::Failure;
 use crate::host::deployment::Deployment;
 use crate::ui::{self, Ui};
 
 /// Whether `id`, an image ID of an engine, is that of `image`: the configuration's digest on podman and on Docker's classic
 /// store, the manifest's digest on containerd's store.
-pub(super) fn is_image(image: &MadeImage, id: &str) -> bool {
+pub(super) fn is_image(image: &BundleImage, id: &str) -> bool {
     let id = id.trim().trim_start_matches("sha256:");
     [image.config, image.digest].iter().any(|digest| digest.hex() == id)
 }
@@ -67,11 +67,11 @@ pub(super) fn load(containers: &Containers<'_>, ui: &Ui) -> Result<()> {
 ///
 /// # Errors
 /// When the engine fails.
-pub(super) fn missing<'d>(containers: &Containers<'d>) -> Result<Vec<&'d MadeImage>> {
+pub(super) fn missing<'d>(containers: &Containers<'d>) -> Result<Vec<&'d BundleImage>> {
     let images = &containers.deployment.manifest.images;
     let names: Vec<String> = images.iter().map(|image| image.reference.clone()).collect();
     let ids = output::images(&containers.engine.inspect("image", &names)?)?;
-    let missing = |image: &&MadeImage| !ids.get(&image.reference).is_some_and(|id| is_image(image, id));
+    let missing = |image: &&BundleImage| !ids.get(&image.reference).is_some_and(|id| is_image(image, id));
     Ok(images.iter().filter(missing).collect())
 }
 
@@ -85,7 +85,7 @@ struct Archive {
 /// The archive of `images` for `engine`. For Docker it is the bundle's own: an OCI layout and a docker-archive over the same
 /// blobs, as its containerd store reads the one and its classic store the other. Without the OCI layout, the containerd
 /// store makes manifests of its own, and the images have other IDs than those of the bundle.
-fn archive(deployment: &Deployment, images: &[&MadeImage], engine: EngineKind) -> Result<Archive> {
+fn archive(deployment: &Deployment, images: &[&BundleImage], engine: EngineKind) -> Result<Archive> {
     let mut parts = BTreeMap::new();
     let mut documents = Vec::new();
     let mut tables = Vec::new();
@@ -149,7 +149,7 @@ impl Deployment {
     }
 
     /// The bundle's `index.json` with the entries of `images` alone.
-    fn index(&self, images: &[&MadeImage]) -> Result<Vec<u8>> {
+    fn index(&self, images: &[&BundleImage]) -> Result<Vec<u8>> {
         let mut index: Value = serde_json::from_slice(&self.file(INDEX)?.read()?)?;
         let wanted: Vec<String> = images.iter().map(|image| image.digest.to_string()).collect();
         let manifests = index["manifests"].as_array_mut().context("index.json lists no manifests")?;
@@ -158,7 +158,7 @@ impl Deployment {
     }
 
     /// How each layer of an image is compressed.
-    fn codecs(&self, image: &MadeImage) -> Result<Vec<Codec>> {
+    fn codecs(&self, image: &BundleImage) -> Result<Vec<Codec>> {
         let manifest: Value = serde_json::from_slice(&self.blob(image.digest)?.read()?)?;
         let codec = |layer: &Value| {
             let codec = layer["mediaType"].as_str().and_then(Codec::of_media_type);

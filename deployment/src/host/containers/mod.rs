@@ -7,6 +7,7 @@ mod key_groups;
 mod kind;
 mod load;
 mod output;
+mod ownership;
 mod preflight;
 mod runtime;
 mod space;

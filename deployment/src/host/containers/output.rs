@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::kind::EngineKind;
-use crate::render::container::CONFIG_HASH_LABEL;
+use crate::render::container::{CONFIG_HASH_LABEL, FOLDER_LABEL};
 
 /// How many last lines of a log are shown of a service that is not healthy.
 pub(super) const LAST_LINES: &str = "20";
@@ -21,6 +21,8 @@ pub(super) struct Container {
     pub(super) image: String,
     /// The value of [`CONFIG_HASH_LABEL`]; empty without that label.
     pub(super) config_hash: String,
+    /// The deployment folder that it was created for; empty when neither `up` nor compose created it.
+    pub(super) folder: String,
     /// Ports of the host that it publishes.
     pub(super) ports: BTreeSet<u16>,
 }
@@ -45,6 +47,7 @@ fn container(entry: &Value) -> Result<Container> {
         state: state.to_owned(),
         image: text(&entry["Image"]),
         config_hash: text(&entry["Config"]["Labels"][CONFIG_HASH_LABEL]),
+        folder: text(&entry["Config"]["Labels"][FOLDER_LABEL]),
         ports: ports.filter_map(|port| port["HostPort"].as_str()?.parse().ok()).collect(),
     })
 }
@@ -207,11 +210,16 @@ mod tests {
     #[test]
     fn containers_of_both_engines_are_parsed() {
         let podman = r#"[{"Name": "shop_web", "State": {"Status": "running"}, "Image": "ab12",
-            "Config": {"Labels": {"org.sealift.made-from": "cd"}},
+            "Config": {"Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
         let found = containers(podman).unwrap().remove("shop_web").unwrap();
-        let expected =
-            Container { state: "running".into(), image: "ab12".into(), config_hash: "cd".into(), ports: [443].into() };
+        let expected = Container {
+            state: "running".into(),
+            image: "ab12".into(),
+            config_hash: "cd".into(),
+            folder: "/srv/x".into(),
+            ports: [443].into(),
+        };
         assert_eq!(found, expected);
         let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited"}, "Image": "sha256:ab12",
             "Config": {"Labels": null}, "HostConfig": {"PortBindings": null}}]"#;

@@ -9,7 +9,7 @@ use super::context::Containers;
 use super::{load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
-use crate::host::runtime::{Data, Deadline, LogOptions, Runtime, Started};
+use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started};
 use crate::host::status::ServiceStatus;
 use crate::profile::model::{Run, Task};
 use crate::render::container;
@@ -39,8 +39,8 @@ impl Runtime for Containers<'_> {
         Ok(())
     }
 
-    fn maps_groups(&self) -> Result<bool> {
-        Ok(self.engine.info()?.rootless)
+    fn key_groups(&self) -> Result<KeyGroups> {
+        Ok(if self.engine.info()?.rootless { KeyGroups::Mapped } else { KeyGroups::SameAsServices })
     }
 
     fn set_key_groups(&self) -> Result<()> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::output::EngineInfo;
-use crate::bundle::{MadeImage, MadeLayer};
+use crate::bundle::{BundleImage, BundleLayer};
 use crate::finding::Findings;
 use crate::machine::Machine;
 use crate::ui;
@@ -25,7 +25,7 @@ pub(super) struct Need {
 }
 
 /// The space that an engine needs to load `images`: in its storage, and in a temporary folder.
-pub(super) fn need(images: &[&MadeImage], info: &EngineInfo, machine: &Machine) -> Vec<Need> {
+pub(super) fn need(images: &[&BundleImage], info: &EngineInfo, machine: &Machine) -> Vec<Need> {
     if images.is_empty() {
         return Vec::new();
     }
@@ -40,7 +40,7 @@ pub(super) fn need(images: &[&MadeImage], info: &EngineInfo, machine: &Machine) 
 }
 
 /// The bytes of the unpacked layers in the engine's storage.
-fn stored_bytes(images: &[&MadeImage], info: &EngineInfo) -> u64 {
+fn stored_bytes(images: &[&BundleImage], info: &EngineInfo) -> u64 {
     // A layer that two images share is stored once, but only on top of the same layers.
     let mut seen = BTreeSet::new();
     let mut bytes = 0;
@@ -61,11 +61,11 @@ fn stored_bytes(images: &[&MadeImage], info: &EngineInfo) -> u64 {
 
 /// The temporary space. podman copies the archive, which it gets uncompressed, and then the layers of one image at a time.
 /// Docker keeps the whole archive below its own folder.
-fn temporary_need(images: &[&MadeImage], info: &EngineInfo, machine: &Machine) -> Need {
+fn temporary_need(images: &[&BundleImage], info: &EngineInfo, machine: &Machine) -> Need {
     let layers = images.iter().flat_map(|image| &image.layers);
     let layers: BTreeMap<_, _> = layers.map(|layer| (layer.diff_id, layer)).collect();
-    let sum = |size: fn(&MadeLayer) -> u64| layers.values().map(|layer| size(layer)).sum::<u64>();
-    let unpacked = |image: &&MadeImage| image.layers.iter().map(|layer| layer.unpacked).sum::<u64>();
+    let sum = |size: fn(&BundleLayer) -> u64| layers.values().map(|layer| size(layer)).sum::<u64>();
+    let unpacked = |image: &&BundleImage| image.layers.iter().map(|layer| layer.unpacked).sum::<u64>();
     let (folder, bytes) = match &info.temporary {
         Some(default) => {
             let folder = machine.var("TMPDIR").map_or_else(|| default.clone(), PathBuf::from);
@@ -141,13 +141,13 @@ mod tests {
     use super::*;
     use sealift_layers::digest::Digest;
 
-    fn image(layers: &[(&str, u64, u64)]) -> MadeImage {
+    fn image(layers: &[(&str, u64, u64)]) -> BundleImage {
         let digest = Digest::of(b"");
         let layer = |&(name, size, unpacked): &(&str, u64, u64)| {
             let digest = Digest::of(name.as_bytes());
-            MadeLayer { title: name.into(), digest, size, diff_id: digest, unpacked }
+            BundleLayer { title: name.into(), digest, size, diff_id: digest, unpacked }
         };
-        MadeImage {
+        BundleImage {
             name: String::new(),
             reference: String::new(),
             digest,

@@ -16,7 +16,7 @@ use crate::files::write_atomically;
 use crate::finding::Findings;
 use crate::host::checks;
 use crate::host::deployment::Deployment;
-use crate::host::runtime::{Data, Deadline, LogOptions, Runtime, Started};
+use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started};
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::machine::Machine;
 use crate::profile::model::Task;
@@ -70,9 +70,8 @@ impl Runtime for Systemd<'_> {
         Ok(())
     }
 
-    /// systemd reads the files as root, and hands them to the services.
-    fn maps_groups(&self) -> Result<bool> {
-        Ok(false)
+    fn key_groups(&self) -> Result<KeyGroups> {
+        Ok(KeyGroups::Unused)
     }
 
     fn set_key_groups(&self) -> Result<()> {

@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::super::model::{Crate, Image, Nix, User, Venv};
 use super::super::suggest;
 use super::super::words;
-use super::Check;
+use super::{Check, TemplateUser};
 
 /// Accounts of every image: name, and the number of user and group.
 const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];
@@ -89,9 +89,16 @@ impl Check<'_> {
         self.variables(&["images", name, "env"], &image.env);
         self.distinct(&image.env_files, "template");
         for template in image.env_files.iter().chain(image.config_files.keys()) {
-            self.template(template, true);
+            self.template(template, TemplateUser::Image);
         }
         self.image_path(at(self, &["env-directory"]), &image.env_directory);
+        self.ports_and_volumes(name, image);
+        self.configuration(name, image);
+    }
+
+    /// Checks ports, volumes and the stop signal.
+    fn ports_and_volumes(&mut self, name: &str, image: &Image) {
+        let at = |check: &Self, path: &[&str]| check.document.value(&[&["images", name], path].concat());
         for (index, port) in image.ports.iter().enumerate() {
             let span = at(self, &["ports", &index.to_string()]);
             if *port == 0 {
@@ -112,7 +119,6 @@ impl Check<'_> {
                 self.report(at(self, &["stop-signal"]), format!("`{signal}` is not a signal"), "such as \"SIGTERM\"");
             }
         }
-        self.configuration(name, image);
     }
 
     /// Checks the configuration layer: it creates each path once.

@@ -16,11 +16,11 @@ use sealift_layers::tree::{PathError, TreePath};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::diagnostic::Diagnostic;
 use super::document::Document;
 use super::model::{Mode, Model};
 use super::sources::Sources;
 use super::{suggest, syntax, words};
+use crate::diagnostic::Diagnostic;
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -50,7 +50,14 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     check.diagnostics
 }
 
-/// A check under way.
+/// What uses a site template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TemplateUser {
+    Image,
+    Service,
+}
+
+/// A check in progress.
 struct Check<'a> {
     directory: &'a Path,
     sources: &'a Sources,
@@ -191,8 +198,8 @@ impl Check<'_> {
         self.report(source.span(), message, hint);
     }
 
-    /// A site template that is used at `name`; one that goes `into_image` must not be secret.
-    fn template(&mut self, name: &Spanned<String>, into_image: bool) {
+    /// Checks the name of a site template. An image cannot use a secret one.
+    fn template(&mut self, name: &Spanned<String>, user: TemplateUser) {
         let templates = &self.model.site.templates;
         match templates.get(name) {
             None => {
@@ -200,7 +207,7 @@ impl Check<'_> {
                 let hint = suggest::hint(name.get_ref(), "site.templates", known);
                 self.report(name.span(), format!("there is no site template `{}`", name.get_ref()), hint);
             }
-            Some(template) if template.secret && into_image => {
+            Some(template) if template.secret && user == TemplateUser::Image => {
                 let message = format!("the site template `{}` is secret: an image cannot contain it", name.get_ref());
                 self.report(
                     name.span(),

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::super::model::{Health, Service};
 use super::super::suggest;
-use super::Check;
+use super::{Check, TemplateUser};
 
 impl Check<'_> {
     pub(super) fn service(&mut self, key: &Spanned<String>, service: &Service) {
@@ -22,7 +22,7 @@ impl Check<'_> {
         self.variables(&["services", name, "environment"], &service.environment);
         self.distinct(&service.env_files, "template");
         for template in service.env_files.iter().chain(service.config_files.keys()) {
-            self.template(template, false);
+            self.template(template, TemplateUser::Service);
         }
         self.secrets(service);
         self.mounts(name, service);

@@ -3,14 +3,14 @@
 use super::super::model::Template;
 use super::super::setting::{Kind, Setting};
 use super::super::suggest;
-use super::super::template::{Reads, expression_reads, reads};
+use super::super::template::{Reads, expression_reads, identifier, reads};
 use super::Check;
 
 impl Check<'_> {
     pub(super) fn settings(&mut self) {
         let site = &self.model.site;
         for (name, setting) in &site.settings {
-            self.setting(&["site", "settings", name], setting, true);
+            self.setting(&["site", "settings", name], setting);
         }
         for (name, rule) in &site.rules {
             self.name(self.document.key(&["site", "rules", name]), name, "a rule");
@@ -50,68 +50,65 @@ impl Check<'_> {
         }
     }
 
-    /// One setting, or a field of one.
-    fn setting(&mut self, path: &[&str], setting: &Setting, top: bool) {
+    /// Checks a setting and its fields.
+    fn setting(&mut self, path: &[&str], setting: &Setting) {
+        self.value(path, setting);
+        for (field, setting) in &setting.fields {
+            let path = [path, &["fields", field]].concat();
+            if setting.kind == Kind::Tables {
+                let span = self.document.value(&[&path[..], &["kind"]].concat());
+                self.report(span, "tables cannot contain tables", "make one of them a setting of its own");
+            }
+            self.setting(&path, setting);
+        }
+    }
+
+    /// Checks a setting or field without its fields.
+    fn value(&mut self, path: &[&str], setting: &Setting) {
         let name = path.last().copied().unwrap_or_default();
         let at = |check: &Self, key: &str| check.document.value(&[path, &[key]].concat());
         self.name(self.document.key(path), name, "a setting");
         self.title(path, &setting.title);
-        for (key, kind, given) in [
+        for (key, kind, present) in [
             ("schemes", Kind::Url, !setting.schemes.is_empty()),
             ("choices", Kind::Choice, !setting.choices.is_empty()),
             ("fields", Kind::Tables, !setting.fields.is_empty()),
         ] {
-            if setting.kind == kind && !given {
-                self.report(
-                    self.document.key(path),
-                    format!("the setting `{name}` has no `{key}`"),
-                    format!("add `{key}`"),
-                );
-            } else if setting.kind != kind && given {
-                self.report(
-                    at(self, key),
-                    format!("this kind of setting has no `{key}`"),
-                    "remove it, or change `kind`",
-                );
+            if setting.kind == kind && !present {
+                let message = format!("the setting `{name}` has no `{key}`");
+                self.report(self.document.key(path), message, format!("add `{key}`"));
+            } else if setting.kind != kind && present {
+                let message = format!("this kind of setting has no `{key}`");
+                self.report(at(self, key), message, "remove it, or change `kind`");
             }
         }
         if setting.min_length.is_some() && !matches!(setting.kind, Kind::Text | Kind::Word) {
-            self.report(
-                at(self, "min-length"),
-                "only the kinds text and word have `min-length`",
-                "remove it, or change `kind`",
-            );
+            let message = "only the kinds text and word have `min-length`";
+            self.report(at(self, "min-length"), message, "remove it, or change `kind`");
         }
-        if setting.kind == Kind::Tables && !top {
-            self.report(at(self, "kind"), "tables cannot contain tables", "make one of them a setting of its own");
-        }
+        self.default_and_example(path, setting);
+    }
+
+    fn default_and_example(&mut self, path: &[&str], setting: &Setting) {
+        let at = |check: &Self, key: &str| check.document.value(&[path, &[key]].concat());
         if setting.default.is_some() && setting.required {
-            self.report(
-                at(self, "default"),
-                "a required setting cannot have a default",
-                "remove `default` or `required`",
-            );
+            let message = "a required setting cannot have a default";
+            self.report(at(self, "default"), message, "remove `default` or `required`");
         }
         if setting.default.is_some() && setting.is_secret() {
-            self.report(
-                at(self, "default"),
-                "a secret setting cannot have a default",
-                "remove `default`: everyone could read it",
-            );
+            let hint = "remove `default`: everyone could read it";
+            self.report(at(self, "default"), "a secret setting cannot have a default", hint);
         }
+        // Examples may be shorter than the minimum.
+        let lenient = Setting { min_length: None, secret: false, ..setting.clone() };
         for (key, value) in [("default", &setting.default), ("example", &setting.example)] {
             let mut invalid = Vec::new();
-            // Examples may be shorter than the minimum.
-            let lenient = Setting { min_length: None, secret: false, ..setting.clone() };
             if let Some(value) = value {
                 lenient.value(value, &[], &mut invalid);
             }
-            if let Some(first) = invalid.first() {
-                self.report(at(self, key), format!("the {key} {}", first.message), first.hint.clone());
+            if let Some(first) = invalid.into_iter().next() {
+                self.report(at(self, key), format!("the {key} {}", first.message), first.hint);
             }
-        }
-        for (field, setting) in &setting.fields {
-            self.setting(&[path, &["fields", field]].concat(), setting, false);
         }
     }
 
@@ -139,7 +136,7 @@ impl Check<'_> {
                 image.env_files.iter().chain(image.config_files.keys()).any(|used| used.get_ref() == path)
             });
         for (name, setting) in &self.model.site.settings {
-            if !found.names.contains(&name.replace('-', "_")) {
+            if !found.names.contains(&identifier(name)) {
                 continue;
             }
             let what = format!("{} reads the setting `{name}`", source.get_ref());
@@ -159,7 +156,7 @@ impl Check<'_> {
 
     /// Checks that all settings that are read exist.
     fn known(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
-        let known: Vec<String> = self.model.site.settings.keys().map(|name| name.replace('-', "_")).collect();
+        let known: Vec<String> = self.model.site.settings.keys().map(|name| identifier(name)).collect();
         if found.all {
             self.report(span.clone(), format!("{what} reads `settings` as a whole"), "read settings.NAME");
         }

@@ -18,8 +18,8 @@ use anyhow::Result;
 use super::public_host::PublicHost;
 use super::record::Record;
 use super::report::SiteReport;
-use super::settings::SettingValues;
-use super::templates::SiteParameters;
+use super::values::SettingValues;
+use super::values::SiteParameters;
 use super::{files, layout, ports};
 use crate::failure::Failure;
 
@@ -34,6 +34,7 @@ pub(super) use update::SiteUpdate;
 /// certificate is issued again, for the same key, only when it has expired: everyone who trusts it needs the new one.
 ///
 /// When the parent directory is an unpacked bundle (it has a `bundle.json`) of containers, its `.env` is written as well.
+/// Ports that the operator edited there become those of the site, unless the request has others.
 ///
 /// The operator's input (`settings.toml`, certificates of the operator's own) is checked first. When something is missing
 /// or wrong, one error lists all of it, and only `settings.toml` and the record of host and ports are written.
@@ -47,12 +48,15 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let record = Record::read(directory, request.model.name.get_ref())?;
     let host = public_host(request.host, record.as_ref())?;
     let old = record.unwrap_or_else(|| Record::new(request.model.name.get_ref()));
-    let ports = ports::choose(request.model, &old.ports, &request.ports)?;
+    let mut chosen = rendered::edited_ports(request)?;
+    chosen.extend(request.ports.iter().map(|(name, number)| (name.clone(), *number)));
+    let ports = ports::choose(request.model, &old.ports, &chosen)?;
     files::directory(directory, 0o755)?;
-    let _lock = lock(directory)?;
+    let _lock = Lock::new(directory)?;
 
     let report = SiteReport { host: host.to_string(), ports: ports.clone(), ..SiteReport::default() };
-    let new = Record { host: host.to_string(), ports: ports.clone(), ..old.clone() };
+    let project = request.project.map(str::to_owned).or(old.project.clone());
+    let new = Record { host: host.to_string(), project, ports: ports.clone(), ..old.clone() };
     let parameters = SiteParameters { host, ports, settings: SettingValues::default(), trusted: BTreeMap::new() };
     let mut update = SiteUpdate { request, parameters, old, new, report, operator_certificates: BTreeSet::new() };
     update.check_operator_input()?;
@@ -73,14 +77,25 @@ fn public_host(wanted: Option<&str>, record: Option<&Record>) -> Result<PublicHo
     }
 }
 
-/// Locks the directory until the file is dropped.
-fn lock(directory: &Path) -> Result<fs_err::File> {
-    let lock = fs_err::File::open(directory)?;
-    // Some file systems have no locks: work without, as two runs at once are rare.
-    if let Err(TryLockError::WouldBlock) = lock.file().try_lock() {
-        return Err(Failure::failed(format!("{} is in use by another process", directory.display()))
-            .hint("wait until it has finished")
-            .into());
+/// A locked directory.
+struct Lock(fs_err::File);
+
+impl Lock {
+    fn new(directory: &Path) -> Result<Self> {
+        let file = fs_err::File::open(directory)?;
+        // Some file systems have no locks: work without, as two runs at once are rare.
+        if let Err(TryLockError::WouldBlock) = file.file().try_lock() {
+            return Err(Failure::failed(format!("{} is in use by another process", directory.display()))
+                .hint("wait until it has finished")
+                .into());
+        }
+        Ok(Self(file))
     }
-    Ok(lock)
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that is just starting may have it open too.
+        let _ = self.0.file().unlock();
+    }
 }

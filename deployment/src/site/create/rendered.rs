@@ -16,6 +16,20 @@ use crate::site::templates::{render, template_mode};
 /// The compose variables beside an unpacked bundle's compose file, relative to the site.
 const BUNDLE_ENV: &str = "../.env";
 
+/// Whether the site's directory is in an unpacked bundle of containers, which has a file [`BUNDLE_ENV`].
+fn is_in_bundle(request: &SiteRequest<'_>) -> bool {
+    request.model.deployment == Deployed::Compose && request.directory.join("../bundle.json").is_file()
+}
+
+/// The ports in the `.env` of the unpacked bundle that the site is in: the operator may have edited them.
+pub(super) fn edited_ports(request: &SiteRequest<'_>) -> Result<BTreeMap<String, u16>> {
+    if !is_in_bundle(request) {
+        return Ok(BTreeMap::new());
+    }
+    let text = files::read_text(&request.directory.join(BUNDLE_ENV))?.unwrap_or_default();
+    ports::edited_ports(request.model, &ports::compose_variables(&text))
+}
+
 /// A file and its new text.
 struct RenderedFile<'m> {
     path: &'m str,
@@ -32,10 +46,10 @@ impl SiteUpdate<'_> {
             let access = self.access(template_mode(template), template.group);
             rendered.push(RenderedFile { path: path.get_ref(), text, access });
         }
-        let text = ports::ports_env(model, &self.parameters.ports);
+        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports);
         let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
         rendered.push(variables(PORTS));
-        if model.deployment == Deployed::Compose && directory.join("../bundle.json").is_file() {
+        if is_in_bundle(self.request) {
             rendered.push(variables(BUNDLE_ENV));
         }
         for file in &rendered {
@@ -54,10 +68,15 @@ impl SiteUpdate<'_> {
         let path = file.path;
         let digest = Digest::of(file.text.as_bytes());
         let old = files::read(&self.request.directory.join(path))?;
-        let edited = old.is_some_and(|old| {
-            let old = Digest::of(&old);
+        let edited = old.as_ref().is_some_and(|old| {
+            let old = Digest::of(old);
             old != digest && self.old.rendered.get(path) != Some(&old)
         });
+        if let (true, BUNDLE_ENV, Some(old)) = (edited, path, &old) {
+            // Its other lines stay. Its ports are those of the site, which took over the edited ones.
+            let text = ports::with_ports(&String::from_utf8_lossy(old), &self.parameters.ports);
+            return self.put(path, text.as_bytes(), file.access, "its ports changed");
+        }
         if edited {
             let hint = format!("to render it again, remove {path} and run this again");
             self.report.warnings.warn(path, "was edited, and is kept unchanged", hint);

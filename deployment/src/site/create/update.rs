@@ -10,7 +10,7 @@ use crate::profile::model::{self, Model};
 use crate::site::files::{self, Access};
 use crate::site::record::{self, Record};
 use crate::site::report::{Action, SiteReport};
-use crate::site::templates::SiteParameters;
+use crate::site::values::SiteParameters;
 
 /// The input of [`super::create`].
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct SiteRequest<'a> {
     pub host: Option<&'a str>,
     /// Published ports by name that differ from the recorded ones or, in a new site, from the profile's defaults.
     pub ports: BTreeMap<String, u16>,
+    /// Prefix of the names of containers and volumes on the host. `None`: the recorded one or, in a new site, the profile's.
+    pub project: Option<&'a str>,
     /// Issue certificates again that have fewer days left. `None`: those with less than a fifth of their lifetime left.
     pub days_left: Option<u32>,
     /// Do not set the groups of files: the engine's group numbers are not the host's, and the caller sets them.

@@ -126,7 +126,7 @@ fn chain(pem: &str) -> Result<Vec<Certificate>, String> {
             chain.push(certificate);
         }
     }
-    if chain.is_empty() { Err("it holds no certificate".into()) } else { Ok(chain) }
+    if chain.is_empty() { Err("it contains no certificate".into()) } else { Ok(chain) }
 }
 
 /// The number of certificates in each file of authorities, by name. A missing file counts as empty.
@@ -171,7 +171,7 @@ pub(in crate::site) fn offer_trusted(directory: &Path, model: &Model, report: &m
             continue;
         }
         let title: String = trusted.title.trim().lines().map(|line| format!("# {line}\n")).collect();
-        let text = format!("{title}# Put their certificates below, in PEM; with none, this file has no effect.\n");
+        let text = format!("{title}# Add the certificates below, in PEM. Without any, this file has no effect.\n");
         files::write(directory, &path, text.as_bytes(), Access::mode(0o644), &mut report.warnings)?;
         report.add(&path, Action::Created, "");
     }

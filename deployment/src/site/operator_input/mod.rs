@@ -5,10 +5,10 @@ pub(super) mod certificates;
 use anyhow::Result;
 
 use super::create::{SiteRequest, SiteUpdate};
+use super::env::is_env_file;
 use super::env::parse_env;
 use super::files;
 use super::settings;
-use super::templates::is_env_file;
 use crate::failure::{Failure, Kind, one_line};
 use crate::finding::{Finding, Findings, Level};
 use crate::profile::names::secret_path;

@@ -14,7 +14,7 @@ fn edited_env_file_that_tools_read_differently_is_refused() {
       env/shop.env: line 3: the value of GREETING starts with a quote, which some tools remove and some keep: write it without quotes
     ");
     assert_eq!(bench.contents(), before);
-    // As it is meant.
+    // Corrected, it is kept.
     bench.write("site/env/shop.env", "GREETING=hello\n");
     bench.create_at(NOW, Some("other.example"), &[]).unwrap();
     assert_eq!(bench.read("site/env/shop.env"), "GREETING=hello\n");
@@ -31,7 +31,7 @@ fn edited_file_is_kept() {
     warning: env/shop.env: was edited, and is kept unchanged
       hint: to render it again, remove env/shop.env and run this again
     ");
-    // An edit that says what would be rendered anyway is none.
+    // A file that equals the rendered one does not count as edited.
     bench.write("site/env/shop.env", "URL=https://other.example:443/\n");
     assert_eq!(bench.create_at(NOW, None, &[]).unwrap().warnings.0, []);
     bench.create_at(NOW, Some("third.example"), &[]).unwrap();
@@ -46,7 +46,23 @@ fn variables_are_written_into_an_unpacked_bundle() {
     bench.write("bundle.json", "{}");
     bench.create();
     assert_eq!(bench.read(".env"), bench.read("site/ports.env"));
-    bench.write(".env", "SEALIFT_HTTPS_PORT=1\n");
-    let report = bench.create();
-    assert_eq!((bench.read(".env").as_str(), report.warnings.0.len()), ("SEALIFT_HTTPS_PORT=1\n", 1));
+}
+
+/// The site kept its own port: links then named a port that nobody listened on.
+#[test]
+fn a_port_that_was_edited_beside_the_site_becomes_the_sites() {
+    let bench = Bench::new();
+    bench.write("bundle.json", "{}");
+    bench.create();
+    let edited = "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nSEALIFT_HTTPS_PORT=8443\n";
+    bench.write(".env", edited);
+    let report = bench.create_at(NOW, None, &[]).unwrap();
+    assert_eq!((report.ports["https"], bench.read(".env").as_str()), (8443, edited));
+    assert!(bench.read("site/env/shop.env").contains(":8443/"));
+    // A port of the command line wins, and the file follows it.
+    let report = bench.create_at(NOW, None, &[("https", 9443)]).unwrap();
+    assert_eq!((report.ports["https"], bench.read(".env")), (9443, edited.replace("8443", "9443")));
+    bench.write(".env", "SEALIFT_HTTPS_PORT=web\n");
+    let error = bench.create_at(NOW, None, &[]).unwrap_err();
+    assert_eq!(error.to_string(), ".env: SEALIFT_HTTPS_PORT: `web` is not a port number");
 }

@@ -34,18 +34,18 @@ fn provided_certificate_is_required_and_checked() {
         hint: put the certificate's private key there, in PEM, without a password
     ");
     let (pem, private, authority) = foreign(&["shop.example"], 100);
-    let bring = |pem: &str, private: &str| {
+    let provide = |pem: &str, private: &str| {
         bench.write(crt, pem);
         bench.write(key, private);
     };
     let (other, _, _) = foreign(&["*.example", "192.0.2.1"], 100);
-    bring(&other, &private);
+    provide(&other, &private);
     insta::assert_snapshot!(bench.error(false), @"
     site: the operator's input is incomplete or wrong:
       tls/shop-web.crt: it is not the certificate of the key beside it
         hint: provide a matching pair
     ");
-    bring(&format!("{authority}{pem}"), &private);
+    provide(&format!("{authority}{pem}"), &private);
     insta::assert_snapshot!(bench.error(false), @"
     site: the operator's input is incomplete or wrong:
       tls/shop-web.crt: the server's own certificate is not the first
@@ -54,13 +54,13 @@ fn provided_certificate_is_required_and_checked() {
         hint: it names no host
     ");
     let (other, its, _) = foreign(&["www.example"], 100);
-    bring(&other, &its);
+    provide(&other, &its);
     insta::assert_snapshot!(bench.error(false), @"
     site: the operator's input is incomplete or wrong:
       tls/shop-web.crt: it is not for shop.example
         hint: it is for www.example
     ");
-    bring(&pem[..pem.len() / 2], &private.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"));
+    provide(&pem[..pem.len() / 2], &private.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"));
     insta::assert_snapshot!(bench.error(false), @"
     site: the operator's input is incomplete or wrong:
       tls/shop-web.key: it is encrypted
@@ -68,16 +68,16 @@ fn provided_certificate_is_required_and_checked() {
       tls/shop-web.crt: it is cut off or damaged
         hint: use PEM: it begins with -----BEGIN CERTIFICATE-----
     ");
-    bring("", "");
+    provide("", "");
     insta::assert_snapshot!(bench.error(false), @"
     site: the operator's input is incomplete or wrong:
       tls/shop-web.key: it is not a private key
         hint: use PEM: it begins with -----BEGIN PRIVATE KEY-----; openssl pkey converts other formats
-      tls/shop-web.crt: it holds no certificate
+      tls/shop-web.crt: it contains no certificate
         hint: use PEM: it begins with -----BEGIN CERTIFICATE-----
     ");
 
-    bring(&format!("{pem}{authority}"), &private);
+    provide(&format!("{pem}{authority}"), &private);
     let report = bench.create();
     assert_eq!((bench.read(crt), bench.read(key)), (format!("{pem}{authority}"), private.clone()));
     assert_eq!(bench.contents()[&bench.path(key)].0, 0o640, "its service can read it");
@@ -102,11 +102,11 @@ fn self_signed_certificate_is_renewed_without_the_option() {
     let bench = provided();
     let report = bench.request(NOW, Some("shop.example"), &[], true).unwrap();
     assert!(report.paths(Action::Created).any(|path| path == "tls/shop-web.crt"));
-    // Later runs renew it without being asked, as it is the site's own.
+    // Later runs renew it without the option, as the site's authority issued it.
     bench.create();
     let report = bench.create_at(NOW + 81 * DAY, None, &[]).unwrap();
     assert!(report.paths(Action::Replaced).any(|path| path == "tls/shop-web.crt"), "{report}");
-    // A certificate of the operator's in its place is theirs, and checked as such.
+    // A certificate of another authority is the operator's, and is checked.
     let (pem, private, _) = foreign(&["other.example"], 100);
     bench.write("site/tls/shop-web.crt", &pem);
     bench.write("site/tls/shop-web.key", &private);

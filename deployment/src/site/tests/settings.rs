@@ -128,19 +128,19 @@ fn first_run_lists_missing_settings_and_creates_nothing_else() {
     site.toml
     ");
     insta::assert_snapshot!(bench.read("site/settings.toml"), @r#"
-    # The settings of this installation. This file is yours: it is never written again, not by a new version either.
-    # After a change: `sealift up`; or by hand `sealift site new` with this folder, then compose `down` and `up`.
-    # What is commented out has the value shown, or none if that is empty. It may hold secrets: only its owner may read it.
+    # The settings of this installation. Only you edit this file: sealift never changes it, not even with a new version.
+    # After a change, run `sealift up`; or, by hand, `sealift site new` with this folder, then compose `down` and `up`.
+    # Lines that are commented out show the default; an empty one is none. The file may contain secrets: keep it private.
 
     # --- required ------------------------------------------------------------
 
     # The database.
     # PostgreSQL 16 or newer.
-    # Such as: "postgresql://USER:PASSWORD@db.example.com/shop"
+    # Example: "postgresql://USER:PASSWORD@db.example.com/shop"
     database-url = ""
 
     # Port of the mail server
-    # Such as: 587
+    # Example: 587
     smtp-port = ""
 
     # --- optional ------------------------------------------------------------
@@ -150,25 +150,25 @@ fn first_run_lists_missing_settings_and_creates_nothing_else() {
     #log-level = "INFO"
 
     # Where errors are reported
-    # Such as: "https://KEY@sentry.example.com/1"
+    # Example: "https://KEY@sentry.example.com/1"
     #sentry-dsn = ""
 
     # How several storages work together
     # One of: MIRROR, STRIPE.
     #spread = ""
 
-    # --- required, in blocks that may be repeated ------------------------------------------------------------
+    # --- required, in blocks that can be repeated ------------------------------------------------------------
 
     # Object storages
     [[stores]]
     # Its address
-    # Such as: "https://s3.example.com"
+    # Example: "https://s3.example.com"
     endpoint = ""
     # Its key
     #key = ""
     "#);
     assert_eq!(bench.contents()[&bench.path("site/settings.toml")].0, 0o600);
-    // It says the same without being told the host again.
+    // The same error follows without the host: it is recorded.
     let error = bench.create_at(NOW, None, &[]).unwrap_err();
     assert!(error.to_string().contains("database-url is not set"), "{error}");
 }
@@ -191,7 +191,7 @@ fn settings_are_rendered() {
     assert_eq!(site.file("settings.toml").unwrap().mode, 0o600);
     assert!(!format!("{:?}", site.parameters).contains("5ecret"));
 
-    // Everything follows a change, and only that.
+    // Only a change is rendered again.
     let before = bench.contents();
     assert!(bench.create().changes.iter().all(|change| change.action == Action::Kept));
     assert_eq!(bench.contents(), before);
@@ -213,7 +213,7 @@ fn new_settings_of_a_later_version_are_reported_once() {
     bench.model.site.rules.clear();
     bench.write("profile/files/token.env", "DB={{ settings.database_url }}\n");
     bench.error(false);
-    // Whoever mentions it knows it.
+    // A commented setting counts as known.
     bench.write("site/settings.toml", &format!("# spread = \"MIRROR\"\n{GOOD}"));
     assert_eq!(bench.create().warnings.0, []);
     bench.model = model(false);
@@ -227,7 +227,7 @@ fn new_settings_of_a_later_version_are_reported_once() {
     #log-level = "INFO"
 
     # Where errors are reported
-    # Such as: "https://KEY@sentry.example.com/1"
+    # Example: "https://KEY@sentry.example.com/1"
     #sentry-dsn = ""
     "#);
     insta::assert_snapshot!(warnings.0[0].hint.as_ref().unwrap(), @r#"
@@ -238,7 +238,7 @@ fn new_settings_of_a_later_version_are_reported_once() {
     #log-level = "INFO"
 
     # Where errors are reported
-    # Such as: "https://KEY@sentry.example.com/1"
+    # Example: "https://KEY@sentry.example.com/1"
     #sentry-dsn = ""
     "#);
     assert_eq!(warnings.0.len(), 1);
@@ -255,7 +255,7 @@ fn commented_settings_are_not_reported() {
         text.replace("smtp-port = \"\"", "smtp-port = 25").replace("endpoint = \"\"", "endpoint = \"https://x\"");
     bench.write("site/settings.toml", &text);
     assert_eq!(bench.create().warnings.0, []);
-    // With all marks gone but those of comments, it is still right.
+    // It is still valid when all settings are uncommented.
     let all: Vec<String> = text
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned())
@@ -355,7 +355,7 @@ fn trusted_authorities_are_counted() {
     bench.create();
     insta::assert_snapshot!(bench.read("site/tls/storage-authorities.crt"), @"
     # Who signed the certificates of the storages
-    # Put their certificates below, in PEM; with none, this file has no effect.
+    # Add the certificates below, in PEM. Without any, this file has no effect.
     ");
     assert!(!bench.read("site/env/token.env").contains("BUNDLE"));
     let path = "site/tls/storage-authorities.crt";

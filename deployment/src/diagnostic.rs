@@ -47,7 +47,7 @@ impl Diagnostics {
     }
 
     /// Spans are ranges of the concatenated texts of `parts`, with one byte between each two.
-    pub(super) fn across(parts: Vec<Part>, mut list: Vec<Diagnostic>) -> Self {
+    pub(crate) fn across(parts: Vec<Part>, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
         Self { parts, list }
     }

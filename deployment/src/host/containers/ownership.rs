@@ -1,0 +1,178 @@
+//! The check whether containers and data of the deployment's names belong to this folder.
+//!
+//! Names of containers and volumes come from the project, which is the same for every folder that a bundle of the profile is
+//! unpacked into. That lets a new version take over the data of the old one, whose site is copied to it. A folder without
+//! that site has other secrets, and could neither read the data nor leave what runs as it is.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use super::context::Containers;
+use super::kind::EngineKind;
+use super::output;
+use crate::finding::Findings;
+use crate::profile::model::Model;
+use crate::profile::names::secret_path;
+
+/// Exits with 0 when the folder `$1` is empty, with 1 when it has something, with 3 when it cannot be read.
+const IS_EMPTY: &str = r#"found=$(ls -A "$1" 2>/dev/null) || exit 3; [ -z "$found" ]"#;
+
+/// What both hints end with.
+const OTHER_PROJECT: &str = "to run a second deployment beside it, give this one another name: --project NAME";
+
+impl Containers<'_> {
+    /// Finds containers that another folder made with another site, and data that no site in this folder belongs to.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn check_ownership(&self, findings: &mut Findings) -> Result<()> {
+        let others = self.other_folders()?;
+        if let Some(other) = others.iter().find(|other| !self.is_taken_over(other)) {
+            let other = other.display();
+            let message = format!("{} already belongs to the folder {other}", self.layout()?.project);
+            let hint = format!("to upgrade it, copy .env and site/ from {other} to this folder; {OTHER_PROJECT}");
+            findings.error("project", message, hint);
+        } else if !self.deployment.has_site() {
+            let full: Vec<String> = self.volumes_with_data()?;
+            if let Some(first) = full.first() {
+                let message = format!("the volume {first} has data, but this folder has no site with its secrets");
+                let program = self.engine.program();
+                let hint = format!(
+                    "copy .env and site/ from the folder that the data was made with; {OTHER_PROJECT}; to start over, \
+                     delete all data: {program} volume rm {}",
+                    full.join(" ")
+                );
+                findings.error("project", message, hint);
+            }
+        }
+        Ok(())
+    }
+
+    /// The folders that made containers of this deployment's names, except this one.
+    fn other_folders(&self) -> Result<BTreeSet<PathBuf>> {
+        let layout = self.layout()?;
+        let names: Vec<String> =
+            self.deployment.order().into_iter().map(|service| layout.resource_name(service)).collect();
+        let containers = output::containers(&self.engine.inspect("container", &names)?)?;
+        let folders = containers.into_values().map(|container| PathBuf::from(container.folder));
+        let own = real_path(&self.deployment.folder);
+        Ok(folders.filter(|folder| folder.is_absolute() && real_path(folder) != own).collect())
+    }
+
+    /// Whether this folder has the site of `other`: then it is the next version of the same deployment.
+    fn is_taken_over(&self, other: &Path) -> bool {
+        let other = other.join("site");
+        // A folder that was moved or removed cannot be compared.
+        self.deployment.has_site()
+            && (!other.is_dir() || has_same_secrets(&self.deployment.profile.model, &self.deployment.site(), &other))
+    }
+
+    /// The names of volumes that exist and are not empty. A volume that cannot be read counts as not empty.
+    fn volumes_with_data(&self) -> Result<Vec<String>> {
+        let mut full = Vec::new();
+        for volume in self.volumes()?.into_values() {
+            let folder = self.engine.query(&["volume", "inspect", "--format", "{{.Mountpoint}}", &volume])?;
+            let Some(folder) = folder else { continue };
+            // The files of an ordinary user's podman belong to user numbers that only its mapping has.
+            let mut command = match self.engine.kind {
+                EngineKind::Podman if self.engine.info()?.rootless => self.engine.command(&["unshare", "sh"]),
+                _ => Command::new("sh"),
+            };
+            let status = command.args(["-c", IS_EMPTY, "sh", folder.trim()]).stdin(Stdio::null()).status();
+            if !status.is_ok_and(|status| status.success()) {
+                full.push(volume);
+            }
+        }
+        Ok(full)
+    }
+}
+
+fn real_path(path: &Path) -> PathBuf {
+    fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether no secret differs between two sites. Secrets that one of them lacks, or that cannot be read, do not count.
+fn has_same_secrets(model: &Model, one: &Path, other: &Path) -> bool {
+    model.site.secrets.keys().all(|name| {
+        let read = |site: &Path| fs_err::read(site.join(secret_path(name))).ok();
+        read(one).zip(read(other)).is_none_or(|(one, other)| one == other)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::{self, Podman};
+
+    /// A folder with a site that has this secret.
+    fn site(folder: &Path, secret: &str) {
+        fs_err::create_dir_all(folder.join("site/secrets")).unwrap();
+        fs_err::write(folder.join("site/site.toml"), "").unwrap();
+        let model = crate::profile::sample();
+        let name = model.site.secrets.keys().next().unwrap();
+        fs_err::write(folder.join("site").join(secret_path(name)), secret).unwrap();
+    }
+
+    /// A podman with a container that `folder` made.
+    fn podman_with_container_of(folder: &Path) -> Podman {
+        let container = format!(
+            r#"[{{"Name": "shop-small_shop-web", "State": {{"Status": "running"}}, "Config": {{"Labels":
+            {{"com.docker.compose.project.working_dir": "{}"}}}}}}]"#,
+            folder.display()
+        );
+        Podman::new(&format!(
+            "[ \"$1 $2\" = 'container inspect' ] && {{ echo '{}'; exit 0; }}",
+            container.replace('\n', " ")
+        ))
+    }
+
+    fn check(deployment_folder: &Path, podman: &Podman) -> String {
+        let deployment = testing::deployment(deployment_folder);
+        let mut findings = Findings::default();
+        podman.containers(&deployment).check_ownership(&mut findings).unwrap();
+        findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A second `tar xf` and `up` made new secrets and removed the containers that ran.
+    #[test]
+    fn a_folder_without_a_site_does_not_replace_the_containers_of_another() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        site(old.path(), "one");
+        let found = check(new.path(), &podman_with_container_of(old.path()));
+        let found = found.replace(&old.path().display().to_string(), "/srv/old");
+        insta::assert_snapshot!(found, @r"
+        error: project: shop-small already belongs to the folder /srv/old
+          hint: to upgrade it, copy .env and site/ from /srv/old to this folder; to run a second deployment beside it, give this one another name: --project NAME
+        ");
+    }
+
+    #[test]
+    fn a_copied_site_takes_the_containers_over_and_another_site_does_not() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        site(old.path(), "one");
+        let podman = podman_with_container_of(old.path());
+        site(new.path(), "one");
+        assert_eq!(check(new.path(), &podman), "");
+        site(new.path(), "two");
+        assert!(check(new.path(), &podman).contains("already belongs to"));
+        // The old folder was moved here.
+        fs_err::remove_dir_all(old.path()).unwrap();
+        assert_eq!(check(new.path(), &podman), "");
+    }
+
+    #[test]
+    fn data_without_its_site_is_not_started_with_new_secrets() {
+        let (volume, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let behavior = format!("[ \"$1 $2\" = 'volume inspect' ] && {{ echo {}; exit 0; }}", volume.path().display());
+        let podman = Podman::new(&behavior);
+        assert_eq!(check(new.path(), &podman), "");
+        fs_err::write(volume.path().join("PG_VERSION"), "18\n").unwrap();
+        let found = check(new.path(), &podman);
+        assert!(found.contains("has data, but this folder has no site with its secrets"), "{found}");
+        site(new.path(), "one");
+        assert_eq!(check(new.path(), &podman), "");
+    }
+}
