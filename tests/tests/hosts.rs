@@ -189,10 +189,13 @@ impl Deployment {
             ensure!(service["health"] == "healthy" && service["outdated"].is_null(), "{service}");
         }
         let url = if self.engine == Engine::Rootless { "https://localhost:8443/" } else { "https://localhost/" };
+        let start = Instant::now();
         let mut curl = self.host.beside("curl");
-        curl.args(["--silent", "--show-error", "--noproxy", "*", "--fail", "--retry", "30", "--retry-delay", "1"]);
+        curl.args(["--silent", "--show-error", "--noproxy", "*", "--fail", "--retry", "60", "--retry-delay", "1"]);
         curl.args(["--retry-all-errors", "--output", "/dev/null", "--cacert"]);
-        command::output(curl.arg(self.host.path(&format!("{}/site/custom-ca.crt", self.folder))).arg(url)).map(drop)
+        command::output(curl.arg(self.host.path(&format!("{}/site/custom-ca.crt", self.folder))).arg(url))?;
+        report(&format!("the proxy answers after another {:.1} s", start.elapsed().as_secs_f64()));
+        Ok(())
     }
 
     fn organizations(&self) -> Result<String> {

@@ -35,7 +35,11 @@ ln -s fd/2 dev/stderr
 
 # Engines mount overlays of their own below these, which cannot lie on an overlay.
 for folder in home srv var/lib/containers var/lib/docker var/lib/containerd; do
-    mkdir -p "../disk/$folder" "$folder"
+    mkdir -p "$folder"
+    if [ ! -d "../disk/$folder" ]; then
+        mkdir -p "../disk/$folder"
+        cp -a "$folder/." "../disk/$folder/"
+    fi
     mount --bind "../disk/$folder" "$folder"
 done
 
