@@ -23,6 +23,7 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     system::architecture(&deployment.manifest.platform, info, &mut findings);
     checks::clock(deployment, now, &mut findings);
     system::kernel(engine, info, highest_id(containers), machine, &mut findings);
+    containers.check_engine(&mut findings);
     containers.check_ownership(&mut findings)?;
     let missing = load::missing(containers)?;
     space::check(&space::need(&missing, info, machine), info, &mut findings);
