@@ -128,15 +128,10 @@ impl Deployment {
     }
 
     fn try_sealift(&self, arguments: &[&str]) -> Result<Ran> {
-        let mut command = match self.engine {
-            Engine::Rootless => self.host.user_command("sealift"),
-            Engine::Podman => self.host.command("sealift"),
-            // The host has both engines.
-            Engine::Docker => {
-                let mut command = self.host.command("env");
-                command.args(["SEALIFT_ENGINE=docker", "sealift"]);
-                command
-            }
+        let mut command = if self.engine == Engine::Rootless {
+            self.host.user_command("sealift")
+        } else {
+            self.host.command("sealift")
         };
         command.args(arguments).args(["-C", &self.folder]);
         command::run(&mut command)
@@ -161,7 +156,9 @@ impl Deployment {
     }
 
     fn up(&self) -> Result<Ran> {
-        let mut arguments = vec!["up", "--host", "localhost"];
+        // The host has both; later commands know which one it was.
+        let engine = if self.engine == Engine::Docker { "docker" } else { "podman" };
+        let mut arguments = vec!["up", "--host", "localhost", "--engine", engine];
         if self.engine == Engine::Rootless {
             arguments.extend(["--port", "https=8443", "--port", "http=8080"]);
         }

@@ -43,6 +43,9 @@ for folder in home srv var/lib/containers var/lib/docker var/lib/containerd; do
     mount --bind "../disk/$folder" "$folder"
 done
 
+# The kernel is the machine's, and so are its modules.
+ln -sf /dev/null etc/systemd/system/systemd-modules-load.service
+
 # A network card that leads nowhere, with a default route.
 echo "$3" >etc/hostname
 printf '127.0.0.1 localhost %s\n::1 localhost\n' "$3" >etc/hosts
