@@ -184,18 +184,22 @@ pub(super) fn artifact(store: &Store, name: &str, digest: &Digest, size: u64) ->
 
 /// Adapts the files of packages to the layers below. A path of both with different contents is an error.
 pub(super) fn overlay(tree: Tree, lower: &Listing) -> Result<Tree> {
-    tree::overlay(tree, lower, Overlap::MustAgree).map_err(|error| match error {
-        OverlayError::Conflicts(_) => conflict(error.to_string()),
-        error => error.into(),
-    })
+    tree::overlay(tree, lower, Overlap::MustAgree).map_err(overlay_error)
 }
 
 /// Adapts files that the profile states explicitly to the layers below, whose files they replace.
 pub(super) fn overlay_replacing(tree: Tree, lower: &Listing) -> Result<Tree> {
-    tree::overlay(tree, lower, Overlap::Replaces).map_err(|error| match error {
+    tree::overlay(tree, lower, Overlap::Replaces).map_err(overlay_error)
+}
+
+fn overlay_error(error: OverlayError) -> anyhow::Error {
+    match error {
         OverlayError::Conflicts(_) => conflict(error.to_string()),
+        OverlayError::Whiteout { .. } => {
+            Failure::failed(error.to_string()).hint("`drop` the path from the image, or leave out what has it").into()
+        }
         error => error.into(),
-    })
+    }
 }
 
 /// The error for packages or wheels that do not fit together.

@@ -20,6 +20,14 @@ pub enum OverlayError {
         /// The ingredient that it comes from.
         origin: String,
     },
+    /// A name that engines take for the removal of a file of a lower layer (image-spec 1.1, "Whiteouts").
+    #[error("`/{path}` of {origin} has a name that removes files of lower layers in an image")]
+    Whiteout {
+        /// Path of the entry.
+        path: TreePath,
+        /// The ingredient that it comes from.
+        origin: String,
+    },
     /// A parent of the path is not a directory.
     #[error("`/{path}` of {origin} needs the directory `/{parent}`, which is not a directory")]
     NotDirectory {
@@ -79,6 +87,9 @@ pub fn overlay(tree: Tree, lower: &Listing, overlap: Overlap) -> Result<Tree, Ov
     let mut upper = Tree::new();
     let mut conflicts = Vec::new();
     for (path, mut entry) in tree.entries {
+        if path.is_whiteout() {
+            return Err(OverlayError::Whiteout { origin: entry.origin.to_string(), path });
+        }
         let at = followed(&path, &path, &entry, lower)?;
         if let Kind::Hardlink(target) = &entry.kind {
             entry.kind = Kind::Hardlink(followed(target, &path, &entry, lower)?);
@@ -301,6 +312,20 @@ mod tests {
         overlay(with("two"), &lower(), Overlap::Replaces).unwrap();
         let error = overlay(with("two"), &lower(), Overlap::MustAgree).unwrap_err();
         assert_eq!(error.to_string(), "`/etc/x` has different contents in package base and in package new");
+    }
+
+    /// Engines remove what a lower layer has at the rest of the name, and never make the file.
+    #[test]
+    fn names_that_remove_files_of_lower_layers_are_refused() {
+        for name in ["etc/.wh.x", "etc/.wh..wh..opq", ".wh.etc/x"] {
+            for overlap in [Overlap::MustAgree, Overlap::Replaces] {
+                let upper = tree(&[(name, Entry::file("", 0o644, &origin()))]);
+                let error = overlay(upper, &lower(), overlap).unwrap_err();
+                let expected =
+                    format!("`/{name}` of package new has a name that removes files of lower layers in an image");
+                assert_eq!(error.to_string(), expected);
+            }
+        }
     }
 
     #[test]

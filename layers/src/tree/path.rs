@@ -75,6 +75,13 @@ impl TreePath {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
     }
 
+    /// Whether a component starts with `.wh.`: in a layer, engines take such a file as an instruction to remove what lower
+    /// layers have (image-spec 1.1, "Image Layer Filesystem Changeset", "Whiteouts").
+    #[must_use]
+    pub fn is_whiteout(&self) -> bool {
+        self.0.split('/').any(|component| component.starts_with(".wh."))
+    }
+
     /// This path with `relative` below it.
     ///
     /// # Errors
@@ -120,6 +127,16 @@ mod tests {
     fn leading_trailing_and_repeated_slashes_are_dropped() {
         for text in ["usr/bin", "/usr/bin", "./usr/bin/", "//usr//./bin"] {
             assert_eq!(TreePath::new(text).unwrap().as_str(), "usr/bin");
+        }
+    }
+
+    #[test]
+    fn whiteouts_are_known_by_the_start_of_a_component() {
+        for text in [".wh.a", "etc/.wh..wh..opq", "etc/.wh.x/y"] {
+            assert!(TreePath::new(text).unwrap().is_whiteout(), "{text}");
+        }
+        for text in ["a.wh.b", "etc/.who", "wh./x", "etc/.whx"] {
+            assert!(!TreePath::new(text).unwrap().is_whiteout(), "{text}");
         }
     }
 
