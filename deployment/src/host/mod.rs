@@ -35,7 +35,7 @@ use crate::profile::model::Deployed;
 /// without it, `SEALIFT_ENGINE` does. `auto` is the default: the first of podman and Docker that works.
 ///
 /// # Errors
-/// [`crate::failure::Failure`] that says what each engine lacks when none works.
+/// [`crate::failure::Failure`] with what each engine lacks, when none works.
 pub fn runtime<'a>(
     deployment: &'a Deployment,
     engine: Option<&str>,

@@ -48,7 +48,7 @@ fn variables_are_written_into_an_unpacked_bundle() {
     assert_eq!(bench.read(".env"), bench.read("site/ports.env"));
 }
 
-/// The site kept its own port: links then named a port that nobody listened on.
+/// The site kept its own port: links then had a port on which nothing listened.
 #[test]
 fn a_port_that_was_edited_beside_the_site_becomes_the_sites() {
     let bench = Bench::new();
