@@ -103,7 +103,7 @@ fn standalone_is_the_same_as_derivations() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and nix-bin: tests/run"]
-fn what_the_lock_names_is_fetched_by_nix() -> Result<()> {
+fn nix_fetches_the_files_of_the_lock() -> Result<()> {
     let (nix, lab) = (Nix::new()?, Lab::locked());
     let ended = lab.run(&["build", "tiny", "--locked", "--output", "command-line.tar"]);
     ensure!(ended.code == Some(0), "{}", ended.stderr);

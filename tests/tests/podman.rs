@@ -55,9 +55,9 @@ fn a_bundle_built_with_its_site_runs() -> Result<()> {
         stack.only_published_ports_listen()?;
         stack.secrets_stay_secret(&secrets)?;
         stack.restart("--all")?;
-        stack.organization_is_there("MyOrg")?;
+        stack.organization_exists("MyOrg")?;
         stack.restart(&container("parsec-postgres"))?;
-        retry(|| stack.organization_is_there("MyOrg"))?;
+        retry(|| stack.organization_exists("MyOrg"))?;
         stack.all_are_healthy()?;
         stack.secrets_stay_secret(&secrets)
     })
@@ -65,7 +65,7 @@ fn a_bundle_built_with_its_site_runs() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and podman: tests/run"]
-fn a_site_made_on_the_host_runs_on_ports_of_its_own() -> Result<()> {
+fn a_site_made_on_the_host_runs_on_other_ports() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
     ensure!(!bundle.folder.join("site").exists(), "a bundle without a site has none");
     let ports = ["--port", "https=8443", "--port", "http=8080", "--port", "mail=18025"];
@@ -78,11 +78,11 @@ fn a_site_made_on_the_host_runs_on_ports_of_its_own() -> Result<()> {
         let script = "/usr/local/lib/parsec/make-organization.py";
         let link = stack.podman.podman(&["exec", &container("parsec-server"), "python", script, "Other"])?;
         ensure!(link.starts_with("parsec3://parsec.test:8443/Other?"), "a link that leads elsewhere: {link}");
-        stack.organization_is_there("Other")?;
+        stack.organization_exists("Other")?;
         stack.podman.compose(&bundle.folder, &["down"])?;
         stack.podman.compose(&bundle.folder, &["up", "-d"])?;
         stack.first_answer()?;
-        stack.organization_is_there("Other")
+        stack.organization_exists("Other")
     })
 }
 
@@ -209,10 +209,10 @@ impl Stack<'_> {
         let answer: Value = serde_json::from_str(&answer)?;
         let link = answer["bootstrap_url"].as_str().unwrap_or_default();
         ensure!(link.starts_with(&format!("parsec3://{HOST}/{name}?a=bootstrap_organization&p=")), "{answer}");
-        self.organization_is_there(name)
+        self.organization_exists(name)
     }
 
-    fn organization_is_there(&self, name: &str) -> Result<()> {
+    fn organization_exists(&self, name: &str) -> Result<()> {
         let (status, answer) = self.administer(&format!("/{name}"), &self.token()?, None)?;
         ensure!(status == 200, "{name} gets {status}: {answer}");
         let answer: Value = serde_json::from_str(&answer)?;
