@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sealift::lock::{self, Lock};
 use sealift_deployment::profile::{Profile, Search};
+use sealift_deployment::site::{SiteParameters, render_public};
 
 /// A change of a profile can break the profiles that extend it.
 #[test]
@@ -34,4 +35,21 @@ fn an_extending_profile_and_its_merged_text_have_the_same_hash() {
     }
     let merged = Profile::load(folder.path()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(lock::wanted(&merged), lock::wanted(&extending));
+}
+
+/// Links and headers named an IPv6 host without brackets, which no client takes.
+#[test]
+fn an_ipv6_host_is_in_brackets_wherever_a_profile_writes_an_address() {
+    let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles"));
+    for (name, directory) in Search::new([place.to_owned()]).all().unwrap() {
+        let profile = Profile::load(&directory).unwrap();
+        let mut parameters = SiteParameters::defaults(&profile.model);
+        parameters.host = "2001:db8::7".parse().unwrap();
+        let rendered = render_public(&profile.model, &profile.sources, &parameters).unwrap();
+        assert!(rendered.values().any(|text| text.contains("[2001:db8::7]")), "{name}");
+        for (path, text) in rendered {
+            let bare = text.replace("[2001:db8::7]", "").contains("2001:db8::7");
+            assert!(!bare, "{name}: {path} has the address without brackets:\n{text}");
+        }
+    }
 }

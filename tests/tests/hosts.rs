@@ -6,7 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests may read the environment")]
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use sealift_deployment::bundle::BundleImage;
@@ -37,46 +37,50 @@ fn docker_of_forky_with_the_containerd_store_runs_an_unpacked_bundle() -> Result
 #[test]
 #[ignore = "needs root: tests/run --hosts"]
 fn docker_of_forky_with_the_classic_store_runs_an_unpacked_bundle() -> Result<()> {
-    if wanted() { docker("forky", CLASSIC_STORE) } else { Ok(()) }
+    if_wanted(|| docker("forky", CLASSIC_STORE))
 }
 
 #[test]
 #[ignore = "needs root: tests/run --hosts"]
 fn rootless_podman_of_forky_runs_an_unpacked_bundle() -> Result<()> {
-    if wanted() { rootless("forky") } else { Ok(()) }
+    if_wanted(|| rootless("forky"))
 }
 
 #[test]
 #[ignore = "needs root: tests/run --hosts"]
 fn podman_of_trixie_runs_an_unpacked_bundle() -> Result<()> {
-    if wanted() { podman("trixie") } else { Ok(()) }
+    if_wanted(|| podman("trixie"))
 }
 
 #[test]
 #[ignore = "needs root: tests/run --hosts"]
 fn docker_of_trixie_with_the_containerd_store_runs_an_unpacked_bundle() -> Result<()> {
-    if wanted() { docker("trixie", CONTAINERD_STORE) } else { Ok(()) }
+    if_wanted(|| docker("trixie", CONTAINERD_STORE))
 }
 
 #[test]
 #[ignore = "needs root: tests/run --hosts"]
 fn docker_of_trixie_with_the_classic_store_runs_an_unpacked_bundle() -> Result<()> {
-    if wanted() { docker("trixie", CLASSIC_STORE) } else { Ok(()) }
+    if_wanted(|| docker("trixie", CLASSIC_STORE))
 }
 
 #[test]
 #[ignore = "needs root: tests/run --hosts"]
 fn rootless_podman_of_trixie_runs_an_unpacked_bundle() -> Result<()> {
-    if wanted() { rootless("trixie") } else { Ok(()) }
+    if_wanted(|| rootless("trixie"))
 }
 
-/// Whether all hosts are to be tested.
-fn wanted() -> bool {
-    let wanted = std::env::var_os("SEALIFT_TEST_ALL_HOSTS").is_some();
-    if !wanted {
-        report("not run: tests/run --hosts");
+/// Whether all hosts are to be tested, and reboots.
+fn all_hosts() -> bool {
+    std::env::var_os("SEALIFT_TEST_ALL_HOSTS").is_some()
+}
+
+fn if_wanted(test: impl FnOnce() -> Result<()>) -> Result<()> {
+    if all_hosts() {
+        return test();
     }
-    wanted
+    report("not run: tests/run --hosts");
+    Ok(())
 }
 
 /// Who deploys, and with which engine.
@@ -98,7 +102,9 @@ struct Deployment {
 impl Deployment {
     /// Builds the bundle, boots a host and unpacks it there.
     fn on(suite: &str, engine: Engine, files: &[(&str, &str)]) -> Result<Self> {
+        let start = Instant::now();
         let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+        report(&format!("built the bundle in {:.1} s", start.elapsed().as_secs_f64()));
         let host = Host::boot(suite, files)?;
         let folder = if engine == Engine::Rootless { format!("/home/{USER}/parsec") } else { "/srv/parsec".to_owned() };
         fs_err::copy(program()?, host.path("/usr/local/bin/sealift"))?;
@@ -122,10 +128,15 @@ impl Deployment {
     }
 
     fn try_sealift(&self, arguments: &[&str]) -> Result<Ran> {
-        let mut command = if self.engine == Engine::Rootless {
-            self.host.user_command("sealift")
-        } else {
-            self.host.command("sealift")
+        let mut command = match self.engine {
+            Engine::Rootless => self.host.user_command("sealift"),
+            Engine::Podman => self.host.command("sealift"),
+            // The host has both engines.
+            Engine::Docker => {
+                let mut command = self.host.command("env");
+                command.args(["SEALIFT_ENGINE=docker", "sealift"]);
+                command
+            }
         };
         command.args(arguments).args(["-C", &self.folder]);
         command::run(&mut command)
@@ -150,8 +161,7 @@ impl Deployment {
     }
 
     fn up(&self) -> Result<Ran> {
-        let engine = if self.engine == Engine::Docker { "docker" } else { "podman" };
-        let mut arguments = vec!["up", "--host", "localhost", "--engine", engine];
+        let mut arguments = vec!["up", "--host", "localhost"];
         if self.engine == Engine::Rootless {
             arguments.extend(["--port", "https=8443", "--port", "http=8080"]);
         }
@@ -208,11 +218,20 @@ impl Deployment {
         Ok(())
     }
 
-    /// After a reboot, at the latest `up` brings everything back.
+    /// A reboot keeps the data. Docker starts the containers again; for podman, `up` does.
     fn after_a_reboot(&mut self) -> Result<()> {
         self.host.reboot()?;
-        let status = self.try_sealift(&["status"])?;
-        report(&format!("status after a reboot:\n{}", status.stdout));
+        let start = Instant::now();
+        if self.engine == Engine::Docker {
+            while self.all_healthy().is_err() {
+                ensure!(start.elapsed() < Duration::from_secs(300), "after a reboot: {:?}", self.all_healthy());
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            report(&format!("healthy by itself {:.1} s after the reboot", start.elapsed().as_secs_f64()));
+        } else {
+            let running = self.client(&["ps", "--quiet"])?.lines().count();
+            report(&format!("{running} of 4 containers run by themselves after a reboot"));
+        }
         self.sealift(&["up"])?;
         self.all_healthy()?;
         let organizations = self.organizations()?;
@@ -254,7 +273,7 @@ fn podman(suite: &str) -> Result<()> {
     Deployment::on(suite, Engine::Podman, &[])?.tried(|deployment| {
         deployment.first_start()?;
         deployment.images_are(|image| image.config.to_string())?;
-        if wanted() {
+        if all_hosts() {
             deployment.after_a_reboot()?;
         }
         deployment.removed()
@@ -281,7 +300,7 @@ fn docker(suite: &str, files: &[(&str, &str)]) -> Result<()> {
             if containerd { image.digest.to_string() } else { image.config.to_string() }
         };
         deployment.images_are(digests)?;
-        if wanted() {
+        if all_hosts() {
             deployment.after_a_reboot()?;
         }
         deployment.removed()?;

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::host::Data;
+use sealift_deployment::host::{Data, Stopped};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::ui;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
@@ -12,7 +13,8 @@ use super::deployment::DeploymentOptions;
 /// Stop the services of an unpacked bundle; the data stays
 ///
 /// Removes the containers, or the units of a bundle without containers. Volumes, certificates and
-/// secrets stay: `up` starts the services again with the same data.
+/// secrets stay: `up` starts the services again with the same data. It is an error when there is nothing
+/// to stop.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Down {
@@ -35,8 +37,24 @@ impl Down {
         let machine = Machine::here();
         let deployment = self.deployment.open(&machine)?;
         let data = if self.volumes { Data::Delete } else { Data::Keep };
-        self.deployment.runtime(&deployment, &machine)?.stop(data)?;
-        context.note(if self.volumes { "stopped; the data is deleted" } else { "stopped; the data stays" });
+        let runtime = self.deployment.runtime(&deployment, &machine)?;
+        let Stopped { services, volumes } = runtime.stop(data)?;
+        if services == 0 && volumes == 0 {
+            let place = runtime.engine().unwrap_or("systemd");
+            return Err(Failure::failed(format!(
+                "{place} has nothing of the deployment in {}",
+                deployment.folder.display()
+            ))
+            .hint(
+                "`sealift status` shows its services; --engine looks at another engine, --directory at another folder",
+            )
+            .into());
+        }
+        let stopped = format!("stopped {}", ui::count(services, "service"));
+        context.note(match data {
+            Data::Keep => format!("{stopped}; the data stays"),
+            Data::Delete => format!("{stopped}; deleted {}", ui::count(volumes, "volume")),
+        });
         Ok(())
     }
 }

@@ -127,6 +127,7 @@ impl New {
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect::<BTreeMap<_, _>>(),
             project: None,
+            engine: None,
             days_left: None,
             leave_groups: false,
             self_signed: self.self_signed,
@@ -156,6 +157,7 @@ impl Renew {
             host: None,
             ports: BTreeMap::new(),
             project: None,
+            engine: None,
             days_left: if self.force { Some(u32::MAX) } else { self.days_left },
             // Keys are kept, and so are their groups.
             leave_groups: true,

@@ -23,15 +23,17 @@ use anyhow::Result;
 
 pub use deployment::Deployment;
 pub use doctor::examine;
-pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started};
+pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 pub use status::{HealthState, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};
 
 use crate::machine::Machine;
 use crate::profile::model::Deployed;
+use crate::site;
 
 /// What runs the services of `deployment` on `machine`. With containers, `engine` chooses `podman`, `docker` or `auto`;
-/// without it, `SEALIFT_ENGINE` does. `auto` is the default: the first of podman and Docker that works.
+/// without it, `SEALIFT_ENGINE` does, else the engine that the site was started with. `auto` is the default: the first of
+/// podman and Docker that works.
 ///
 /// # Errors
 /// [`crate::failure::Failure`] with what each engine lacks, when none works.
@@ -41,7 +43,11 @@ pub fn runtime<'a>(
     machine: &'a Machine,
 ) -> Result<Box<dyn Runtime + 'a>> {
     Ok(match deployment.profile.model.deployment {
-        Deployed::Compose => Box::new(containers::Containers::find(deployment, engine, machine)?),
+        Deployed::Compose => {
+            let recorded = site::recorded_engine(&deployment.site(), &deployment.profile.model);
+            let wanted = engine.or_else(|| machine.var("SEALIFT_ENGINE")).or(recorded.as_deref());
+            Box::new(containers::Containers::find(deployment, wanted, machine)?)
+        }
         Deployed::Systemd => Box::new(systemd::Systemd::new(deployment, machine)),
     })
 }

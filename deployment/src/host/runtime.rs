@@ -46,6 +46,9 @@ pub trait Runtime {
     /// [`crate::failure::Failure`] with the commands that do it by hand.
     fn set_key_groups(&self) -> Result<()>;
 
+    /// The name of the container engine, if there is one: `podman` or `docker`.
+    fn engine(&self) -> Option<&'static str>;
+
     /// Loads what the services run from, as far as it is missing.
     ///
     /// # Errors
@@ -63,8 +66,9 @@ pub trait Runtime {
     /// Stops all services, the last one first.
     ///
     /// # Errors
-    /// Those of the engine or of systemd.
-    fn stop(&self, data: Data) -> Result<()>;
+    /// Those of the engine or of systemd, and [`crate::failure::Failure::usage`] when the services belong to another
+    /// folder.
+    fn stop(&self, data: Data) -> Result<Stopped>;
 
     /// The state of all services, in the order of their start.
     ///
@@ -97,6 +101,15 @@ pub enum KeyGroups {
     Mapped,
     /// Services do not read the files themselves: systemd passes copies to them.
     Unused,
+}
+
+/// What [`Runtime::stop`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// Number of services that had a container or a unit.
+    pub services: usize,
+    /// Number of volumes that were deleted.
+    pub volumes: usize,
 }
 
 /// What [`Runtime::stop`] does with the data of the services.

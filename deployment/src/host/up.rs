@@ -77,6 +77,7 @@ fn prepare_site(
         host: request.host,
         ports: deployment.ports(&request.ports)?,
         project: deployment.project.as_deref(),
+        engine: runtime.engine(),
         days_left: None,
         leave_groups: runtime.key_groups()? == KeyGroups::Mapped,
         self_signed: request.self_signed,
@@ -94,7 +95,7 @@ mod tests {
 
     use super::*;
     use crate::finding::Findings;
-    use crate::host::runtime::{Data, LogOptions};
+    use crate::host::runtime::{Data, LogOptions, Stopped};
     use crate::host::status::ServiceStatus;
     use crate::host::testing;
     use crate::profile::model::Task;
@@ -132,6 +133,10 @@ mod tests {
             Ok(())
         }
 
+        fn engine(&self) -> Option<&'static str> {
+            Some("podman")
+        }
+
         fn load(&self, _: &Ui) -> Result<()> {
             self.step("load");
             Ok(())
@@ -146,7 +151,7 @@ mod tests {
             unreachable!()
         }
 
-        fn stop(&self, _: Data) -> Result<()> {
+        fn stop(&self, _: Data) -> Result<Stopped> {
             unreachable!()
         }
 

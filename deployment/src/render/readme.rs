@@ -98,6 +98,8 @@ that changed."
 
 fn commands(model: &Model) -> String {
     let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
+    let project = project_name(model);
+    let ports: String = model.site.ports.keys().map(|name| format!(" --port {name}=NUMBER")).collect();
     format!(
         "\
 ## Daily operation
@@ -112,9 +114,21 @@ fn commands(model: &Model) -> String {
 | `./sealift site renew` | renew certificates that expire soon |
 | `./sealift task` | list the tasks: see below |
 
-After a reboot, Docker starts the services again. podman does not: run `./sealift up`, or run \
-         `systemctl enable podman-restart` once as root. With podman as an ordinary user, `loginctl enable-linger` keeps \
-         the services running after that user logs out."
+After a reboot, Docker starts the services again. podman does not (`podman-restart` only starts containers with another \
+         restart policy). Install a unit that runs `up` at each boot: once, as root, in this directory:
+
+    printf '%s\\n' '[Unit]' 'Wants=network-online.target' 'After=network-online.target' \\
+        '[Service]' 'Type=oneshot' 'RemainAfterExit=yes' 'TimeoutStartSec=600' \"ExecStart=$PWD/sealift up\" \\
+        '[Install]' 'WantedBy=multi-user.target' >/etc/systemd/system/{project}.service
+    systemctl enable {project}
+
+With podman as an ordinary user, write the unit to `~/.config/systemd/user/`, with `WantedBy=default.target`, enable it with \
+         `systemctl --user enable`, and run `loginctl enable-linger`: it also keeps the services running after that user logs \
+         out.
+
+For a second deployment on this host, unpack the bundle into another directory, and give it a name and ports of its own:
+
+    ./sealift up --host HOST --project {project}-2{ports}"
     )
 }
 

@@ -32,6 +32,9 @@ pub(super) struct Record {
     /// Prefix of the names of containers and volumes; `None` for the profile's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) project: Option<String>,
+    /// The engine that has the data: `podman` or `docker`. `None` before the first start, and without containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) engine: Option<String>,
     /// Published ports by name.
     #[serde(default)]
     pub(super) ports: BTreeMap<String, u16>,
@@ -54,6 +57,7 @@ impl Record {
             profile: profile.to_owned(),
             host: String::new(),
             project: None,
+            engine: None,
             ports: BTreeMap::new(),
             settings: BTreeSet::new(),
             rendered: BTreeMap::new(),

@@ -63,6 +63,13 @@ pub fn ports(directory: &Path, model: &Model, chosen: &BTreeMap<String, u16>) ->
     super::ports::choose(model, &recorded, chosen)
 }
 
+/// The engine that the site in `directory` was started with: `podman` or `docker`. `None` when it was not started yet, or
+/// its record cannot be read.
+#[must_use]
+pub fn recorded_engine(directory: &Path, model: &Model) -> Option<String> {
+    Record::read(directory, model.name.get_ref()).ok().flatten()?.engine
+}
+
 /// A file of a site that belongs to a group of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupFile {

@@ -63,6 +63,7 @@ impl Bench {
             host,
             ports: ports.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect(),
             project: None,
+            engine: None,
             days_left: None,
             leave_groups: false,
             self_signed,

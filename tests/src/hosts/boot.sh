@@ -43,8 +43,9 @@ done
 echo "$3" >etc/hostname
 printf '127.0.0.1 localhost %s\n::1 localhost\n' "$3" >etc/hosts
 ip link set lo up
-ip link add eth0 type dummy
+ip link add eth0 type veth peer name nowhere
 ip address add 192.0.2.10/24 dev eth0
+ip link set nowhere up
 ip link set eth0 up
 ip route add default via 192.0.2.1
 

@@ -135,6 +135,8 @@ pub(super) struct EngineInfo {
     pub(super) runtime: String,
     /// How many user numbers containers have, when they are mapped.
     pub(super) ids: Option<u64>,
+    /// It gives containers SELinux labels, where the host has SELinux.
+    pub(super) selinux: bool,
     /// The engine runs on another machine, or in a virtual one.
     pub(super) remote: bool,
 }
@@ -156,6 +158,7 @@ pub(super) fn podman_info(json: &str) -> Result<EngineInfo> {
         temporary: Some(store["imageCopyTmpDir"].as_str().unwrap_or("/var/tmp").into()),
         runtime: text(&host["ociRuntime"]["name"]),
         ids: rootless.then_some(ids),
+        selinux: host["security"]["selinuxEnabled"].as_bool().unwrap_or(false),
         remote: host["serviceIsRemote"].as_bool().unwrap_or(false),
     })
 }
@@ -165,14 +168,14 @@ pub(super) fn docker_info(json: &str) -> Result<EngineInfo> {
     let info: Value = serde_json::from_str(json).context("the output of `docker info` is not JSON")?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let options = info["SecurityOptions"].as_array();
-    let rootless = options.into_iter().flatten().any(|option| option == "name=rootless");
+    let has = |name: &str| options.into_iter().flatten().any(|option| option == name);
     let architecture = match info["Architecture"].as_str().unwrap_or_default() {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
     };
     Ok(EngineInfo {
-        rootless,
+        rootless: has("name=rootless"),
         architecture: architecture.to_owned(),
         storage: text(&info["DockerRootDir"]).into(),
         containerd: containerd_store(&info),
@@ -180,6 +183,7 @@ pub(super) fn docker_info(json: &str) -> Result<EngineInfo> {
         temporary: None,
         runtime: text(&info["DefaultRuntime"]),
         ids: None,
+        selinux: has("name=selinux"),
         remote: false,
     })
 }

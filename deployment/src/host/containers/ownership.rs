@@ -13,9 +13,11 @@ use anyhow::Result;
 use super::context::Containers;
 use super::kind::EngineKind;
 use super::output;
+use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::profile::model::Model;
 use crate::profile::names::secret_path;
+use crate::site;
 
 /// Exits with 0 when the folder `$1` is empty, with 1 when it has something, with 3 when it cannot be read.
 const IS_EMPTY: &str = r#"found=$(ls -A "$1" 2>/dev/null) || exit 3; [ -z "$found" ]"#;
@@ -49,6 +51,34 @@ impl Containers<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to touch containers that another folder made with another site.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] that names that folder, and when the engine fails.
+    pub(super) fn refuse_other_folder(&self) -> Result<()> {
+        let others = self.other_folders()?;
+        let Some(other) = others.iter().find(|other| !self.is_taken_over(other)) else { return Ok(()) };
+        let other = other.display();
+        Err(Failure::usage(format!("the containers of {} belong to the folder {other}", self.layout()?.project))
+            .hint(format!("run the command there: sealift down --directory {other}"))
+            .into())
+    }
+
+    /// Finds a start with another engine than the one that has the data of this site.
+    pub(super) fn check_engine(&self, findings: &mut Findings) {
+        let model = &self.deployment.profile.model;
+        let recorded = site::recorded_engine(&self.deployment.site(), model);
+        if let Some(recorded) = recorded.filter(|recorded| recorded != self.engine.program()) {
+            let message =
+                format!("this deployment runs on {recorded}, which has its data, not on {}", self.engine.program());
+            let hint = format!(
+                "use --engine {recorded}; to move to another engine, move the data first (README.md, \"Backup\"), then \
+                 remove the line `engine` from site/site.toml"
+            );
+            findings.error("engine", message, hint);
+        }
     }
 
     /// The folders that made containers of this deployment's names, except this one.
@@ -161,6 +191,39 @@ mod tests {
         // The old folder was moved here.
         fs_err::remove_dir_all(old.path()).unwrap();
         assert_eq!(check(new.path(), &podman), "");
+    }
+
+    #[test]
+    fn containers_of_another_folder_are_not_stopped() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        site(old.path(), "one");
+        let podman = podman_with_container_of(old.path());
+        let deployment = testing::deployment(new.path());
+        let error = podman.containers(&deployment).refuse_other_folder().unwrap_err();
+        assert!(error.to_string().starts_with("the containers of shop-small belong to the folder "), "{error}");
+        site(new.path(), "one");
+        podman.containers(&deployment).refuse_other_folder().unwrap();
+    }
+
+    #[test]
+    fn the_engine_that_has_the_data_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let record = |engine: &str| {
+            let text = format!("schema = 1\nprofile = \"small\"\nhost = \"shop.test\"\nengine = \"{engine}\"\n");
+            fs_err::create_dir_all(folder.path().join("site")).unwrap();
+            fs_err::write(folder.path().join("site/site.toml"), text).unwrap();
+            let podman = Podman::new("");
+            let mut findings = Findings::default();
+            podman.containers(&deployment).check_engine(&mut findings);
+            findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(record("podman"), "");
+        let found = record("docker");
+        assert!(
+            found.starts_with("error: engine: this deployment runs on docker, which has its data, not on podman"),
+            "{found}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::context::Containers;
+use super::key_groups::{self, User};
 use super::{load, space, system};
 use crate::finding::Findings;
 use crate::host::{checks, ports};
@@ -23,6 +24,9 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     system::architecture(&deployment.manifest.platform, info, &mut findings);
     checks::clock(deployment, now, &mut findings);
     system::kernel(engine, info, highest_id(containers), machine, &mut findings);
+    system::selinux(&deployment.folder, info, machine, &mut findings);
+    key_groups::check(deployment, info.rootless, &User::of_process(), &mut findings);
+    containers.check_engine(&mut findings);
     containers.check_ownership(&mut findings)?;
     let missing = load::missing(containers)?;
     space::check(&space::need(&missing, info, machine), info, &mut findings);

@@ -9,7 +9,7 @@ use super::context::Containers;
 use super::{load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
-use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started};
+use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::ServiceStatus;
 use crate::profile::model::{Run, Task};
 use crate::render::container;
@@ -57,16 +57,22 @@ impl Runtime for Containers<'_> {
     }
 
     /// Each service gets time to end by itself. Containers and the network are removed.
-    fn stop(&self, data: Data) -> Result<()> {
-        self.remove_containers()?;
+    fn stop(&self, data: Data) -> Result<Stopped> {
+        self.refuse_other_folder()?;
+        let mut stopped = Stopped { services: self.remove_containers()?, volumes: 0 };
         if data == Data::Delete {
             for volume in self.volumes()?.values() {
                 if self.engine.query(&["volume", "inspect", volume])?.is_some() {
                     self.engine.run(&["volume", "rm", volume])?;
+                    stopped.volumes += 1;
                 }
             }
         }
-        Ok(())
+        Ok(stopped)
+    }
+
+    fn engine(&self) -> Option<&'static str> {
+        Some(self.engine.program())
     }
 
     fn status(&self) -> Result<Vec<ServiceStatus>> {

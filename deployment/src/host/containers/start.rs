@@ -112,7 +112,7 @@ impl Containers<'_> {
     }
 
     /// Stops all services, the last one first, each with time to end by itself. Removes their containers and network.
-    pub(super) fn remove_containers(&self) -> Result<()> {
+    pub(super) fn remove_containers(&self) -> Result<usize> {
         let mut remove = vec!["rm".to_owned(), "--force".to_owned()];
         for status in self.states()?.into_iter().rev().filter(|status| !status.is_absent()) {
             self.stop_container(&status)?;
@@ -121,7 +121,8 @@ impl Containers<'_> {
         if remove.len() > 2 {
             self.engine.run(&remove)?;
         }
-        self.engine.remove_network(&self.layout()?.network())
+        self.engine.remove_network(&self.layout()?.network())?;
+        Ok(remove.len() - 2)
     }
 
     /// Stops a container that was started. It has time to shut down, unlike with `rm`.

@@ -1,5 +1,7 @@
 //! Checks of the engine and of the host's kernel.
 
+use std::path::Path;
+
 use super::engine::Engine;
 use super::kind::EngineKind;
 use super::output::{EngineInfo, version};
@@ -47,15 +49,28 @@ pub(super) fn kernel(engine: &Engine, info: &EngineInfo, highest_id: u32, machin
         let hint = "install runc, and write `runtime = \"runc\"` below `[engine]` in /etc/containers/containers.conf";
         findings.error("control groups", "crun does not work with hybrid control groups", hint);
     }
-    let enforcing =
-        fs_err::read_to_string(machine.path("/sys/fs/selinux/enforce")).is_ok_and(|text| text.trim() == "1");
-    if enforcing {
-        let hint = "if a service cannot read its files: chcon -R -t container_file_t site";
-        findings.warn("SELinux", "it is enforcing", hint);
-    }
     if info.rootless {
         lingering(machine, findings);
     }
+}
+
+/// Checks whether SELinux lets containers read the site in `folder`. New files get the label of their folder.
+pub(super) fn selinux(folder: &Path, info: &EngineInfo, machine: &Machine, findings: &mut Findings) {
+    let enforcing =
+        fs_err::read_to_string(machine.path("/sys/fs/selinux/enforce")).is_ok_and(|text| text.trim() == "1");
+    // An engine without SELinux leaves its containers unconfined.
+    if !enforcing || !info.selinux {
+        return;
+    }
+    let site = folder.join("site");
+    let labelled = if site.exists() { &site } else { folder };
+    let mut label = [0; 256];
+    let length = rustix::fs::getxattr(labelled, "security.selinux", &mut label[..]).unwrap_or(0);
+    if String::from_utf8_lossy(&label[..length]).contains(":container_file_t:") {
+        return findings.ok("SELinux", "containers can read the site");
+    }
+    let message = format!("containers cannot read {}: it does not have the type container_file_t", labelled.display());
+    findings.error("SELinux", message, format!("as root: chcon -R -t container_file_t {}", folder.display()));
 }
 
 /// Checks whether enough user numbers are mapped for an ordinary user's engine.
@@ -87,8 +102,6 @@ fn lingering(machine: &Machine, findings: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::host::containers::output;
 
@@ -128,6 +141,24 @@ mod tests {
         error: architecture: the bundle is for linux/amd64, this host is linux/arm64
           hint: use the bundle for this host's architecture
         ");
+    }
+
+    #[test]
+    fn files_that_containers_cannot_read_under_selinux_are_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(place.path().join("sys/fs/selinux")).unwrap();
+        fs_err::write(place.path().join("sys/fs/selinux/enforce"), "1").unwrap();
+        let machine = Machine::of(place.path(), &[]);
+        let check = |engine: &str| {
+            let mut findings = Findings::default();
+            selinux(Path::new("/srv/shop"), &output::podman_info(engine).unwrap(), &machine, &mut findings);
+            lines(&findings)
+        };
+        insta::assert_snapshot!(check(r#"{"host": {"security": {"selinuxEnabled": true}}}"#), @r"
+        error: SELinux: containers cannot read /srv/shop: it does not have the type container_file_t
+          hint: as root: chcon -R -t container_file_t /srv/shop
+        ");
+        assert_eq!(check("{}"), "");
     }
 
     #[test]

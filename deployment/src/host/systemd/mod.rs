@@ -16,7 +16,7 @@ use crate::files::write_atomically;
 use crate::finding::Findings;
 use crate::host::checks;
 use crate::host::deployment::Deployment;
-use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started};
+use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::machine::Machine;
 use crate::profile::model::Task;
@@ -93,19 +93,26 @@ impl Runtime for Systemd<'_> {
     }
 
     /// The units are removed.
-    fn stop(&self, data: Data) -> Result<()> {
+    fn stop(&self, data: Data) -> Result<Stopped> {
         if data == Data::Delete {
             let failure = Failure::usage("a bundle without containers has no volumes to delete");
             return Err(failure.hint("leave out --volumes").into());
         }
+        let mut stopped = Stopped::default();
         for service in self.deployment.order().into_iter().rev() {
             let path = self.unit_file(service);
             if path.exists() {
                 self.systemctl(&["disable", "--quiet", "--now", &unit_name(service)])?;
                 fs_err::remove_file(path)?;
+                stopped.services += 1;
             }
         }
-        self.systemctl(&["daemon-reload"])
+        self.systemctl(&["daemon-reload"])?;
+        Ok(stopped)
+    }
+
+    fn engine(&self) -> Option<&'static str> {
+        None
     }
 
     fn status(&self) -> Result<Vec<ServiceStatus>> {

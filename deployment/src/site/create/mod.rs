@@ -56,7 +56,8 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
 
     let report = SiteReport { host: host.to_string(), ports: ports.clone(), ..SiteReport::default() };
     let project = request.project.map(str::to_owned).or(old.project.clone());
-    let new = Record { host: host.to_string(), project, ports: ports.clone(), ..old.clone() };
+    let engine = request.engine.map(str::to_owned).or(old.engine.clone());
+    let new = Record { host: host.to_string(), project, engine, ports: ports.clone(), ..old.clone() };
     let parameters = SiteParameters { host, ports, settings: SettingValues::default(), trusted: BTreeMap::new() };
     let mut update = SiteUpdate { request, parameters, old, new, report, operator_certificates: BTreeSet::new() };
     update.check_operator_input()?;

@@ -27,6 +27,8 @@ pub struct SiteRequest<'a> {
     pub ports: BTreeMap<String, u16>,
     /// Prefix of the names of containers and volumes on the host. `None`: the recorded one or, in a new site, the profile's.
     pub project: Option<&'a str>,
+    /// The engine that runs the services: `podman` or `docker`. `None`: the recorded one.
+    pub engine: Option<&'a str>,
     /// Issue certificates again that have fewer days left. `None`: those with less than a fifth of their lifetime left.
     pub days_left: Option<u32>,
     /// Do not set the groups of files: the engine's group numbers are not the host's, and the caller sets them.
