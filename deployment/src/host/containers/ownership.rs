@@ -59,7 +59,7 @@ impl Containers<'_> {
     /// [`Failure::usage`] that names that folder, and when the engine fails.
     pub(super) fn refuse_other_folder(&self) -> Result<()> {
         let others = self.other_folders()?;
-        let Some(other) = others.iter().find(|other| !self.is_taken_over(other)) else { return Ok(()) };
+        let Some(other) = others.iter().find(|other| !self.has_site_of(other)) else { return Ok(()) };
         let other = other.display();
         Err(Failure::usage(format!("the containers of {} belong to the folder {other}", self.layout()?.project))
             .hint(format!("run the command there: sealift down --directory {other}"))
