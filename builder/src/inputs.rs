@@ -17,7 +17,7 @@ use sealift_layers::platform::{Architecture, Platform};
 use crate::cargo::Cargo;
 use crate::lock::{self, Crate, Lock, Package, Wheel};
 
-/// What is built, besides the profile and its lock.
+/// The options that decide the bytes of a build, besides the profile and its lock.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Platform of the images.
