@@ -82,7 +82,7 @@ impl<'a> Inputs<'a> {
     pub fn new(profile: &'a Profile, lock: &'a Lock, options: Options) -> Result<Self> {
         let stale = |what: String| {
             Failure::usage(format!("the lock of {} {what}", profile.model.name.get_ref()))
-                .hint("the profile has changed since: run sealift lock")
+                .hint(format!("the profile has changed since: run sealift lock {}", profile.argument))
         };
         let lock = lock
             .platforms
