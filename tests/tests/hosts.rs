@@ -120,21 +120,17 @@ impl Deployment {
 
     fn versions(&self, suite: &str) -> Result<String> {
         let packages = match self.engine {
-            Engine::Docker => "docker.io containerd runc systemd",
-            Engine::Podman => "podman crun netavark aardvark-dns systemd",
-            Engine::Rootless => "podman crun netavark passt systemd",
+            Engine::Docker => "docker.io containerd runc docker-compose systemd",
+            Engine::Podman => "podman crun netavark aardvark-dns podman-compose systemd",
+            Engine::Rootless => "podman crun netavark passt podman-compose systemd",
         };
         Ok(format!("{suite}, {:?}: {}", self.engine, self.host.versions(packages)?))
     }
 
     fn try_sealift(&self, arguments: &[&str]) -> Result<Ran> {
-        let mut command = if self.engine == Engine::Rootless {
-            self.host.user_command("sealift")
-        } else {
-            self.host.command("sealift")
-        };
-        command.args(arguments).args(["-C", &self.folder]);
-        command::run(&mut command)
+        let rootless = self.engine == Engine::Rootless;
+        let mut command = if rootless { self.host.user_command("sealift") } else { self.host.command("sealift") };
+        command::run(command.args(arguments).args(["-C", &self.folder]))
     }
 
     fn sealift(&self, arguments: &[&str]) -> Result<Ran> {
@@ -185,6 +181,10 @@ impl Deployment {
         for service in services {
             ensure!(service["health"] == "healthy" && service["outdated"].is_null(), "{service}");
         }
+        self.answers()
+    }
+
+    fn answers(&self) -> Result<()> {
         let url = if self.engine == Engine::Rootless { "https://localhost:8443/" } else { "https://localhost/" };
         let start = Instant::now();
         let mut curl = self.host.beside("curl");
@@ -218,25 +218,70 @@ impl Deployment {
         Ok(())
     }
 
-    /// A reboot keeps the data. Docker starts the containers again; for podman, `up` does.
-    fn after_a_reboot(&mut self) -> Result<()> {
-        self.host.reboot()?;
+    /// The suite's compose program starts what `up` made, with the same data.
+    fn by_hand(&self) -> Result<()> {
+        self.sealift(&["down"])?;
+        let compose = |arguments: &str| {
+            let script = match self.engine {
+                Engine::Docker => format!("cd {} && docker-compose {arguments}", self.folder),
+                Engine::Podman | Engine::Rootless => format!("cd {} && podman-compose {arguments}", self.folder),
+            };
+            let rootless = self.engine == Engine::Rootless;
+            let mut command = if rootless { self.host.user_command("sh") } else { self.host.command("sh") };
+            command::output(command.args(["-c", &script]))
+        };
         let start = Instant::now();
-        if self.engine == Engine::Docker {
-            while self.all_healthy().is_err() {
-                ensure!(start.elapsed() < Duration::from_secs(300), "after a reboot: {:?}", self.all_healthy());
-                std::thread::sleep(Duration::from_millis(500));
-            }
-            report(&format!("healthy by itself {:.1} s after the reboot", start.elapsed().as_secs_f64()));
-        } else {
-            let running = self.client(&["ps", "--quiet"])?.lines().count();
-            report(&format!("{running} of 4 containers run by themselves after a reboot"));
-        }
-        self.sealift(&["up"])?;
-        self.all_healthy()?;
+        compose("up -d")?;
+        report(&format!("compose up: {:.1} s", start.elapsed().as_secs_f64()));
+        self.answers()?;
         let organizations = self.organizations()?;
         ensure!(organizations == "MyOrg", "{organizations}");
-        Ok(())
+        compose("down")?;
+        self.sealift(&["up"])?;
+        self.all_healthy()
+    }
+
+    /// After a reboot the services start again with their data: Docker does it by itself, podman with the unit of the
+    /// bundle's README.
+    fn after_a_reboot(&mut self) -> Result<()> {
+        match self.engine {
+            Engine::Docker => {}
+            Engine::Podman => self.install_unit("/etc/systemd/system", "multi-user.target")?,
+            Engine::Rootless => {
+                let folder = format!("/home/{USER}/.config/systemd/user");
+                self.install_unit(&folder, "default.target")?;
+            }
+        }
+        self.host.reboot()?;
+        let start = Instant::now();
+        while let Err(error) = self.all_healthy() {
+            if start.elapsed() > Duration::from_secs(600) {
+                return Err(error.context("10 minutes after a reboot"));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        report(&format!("healthy by itself {:.1} s after the reboot", start.elapsed().as_secs_f64()));
+        let organizations = self.organizations()?;
+        ensure!(organizations == "MyOrg", "{organizations}");
+        self.sealift(&["up"])?;
+        self.all_healthy()
+    }
+
+    fn install_unit(&self, folder: &str, target: &str) -> Result<()> {
+        let unit = format!(
+            "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\
+             [Service]\nType=oneshot\nRemainAfterExit=yes\nTimeoutStartSec=600\nExecStart=/usr/local/bin/sealift up -C {}\n\
+             [Install]\nWantedBy={target}\n",
+            self.folder
+        );
+        self.host.output(&format!("mkdir -p {folder}"))?;
+        fs_err::write(self.host.path(folder).join("parsec-standalone.service"), unit)?;
+        if self.engine == Engine::Podman {
+            return self.host.output("systemctl enable parsec-standalone").map(drop);
+        }
+        self.host.output(&format!("chown -R {USER}: /home/{USER}/.config"))?;
+        let mut enable = self.host.user_command("systemctl");
+        command::output(enable.args(["--user", "enable", "parsec-standalone"])).map(drop)
     }
 
     fn removed(&self) -> Result<()> {
@@ -274,6 +319,7 @@ fn podman(suite: &str) -> Result<()> {
         deployment.first_start()?;
         deployment.images_are(|image| image.config.to_string())?;
         if all_hosts() {
+            deployment.by_hand()?;
             deployment.after_a_reboot()?;
         }
         deployment.removed()
@@ -284,6 +330,7 @@ fn rootless(suite: &str) -> Result<()> {
     Deployment::on(suite, Engine::Rootless, &[])?.tried(|deployment| {
         deployment.first_start()?;
         deployment.images_are(|image| image.config.to_string())?;
+        deployment.by_hand()?;
         deployment.after_a_reboot()?;
         deployment.removed()
     })
@@ -301,6 +348,7 @@ fn docker(suite: &str, files: &[(&str, &str)]) -> Result<()> {
         };
         deployment.images_are(digests)?;
         if all_hosts() {
+            deployment.by_hand()?;
             deployment.after_a_reboot()?;
         }
         deployment.removed()?;

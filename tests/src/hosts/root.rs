@@ -17,7 +17,8 @@ use crate::command::{self, report};
 /// Most that debootstrap may take.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// What every host has beside the base system: a login with systemd, both engines, and what they recommend.
+/// What every host has beside the base system: a login with systemd, both engines with what they recommend, and
+/// their compose programs.
 const PACKAGES: &[&str] = &[
     "systemd",
     "systemd-sysv",
@@ -37,6 +38,8 @@ const PACKAGES: &[&str] = &[
     "docker.io",
     "containerd",
     "docker-cli",
+    "docker-compose",
+    "podman-compose",
 ];
 
 /// The root file system of a suite, such as `forky`. It is made when there is none with these packages.
