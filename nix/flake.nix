@@ -1,5 +1,5 @@
-# Has no inputs: the functions in `lib` work without nixpkgs, and make the program, too. The rest takes the nixpkgs that the
-# user has: by `overlays.default`, or from NIX_PATH with `--impure`.
+# Has no inputs: the functions in `lib` need no nixpkgs, also to build the program. The other outputs use the nixpkgs of the
+# user: through `overlays.default`, or from NIX_PATH with `--impure`.
 {
   description = "Reproducible OCI images and air-gapped deployment bundles";
 
@@ -10,13 +10,13 @@
       eachSystem = make: builtins.listToAttrs (map (name: { inherit name; value = make name; }) systems);
       withNixpkgs = make: if found.success then eachSystem (system: make system (import found.value { inherit system; })) else { };
       library = sealift: import ./lib.nix { inherit sealift; };
-      apart = function: { sealift, ... }@arguments: (library sealift).${function} (removeAttrs arguments [ "sealift" ]);
+      withSealift = function: { sealift, ... }@arguments: (library sealift).${function} (removeAttrs arguments [ "sealift" ]);
     in
     {
-      # The first two take `sealift`, the program or a package of it, beside what lib.nix says; the third makes one.
+      # The first two take the arguments in lib.nix, and `sealift`: the program or a package of it. The third builds it.
       lib = {
-        mkBundle = apart "mkBundle";
-        mkImage = apart "mkImage";
+        mkBundle = withSealift "mkBundle";
+        mkImage = withSealift "mkImage";
         mkSealift = import ./program.nix;
       };
 
@@ -27,7 +27,7 @@
         default = sealift;
       });
 
-      # An image of the program itself: the program is built, its tests pass, and it works in the sandbox.
+      # Builds the program, runs its tests, and uses it in the sandbox to build an image of itself.
       checks = withNixpkgs (system: pkgs:
         let sealift = pkgs.callPackage ./package.nix { };
         in {

@@ -1,6 +1,6 @@
-# The build of Sealift as derivations: what a lock names is fetched by Nix, each image is a derivation of its own, and one
-# more joins them to the bundle, with the same bytes as `sealift build` makes. Needs nothing of nixpkgs: the builder is
-# the statically linked program itself. See README.md.
+# Builds as derivations: Nix fetches the files in the lock, each image is a derivation, and one more derivation joins them to
+# the bundle, with the same bytes as `sealift build`. Does not need nixpkgs: the builder is the statically linked program
+# itself. See README.md.
 {
   # The statically linked program: its file, or a package that has `bin/sealift`.
   sealift,
@@ -19,9 +19,9 @@ let
     "linux/amd64" = "x86_64-linux";
     "linux/arm64" = "aarch64-linux";
   };
-  systemOf = platform: systems.${platform} or (throw "sealift: no Nix system is known for the platform ${platform}");
+  systemOf = platform: systems.${platform} or (throw "sealift: the platform ${platform} is not supported: use linux/amd64 or linux/arm64");
 
-  # A text as the name of a store path.
+  # `text` as a valid name of a store path.
   storeName = text:
     let clean = concatStringsSep "_" (filter isString (split "[^A-Za-z0-9+._?=-]+" text));
     in substring 0 200 (if match "[.].*" clean == null then clean else "_${clean}");
@@ -31,7 +31,7 @@ let
   unique = list:
     if list == [ ] then [ ] else [ (head list) ] ++ unique (filter (other: other != head list) (tail list));
 
-  # The profile in a folder, after those that it extends have been followed: tables merge, the nearest word counts.
+  # The profile in a folder, merged with those that it extends. Its own values have precedence.
   readProfile = folder:
     let
       own = fromTOML (readFile (folder + "/profile.toml"));
@@ -41,12 +41,12 @@ let
     then base // own // { images = (base.images or { }) // (own.images or { }); chain = [ (baseNameOf folder) ] ++ base.chain; }
     else own // { chain = [ (baseNameOf folder) ]; };
 
-  # One entry of a lock as a file in the Nix store: from the folder `artifacts` if that has it, else fetched.
+  # An entry of a lock as a file in the Nix store: from the folder `artifacts` if it is there, otherwise fetched.
   fetch = { mirrors, artifacts }: kind: entry:
     let
       sha256 = substring 7 64 entry.sha256;
       name = storeName (baseNameOf entry.path);
-      mirror = mirrors.${kind} or (throw "sealift: ${name} has to be fetched: name a server in `mirrors.${kind}`, or a folder that has it in `artifacts`");
+      mirror = mirrors.${kind} or (throw "sealift: ${name} must be fetched: set `mirrors.${kind}` to a server, or `artifacts` to a folder with this file");
     in
     import ./fetch.nix {
       inherit name sha256;
@@ -55,16 +55,16 @@ let
     };
 in
 rec {
-  # The bundle of a profile: a derivation whose output is the tar. `images` of it has the derivation of each image, `artifacts`
-  # all that is fetched.
+  # The bundle of a profile: a derivation whose output is the tar. Its attribute `images` has the derivation of each image,
+  # `artifacts` all fetched files.
   #
-  # profile    The profile's folder, with its lock. Those that it extends lie beside it.
+  # profile    The profile's folder, with its lock. Profiles that it extends are in the same parent folder.
   # mirrors    Where to fetch from: `debian` is the root of a Debian mirror (`pool/` is below it), `python` the root of the
   #            server that has the files of a Python index (the lock has paths below it).
-  # artifacts  A folder of files named by their SHA-256, such as `artifacts/sha256` of Sealift's store. What it has is
-  #            not fetched.
-  # closures   What has the store paths of images with `nix` in the profile: image name -> list of packages.
-  # program    What the bundle brings to its hosts, where that is to be another file or package than `sealift`.
+  # artifacts  A folder of files named by their SHA-256, such as `artifacts/sha256` of Sealift's store. Files in it
+  #            are not fetched.
+  # closures   Packages for the images with `nix` in the profile: image name -> list of packages.
+  # program    The program for the hosts, a file or package, if it differs from `sealift`.
   # layers     Compression of the layers.
   mkBundle =
     { profile, mirrors ? { }, artifacts ? null, closures ? { }, program ? sealift, platform ? "linux/amd64", layers ? "gzip" }:
@@ -72,15 +72,15 @@ rec {
       model = readProfile profile;
       system = systemOf platform;
       lock = (fromTOML (readFile (profile + "/sealift.lock"))).platforms.${platform}
-        or (throw "sealift: the lock of ${model.name} has nothing for ${platform}: run sealift lock");
+        or (throw "sealift: the lock of ${model.name} does not contain ${platform}: run sealift lock");
 
-      # Of the folder of profiles only those that this one needs.
+      # Only this profile and those that it extends.
       folders = path {
         name = "profiles";
         path = dirOf profile;
         filter = file: _: any (name: file == toString (dirOf profile + "/${name}")) model.chain || dirOf file != toString (dirOf profile);
       };
-      # The profile may lie in a flake: all of that is not needed to build.
+      # Without the context of a flake that contains the profile: the build does not need the whole flake.
       source = "${folders}/${unsafeDiscardStringContext (baseNameOf profile)}";
 
       fetched = fetch { inherit mirrors artifacts; };
@@ -101,7 +101,7 @@ rec {
         inherit system;
         name = storeName "${model.name}-${name}";
         inherit builder;
-        # Named here, they and all that they refer to are there for the builder.
+        # An attribute, so that the closures of the packages are available to the builder.
         closure = map (package: "${package}") (closures.${name} or [ ]);
         args = [ "image" source name "--output" (placeholder "out") ] ++ common
           ++ options "artifacts" (map (name: packages.${name}) (packagesOf locked))
@@ -110,7 +110,7 @@ rec {
       images = mapAttrs image lock.images;
     in
     if lock ? crate
-    then throw "sealift: ${model.name} compiles crates, which takes a Rust toolchain: build it with `sealift build`"
+    then throw "sealift: ${model.name} compiles crates, which needs a Rust toolchain: build it with `sealift build`"
     else derivation
       {
         inherit system;
@@ -120,20 +120,20 @@ rec {
           ++ options "from" (attrValues images);
       } // { inherit images; artifacts = attrValues packages ++ attrValues wheels; };
 
-  # An image of packages and all that they refer to: an archive that `podman load` and `docker load` take. Nothing of Debian.
+  # An image of packages and their closures, without Debian packages: an archive for `podman load` and `docker load`.
   #
   # contents   Packages: their files are linked into the image's root (`/bin/hello`), and their closures are in the image.
   # closure    More packages whose closures are in the image, without links.
-  # config     How it is run, as OCI and nixpkgs' dockerTools spell it: Entrypoint, Cmd, Env, User ... Paths that it
-  #            names have to be in one of the closures.
-  # maxLayers  How many layers the closure makes at most.
+  # config     The image's configuration, with the keys of OCI and of nixpkgs' dockerTools: Entrypoint, Cmd, Env, User ...
+  #            Store paths in it must be in one of the closures.
+  # maxLayers  Maximum number of layers for the closure.
   mkImage =
     { name, tag ? "latest", contents ? [ ], closure ? [ ], config ? { }, maxLayers ? 60, platform ? "linux/amd64", layers ? "gzip" }:
     derivation {
       name = storeName "${baseNameOf name}-${tag}.tar";
       system = systemOf platform;
       inherit builder;
-      # The builder reads both from the file that Nix writes of these attributes.
+      # The builder reads both from .attrs.json, which Nix writes from these attributes.
       __structuredAttrs = true;
       exportReferencesGraph.closure = map (package: "${package}") (contents ++ closure);
       inherit config;

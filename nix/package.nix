@@ -1,4 +1,4 @@
-# The program, with nixpkgs: linked statically, so that it can be the builder of derivations and go into bundles.
+# The program, with nixpkgs: statically linked, so that it can be the builder of derivations and part of bundles.
 # Dependencies are vendored from the checksums in Cargo.lock.
 { lib, pkgsStatic }:
 pkgsStatic.rustPlatform.buildRustPackage {
@@ -10,8 +10,8 @@ pkgsStatic.rustPlatform.buildRustPackage {
   };
   cargoLock.lockFile = ../Cargo.lock;
   cargoBuildFlags = [ "--package" "sealift" ];
-  # Those of the library and the program; the end-to-end tests need a machine.
-  cargoTestFlags = [ "--package" "sealift-layers" "--package" "sealift" "--lib" ];
+  # Unit tests only: the end-to-end tests need root, engines and the network.
+  cargoTestFlags = [ "--package" "sealift-layers" "--package" "sealift-deployment" "--package" "sealift" "--lib" ];
   meta = {
     description = "Assembles reproducible OCI images and air-gapped deployment bundles";
     license = with lib.licenses; [ mit asl20 ];

@@ -1,12 +1,12 @@
 # The program as a derivation, with no nixpkgs: crates by the checksums in Cargo.lock, cargo offline, the flags of ./build.
 # See README.md.
 {
-  # What compiles: folders with a `bin` each, packages of Nix or folders that the sandbox lets in. Together they have sh (in
-  # the first of them), mkdir, tar, gzip, cc with a static C library, cargo and rustc.
+  # The compilers: folders with a `bin` each, either Nix packages or folders in `extra-sandbox-paths`. Together they have sh
+  # (in the first one), mkdir, cp, tar, gzip, cc with a static C library, cargo and rustc.
   toolchain,
-  # `mirrors.crates` is the root of a server of crates, as `dl` in the configuration of cargo's index spells it.
+  # `mirrors.crates` is the URL of a server of crates, in the format of `dl` in the `config.json` of a cargo index.
   mirrors ? { },
-  # A folder that has crates as cargo keeps them (`registry/cache/SERVER` below cargo's own). What it has is not fetched.
+  # A folder with crates, such as `registry/cache/SERVER` in cargo's home. Crates in it are not fetched.
   crates ? null,
   system ? "x86_64-linux",
 }:
@@ -20,10 +20,10 @@ let
   urlOf = { name, version, checksum, ... }:
     let
       server = mirrors.crates
-        or (throw "sealift: the crate ${name} ${version} has to be fetched: name a server in `mirrors.crates`, or a folder that has it in `crates`");
+        or (throw "sealift: the crate ${name} ${version} must be fetched: set `mirrors.crates` to a server, or `crates` to a folder with this crate");
       filled = replaceStrings [ "{crate}" "{version}" "{sha256-checksum}" ] [ name version checksum ] server;
     in
-    # Cargo's own rule for a server without marks.
+    # Cargo's rule for a URL without markers.
     if filled == server then "${server}/${name}/${version}/download" else filled;
 
   fetch = crate:
@@ -36,28 +36,28 @@ let
       url = urlOf crate;
     };
 
-  # What is not of this repository has a checksum.
+  # Crates from outside of this repository have a checksum.
   locked = filter (package: package ? checksum) (fromTOML (readFile ../Cargo.lock)).package;
 
-  # Of the repository what the program is made of. Cargo wants to see every member of the workspace.
-  wanted = map (name: toString (../. + "/${name}")) [
+  # The parts of the repository that the program is built from. Cargo needs the manifest of every member of the workspace.
+  parts = map (name: toString (../. + "/${name}")) [
     "Cargo.toml" "Cargo.lock" "builder" "deployment" "layers" "tests/Cargo.toml" "tests/src/lib.rs"
   ];
   within = folder: file: substring 0 (stringLength folder + 1) file == "${folder}/";
   source = path {
     name = "sealift-source";
     path = ../.;
-    filter = file: _: any (name: file == name || within name file || within file name) wanted;
+    filter = file: _: any (name: file == name || within name file || within file name) parts;
   };
 in
-# `artifacts` of it is all that is fetched.
+# Its attribute `artifacts` has all fetched files.
 derivation {
   name = "sealift-${version}";
   inherit system source;
   builder = "${head toolchain}/bin/sh";
   args = [ "-eu" ./program.sh ];
   PATH = concatStringsSep ":" (map (folder: "${folder}/bin") toolchain);
-  # A line each; too long for a variable.
+  # One line per crate; in a file, as it is too long for a variable.
   crates = concatStringsSep "" (map (crate: "${fetch crate} ${crate.checksum}\n") locked);
   passAsFile = [ "crates" ];
 } // { artifacts = map fetch locked; }

@@ -1,7 +1,7 @@
-# What the derivation in program.nix runs.
+# The builder of the derivation in program.nix.
 
-# As `cargo vendor` leaves it: a folder for each crate, with the checksum that Cargo.lock has. That file by file are not
-# needed: Nix has verified the whole.
+# The layout of `cargo vendor`: a folder for each crate, with the checksum in Cargo.lock. Checksums of single files are not
+# needed: Nix has verified the archive.
 mkdir vendor cargo
 while read -r crate checksum; do
     tar -xzf "$crate" -C vendor
@@ -10,7 +10,7 @@ while read -r crate checksum; do
     printf '{"files":{},"package":"%s"}' "$checksum" >"vendor/${name%.crate}/.cargo-checksum.json"
 done <"$cratesPath"
 
-# Statically linked, and without paths of this place in it, as ./build makes it.
+# Statically linked and without paths of the build folder, with the flags of ./build.
 export CARGO_HOME="$PWD/cargo" CARGO_TARGET_DIR="$PWD/target"
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD/vendor=/cargo --remap-path-prefix=$source=/sealift"
 triple=$(rustc --print host-tuple)

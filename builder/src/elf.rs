@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_need_a_loader_or_another_machine_are_told_apart() {
+    fn programs_with_a_loader_or_for_another_architecture_are_not_static() {
         assert!(is_static(&elf(62, &[1, 2]), Architecture::Amd64));
         assert!(!is_static(&elf(62, &[1, 3]), Architecture::Amd64));
         assert!(!is_static(&elf(183, &[1]), Architecture::Amd64));

@@ -17,7 +17,7 @@ use sealift_layers::platform::{Architecture, Platform};
 use crate::cargo::Cargo;
 use crate::lock::{self, Crate, Lock, Package, Wheel};
 
-/// What is built, besides the profile and its lock.
+/// The options that decide the bytes of a build, besides the profile and its lock.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Platform of the images.
@@ -82,7 +82,7 @@ impl<'a> Inputs<'a> {
     pub fn new(profile: &'a Profile, lock: &'a Lock, options: Options) -> Result<Self> {
         let stale = |what: String| {
             Failure::usage(format!("the lock of {} {what}", profile.model.name.get_ref()))
-                .hint("the profile has changed since: run sealift lock")
+                .hint(format!("the profile has changed since: run sealift lock {}", profile.argument))
         };
         let lock = lock
             .platforms

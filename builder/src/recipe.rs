@@ -7,7 +7,7 @@
 /// A layer whose bytes depend on the layers below it.
 pub const LAYER: &str = "layer/1";
 /// A layer together with those below it, where its own key does not depend on them.
-pub const LAYER_ON: &str = "on/1";
+pub const STACKED_LAYER: &str = "on/1";
 /// The listing of a layer: its paths with their metadata.
 pub const LISTING: &str = "listing/1";
 /// Python bytecode of a wheel or of a package of the standard library.
@@ -22,5 +22,5 @@ pub const STORE_LINKS: &str = "store-links/1";
 pub const BUNDLE_DIGEST: &str = "bundle-digest/1";
 /// The digest of a file or folder that the store keeps.
 pub const STORE_TREE: &str = "store-tree/1";
-/// What a profile asks for, as its lock records it: another one makes every lock stale.
+/// The hash of a profile's requests, which its lock records. Another version makes every lock stale.
 pub const WANTED: &str = "wanted/1";

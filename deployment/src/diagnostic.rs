@@ -28,7 +28,7 @@ impl Diagnostic {
 pub struct Part {
     /// Its name in messages.
     pub file: String,
-    /// Its contents.
+    /// The complete text of the file.
     pub text: String,
 }
 

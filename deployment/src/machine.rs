@@ -1,5 +1,5 @@
 //! The machine that the program runs on: its environment and its root directory. The only module that reads the
-//! environment of the process: everything else takes a [`Machine`], so that tests can bring their own.
+//! environment of the process: everything else takes a [`Machine`], which tests replace.
 
 #![allow(clippy::disallowed_methods, reason = "the one place that reads the process's environment")]
 

@@ -64,7 +64,7 @@ pub struct Options {
 pub struct Written {
     /// Digests and sizes.
     pub layer: Layer,
-    /// Its paths.
+    /// Its paths with their metadata, for the layers above.
     pub listing: Listing,
 }
 

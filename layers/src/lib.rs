@@ -28,7 +28,7 @@
 //!
 //! # Example
 //!
-//! An image of two layers, where the second one lies on top of the first:
+//! An image of two layers, where the second one is on top of the first:
 //!
 //! ```
 //! use std::collections::BTreeMap;

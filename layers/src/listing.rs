@@ -37,7 +37,7 @@ pub enum Node {
 /// One path of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedEntry {
-    /// Its type.
+    /// File, directory or link, with what identifies its content.
     #[serde(flatten)]
     pub node: Node,
     /// Permission bits.

@@ -1,6 +1,6 @@
-"""Runs a command and tells its wall seconds and the most memory (bytes, resident) that it or a process of it had.
+"""Runs a command and writes its exit code, wall-clock seconds and peak resident memory (bytes) to a file, as JSON.
 
-In a process of its own: the kernel counts what the parent had before the command was there.
+A separate process, since the kernel's peak includes the memory of the parent before the command is executed.
 """
 
 import json
@@ -12,5 +12,5 @@ import time
 start = time.monotonic()
 code = subprocess.run(sys.argv[2:], check=False).returncode
 seconds = time.monotonic() - start
-with open(sys.argv[1], "w", encoding="utf-8") as told:
-    json.dump([code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024], told)
+with open(sys.argv[1], "w", encoding="utf-8") as result:
+    json.dump([code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024], result)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: running, measuring, and tables in Markdown."""
+"""Shared by the benchmarks: running, measuring, and tables in Markdown."""
 
 import json
 import os
@@ -28,19 +28,19 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> None:
 
 
 def measured(command: list[str], log: Path, directory: Path | None = None) -> tuple[float, int]:
-    """Runs it; gives wall seconds and the most memory (bytes, resident) that it or a process it started had."""
-    with log.open("ab") as output, tempfile.NamedTemporaryFile() as told:
-        child = [sys.executable, str(Path(__file__).with_name("child.py")), told.name]
+    """Runs a command; returns wall-clock seconds and the peak resident memory (bytes) of it and its child processes."""
+    with log.open("ab") as output, tempfile.NamedTemporaryFile() as result:
+        child = [sys.executable, str(Path(__file__).with_name("child.py")), result.name]
         streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
         subprocess.run([*child, *command], **streams, cwd=directory, check=True)
-        code, seconds, memory = json.load(told)
+        code, seconds, memory = json.load(result)
     if code != 0:
         sys.exit(f"{log.read_text()}\nbench: failed ({code}): {' '.join(command)}")
     return seconds, memory
 
 
 def side_by_side(runs: int, ways: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Seconds of each way, in turns, so that whatever slows the machine slows them all."""
+    """Seconds of each way, measured in turns, so that other load on the machine affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):
         for name, way in ways.items():
@@ -49,13 +49,13 @@ def side_by_side(runs: int, ways: dict[str, Callable[[], float]]) -> dict[str, l
 
 
 def spread(seconds: list[float]) -> str:
-    """The median, and from where to where the runs went."""
+    """The median, and the fastest and slowest run."""
     middle = f"{statistics.median(seconds):.2f}"
     return f"{middle} ({min(seconds):.2f} to {max(seconds):.2f})" if len(seconds) > 1 else middle
 
 
 def artifacts(full: Path, store: Path) -> None:
-    """Makes `store` a store with the fetched artifacts of another one, and nothing else."""
+    """Creates the store `store` with the artifacts of another one, and without its layers."""
     subprocess.run(["rm", "-rf", store], check=True)
     store.mkdir(parents=True)
     subprocess.run(["cp", "-a", "--reflink=auto", full / "artifacts", store / "artifacts"], check=True)

@@ -20,7 +20,7 @@ IMAGE = "parsec-server"
 
 
 def install() -> bool:
-    """Brings what is missing, as root."""
+    """Installs missing tools, as root."""
     lacking = sorted(package for program, package in PACKAGES.items() if not shutil.which(program))
     if lacking and os.geteuid() != 0:
         say(f"the comparison is left out: it needs {', '.join(lacking)}, and root to install them")
@@ -37,7 +37,7 @@ def install() -> bool:
 
 
 class Peers:
-    """`store` has all artifacts of the profile, and everything that was ever made of them."""
+    """`store` has all artifacts of the profile, and all layers built from them."""
 
     def __init__(self, sealift: str, profile: str, store: Path, scratch: Path, runs: int):
         self.sealift, self.profile, self.full, self.runs = sealift, profile, store, runs
@@ -46,7 +46,7 @@ class Peers:
         self.log = self.scratch / "log"
         self.rows: list[list[str]] = []
         os.environ["BUILDAH_ISOLATION"] = "chroot"
-        # A storage of its own: nothing of the machine's is used or changed.
+        # A separate storage: the machine's is neither used nor changed.
         conf = self.scratch / "storage.conf"
         driver = "overlay" if self.storage("overlay", conf) else "vfs"
         self.storage(driver, conf)
@@ -64,10 +64,10 @@ class Peers:
         return subprocess.check_output([str(word) for word in command], text=True, stdin=subprocess.DEVNULL).strip()
 
     def add(self, letter: str, what: str, seconds: dict[str, list[float]], target: str) -> None:
-        """A row: the first way is Sealift's, the second the peer's."""
-        (ours, own), (peer, theirs) = seconds.items()
-        ratio = statistics.median(theirs) / statistics.median(own)
-        self.rows.append([letter, what, f"{ours}: {spread(own)}", f"{peer}: {spread(theirs)}", f"{ratio:.2f}", target])
+        """Adds a row: the first way is Sealift's, the second the other tool's."""
+        (ours, own), (peer, other) = seconds.items()
+        ratio = statistics.median(other) / statistics.median(own)
+        self.rows.append([letter, what, f"{ours}: {spread(own)}", f"{peer}: {spread(other)}", f"{ratio:.2f}", target])
 
     def all(self) -> None:
         lock = tomllib.loads((ROOT / "profiles" / self.profile / "sealift.lock").read_text())
@@ -99,9 +99,9 @@ class Peers:
             deb = archive / Path(entry["path"]).name
             shutil.copy(self.artifact(entry), deb)
             fields = ("Package", "Version", "Architecture", "Multi-Arch", "Maintainer", "Description")
-            told = self.output("dpkg-deb", "-f", deb, *fields)
+            stanza = self.output("dpkg-deb", "-f", deb, *fields)
             digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-            stanzas.append(f"{told}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n")
+            stanzas.append(f"{stanza}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n")
         (archive / "Packages").write_text("\n".join(stanzas))
         return archive, names
 
@@ -153,7 +153,7 @@ class Peers:
             make = ["image", profile, IMAGE, "--offline", "--store", store, "--output", image]
             return self.run(self.sealift, *make)
 
-        def theirs() -> float:
+        def other() -> float:
             subprocess.run(["buildah", "rmi", "--all", "--force"], capture_output=True, check=False)
             seconds = self.root_by_peers(archive, names, wheels, requirements)
             container = self.output("buildah", "from", "scratch")
@@ -167,13 +167,13 @@ class Peers:
         first = ours(self.profile, False)
         subprocess.run(["cp", "-a", store / "derived", fragments], check=True)
         peer = "mmdebstrap, uv, buildah"
-        ways = {"image": lambda: ours(plain, False), peer: theirs, "bytecode": lambda: ours(self.profile, True)}
+        ways = {"image": lambda: ours(plain, False), peer: other, "bytecode": lambda: ours(self.profile, True)}
         seconds = side_by_side(self.runs, ways)
-        own, theirs_alone = {"image": seconds["image"]}, {peer: seconds[peer]}
-        self.add("B", f"{IMAGE} from packages and wheels, nothing of it made before", own | theirs_alone, "6")
+        own, other_only = {"image": seconds["image"]}, {peer: seconds[peer]}
+        self.add("B", f"{IMAGE} from packages and wheels, nothing of it made before", own | other_only, "6")
         more = {"image": seconds["bytecode"]}
-        self.add("", "the same with bytecode, which the store has; the peer without", more | theirs_alone, "")
-        self.add("", "the same with bytecode, compiled; the peer without", {"image": [first]} | theirs_alone, "")
+        self.add("", "the same with bytecode, which the store has; the peer without", more | other_only, "")
+        self.add("", "the same with bytecode, compiled; the peer without", {"image": [first]} | other_only, "")
 
     # --- C and D ------------------------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Peers:
             make = ["image", profile, IMAGE, "--offline", "--store", self.full, "--output", image]
             return self.run(self.sealift, *make)
 
-        def theirs() -> float:
+        def other() -> float:
             number[0] += 1
             (context / "Containerfile").write_text(f"FROM scratch\nCOPY root /\nENV N={number[0]}\n")
             seconds = self.run("buildah", "bud", "--quiet", "--layers", "--tag", "changed", context)
@@ -217,6 +217,6 @@ class Peers:
 
         if mark not in text:
             sys.exit("bench: the profile has no environment to change")
-        ours(), theirs()
-        seconds = side_by_side(self.runs, {"image": ours, "buildah bud --layers, push": theirs})
+        ours(), other()
+        seconds = side_by_side(self.runs, {"image": ours, "buildah bud --layers, push": other})
         self.add("D", "one environment variable changed", seconds, "10")

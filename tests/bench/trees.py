@@ -51,7 +51,7 @@ class Trees:
         return measured([str(word) for word in command], self.log)[0]
 
     def path(self, files: Iterator[bytes], references: list[dict]) -> dict:
-        """A store path with these files, a hundred to a folder, and what Nix would say of it."""
+        """A store path with these files, a hundred in each folder, and its entry in the output of `nix path-info`."""
         number, digits = next(self.names), ""
         for _ in range(32):
             number, digit = divmod(number, 32)
@@ -62,21 +62,21 @@ class Trees:
             place = folder / f"lib/{index // 100:04}"
             place.mkdir(parents=True, exist_ok=True)
             (place / f"file{index % 100:02}").write_bytes(text)
-        told = subprocess.check_output(["nix-hash", "--type", "sha256", folder], text=True).strip()
+        nar_hash = subprocess.check_output(["nix-hash", "--type", "sha256", folder], text=True).strip()
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         return {
             "path": f"/nix/store/{name}",
-            "narHash": f"sha256:{told}",
+            "narHash": f"sha256:{nar_hash}",
             "narSize": size,
             "references": [reference["path"] for reference in references],
         }
 
     def some(self, count: int, size: int) -> Iterator[bytes]:
-        """So many files with so many bytes together: those of the images, again and again, cut or joined to fit."""
+        """`count` files with a given total size, made from the images' files, repeated, cut or joined."""
         stream = itertools.cycle(self.files)
         left, rest = size, b""
         for index in range(count):
-            # Long files and short ones, as they come; what is left is shared out at the end.
+            # Files have their own lengths; the rest of the bytes is distributed at the end.
             wanted = max(1, left // (count - index))
             text = rest or next(stream)
             if index == count - 1:
@@ -118,8 +118,8 @@ class Trees:
         table(f"Folders into layers, {os.cpu_count()} processors, medians of {self.runs} runs", head, self.rows)
 
     def one_layer(self) -> None:
-        told = self.path(self.some(12_000, 227_000_000), [])
-        folder, closure = self.root / told["path"][1:], self.closure("tree", [told])
+        tree = self.path(self.some(12_000, 227_000_000), [])
+        folder, closure = self.root / tree["path"][1:], self.closure("tree", [tree])
         layout, image = self.scratch / "layout", self.scratch / "image.tar"
 
         def umoci() -> float:
@@ -143,10 +143,10 @@ class Trees:
         own = seconds.pop("closure")
         largest = max((layout / "blobs/sha256").iterdir(), key=lambda blob: blob.stat().st_size).stat().st_size
         sizes = f"{readable(image.stat().st_size)}, umoci {readable(largest)}"
-        for (name, theirs), target in zip(seconds.items(), ("1.5", "8")):
-            ratio = statistics.median(theirs) / statistics.median(own)
+        for (name, other), target in zip(seconds.items(), ("1.5", "8")):
+            ratio = statistics.median(other) / statistics.median(own)
             what = f"227 MB, 12,000 files, into one gzip layer ({sizes})"
-            self.rows.append(["A", what, f"closure: {spread(own)}", f"{name}: {spread(theirs)}", f"{ratio:.2f}", target])
+            self.rows.append(["A", what, f"closure: {spread(own)}", f"{name}: {spread(other)}", f"{ratio:.2f}", target])
 
     def growth(self) -> None:
         counts, medians = [120, 1200, 12_000], []
@@ -155,13 +155,13 @@ class Trees:
             medians.append(statistics.median(self.make(closure)[0] for _ in range(self.runs)))
         # Slope of log time over log work between the two larger ones: 1 is linear; the start-up hides in the smallest.
         slope = math.log(medians[2] / medians[1]) / math.log(counts[2] / counts[1])
-        told = ", ".join(f"{count} files: {seconds:.2f}" for count, seconds in zip(counts, medians))
-        self.rows.append(["G", "files of 8 kB into layers", told, "", f"grows with power {slope:.2f}", "1 at most"])
+        times = ", ".join(f"{count} files: {seconds:.2f}" for count, seconds in zip(counts, medians))
+        self.rows.append(["G", "files of 8 kB into layers", times, "", f"grows with power {slope:.2f}", "1 at most"])
 
     def changed(self) -> None:
         paths: list[dict] = []
         for index in range(40):
-            # Everything refers to the first ones, as to a C library.
+            # All paths refer to the first ones, as to a C library.
             paths.append(self.path(self.some(1200, 25_000_000), paths[: min(index, 3)]))
         first = self.closure("large", paths)
         tars = self.scratch / "tars"
@@ -171,7 +171,7 @@ class Trees:
             tars.mkdir()
             pack = "tar --sort=name --mtime=@1 --owner=0 --group=0 --numeric-owner -cf - -C"
             script = "set -e\n" + "\n".join(
-                f"{pack} {self.root} .{told['path']} | gzip -n >{tars}/{index}.tar.gz" for index, told in enumerate(paths)
+                f"{pack} {self.root} .{entry['path']} | gzip -n >{tars}/{index}.tar.gz" for index, entry in enumerate(paths)
             )
             return self.run("bash", "-c", script)
 
@@ -189,10 +189,10 @@ class Trees:
     def memory(self) -> None:
         """As many files as in a small layer, and a single one. (Each path costs about a kilobyte, however long its file is.)"""
         small = self.make(self.closure("small", [self.path(self.some(12_000, 227_000_000), [])]))[1]
-        told = []
+        peaks = []
         for what, count in (("4 GB in as many files", 12_000), ("in one file", 1)):
             closure = self.closure("memory", [path := self.path(self.some(count, 4_000_000_000), [])])
             peak = self.make(closure, True, "--max-layers", "1")[1]
             shutil.rmtree(self.root / path["path"][1:])
-            told.append(f"{what}: {readable(peak)}")
-        self.rows.append(["F", "peak memory of one layer", f"227 MB in 12,000 files: {readable(small)}, {', '.join(told)}", "", "", "+10%"])
+            peaks.append(f"{what}: {readable(peak)}")
+        self.rows.append(["F", "peak memory of one layer", f"227 MB in 12,000 files: {readable(small)}, {', '.join(peaks)}", "", "", "+10%"])

@@ -27,7 +27,7 @@ async def main():
     assert other != content and not isinstance(other, bytes), other
 
 asyncio.run(main())
-print("well")
+print("ok")
 "#;
 
 /// An S3 storage as one container sees it.
@@ -35,7 +35,7 @@ print("well")
 pub struct Blocks<'a> {
     /// The server's container.
     pub container: &'a str,
-    /// The address that it must have been given.
+    /// The storage's URL that the server must be configured with.
     pub endpoint: &'a str,
 }
 
@@ -43,17 +43,17 @@ impl Blocks<'_> {
     /// Writes (`write`) or reads (`read`) a block.
     ///
     /// # Errors
-    /// When that does not work.
+    /// The command in the container fails, or finds another block.
     pub fn pass(&self, podman: &Podman, what: &str) -> Result<()> {
-        let answer = podman.podman(&["exec", self.container, "python", "-c", SCRIPT, what, self.endpoint])?;
-        ensure!(answer.trim_end().ends_with("well"), "{what}: {answer}");
+        let output = podman.podman(&["exec", self.container, "python", "-c", SCRIPT, what, self.endpoint])?;
+        ensure!(output.trim_end().ends_with("ok"), "{what}: {output}");
         Ok(())
     }
 
     /// With the public authorities only, the same program must refuse the storage's certificate.
     ///
     /// # Errors
-    /// When it does not.
+    /// The certificate is accepted.
     pub fn only_the_authority_is_trusted(&self, podman: &Podman) -> Result<()> {
         let public = "AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt";
         let arguments = ["exec", "--env", public, self.container, "python", "-c", SCRIPT, "read", self.endpoint];

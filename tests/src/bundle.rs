@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::command;
 
-/// Most that a build may take with nothing fetched yet.
+/// Timeout of a build with an empty store.
 const BUILD: Duration = Duration::from_secs(1200);
 
 /// The program under test: `SEALIFT_BIN`, or what cargo built beside this test.
@@ -71,7 +71,7 @@ pub struct Bundle {
     pub tar: PathBuf,
     /// Its contents: the deployment.
     pub folder: PathBuf,
-    /// What it says of itself.
+    /// Its `bundle.json`.
     pub manifest: Manifest,
     place: TempDir,
 }

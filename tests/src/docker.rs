@@ -9,12 +9,12 @@ use anyhow::{Result, bail};
 use crate::command;
 use crate::sandbox::Sandbox;
 
-/// Most that one command may take.
+/// Timeout of one command.
 const LIMIT: Duration = Duration::from_secs(180);
-/// Most that a daemon may take until it answers.
+/// Timeout of the start of a daemon.
 const START: Duration = Duration::from_secs(60);
 
-/// A running daemon with nothing in it.
+/// A running daemon without images and containers.
 #[derive(Debug)]
 pub struct Engine {
     sandbox: Sandbox,
@@ -67,8 +67,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Starts the daemon and waits until the client's `question` is answered.
-    fn start(&self, program: &str, question: &str, arguments: impl FnOnce(&mut Command)) -> Result<()> {
+    /// Starts the daemon and waits until the client's command `probe` succeeds.
+    fn start(&self, program: &str, probe: &str, arguments: impl FnOnce(&mut Command)) -> Result<()> {
         let path = self.sandbox.folder().join("daemon.log");
         let log = fs_err::File::create(&path)?.into_parts().0;
         // It ends with the sandbox.
@@ -77,7 +77,7 @@ impl Engine {
         let mut daemon: Child = command.stdout(Stdio::null()).stderr(log).spawn()?;
         let start = Instant::now();
         while start.elapsed() < START && daemon.try_wait()?.is_none() {
-            if command::run(self.command(Path::new("/")).arg(question))?.code == Some(0) {
+            if command::run(self.command(Path::new("/")).arg(probe))?.code == Some(0) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -91,7 +91,7 @@ impl Engine {
         self.beside(directory, self.client)
     }
 
-    /// A command in `directory` that reaches it.
+    /// A command in `directory` that can connect to the daemon.
     #[must_use]
     pub fn beside(&self, directory: &Path, program: &str) -> Command {
         let mut command = self.sandbox.command(LIMIT, directory, program);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How a file is sent.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum Reply {
     /// Completely.
     Whole(Vec<u8>),
     /// Only this many bytes; then the connection is closed.
@@ -20,7 +20,7 @@ pub enum Answer {
 /// The files of the server, and the requests that it received.
 #[derive(Debug, Default)]
 struct State {
-    files: BTreeMap<String, Answer>,
+    files: BTreeMap<String, Reply>,
     requests: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Mirror {
 
     /// Replaces all files.
     pub fn publish(&self, files: BTreeMap<String, Vec<u8>>) {
-        self.state().files = files.into_iter().map(|(path, bytes)| (path, Answer::Whole(bytes))).collect();
+        self.state().files = files.into_iter().map(|(path, bytes)| (path, Reply::Whole(bytes))).collect();
     }
 
     /// The complete file at `path`.
@@ -69,13 +69,13 @@ impl Mirror {
     #[must_use]
     pub fn file(&self, path: &str) -> Vec<u8> {
         match &self.state().files[path] {
-            Answer::Whole(bytes) | Answer::Cut(bytes, _) | Answer::Stuck(bytes) => bytes.clone(),
+            Reply::Whole(bytes) | Reply::Cut(bytes, _) | Reply::Stuck(bytes) => bytes.clone(),
         }
     }
 
     /// Replaces the file at `path`.
-    pub fn set(&self, path: &str, answer: Answer) {
-        self.state().files.insert(path.to_owned(), answer);
+    pub fn set(&self, path: &str, reply: Reply) {
+        self.state().files.insert(path.to_owned(), reply);
     }
 
     /// Removes the file at `path`.
@@ -94,7 +94,7 @@ impl Mirror {
     }
 }
 
-/// Answers one request. If the client cannot be written to, the connection is closed.
+/// Sends the response to one request. If the client cannot be written to, the connection is closed.
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
     let request = lines.next().unwrap_or_default();
@@ -104,19 +104,19 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         .filter_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=")?.strip_suffix('-')?.parse().ok())
         .last()
         .unwrap_or(0_usize);
-    let answer = {
+    let reply = {
         let mut state = state.lock().expect("no thread of the server panics");
         state.requests.push(path.clone());
         state.files.get(&path).cloned()
     };
-    let (bytes, limit) = match answer {
+    let (bytes, limit) = match reply {
         None => {
             let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             return;
         }
-        Some(Answer::Whole(bytes)) => (bytes, None),
-        Some(Answer::Cut(bytes, length)) => (bytes, Some((length, false))),
-        Some(Answer::Stuck(bytes)) => {
+        Some(Reply::Whole(bytes)) => (bytes, None),
+        Some(Reply::Cut(bytes, length)) => (bytes, Some((length, false))),
+        Some(Reply::Stuck(bytes)) => {
             let half = bytes.len() / 2;
             (bytes, Some((half, true)))
         }

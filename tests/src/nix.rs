@@ -1,4 +1,4 @@
-//! Nix with stores of its own: nothing of the machine's changes.
+//! Nix with temporary stores: the machine's own store does not change.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::{bundle, command, real};
 
-/// Most that one command may take: some compile the program.
+/// Timeout of one command: some compile the program.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// A place with stores, which goes with it.
+/// A temporary folder with Nix stores.
 #[derive(Debug)]
 pub struct Nix {
     place: TempDir,
@@ -41,13 +41,13 @@ impl Nix {
         Ok(Self { place: real::place(), prelude, usr: None })
     }
 
-    /// A path in the place.
+    /// A path in the folder.
     #[must_use]
     pub fn path(&self, relative: &str) -> PathBuf {
         self.place.path().join(relative)
     }
 
-    /// The same stores for the Nix in `usr`, the `/usr` of another system: its commands see it in the place of the machine's.
+    /// The same stores for the Nix in `usr`, the `/usr` of another system: its commands have it mounted at `/usr`.
     #[must_use]
     pub fn with_usr(mut self, usr: PathBuf) -> Self {
         self.usr = Some(usr);

@@ -9,11 +9,11 @@ use anyhow::Result;
 use crate::command::{self, Ran};
 use crate::sandbox::Sandbox;
 
-/// Most that one podman command may take.
+/// Timeout of one podman command.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// Settings for hosts of all kinds: runc also runs under hybrid cgroups, limits stay below those of a container that
-/// the test itself may run in, nothing asks systemd.
+/// the test itself may run in, and systemd is not used.
 const CONTAINERS_CONF: &str = r#"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
@@ -29,8 +29,8 @@ network_backend = "netavark"
 /// The ordinary user of [`Podman::rootless`]: user and group number.
 pub const USER: u32 = 4242;
 
-/// Makes that user, for the place alone, with subordinate numbers, and what a login and udev would have set up. `$1` is a
-/// folder for all of it.
+/// Creates that user inside the sandbox only, with subordinate IDs and what a login and udev would set up. `$1` is a folder
+/// for its files.
 const MAKE_USER: &str = r#"
 set -eu
 cd "$1"
@@ -51,7 +51,7 @@ chown 4242:4242 . home tmp networks /run/user/4242
 chmod 700 /run/user/4242
 "#;
 
-/// An engine with nothing in it.
+/// An engine without images and containers.
 #[derive(Debug)]
 pub struct Podman {
     sandbox: Sandbox,
@@ -63,7 +63,7 @@ impl Podman {
     /// Makes one. Needs root.
     ///
     /// # Errors
-    /// When podman is not there or does not work here.
+    /// podman is missing or does not work here.
     pub fn new() -> Result<Self> {
         Self::make(false)
     }
@@ -113,13 +113,13 @@ impl Podman {
         Ok(fs_err::write(folder.join("storage.conf"), text)?)
     }
 
-    /// The place that it works in.
+    /// The sandbox that it runs in.
     #[must_use]
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }
 
-    /// A command beside it that finds its storage.
+    /// Another command in its sandbox, which finds its storage.
     #[must_use]
     pub fn command(&self, directory: &Path, program: &str) -> Command {
         let mut command = if self.rootless {
@@ -158,7 +158,7 @@ impl Podman {
         command::output(self.command(folder, "podman-compose").args(arguments))
     }
 
-    /// State and logs of all containers, for people: after a failure.
+    /// State and logs of all containers, to report after a failure.
     #[must_use]
     pub fn story(&self) -> String {
         let all = |arguments: &[&str]| match self.try_podman(arguments) {

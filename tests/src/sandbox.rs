@@ -1,8 +1,8 @@
-//! A place apart for container engines: its own network with no way out, its own processes, its own mounts.
+//! Isolation for container engines: a network without connection, and separate processes and mounts.
 //!
-//! Engines keep state in fixed places (`/run`, `/dev/shm`, `/var/lib`): private mounts lie over them. The first process
-//! of the place takes all others with it when it is killed, and the kernel then takes mounts and network down, so that
-//! nothing is left however a test ends.
+//! Engines keep state in fixed folders (`/run`, `/dev/shm`, `/var/lib`), which private mounts hide. When the first process
+//! of the sandbox is killed, the kernel ends all others and removes the mounts and the network, so that nothing is left
+//! however a test ends.
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
@@ -16,11 +16,11 @@ use tempfile::TempDir;
 
 use crate::command;
 
-/// What the first process does. `sh` stays and waits: it reaps the orphans that engines leave.
+/// Script of the first process. `sh` waits, and thereby reaps the orphans that engines leave.
 ///
-/// A bridge whose address nobody has set takes the lowest one of its ports, so that it may change whenever a container
-/// joins. Containers that know the former one then do not reach the bridge, which answers their name queries, for up to a
-/// minute. On a host udev sets the address (`MACAddressPolicy`); in here it does not run, so the loop does.
+/// A bridge without a fixed MAC address takes the lowest one of its ports, so the address can change when a container
+/// joins. Containers with the old address in their caches then cannot resolve names, for up to a minute, as the bridge is
+/// their name server. On a host udev fixes the address (`MACAddressPolicy`); here it does not run, so the loop does it.
 const INIT: &str = r#"
 set -eu
 for place in /run /var/lib/containers; do
@@ -40,7 +40,7 @@ sleep infinity &
 wait
 "#;
 
-/// The place; it ends when this is dropped.
+/// A sandbox. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Sandbox {
     holder: Child,
@@ -48,7 +48,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes one. Needs root.
+    /// Creates a sandbox. Needs root.
     ///
     /// # Errors
     /// Without root, or where the kernel refuses namespaces.
@@ -69,7 +69,7 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Its folder on disk, which goes with it.
+    /// Its folder on disk, which is removed with it.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -87,10 +87,10 @@ impl Sandbox {
         command
     }
 
-    /// What `work` gives when it is run in the network of the place.
+    /// The result of `work`, run in the network of the sandbox.
     ///
     /// # Errors
-    /// What `work` gives, and when the network cannot be entered.
+    /// `work` fails, or the network cannot be entered.
     pub fn in_network<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let network = fs_err::File::open(format!("/proc/{}/ns/net", self.holder.id()))?;
         // A thread of its own: the network is the thread's.

@@ -26,7 +26,7 @@ impl Secrets {
             // No bundle has the authority's key.
             if path.extension().is_some_and(|extension| extension == "key") && path.exists() {
                 let text = fs_err::read_to_string(&path)?;
-                // The first line of a key tells only its kind.
+                // The first line of a key is only its kind.
                 let line = text.lines().filter(|line| !line.starts_with('-')).nth(1).unwrap_or_default();
                 found.push((path.display().to_string(), line.to_owned()));
             }

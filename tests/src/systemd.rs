@@ -1,4 +1,4 @@
-//! A systemd of its own in a sandbox: it starts no unit of the machine's, and what is installed goes into memory.
+//! A systemd of its own in a sandbox: it starts none of the machine's units, and units are installed in a tmpfs.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,13 +10,12 @@ use crate::command;
 use crate::control_group::ControlGroup;
 use crate::sandbox::Sandbox;
 
-/// Most that a command in it may take.
+/// Timeout of one command.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What becomes the first process. It sees the machine's files, with its own `/run`, `/opt` and units.
+/// Script of the first process. It has the machine's files, with its own `/run`, `/opt` and units.
 ///
-/// Mounts are shared, as on a host, where systemd has made them so: otherwise credentials that it mounts would not reach
-/// the services.
+/// Mounts are shared, as systemd makes them on a host: otherwise services would not have the credentials that it mounts.
 const BOOT: &str = r#"
 set -eu
 mount --make-rprivate /
@@ -38,7 +37,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=tests SYSTEMD_UNIT_PATH
     /lib/systemd/systemd --system --unit=default.target --log-target=null --show-status=no
 "#;
 
-/// It ends when this is dropped, before its sandbox does.
+/// A running systemd. It ends when this is dropped, before its sandbox does.
 #[derive(Debug)]
 pub struct Systemd {
     child: Child,
@@ -77,7 +76,7 @@ impl Systemd {
         }
     }
 
-    /// A command beside its services.
+    /// A command in the namespaces of its services.
     #[must_use]
     pub fn command(&self, directory: &Path, program: &str) -> Command {
         let mut command = command::limited(LIMIT, "nsenter");

@@ -1,5 +1,5 @@
-//! The bundle without containers, cut off from every network: run by an ordinary user, and by systemd, against a
-//! PostgreSQL of Debian's.
+//! The bundle without containers, without any network: run by an ordinary user, and by systemd, with a PostgreSQL from
+//! Debian's packages.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,12 +14,12 @@ use serde_json::Value;
 
 /// The public name of the installation.
 const HOST: &str = "parsec.test";
-/// Nobody of the machine's.
+/// A user ID that the machine does not use.
 const USER: &str = "4321";
-/// Most that a command may take.
+/// Timeout of one command.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What the interpreter must find in its own folder, and nowhere else.
+/// Checks that the interpreter and its libraries come from the bundle's folder and not from the machine.
 const SELF_TEST: &str = r#"
 import locale, os, ssl, subprocess, sys, time, zoneinfo
 from pathlib import Path
@@ -38,12 +38,12 @@ assert any("/libc.so.6" in path for path in libraries)
 foreign = {path for path in libraries if not own(path) and "libnss_" not in path and "/libcap.so" not in path}
 assert not foreign, foreign
 again = "import sys; print(sys.executable, sys.prefix, sep='\\n')"
-said = subprocess.check_output([sys.executable, "-c", again], text=True).splitlines()
-assert said == [sys.executable, sys.prefix], said
+found = subprocess.check_output([sys.executable, "-c", again], text=True).splitlines()
+assert found == [sys.executable, sys.prefix], found
 import multiprocessing
 with multiprocessing.get_context("spawn").Pool(1) as pool:
     assert pool.map(abs, [-1]) == [1]
-print("well")
+print("ok")
 "#;
 
 #[test]
@@ -64,7 +64,7 @@ fn size(file: &Path) -> Result<f64> {
     Ok(fs_err::metadata(file)?.len() as f64)
 }
 
-/// PostgreSQL 18 of Debian's packages, in a folder that is its root: Debian 12 has 15, the server asks for 16 or newer.
+/// PostgreSQL 18 of Debian's packages, in a folder that is its root: Debian 12 has 15, the server needs 16 or newer.
 struct Postgres {
     server: Child,
 }
@@ -99,7 +99,7 @@ impl Postgres {
         ]))?;
         let settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=/tmp", "-c", "fsync=off"];
         let server = inside(&["postgres", "-D", "/tmp/data"]).args(settings).stderr(Stdio::null()).spawn()?;
-        patiently(|| command::output(&mut inside(&["createdb", "-U", "parsec", "parsec"])))?;
+        retry(|| command::output(&mut inside(&["createdb", "-U", "parsec", "parsec"])))?;
         Ok(Self { server })
     }
 }
@@ -154,8 +154,8 @@ impl<'a> Host<'a> {
         Ok(fs_err::read_to_string(self.folder.join("site/secrets/admin-token"))?.trim().to_owned())
     }
 
-    /// The status that the server answers with to a question about an organization.
-    fn asked(&self, token: &str, organization: &str) -> Result<String> {
+    /// The HTTP status of a request for an organization to the administration API.
+    fn organization_status(&self, token: &str, organization: &str) -> Result<String> {
         let mut curl = self.sandbox.command(LIMIT, &self.folder, "curl");
         curl.args(["--silent", "--show-error", "--output", "/dev/null", "--write-out", "%{http_code}"]);
         curl.args(["--cacert", "site/custom-ca.crt", "--connect-to", "::127.0.0.1:", "--header"]);
@@ -165,13 +165,13 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Tries until it works, for a minute.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+/// Repeats `attempt` until it succeeds, for a minute at most.
+fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {
         match attempt() {
             Err(_) if start.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(100)),
-            result => return result.context("and so for a minute"),
+            result => return result.context("it failed for a minute"),
         }
     }
 }
@@ -179,22 +179,22 @@ fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
 fn by_hand(host: &Host<'_>) -> Result<()> {
     let python = host.folder.join("root/opt/parsec/bin/python").display().to_string();
     let root = host.folder.canonicalize()?.join("root").display().to_string();
-    // As somebody's shell may have it.
+    // Variables that a user's shell may have.
     let mut command = host.user("env");
     command.args(["LANG=C.UTF-8", "LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu", "PYTHONHOME=/usr", &python]);
-    let said = command::output(command.args(["-c", SELF_TEST, &root]))?;
-    ensure!(said.trim() == "well", "{said}");
+    let printed = command::output(command.args(["-c", SELF_TEST, &root]))?;
+    ensure!(printed.trim() == "ok", "{printed}");
 
     // Without a site, the programs say what is missing.
     let refused = command::run(&mut host.bin("run-parsec-server"))?;
     ensure!(refused.code == Some(1) && refused.stderr.contains("./sealift site new"), "{refused:?}");
 
-    // Without what the operator gives, nothing is made.
+    // Without the operator's settings, nothing is created.
     let folder = host.folder.display().to_string();
     let refused = host.user_sealift(&["up", "--host", HOST])?;
     ensure!(refused.code == Some(2) && refused.stderr.contains("database-url"), "{refused:?}");
     configure(host)?;
-    // No root, no systemd: `up` makes the site and says how to go on.
+    // Without root and systemd, `up` creates the site and prints the commands that start the services.
     let up = host.user_sealift(&["up", "--self-signed"])?;
     ensure!(up.code == Some(0), "{up:?}");
     let commands: Vec<&str> = up.stdout.lines().collect();
@@ -207,32 +207,32 @@ fn by_hand(host: &Host<'_>) -> Result<()> {
     let link = command::output(host.bin("create-organization").arg("MyOrg"))?;
     ensure!(link.starts_with(&format!("parsec3://{HOST}:6777/MyOrg?")), "{link}");
     let (wrong, token) = ("x".repeat(84), host.token()?);
-    ensure!(host.asked(&wrong, "MyOrg")? == "403" && host.asked(&token, "MyOrg")? == "200");
+    ensure!(host.organization_status(&wrong, "MyOrg")? == "403" && host.organization_status(&token, "MyOrg")? == "200");
     server.stop(host)?;
     let server = Server::start(host)?;
-    ensure!(host.asked(&token, "MyOrg")? == "200" && host.asked(&token, "Other")? == "404");
+    ensure!(host.organization_status(&token, "MyOrg")? == "200" && host.organization_status(&token, "Other")? == "404");
     server.stop(host)?;
 
-    // Nothing was written but the site.
+    // Only the site was written.
     let verified = host.user_sealift(&["verify", &folder])?;
     ensure!(verified.code == Some(0), "{verified:?}");
     Ok(())
 }
 
-/// What is the operator's.
+/// Fills in the operator's settings.
 fn configure(host: &Host<'_>) -> Result<()> {
     let file = host.folder.join("site/settings.toml");
     let mut text = String::new();
     for line in fs_err::read_to_string(&file)?.lines() {
-        // Only what is required, and nothing of the rest.
-        let given = match line.split_once(" =").map_or(line, |(name, _)| name).trim_start_matches('#') {
+        // Only the required settings.
+        let value = match line.split_once(" =").map_or(line, |(name, _)| name).trim_start_matches('#') {
             "database-url" => Some("\"postgresql://parsec:secret@127.0.0.1:5432/parsec\""),
             "smtp-host" => Some("\"127.0.0.1\""),
             "smtp-sender" => Some("\"parsec@parsec.test\""),
             _ => None,
         };
         let name = line.split(" =").next().unwrap_or_default().trim_start_matches('#');
-        text += &given.map_or_else(|| format!("{line}\n"), |value| format!("{name} = {value}\n"));
+        text += &value.map_or_else(|| format!("{line}\n"), |value| format!("{name} = {value}\n"));
     }
     Ok(fs_err::write(&file, text)?)
 }
@@ -246,19 +246,19 @@ impl Server {
     fn start(host: &Host<'_>) -> Result<Self> {
         let start = Instant::now();
         let log = fs_err::File::create(host.sandbox.folder().join("log"))?.into_parts().0;
-        // Every program on the way to the server becomes the next one: the number stays.
+        // Each script replaces itself with the next program (exec): the process ID stays the same.
         let script = "echo $$ >\"$0\"; exec bin/run-parsec-server";
         let pid = host.sandbox.folder().join("pid");
         fs_err::write(&pid, "")?;
         std::os::unix::fs::chown(&pid, Some(4321), Some(4321))?;
         let child = host.user("sh").args(["-c", script]).arg(pid).stdout(log.try_clone()?).stderr(log).spawn()?;
         let server = Self { child };
-        patiently(|| command::output(&mut host.bin("health-parsec-server")))?;
-        report(&format!("run-parsec-server, until it answers: {:.1} s", start.elapsed().as_secs_f64()));
+        retry(|| command::output(&mut host.bin("health-parsec-server")))?;
+        report(&format!("run-parsec-server, until it is healthy: {:.1} s", start.elapsed().as_secs_f64()));
         Ok(server)
     }
 
-    /// As systemd and Ctrl-C do it: it ends by itself, and well.
+    /// Stops it with SIGTERM, as systemd does, and checks that it shuts down.
     fn stop(mut self, host: &Host<'_>) -> Result<()> {
         let pid = fs_err::read_to_string(host.sandbox.folder().join("pid"))?;
         command::output(host.user("sh").args(["-c", "kill -TERM \"$0\"", pid.trim()]))?;
@@ -266,19 +266,19 @@ impl Server {
         while start.elapsed() < Duration::from_secs(20) {
             if let Some(status) = self.child.try_wait()? {
                 let log = fs_err::read_to_string(host.sandbox.folder().join("log"))?;
-                // It ends itself by the signal that it was sent, once it has done all that it had to.
+                // It ends by the same signal after its shutdown.
                 ensure!(log.contains("Finished server process"), "{status}\n{log}");
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        anyhow::bail!("it does not end when it is told to")
+        anyhow::bail!("it does not end after SIGTERM")
     }
 }
 
 fn by_systemd(host: &Host<'_>) -> Result<()> {
     let systemd = Systemd::start(host.sandbox)?;
-    // Root's now, and where services can see it.
+    // Copied to a folder that services can read, and owned by root.
     let source = host.folder.display().to_string();
     let root = |program: &str, arguments: &[&str]| -> Result<Ran> {
         command::run(systemd.command(Path::new("/opt"), program).args(arguments))
@@ -294,14 +294,14 @@ fn by_systemd(host: &Host<'_>) -> Result<()> {
     let up = sealift(&["up"])?;
     ensure!(up.code == Some(0) && up.stdout.contains("https: parsec.test:6777"), "{up:?}");
     report(&format!("up with systemd: {:.1} s", start.elapsed().as_secs_f64()));
-    ensure!(host.asked(&host.token()?, "MyOrg")? == "200");
+    ensure!(host.organization_status(&host.token()?, "MyOrg")? == "200");
 
     confined(&root)?;
     let pid = || Ok::<_, anyhow::Error>(root("systemctl", &["show", "-P", "MainPID", "parsec-server"])?.stdout);
     let first = pid()?;
-    ensure!(sealift(&["up"])?.code == Some(0) && first == pid()?, "`up` once more restarted the server");
+    ensure!(sealift(&["up"])?.code == Some(0) && first == pid()?, "a repeated `up` restarted the server");
     ensure!(root("systemctl", &["kill", "--signal=KILL", "parsec-server"])?.code == Some(0));
-    patiently(|| {
+    retry(|| {
         let status = sealift(&["status", "--json"])?.stdout;
         let services: Value = serde_json::from_str(&status)?;
         ensure!(services[0]["health"] == "healthy" && services[0]["outdated"].is_null() && first != pid()?, "{status}");
@@ -327,7 +327,7 @@ fn by_systemd(host: &Host<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The unit's sandbox holds, and the service's user is nobody's and has nothing.
+/// The unit's sandbox is in effect: a user of its own, without capabilities and without access to the site.
 fn confined(root: &dyn Fn(&str, &[&str]) -> Result<Ran>) -> Result<()> {
     let unit = "/etc/systemd/system/parsec-server.service";
     let verified = root("systemd-analyze", &["verify", unit])?;
@@ -340,20 +340,20 @@ set -eu
 pid=$(systemctl show -P MainPID parsec-server)
 grep -E '^(Uid|Seccomp|NoNewPrivs|CapEff|CapBnd):' /proc/$pid/status | tr '\t' ' '
 uid=$(awk '/^Uid:/ { print $2 }' /proc/$pid/status)
-# What it sees: none of the site, and its own copies.
+# It has copies of its keys, and no access to the site.
 as_service() { nsenter --target $pid --mount setpriv --reuid $uid --regid $uid --clear-groups "$@"; }
 as_service test -r /run/credentials/parsec-server.service/parsec-server.key && echo copies
 as_service test -r /opt/parsec/site/tls/parsec-server.key || echo 'no key of the site'
 as_service touch /opt/parsec/root/x 2>/dev/null || echo 'no writing'
 tr '\0' '\n' </proc/$pid/environ | grep -c '^PARSEC_' >/dev/null && echo settings
 "#;
-    let told = root("sh", &["-c", script])?;
-    ensure!(told.code == Some(0), "{told:?}");
-    let lines: Vec<&str> = told.stdout.lines().collect();
-    ensure!(!lines[0].starts_with("Uid: 0 "), "{told:?}");
+    let ran = root("sh", &["-c", script])?;
+    ensure!(ran.code == Some(0), "{ran:?}");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    ensure!(!lines[0].starts_with("Uid: 0 "), "{ran:?}");
     let rest = ["NoNewPrivs: 1", "Seccomp: 2", "copies", "no key of the site", "no writing", "settings"];
-    for wanted in rest.iter().chain(&["CapEff: 0000000000000000", "CapBnd: 0000000000000000"]) {
-        ensure!(lines.contains(wanted), "{wanted} is missing: {told:?}");
+    for expected in rest.iter().chain(&["CapEff: 0000000000000000", "CapBnd: 0000000000000000"]) {
+        ensure!(lines.contains(expected), "{expected} is missing: {ran:?}");
     }
     Ok(())
 }

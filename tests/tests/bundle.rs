@@ -1,4 +1,4 @@
-//! What other people's tools see in the standalone bundle: skopeo, docker-compose, sha256sum.
+//! Other tools read the standalone bundle: skopeo, docker-compose, sha256sum.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What `up` makes is what compose makes of `compose.yaml`, and each finds what the other made.
+//! `up` creates the same containers as compose does from `compose.yaml`, and each works with the other's containers.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use sealift_tests::docker::Engine;
 use sealift_tests::podman::Podman;
 use serde_json::{Map, Value};
 
-/// A program and its arguments, to what it prints.
+/// Runs a program with arguments; returns its standard output.
 type Run<'a> = dyn Fn(&str, &[&str]) -> Result<String> + 'a;
 
 /// One engine with its compose, in the folder of a bundle.
@@ -17,11 +17,11 @@ struct Host<'a> {
     run: &'a Run<'a>,
     engine: &'a str,
     compose: &'a str,
-    /// Where in the answer of `inspect` the two may differ: paths of keys.
-    apart: &'a [&'a str],
+    /// Keys in the output of `inspect` in which the two may differ, as paths.
+    may_differ: &'a [&'a str],
 }
 
-/// The bundle, in a folder of the project's name: podman-compose 1.0 takes that for it.
+/// The bundle, in a folder with the project's name: podman-compose 1.0 uses the folder's name for the project.
 fn unpacked(bundle: &Bundle) -> Result<PathBuf> {
     let folder = bundle.place().join("parsec-standalone");
     fs_err::rename(&bundle.folder, &folder)?;
@@ -30,12 +30,12 @@ fn unpacked(bundle: &Bundle) -> Result<PathBuf> {
 
 #[test]
 #[ignore = "needs root and podman: tests/run"]
-fn on_podman() -> Result<()> {
+fn up_and_compose_create_the_same_containers_on_podman() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
     let folder = unpacked(&bundle)?;
     let podman = Podman::new()?;
     let run = |program: &str, arguments: &[&str]| command::output(podman.command(&folder, program).args(arguments));
-    let apart = [
+    let may_differ = [
         "Config.Annotations.io.kubernetes.cri-o.Created",
         "Config.CreateCommand",
         "Config.Labels.com.docker.compose.config-hash",
@@ -44,58 +44,58 @@ fn on_podman() -> Result<()> {
         "Config.Labels.io.podman.compose.version",
         "HostConfig.LogConfig.Path",
     ];
-    same(&Host { run: &run, engine: "podman", compose: "podman-compose", apart: &apart })
+    same(&Host { run: &run, engine: "podman", compose: "podman-compose", may_differ: &may_differ })
         .inspect_err(|_| command::report(&podman.story()))
 }
 
 #[test]
 #[ignore = "needs root and Docker: tests/run"]
-fn on_docker() -> Result<()> {
+fn up_and_compose_create_the_same_containers_on_docker() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
     let folder = unpacked(&bundle)?;
     let docker = Engine::docker()?;
     let run = |program: &str, arguments: &[&str]| {
         command::output(docker.beside(&folder, program).args(arguments).env("SEALIFT_ENGINE", "docker"))
     };
-    let apart = [
+    let may_differ = [
         "Config.AttachStderr",
         "Config.AttachStdout",
         "Config.Labels.com.docker.compose.config-hash",
-        // Of version 2.
+        // Only version 2 has it.
         "Config.Labels.com.docker.compose.depends_on",
         "Config.Labels.com.docker.compose.image",
         "Config.Labels.com.docker.compose.project.config_files",
         "Config.Labels.com.docker.compose.version",
         "Config.Labels.io.podman.compose.project",
-        // How the mounts were asked for; `Mounts` has what came of it.
+        // The mounts as they were requested; `Mounts` has the result.
         "Config.Volumes",
         "HostConfig.Binds",
         "HostConfig.Mounts",
     ];
-    same(&Host { run: &run, engine: "docker", compose: "docker-compose", apart: &apart })
+    same(&Host { run: &run, engine: "docker", compose: "docker-compose", may_differ: &may_differ })
 }
 
 fn same(host: &Host<'_>) -> Result<()> {
     host.sealift(&["up", "--host", "parsec.test"])?;
-    let ours = host.containers()?;
+    let from_up = host.containers()?;
     let found = (host.run)(host.compose, &["ps", "-q"])?;
-    for container in &ours {
+    for container in &from_up {
         let id = container["Id"].as_str().context("a container has an ID")?;
         ensure!(found.contains(&id[..12]), "compose does not find {}:\n{found}", container["Name"]);
     }
     (host.run)(host.compose, &["down"])?;
     ensure!(host.ask(&["ps", "--all", "--quiet"])?.is_empty(), "compose left a container");
-    ensure!(host.ask(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data is gone");
+    ensure!(host.ask(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data was removed");
 
     (host.run)(host.compose, &["up", "-d"])?;
-    let theirs = host.containers()?;
+    let from_compose = host.containers()?;
     let mut differences = Vec::new();
-    for (ours, theirs) in ours.iter().zip(&theirs) {
+    for (ours, other) in from_up.iter().zip(&from_compose) {
         let name = ours["Name"].as_str().unwrap_or_default();
-        compare(name, &essence(ours)?, &essence(theirs)?, &mut differences);
+        compare(name, &configuration(ours)?, &configuration(other)?, &mut differences);
     }
-    differences.retain(|line| !host.apart.iter().any(|path| line.contains(&format!(".{path}: "))));
-    ensure!(differences.is_empty(), "ours and compose's differ:\n{}", differences.join("\n"));
+    differences.retain(|line| !host.may_differ.iter().any(|path| line.contains(&format!(".{path}: "))));
+    ensure!(differences.is_empty(), "containers of `up` and of compose differ:\n{}", differences.join("\n"));
 
     ensure!(host.sealift(&["status"])?.matches("it was not created by `sealift up`").count() == 4);
     host.sealift(&["up"])?;
@@ -115,7 +115,7 @@ impl Host<'_> {
         (self.run)(self.engine, arguments)
     }
 
-    /// What the engine says of all containers, by name.
+    /// The output of `inspect` for all containers, sorted by name.
     fn containers(&self) -> Result<Vec<Value>> {
         let ids = self.ask(&["ps", "--all", "--quiet"])?;
         let inspect: Vec<&str> = std::iter::once("inspect").chain(ids.lines()).collect();
@@ -126,8 +126,8 @@ impl Host<'_> {
     }
 }
 
-/// What was asked for, without what the engine made of it at one start, and in one order.
-fn essence(container: &Value) -> Result<Value> {
+/// The configuration of a container in a fixed order, without the values that differ from start to start.
+fn configuration(container: &Value) -> Result<Value> {
     let mut all = Map::new();
     for key in ["Config", "HostConfig", "Image", "Mounts", "Name"] {
         all.insert(key.to_owned(), container[key].clone());
@@ -136,7 +136,7 @@ fn essence(container: &Value) -> Result<Value> {
     let id = container["Id"].as_str().unwrap_or_default();
     for (name, network) in networks {
         let aliases = network["Aliases"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        // Engines answer for the ID and the name of a container anyway.
+        // Engines always resolve the ID and the name of a container.
         let own = |alias: &&str| id.starts_with(alias) || container["Name"] == format!("/{alias}");
         let aliases: Vec<&str> = aliases.filter(|alias| !own(alias)).collect();
         all.insert("network".to_owned(), serde_json::json!([name, aliases]));
@@ -150,11 +150,11 @@ fn essence(container: &Value) -> Result<Value> {
             list.sort_by_key(Value::to_string);
         }
     }
-    // As it was written.
+    // Written as in the request.
     for mount in all["Mounts"].as_array_mut().into_iter().flatten() {
         mount["Mode"] = Value::Null;
     }
-    // podman-compose has a shell start the shell.
+    // podman-compose wraps the shell command in another shell.
     if let Some(Value::String(line)) = all.pointer_mut("/Config/Healthcheck/Test/1")
         && let Some(inner) = line.strip_prefix("/bin/sh -c ")
     {
@@ -164,18 +164,18 @@ fn essence(container: &Value) -> Result<Value> {
 }
 
 /// Adds a line for each value that is not the same.
-fn compare(path: &str, ours: &Value, theirs: &Value, differences: &mut Vec<String>) {
-    match (ours, theirs) {
-        (Value::Object(one), Value::Object(other)) => {
-            let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
+fn compare(path: &str, ours: &Value, other: &Value, differences: &mut Vec<String>) {
+    match (ours, other) {
+        (Value::Object(one), Value::Object(two)) => {
+            let mut keys: Vec<&String> = one.keys().chain(two.keys()).collect();
             keys.sort();
             keys.dedup();
             for key in keys {
-                compare(&format!("{path}.{key}"), &ours[key], &theirs[key], differences);
+                compare(&format!("{path}.{key}"), &ours[key], &other[key], differences);
             }
         }
-        _ if ours == theirs || is_empty(ours) && is_empty(theirs) => {}
-        _ => differences.push(format!("{path}: {ours} and {theirs}")),
+        _ if ours == other || is_empty(ours) && is_empty(other) => {}
+        _ => differences.push(format!("{path}: {ours} and {other}")),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sealift_tests::archive::Archive;
 use sealift_tests::compare::difference;
 use sealift_tests::lab::{Ended, Lab, without_digests};
-use sealift_tests::mirror::Answer;
+use sealift_tests::mirror::Reply;
 
 const BUILD: [&str; 5] = ["build", "tiny", "--locked", "--output", "out.tar"];
 
@@ -183,7 +183,7 @@ fn a_build_that_was_killed_during_a_download_is_resumed() {
     let lab = Lab::locked();
     let path = Archive::default().package("clock").path();
     let whole = lab.mirror.file(&path);
-    lab.mirror.set(&path, Answer::Stuck(whole.clone()));
+    lab.mirror.set(&path, Reply::Stuck(whole.clone()));
     let mut child = lab.command(&BUILD).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
     let halfway = || {
@@ -202,7 +202,7 @@ fn a_build_that_was_killed_during_a_download_is_resumed() {
     child.wait().unwrap();
     assert!(!lab.path("out.tar").exists());
     assert_eq!(lab.run(&["store", "check"]).code, Some(0));
-    lab.mirror.set(&path, Answer::Whole(whole));
+    lab.mirror.set(&path, Reply::Whole(whole));
     succeeds(&lab, &BUILD);
     assert_eq!(difference(&expected_bundle(&lab), &lab.path("out.tar")), None);
 }

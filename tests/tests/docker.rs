@@ -1,4 +1,4 @@
-//! The same file on other engines: Docker, and containerd alone. Both find the same images.
+//! The same bundle on other engines: Docker, and containerd without Docker. Both load the same images.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn docker_loads_the_same_images_and_runs_them() -> Result<()> {
     let expected: Vec<String> = images.iter().map(|image| format!("{} {}", image.reference, image.config)).collect();
     ensure!(listed == expected.iter().map(String::as_str).collect(), "loaded {listed:?}, built {expected:?}");
 
-    // One of them to the end: a database is made, and answers.
+    // One image is also run: a database is created and queried.
     let image = images.iter().find(|image| image.name == "parsec-postgres").context("the database's image")?;
     let limits = ["--ulimit", "nofile=1024:1024", "--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp"];
     let run = ["run", "--detach", "--name", "db", "--network", "none", "--env", "POSTGRES_PASSWORD=for-this-test"];
@@ -41,12 +41,12 @@ fn docker_loads_the_same_images_and_runs_them() -> Result<()> {
     loop {
         match docker.client(&select) {
             Ok(answer) => {
-                ensure!(answer.trim() == "42", "the database answers {answer}");
+                ensure!(answer.trim() == "42", "the query returned {answer}");
                 return Ok(());
             }
             Err(error) if start.elapsed() > Duration::from_secs(60) => {
                 let log = command::run(docker.command(Path::new("/")).args(["logs", "db"]))?;
-                return Err(error.context(format!("the database does not answer:\n{}{}", log.stdout, log.stderr)));
+                return Err(error.context(format!("the database cannot be queried:\n{}{}", log.stdout, log.stderr)));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(200)),
         }
@@ -65,9 +65,9 @@ fn one_command_starts_an_unpacked_bundle_on_docker() -> Result<()> {
             command::output(command.args(arguments).envs([("SEALIFT_ENGINE", "docker")]))
         };
         let start = Instant::now();
-        let told = sealift(&["up", "--host", "parsec.test"])?;
+        let printed = sealift(&["up", "--host", "parsec.test"])?;
         report(&format!("up on Docker, from nothing to healthy: {:.1} s", start.elapsed().as_secs_f64()));
-        ensure!(told.starts_with("https: https://parsec.test/\n"), "{told}");
+        ensure!(printed.starts_with("https: https://parsec.test/\n"), "{printed}");
         let link = sealift(&["task", "create-organization", "MyOrg"])?;
         ensure!(link.starts_with("parsec3://parsec.test/MyOrg?"), "{link}");
         sealift(&["task", "migrate"])?;
@@ -82,7 +82,7 @@ fn one_command_starts_an_unpacked_bundle_on_docker() -> Result<()> {
         ensure!(status.matches(" healthy ").count() == 4 && status.matches("up to date").count() == 4, "{status}");
         sealift(&["down"])?;
         ensure!(docker.client(&["ps", "--all", "--quiet"])?.is_empty(), "a container is left");
-        ensure!(docker.client(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data is gone");
+        ensure!(docker.client(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data was removed");
         sealift(&["down", "--volumes", "--yes"])?;
         ensure!(docker.client(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
         Ok(())

@@ -6,7 +6,7 @@
 
 use sealift_tests::archive::{Archive, INDEX, KNOWN_KEY, RELEASE};
 use sealift_tests::lab::{Ended, Lab};
-use sealift_tests::mirror::Answer;
+use sealift_tests::mirror::Reply;
 use sealift_tests::packed::{Member, Package, Wheel};
 
 const BUILD: [&str; 4] = ["build", "tiny", "--output", "out.tar"];
@@ -84,7 +84,7 @@ fn a_mirror_without_the_component() {
 #[test]
 fn a_package_with_other_content() {
     let lab = Lab::locked();
-    lab.mirror.set(&clock(), Answer::Whole(flipped(lab.mirror.file(&clock()))));
+    lab.mirror.set(&clock(), Reply::Whole(flipped(lab.mirror.file(&clock()))));
     fails(&lab, "deb-wrong-digest", &BUILD_LOCKED);
     fails(&lab, "deb-wrong-digest", &BUILD);
     lab.publish(&Archive::default());
@@ -95,10 +95,10 @@ fn a_package_with_other_content() {
 fn an_interrupted_download() {
     let lab = Lab::locked();
     let whole = lab.mirror.file(&clock());
-    lab.mirror.set(&clock(), Answer::Cut(whole.clone(), 100));
+    lab.mirror.set(&clock(), Reply::Cut(whole.clone(), 100));
     fails(&lab, "deb-cut-off", &BUILD_LOCKED);
     // The next run resumes the download.
-    lab.mirror.set(&clock(), Answer::Whole(whole));
+    lab.mirror.set(&clock(), Reply::Whole(whole));
     succeeds(&lab, &BUILD_LOCKED);
 }
 
@@ -106,7 +106,7 @@ fn an_interrupted_download() {
 fn a_wheel_with_other_content() {
     let lab = Lab::locked();
     let path = format!("files/{}", Archive::default().wheel("words").file_name());
-    lab.mirror.set(&path, Answer::Whole(flipped(lab.mirror.file(&path))));
+    lab.mirror.set(&path, Reply::Whole(flipped(lab.mirror.file(&path))));
     fails(&lab, "wheel-wrong-digest", &BUILD_LOCKED);
 }
 
@@ -169,10 +169,10 @@ fn offline_with_an_empty_store_or_without_a_lock() {
 fn a_changed_release_file() {
     let lab = Lab::new();
     let text = String::from_utf8(lab.mirror.file(RELEASE)).unwrap();
-    lab.mirror.set(RELEASE, Answer::Whole(text.replace("Origin: Tests", "Origin: Toast").into_bytes()));
+    lab.mirror.set(RELEASE, Reply::Whole(text.replace("Origin: Tests", "Origin: Toast").into_bytes()));
     fails(&lab, "release-bad-signature", &["lock", "tiny"]);
     let unsigned: Vec<&str> = text.lines().filter(|line| line.contains(':')).collect();
-    lab.mirror.set(RELEASE, Answer::Whole(unsigned.join("\n").into_bytes()));
+    lab.mirror.set(RELEASE, Reply::Whole(unsigned.join("\n").into_bytes()));
     fails(&lab, "release-unsigned", &["lock", "tiny"]);
     assert!(!lab.path("tiny/sealift.lock").exists());
 }
@@ -211,7 +211,7 @@ fn an_expired_release_file() {
 #[test]
 fn a_package_index_that_differs_from_the_release_file() {
     let lab = Lab::new();
-    lab.mirror.set(INDEX, Answer::Whole(flipped(lab.mirror.file(INDEX))));
+    lab.mirror.set(INDEX, Reply::Whole(flipped(lab.mirror.file(INDEX))));
     fails(&lab, "packages-wrong-digest", &["lock", "tiny"]);
     lab.mirror.remove(INDEX);
     fails(&lab, "packages-gone", &["lock", "tiny"]);

@@ -1,4 +1,4 @@
-//! examples/hello: another Python server, in a short profile. Nothing in the program knows what it builds.
+//! examples/hello: another Python server, in a short profile. The program has no code for a particular product.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use sealift_tests::podman::Podman;
 use sealift_tests::real;
 use tempfile::TempDir;
 
-/// Builds it; gives its place, with the bundle in `hello.tar`.
+/// Builds the bundle `hello.tar`; returns its folder and path.
 fn built() -> Result<(TempDir, PathBuf)> {
     let place = tempfile::tempdir()?;
     let profile = profile_at(&real::repository().join("examples/hello"), place.path())?;
@@ -20,7 +20,7 @@ fn built() -> Result<(TempDir, PathBuf)> {
 
 #[test]
 #[ignore = "may fetch 15 MB: tests/run"]
-fn hello_is_built_and_sound() -> Result<()> {
+fn the_bundle_of_hello_is_valid() -> Result<()> {
     let (place, tar) = built()?;
     command::output(sealift(place.path())?.arg("verify").arg(&tar))?;
     let json = command::output(sealift(place.path())?.args(["inspect", "--json"]).arg(&tar))?;
@@ -33,7 +33,7 @@ fn hello_is_built_and_sound() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and podman: tests/run"]
-fn hello_says_hello() -> Result<()> {
+fn the_service_of_hello_responds() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         report("passed over: podman in a network of its own needs root");
         return Ok(());

@@ -1,4 +1,4 @@
-//! The host side: from an unpacked bundle to a healthy deployment with nothing but podman: no compose, no network.
+//! From an unpacked bundle to a healthy deployment, with podman only: no compose, no network.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Host<'_> {
     fn refused(&self, arguments: &[&str], code: i32, words: &[&str]) -> Result<()> {
         let ran = self.try_sealift(arguments)?;
         let all = words.iter().all(|word| ran.stderr.contains(word));
-        ensure!(ran.code == Some(code) && all, "{arguments:?} should exit with {code} and say {words:?}: {ran:?}");
+        ensure!(ran.code == Some(code) && all, "{arguments:?} should exit with {code} and print {words:?}: {ran:?}");
         Ok(())
     }
 
@@ -82,8 +82,8 @@ impl Host<'_> {
         result
     }
 
-    /// The proxy answers from the server: it may take some seconds until it knows that the server has another address.
-    fn answers(&self) -> Result<()> {
+    /// The proxy reaches the server. It can take some seconds until it resolves the server's new address.
+    fn proxy_reaches_the_server(&self) -> Result<()> {
         let start = Instant::now();
         loop {
             let mut curl = self.podman.command(self.folder, "curl");
@@ -96,7 +96,7 @@ impl Host<'_> {
                 _ => anyhow::bail!("the proxy does not find the server: {ran:?}"),
             }
         }
-        report(&format!("the proxy answers after another {:.1} s", start.elapsed().as_secs_f64()));
+        report(&format!("the proxy reaches the server after another {:.1} s", start.elapsed().as_secs_f64()));
         Ok(())
     }
 
@@ -122,15 +122,15 @@ fn one_command_starts_an_unpacked_bundle() -> Result<()> {
     let scenario = || {
         no_compose(&podman)?;
         bad_input(&host, &bundle)?;
-        life(&host)?;
+        first_start_and_restart(&host)?;
         changes(&host)?;
-        sickness(&host)?;
+        unhealthy_services(&host)?;
         upgrade(&host, &Host { podman: &podman, folder: &next.folder })
     };
     scenario().inspect_err(|_| report(&podman.story()))
 }
 
-/// Takes every compose program away from here on.
+/// Hides all compose programs for the rest of the test.
 fn no_compose(podman: &Podman) -> Result<()> {
     const SCRIPT: &str = "
         for program in podman-compose docker-compose; do
@@ -139,7 +139,7 @@ fn no_compose(podman: &Podman) -> Result<()> {
     command::output(podman.command(Path::new("/"), "sh").args(["-c", SCRIPT])).map(drop)
 }
 
-/// Each is told clearly, and nothing is changed by it.
+/// Each mistake is reported, and nothing is changed.
 fn bad_input(host: &Host<'_>, bundle: &Bundle) -> Result<()> {
     let up = ["up", "--host", "parsec.test"];
     host.refused(&["up"], 2, &["--host"])?;
@@ -150,14 +150,14 @@ fn bad_input(host: &Host<'_>, bundle: &Bundle) -> Result<()> {
     let layer = &bundle.manifest.images[0].layers[0];
     let blob = format!("blobs/sha256/{}", layer.digest.hex());
     host.damaged(&blob, || host.refused(&up, 4, &[&blob]))?;
-    // As after an interrupted unpacking.
-    let (place, aside) = (host.folder.join(&blob), host.folder.join("blob.aside"));
-    fs_err::rename(&place, &aside)?;
+    // A missing blob, as after an interrupted unpacking.
+    let (place, removed) = (host.folder.join(&blob), host.folder.join("removed-blob"));
+    fs_err::rename(&place, &removed)?;
     host.refused(&up, 4, &[&layer.digest.hex()])?;
-    fs_err::rename(&aside, &place)?;
+    fs_err::rename(&removed, &place)?;
     host.nothing_is_changed()?;
 
-    // Two things at once: both are told.
+    // Two problems at once: both are reported.
     let small = host.podman.sandbox().folder().join("small");
     fs_err::create_dir(&small)?;
     let mut mount = host.podman.command(Path::new("/"), "mount");
@@ -179,7 +179,7 @@ fn bad_input(host: &Host<'_>, bundle: &Bundle) -> Result<()> {
     host.nothing_is_changed()
 }
 
-fn life(host: &Host<'_>) -> Result<()> {
+fn first_start_and_restart(host: &Host<'_>) -> Result<()> {
     let start = Instant::now();
     let ran = host.sealift(&["up", "--host", "parsec.test"])?;
     report(&format!("up, from nothing to healthy: {:.1} s", start.elapsed().as_secs_f64()));
@@ -193,8 +193,8 @@ fn life(host: &Host<'_>) -> Result<()> {
 
     let link = host.sealift(&["task", "create-organization", "MyOrg"])?.stdout;
     ensure!(link.starts_with("parsec3://parsec.test/MyOrg?"), "{link}");
-    let told = host.sealift(&["task", "show-organization", "MyOrg"])?.stdout;
-    ensure!(told.starts_with("organization: MyOrg\n") && told.contains("bootstrapped: no\n"), "{told}");
+    let shown = host.sealift(&["task", "show-organization", "MyOrg"])?.stdout;
+    ensure!(shown.starts_with("organization: MyOrg\n") && shown.contains("bootstrapped: no\n"), "{shown}");
     let ran = host.try_sealift(&["task", "show-organization", "Other"])?;
     ensure!(ran.code == Some(1) && ran.stderr.contains("there is no organization called Other"), "{ran:?}");
     ensure!(host.sealift(&["task"])?.stdout.contains("create-organization ORGANIZATION"));
@@ -203,7 +203,7 @@ fn life(host: &Host<'_>) -> Result<()> {
     let ran = host.sealift(&["task", "migrate"])?;
     ensure!(ran.stdout.contains("(already applied)"), "{}", ran.stdout);
     let names = host.podman.podman(&["ps", "--all", "--format", "{{.Names}}"])?;
-    ensure!(names.lines().count() == 4, "what ran a task is left: {names}");
+    ensure!(names.lines().count() == 4, "a container of a task is left: {names}");
     let commands = ["inspect", "--format", "{{.Config.CreateCommand}}", "parsec-standalone_parsec-server"];
     let commands = host.podman.podman(&commands)?;
     ensure!(commands.contains("--env-file"), "that is not the command: {commands}");
@@ -218,7 +218,7 @@ fn life(host: &Host<'_>) -> Result<()> {
         ensure!(examined.contains(line), "no line {line}:\n{examined}");
     }
 
-    // Once more: nothing is restarted, no secret changes.
+    // Repeated: nothing is restarted, no secret changes.
     let (token, started) =
         (fs_err::read(host.folder.join("site/secrets/admin-token"))?, host.started("parsec-server")?);
     host.timed("up once more", &["up"])?;
@@ -240,7 +240,7 @@ fn life(host: &Host<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What changed takes effect, and nothing else is restarted.
+/// Changes take effect, and only the services that they concern are restarted.
 fn changes(host: &Host<'_>) -> Result<()> {
     let of =
         |services: [&str; 4]| services.map(|service| host.started(service)).into_iter().collect::<Result<Vec<_>>>();
@@ -249,8 +249,8 @@ fn changes(host: &Host<'_>) -> Result<()> {
     host.timed("up with another port", &["up", "--port", "mail=18025"])?;
     let after = of(services)?;
     ensure!(before[1] != after[1], "the port did not change");
-    // The server's settings name the page of the mails; the database and the proxy read nothing of it.
-    ensure!(before[0] == after[0] && before[2] == after[2], "more was restarted than reads of the port");
+    // The server's settings have the URL of the mail page; the database and the proxy do not use it.
+    ensure!(before[0] == after[0] && before[2] == after[2], "services that do not use the port were restarted");
 
     let settings = host.folder.join("site/env/parsec.env");
     fs_err::write(&settings, fs_err::read_to_string(&settings)? + "EDITED=yes\n")?;
@@ -261,7 +261,7 @@ fn changes(host: &Host<'_>) -> Result<()> {
     ensure!(before[3] != after[3] && before[..3] == after[..3], "only the server has these settings");
     let edited = ["exec", "parsec-standalone_parsec-server", "sh", "-c", "echo $EDITED"];
     ensure!(host.podman.podman(&edited)?.trim() == "yes", "the server does not have the edited settings");
-    host.answers()?;
+    host.proxy_reaches_the_server()?;
 
     let secret = fs_err::read(host.folder.join("site/secrets/postgres-password"))?;
     let renewed = host.sealift(&["site", "renew"])?.stdout;
@@ -276,11 +276,11 @@ fn changes(host: &Host<'_>) -> Result<()> {
     let (before, after) = (after, of(services)?);
     ensure!(before[..2] == after[..2] && before[2] != after[2] && before[3] != after[3], "{before:?} {after:?}");
     ensure!(secret == fs_err::read(host.folder.join("site/secrets/postgres-password"))?);
-    host.answers()?;
+    host.proxy_reaches_the_server()?;
     host.all_healthy()
 }
 
-fn sickness(host: &Host<'_>) -> Result<()> {
+fn unhealthy_services(host: &Host<'_>) -> Result<()> {
     host.podman.podman(&["kill", "parsec-standalone_parsec-server"])?;
     fs_err::set_permissions(
         host.folder.join("site/secrets/admin-token"),
@@ -298,7 +298,7 @@ fn sickness(host: &Host<'_>) -> Result<()> {
     host.timed("up after the server was killed", &["up"])?;
     host.sealift(&["doctor"])?;
 
-    // Data that another PostgreSQL made.
+    // Data of another version of PostgreSQL.
     host.sealift(&["down"])?;
     let inspect = ["volume", "inspect", "--format", "{{.Mountpoint}}", "parsec-standalone_parsec-postgres-data"];
     let volume = host.podman.podman(&inspect)?;
@@ -316,7 +316,7 @@ fn sickness(host: &Host<'_>) -> Result<()> {
     move_to("17", "18").map(drop)
 }
 
-/// As the README has it: unpack elsewhere, copy `.env` and `site/`, `up`.
+/// As in the README: unpack elsewhere, copy `.env` and `site/`, `up`.
 fn upgrade(host: &Host<'_>, next: &Host<'_>) -> Result<()> {
     host.sealift(&["up"])?;
     let mut copy = Command::new("cp");

@@ -1,7 +1,7 @@
-//! The names of the server's variables: what the profiles write is what the packaged server reads.
+//! The packaged server reads every variable that the profiles set.
 //!
-//! Names drift from version to version, and a variable that nobody reads is no error to anyone. So every `PARSEC_...` in
-//! the profiles, and in the files that are rendered from them, is held against `parsec run --help` of the image.
+//! Names change from version to version, and an unused variable causes no error. So every `PARSEC_...` in the profiles, and
+//! in the files that are rendered from them, is compared with `parsec run --help` of the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ use sealift_tests::bundle::{Bundle, profile, sealift};
 use sealift_tests::command::{self, report};
 use toml::Value;
 
-/// Names that the server reads although its help does not have them, and why that is so.
+/// Names that the server reads although they are not in its help, with the reason.
 const UNLISTED: [(&str, &str); 1] = [("PARSEC_EMAIL_HOST_USER", "3.10.0 declares it without `show_envvar`")];
 
 #[test]
@@ -27,8 +27,8 @@ fn every_variable_is_one_that_the_packaged_server_reads() -> Result<()> {
     ensure!(listed.len() > 40 && listed.contains("PARSEC_DB"), "that is not the server's help: {listed:?}");
     let code = fs_err::read_to_string(server.join("opt/parsec/lib/python3.14/site-packages/parsec/cli/run.py"))?;
     for (name, why) in UNLISTED {
-        ensure!(!listed.contains(name), "{name} is in the help now: it is no exception any more ({why})");
-        ensure!(code.contains(&format!("envvar=\"{name}\"")), "{name} is read no more");
+        ensure!(!listed.contains(name), "{name} is in the help now: remove the exception ({why})");
+        ensure!(code.contains(&format!("envvar=\"{name}\"")), "{name} is not read any more");
     }
 
     let profiles = bundle.place().join("profiles");
@@ -43,20 +43,20 @@ fn every_variable_is_one_that_the_packaged_server_reads() -> Result<()> {
         }
     }
     let mut unknown = Vec::new();
-    let mut known = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for (file, text) in &written {
         for name in names(text) {
             if listed.contains(&name) || UNLISTED.iter().any(|(unlisted, _)| *unlisted == name) {
-                known.insert(name);
+                found.insert(name);
             } else {
                 unknown.push(format!("{file}: {name}"));
             }
         }
     }
-    report(&format!("{} names in {} files, {} listed", known.len(), written.len(), listed.len()));
+    report(&format!("{} names in {} files, {} listed", found.len(), written.len(), listed.len()));
     let site = bundle.place().join("standalone-true");
     block_stores_are_read_back(&server, &site)?;
-    ensure!(known.len() > 20 && unknown.is_empty(), "the server does not know:\n{}", unknown.join("\n"));
+    ensure!(found.len() > 20 && unknown.is_empty(), "the server does not read:\n{}", unknown.join("\n"));
     Ok(())
 }
 
@@ -103,8 +103,8 @@ for store in config.blockstores:
 ";
     let text = fs_err::read_to_string(site.join("env/parsec-s3.env"))?;
     let value = text.lines().find_map(|line| line.strip_prefix("PARSEC_BLOCKSTORE="));
-    let said = python(server, &["-c", SCRIPT, value.context("there is no PARSEC_BLOCKSTORE")?])?;
-    insta::assert_snapshot!(said, @"
+    let printed = python(server, &["-c", SCRIPT, value.context("there is no PARSEC_BLOCKSTORE")?])?;
+    insta::assert_snapshot!(printed, @"
     RAID5BlockStoreConfig
     https://user:pass@x.test:9000/path region:1b2c3d4e5f6 bucket:1b2c3d4e5f6 key:1b2c3d4e5f6 secret:1b2c3d4e5f6
     https://user:pass@x.test:9000/path region:1b2c3d4e5f6 bucket:1b2c3d4e5f6 key:1b2c3d4e5f6 secret:1b2c3d4e5f6

@@ -1,4 +1,4 @@
-//! The same bytes as derivations, and images of Nix closures, with Nix in stores of its own.
+//! Bundles built as Nix derivations have the same bytes, and images of Nix closures run. Nix uses temporary stores.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use sealift_tests::bundle::{profile, sealift};
 use sealift_tests::command::{self, report};
 use sealift_tests::compare::difference;
 use sealift_tests::lab::{Lab, copy, static_program};
-use sealift_tests::mirror::{Answer, Mirror};
+use sealift_tests::mirror::{Mirror, Reply};
 use sealift_tests::nix::{self, Nix, Rust};
 use sealift_tests::podman::Podman;
 use sealift_tests::real;
 
-/// What a machine needs of another to build for it.
+/// The entry for `--builders` of a store that builds for another.
 fn builder(nix: &Nix, store: &str) -> String {
     format!("local?root={} x86_64-linux - 2 1", nix.path(store).display())
 }
@@ -67,7 +67,7 @@ fn standalone_is_the_same_as_derivations() -> Result<()> {
     ensure!(path.ends_with("-parsec-standalone-3.10.0-linux_amd64.tar"), "{path}");
     same(&nix, "one", &path, &tar)?;
 
-    // A derivation for each image, which needs what that image is made of and no more.
+    // Each image is a derivation, which depends only on the files of that image.
     let images: Vec<String> =
         ["parsec-postgres", "parsec-proxy", "parsec-server", "parsec-smtp"].map(String::from).into();
     let derivation = command::output(nix.command("one", "nix-store").args(["--query", "--deriver", &path]))?;
@@ -88,7 +88,7 @@ fn standalone_is_the_same_as_derivations() -> Result<()> {
     ensure!(edge("-standalone-parsec-proxy.drv", "linux_amd64.tar.drv") && !edge("-nginx_", "linux_amd64.tar.drv"));
     report(&format!("its graph has {} nodes", all.len()));
 
-    // The same again, compared by Nix.
+    // Nix builds it again and compares.
     nix.build("one", &format!("({bundle}).images.parsec-proxy"), &["--check"])?;
     nix.build("one", &bundle, &["--check"])?;
 
@@ -103,7 +103,7 @@ fn standalone_is_the_same_as_derivations() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and nix-bin: tests/run"]
-fn what_the_lock_names_is_fetched_by_nix() -> Result<()> {
+fn nix_fetches_the_files_of_the_lock() -> Result<()> {
     let (nix, lab) = (Nix::new()?, Lab::locked());
     let ended = lab.run(&["build", "tiny", "--locked", "--output", "command-line.tar"]);
     ensure!(ended.code == Some(0), "{}", ended.stderr);
@@ -111,9 +111,9 @@ fn what_the_lock_names_is_fetched_by_nix() -> Result<()> {
     let bundle = tiny(&lab);
     let path = nix.build("one", &bundle, &[])?;
     same(&nix, "one", &path, &lab.path("command-line.tar"))?;
-    let asked: BTreeSet<String> = lab.mirror.requests().into_iter().collect();
+    let requested: BTreeSet<String> = lab.mirror.requests().into_iter().collect();
     let fetched = lab.below("store/artifacts/sha256").len();
-    ensure!(asked.len() == fetched && asked.iter().any(|path| path.ends_with(".whl")), "{asked:?}");
+    ensure!(requested.len() == fetched && requested.iter().any(|path| path.ends_with(".whl")), "{requested:?}");
 
     // With one store that builds nothing itself: every derivation is built by the other.
     let elsewhere = ["--max-jobs", "0", "--builders", &builder(&nix, "three")];
@@ -141,7 +141,7 @@ fn the_program_is_a_derivation() -> Result<()> {
     let found = nix.nix("one", &["eval", "--impure", "--raw", "--expr", &first(&here)])?;
     let file = found.rsplit('/').next().and_then(|name| name.get(33..)).context("a store path")?;
     let (name, version) = file.strip_suffix(".crate").and_then(|name| name.rsplit_once('-')).context("a crate")?;
-    let crate_ = Answer::Whole(fs_err::read(rust.crates.join(file))?);
+    let crate_ = Reply::Whole(fs_err::read(rust.crates.join(file))?);
     server.set(&format!("{name}/{version}/download"), crate_);
     let fetched = nix.build("two", &first(&there), &[])?;
     ensure!(fetched == found, "{fetched} is not {found}");
@@ -162,7 +162,7 @@ fn the_program_is_a_derivation() -> Result<()> {
 /// What the flake consists of and refers to, as a Git repository of its own.
 fn flake(nix: &Nix) -> Result<PathBuf> {
     let (from, to) = (real::repository(), nix.path("sealift"));
-    for folder in ["nix", "builder", "layers", "tests/src"] {
+    for folder in ["nix", "builder", "deployment", "layers", "tests/src"] {
         copy(&from.join(folder), &to.join(folder))?;
     }
     for file in ["Cargo.toml", "Cargo.lock", "tests/Cargo.toml"] {
@@ -175,7 +175,7 @@ fn flake(nix: &Nix) -> Result<PathBuf> {
     Ok(to)
 }
 
-/// The flake gives what it says, with no network and no nixpkgs.
+/// The flake evaluates, and has the functions that its README lists, without network and nixpkgs.
 fn evaluates(nix: &Nix, flake: &str) -> Result<()> {
     let lib = format!("{flake}#lib");
     let ask = |arguments: &[&str]| nix.nix("one", &[arguments, &["--no-write-lock-file"]].concat());
@@ -186,7 +186,7 @@ fn evaluates(nix: &Nix, flake: &str) -> Result<()> {
     let image = format!("lib: (lib.mkImage {{ sealift = {}; name = \"a\"; }}).name", program.display());
     let name = ask(&["eval", "--impure", "--raw", &lib, "--apply", &image])?;
     ensure!(name == "a-latest.tar", "{name}");
-    // The program is of files that lie above the flake's folder.
+    // The program is built from files above the flake's folder.
     let program = r#"lib: (lib.mkSealift { toolchain = [ "/usr" ]; mirrors.crates = "http://a"; }).drvPath"#;
     let path = ask(&["eval", "--raw", &lib, "--apply", program])?;
     ensure!(path.contains("-sealift-"), "{path}");
@@ -210,7 +210,7 @@ fn current_nix_makes_the_same() -> Result<()> {
     report(&format!("{}, unpacked in {:.1} s", version.trim(), start.elapsed().as_secs_f64()));
     evaluates(&current, &format!("path:{}?dir=nix", flake(&current)?.display()))?;
 
-    // The same derivations, so all that is true of those is true here.
+    // The derivations are equal, so the results of the other tests apply to these.
     let standalone = format!(
         "lib.mkBundle {{ profile = {}/profiles/standalone; mirrors.debian = \"http://a\"; mirrors.python = \"http://b\"; }}",
         real::repository().canonicalize()?.display()
@@ -223,14 +223,15 @@ fn current_nix_makes_the_same() -> Result<()> {
     let path = current.build("one", &tiny(&lab), &[])?;
     same(&current, "one", &path, &lab.path("command-line.tar"))?;
 
-    // What it tells of a closure, in each of its formats.
+    // The output of `nix path-info`, in each of its formats.
     let tool = tool(&current)?;
     let path = current.build("one", &format!("let {tool} in tool"), &[])?;
     let image = format!("let {tool} in lib.mkImage {{ name = \"localhost/tool\"; contents = [ tool ]; }}");
     let image = current.build("one", &image, &[])?;
     for format in ["1", "2"] {
-        let told = current.nix("one", &["path-info", "--json", "--json-format", format, "--recursive", &path])?;
-        fs_err::write(current.path("closure.json"), told)?;
+        let closure_json =
+            current.nix("one", &["path-info", "--json", "--json-format", format, "--recursive", &path])?;
+        fs_err::write(current.path("closure.json"), closure_json)?;
         let mut closure = sealift(&current.path("."))?;
         closure.env("NIX_REMOTE", current.path("one")).args(["closure", "closure.json", "--contents", &path]);
         closure.args(["--name", "localhost/tool:latest", "--output", "tool.tar", "--store", format]);
@@ -306,8 +307,8 @@ fn an_image_of_a_closure_runs() -> Result<()> {
 
     let podman = Podman::new()?;
     podman.podman(&["load", "-i", archive.to_str().context("a path in UTF-8")?])?;
-    let said = podman.podman(&["run", "--rm", "--network", "none", "localhost/tool:1.0"])?;
-    ensure!(said == "hello from the store\n", "{said}");
+    let printed = podman.podman(&["run", "--rm", "--network", "none", "localhost/tool:1.0"])?;
+    ensure!(printed == "hello from the store\n", "{printed}");
     let run = ["run", "--rm", "--network", "none", "--entrypoint", "/bin/tool", "localhost/tool:1.0"];
     ensure!(podman.podman(&run)? == "hello from the store\n", "a link in the root");
     Ok(())
@@ -319,8 +320,8 @@ fn an_image_may_mix_packages_wheels_and_store_paths() -> Result<()> {
     let (nix, lab) = (Nix::new()?, Lab::locked());
     let tool = tool(&nix)?;
     let path = nix.build("one", &format!("let {tool} in tool"), &[])?;
-    let told = nix.nix("one", &["path-info", "--json", "--recursive", &path])?;
-    fs_err::write(lab.path("tiny/files/closure.json"), told)?;
+    let closure_json = nix.nix("one", &["path-info", "--json", "--recursive", &path])?;
+    fs_err::write(lab.path("tiny/files/closure.json"), closure_json)?;
     lab.edit(
         "tiny/profile.toml",
         "[images.greeter.venv]",

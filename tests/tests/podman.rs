@@ -1,4 +1,4 @@
-//! The standalone bundle on podman, cut off from every network: loaded, started, used, restarted.
+//! The standalone bundle on podman, without any network: loaded, started, used, restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -48,16 +48,16 @@ fn a_bundle_built_with_its_site_runs() -> Result<()> {
         stack.load()?;
         stack.start()?;
         stack.only_the_authority_is_trusted()?;
-        stack.organization_is_made("MyOrg")?;
+        stack.organization_is_created("MyOrg")?;
         stack.mail_is_caught()?;
         stack.all_are_healthy()?;
-        stack.nobody_is_root()?;
+        stack.services_run_unprivileged()?;
         stack.only_published_ports_listen()?;
         stack.secrets_stay_secret(&secrets)?;
         stack.restart("--all")?;
-        stack.organization_is_there("MyOrg")?;
+        stack.organization_exists("MyOrg")?;
         stack.restart(&container("parsec-postgres"))?;
-        patiently(|| stack.organization_is_there("MyOrg"))?;
+        retry(|| stack.organization_exists("MyOrg"))?;
         stack.all_are_healthy()?;
         stack.secrets_stay_secret(&secrets)
     })
@@ -65,7 +65,7 @@ fn a_bundle_built_with_its_site_runs() -> Result<()> {
 
 #[test]
 #[ignore = "needs root and podman: tests/run"]
-fn a_site_made_on_the_host_runs_on_ports_of_its_own() -> Result<()> {
+fn a_site_made_on_the_host_runs_on_other_ports() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
     ensure!(!bundle.folder.join("site").exists(), "a bundle without a site has none");
     let ports = ["--port", "https=8443", "--port", "http=8080", "--port", "mail=18025"];
@@ -73,16 +73,16 @@ fn a_site_made_on_the_host_runs_on_ports_of_its_own() -> Result<()> {
     with_stack(&bundle, Ports { http: 8080, https: 8443, mail: 18025 }, |stack| {
         stack.load()?;
         stack.start()?;
-        stack.http_leads_to_https()?;
-        // The way of the operator's notes, for hosts without curl.
+        stack.http_redirects_to_https()?;
+        // The command in the operator's notes for hosts without curl.
         let script = "/usr/local/lib/parsec/make-organization.py";
         let link = stack.podman.podman(&["exec", &container("parsec-server"), "python", script, "Other"])?;
         ensure!(link.starts_with("parsec3://parsec.test:8443/Other?"), "a link that leads elsewhere: {link}");
-        stack.organization_is_there("Other")?;
+        stack.organization_exists("Other")?;
         stack.podman.compose(&bundle.folder, &["down"])?;
         stack.podman.compose(&bundle.folder, &["up", "-d"])?;
         stack.first_answer()?;
-        stack.organization_is_there("Other")
+        stack.organization_exists("Other")
     })
 }
 
@@ -96,19 +96,19 @@ fn container(service: &str) -> String {
     format!("parsec-standalone_{service}")
 }
 
-/// Tries until it works, for a minute.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+/// Repeats `attempt` until it succeeds, for a minute at most.
+fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {
         match attempt() {
             Err(_) if start.elapsed() < Duration::from_secs(60) => std::thread::sleep(Duration::from_millis(100)),
-            result => return result.context("and so for a minute"),
+            result => return result.context("it failed for a minute"),
         }
     }
 }
 
 impl Stack<'_> {
-    /// The images get in as they were built.
+    /// Loads the images, and checks that their digests are those of the bundle.
     fn load(&self) -> Result<()> {
         let start = Instant::now();
         self.podman.podman(&["load", "--input", self.bundle.tar.to_str().context("a path in UTF-8")?])?;
@@ -122,11 +122,11 @@ impl Stack<'_> {
         Ok(())
     }
 
-    /// As the operator's notes say: database, migrations, everything.
+    /// Starts the services as in the operator's notes: database, migrations, all others.
     fn start(&self) -> Result<()> {
         let folder = &self.bundle.folder;
         self.podman.compose(folder, &["up", "-d", "parsec-postgres"])?;
-        patiently(|| self.podman.podman(&["exec", &container("parsec-postgres"), "pg_isready", "-h", "127.0.0.1"]))?;
+        retry(|| self.podman.podman(&["exec", &container("parsec-postgres"), "pg_isready", "-h", "127.0.0.1"]))?;
         let start = Instant::now();
         self.podman.compose(folder, &["run", "--rm", "parsec-server", "migrate"])?;
         report(&format!("migrations: {:.1} s", start.elapsed().as_secs_f64()));
@@ -138,7 +138,7 @@ impl Stack<'_> {
     }
 
     fn first_answer(&self) -> Result<()> {
-        patiently(|| {
+        retry(|| {
             let (status, _) = self.get("/")?;
             ensure!(status == 200, "the server answers {status}");
             Ok(())
@@ -191,28 +191,28 @@ impl Stack<'_> {
         Ok(())
     }
 
-    fn http_leads_to_https(&self) -> Result<()> {
+    fn http_redirects_to_https(&self) -> Result<()> {
         let output = command::output(self.curl().arg(format!("http://{HOST}:{}/some?x=1", self.ports.http)))?;
         let expected = format!("308 https://{HOST}:{}/some?x=1", self.ports.https);
-        ensure!(output.ends_with(&expected), "HTTP answers {output}");
+        ensure!(output.ends_with(&expected), "the response over HTTP: {output}");
         Ok(())
     }
 
-    fn organization_is_made(&self, name: &str) -> Result<()> {
+    fn organization_is_created(&self, name: &str) -> Result<()> {
         let body = format!(r#"{{"organization_id": "{name}"}}"#);
         let (status, answer) = self.administer("", "wrong", Some(&body))?;
         ensure!(status == 403, "a wrong token gets {status}: {answer}");
         let (status, answer) = self.administer(&format!("/{name}"), &self.token()?, None)?;
-        ensure!(status == 404, "an organization that was not made yet: {status} {answer}");
+        ensure!(status == 404, "an organization that was not created yet: {status} {answer}");
         let (status, answer) = self.administer("", &self.token()?, Some(&body))?;
-        ensure!(status == 200, "making an organization gets {status}: {answer}");
+        ensure!(status == 200, "creating an organization gets {status}: {answer}");
         let answer: Value = serde_json::from_str(&answer)?;
         let link = answer["bootstrap_url"].as_str().unwrap_or_default();
         ensure!(link.starts_with(&format!("parsec3://{HOST}/{name}?a=bootstrap_organization&p=")), "{answer}");
-        self.organization_is_there(name)
+        self.organization_exists(name)
     }
 
-    fn organization_is_there(&self, name: &str) -> Result<()> {
+    fn organization_exists(&self, name: &str) -> Result<()> {
         let (status, answer) = self.administer(&format!("/{name}"), &self.token()?, None)?;
         ensure!(status == 200, "{name} gets {status}: {answer}");
         let answer: Value = serde_json::from_str(&answer)?;
@@ -235,16 +235,16 @@ impl Stack<'_> {
         Ok(())
     }
 
-    /// podman's own way to ask, as no timer fires where systemd does not run.
+    /// Runs the health checks by hand, as podman's timers need systemd.
     fn all_are_healthy(&self) -> Result<()> {
         for (service, _) in SERVICES {
-            patiently(|| self.podman.podman(&["healthcheck", "run", &container(service)])).context(service)?;
+            retry(|| self.podman.podman(&["healthcheck", "run", &container(service)])).context(service)?;
         }
         Ok(())
     }
 
-    /// Each program is its own user, can gain nothing, and cannot change its own files.
-    fn nobody_is_root(&self) -> Result<()> {
+    /// Each program has a user of its own, no way to gain privileges, and read-only files.
+    fn services_run_unprivileged(&self) -> Result<()> {
         for (service, user) in SERVICES {
             let name = container(service);
             let script = "cat /proc/[0-9]*/status";
@@ -285,7 +285,7 @@ impl Stack<'_> {
                 for port in 1..=u16::MAX {
                     let to = SocketAddr::new(address, port);
                     let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2));
-                    // A port that is tried from itself answers itself (RFC 9293, simultaneous open).
+                    // A connection from a port to itself succeeds (RFC 9293, simultaneous open).
                     if stream.is_ok_and(|stream| stream.local_addr().is_ok_and(|from| from != to)) {
                         open.insert(to);
                     }
@@ -311,11 +311,11 @@ impl Stack<'_> {
         Ok(())
     }
 
-    /// Not in what an image tells, nor on a command line, nor in a log.
+    /// No secret is in the configuration of an image, on a command line, or in a log.
     fn secrets_stay_secret(&self, secrets: &Secrets) -> Result<()> {
         for image in &self.bundle.manifest.images {
-            let told = self.podman.podman(&["image", "inspect", &image.reference])?;
-            secrets.absent(&format!("the image {}", image.name), told.as_bytes())?;
+            let configuration = self.podman.podman(&["image", "inspect", &image.reference])?;
+            secrets.absent(&format!("the image {}", image.name), configuration.as_bytes())?;
         }
         for (service, _) in SERVICES {
             let ran = self.podman.try_podman(&["logs", &container(service)])?;

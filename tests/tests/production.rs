@@ -1,7 +1,7 @@
-//! The production bundle on podman, cut off from every network: `up` refuses what is missing or wrong, and then runs with a
-//! database, a storage, a mail server and a certificate that are not its own.
+//! The production bundle on podman, without any network: `up` refuses missing and wrong settings, and then runs with an
+//! external database, storage, mail server and certificate.
 //!
-//! These are containers of the testing profile's images, on a network of theirs, with certificates of the test's authority.
+//! These run in containers of the testing profile's images, on a separate network, with certificates of the test's authority.
 //! The storage is compiled from its crate, as in `testing.rs`.
 
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ use time::OffsetDateTime;
 
 /// The public name of the installation.
 const HOST: &str = "parsec.test";
-/// The network of what is somebody else's, and who is where on it.
+/// The network of the external services, and their addresses.
 const OUTSIDE: &str = "10.99.0.0/24";
 const DATABASE: &str = "10.99.0.2";
 const STORAGE: &str = "10.99.0.3";
 const MAIL: &str = "10.99.0.4";
-/// As it is, and as a URL writes it.
+/// The password, and its percent-encoded form in a URL.
 const PASSWORD: (&str, &str) = ("p@ss:w/rd$ 1", "p%40ss%3Aw%2Frd%24%201");
 const KEY: &str = "GK0123456789abcdef01234567";
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -36,7 +36,7 @@ const BLOCKS: Blocks<'_> = Blocks { container: SERVER, endpoint: "https://10.99.
 const POSTGRES: u32 = 999;
 const NGINX: u32 = 1236;
 
-/// An authority of the test's own.
+/// A certificate authority outside of the site.
 struct Authority {
     key: KeyPair,
     pem: String,
@@ -46,13 +46,13 @@ impl Authority {
     fn new() -> Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Somebody else's authority");
+        params.distinguished_name.push(DnType::CommonName, "External authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key)?.pem();
         Ok(Self { key, pem })
     }
 
-    /// A certificate for `name` that ends so many days from now, and its key.
+    /// A certificate for `name` that expires in `days` days, and its key.
     fn sign(&self, name: &str, days: i64) -> Result<(String, String)> {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384)?;
         let mut params = CertificateParams::new([name.to_owned()])?;
@@ -65,7 +65,7 @@ impl Authority {
         Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
     }
 
-    /// The same as files, the key for one group alone.
+    /// Writes them to `STEM.crt` and `STEM.key`; only `group` can read the key.
     fn put(&self, name: &str, days: i64, stem: &Path, group: u32) -> Result<()> {
         let (pem, key) = self.sign(name, days)?;
         write_for(&stem.with_extension("crt"), &pem, group)?;
@@ -88,7 +88,7 @@ struct Production<'a> {
 
 #[test]
 #[ignore = "needs root, podman, and minutes to compile: tests/run production"]
-fn production_runs_on_what_the_operator_brings() -> Result<()> {
+fn production_runs_with_external_services() -> Result<()> {
     let testing = Bundle::build("testing", |_, _| Ok(Vec::new()))?;
     let bundle = Bundle::build("production", |_, _| Ok(Vec::new()))?;
     let images: Vec<&str> = bundle.manifest.images.iter().map(|image| image.name.as_str()).collect();
@@ -97,7 +97,7 @@ fn production_runs_on_what_the_operator_brings() -> Result<()> {
     let production = Production { podman: &podman, bundle: &bundle, authority: Authority::new()? };
     let scenario = || {
         production.incomplete_settings_are_refused()?;
-        production.others_run(&testing)?;
+        production.external_services_run(&testing)?;
         production.wrong_settings_and_certificates_are_refused()?;
         production.it_runs()?;
         production.it_follows_its_settings()
@@ -122,24 +122,24 @@ impl Production<'_> {
         Ok(ran.stdout)
     }
 
-    /// What `up` says when it refuses; nothing was loaded or started.
+    /// The error of an `up` that must fail before anything is loaded or started.
     fn refusal(&self, arguments: &[&str]) -> Result<String> {
         let before = self.podman.podman(&["ps", "--all", "--quiet"])?;
         let ran = self.try_sealift(&[&["up"], arguments].concat())?;
         ensure!(ran.code == Some(2), "{arguments:?}: {ran:?}");
         ensure!(self.podman.podman(&["ps", "--all", "--quiet"])? == before, "something was started");
-        ensure!(!self.site("env").exists() && !self.site("custom-ca.key").exists(), "something is half done");
+        ensure!(!self.site("env").exists() && !self.site("custom-ca.key").exists(), "the site was created in part");
         let from = ran.stderr.find("error: ").context("no error")?;
         Ok(ran.stderr[from..].replace(&self.bundle.folder.display().to_string(), "FOLDER"))
     }
 
     fn incomplete_settings_are_refused(&self) -> Result<()> {
         let refusal = self.refusal(&["--host", HOST])?;
-        insta::assert_snapshot!("nothing-is-given", refusal);
+        insta::assert_snapshot!("incomplete-input", refusal);
         ensure!(self.podman.podman(&["images", "--quiet"])?.is_empty(), "something was loaded");
         let settings = fs_err::metadata(self.site("settings.toml"))?;
         ensure!(std::os::unix::fs::PermissionsExt::mode(&settings.permissions()) & 0o777 == 0o600);
-        // The host is remembered; nobody has to say it again.
+        // The first run has recorded the host: --host is not needed again.
         ensure!(self.refusal(&[])? == refusal);
         Ok(())
     }
@@ -164,11 +164,11 @@ secret = "{SECRET}"
         )
     }
 
-    /// Database, storage and mail server, each with its certificate where it has one.
-    fn others_run(&self, testing: &Bundle) -> Result<()> {
+    /// Starts the external services: database and storage with TLS, and the mail server.
+    fn external_services_run(&self, testing: &Bundle) -> Result<()> {
         let folder = &testing.folder;
         self.podman.podman(&["load", "--input", testing.tar.to_str().context("a path in UTF-8")?])?;
-        // For the configuration of the TLS in front of the storage.
+        // Its nginx configuration terminates TLS for the storage.
         command::output(sealift(folder)?.args(["site", "new", "site", "--host", HOST]))?;
         let files = testing.place().join("others");
         fs_err::create_dir(&files)?;
@@ -201,7 +201,7 @@ secret = "{SECRET}"
         ];
         let mut environment = vec!["--ip", "10.99.0.5", "--env", "GARAGE_DEFAULT_BUCKET=parsec"];
         keys.iter().for_each(|key| environment.extend(["--env", key.as_str()]));
-        // The name by which the configuration of the next one knows it.
+        // The configuration of the next container has this name.
         run("parsec-garage", &environment, "parsec-garage", &[])?;
         let configuration = format!("{}:/etc/nginx/nginx.conf:ro", folder.join("site/nginx/parsec-s3.conf").display());
         let (crt, key) =
@@ -209,9 +209,9 @@ secret = "{SECRET}"
         let mounts = ["--ip", STORAGE, "--volume", &configuration, "--volume", &crt, "--volume", &key];
         run("storage", &mounts, "parsec-proxy", &[])?;
         run("mail", &["--ip", MAIL], "parsec-smtp", &[])?;
-        patiently(|| self.podman.podman(&["exec", "database", "pg_isready", "-h", "127.0.0.1"]))?;
-        let answers = ["exec", "storage", "wget", "-q", "-T", "3", "-O", "-", "http://127.0.0.1:8080/healthz"];
-        patiently(|| self.podman.podman(&answers)).map(drop)
+        retry(|| self.podman.podman(&["exec", "database", "pg_isready", "-h", "127.0.0.1"]))?;
+        let health = ["exec", "storage", "wget", "-q", "-T", "3", "-O", "-", "http://127.0.0.1:8080/healthz"];
+        retry(|| self.podman.podman(&health)).map(drop)
     }
 
     fn wrong_settings_and_certificates_are_refused(&self) -> Result<()> {
@@ -220,22 +220,22 @@ secret = "{SECRET}"
         fs_err::write(self.site("settings.toml"), wrong.replace(SECRET, "letmein"))?;
         let (pem, key) = self.authority.sign(HOST, 100)?;
         let (ended, its_key) = self.authority.sign("other.test", -1)?;
-        let bring = |pem: &str, key: &str| -> Result<()> {
+        let provide = |pem: &str, key: &str| -> Result<()> {
             fs_err::write(self.site("tls/parsec-proxy.crt"), pem)?;
             Ok(fs_err::write(self.site("tls/parsec-proxy.key"), key)?)
         };
-        bring(&pem, &its_key)?;
+        provide(&pem, &its_key)?;
         let refusal = self.refusal(&[])?;
         ensure!(!refusal.contains(PASSWORD.1) && !refusal.contains("letmein"), "a secret is shown: {refusal}");
-        insta::assert_snapshot!("much-is-wrong", refusal);
+        insta::assert_snapshot!("wrong-input", refusal);
 
         fs_err::write(self.site("settings.toml"), self.settings())?;
-        bring(&ended, &its_key)?;
+        provide(&ended, &its_key)?;
         let refusal = self.refusal(&[])?;
         for part in ["it is not for parsec.test", "it is for other.test", "it expired on "] {
             ensure!(refusal.contains(part), "{part}: {refusal}");
         }
-        bring(&pem, &key)
+        provide(&pem, &key)
     }
 
     fn it_runs(&self) -> Result<()> {
@@ -258,7 +258,7 @@ secret = "{SECRET}"
         BLOCKS.pass(self.podman, "write")?;
         BLOCKS.only_the_authority_is_trusted(self.podman)?;
         let bucket = ["exec", "parsec-garage", "garage", "-c", "/etc/garage.toml", "bucket", "info", "parsec"];
-        ensure!(self.podman.podman(&bucket)?.contains("Objects:"), "the storage does not know its bucket");
+        ensure!(self.podman.podman(&bucket)?.contains("Objects:"), "the storage has no such bucket");
         self.sealift(&["task", "ping-mail", "someone@parsec.test"])?;
         let mails = ["exec", "mail", "wget", "-q", "-O", "-", "http://127.0.0.1:8025/api/messages/"];
         let mails = self.podman.podman(&mails)?;
@@ -267,8 +267,8 @@ secret = "{SECRET}"
     }
 
     fn users_see_the_operators_certificate(&self) -> Result<()> {
-        let theirs = self.bundle.place().join("theirs.crt");
-        fs_err::write(&theirs, &self.authority.pem)?;
+        let external = self.bundle.place().join("external.crt");
+        fs_err::write(&external, &self.authority.pem)?;
         let curl = |authority: &Path| {
             let mut curl = self.podman.command(Path::new("/"), "curl");
             curl.args([
@@ -284,14 +284,17 @@ secret = "{SECRET}"
             curl.args(["--resolve", "parsec.test:443:127.0.0.1", "https://parsec.test/", "--cacert"]).arg(authority);
             curl
         };
-        let answer = command::output(&mut curl(&theirs))?;
-        ensure!(answer == "200", "the public name answers {answer}");
+        let status = command::output(&mut curl(&external))?;
+        ensure!(status == "200", "the public name returned {status}");
         let ran = command::run(&mut curl(&self.site("custom-ca.crt")))?;
-        ensure!(ran.code == Some(60), "the internal authority must not vouch for the public name: {ran:?}");
+        ensure!(
+            ran.code == Some(60),
+            "the site's authority must not have issued the public name's certificate: {ran:?}"
+        );
         Ok(())
     }
 
-    /// A change of the settings is taken into use by the next `up`, and nothing else changes.
+    /// The next `up` applies a change of the settings, and changes nothing else.
     fn it_follows_its_settings(&self) -> Result<()> {
         let token = fs_err::read(self.site("secrets/admin-token"))?;
         let certificate = fs_err::read(self.site("tls/parsec-proxy.crt"))?;
@@ -308,8 +311,8 @@ secret = "{SECRET}"
     }
 }
 
-/// Tries until it works, for a minute and a half.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+/// Repeats `attempt` until it succeeds, for a minute and a half at most.
+fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {
         match attempt() {

@@ -1,4 +1,4 @@
-//! The host side for an ordinary user, whose podman maps all user and group numbers.
+//! `up` as an ordinary user, whose podman maps all user and group IDs.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -15,7 +15,7 @@ fn an_ordinary_user_starts_an_unpacked_bundle() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
     let podman = Podman::rootless()?;
     let scenario = || {
-        // The user's own, and reachable.
+        // Owned by the user, in folders that the user can enter.
         for above in bundle.folder.ancestors().take(2) {
             fs_err::set_permissions(above, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         }
@@ -44,10 +44,10 @@ fn an_ordinary_user_starts_an_unpacked_bundle() -> Result<()> {
 
         let up = ["up", "--host", "parsec.test", "--port", "https=8443", "--port", "http=8080"];
         let start = Instant::now();
-        let told = sealift(&up)?;
+        let printed = sealift(&up)?;
         report(&format!("rootless up, from nothing to healthy: {:.1} s", start.elapsed().as_secs_f64()));
-        ensure!(told.starts_with("https: https://parsec.test:8443/\n"), "{told}");
-        // Group 1234 of the containers, as the host counts it.
+        ensure!(printed.starts_with("https: https://parsec.test:8443/\n"), "{printed}");
+        // Group 1234 of the containers, as an ID of the host.
         let key = fs_err::metadata(bundle.folder.join("site/tls/parsec-server.key"))?;
         ensure!((key.uid(), key.gid(), key.mode() & 0o777) == (USER, 300_000 + 1233, 0o640), "{key:?}");
         let link = sealift(&["task", "create-organization", "MyOrg"])?;

@@ -1,6 +1,6 @@
 //! `sealift sbom`: equal for a file and its unpacked folder, without dangling references, and valid for CycloneDX's schema.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -85,7 +85,7 @@ from packageurl import PackageURL
 text = open(sys.argv[1]).read()
 check = JsonStrictValidator(SchemaVersion.V1_6).validate_str
 if error := check(text):
-    sys.exit(f"not as the schema asks: {error!r}")
+    sys.exit(f"the schema is violated: {error!r}")
 bill = json.loads(text)
 bill["components"][0]["type"] = "nonsense"
 assert check(json.dumps(bill)), "the schema lets anything pass"

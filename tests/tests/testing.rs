@@ -1,4 +1,4 @@
-//! The testing bundle on podman, cut off from every network: the server keeps its blocks in the object storage, over TLS.
+//! The testing bundle on podman, without any network: the server keeps its blocks in the object storage, over TLS.
 //!
 //! The storage is compiled from its crate, which takes ten minutes on two processors where the store does not have it
 //! yet.
@@ -31,7 +31,7 @@ fn blocks_are_in_the_object_storage() -> Result<()> {
     ensure!(made.eq([("garage", "parsec-garage")]), "{:?}", bundle.manifest.crates);
     let compiled = bundle.manifest.compiled.as_ref().context("the bundle says how crates were compiled")?;
     ensure!(compiled.toolchain.rustc.contains("rustc "), "{compiled:?}");
-    // The bundle's own profile is whole: the site is made with nothing else at hand.
+    // The profile in the bundle is complete: the site is created without other files.
     let ports = ["--port", "https=8443", "--port", "http=8080", "--port", "mail=18025"];
     command::output(sealift(&bundle.folder)?.args(["site", "new", "site", "--host", HOST]).args(ports))?;
     let podman = Podman::new()?;
@@ -42,7 +42,7 @@ fn scenario(podman: &Podman, bundle: &Bundle) -> Result<()> {
     Secrets::of(&bundle.folder.join("site"))?.absent_below(&bundle.folder.join("blobs"))?;
     podman.podman(&["load", "--input", bundle.tar.to_str().context("a path in UTF-8")?])?;
     podman.compose(&bundle.folder, &["up", "-d", "parsec-postgres"])?;
-    patiently(|| podman.podman(&["exec", &container("parsec-postgres"), "pg_isready", "-h", "127.0.0.1"]))?;
+    retry(|| podman.podman(&["exec", &container("parsec-postgres"), "pg_isready", "-h", "127.0.0.1"]))?;
     podman.compose(&bundle.folder, &["run", "--rm", "parsec-server", "migrate"])?;
     let start = Instant::now();
     podman.compose(&bundle.folder, &["up", "-d"])?;
@@ -59,7 +59,7 @@ fn scenario(podman: &Podman, bundle: &Bundle) -> Result<()> {
     podman.podman(&["restart", "--all"])?;
     all_are_healthy(podman)?;
     BLOCKS.pass(podman, "read")?;
-    // Containers hold nothing: new ones find what the old ones kept.
+    // New containers have the data of the old ones: it is in volumes.
     podman.compose(&bundle.folder, &["down"])?;
     podman.compose(&bundle.folder, &["up", "-d"])?;
     all_are_healthy(podman)?;
@@ -70,8 +70,8 @@ fn container(service: &str) -> String {
     format!("parsec-testing_{service}")
 }
 
-/// Tries until it works, for a minute and a half.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+/// Repeats `attempt` until it succeeds, for a minute and a half at most.
+fn retry<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {
         match attempt() {
@@ -81,10 +81,10 @@ fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     }
 }
 
-/// podman's own way to ask, as no timer fires where systemd does not run.
+/// Runs the health checks by hand, as podman's timers need systemd.
 fn all_are_healthy(podman: &Podman) -> Result<()> {
     for service in SERVICES {
-        patiently(|| podman.podman(&["healthcheck", "run", &container(service)])).context(service)?;
+        retry(|| podman.podman(&["healthcheck", "run", &container(service)])).context(service)?;
     }
     Ok(())
 }

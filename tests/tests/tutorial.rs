@@ -1,11 +1,11 @@
 //! `docs/tutorial.md`, followed literally.
 //!
-//! Its fenced blocks are what a reader does, in this order:
+//! The test runs its fenced blocks in order, by their language:
 //!
 //! - `toml title=PATH` (or any other language): the file is written. With `diff` it is edited: the lines are there without
 //!   those that begin with `+`, and are replaced by those without the ones that begin with `-`.
-//! - `sh`: the commands are run; with `sh host` on the host, which has podman and no network. Each machine goes on in the
-//!   folder where its last block ended.
+//! - `sh`: the commands are run; with `sh host` on the host, which has podman and no network. On each machine, a block starts
+//!   in the folder where the block before ended.
 //! - `text`: what the commands before print. Each line occurs in this order; `...` stands for anything, and the number of
 //!   blanks does not matter.
 
@@ -33,7 +33,7 @@ enum Step {
 
 /// A fenced block of the tutorial.
 struct Block {
-    /// Where it begins: a line number from 1.
+    /// Its first line, counted from 1.
     line: usize,
     step: Step,
     text: String,
@@ -135,7 +135,7 @@ impl Reader {
         Ok(path)
     }
 
-    /// Runs a block; gives what it prints.
+    /// Runs a block; returns its output.
     fn run(&mut self, block: &Block) -> Result<String> {
         let end = self.place.path().join("end");
         let on_host = block.step == Step::Host;
@@ -153,8 +153,8 @@ impl Reader {
         }
         let output = command::output(&mut shell)?;
         *folder = PathBuf::from(fs_err::read_to_string(end)?.trim_end());
-        // A bundle has the program only where that is statically linked, as `./build` makes it. Elsewhere a link takes its
-        // place: a file that the bundle does not list would count as damage.
+        // A bundle contains the program only if it is statically linked, as `./build` makes it. Otherwise a link replaces it:
+        // `verify` reports files that the bundle does not list.
         let program = folder.join("sealift");
         if folder.join("bundle.json").exists() && !program.exists() {
             std::os::unix::fs::symlink(self.place.path().join("bin/sealift"), program)?;
@@ -212,7 +212,7 @@ fn the_tutorial_has_files_commands_and_a_host() -> Result<()> {
 }
 
 #[test]
-fn blocks_say_what_the_reader_does() -> Result<()> {
+fn the_info_string_of_a_block_selects_its_step() -> Result<()> {
     let text =
         "# A\n```toml title=a/profile.toml\nb = 1\n```\n```sh\nls\n```\n```sh host\nid\n```\n```text\nuid=...\n```\n";
     let blocks = blocks(text)?;

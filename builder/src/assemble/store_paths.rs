@@ -59,7 +59,7 @@ impl Ingredient for StorePaths {
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         check_folders(lower)?;
         let tree = nix::tree(&self.names, &image.inputs.options.nix_store)?;
-        // The layer is the same whatever lies below.
+        // The layer does not depend on the layers below.
         let tree = overlay(tree, &Listing::new())?;
         let (files, jobs) = (tree.clone(), workshop.jobs);
         let check = Box::new(move || nix::verify(&self.closure, &self.names, &files, jobs));

@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::store::exchange::has_layer;
 use crate::store::{Key, Store};
 
-/// What a plan needs, the store lacks, and the given folders have.
+/// What a plan needs, the store lacks, and the folders of `--from` and `--artifacts` have.
 #[derive(Debug, Default)]
 pub(super) struct Imports {
     /// Layers, and the folder that has each.

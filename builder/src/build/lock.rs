@@ -38,7 +38,7 @@ pub(super) fn choose(request: &BuildRequest<'_>, servers: &Servers<'_>, ui: &Ui)
         },
     };
     if request.lock == LockPolicy::Keep || servers.client().is_offline() {
-        return Err(Failure::usage(reason).hint(format!("run sealift lock {name} first")).into());
+        return Err(Failure::usage(reason).hint(format!("run sealift lock {} first", profile.argument)).into());
     }
     ui.note(&format!("{reason}: resolving"));
     Ok(relock(profile, servers, request.resolve_options(), found, ui)?.lock)
@@ -53,8 +53,8 @@ pub(super) fn update(
     ui: &Ui,
 ) -> Result<Lock> {
     if request.lock == LockPolicy::Keep {
-        let name = request.profile.model.name.get_ref();
-        unavailable.complete(&format!("the servers have newer versions: run sealift lock {name}"))?;
+        let profile = &request.profile.argument;
+        unavailable.complete(&format!("the servers have newer versions: run sealift lock {profile}"))?;
     }
     let names: Vec<&str> = unavailable.missing.iter().map(|missing| missing.name.as_str()).collect();
     ui.warn(&format!("no server has these files any more, resolving again: {}", names.join(", ")));

@@ -13,10 +13,11 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files::Pending;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::site::{Site, SiteParameters};
 use sealift_deployment::ui::Ui;
@@ -49,6 +50,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     if matches!(request.target, Target::Plan) {
         return Ok(Built { preview, images: Vec::new(), output: None });
     }
+    check_output(request, &plan)?;
     imports.take(store)?;
     let unavailable = fetch::artifacts(&plan, store, servers, ui)?;
     drop(plan);
@@ -93,6 +95,16 @@ fn write(target: &Target, bundle: &Bundle<'_>, store: &Store) -> Result<Option<O
             Ok(Some(Output { path, bundle: Some(measured) }))
         }
     }
+}
+
+/// Checks that the bundle can be written, so that the error comes before the work.
+fn check_output(request: &BuildRequest<'_>, plan: &Plan<'_>) -> Result<()> {
+    if let Target::Bundle { output, .. } = &request.target {
+        let own = plan.file_name();
+        // Removed again when it is dropped.
+        Pending::create(output.as_deref().unwrap_or(Path::new(&own)))?;
+    }
+    Ok(())
 }
 
 fn make_plan<'a>(request: &BuildRequest<'a>, lock: &'a Lock, options: &Options) -> Result<Plan<'a>> {

@@ -48,11 +48,11 @@ pub struct PreviewImage {
 /// A layer.
 #[derive(Debug)]
 pub struct PreviewLayer {
-    /// What it holds.
+    /// Its contents in a few words.
     pub title: String,
     /// The hash of everything that decides its bytes.
     pub key: Key,
-    /// What would be done.
+    /// Whether it would be built or reused.
     pub action: Action,
 }
 

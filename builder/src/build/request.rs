@@ -37,7 +37,7 @@ pub struct BuildRequest<'a> {
     pub now: u64,
     /// Number of threads.
     pub jobs: usize,
-    /// How far to go.
+    /// What to make: a plan, an image or a bundle.
     pub target: Target,
 }
 
@@ -50,7 +50,7 @@ pub enum LockPolicy {
     Keep,
 }
 
-/// How far a build goes.
+/// The result that a build is to make.
 #[derive(Debug)]
 pub enum Target {
     /// Only plan: nothing is fetched or written.
@@ -87,7 +87,7 @@ pub struct Built {
 /// A file or folder that was written.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Its path.
+    /// Path of the file, or of the folder of an image.
     pub path: PathBuf,
     /// Digest and size of a bundle; `None` for the folder of an image.
     pub bundle: Option<Measured>,

@@ -103,7 +103,7 @@ fn a_preview_counts_what_the_store_and_the_imports_have() {
 #[test]
 fn artifacts_are_found_by_their_content() {
     let mut sample = Sample::kinds();
-    let wheel = b"a wheel, for all that the lock knows";
+    let wheel = b"stands for a wheel: the lock has its digest";
     sample.locked().wheels[0].sha256 = Digest::of(wheel);
     sample.locked().wheels[0].size = wheel.len() as u64;
     let plan = sample.plan();

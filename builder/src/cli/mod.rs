@@ -126,7 +126,7 @@ impl Context {
 }
 
 impl Cli {
-    /// Parses the command line of the process. Prints help and exits if that is asked for, or on a usage error.
+    /// Parses the command line of the process. Prints help and exits on `--help`, and exits on a usage error.
     #[must_use]
     pub fn parse_or_exit() -> Self {
         let matches = groups::with_groups(Self::command()).get_matches();

@@ -54,7 +54,7 @@ pub(super) struct Run {
     pub(super) offline: bool,
     /// Number of threads.
     pub(super) jobs: usize,
-    /// How far to go.
+    /// What to make: a plan, an image or a bundle.
     pub(super) target: Target,
 }
 

@@ -30,8 +30,7 @@ impl Lock {
             return Ok(None);
         }
         let text = fs_err::read_to_string(&path)?;
-        let hint =
-            format!("restore the committed file, or remove it and run sealift lock {}", profile.model.name.get_ref());
+        let hint = format!("restore the committed file, or remove it and run sealift lock {}", profile.argument);
         let hint = hint.as_str();
         let lock: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());

@@ -1,26 +1,16 @@
 //! Reading store paths from the disk.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::{cannot, sorted_dir};
+use sealift_deployment::files::{LazyFile, cannot, sorted_dir};
 use sealift_layers::digest::Hasher;
 use sealift_layers::ingredients::nix_store::{self, Closure, nar};
-use sealift_layers::tree::{Content, Entry, Open, Tree, TreePath};
-
-/// A file of the Nix store, which is immutable.
-#[derive(Debug)]
-struct StoreFile(PathBuf);
-
-impl Open for StoreFile {
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(fs_err::File::open(&self.0)?))
-    }
-}
+use sealift_layers::tree::{Content, Entry, Tree, TreePath};
 
 /// The tree of one store path. Files are read on demand.
 pub(super) fn path(name: &str, store: &Path) -> Result<Tree> {
@@ -71,7 +61,7 @@ fn add(at: &Path, path: TreePath, origin: &Arc<str>, tree: &mut Tree) -> Result<
         Entry::directory(0o555, origin)
     } else if found.is_file() {
         let mode = if found.permissions().mode() & 0o100 == 0 { 0o444 } else { 0o555 };
-        Entry::file(Content::lazy(Arc::new(StoreFile(at.to_owned())), found.len()), mode, origin)
+        Entry::file(Content::lazy(Arc::new(LazyFile(at.to_owned())), found.len()), mode, origin)
     } else {
         return Err(Failure::failed(format!("{} is not a file, a link or a folder", at.display())).into());
     };

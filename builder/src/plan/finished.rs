@@ -21,7 +21,7 @@ pub struct FinishedLayers {
 pub struct FinishedLayer {
     /// Digests and sizes.
     pub layer: layer::Layer,
-    /// What it holds.
+    /// Its contents in a few words.
     pub title: String,
 }
 

@@ -29,7 +29,7 @@ pub struct Image {
 pub struct Layer {
     /// The hash of everything that decides its bytes.
     pub key: Key,
-    /// What it is made of.
+    /// The ingredient that makes its contents.
     pub ingredient: Box<dyn Ingredient>,
 }
 
@@ -64,7 +64,7 @@ fn layer_key(image: ImageInputs<'_>, ingredient: &dyn Ingredient, below: Option<
 
 /// The key of an independent layer together with the layers below it.
 fn stacked_key(below: Option<Key>, layer: Key) -> Key {
-    Key::builder(recipe::LAYER_ON).field("below", hex(below)).field("layer", layer.hex()).finish()
+    Key::builder(recipe::STACKED_LAYER).field("below", hex(below)).field("layer", layer.hex()).finish()
 }
 
 fn hex(below: Option<Key>) -> String {

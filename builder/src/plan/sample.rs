@@ -1,4 +1,4 @@
-//! A profile with every kind of ingredient, its lock and options, for tests of plans and of what is made of them.
+//! A profile with every kind of ingredient, its lock and options, for tests of plans and builds.
 
 use std::collections::BTreeMap;
 use std::path::Path;

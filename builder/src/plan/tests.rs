@@ -79,7 +79,7 @@ fn a_changed_package_changes_the_layers_above_it_but_not_independent_ones() {
 }
 
 #[test]
-fn an_image_alone_has_the_same_layers_as_among_the_others() {
+fn a_single_image_has_the_same_layers_as_in_the_whole_plan() {
     let sample = Sample::kinds();
     let mut alone = sample.plan();
     alone.select("tool").unwrap();

@@ -18,7 +18,7 @@ use crate::recipe;
 /// A number of entries and their size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// How many.
+    /// Number of entries.
     pub count: u64,
     /// Their size in bytes.
     pub bytes: u64,
@@ -75,7 +75,7 @@ impl fmt::Display for Usages {
 pub struct Damaged {
     /// Its path; after a repair the entry is removed.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The problem, without the path.
     pub reason: String,
 }
 

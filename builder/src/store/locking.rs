@@ -1,4 +1,4 @@
-//! The lock of a store: builds share it, cleaning and repairing need it alone.
+//! The lock of a store: builds share it, cleaning and repairing need it exclusively.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -9,7 +9,7 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::cannot;
 
-/// How long to wait for another process that is opening the store: it holds the lock alone while it clears `tmp/`.
+/// How long to wait for another process that is opening the store: it has the lock exclusively while it clears `tmp/`.
 const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait for other builds to end.

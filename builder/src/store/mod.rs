@@ -84,7 +84,7 @@ impl Store {
     /// The folder of the store: `option` (`--store`), else `SEALIFT_STORE`, else `sealift` in the user's cache folder.
     ///
     /// # Errors
-    /// When none of them is known.
+    /// When none of them is set.
     pub fn place(option: Option<&Path>, machine: &Machine) -> Result<PathBuf> {
         option
             .map(Path::to_owned)

@@ -32,7 +32,7 @@ fn tmp_is_empty(store: &Store) -> bool {
 }
 
 #[test]
-fn place_has_an_order() {
+fn the_option_precedes_the_variable_and_the_cache_folder() {
     let machine = Machine::of(Path::new("/"), &[("SEALIFT_STORE", "/s"), ("HOME", "/h")]);
     assert_eq!(Store::place(Some(Path::new("o")), &machine).unwrap(), Path::new("o"));
     assert_eq!(Store::place(None, &machine).unwrap(), Path::new("/s"));
@@ -42,7 +42,7 @@ fn place_has_an_order() {
 }
 
 #[test]
-fn artifacts_are_verified_on_the_way_in() {
+fn artifacts_are_verified_when_they_are_added() {
     let (_place, store) = store();
     let digest = Digest::of(b"abc");
     assert_eq!(store.artifact(&digest, 3), None);
@@ -56,7 +56,7 @@ fn artifacts_are_verified_on_the_way_in() {
 }
 
 #[test]
-fn layer_needs_its_blob() {
+fn a_layer_without_its_blob_is_missing() {
     let (_place, store) = store();
     assert_eq!(store.layer::<String>(&key("one")), None);
     let digest = put_layer(&store, "one", b"blob");
@@ -67,7 +67,7 @@ fn layer_needs_its_blob() {
 }
 
 #[test]
-fn derived_things_are_whole_or_not_there() {
+fn failed_derived_data_is_not_stored() {
     let (_place, store) = store();
     let failed = store.put_derived(&key("one"), |path| {
         fs_err::create_dir(path)?;
@@ -83,19 +83,19 @@ fn derived_things_are_whole_or_not_there() {
         assert_eq!(store.derived(&key("one")), Some(path.unwrap()));
     }
     let data = store.derived(&key("one")).unwrap();
-    assert_eq!(fs_err::read_to_string(data.join("f")).unwrap(), "first", "who comes second keeps the first");
+    assert_eq!(fs_err::read_to_string(data.join("f")).unwrap(), "first", "the first result is kept");
     assert!(tmp_is_empty(&store));
 }
 
 #[test]
-fn remains_of_the_killed_go_when_nobody_else_is_there() {
+fn files_of_killed_processes_are_removed_when_no_other_process_uses_the_store() {
     let (_place, store) = store();
     let root = store.root.clone();
     let (left, half) = (root.join(TMP).join("left"), store.partial(&Digest::of(b"abc")));
     fs_err::write(&left, "x").unwrap();
     fs_err::write(&half, "a").unwrap();
     let other = Store::open(&root).unwrap();
-    assert!(left.exists(), "it may be the other's");
+    assert!(left.exists(), "the other process may use it");
     drop((store, other));
     let _store = Store::open(&root).unwrap();
     assert!(!left.exists());
@@ -103,7 +103,7 @@ fn remains_of_the_killed_go_when_nobody_else_is_there() {
 }
 
 #[test]
-fn who_removes_must_be_alone() {
+fn cleaning_needs_exclusive_use() {
     let (_place, store) = store();
     put_layer(&store, "one", b"blob");
     let other = Store::open(&store.root).unwrap();

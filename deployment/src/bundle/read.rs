@@ -13,7 +13,7 @@ use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 use super::manifest::Manifest;
 use super::names::MANIFEST;
 use crate::failure::{Failure, one_line};
-use crate::files;
+use crate::files::{self, LazyFile};
 
 const COPY_AGAIN: &str =
     "the file is incomplete, damaged or not a bundle: copy it again and compare its size and digest";
@@ -127,8 +127,7 @@ fn directory(root: &Path) -> Result<Tree> {
                 continue;
             }
             let entry = if metadata.is_file() {
-                let source = SourceFile::new(fs_err::File::open(&path)?.into_parts().0);
-                Entry::file(Content::range(&source, 0, metadata.len()), 0o644, &origin)
+                Entry::file(Content::lazy(Arc::new(LazyFile(path.clone())), metadata.len()), 0o644, &origin)
             } else if metadata.is_symlink() {
                 Entry::symlink(fs_err::read_link(&path)?.to_string_lossy().into_owned(), &origin)
             } else {
@@ -144,6 +143,23 @@ fn directory(root: &Path) -> Result<Tree> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A bundle without containers has ten thousand files, and a process often has 1024 descriptors.
+    #[test]
+    fn an_unpacked_bundle_takes_no_descriptor_for_each_file() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::write(folder.path().join("index.json"), "{}").unwrap();
+        for number in 0..50 {
+            fs_err::write(folder.path().join(format!("file-{number}")), number.to_string()).unwrap();
+        }
+        let bundle = open(folder.path()).unwrap();
+        let descriptors = crate::files::sorted_dir(Path::new("/proc/self/fd")).unwrap();
+        let into_folder =
+            |path: &std::path::PathBuf| fs_err::read_link(path).is_ok_and(|to| to.starts_with(folder.path()));
+        assert_eq!(descriptors.iter().filter(|path| into_folder(path)).count(), 0);
+        let Kind::File(content) = &bundle.files.get(&TreePath::new("file-7").unwrap()).unwrap().kind else { panic!() };
+        assert_eq!(content.read().unwrap(), b"7");
+    }
 
     /// The error of opening a file with these bytes, with the directory cut off.
     fn error(bytes: &[u8]) -> String {

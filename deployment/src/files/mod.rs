@@ -3,19 +3,31 @@
 mod background_sync;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
+use sealift_layers::tree::Open;
 use tempfile::NamedTempFile;
 
 use background_sync::BackgroundSync;
 pub use background_sync::Streamed;
 
 use crate::failure::Failure;
+
+/// A file whose content is opened each time it is read: a tree of thousands of files takes no descriptor for each, of
+/// which processes often have 1024.
+#[derive(Debug)]
+pub struct LazyFile(pub PathBuf);
+
+impl Open for LazyFile {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(fs_err::File::open(&self.0)?))
+    }
+}
 
 /// The paths in a directory, sorted by name.
 ///

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_is_chosen_before_there_is_a_site() {
+    fn a_project_can_be_chosen_only_before_the_site_exists() {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment = testing::deployment(folder.path());
         deployment.choose_project("shop-two").unwrap();

@@ -1,7 +1,6 @@
-//! The host side: a deployment in the folder that a bundle was unpacked into.
+//! Deployments on a host, each in the folder that a bundle was unpacked into.
 //!
-//! Nothing is kept beside what the engine or systemd keep: everything here can also be done by hand with them, or with
-//! compose.
+//! The engine or systemd have the whole state, so everything can also be done by hand with them, or with compose.
 //!
 //! - [`Deployment`]: the unpacked bundle.
 //! - [`Runtime`]: starts, stops and examines its services. [`containers`] does so with podman or Docker, [`systemd`] with
@@ -37,7 +36,7 @@ use crate::site;
 /// podman and Docker that works.
 ///
 /// # Errors
-/// [`crate::failure::Failure`] that says what each engine lacks when none works.
+/// [`crate::failure::Failure`] with what each engine lacks, when none works.
 pub fn runtime<'a>(
     deployment: &'a Deployment,
     engine: Option<&str>,

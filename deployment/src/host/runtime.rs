@@ -97,9 +97,9 @@ pub trait Runtime {
 pub enum KeyGroups {
     /// The host has the same group numbers as the services.
     SameAsServices,
-    /// The services' group numbers are other ones on the host, as with rootless engines.
+    /// The host has other IDs for the services' groups, as with rootless engines.
     Mapped,
-    /// Services do not read the files themselves: systemd hands them copies.
+    /// Services do not read the files themselves: systemd passes copies to them.
     Unused,
 }
 
@@ -153,7 +153,7 @@ impl Deadline {
         Self { start: Instant::now(), limit }
     }
 
-    /// Whether it is past.
+    /// Whether the time limit has been exceeded.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.start.elapsed() > self.limit

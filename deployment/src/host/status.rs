@@ -52,7 +52,7 @@ pub struct ServiceStatus {
     pub service: String,
     /// Name of its container or unit.
     pub container: String,
-    /// Whether it runs.
+    /// State of the container or unit.
     pub state: ServiceState,
     /// The result of its health check.
     pub health: HealthState,

@@ -64,7 +64,7 @@ pub(super) fn image_id(name: &str) -> String {
     Digest::of(name.as_bytes()).hex()
 }
 
-/// A script in the place of podman that records how it is called. There are no containers; every command succeeds.
+/// A script that replaces podman and records how it is called. There are no containers; every command succeeds.
 pub(super) struct Podman {
     folder: tempfile::TempDir,
     machine: Machine,

@@ -19,7 +19,7 @@ pub struct UpRequest<'a> {
     pub host: Option<&'a str>,
     /// Published ports that differ from those of the site, by name.
     pub ports: BTreeMap<String, u16>,
-    /// Certificates that the operator would have to bring are made by the site's authority.
+    /// The site's authority issues the certificates that the operator would have to provide.
     pub self_signed: bool,
     /// How long the services may take to become healthy.
     pub timeout: Duration,

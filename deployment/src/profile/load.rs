@@ -23,6 +23,8 @@ const FLATTENED: &str = "# This profile together with those that it extends, in 
 pub struct Profile {
     /// Its folder, which also has its lock.
     pub directory: PathBuf,
+    /// The name or path that the user found it by, for commands in hints.
+    pub argument: String,
     /// Where the files that it names are.
     pub sources: Sources,
     /// The text of a complete `profile.toml`: its own, or one merged with the profiles that it extends.
@@ -39,7 +41,8 @@ impl Profile {
     /// # Errors
     /// Those of [`Search::find`] and [`Profile::load`].
     pub fn find(name: &str) -> anyhow::Result<Self> {
-        Self::load(&Search::of(&Machine::here())?.find(name)?)
+        let profile = Self::load(&Search::of(&Machine::here())?.find(name)?)?;
+        Ok(Self { argument: name.to_owned(), ..profile })
     }
 
     /// Reads and checks `directory/profile.toml`.
@@ -65,14 +68,16 @@ impl Profile {
             [only] => only.text.clone(),
             _ => format!("{FLATTENED}\n{}", toml::to_string_pretty(&toml::Table::deserialize(deserializer())?)?),
         };
-        Ok(Self { directory: directory.to_owned(), sources, text, model, parts })
+        let argument = directory.display().to_string();
+        Ok(Self { directory: directory.to_owned(), argument, sources, text, model, parts })
     }
 
     /// A profile for tests, whose files are not read.
     #[cfg(test)]
     pub(crate) fn of_model(directory: &Path, model: Model) -> Self {
         let sources = Sources::of(directory);
-        Self { directory: directory.to_owned(), sources, text: String::new(), parts: Vec::new(), model }
+        let (directory, argument) = (directory.to_owned(), String::new());
+        Self { directory, argument, sources, text: String::new(), parts: Vec::new(), model }
     }
 
     /// The files that `profile.toml` refers to, sorted, each once.

@@ -62,8 +62,13 @@ impl Search {
             if path.join(FILE).is_file() {
                 return Ok(path);
             }
-            let failure = Failure::usage(format!("`{name}` is not a profile: it has no {FILE}"));
-            return Err(failure.hint("use a folder with this file, or a name that `sealift profiles` lists").into());
+            let message = match path.metadata() {
+                Ok(metadata) if metadata.is_dir() => format!("`{name}` is not a profile: it has no {FILE}"),
+                Ok(_) => format!("`{name}` is a file, not the folder of a profile"),
+                Err(error) => format!("cannot open the profile `{name}`: {error}"),
+            };
+            let hint = "use a folder with the file profile.toml, or a name that `sealift profiles` lists";
+            return Err(Failure::usage(message).hint(hint).into());
         }
         let mut all = self.all()?;
         if let Some(path) = all.remove(name) {
@@ -76,6 +81,8 @@ impl Search {
         } else {
             suggest::hint(name, "profiles", all.keys().map(String::as_str))
         };
+        let hint =
+            if PathBuf::from(name).join(FILE).is_file() { format!("to use the folder here: ./{name}") } else { hint };
         Err(Failure::usage(format!("there is no profile `{name}`")).hint(hint).into())
     }
 }
@@ -122,6 +129,6 @@ mod tests {
         let path = format!("{SAMPLES}/valid/small");
         assert_eq!(search.find(&path).unwrap(), PathBuf::from(&path));
         let error = search.find("./nowhere").unwrap_err();
-        insta::assert_snapshot!(error, @"`./nowhere` is not a profile: it has no profile.toml");
+        insta::assert_snapshot!(error, @"cannot open the profile `./nowhere`: No such file or directory (os error 2)");
     }
 }

@@ -15,7 +15,7 @@ use crate::profile::names::{bundle_file, image_name, project_name};
 #[must_use]
 pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, notes: &str) -> String {
     let mut parts = vec![head(model, platform), start(model, platform), commands(model), tasks(model), reach(model)];
-    parts.extend([site(model), data(model), upgrade(model), trouble(model), by_hand(model, platform)]);
+    parts.extend([site(model), data(model), upgrade(model), troubleshooting(model), by_hand(model, platform)]);
     parts.push(contents(model, images));
     parts.push(notes.trim().to_owned());
     parts.retain(|part| !part.is_empty());
@@ -346,7 +346,7 @@ are stopped; to back up a running database, use its own tools."
     text
 }
 
-fn trouble(model: &Model) -> String {
+fn troubleshooting(model: &Model) -> String {
     let mut text = "\
 ## Troubleshooting
 

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_taken_unchanged() {
+    fn values_are_kept_unchanged() {
         let text = "# comment\n\nA=1\n  # more\nB=\nC=s3:host\\:9000:a=b#c\r\n";
         let pairs = [("A", "1"), ("B", ""), ("C", "s3:host\\:9000:a=b#c")];
         assert_eq!(parse_env(text).unwrap(), pairs.map(|(k, v)| (k.to_owned(), v.to_owned())));

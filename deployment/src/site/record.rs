@@ -38,7 +38,7 @@ pub(super) struct Record {
     /// Published ports by name.
     #[serde(default)]
     pub(super) ports: BTreeMap<String, u16>,
-    /// Settings that the operator knows: in the first `settings.toml`, or from a warning of a later run.
+    /// Settings that the operator has seen: in the first `settings.toml`, or in a warning of a later run.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) settings: BTreeSet<String>,
     /// SHA-256 of each file as last rendered, by its path below the site.

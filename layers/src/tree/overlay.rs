@@ -1,4 +1,4 @@
-//! How a tree is changed so that it can lie on top of other layers.
+//! Adapts a tree to the layers below it.
 //!
 //! An entry of an upper layer replaces the whole entry of a lower one. A real directory `lib` would replace the symbolic
 //! link `lib -> usr/lib` and hide everything behind it; a directory repeated with another owner or mode would change the
@@ -9,7 +9,7 @@ use super::merge::Conflict;
 use super::{Entry, Kind, Tree, TreePath};
 use crate::listing::{ListedEntry, Listing, Node};
 
-/// Why a tree cannot lie on top of the layers below.
+/// Why a tree does not fit on the layers below.
 #[derive(Debug, thiserror::Error)]
 pub enum OverlayError {
     /// A symbolic link below is part of a loop or leads out of the image.
@@ -59,7 +59,7 @@ pub enum Overlap {
 /// How many symbolic links a path may go through. Linux has the same limit.
 const MAX_LINKS: usize = 40;
 
-/// Changes `tree` so that it can lie on top of `lower`, the union of the layers below it: paths go through the symbolic
+/// Adapts `tree` to `lower`, the union of the layers below it: paths go through the symbolic
 /// links of `lower`, and all parent directories are present.
 ///
 /// ```

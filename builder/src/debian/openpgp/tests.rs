@@ -95,7 +95,7 @@ fn certificate(key: &SecretKey, specs: &[Spec]) -> SignedPublicKey {
     SignedPublicKey::new(key.public_key().clone(), details, vec![])
 }
 
-/// Binds `subkey` to `key`; the subkey confirms it if `back` is given.
+/// Binds `subkey` to `key`; `back` adds the subkey's own signature (a primary key binding).
 fn bind(certificate: &mut SignedPublicKey, key: &SecretKey, subkey: &SecretSubkey, spec: Spec, back: Option<Spec>) {
     let none = Password::empty();
     let back = back.map(|back| {

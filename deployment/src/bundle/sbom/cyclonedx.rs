@@ -49,7 +49,7 @@ pub struct Tools {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Component {
-    /// Its type.
+    /// Its type, such as `library`.
     #[serde(rename = "type")]
     pub kind: Kind,
     /// Its reference within the bill.
@@ -63,7 +63,7 @@ pub struct Component {
     /// One line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Its digests.
+    /// The digests of its file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hashes: Vec<Hash>,
     /// Its package URL.

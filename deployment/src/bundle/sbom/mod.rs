@@ -25,10 +25,10 @@ const PROGRAM: &str = "program:sealift";
 /// The same bundle and the same version of Sealift give the same bill.
 #[must_use]
 pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
-    made_by(env!("CARGO_PKG_VERSION"), manifest, program)
+    bill_of_materials(env!("CARGO_PKG_VERSION"), manifest, program)
 }
 
-fn made_by(version: &str, manifest: &Manifest, program: Option<Digest>) -> Bom {
+fn bill_of_materials(version: &str, manifest: &Manifest, program: Option<Digest>) -> Bom {
     let mut components = components(manifest);
     // The version of the program that built the bundle, which is the one in the bundle unless `--program` was used.
     components.extend(program.map(|digest| {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn bill(manifest: &Manifest) -> Bom {
-        made_by("1.2.3", manifest, Some(Digest::of(b"program")))
+        bill_of_materials("1.2.3", manifest, Some(Digest::of(b"program")))
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         insta::assert_snapshot!(serde_json::to_string_pretty(&bom).unwrap());
     }
 
-    /// References are unique, and all that is spoken of is there.
+    /// References are unique, and each refers to a component of the bill.
     #[test]
     fn the_graph_is_closed() {
         let bom = bill(&manifest());
@@ -249,7 +249,7 @@ mod tests {
             numbers.insert(number);
         }
         assert_eq!(numbers.len(), 50);
-        let without = made_by("1.2.3", &manifest(), None);
+        let without = bill_of_materials("1.2.3", &manifest(), None);
         assert_ne!(without.serial_number, bill(&manifest()).serial_number);
     }
 
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_store_paths_are_taken_apart() {
+    fn names_of_store_paths_are_split_into_name_and_version() {
         let lines = [
             "glibc-2.40-66",
             "glibc-2.40-66-bin",

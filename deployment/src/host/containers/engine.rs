@@ -33,7 +33,7 @@ impl Engine {
     /// `SEALIFT_ENGINE` of the machine decides. `auto` is the default: the first of podman and Docker that works.
     ///
     /// # Errors
-    /// [`Failure`] that says why each of them does not work.
+    /// [`Failure`] with the reason why each of them does not work.
     pub(super) fn find(folder: &Path, wanted: Option<&str>, machine: &Machine) -> Result<Self> {
         let kinds: &[EngineKind] = match wanted.or_else(|| machine.var("SEALIFT_ENGINE")).unwrap_or("auto") {
             "auto" => &[EngineKind::Podman, EngineKind::Docker],

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_has_a_hint_whatever_podman_calls_it() {
+    fn every_message_of_podman_about_a_full_disk_has_a_hint() {
         let stderr = "Error: payload does not match any of the supported image formats:\n * oci: ...";
         let podman = |stderr| hint(EngineKind::Podman, stderr);
         assert!(podman(stderr).unwrap().contains("TMPDIR"));

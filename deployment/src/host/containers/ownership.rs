@@ -22,7 +22,7 @@ use crate::site;
 /// Exits with 0 when the folder `$1` is empty, with 1 when it has something, with 3 when it cannot be read.
 const IS_EMPTY: &str = r#"found=$(ls -A "$1" 2>/dev/null) || exit 3; [ -z "$found" ]"#;
 
-/// What both hints end with.
+/// The end of both hints.
 const OTHER_PROJECT: &str = "to run a second deployment beside it, give this one another name: --project NAME";
 
 impl Containers<'_> {
@@ -32,7 +32,7 @@ impl Containers<'_> {
     /// When the engine fails.
     pub(super) fn check_ownership(&self, findings: &mut Findings) -> Result<()> {
         let others = self.other_folders()?;
-        if let Some(other) = others.iter().find(|other| !self.is_taken_over(other)) {
+        if let Some(other) = others.iter().find(|other| !self.has_site_of(other)) {
             let other = other.display();
             let message = format!("{} already belongs to the folder {other}", self.layout()?.project);
             let hint = format!("to upgrade it, copy .env and site/ from {other} to this folder; {OTHER_PROJECT}");
@@ -59,7 +59,7 @@ impl Containers<'_> {
     /// [`Failure::usage`] that names that folder, and when the engine fails.
     pub(super) fn refuse_other_folder(&self) -> Result<()> {
         let others = self.other_folders()?;
-        let Some(other) = others.iter().find(|other| !self.is_taken_over(other)) else { return Ok(()) };
+        let Some(other) = others.iter().find(|other| !self.has_site_of(other)) else { return Ok(()) };
         let other = other.display();
         Err(Failure::usage(format!("the containers of {} belong to the folder {other}", self.layout()?.project))
             .hint(format!("run the command there: sealift down --directory {other}"))
@@ -93,7 +93,7 @@ impl Containers<'_> {
     }
 
     /// Whether this folder has the site of `other`: then it is the next version of the same deployment.
-    fn is_taken_over(&self, other: &Path) -> bool {
+    fn has_site_of(&self, other: &Path) -> bool {
         let other = other.join("site");
         // A folder that was moved or removed cannot be compared.
         self.deployment.has_site()

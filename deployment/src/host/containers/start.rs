@@ -125,7 +125,7 @@ impl Containers<'_> {
         Ok(remove.len() - 2)
     }
 
-    /// Stops a container that was started. It gets time to end by itself, which `rm` would not give.
+    /// Stops a container that was started. It has time to shut down, unlike with `rm`.
     fn stop_container(&self, status: &ServiceStatus) -> Result<()> {
         if !status.is_absent() && status.state != ServiceState::Other("created".to_owned()) {
             self.engine.run(&["stop", "-t", STOP_SECONDS, &status.container])?;

@@ -10,8 +10,8 @@ use super::output::{self, Container};
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::render::container::HostLayout;
 
-/// Runs a command with a time limit (the first argument, in seconds) inside the container: a command whose client is killed
-/// goes on there. Where the image has no `timeout`, the client's limit is the only one.
+/// Runs a command with a time limit (the first argument, in seconds) inside the container: a command keeps
+/// running there when its client is killed. Where the image has no `timeout`, the client's limit is the only one.
 const WITH_TIMEOUT: &str =
     r#"limit=$1; shift; command -v timeout >/dev/null && exec timeout -s KILL "$limit" "$@"; exec "$@""#;
 /// How much longer the client waits.

@@ -89,7 +89,7 @@ fn user_numbers(info: &EngineInfo, highest_id: u32, findings: &mut Findings) {
     }
 }
 
-/// Checks whether an ordinary user's services go on after that user logs out.
+/// Checks whether an ordinary user's services keep running after that user logs out.
 fn lingering(machine: &Machine, findings: &mut Findings) {
     if machine.path("/run/systemd/system").is_dir() {
         let user = machine.var("USER").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Deployments that systemd runs, without containers: the bundle brings a unit for each service.
+//! Deployments that systemd runs, without containers: the bundle has a unit for each service.
 
 mod folder;
 

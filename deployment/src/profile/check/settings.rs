@@ -16,7 +16,7 @@ impl Check<'_> {
             self.name(self.document.key(&["site", "rules", name]), name, "a rule");
             let span = self.document.value(&["site", "rules", name, "test"]);
             match expression_reads("settings", &rule.test) {
-                Ok(found) => self.known(span, "the rule", &found),
+                Ok(found) => self.check_reads(span, "the rule", &found),
                 Err(error) => {
                     self.report(span, format!("not an expression: {error}"), "such as settings.a or settings.b")
                 }
@@ -130,7 +130,7 @@ impl Check<'_> {
                 );
             }
         };
-        self.known(source.span(), source.get_ref(), &found);
+        self.check_reads(source.span(), source.get_ref(), &found);
         let in_image =
             self.model.images.values().any(|image| {
                 image.env_files.iter().chain(image.config_files.keys()).any(|used| used.get_ref() == path)
@@ -155,7 +155,7 @@ impl Check<'_> {
     }
 
     /// Checks that all settings that are read exist.
-    fn known(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
+    fn check_reads(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
         let known: Vec<String> = self.model.site.settings.keys().map(|name| identifier(name)).collect();
         if found.all {
             self.report(span.clone(), format!("{what} reads `settings` as a whole"), "read settings.NAME");

@@ -9,8 +9,8 @@ fn setting(text: &str) -> Setting {
 }
 
 /// The value read from a TOML expression, or the messages about it.
-fn outcome(setting: &Setting, given: &str) -> String {
-    let table: toml::Table = toml::from_str(&format!("it = {given}")).unwrap();
+fn outcome(setting: &Setting, value: &str) -> String {
+    let table: toml::Table = toml::from_str(&format!("it = {value}")).unwrap();
     let mut invalid = Vec::new();
     let value = setting.read(table.get("it"), &["it"], &mut invalid);
     let lines =
@@ -35,8 +35,8 @@ fn values_of_each_kind() {
         ("list", "[\"a\", \"b\"]", r#"List(["a", "b"])"#),
         ("list", "[]", "List([])"),
     ];
-    for (name, given, expected) in good {
-        assert_eq!(outcome(&kind(name), given), expected, "{name} {given}");
+    for (name, value, expected) in good {
+        assert_eq!(outcome(&kind(name), value), expected, "{name} {value}");
     }
     let bad = [
         ("text", "1"),
@@ -60,7 +60,7 @@ fn values_of_each_kind() {
         ("list", "[1]"),
         ("tables", "[1]"),
     ];
-    let messages: Vec<String> = bad.iter().map(|(name, given)| outcome(&kind(name), given)).collect();
+    let messages: Vec<String> = bad.iter().map(|(name, value)| outcome(&kind(name), value)).collect();
     insta::assert_snapshot!(messages.join("\n"), @r#"
     it is 1, which is not a line of text in quotes (It)
     it is `a

@@ -9,7 +9,7 @@ use crate::profile::names::project_name;
 #[must_use]
 pub fn render(model: &Model, bundle: &str, program: bool, notes: &str) -> String {
     let mut parts = vec![head(model, bundle), contents(model), start(model, bundle), by_hand(model), site(model)];
-    parts.extend([operation(model), trouble(model), notes.trim().to_owned()]);
+    parts.extend([operation(model), troubleshooting(model), notes.trim().to_owned()]);
     parts.retain(|part| !part.is_empty());
     let text = parts.join("\n\n") + "\n";
     if program { text } else { text.replace(PROGRAM_ROW, "").replace("./sealift ", "sealift ") }
@@ -199,7 +199,7 @@ user of its own, which may only use the network and write to its log: `systemd-a
     )
 }
 
-fn trouble(model: &Model) -> String {
+fn troubleshooting(model: &Model) -> String {
     let service =
         model.services.keys().next().map_or_else(|| "SERVICE".to_owned(), |service| service.get_ref().clone());
     format!(

@@ -1,4 +1,4 @@
-//! What a bundle without containers brings, as text and as a shell runs it.
+//! The files of a bundle without containers: their text, and its scripts run by a shell.
 
 use std::process::Command;
 

@@ -65,7 +65,7 @@ impl SiteUpdate<'_> {
         Ok(authority)
     }
 
-    /// Issues the authority's certificate for `key`, or for a new key. `expired` says why the old one is replaced.
+    /// Issues the authority's certificate for `key`, or for a new key. `expired` is the reason why the old one is replaced.
     fn new_authority(
         &mut self,
         wanted: &model::Authority,

@@ -20,7 +20,7 @@ use crate::site::report::{Action, SiteReport};
 
 /// Days before its end from which a certificate is warned about; one with a lifetime of less than five times as many is
 /// warned about when a fifth of its lifetime is left.
-const SOON: i64 = 30;
+const WARNING_DAYS: i64 = 30;
 
 /// A certificate that the profile leaves to the operator, and where it is looked for.
 pub(in crate::site) struct OperatorCertificate<'a> {
@@ -109,7 +109,7 @@ fn check_validity(path: &str, chain: &[Certificate], now: i64, findings: &mut Fi
         let which = if index == 0 { String::new() } else { format!("certificate {}: ", index + 1) };
         if let Some(invalid) = certificate.invalid_at(now) {
             findings.error(path, format!("{which}{invalid}"), "provide a valid one; check the clock");
-        } else if let Some(soon) = certificate.ends_within(now, SOON) {
+        } else if let Some(soon) = certificate.ends_within(now, WARNING_DAYS) {
             findings.warn(path, format!("{which}{soon}"), "provide a new one before that day");
         }
     }

@@ -48,9 +48,9 @@ fn variables_are_written_into_an_unpacked_bundle() {
     assert_eq!(bench.read(".env"), bench.read("site/ports.env"));
 }
 
-/// The site kept its own port: links then named a port that nobody listened on.
+/// The site kept its own port: links then had a port on which nothing listened.
 #[test]
-fn a_port_that_was_edited_beside_the_site_becomes_the_sites() {
+fn a_port_edited_in_the_env_file_is_written_into_the_site() {
     let bench = Bench::new();
     bench.write("bundle.json", "{}");
     bench.create();
@@ -59,7 +59,7 @@ fn a_port_that_was_edited_beside_the_site_becomes_the_sites() {
     let report = bench.create_at(NOW, None, &[]).unwrap();
     assert_eq!((report.ports["https"], bench.read(".env").as_str()), (8443, edited));
     assert!(bench.read("site/env/shop.env").contains(":8443/"));
-    // A port of the command line wins, and the file follows it.
+    // A port of the command line has precedence, and is written into the file.
     let report = bench.create_at(NOW, None, &[("https", 9443)]).unwrap();
     assert_eq!((report.ports["https"], bench.read(".env")), (9443, edited.replace("8443", "9443")));
     bench.write(".env", "SEALIFT_HTTPS_PORT=web\n");
