@@ -98,7 +98,7 @@ impl Release {
         let time = |name: &str| {
             let parsed = get(name).map(|value| {
                 date::parse(value)
-                    .ok_or_else(|| Failure::verification(format!("the field {name} is not a date in UTC: `{value}`")))
+                    .ok_or_else(|| Failure::verification(format!("the field {name} is not a date: `{value}`")))
             });
             parsed.transpose()
         };
