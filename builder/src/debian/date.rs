@@ -37,9 +37,14 @@ mod tests {
         assert_eq!(parse("Mon, 30 Oct 2026 08:08:01 -0000"), Some(1_793_347_681));
         assert_eq!(parse("30 Oct 2026 08:08:01 UTC"), Some(1_793_347_681));
         assert_eq!(parse("Thu, 1 Jan 1970 00:00:00 GMT"), Some(0));
-        for text in
-            ["", "today", "Fri, 30 Oct 2026 08:08:01", "Fri, 30 Oct 2026 08:08:01 CET", "Fri, 30 Oct 2026 08:08:01 +200", "30 Oct 1926 08:08:01 UTC"]
-        {
+        for text in [
+            "",
+            "today",
+            "Fri, 30 Oct 2026 08:08:01",
+            "Fri, 30 Oct 2026 08:08:01 CET",
+            "Fri, 30 Oct 2026 08:08:01 +200",
+            "30 Oct 1926 08:08:01 UTC",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
         assert_eq!(day(1_793_347_681), "2026-10-30");

@@ -112,7 +112,7 @@ pub fn parse<'a>(field: &'a str, architecture: &str) -> Result<Vec<Group<'a>>> {
 /// Parses one alternative; `None` if its restrictions exclude it.
 fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
     let wrong = |what: &str| Failure::failed(format!("`{text}` is not a relation to a package: {what}"));
-    let end = text.bytes().position(|byte| b" \t\n([<".contains(&byte)).unwrap_or(text.len());
+    let end = text.bytes().position(|byte| b" \t\r\n([<".contains(&byte)).unwrap_or(text.len());
     let (head, mut rest) = text.split_at(end);
     let (name, qualifier) = match head.split_once(':') {
         Some((name, qualifier)) => (name, Some(qualifier)),

@@ -187,8 +187,8 @@ impl Release {
             .read_to_end(&mut text)
             .map_err(|error| Failure::verification(format!("cannot decompress {path}")).because(error))?;
         plain.verify(plain_path, &text)?;
-        String::from_utf8(text)
-            .map_err(|error| Failure::failed(format!("{plain_path} is not UTF-8")).because(error).into())
+        // Names of maintainers and descriptions may have any encoding. The fields that are used must be ASCII.
+        Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 }
 

@@ -124,3 +124,14 @@ fn verifies_and_decompresses_package_indexes() {
     the Release file does not list P
     ");
 }
+
+#[test]
+fn bytes_that_are_not_utf8_are_replaced() {
+    let plain = b"Package: a\nMaintainer: J\xf6rg\n";
+    let mut packed = Vec::new();
+    liblzma::read::XzEncoder::new(&plain[..], 1).read_to_end(&mut packed).unwrap();
+    let of = |bytes: &[u8]| File { size: bytes.len() as u64, sha256: Digest::of(bytes) };
+    let mut release = read(TEXT).unwrap();
+    release.files = BTreeMap::from([("P.xz".into(), of(&packed)), ("P".into(), of(plain))]);
+    assert_eq!(release.unpack("P.xz", &packed).unwrap(), "Package: a\nMaintainer: J\u{fffd}rg\n");
+}
