@@ -58,6 +58,17 @@ pub struct PackageIndex {
     pub text: String,
 }
 
+/// A path of an archive as part of a URL. Encodes the same characters as apt, with `+` and `~`, which some object stores
+/// would otherwise not find, and those that end a path.
+fn quoted(path: &str) -> String {
+    let quote = |byte: u8| match byte {
+        b'+' | b'~' | b'%' | b'?' | b'#' => format!("%{byte:02x}"),
+        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
+        byte => format!("%{byte:02x}"),
+    };
+    path.bytes().map(quote).collect()
+}
+
 impl Servers<'_> {
     /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has the suite.
     ///
@@ -111,7 +122,7 @@ impl Servers<'_> {
     /// The machine names no Debian mirror.
     pub fn package<'a>(&self, package: &Package) -> Result<Download<'a>> {
         let mirrors = self.debian_mirrors()?;
-        let urls = mirrors.iter().map(|mirror| format!("{}/{}", mirror.base, package.path)).collect();
+        let urls = mirrors.iter().map(|mirror| format!("{}/{}", mirror.base, quoted(&package.path))).collect();
         Ok(Download {
             name: file_name(&package.path).to_owned(),
             urls: Urls::Known(urls),
