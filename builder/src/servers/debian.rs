@@ -103,7 +103,8 @@ impl Servers<'_> {
         let mut page = None;
         if signed.release.acquire_by_hash {
             let url = format!("{folder}/{}", index.file.by_hash(&index.path));
-            page = self.client.find(&url, "*/*", INDEX_LIMIT)?;
+            // Some object stores answer 403 for what they do not have. An error of the server itself recurs below.
+            page = self.client.find(&url, "*/*", INDEX_LIMIT).unwrap_or_default();
         }
         let page = match page {
             Some(page) => page,

@@ -125,6 +125,7 @@ fn archive(by_hash: bool) -> Server {
         "/debian/dists/tiny/InRelease" => Reply::ok(release.as_bytes()),
         "/debian/dists/tiny/main/binary-amd64/Packages.xz" => Reply::ok(&packed),
         path if by_hash && path == hashed => Reply::ok(&packed),
+        path if path.contains("/by-hash/") => Reply::status("403 Forbidden"),
         _ => Reply::status("404 Not Found"),
     })
 }
