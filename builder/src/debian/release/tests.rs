@@ -30,7 +30,7 @@ fn parses_the_fields_that_a_build_needs() {
     insta::assert_snapshot!(messages.join("\n"), @"
     P has 4 bytes instead of 3
     P has digest sha256:a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9 instead of sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
-    the suite forky has no index contrib/binary-amd64/Packages.xz
+    the suite forky has no index contrib/binary-amd64/Packages
     ");
 }
 
@@ -134,4 +134,20 @@ fn bytes_that_are_not_utf8_are_replaced() {
     let mut release = read(TEXT).unwrap();
     release.files = BTreeMap::from([("P.xz".into(), of(&packed)), ("P".into(), of(plain))]);
     assert_eq!(release.unpack("P.xz", &packed).unwrap(), "Package: a\nMaintainer: J\u{fffd}rg\n");
+}
+
+#[test]
+fn an_index_is_read_in_the_forms_that_are_listed() {
+    let plain = b"Package: a\n";
+    let mut packed = Vec::new();
+    flate2::read::GzEncoder::new(&plain[..], flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+    let of = |bytes: &[u8]| File { size: bytes.len() as u64, sha256: Digest::of(bytes) };
+    let mut release = read(TEXT).unwrap();
+    let path = "main/binary-amd64/Packages";
+    release.files = BTreeMap::from([(format!("{path}.gz"), of(&packed)), (path.into(), of(plain))]);
+    assert_eq!(release.package_index("main", "amd64").unwrap().path, format!("{path}.gz"));
+    assert_eq!(release.unpack(&format!("{path}.gz"), &packed).unwrap().as_bytes(), plain);
+    release.files.remove(&format!("{path}.gz"));
+    assert_eq!(release.package_index("main", "amd64").unwrap().path, path);
+    assert_eq!(release.unpack(path, plain).unwrap().as_bytes(), plain);
 }
