@@ -3,14 +3,18 @@
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-/// Seconds since 1970 of `Fri, 30 Oct 2026 08:08:01 UTC`. The format is that of mail (RFC 5322), always in UTC, which is
-/// written in several ways.
+/// Seconds since 1970 of `Fri, 30 Oct 2026 08:08:01 UTC`. The format is that of mail (RFC 5322): UTC is written in several
+/// ways, other zones as an offset (`+0200`). Names of other zones are not accepted. As for apt, the day of the week does
+/// not count.
 pub(super) fn parse(text: &str) -> Option<u64> {
-    let (time, zone) = text.trim().rsplit_once(' ')?;
-    if !matches!(zone, "UTC" | "GMT" | "Z" | "+0000") {
-        return None;
-    }
-    let timestamp = rfc2822::DateTimeParser::new().parse_timestamp(format!("{time} +0000")).ok()?;
+    let (time, zone) = text.trim().rsplit_once(char::is_whitespace)?;
+    let offset = match zone {
+        "UTC" | "UT" | "GMT" | "Z" => "+0000",
+        offset if offset.starts_with(['+', '-']) => offset,
+        _ => return None,
+    };
+    let parser = rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    let timestamp = parser.parse_timestamp(format!("{time} {offset}")).ok()?;
     u64::try_from(timestamp.as_second()).ok()
 }
 
@@ -28,10 +32,19 @@ mod tests {
     fn parses_the_dates_of_archives() {
         assert_eq!(parse("Fri, 30 Oct 2026 08:08:01 UTC"), Some(1_793_347_681));
         assert_eq!(parse("Fri, 30 Oct 2026 08:08:01 +0000"), Some(1_793_347_681));
+        assert_eq!(parse("Fri, 30 Oct 2026 10:08:01 +0200"), Some(1_793_347_681));
+        assert_eq!(parse("Fri, 30 Oct 2026 02:38:01 -0530"), Some(1_793_347_681));
+        assert_eq!(parse("Mon, 30 Oct 2026 08:08:01 -0000"), Some(1_793_347_681));
+        assert_eq!(parse("30 Oct 2026 08:08:01 UTC"), Some(1_793_347_681));
         assert_eq!(parse("Thu, 1 Jan 1970 00:00:00 GMT"), Some(0));
-        for text in
-            ["", "today", "Fri, 30 Oct 2026 08:08:01", "Fri, 30 Oct 2026 08:08:01 CET", "30 Oct 1926 08:08:01 UTC"]
-        {
+        for text in [
+            "",
+            "today",
+            "Fri, 30 Oct 2026 08:08:01",
+            "Fri, 30 Oct 2026 08:08:01 CET",
+            "Fri, 30 Oct 2026 08:08:01 +200",
+            "30 Oct 1926 08:08:01 UTC",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
         assert_eq!(day(1_793_347_681), "2026-10-30");

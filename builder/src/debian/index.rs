@@ -98,6 +98,15 @@ pub struct Provider<'i, 'a> {
 /// A provider in the index: package name, position among its versions, provided version.
 type ProviderPlace<'a> = (&'a str, usize, Option<&'a str>);
 
+/// A malformed stanza, which is not part of the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Omitted<'a> {
+    /// Name of the package; empty if the stanza has none.
+    pub name: &'a str,
+    /// What is malformed, and in which file.
+    pub reason: String,
+}
+
 /// The packages of an archive for one architecture.
 #[derive(Clone, Debug)]
 pub struct Index<'a> {
@@ -106,23 +115,31 @@ pub struct Index<'a> {
     packages: BTreeMap<&'a str, Vec<Package<'a>>>,
     /// Providers by virtual name, sorted by priority, name and descending version.
     providers: BTreeMap<&'a str, Vec<ProviderPlace<'a>>>,
+    omitted: Vec<Omitted<'a>>,
 }
 
 impl<'a> Index<'a> {
     /// Parses `Packages` files. Each is a label for messages (its path in the archive) and its text. Packages of
-    /// architectures other than `architecture` and `all` are skipped; of equal versions the first one is used.
-    ///
-    /// # Errors
-    /// A file is malformed, or a package has no value for a required field. The message names file and package.
-    pub fn parse(files: &[(&str, &'a str)], architecture: &'a str) -> Result<Self> {
+    /// architectures other than `architecture` and `all` are skipped; of equal versions the first one is used. Malformed
+    /// stanzas are left out, see [`Self::omitted`].
+    #[must_use]
+    pub fn parse(files: &[(&str, &'a str)], architecture: &'a str) -> Self {
         let mut packages: BTreeMap<&str, Vec<Package>> = BTreeMap::new();
-        let mut fields = Vec::new();
+        let (mut omitted, mut fields) = (Vec::new(), Vec::new());
         for (label, text) in files {
             let mut stanzas = Stanzas::new(text);
-            while stanzas.next(&mut fields).with_context(|| format!("cannot parse {label}"))? {
-                let package = package(&fields).with_context(|| format!("cannot parse {label}"))?;
-                if package.architecture == architecture || package.architecture == "all" {
-                    packages.entry(package.name).or_default().push(package);
+            loop {
+                let read = stanzas.next(&mut fields);
+                if matches!(read, Ok(false)) {
+                    break;
+                }
+                let values = Values::of(&fields);
+                if !["", "all", architecture].contains(&values.architecture) {
+                    continue;
+                }
+                match read.and_then(|_| package(&fields, &values, architecture)) {
+                    Ok(package) => packages.entry(package.name).or_default().push(package),
+                    Err(error) => omitted.push(Omitted { name: values.name, reason: format!("{label}: {error:#}") }),
                 }
             }
         }
@@ -131,28 +148,37 @@ impl<'a> Index<'a> {
             versions.sort_by(|left, right| version::compare(right.version, left.version));
             versions.dedup_by(|later, earlier| version::compare(later.version, earlier.version).is_eq());
         }
-        let mut index = Self { architecture, packages, providers: BTreeMap::new() };
-        index.providers = index.find_providers()?;
-        Ok(index)
+        let mut index = Self { architecture, packages, providers: BTreeMap::new(), omitted };
+        index.providers = index.find_providers();
+        index
     }
 
-    fn find_providers(&self) -> Result<BTreeMap<&'a str, Vec<ProviderPlace<'a>>>> {
+    /// Malformed stanzas, in the order of the files. An archive may have them for years: only a package that is needed is
+    /// worth an error.
+    #[must_use]
+    pub fn omitted(&self) -> &[Omitted<'a>] {
+        &self.omitted
+    }
+
+    fn find_providers(&self) -> BTreeMap<&'a str, Vec<ProviderPlace<'a>>> {
         let mut ranked: BTreeMap<&str, Vec<(Priority, ProviderPlace)>> = BTreeMap::new();
         for (name, versions) in &self.packages {
             for (place, package) in versions.iter().enumerate() {
-                for atom in self.relations(package, Field::Provides)?.into_iter().flat_map(|group| group.atoms) {
+                // The field was checked when the package was parsed.
+                let provides = self.relations(package, Field::Provides).unwrap_or_default();
+                for atom in provides.into_iter().flat_map(|group| group.atoms) {
                     let version = atom.constraint.map(|constraint| constraint.version);
                     ranked.entry(atom.name).or_default().push((package.priority, (name, place, version)));
                 }
             }
         }
-        Ok(ranked
+        ranked
             .into_iter()
             .map(|(name, mut providers)| {
                 providers.sort();
                 (name, providers.into_iter().map(|(_, place)| place).collect())
             })
-            .collect())
+            .collect()
     }
 
     /// The architecture of the packages, besides `all`.
@@ -185,12 +211,7 @@ impl<'a> Index<'a> {
     /// # Errors
     /// The field is malformed. The message names field and package.
     pub fn relations(&self, package: &Package<'a>, field: Field) -> Result<Vec<Group<'a>>> {
-        let text = package.relations[field as usize];
-        if text.is_empty() {
-            return Ok(Vec::new());
-        }
-        relation::parse(text, self.architecture)
-            .with_context(|| format!("{} of {} {}", field.name(), package.name, package.version))
+        relations(package, field, self.architecture)
     }
 
     /// Whether `package` satisfies `atom`, by its own name or by a name that it provides.
@@ -217,6 +238,15 @@ impl<'a> Index<'a> {
     pub fn architecture_suits(&self, atom: &Atom<'_>) -> bool {
         atom.qualifier.is_none_or(|qualifier| matches!(qualifier, "any" | "native") || qualifier == self.architecture)
     }
+}
+
+fn relations<'a>(package: &Package<'a>, field: Field, architecture: &str) -> Result<Vec<Group<'a>>> {
+    let text = package.relations[field as usize];
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    relation::parse(text, architecture)
+        .with_context(|| format!("{} of {} {}", field.name(), package.name, package.version))
 }
 
 /// Values of the fields of a stanza that are used here; empty if the stanza has no such field.
@@ -261,10 +291,9 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Builds a package from the fields of a stanza.
-fn package<'a>(fields: &[(&'a str, &'a str)]) -> Result<Package<'a>> {
-    let values = Values::of(fields);
-    let Values { name, version, architecture, .. } = values;
+/// Builds a package from the fields of a stanza. `wanted` is the architecture whose relations are checked.
+fn package<'a>(fields: &[(&'a str, &'a str)], values: &Values<'a>, wanted: &str) -> Result<Package<'a>> {
+    let Values { name, version, architecture, .. } = *values;
     if name.is_empty() {
         let first = fields.first().map_or(String::new(), |(name, value)| format!("{name}: {value}"));
         return Err(Failure::failed(format!("a stanza has no field Package; its first field is `{first}`")).into());
@@ -281,7 +310,7 @@ fn package<'a>(fields: &[(&'a str, &'a str)]) -> Result<Package<'a>> {
     if let Some((field, _)) = valid.iter().find(|(_, valid)| !valid) {
         return Err(wrong(field).into());
     }
-    Ok(Package {
+    let package = Package {
         name,
         version,
         architecture,
@@ -297,7 +326,11 @@ fn package<'a>(fields: &[(&'a str, &'a str)]) -> Result<Package<'a>> {
         },
         essential: values.essential == "yes",
         relations: values.relations,
-    })
+    };
+    for field in Field::ALL {
+        relations(&package, field, wanted)?;
+    }
+    Ok(package)
 }
 
 /// Whether `text` is the path of a file below a directory.
@@ -334,7 +367,7 @@ pub(super) mod tests {
             "b 2\nArchitecture: arm64",
             "a\nArchitecture: all",
         ]);
-        let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
+        let index = Index::parse(&[("Packages", &text)], "amd64");
         let versions: Vec<_> = index.versions("b").iter().map(|found| (found.version, found.architecture)).collect();
         assert_eq!(versions, [("1.10", "amd64"), ("1.9", "amd64")]);
         assert_eq!(index.names().collect::<Vec<_>>(), ["a", "b"]);
@@ -347,32 +380,43 @@ pub(super) mod tests {
             "b\nProvides: awk",
             "a\nPriority: extra\nProvides: awk",
         ]);
-        let index = Index::parse(&[("Packages", &text)], "amd64").unwrap();
+        let index = Index::parse(&[("Packages", &text)], "amd64");
         assert_eq!(index.providers("awk").map(|found| found.package.name).collect::<Vec<_>>(), ["z", "a", "b"]);
         assert_eq!(index.providers("x").next().and_then(|found| found.version), Some("2"));
         assert_eq!(index.providers("y").count(), 0);
     }
 
     #[test]
-    fn errors_name_file_and_package() {
-        let good = packages(&["a"]);
+    fn malformed_stanzas_are_left_out() {
+        let (good, other) = (packages(&["a"]), packages(&["z"]));
         let cases = [
             good.replace("Size: 3", "Size: three"),
             good.replace("SHA256", "SHA1"),
             good.replace("pool/", "../"),
             good.replace("Package: a\n", ""),
             good.replace("Version: 1", "no field"),
+            good.replace("Version: 1", "Version: 1_2"),
             packages(&["a\nProvides: b c"]),
+            packages(&["a\nDepends: b (>= 1"]),
         ];
-        let messages: Vec<String> =
-            cases.iter().map(|text| format!("{:#}", Index::parse(&[("P", text)], "amd64").unwrap_err())).collect();
-        insta::assert_snapshot!(messages.join("\n"), @"
-        cannot parse P: package a: the field Size is missing or malformed
-        cannot parse P: package a: the field SHA256 is missing or malformed
-        cannot parse P: package a: the field Filename is missing or malformed
-        cannot parse P: a stanza has no field Package; its first field is `Version: 1`
-        cannot parse P: line 2 is not a field: `no field`
-        Provides of a 1: `b c` is not a relation to a package: unexpected text after the name
+        let reason = |text: &String| {
+            let text = [text, &other].map(String::as_str).concat();
+            let index = Index::parse(&[("P", &text)], "amd64");
+            assert_eq!(index.names().collect::<Vec<_>>(), ["z"]);
+            assert_eq!(index.omitted().len(), 1);
+            index.omitted()[0].reason.clone()
+        };
+        insta::assert_snapshot!(cases.iter().map(reason).collect::<Vec<_>>().join("\n"), @"
+        P: package a: the field Size is missing or malformed
+        P: package a: the field SHA256 is missing or malformed
+        P: package a: the field Filename is missing or malformed
+        P: a stanza has no field Package; its first field is `Version: 1`
+        P: line 2 is not a field: `no field`
+        P: package a: the field Version is missing or malformed
+        P: Provides of a 1: `b c` is not a relation to a package: unexpected text after the name
+        P: Depends of a 1: `b (>= 1` is not a relation to a package: `)` is missing after its version
         ");
+        let foreign = packages(&["a 1_2\nArchitecture: arm64"]);
+        assert_eq!(Index::parse(&[("P", &foreign)], "amd64").omitted(), []);
     }
 }

@@ -112,7 +112,7 @@ pub fn parse<'a>(field: &'a str, architecture: &str) -> Result<Vec<Group<'a>>> {
 /// Parses one alternative; `None` if its restrictions exclude it.
 fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
     let wrong = |what: &str| Failure::failed(format!("`{text}` is not a relation to a package: {what}"));
-    let end = text.bytes().position(|byte| b" \t\n([<".contains(&byte)).unwrap_or(text.len());
+    let end = text.bytes().position(|byte| b" \t\r\n([<".contains(&byte)).unwrap_or(text.len());
     let (head, mut rest) = text.split_at(end);
     let (name, qualifier) = match head.split_once(':') {
         Some((name, qualifier)) => (name, Some(qualifier)),
@@ -168,9 +168,10 @@ fn version_constraint(text: &str) -> Option<Constraint<'_>> {
     let (operator, version) = text.split_at(end);
     let operator = match operator {
         "<<" => Operator::Earlier,
-        "<=" => Operator::EarlierOrEqual,
+        // The single characters are obsolete; dpkg reads them as the operators with `=`.
+        "<=" | "<" => Operator::EarlierOrEqual,
         "=" => Operator::Equal,
-        ">=" => Operator::LaterOrEqual,
+        ">=" | ">" => Operator::LaterOrEqual,
         ">>" => Operator::Later,
         _ => return None,
     };
@@ -247,6 +248,11 @@ mod tests {
     }
 
     #[test]
+    fn single_operators_include_equality() {
+        assert_eq!(normal("a (> 1.0), b (<2)"), "a (>= 1.0), b (<= 2)");
+    }
+
+    #[test]
     fn applies_restrictions() {
         insta::assert_snapshot!(
             normal("a [amd64 arm64], b [i386], c [!amd64], d [!i386], e [linux-any], f <!nocheck>, g <cross>, \
@@ -257,13 +263,13 @@ mod tests {
 
     #[test]
     fn errors_name_the_malformed_part() {
-        let messages: Vec<String> = ["(>= 1)", "a (> 1)", "a (>= 1", "a (= )", "a b", "a | ", "a:", "a (= 1) (= 2)"]
+        let messages: Vec<String> = ["(>= 1)", "a (>> )", "a (>= 1", "a (= )", "a b", "a | ", "a:", "a (= 1) (= 2)"]
             .iter()
             .map(|text| parse(text, "amd64").unwrap_err().to_string())
             .collect();
         insta::assert_snapshot!(messages.join("\n"), @r"
         `(>= 1)` is not a relation to a package: it does not start with a package name
-        `a (> 1)` is not a relation to a package: its version is malformed
+        `a (>> )` is not a relation to a package: its version is malformed
         `a (>= 1` is not a relation to a package: `)` is missing after its version
         `a (= )` is not a relation to a package: its version is malformed
         `a b` is not a relation to a package: unexpected text after the name

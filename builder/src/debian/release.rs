@@ -12,6 +12,9 @@ use super::index::is_path;
 use super::openpgp::{self, CLOCK_TOLERANCE, Keyring};
 use super::stanza::Stanzas;
 
+/// Endings of the forms of a package index that can be read, the preferred one first.
+const FORMS: [&str; 3] = [".xz", ".gz", ""];
+
 /// Seconds per day.
 const DAY: u64 = 24 * 60 * 60;
 
@@ -98,7 +101,7 @@ impl Release {
         let time = |name: &str| {
             let parsed = get(name).map(|value| {
                 date::parse(value)
-                    .ok_or_else(|| Failure::verification(format!("the field {name} is not a date in UTC: `{value}`")))
+                    .ok_or_else(|| Failure::verification(format!("the field {name} is not a date: `{value}`")))
             });
             parsed.transpose()
         };
@@ -156,9 +159,13 @@ impl Release {
     /// # Errors
     /// A usage failure if the archive has no such component or architecture.
     pub fn package_index(&self, component: &str, architecture: &str) -> Result<IndexFile> {
-        let path = format!("{component}/binary-{architecture}/Packages.xz");
-        match self.files.get(&path) {
-            Some(file) => Ok(IndexFile { path, file: *file }),
+        let path = format!("{component}/binary-{architecture}/Packages");
+        let listed = FORMS.iter().find_map(|form| {
+            let path = format!("{path}{form}");
+            self.files.get(&path).map(|file| IndexFile { path, file: *file })
+        });
+        match listed {
+            Some(index) => Ok(index),
             None => Err(Failure::usage(format!(
                 "the suite {} has no index {path}",
                 if self.codename.is_empty() { &self.suite } else { &self.codename }
@@ -168,7 +175,7 @@ impl Release {
         }
     }
 
-    /// Verifies a fetched `Packages.xz` and decompresses it.
+    /// Verifies a fetched package index and decompresses it, by the ending of `path`.
     ///
     /// # Errors
     /// The size or digest of the compressed or the decompressed file differs from the Release file.
@@ -178,17 +185,21 @@ impl Release {
             self.files.get(path).copied().ok_or_else(missing)
         };
         known(path)?.verify(path, bytes)?;
-        let plain_path = path.strip_suffix(".xz").unwrap_or(path);
+        let (plain_path, reader): (&str, Box<dyn Read>) = match path.rsplit_once('.') {
+            Some((plain, "xz")) => (plain, Box::new(liblzma::read::XzDecoder::new(bytes))),
+            Some((plain, "gz")) => (plain, Box::new(flate2::read::MultiGzDecoder::new(bytes))),
+            _ => (path, Box::new(bytes)),
+        };
         let plain = known(plain_path)?;
         let mut text = Vec::with_capacity(usize::try_from(plain.size).unwrap_or(0).min(1 << 28));
         // One byte more than listed is enough to detect a wrong size.
-        liblzma::read::XzDecoder::new(bytes)
+        reader
             .take(plain.size.saturating_add(1))
             .read_to_end(&mut text)
             .map_err(|error| Failure::verification(format!("cannot decompress {path}")).because(error))?;
         plain.verify(plain_path, &text)?;
-        String::from_utf8(text)
-            .map_err(|error| Failure::failed(format!("{plain_path} is not UTF-8")).because(error).into())
+        // Names of maintainers and descriptions may have any encoding. The fields that are used must be ASCII.
+        Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 }
 

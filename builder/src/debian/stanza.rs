@@ -19,25 +19,26 @@ impl<'a> Stanzas<'a> {
     /// Replaces `fields` with name and value of each field of the next stanza; false at the end of the text.
     ///
     /// # Errors
-    /// A line is neither a field nor a continuation line. The message has its number.
+    /// A line is neither a field nor a continuation line. The message has the number of the first such line, `fields` the
+    /// other lines of the stanza. The next call reads the stanza after it.
     pub(super) fn next(&mut self, fields: &mut Vec<(&'a str, &'a str)>) -> Result<bool> {
         fields.clear();
+        let mut malformed = None;
         while self.at < self.text.len() {
             let start = self.at;
             let mut end = line_end(self.text, start);
             let line = &self.text[start..end];
             self.at = end + 1;
             if is_blank(line) {
-                if fields.is_empty() {
+                if fields.is_empty() && malformed.is_none() {
                     continue;
                 }
-                return Ok(true);
+                break;
             }
             let name_end = memchr::memchr(b':', line.as_bytes()).filter(|colon| is_field_name(&line[..*colon]));
             let Some(name_end) = name_end else {
-                let number = self.text[..start].matches('\n').count() + 1;
-                let shown: String = line.chars().take(60).collect();
-                return Err(Failure::failed(format!("line {number} is not a field: `{shown}`")).into());
+                malformed.get_or_insert_with(|| self.malformed(start, line));
+                continue;
             };
             while matches!(self.text.as_bytes().get(end + 1), Some(b' ' | b'\t')) {
                 let next = line_end(self.text, end + 1);
@@ -49,7 +50,13 @@ impl<'a> Stanzas<'a> {
             }
             fields.push((&line[..name_end], self.text[start + name_end + 1..end].trim()));
         }
-        Ok(!fields.is_empty())
+        malformed.map_or(Ok(!fields.is_empty()), |failure| Err(failure.into()))
+    }
+
+    fn malformed(&self, start: usize, line: &str) -> Failure {
+        let number = self.text[..start].matches('\n').count() + 1;
+        let shown: String = line.chars().take(60).collect();
+        Failure::failed(format!("line {number} is not a field: `{shown}`"))
     }
 }
 
@@ -58,7 +65,7 @@ fn line_end(text: &str, start: usize) -> usize {
 }
 
 fn is_blank(line: &str) -> bool {
-    line.bytes().all(|byte| byte == b' ' || byte == b'\t')
+    line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
 
 /// Policy 5.1: printable ASCII but space and colon, not beginning with `#` or `-`.
@@ -98,6 +105,16 @@ mod tests {
         line 1 is not a field: `# c: d`
         line 1 is not a field: `: x`
         ");
+    }
+
+    #[test]
+    fn the_stanza_after_a_malformed_one_is_read() {
+        let (mut stanzas, mut fields) = (Stanzas::new("A: 1\nodd\nB: 2\r\n\r\nC: 3\r\n"), Vec::new());
+        assert!(stanzas.next(&mut fields).is_err());
+        assert_eq!(fields, [("A", "1"), ("B", "2")]);
+        assert!(stanzas.next(&mut fields).unwrap());
+        assert_eq!(fields, [("C", "3")]);
+        assert!(!stanzas.next(&mut fields).unwrap());
     }
 
     proptest! {

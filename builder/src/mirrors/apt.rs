@@ -61,7 +61,7 @@ pub(super) fn mirrors(machine: &Machine) -> Vec<Mirror> {
     let mut found: Vec<(u8, Mirror)> = Vec::new();
     let mut seen = BTreeMap::new();
     for path in files(machine) {
-        let Ok(text) = fs_err::read_to_string(&path) else { continue };
+        let Some(text) = read(&path) else { continue };
         let sources = if path.extension().is_some_and(|end| end == "sources") { stanzas(&text) } else { lines(&text) };
         for source in sources {
             let rank = source.rank();
@@ -87,10 +87,16 @@ fn files(machine: &Machine) -> Vec<std::path::PathBuf> {
     files
 }
 
+/// The text of a file. Like apt, this accepts comments in any encoding.
+fn read(path: &Path) -> Option<String> {
+    let bytes = fs_err::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// The base URLs of a source: the URI itself, or the entries of a `mirror+file:` list.
 fn addresses(uri: &str, machine: &Machine) -> Vec<String> {
     let Some(list) = uri.strip_prefix("mirror+file:") else { return base(uri).into_iter().collect() };
-    let text = fs_err::read_to_string(machine.path(list.trim_start_matches("//"))).unwrap_or_default();
+    let text = read(&machine.path(list.trim_start_matches("//"))).unwrap_or_default();
     // A line is a URI, optionally followed by a tab and words such as `priority:1`.
     text.lines().filter_map(|line| base(line.split_whitespace().next()?)).collect()
 }
@@ -218,6 +224,15 @@ mod tests {
         https://list.example/debian
         https://second.example/debian
         ");
+    }
+
+    #[test]
+    fn comments_in_any_encoding_are_accepted() {
+        let (root, machine) = machine(&[]);
+        fs_err::create_dir_all(root.path().join("etc/apt")).unwrap();
+        let text = b"# d\xe9p\xf4ts\ndeb http://mirror.example/debian trixie main\n";
+        fs_err::write(root.path().join("etc/apt/sources.list"), text).unwrap();
+        assert_eq!(mirrors(&machine)[0].base, "http://mirror.example/debian");
     }
 
     proptest! {

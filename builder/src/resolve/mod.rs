@@ -45,7 +45,8 @@ pub struct Resolved {
 pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Resolved> {
     let platform = options.platform;
     let archive = Archive::fetch(profile, servers, options, ui)?;
-    let index = archive.index(platform)?;
+    let index = archive.index(platform);
+    warn_of_omitted(&index, ui);
     let images = images::resolve(profile, servers, &index, platform, ui)?;
     let crates = crates(profile, servers)?;
     let newest_wheel = images.wheels.values().map(|wheel| wheel.uploaded).max().unwrap_or(0);
@@ -87,7 +88,7 @@ impl Archive {
         Ok(Self { signed, indexes })
     }
 
-    fn index(&self, platform: Platform) -> Result<Index<'_>> {
+    fn index(&self, platform: Platform) -> Index<'_> {
         let texts: Vec<(&str, &str)> = self.indexes.iter().map(|index| (&*index.path, &*index.text)).collect();
         Index::parse(&texts, platform.architecture().as_str())
     }
@@ -100,6 +101,17 @@ impl Archive {
             signed_by: self.signed.release.signed_by.clone(),
             indexes: self.indexes.iter().map(|index| (index.path.clone(), index.sha256)).collect(),
         }
+    }
+}
+
+/// Prints the malformed stanzas of the package indexes, a few of them in full.
+fn warn_of_omitted(index: &Index<'_>, ui: &Ui) {
+    const SHOWN: usize = 5;
+    for omitted in index.omitted().iter().take(SHOWN) {
+        ui.warn(&format!("a malformed stanza of the package index is left out: {}", omitted.reason));
+    }
+    if let Some(more @ 1..) = index.omitted().len().checked_sub(SHOWN) {
+        ui.warn(&format!("{} of the package index left out", ui::count(more, "more malformed stanza")));
     }
 }
 

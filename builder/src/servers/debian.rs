@@ -58,6 +58,17 @@ pub struct PackageIndex {
     pub text: String,
 }
 
+/// A path of an archive as part of a URL. Encodes the same characters as apt, with `+` and `~`, which some object stores
+/// would otherwise not find, and those that end a path.
+fn quoted(path: &str) -> String {
+    let quote = |byte: u8| match byte {
+        b'+' | b'~' | b'%' | b'?' | b'#' => format!("%{byte:02x}"),
+        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
+        byte => format!("%{byte:02x}"),
+    };
+    path.bytes().map(quote).collect()
+}
+
 impl Servers<'_> {
     /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has the suite.
     ///
@@ -92,7 +103,8 @@ impl Servers<'_> {
         let mut page = None;
         if signed.release.acquire_by_hash {
             let url = format!("{folder}/{}", index.file.by_hash(&index.path));
-            page = self.client.find(&url, "*/*", INDEX_LIMIT)?;
+            // Some object stores answer 403 for what they do not have. An error of the server itself recurs below.
+            page = self.client.find(&url, "*/*", INDEX_LIMIT).unwrap_or_default();
         }
         let page = match page {
             Some(page) => page,
@@ -111,7 +123,7 @@ impl Servers<'_> {
     /// The machine names no Debian mirror.
     pub fn package<'a>(&self, package: &Package) -> Result<Download<'a>> {
         let mirrors = self.debian_mirrors()?;
-        let urls = mirrors.iter().map(|mirror| format!("{}/{}", mirror.base, package.path)).collect();
+        let urls = mirrors.iter().map(|mirror| format!("{}/{}", mirror.base, quoted(&package.path))).collect();
         Ok(Download {
             name: file_name(&package.path).to_owned(),
             urls: Urls::Known(urls),

@@ -73,6 +73,22 @@ fn a_package_has_the_same_path_on_every_mirror() {
 }
 
 #[test]
+fn paths_of_packages_are_percent_encoded() {
+    let machine = bare_machine(&[]);
+    let options = Options { debian_mirror: Some("https://mirror.example".into()), ..Options::default() };
+    let package = Package {
+        name: "c++".into(),
+        version: "5:1~2".into(),
+        architecture: "all".into(),
+        path: "pool/c++_5%3a1~2_all.deb".into(),
+        size: 3,
+        sha256: Digest::of(b"deb"),
+    };
+    let download = servers(&machine, options).package(&package).unwrap();
+    assert_eq!(urls(&download).unwrap(), ["https://mirror.example/pool/c%2b%2b_5%253a1%7e2_all.deb"]);
+}
+
+#[test]
 fn a_wheel_is_looked_up_on_its_project_page() {
     let index = Server::start(|_, request| match request.path.as_str() {
         "/simple/words/" => {
@@ -109,6 +125,7 @@ fn archive(by_hash: bool) -> Server {
         "/debian/dists/tiny/InRelease" => Reply::ok(release.as_bytes()),
         "/debian/dists/tiny/main/binary-amd64/Packages.xz" => Reply::ok(&packed),
         path if by_hash && path == hashed => Reply::ok(&packed),
+        path if path.contains("/by-hash/") => Reply::status("403 Forbidden"),
         _ => Reply::status("404 Not Found"),
     })
 }

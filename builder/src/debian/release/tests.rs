@@ -30,7 +30,7 @@ fn parses_the_fields_that_a_build_needs() {
     insta::assert_snapshot!(messages.join("\n"), @"
     P has 4 bytes instead of 3
     P has digest sha256:a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9 instead of sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
-    the suite forky has no index contrib/binary-amd64/Packages.xz
+    the suite forky has no index contrib/binary-amd64/Packages
     ");
 }
 
@@ -49,7 +49,7 @@ fn refuses_malformed_texts() {
     let messages: Vec<String> = cases.iter().map(|text| format!("{:#}", read(text).unwrap_err())).collect();
     insta::assert_snapshot!(messages.join("\n"), @"
     the field Date is missing
-    the field Date is not a date in UTC: `Fri, 30 Oct 2026 08:08:01 CET`
+    the field Date is not a date: `Fri, 30 Oct 2026 08:08:01 CET`
     the field SHA256 is missing
     the field SHA256 has a malformed line: `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad       -3 main/binary-amd64/Packages.xz`
     the field SHA256 has a malformed line: `ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad        3 /main/binary-amd64/Packages.xz`
@@ -123,4 +123,31 @@ fn verifies_and_decompresses_package_indexes() {
     cannot decompress P.xz
     the Release file does not list P
     ");
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_replaced() {
+    let plain = b"Package: a\nMaintainer: J\xf6rg\n";
+    let mut packed = Vec::new();
+    liblzma::read::XzEncoder::new(&plain[..], 1).read_to_end(&mut packed).unwrap();
+    let of = |bytes: &[u8]| File { size: bytes.len() as u64, sha256: Digest::of(bytes) };
+    let mut release = read(TEXT).unwrap();
+    release.files = BTreeMap::from([("P.xz".into(), of(&packed)), ("P".into(), of(plain))]);
+    assert_eq!(release.unpack("P.xz", &packed).unwrap(), "Package: a\nMaintainer: J\u{fffd}rg\n");
+}
+
+#[test]
+fn an_index_is_read_in_the_forms_that_are_listed() {
+    let plain = b"Package: a\n";
+    let mut packed = Vec::new();
+    flate2::read::GzEncoder::new(&plain[..], flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+    let of = |bytes: &[u8]| File { size: bytes.len() as u64, sha256: Digest::of(bytes) };
+    let mut release = read(TEXT).unwrap();
+    let path = "main/binary-amd64/Packages";
+    release.files = BTreeMap::from([(format!("{path}.gz"), of(&packed)), (path.into(), of(plain))]);
+    assert_eq!(release.package_index("main", "amd64").unwrap().path, format!("{path}.gz"));
+    assert_eq!(release.unpack(&format!("{path}.gz"), &packed).unwrap().as_bytes(), plain);
+    release.files.remove(&format!("{path}.gz"));
+    assert_eq!(release.package_index("main", "amd64").unwrap().path, path);
+    assert_eq!(release.unpack(path, plain).unwrap().as_bytes(), plain);
 }

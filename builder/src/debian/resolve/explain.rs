@@ -34,6 +34,9 @@ fn chain_text(chosen: &ChosenMap, name: &str) -> String {
 
 /// The error for a requested name that is not a package.
 pub(crate) fn unknown_root(index: &Index, root: Root) -> Failure {
+    if let Some(reason) = malformed(index, root.name) {
+        return Failure::failed(format!("{} requests the package {}: {reason}", root.by, root.name));
+    }
     let failure = Failure::usage(format!("{} requests the package {}, which is not in the index", root.by, root.name));
     let providers: Vec<&str> = index.providers(root.name).map(|provider| provider.package.name).collect();
     if !providers.is_empty() {
@@ -54,6 +57,7 @@ pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, dependent: &str, gr
             hints.push(format!("{} {} is already chosen ({})", atom.name, other.package.version, other.reason));
             continue;
         }
+        hints.extend(malformed(index, atom.name).map(|reason| format!("{}: {reason}", atom.name)));
         let versions: Vec<&str> = index.versions(atom.name).iter().map(|package| package.version).collect();
         if !versions.is_empty() {
             hints.push(format!("the index has {} {}", atom.name, versions.join(", ")));
@@ -88,6 +92,12 @@ pub(super) fn conflicts(chosen: &ChosenMap, conflicts: &[Conflict]) -> Failure {
         })
         .collect();
     Failure::failed(lines.join("\n")).hint("exclude one of them, or request another alternative by name")
+}
+
+/// Why the index has not every version of `name`, if it left out one.
+fn malformed(index: &Index, name: &str) -> Option<String> {
+    let omitted = index.omitted().iter().find(|omitted| omitted.name == name)?;
+    Some(format!("its stanza is malformed in the package index ({})", omitted.reason))
 }
 
 /// At most three real packages with names like `name`, the most similar first.
