@@ -110,7 +110,7 @@ impl Ingredient for Packages {
             tree.merge(links, |_, _| Prefer::Neither)?;
         }
         let mut tree = overlay(tree, lower)?;
-        library_cache::add(&mut tree, lower, image.inputs.architecture())?;
+        library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
         let scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
         Ok(Made { tree, scripts, check: None })

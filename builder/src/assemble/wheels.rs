@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::{bundle, ui};
 use sealift_layers::ingredients::wheel::Venv;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{Entry, Prefer, Tree, TreePath};
+use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath};
 
 use super::bytecode;
 use super::description::Description;
-use super::ingredient::{Ingredient, Made};
+use super::ingredient::{Ingredient, Made, strings};
 use super::workshop::{Opens, Workshop, environment, overlay, venv_of};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::Wheel;
@@ -64,7 +65,10 @@ impl Ingredient for Wheels {
         let venv = venv_of(image)?;
         key = key.field("venv", venv.path.get_ref()).field("python", venv.python.get_ref());
         key = key.field("version", &image.inputs.package(venv.python.get_ref())?.version);
-        Ok(if venv.bytecode { key.field("bytecode", recipe::BYTECODE) } else { key })
+        let key = if venv.bytecode { key.field("bytecode", recipe::BYTECODE) } else { key };
+        let drop = Dropped::new(image)?;
+        let key = strings(key, "drop", drop.drop.iter().copied());
+        Ok(strings(key, "keep", drop.keep.iter().copied()))
     }
 
     fn needs<'a>(&self, image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
@@ -87,10 +91,12 @@ impl Ingredient for Wheels {
         if self.has_skeleton {
             tree = venv.skeleton(upstream_version(&image.inputs.package(python)?.version));
         }
-        let trees = workshop.take_wheels(image, &self.files)?;
+        let dropped = Dropped::new(image)?;
+        let mut trees = workshop.take_wheels(image, &self.files)?;
+        trees.iter_mut().for_each(|tree| tree.retain(|path| !dropped.matches(path)));
         let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees.into_iter().chain(compiled) {
-            tree.merge(part, |_, _| Prefer::Neither)?;
+            tree.merge(part, |_, _| Prefer::Neither).map_err(conflict_of_wheels)?;
         }
         Ok(overlay(tree, lower)?.into())
     }
@@ -146,6 +152,42 @@ impl Wheels {
     }
 }
 
+/// The `drop` and `keep` patterns of the profile that concern the image's virtual environment. Others are not in the key of
+/// its layers.
+struct Dropped<'a> {
+    drop: Vec<&'a str>,
+    keep: Vec<&'a str>,
+}
+
+impl<'a> Dropped<'a> {
+    fn new(image: ImageInputs<'a>) -> Result<Self> {
+        let venv = TreePath::new(venv_of(image)?.path.get_ref())?;
+        let reaching = |list: &'a [toml::Spanned<String>]| {
+            let texts = list.iter().map(|pattern| pattern.get_ref().as_str());
+            texts.filter(|text| Pattern::new(text).reaches(&venv)).collect::<Vec<_>>()
+        };
+        let base = &image.inputs.profile.model.base;
+        let drop = [reaching(&base.drop), reaching(&image.model().drop)].concat();
+        // Without anything to drop there is nothing to keep.
+        let keep = if drop.is_empty() { Vec::new() } else { reaching(&base.keep) };
+        Ok(Self { drop, keep })
+    }
+
+    fn matches(&self, path: &TreePath) -> bool {
+        let any = |list: &[&str]| list.iter().any(|text| Pattern::new(text).matches(path));
+        any(&self.drop) && !any(&self.keep)
+    }
+}
+
+/// The error for wheels with different files at one path.
+fn conflict_of_wheels(error: MergeError) -> anyhow::Error {
+    let MergeError::Conflicts(conflicts) = &error else { return error.into() };
+    let patterns: BTreeSet<String> = conflicts.iter().map(|conflict| format!("\"/{}\"", conflict.path)).collect();
+    let patterns = patterns.into_iter().take(10).collect::<Vec<_>>().join(", ");
+    let hint = format!("leave the files out of the image with: drop = [{patterns}]");
+    Failure::failed(error.to_string()).hint(hint).into()
+}
+
 /// The version of the program, without Debian's epoch and revision: `3.14.8` of `3.14.8-1`.
 fn upstream_version(version: &str) -> &str {
     let without_epoch = version.split_once(':').map_or(version, |(_, rest)| rest);
@@ -154,7 +196,28 @@ fn upstream_version(version: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::upstream_version;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Distributions that both install `tests/` could not be in one image.
+    #[test]
+    fn the_error_for_a_path_of_two_wheels_names_the_pattern_that_settles_it() {
+        let wheel = |text: &str, origin: &str| {
+            let mut tree = Tree::new();
+            let entry = Entry::file(text, 0o644, &Arc::from(origin));
+            tree.insert(TreePath::new("opt/v/tests/x.py").unwrap(), entry);
+            tree
+        };
+        let mut tree = wheel("1", "wheel a 1");
+        tree.merge(wheel("1", "wheel c 1"), |_, _| Prefer::Neither).unwrap();
+        let error =
+            tree.merge(wheel("2", "wheel b 1"), |_, _| Prefer::Neither).map_err(conflict_of_wheels).unwrap_err();
+        let failure = Failure::within(&error).unwrap();
+        insta::assert_snapshot!(failure, @"`/opt/v/tests/x.py` has different contents in wheel a 1 and in wheel b 1");
+        let shown = format!("{failure:?}");
+        assert!(shown.contains("drop = [\\\"/opt/v/tests/x.py\\\"]"), "{shown}");
+    }
 
     #[test]
     fn epochs_and_revisions_are_debians() {

@@ -1,6 +1,7 @@
 //! What making layers shares: the store, threads, progress, and everything that was opened or unpacked so far.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -41,6 +42,8 @@ pub struct Workshop<'a> {
     wheels: BTreeMap<(String, String), Tree>,
     /// Unpacked interpreters, by image and name (`python3.14`).
     interpreters: BTreeMap<(String, String), Arc<Interpreter>>,
+    /// Blobs of the layers below the one that is made, bottom first.
+    below: Vec<Digest>,
 }
 
 impl<'a> Workshop<'a> {
@@ -48,7 +51,36 @@ impl<'a> Workshop<'a> {
     #[must_use]
     pub fn new(inputs: &'a Inputs<'a>, store: &'a Store, jobs: usize, progress: &'a Phase<'a>) -> Self {
         let (packages, wheels, interpreters) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { inputs, store, jobs: jobs.max(1), progress, packages, wheels, interpreters }
+        Self { inputs, store, jobs: jobs.max(1), progress, packages, wheels, interpreters, below: Vec::new() }
+    }
+
+    /// Sets the layers below the next one that is made: the digests of their blobs in the store, bottom first.
+    pub fn set_below(&mut self, blobs: Vec<Digest>) {
+        self.below = blobs;
+    }
+
+    /// The contents of a file of the layers below. They are read from the layers themselves: the packages need not be in
+    /// the store any more.
+    pub(super) fn read_below(&self, path: &TreePath) -> Result<Vec<u8>> {
+        for blob in self.below.iter().rev() {
+            let blob = self.store.blob(*blob)?;
+            let mut archive = ::tar::Archive::new(self.inputs.options.codec.decoder(blob.reader())?);
+            for entry in archive.entries()? {
+                let mut entry = entry?;
+                let name =
+                    entry.path_bytes().strip_suffix(b"/").map_or_else(|| entry.path_bytes().to_vec(), <[u8]>::to_vec);
+                if entry.header().entry_type().is_file() && name == path.as_str().as_bytes() {
+                    let mut bytes = Vec::new();
+                    entry.read_to_end(&mut bytes)?;
+                    return Ok(bytes);
+                }
+                // Layers are sorted by path.
+                if *name > *path.as_str().as_bytes() {
+                    break;
+                }
+            }
+        }
+        Err(Failure::failed(format!("no layer below has the file `/{path}`")).into())
     }
 
     /// Opens the artifacts of several layers of an image: together they keep the threads busier than layer by layer.

@@ -64,6 +64,7 @@ impl<'a> Executor<'a> {
     fn make(&mut self, image: &'a Image, layer: &'a Layer, below: &[Layer]) -> Result<LayerRecord> {
         let lower = self.listing(below, layer.ingredient.is_independent())?;
         let inputs = self.plan.inputs.image(&image.name);
+        self.workshop.set_below(below.iter().map(|layer| self.finished.record(&layer.key).layer.digest).collect());
         let Made { tree, scripts, check } = layer.ingredient.make(&mut self.workshop, inputs, &lower)?;
         let (codec, epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
         let writer = LayerWriter { store: self.store, codec, epoch, jobs: self.jobs };

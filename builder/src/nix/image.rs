@@ -128,7 +128,7 @@ impl ImageBuilder<'_> {
     ///
     /// # Errors
     /// A store path does not exist or does not match its hash, the configuration names a path that is not in the closure,
-    /// two paths of `contents` have the same file, or `output` cannot be written.
+    /// a path of `contents` is not a folder, two of them have the same file, or `output` cannot be written.
     pub fn write(&self, output: &Path, progress: &Phase<'_>) -> Result<Archive> {
         check_paths(self.request)?;
         let mut layers = self.closure_layers(progress)?;
@@ -251,7 +251,7 @@ fn check_paths(request: &Request) -> Result<()> {
 fn links(names: &[String], files: &Tree) -> Result<Tree> {
     let mut all = Tree::new();
     for name in names {
-        let root = TreePath::new(nix_store::STORE)?.join(name)?;
+        let root = contents_root(name, files)?;
         let origin: Arc<str> = format!("/nix/store/{name}").into();
         let mut links = Tree::new();
         for (path, entry) in files.below(&root) {
@@ -272,4 +272,51 @@ fn links(names: &[String], files: &Tree) -> Result<Tree> {
         })?;
     }
     Ok(all)
+}
+
+/// The folder whose files are linked for the store path `name`.
+fn contents_root(name: &str, files: &Tree) -> Result<TreePath> {
+    let root = TreePath::new(nix_store::STORE)?.join(name)?;
+    let (what, target) = match files.get(&root).map(|entry| &entry.kind) {
+        Some(Kind::Directory) => return Ok(root),
+        Some(Kind::Symlink(target)) => ("a link to", target.as_str()),
+        _ => ("a file", ""),
+    };
+    let message = format!("/nix/store/{name} is {what} {target}");
+    let hint = match what {
+        "a file" => "name a store path that is a folder, for example one with the file in its bin/".to_owned(),
+        _ => format!("name the folder instead: --contents {target}"),
+    };
+    Err(Failure::usage(format!("{}, so that it has no files to link into the image's root", message.trim_end()))
+        .hint(hint)
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contents that are a link or a file linked nothing, without a word.
+    #[test]
+    fn contents_that_are_no_folder_are_an_error() {
+        let origin = Arc::from("test");
+        let mut files = Tree::new();
+        let mut add = |path: &str, entry| files.insert(TreePath::new(path).unwrap(), entry);
+        add("nix/store/a", Entry::directory(0o755, &origin));
+        add("nix/store/a/bin", Entry::directory(0o755, &origin));
+        add("nix/store/a/bin/x", Entry::file("x", 0o755, &origin));
+        add("nix/store/b", Entry::symlink("/nix/store/a", &origin));
+        add("nix/store/c", Entry::file("x", 0o644, &origin));
+        let linked = |name: &str| {
+            links(&[name.to_owned()], &files)
+                .map(|tree| tree.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(linked("a").unwrap(), ["bin", "bin/x"]);
+        for (name, message) in
+            [("b", "/nix/store/b is a link to /nix/store/a, so"), ("c", "/nix/store/c is a file, so")]
+        {
+            let error = linked(name).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
 }

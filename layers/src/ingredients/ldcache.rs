@@ -22,7 +22,9 @@ pub enum Library<'a> {
     Link(&'a str),
 }
 
-/// Makes the cache of the libraries among `paths`, which are all paths of an image for `architecture`.
+/// Makes the cache of the libraries among `paths`, which are all paths of an image for `architecture`. The libraries are
+/// those in `configured`, the directories that `/etc/ld.so.conf` names ([`ldconf`](super::ldconf)), and then those in the
+/// loader's own directories. Of libraries with the same name the first one is listed.
 ///
 /// ```
 /// use sealift_layers::ingredients::ldcache::{self, Library};
@@ -30,19 +32,24 @@ pub enum Library<'a> {
 /// use sealift_layers::tree::TreePath;
 ///
 /// let library = TreePath::new("usr/lib/x86_64-linux-gnu/libc.so.6")?;
-/// let cache = ldcache::make([(&library, Library::File)].into_iter(), Architecture::Amd64);
+/// let cache = ldcache::make([(&library, Library::File)].into_iter(), &[], Architecture::Amd64);
 /// assert!(cache.starts_with(b"glibc-ld.so.cache1.1"));
 /// # Ok::<(), sealift_layers::tree::PathError>(())
 /// ```
 #[must_use]
-pub fn make<'a>(paths: impl Iterator<Item = (&'a TreePath, Library<'a>)>, architecture: Architecture) -> Vec<u8> {
+pub fn make<'a>(
+    paths: impl Iterator<Item = (&'a TreePath, Library<'a>)>,
+    configured: &[TreePath],
+    architecture: Architecture,
+) -> Vec<u8> {
     // elf/dl-cache.h: FLAG_ELF_LIBC6 with FLAG_X8664_LIB64 or FLAG_AARCH64_LIB64.
     let flags: u32 = match architecture {
         Architecture::Amd64 => 0x0303,
         Architecture::Arm64 => 0x0a03,
     };
     // In the order of the loader: the first directory with a name is used.
-    let folders = [architecture.library_directory(), "usr/lib64", "usr/lib"];
+    let mut folders: Vec<&str> = configured.iter().map(TreePath::as_str).collect();
+    folders.extend([architecture.library_directory(), "usr/lib64", "usr/lib"]);
     let mut found: BTreeMap<(usize, &str), Library<'a>> = BTreeMap::new();
     for (path, library) in paths {
         let Some((folder, name)) = path.as_str().rsplit_once('/') else { continue };
@@ -155,7 +162,7 @@ mod tests {
     #[test]
     fn ldconfig_can_read_the_cache() {
         let sample = sample();
-        let cache = make(sample.iter().map(|(path, library)| (path, *library)), Architecture::Amd64);
+        let cache = make(sample.iter().map(|(path, library)| (path, *library)), &[], Architecture::Amd64);
         let strings = String::from_utf8_lossy(&cache[HEADER + 3 * ENTRY..]).replace('\0', "\n");
         insta::assert_snapshot!(strings, @r"
         /usr/lib/x86_64-linux-gnu/libz.so.1
@@ -163,6 +170,16 @@ mod tests {
         /usr/lib/x86_64-linux-gnu/libc.so.6
         ");
         insta::assert_snapshot!(Digest::of(&cache), @"sha256:66087bf0912aee2649bc6f89d16b3c8dd765287757d3bd7d9c61a05954757bec");
+    }
+
+    #[test]
+    fn configured_directories_come_before_the_loaders_own() {
+        let paths = ["usr/lib/libz.so.1", "opt/x/libz.so.1", "opt/x/liby.so.2", "opt/y/liby.so.2", "opt/z/liba.so"];
+        let paths = paths.map(|path| TreePath::new(path).unwrap());
+        let configured = ["opt/y", "opt/x"].map(|path| TreePath::new(path).unwrap());
+        let cache = make(paths.iter().map(|path| (path, Library::File)), &configured, Architecture::Amd64);
+        let strings = String::from_utf8_lossy(&cache[HEADER + 2 * ENTRY..]).replace('\0', " ");
+        assert_eq!(strings, "/opt/x/libz.so.1 /opt/y/liby.so.2 ");
     }
 
     #[test]

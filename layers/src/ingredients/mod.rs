@@ -4,5 +4,6 @@ pub mod accounts;
 pub mod certs;
 pub mod deb;
 pub mod ldcache;
+pub mod ldconf;
 pub mod nix_store;
 pub mod wheel;

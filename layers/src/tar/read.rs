@@ -28,7 +28,7 @@ pub enum ReadError {
         /// Its type flag.
         kind: EntryType,
     },
-    /// Two members have the same path.
+    /// Two members have the same path, and are not both directories.
     #[error("the tar archive has `/{0}` twice")]
     Duplicate(TreePath),
 }
@@ -49,7 +49,12 @@ pub fn read(source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Tree, ReadErr
         };
         let mut entry = entry(&member, &path, source, origin)?;
         add_extensions(&mut member, &path, &mut entry)?;
-        if tree.insert(path.clone(), entry).is_some() {
+        let is_directory = matches!(entry.kind, Kind::Directory);
+        // A directory may be repeated, as for tar and dpkg: the last metadata count.
+        if tree
+            .insert(path.clone(), entry)
+            .is_some_and(|first| !(is_directory && matches!(first.kind, Kind::Directory)))
+        {
             return Err(ReadError::Duplicate(path));
         }
     }
@@ -159,6 +164,21 @@ mod tests {
             read_all(&[header("./", EntryType::Directory).as_bytes(), header("./x", EntryType::Regular).as_bytes()]);
         let tree = tree.unwrap();
         assert_eq!(tree.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["x"]);
+    }
+
+    #[test]
+    fn a_repeated_directory_has_the_last_metadata() {
+        let mut again = header("./d/", EntryType::Directory);
+        again.set_mode(0o700);
+        again.set_cksum();
+        let first = header("./d/", EntryType::Directory);
+        let tree =
+            read_all(&[first.as_bytes(), header("./d/x", EntryType::Regular).as_bytes(), again.as_bytes()]).unwrap();
+        let shown: Vec<_> = tree.iter().map(|(path, entry)| (path.as_str(), entry.mode)).collect();
+        assert_eq!((shown[0], shown.len()), (("d", 0o700), 2));
+        let file = header("d", EntryType::Regular);
+        assert!(matches!(read_all(&[first.as_bytes(), file.as_bytes()]), Err(ReadError::Duplicate(_))));
+        assert!(matches!(read_all(&[file.as_bytes(), first.as_bytes()]), Err(ReadError::Duplicate(_))));
     }
 
     #[test]

@@ -27,6 +27,14 @@ impl Pattern {
         let components: Vec<&str> = path.as_str().split('/').collect();
         !self.0.is_empty() && matches(&self.0, &components)
     }
+
+    /// Whether the pattern can match `directory` or anything below it.
+    #[must_use]
+    pub fn reaches(&self, directory: &super::TreePath) -> bool {
+        let pairs = self.0.iter().zip(directory.as_str().split('/'));
+        let mut pairs = pairs.take_while(|(pattern, _)| *pattern != "**");
+        !self.0.is_empty() && pairs.all(|(pattern, name)| component_matches(pattern.as_bytes(), name.as_bytes()))
+    }
 }
 
 fn matches(pattern: &[String], path: &[&str]) -> bool {
@@ -52,6 +60,23 @@ fn component_matches(pattern: &[u8], name: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::tree::TreePath;
+
+    #[test]
+    fn patterns_reach_a_directory_if_they_can_match_something_in_it() {
+        let directory = TreePath::new("opt/x").unwrap();
+        for (pattern, expected) in [
+            ("/opt", true),
+            ("/opt/x/lib/**", true),
+            ("/opt/*/a", true),
+            ("**/tests", true),
+            ("/opt/**/tests", true),
+            ("/usr/**/tests", false),
+            ("/opt/y", false),
+            ("", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).reaches(&directory), expected, "{pattern}");
+        }
+    }
 
     #[test]
     fn stars_stay_within_a_component_and_double_stars_do_not() {

@@ -14,8 +14,9 @@ pub(super) struct Callable {
 /// Parses the commands of `console_scripts` and `gui_scripts`: name to function. Extras are ignored, since the resolver has
 /// already decided which distributions are installed.
 pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelErrorKind> {
-    let mut commands = BTreeMap::new();
-    let mut in_scripts = false;
+    // On Linux both kinds are the same: of a name in both sections the graphical one counts, as pip writes it last.
+    let (mut console, mut gui) = (BTreeMap::new(), BTreeMap::new());
+    let mut section_of_scripts = None;
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         let error = |why| WheelErrorKind::EntryPoint(index + 1, why);
@@ -24,12 +25,14 @@ pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelEr
         }
         if let Some(section) = line.strip_prefix('[') {
             let section = section.strip_suffix(']').ok_or_else(|| error("it has no closing bracket"))?.trim();
-            in_scripts = matches!(section, "console_scripts" | "gui_scripts");
+            section_of_scripts = match section {
+                "console_scripts" => Some(false),
+                "gui_scripts" => Some(true),
+                _ => None,
+            };
             continue;
         }
-        if !in_scripts {
-            continue;
-        }
+        let Some(is_gui) = section_of_scripts else { continue };
         let (name, value) = line.split_once('=').ok_or_else(|| error("it has no `=`"))?;
         let name = name.trim();
         if matches!(name, "" | "." | "..") || name.contains(|c: char| c == '/' || c == '\\' || c.is_control()) {
@@ -42,11 +45,13 @@ pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelEr
         if !is_dotted(&module) || !is_dotted(&object) {
             return Err(error("its value is not of the form `module:object`"));
         }
+        let commands = if is_gui { &mut gui } else { &mut console };
         if commands.insert(name.to_owned(), Callable { module, object }).is_some() {
             return Err(error("its name is already used"));
         }
     }
-    Ok(commands)
+    console.extend(gui);
+    Ok(console)
 }
 
 /// Whether `text` is a list of identifiers separated by dots. This keeps other code out of the generated scripts.
@@ -93,6 +98,18 @@ mod tests {
         if __name__ == "__main__":
             raise SystemExit(entry.run())
         "#);
+    }
+
+    #[test]
+    fn a_command_of_both_kinds_is_the_graphical_one() {
+        for text in [
+            "[gui_scripts]\nx = m:gui\n[console_scripts]\nx = m:text\ny = m:y",
+            "[console_scripts]\nx = m:text\ny = m:y\n[gui_scripts]\nx = m:gui",
+        ] {
+            let commands = commands(text).unwrap();
+            assert_eq!(commands.keys().collect::<Vec<_>>(), ["x", "y"]);
+            assert!(commands["x"].script("/p").contains("import gui"));
+        }
     }
 
     #[test]

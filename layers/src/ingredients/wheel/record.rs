@@ -54,6 +54,10 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, RecordEntry>, WheelEr
             digits => Some(digits.parse().map_err(|_| error("its size is not a number"))?),
         };
         check_name(path)?;
+        // Some tools list directories, which a wheel does not install.
+        if path.ends_with('/') {
+            continue;
+        }
         if entries.insert(path.clone(), RecordEntry { hash: hash.clone(), size }).is_some() {
             return Err(error("its path is already listed"));
         }
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn lines_are_parsed_as_python_writes_them() {
-        let text = "a.py,sha256=x,3\r\n\"b,\"\"c\"\".py\",,\n\nd,sha256=y,";
+        let text = "a.py,sha256=x,3\r\n\"b,\"\"c\"\".py\",,\n\nd/,sha256=z,0\nd,sha256=y,";
         let claims = parse(text).unwrap();
         let shown: Vec<_> = claims.iter().map(|(path, c)| (path.as_str(), c.hash.as_str(), c.size)).collect();
         assert_eq!(shown, [("a.py", "sha256=x", Some(3)), ("b,\"c\".py", "", None), ("d", "sha256=y", None)]);
