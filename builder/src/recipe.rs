@@ -17,7 +17,7 @@ pub const CRATE: &str = "crate/1: release profile, locked, crt-static, stripped,
 /// A layer of paths of a Nix closure.
 pub const STORE_PATHS: &str = "store-paths/1";
 /// A layer of links to the files of paths of a Nix closure.
-pub const STORE_LINKS: &str = "store-links/1";
+pub const STORE_LINKS: &str = "store-links/2";
 /// The digest of a whole bundle.
 pub const BUNDLE_DIGEST: &str = "bundle-digest/1";
 /// The digest of a file or folder that the store keeps.

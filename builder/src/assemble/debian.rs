@@ -61,7 +61,7 @@ impl Ingredient for Packages {
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
-        let mut key = key.field("content", "packages").field("library-cache", 1);
+        let mut key = key.field("content", "packages").field("library-cache", 2);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
