@@ -350,8 +350,16 @@ fn a_wheel_with_a_wrong_record_or_conflicting_paths() {
 }
 
 #[test]
-fn a_package_index_with_an_invalid_name() {
+fn a_malformed_package_is_an_error_only_if_it_is_needed() {
     let mut archive = Archive::default();
     archive.packages.push(Package::new("a/b", "1", "", &[]));
+    let locked = Lab::with(&archive).run(&["lock", "tiny"]);
+    assert_eq!(locked.code, Some(0), "{}", locked.stderr);
+    assert!(
+        locked.stderr.contains("warning: a malformed stanza of the package index is left out"),
+        "{}",
+        locked.stderr
+    );
+    archive.package("clock").fields = "Depends: a/b\n".into();
     fails(&Lab::with(&archive), "packages-malformed", &["lock", "tiny"]);
 }
