@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      5ff557ff0d8d4ea7 Debian packages common to all images: 1 package
-      16416489675c69f6 Debian packages of this image: 2 packages
-      d82b98f49a9d8833 Python third-party wheels: 1 wheel
-      437f3c7f59c47dfb Python application: 1 wheel
-      d81c5b3456f371a4 CA certificates
-      04644f29c2e48e5d env files: 1
-      5a12a4be3da277b0 accounts and configuration
+      679e651e2de1df80 Debian packages common to all images: 1 package
+      67479b2f3f39f599 Debian packages of this image: 2 packages
+      8a2ff1c29bce2396 Python third-party wheels: 1 wheel
+      15be2c32ec9f4b55 Python application: 1 wheel
+      7dc64276efacd150 CA certificates
+      8e0c6b603de1b2d1 env files: 1
+      c0b18f10c8d94f3c accounts and configuration
     localhost/demo-tool:2.1
-      5ff557ff0d8d4ea7 Debian packages common to all images: 1 package
+      679e651e2de1df80 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      d6bd4c27754a9272 tool 0.3.0, built from its crate
-      b0e1ec04553ea362 CA certificates
-      eb406b8b40158742 accounts and configuration
+      edf29cc781147c79 tool 0.3.0, built from its crate
+      6e8de265956d82a1 CA certificates
+      cf221dc99f965b4a accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      ef5e7b41eecc0a28 Debian packages common to all images: 1 package
-      990c6e2b75a78d78 Debian packages of this image: 2 packages
-      98eeb65459109b14 Python third-party wheels: 1 wheel
-      22f62068a1cf93de Python application: 1 wheel
-      a94e9a9caf56d235 CA certificates
-      d99231ee66c01088 env files: 1
-      820d555bd323be46 accounts and configuration
+      6ad4db87ad8735b8 Debian packages common to all images: 1 package
+      53dbee9691309d40 Debian packages of this image: 2 packages
+      79ed767373213eb9 Python third-party wheels: 1 wheel
+      d6971093dc747292 Python application: 1 wheel
+      32537e12cc6b23f9 CA certificates
+      06d08086b1d228ac env files: 1
+      a01c8b3fcf9b8b4a accounts and configuration
     localhost/demo-tool:2.1
-      ef5e7b41eecc0a28 Debian packages common to all images: 1 package
+      6ad4db87ad8735b8 Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      1db261e9758825fe tool 0.3.0, built from its crate
-      b4f1d48fe01bf218 CA certificates
-      d8f5ecea4b22e645 accounts and configuration
+      8f0d7260acd3def2 tool 0.3.0, built from its crate
+      6346fbea9bf87773 CA certificates
+      d4173e1416a82422 accounts and configuration
     ");
 }
 
