@@ -37,7 +37,7 @@ struct Names {
     rust_target: &'static str,
     elf_machine: u16,
     multiarch: &'static str,
-    library_directory: &'static str,
+    lib_directory: &'static str,
     loader: &'static str,
 }
 
@@ -47,7 +47,7 @@ const AMD64: Names = Names {
     rust_target: "x86_64-unknown-linux-gnu",
     elf_machine: 62,
     multiarch: "x86_64-linux-gnu",
-    library_directory: "usr/lib/x86_64-linux-gnu",
+    lib_directory: "usr/lib/x86_64-linux-gnu",
     loader: "ld-linux-x86-64.so.2",
 };
 
@@ -57,7 +57,7 @@ const ARM64: Names = Names {
     rust_target: "aarch64-unknown-linux-gnu",
     elf_machine: 183,
     multiarch: "aarch64-linux-gnu",
-    library_directory: "usr/lib/aarch64-linux-gnu",
+    lib_directory: "usr/lib/aarch64-linux-gnu",
     loader: "ld-linux-aarch64.so.1",
 };
 
@@ -112,11 +112,11 @@ impl Architecture {
     /// Where Debian installs shared libraries and the dynamic loader, relative to the image's root:
     /// `usr/lib/x86_64-linux-gnu`.
     #[must_use]
-    pub const fn library_directory(self) -> &'static str {
-        self.names().library_directory
+    pub const fn lib_directory(self) -> &'static str {
+        self.names().lib_directory
     }
 
-    /// File name of glibc's dynamic loader in [`library_directory`](Self::library_directory): `ld-linux-x86-64.so.2`.
+    /// File name of glibc's dynamic loader in [`lib_directory`](Self::lib_directory): `ld-linux-x86-64.so.2`.
     #[must_use]
     pub const fn loader(self) -> &'static str {
         self.names().loader
@@ -228,7 +228,7 @@ mod tests {
         for architecture in Architecture::ALL {
             assert_eq!(architecture.to_string().parse(), Ok(architecture));
             assert_eq!(Architecture::from_machine(architecture.machine()), Some(architecture));
-            assert_eq!(architecture.library_directory(), format!("usr/lib/{}", architecture.multiarch()));
+            assert_eq!(architecture.lib_directory(), format!("usr/lib/{}", architecture.multiarch()));
             let platform = Platform::linux(architecture);
             assert_eq!(platform.to_string().parse(), Ok(platform));
         }

@@ -183,7 +183,7 @@ impl Interpreter {
     /// Runs [`SCRIPT`] with `input` on its standard input.
     fn python(&self, input: &[u8]) -> Result<()> {
         let root = self.root.path();
-        let libraries = root.join(self.architecture.library_directory());
+        let libraries = root.join(self.architecture.lib_directory());
         let mut child = Command::new(libraries.join(self.architecture.loader()))
             .arg("--library-path")
             .arg(&libraries)

@@ -49,7 +49,7 @@ pub fn make<'a>(
     };
     // In the order of the loader: the first directory with a name is used.
     let mut folders: Vec<&str> = configured.iter().map(TreePath::as_str).collect();
-    folders.extend([architecture.library_directory(), "usr/lib64", "usr/lib"]);
+    folders.extend([architecture.lib_directory(), "usr/lib64", "usr/lib"]);
     let mut found: BTreeMap<(usize, &str), Library<'a>> = BTreeMap::new();
     for (path, library) in paths {
         let Some((folder, name)) = path.as_str().rsplit_once('/') else { continue };
