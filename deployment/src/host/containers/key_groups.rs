@@ -67,7 +67,7 @@ pub(super) fn check(deployment: &Deployment, rootless: bool, user: &User, findin
     }
     let groups = groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let message = format!("this user cannot assign key files to the groups {groups}, which the services read them by");
-    findings.error("key groups", message, "run this as root: sudo ./sealift up");
+    findings.error("key groups", message, "repeat this command as root, with sudo");
 }
 
 /// The user and the groups of this process.
