@@ -33,8 +33,8 @@ impl Runtime for Containers<'_> {
     fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ui::count(self.deployment.manifest.images.len(), "image");
         match load::missing(self)?.len() {
-            0 => findings.ok("images", format!("all {images} are loaded")),
-            missing => findings.error("images", format!("{missing} of {images} are not loaded"), "./sealift up"),
+            0 => findings.ok("images", format!("{images} loaded")),
+            missing => findings.error("images", format!("{missing} of {images} not loaded"), "./sealift up"),
         }
         Ok(())
     }
