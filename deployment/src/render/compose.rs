@@ -1,9 +1,9 @@
 //! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`, to run a bundle by hand. `sealift up` does
 //! not use it ([`super::container`]).
 //!
-//! It has only what all three understand alike. There is no `version` (1.29 and later need none), no `name` (1.29 refuses
-//! it) and no condition on the health of dependencies (podman does not report it where systemd does not run): services are
-//! restarted until those that they need run. Names of containers and volumes are fixed, so that a new version in another
+//! It has only what all three understand alike. There is no `version` (1.29 and later need none) and no `name` (1.29 refuses
+//! it). Conditions of dependencies are waited for by docker-compose, `docker compose` and podman-compose from 1.1 on; 1.0
+//! starts the dependencies and goes on, so services are restarted until those that they need are ready. Names of containers and volumes are fixed, so that a new version in another
 //! folder uses the same data, and a second copy cannot open the same database by accident.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use sealift_layers::codec::Codec;
 use serde::Serialize;
 
-use crate::profile::model::{Health, Model, Service};
+use crate::profile::model::{Condition, Health, Model, Service};
 use crate::profile::names::{
     PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, mounted_path, port_variable,
     project_name,
@@ -49,12 +49,17 @@ struct ComposeService {
     tmpfs: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    depends_on: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    depends_on: BTreeMap<String, Requirement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<Check>,
     cap_drop: [&'static str; 1],
     security_opt: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+struct Requirement {
+    condition: &'static str,
 }
 
 #[derive(Serialize)]
@@ -132,12 +137,21 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         read_only: service.read_only,
         tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
-        depends_on: service.depends_on.iter().map(|other| other.get_ref().clone()).collect(),
+        depends_on: requirements(model, name),
         healthcheck: service.health.as_ref().map(check),
         // Programs run as their own users from the start: they need no capability, and none may be gained.
         cap_drop: ["ALL"],
         security_opt: ["no-new-privileges:true"],
     }
+}
+
+fn requirements(model: &Model, service: &str) -> BTreeMap<String, Requirement> {
+    let conditions = model.conditions(service).into_iter();
+    let words = conditions.map(|(other, condition)| match condition {
+        Condition::Healthy => (other.to_owned(), Requirement { condition: "service_healthy" }),
+        Condition::Started => (other.to_owned(), Requirement { condition: "service_started" }),
+    });
+    words.collect()
 }
 
 fn check(health: &Health) -> Check {

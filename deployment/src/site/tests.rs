@@ -2,6 +2,7 @@ mod certificates;
 mod edited;
 mod load;
 mod operator_certificates;
+mod permissions;
 mod settings;
 
 use std::collections::BTreeMap;

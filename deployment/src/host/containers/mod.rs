@@ -8,6 +8,7 @@ mod kind;
 mod load;
 mod output;
 mod ownership;
+mod place;
 mod preflight;
 mod runtime;
 mod space;
@@ -15,5 +16,6 @@ mod start;
 mod status;
 mod system;
 mod volumes;
+mod waiting;
 
 pub(super) use context::Containers;

@@ -61,11 +61,9 @@ impl Runtime for Containers<'_> {
         self.refuse_other_folder()?;
         let mut stopped = Stopped { services: self.remove_containers()?, volumes: 0 };
         if data == Data::Delete {
-            for volume in self.volumes()?.values() {
-                if self.engine.query(&["volume", "inspect", volume])?.is_some() {
-                    self.engine.run(&["volume", "rm", volume])?;
-                    stopped.volumes += 1;
-                }
+            for volume in self.existing_volumes()? {
+                self.engine.run(&["volume", "rm", &volume])?;
+                stopped.volumes += 1;
             }
         }
         Ok(stopped)
@@ -75,20 +73,24 @@ impl Runtime for Containers<'_> {
         Some(self.engine.program())
     }
 
+    fn place(&self) -> String {
+        self.shown_place()
+    }
+
+    fn elsewhere(&self) -> Option<(String, String)> {
+        self.other_engine()
+    }
+
     fn status(&self) -> Result<Vec<ServiceStatus>> {
         self.statuses()
     }
 
     fn last_log_lines(&self, service: &str) -> Vec<String> {
-        let Ok(container) = self.container(service) else { return Vec::new() };
-        let result = self.engine.command(&["logs", "--tail", output::LAST_LINES, &container]).output();
-        // Each stream of the container comes out of the same stream of the engine.
-        let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
-        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
-        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+        self.log_lines(service, &["--tail", output::LAST_LINES])
     }
 
     fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
+        self.refuse_other_folder()?;
         let mut command = self.engine.command(&["logs"]);
         if options.follow {
             command.arg("--follow");
@@ -100,12 +102,15 @@ impl Runtime for Containers<'_> {
         if command.status().with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
-        Err(Failure::failed(format!("{} has no log of {service}", self.engine.program()))
-            .hint("`sealift status` shows whether the service was started")
+        let (place, elsewhere) = (self.shown_place(), self.other_engine());
+        let hint = elsewhere.map(|(found, option)| format!("{found}: add {option}"));
+        Err(Failure::failed(format!("{place}, has no log of {service}"))
+            .hint(hint.unwrap_or_else(|| "`sealift status` shows whether the service was started".to_owned()))
             .into())
     }
 
     fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
+        self.refuse_other_folder()?;
         let mut command = match task.run {
             Run::Once => self.run_once(task, arguments)?,
             Run::Exec => {
@@ -131,6 +136,31 @@ impl Containers<'_> {
         let mut command = self.engine.command(&["run", "--rm"]);
         command.args(container::run_once(model, task.service.get_ref(), &self.layout()?, &words));
         Ok(command)
+    }
+
+    /// The lines that `logs` prints with these options.
+    fn log_lines(&self, service: &str, options: &[&str]) -> Vec<String> {
+        let Ok(container) = self.container(service) else { return Vec::new() };
+        let result = self.engine.command(&["logs"]).args(options).arg(&container).output();
+        // Each stream of the container comes out of the same stream of the engine.
+        let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
+        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
+        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+    }
+
+    /// The last log lines of a service that ends again and again: those of its last run, or each line once.
+    pub(super) fn lines_of_last_run(&self, service: &str) -> Vec<String> {
+        let container = self.inspected().ok().and_then(|mut found| found.remove(service));
+        let since = container.filter(|found| !found.is_running()).map(|found| found.started).unwrap_or_default();
+        if !since.is_empty() {
+            let lines = self.log_lines(service, &["--since", &since, "--tail", output::LAST_LINES]);
+            if !lines.is_empty() {
+                return lines;
+            }
+        }
+        let lines = self.last_log_lines(service);
+        let is_last = |(at, line): &(usize, &String)| !lines[at + 1..].contains(line);
+        lines.iter().enumerate().filter(is_last).map(|(_, line)| line.clone()).collect()
     }
 
     /// The volumes: their names in the profile, and those that the engine has them under.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::depends_on::DependsOn;
+
 /// One service of the deployment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -42,9 +44,9 @@ pub struct Service {
     /// Published ports: name in `site.ports` to container port. Only these can be reached from outside.
     #[serde(default)]
     pub publish: BTreeMap<Spanned<String>, u16>,
-    /// Services started before it.
+    /// Services that it waits for before it starts.
     #[serde(default)]
-    pub depends_on: Vec<Spanned<String>>,
+    pub depends_on: DependsOn,
     /// Its health check.
     pub health: Option<Health>,
 }

@@ -9,6 +9,7 @@ use super::update::{SiteRequest, SiteUpdate};
 use crate::profile::model::Deployed;
 use crate::site::files::{self, Access};
 use crate::site::layout::PORTS;
+use crate::site::load::private_directories;
 use crate::site::ports;
 use crate::site::report::Action;
 use crate::site::templates::{render, template_mode};
@@ -52,9 +53,11 @@ impl SiteUpdate<'_> {
         if is_in_bundle(self.request) {
             rendered.push(variables(BUNDLE_ENV));
         }
+        let private = private_directories(model);
         for file in &rendered {
             if let Some((above, _)) = file.path.rsplit_once('/').filter(|(above, _)| *above != "..") {
-                files::directory(&directory.join(above), 0o755)?;
+                let mode = if private.contains(above) { files::PRIVATE } else { 0o755 };
+                files::directory(&directory.join(above), mode)?;
             }
             self.rendered_file(file)?;
         }
