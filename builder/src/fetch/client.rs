@@ -1,5 +1,6 @@
 //! The HTTP client: the machine's trust store and proxies, kept-alive connections, retries.
 
+use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ use ureq::http::{Response, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ResponseExt as _};
 
-use super::retry::{RequestError, TRIES, shown, split_userinfo};
+use super::pace::{Budget, Pace, SLOW_TRIES};
+use super::retry::{HEAD, RequestError, TRIES, shown, split_userinfo};
 
 /// Timeouts and pauses.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +27,17 @@ pub(super) struct Timeouts {
     pub(super) idle: Duration,
     /// Pause before the second attempt; doubled before each further one.
     pub(super) pause: Duration,
+    /// The time over which the speed is measured.
+    pub(super) window: Duration,
+    /// For a transfer with all its attempts; its size adds to it.
+    pub(super) total: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let (connect, idle) = (Duration::from_secs(15), Duration::from_secs(30));
-        Self { connect, idle, pause: Duration::from_millis(500) }
+        let (window, total) = (Duration::from_secs(30), Duration::from_secs(900));
+        Self { connect, idle, pause: Duration::from_millis(500), window, total }
     }
 }
 
@@ -76,6 +83,8 @@ impl Client {
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
                 .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
                 .timeout_connect(Some(timeouts.connect))
+                .timeout_send_request(Some(HEAD))
+                .timeout_recv_response(Some(HEAD))
                 .timeout_per_read(Some(timeouts.idle))
                 .timeout_per_write(Some(timeouts.idle))
                 .max_idle_connections(32)
@@ -120,9 +129,10 @@ impl Client {
     /// Those of [`Self::get`].
     pub fn find(&self, url: &str, accept: &str, limit: u64) -> Result<Option<Page>> {
         let never = AtomicBool::new(false);
-        let mut tries = 0;
+        let budget = Budget::start(self.timeouts.total, limit);
+        let (mut tries, mut slow) = (0, 0);
         loop {
-            let (reason, pause) = match self.page(url, accept, limit) {
+            let (reason, pause) = match self.page(url, accept, limit, budget) {
                 Ok(page) => return Ok(Some(page)),
                 Err(RequestError::NotFound) => return Ok(None),
                 Err(RequestError::Fatal(error)) => return Err(error),
@@ -130,16 +140,20 @@ impl Client {
                     return Err(Failure::network(format!("{} {reason}", shown(url))).into());
                 }
                 Err(RequestError::Temporary { reason, pause }) => (reason, pause),
+                Err(RequestError::Slow(reason)) => {
+                    slow += 1;
+                    (reason, None)
+                }
             };
             tries += 1;
-            if tries == TRIES {
-                return Err(unreachable(url, &reason));
+            if tries == TRIES || slow == SLOW_TRIES {
+                return Err(unreachable(url, &reason, tries));
             }
             self.pause(tries, pause, &never);
         }
     }
 
-    fn page(&self, url: &str, accept: &str, limit: u64) -> Result<Page, RequestError> {
+    fn page(&self, url: &str, accept: &str, limit: u64, budget: Budget) -> Result<Page, RequestError> {
         let response = self.request(url, &[(header::ACCEPT, accept)])?;
         if !response.status().is_success() {
             return Err(RequestError::of_status(response.status(), response.headers(), &shown(url)));
@@ -147,14 +161,21 @@ impl Client {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let final_url = response.get_uri().to_string();
-        let bytes =
-            response.into_body().into_with_config().limit(limit).read_to_vec().map_err(|error| match error {
-                ureq::Error::BodyExceedsLimit(_) => {
-                    RequestError::WrongContent(format!("is longer than {}", ui::bytes(limit)))
-                }
-                error => RequestError::of_client(error, &shown(url), self.timeouts.idle),
-            })?;
-        Ok(Page { bytes, content_type, final_url })
+        let mut pace = Pace::new(budget, self.timeouts.window);
+        let mut reader = response.into_body().into_reader();
+        let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        loop {
+            let n = reader.read(&mut buffer);
+            let n = n.map_err(|error| RequestError::of_read(&error, &shown(url), self.timeouts.idle))?;
+            if n == 0 {
+                return Ok(Page { bytes, content_type, final_url });
+            }
+            pace.count(n)?;
+            bytes.extend_from_slice(&buffer[..n]);
+            if bytes.len() as u64 > limit {
+                return Err(RequestError::WrongContent(format!("is longer than {}", ui::bytes(limit))));
+            }
+        }
     }
 
     /// Sends one request. A response with any status is a success.
@@ -189,8 +210,8 @@ impl Client {
     }
 }
 
-pub(super) fn unreachable(url: &str, reason: &str) -> anyhow::Error {
-    let failure = Failure::network(format!("cannot fetch {}: {reason} ({TRIES} attempts)", shown(url)));
+pub(super) fn unreachable(url: &str, reason: &str, tries: u32) -> anyhow::Error {
+    let failure = Failure::network(format!("cannot fetch {}: {reason} ({tries} attempts)", shown(url)));
     failure.hint("check the network, the proxy variables (HTTPS_PROXY, NO_PROXY) and the mirror").into()
 }
 

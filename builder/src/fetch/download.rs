@@ -13,6 +13,7 @@ use ureq::Body;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 
 use super::client::{Client, unreachable};
+use super::pace::{Budget, Pace, SLOW_TRIES};
 use super::partial::Partial;
 use super::retry::{RequestError, TRIES, shown};
 use crate::store::Store;
@@ -217,7 +218,12 @@ impl Workers<'_> {
                     return Ok(None);
                 }
                 Err(RequestError::NotFound) => {}
-                Err(RequestError::Temporary { reason, .. }) => unreachable = Some(self::unreachable(url, &reason)),
+                Err(RequestError::Temporary { reason, .. }) => {
+                    unreachable = Some(self::unreachable(url, &reason, TRIES))
+                }
+                Err(RequestError::Slow(reason)) => {
+                    unreachable = Some(self::unreachable(url, &reason, SLOW_TRIES));
+                }
                 Err(RequestError::Fatal(error)) => return Err(error),
                 Err(RequestError::WrongContent(what)) => {
                     partial.discard();
@@ -240,12 +246,13 @@ impl Workers<'_> {
 
     /// Fetches from one URL until the file is complete and verified, or there were too many failed attempts.
     fn fetch_from(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
-        let mut tries = 0;
+        let budget = Budget::start(self.client.timeouts.total, job.size);
+        let (mut tries, mut slow) = (0, 0);
         let mut longest = partial.length;
         let mut restarted = false;
         loop {
             let resumed = partial.length > 0;
-            let error = match self.attempt(url, job, partial) {
+            let error = match self.attempt(url, job, partial, budget) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -265,15 +272,22 @@ impl Workers<'_> {
                     }
                     self.client.pause(tries, pause, &self.stop);
                 }
+                RequestError::Slow(_) if slow + 1 < SLOW_TRIES => slow += 1,
                 error => return Err(error),
             }
         }
     }
 
     /// One request, from the end of the partial file; then checks the digest.
-    fn attempt(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
+    fn attempt(
+        &self,
+        url: &str,
+        job: &Download<'_>,
+        partial: &mut Partial<'_>,
+        budget: Budget,
+    ) -> Result<(), RequestError> {
         if partial.length < job.size || job.size == 0 {
-            self.receive(url, job, partial)?;
+            self.receive(url, job, partial, budget)?;
         }
         let got = partial.digest();
         if got != job.digest {
@@ -284,8 +298,15 @@ impl Workers<'_> {
     }
 
     /// Sends the request and writes the body into the partial file.
-    fn receive(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
+    fn receive(
+        &self,
+        url: &str,
+        job: &Download<'_>,
+        partial: &mut Partial<'_>,
+        budget: Budget,
+    ) -> Result<(), RequestError> {
         let response = self.request(url, job, partial)?;
+        let mut pace = Pace::new(budget, self.client.timeouts.window);
         let mut reader = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 17];
         loop {
@@ -304,6 +325,9 @@ impl Workers<'_> {
                 return Ok(());
             }
             partial.write(&buffer[..n]).map_err(RequestError::Fatal)?;
+            if partial.length < job.size {
+                pace.count(n)?;
+            }
         }
     }
 

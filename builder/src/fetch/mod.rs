@@ -2,6 +2,7 @@
 
 mod client;
 mod download;
+mod pace;
 mod partial;
 mod retry;
 

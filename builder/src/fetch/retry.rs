@@ -9,6 +9,9 @@ use ureq::http::{HeaderMap, StatusCode};
 /// Number of attempts before a request fails.
 pub(super) const TRIES: u32 = 4;
 
+/// Time for a request to be sent, and for the whole header of its response. Longer than the time for one byte.
+pub(super) const HEAD: Duration = Duration::from_secs(40);
+
 /// Upper limit for a server's `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -21,6 +24,8 @@ const TRUST: &str =
 pub(super) enum RequestError {
     /// A temporary failure. Try again, after the pause if the server asked for one (`Retry-After`).
     Temporary { reason: String, pause: Option<Duration> },
+    /// The server sends too little in too much time. Trying again takes as long, so it is done only once.
+    Slow(String),
     /// The server does not have the file (404, 410).
     NotFound,
     /// The content differs from the expected one. The text completes a sentence that begins with the file's name.
@@ -70,6 +75,9 @@ impl RequestError {
         };
         match error {
             E::Io(error) => Self::of_read(&error, url, idle),
+            E::Timeout(ureq::Timeout::SendRequest | ureq::Timeout::RecvResponse) => {
+                Self::Slow(format!("no complete response header in {} seconds", HEAD.as_secs()))
+            }
             E::Timeout(ureq::Timeout::Connect) => Self::temporary("the connection was not established in time"),
             E::Timeout(_) => Self::temporary(format!("no byte in {} seconds", idle.as_secs())),
             E::HostNotFound => Self::temporary("the host name cannot be resolved"),
@@ -96,7 +104,13 @@ impl RequestError {
     /// Classifies an error while a response is read.
     pub(super) fn of_read(error: &io::Error, url: &str, idle: Duration) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+            Some(ureq::Error::Timeout(ureq::Timeout::SendRequest | ureq::Timeout::RecvResponse)) => {
+                return Self::Slow(format!("no complete response header in {} seconds", HEAD.as_secs()));
+            }
             Some(ureq::Error::Timeout(_)) => return Self::temporary(format!("no byte in {} seconds", idle.as_secs())),
+            Some(ureq::Error::Decompress(_, error)) => {
+                return Self::temporary(format!("the response cannot be decompressed: {error}"));
+            }
             Some(ureq::Error::Io(inner)) => return Self::of_read(inner, url, idle),
             _ => {}
         }

@@ -15,7 +15,7 @@ use crate::store::Store;
 /// A client with short timeouts.
 fn client(offline: bool) -> Client {
     let ms = Duration::from_millis;
-    let timeouts = Timeouts { connect: ms(2000), idle: ms(300), pause: ms(1) };
+    let timeouts = Timeouts { connect: ms(2000), idle: ms(300), pause: ms(1), window: ms(1500), total: ms(60_000) };
     Client::with_timeouts(&Machine::of(Path::new("/"), &[]), offline, timeouts).unwrap()
 }
 
@@ -234,6 +234,21 @@ fn a_server_that_stops_sending_times_out() {
     assert_eq!(fetch(&store, &server, &body).unwrap().count, 1);
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(server.requests()[1].start(), Some(600_000));
+}
+
+/// Each byte comes in time, and all of them would take for ever.
+#[test]
+fn a_server_that_drips_is_given_up() {
+    let (store, body) = (TestStore::new(), body());
+    let server = Server::start({
+        let body = body.clone();
+        move |_, request| Reply::range(request, &body).drip(Duration::from_millis(50))
+    });
+    let (kind, message) = fetch(&store, &server, &body).unwrap_err();
+    assert_eq!((kind, server.requests().len()), (Kind::Network, 2));
+    assert!(message.contains(", less than 1 KiB/s (2 attempts)"), "{message}");
+    let error = client(false).get(&server.url("/page"), "*/*", 1 << 20).unwrap_err().to_string();
+    assert!(error.contains(", less than 1 KiB/s (2 attempts)"), "{error}");
 }
 
 #[test]
