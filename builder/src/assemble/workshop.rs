@@ -151,8 +151,8 @@ impl<'a> Workshop<'a> {
             let message = format!("bytecode for {architecture} cannot be compiled on {}", std::env::consts::ARCH);
             return Err(Failure::failed(message).hint("set `bytecode = false` in the profile's venv").into());
         }
+        let root = self.store.executable_directory()?;
         let packages = self.open_packages(&image.locked().packages)?;
-        let root = self.store.temporary_directory()?;
         let interpreter = Arc::new(Interpreter::unpack(root, python, self.inputs, &packages)?);
         self.interpreters.insert(key, Arc::clone(&interpreter));
         Ok(interpreter)
