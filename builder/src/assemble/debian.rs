@@ -15,7 +15,7 @@ use super::workshop::{Opens, Workshop, conflict, overlay};
 use super::{bytecode, library_cache};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
-use crate::store::layer::LayerRecord;
+use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
 /// Packages by name, without the paths that the profile drops.
@@ -98,8 +98,9 @@ impl Ingredient for Packages {
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let opened = workshop.open_packages(&self.names)?;
         let mut tree = self.union(image, &opened)?;
+        let mut remarks = Remarks::default();
         for python in &self.interpreters {
-            self.add_bytecode(&mut tree, workshop, image, python, &opened)?;
+            self.add_bytecode(&mut tree, workshop, image, python, &opened, &mut remarks)?;
         }
         if self.is_base {
             let origin: Arc<str> = "the profile's base".into();
@@ -113,8 +114,8 @@ impl Ingredient for Packages {
         let mut tree = overlay(tree, lower)?;
         library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
-        let scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
-        Ok(Made { tree, scripts, check: None })
+        remarks.scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
+        Ok(Made { tree, remarks, check: None })
     }
 
     fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
@@ -126,7 +127,7 @@ impl Ingredient for Packages {
                 version: package.version.clone(),
                 architecture: package.architecture.clone(),
                 sha256: package.sha256,
-                scripts_not_run: record.scripts.get(name).cloned().unwrap_or_default(),
+                scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
             };
             description.packages.insert(name.clone(), described);
         }
@@ -137,6 +138,10 @@ impl Ingredient for Packages {
             description.interpreters.insert(python.clone(), image.inputs.package(python)?.version.clone());
         }
         Ok(())
+    }
+
+    fn warnings(&self, _image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
+        bytecode::warnings(&record.remarks)
     }
 }
 
@@ -171,7 +176,7 @@ impl Packages {
                 _ => Prefer::Neither,
             });
             merged.map_err(|error| match error {
-                MergeError::Conflicts(_) => conflict(error.to_string()),
+                MergeError::Conflicts(conflicts) => conflict(&conflicts),
                 error => error.into(),
             })?;
         }
@@ -203,6 +208,7 @@ impl Packages {
         image: ImageInputs<'_>,
         python: &str,
         opened: &[Arc<deb::Package>],
+        remarks: &mut Remarks,
     ) -> Result<()> {
         let library = TreePath::new(&format!("usr/lib/{python}"))?;
         for package in opened {
@@ -220,7 +226,8 @@ impl Packages {
             let identity = image.inputs.package(&package.control.name)?.sha256.hex();
             let unit = bytecode::Unit { identity: &identity, origin: &origin, sources: &sources };
             let compiled = interpreter.compile(unit, workshop.store, workshop.progress)?;
-            tree.merge(compiled, |_, _| Prefer::Neither)?;
+            bytecode::remark(remarks, &origin, &compiled.uncompiled);
+            tree.merge(compiled.tree, |_, _| Prefer::Neither)?;
         }
         Ok(())
     }

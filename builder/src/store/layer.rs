@@ -22,8 +22,22 @@ use crate::recipe;
 pub struct LayerRecord {
     /// Digests and sizes.
     pub layer: Layer,
+    /// What else is known of its contents.
+    #[serde(flatten)]
+    pub remarks: Remarks,
+}
+
+/// What was noticed when a layer was made. Builds that find the layer in the store tell it, too.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Remarks {
     /// Maintainer scripts of Debian packages that were not run: package to names of scripts.
     pub scripts: BTreeMap<String, Vec<String>>,
+    /// How the `RECORD` of wheels differs from their files: file name of the wheel to phrases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub differences: BTreeMap<String, Vec<String>>,
+    /// Python sources without bytecode because they cannot be compiled: origin to paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uncompiled: BTreeMap<String, Vec<String>>,
 }
 
 /// A check of a layer's contents that runs while the layer is compressed.
@@ -124,13 +138,7 @@ impl LayerWriter<'_> {
     ///
     /// # Errors
     /// That of `check`; or when a content cannot be read, or the disk is full or failing.
-    pub fn write(
-        &self,
-        key: &Key,
-        tree: Tree,
-        scripts: BTreeMap<String, Vec<String>>,
-        check: Option<Check<'_>>,
-    ) -> Result<LayerRecord> {
+    pub fn write(&self, key: &Key, tree: Tree, remarks: Remarks, check: Option<Check<'_>>) -> Result<LayerRecord> {
         let mut blob = self.store.temporary()?;
         let out = BufWriter::with_capacity(1 << 20, Streamed::new(blob.as_file_mut()));
         let copy = tree.clone();
@@ -150,7 +158,7 @@ impl LayerWriter<'_> {
         })?;
         self.store.put_json(&listing_key(key), &listing)?;
         self.store.put_json(&programs_key(key), &programs?)?;
-        let record = LayerRecord { layer, scripts };
+        let record = LayerRecord { layer, remarks };
         self.store.put_layer(key, blob, &record.layer.digest, &record)?;
         Ok(record)
     }

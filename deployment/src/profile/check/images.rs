@@ -197,14 +197,20 @@ impl Check<'_> {
                 Ok(_) => {}
             }
         }
-        for distribution in venv.application.iter().chain(venv.exclude.keys()) {
+        for distribution in venv.application.iter().chain(venv.exclude.keys()).chain(venv.accept.keys()) {
             if words::distribution(distribution.get_ref()).is_none() {
                 let message = format!("`{}` is not the name of a distribution", distribution.get_ref());
                 self.report(distribution.span(), message, "use only the name, without a version");
             }
         }
-        for (distribution, why) in &venv.exclude {
-            self.reason(&["images", name, "venv", "exclude", distribution.get_ref()], why);
+        for (key, reasons) in [("exclude", &venv.exclude), ("accept", &venv.accept)] {
+            for (distribution, why) in reasons {
+                self.reason(&["images", name, "venv", key, distribution.get_ref()], why);
+            }
+        }
+        for distribution in venv.accept.keys().filter(|distribution| venv.exclude.contains_key(*distribution)) {
+            let message = format!("`{}` is accepted and excluded", distribution.get_ref());
+            self.report(distribution.span(), message, "remove it here or from `exclude` of the venv");
         }
     }
 
