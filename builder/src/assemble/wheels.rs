@@ -60,7 +60,7 @@ impl Ingredient for Wheels {
         for file in &self.files {
             let wheel = image.inputs.wheel(file)?;
             // The time of the upload becomes that of the files, and indexes need not agree on it.
-            key = key.field("wheel", wheel.sha256).field("uploaded", wheel.uploaded);
+            key = key.field("wheel", wheel.sha256).field("uploaded", wheel.time());
         }
         let venv = venv_of(image)?;
         key = key.field("venv", venv.path.get_ref()).field("python", venv.python.get_ref());

@@ -124,7 +124,7 @@ impl<'a> Workshop<'a> {
         let trees = in_parallel(self.jobs, &wheels, |locked| {
             let file = artifact(self.store, locked.file_name(), &locked.sha256, locked.size)?;
             let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
-            Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
+            Ok(opened.tree(&venv, locked.time()).map_err(|error| Failure::failed(chain(&error)))?)
         })?;
         for (wheel, tree) in wheels.into_iter().zip(trees) {
             self.wheels.insert(cache_key(image, wheel.file_name()), tree);
