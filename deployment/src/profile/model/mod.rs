@@ -9,6 +9,7 @@ mod crate_;
 mod debian;
 mod image;
 mod mode;
+mod network;
 mod nix;
 mod service;
 mod site;
@@ -25,6 +26,7 @@ pub use crate_::Crate;
 pub use debian::{Base, Debian};
 pub use image::{Image, ImageDirectory, ImageFile, User};
 pub use mode::Mode;
+pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
 pub use service::{Health, Service};
 pub use site::{Authority, Certificate, Encoding, Rule, Secret, Site, SitePort, Template, Trusted};
@@ -67,6 +69,9 @@ pub struct Model {
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
     pub services: BTreeMap<Spanned<String>, Service>,
+    /// The networks that services name, by name. Without any, all services are on one.
+    #[serde(default)]
+    pub networks: BTreeMap<Spanned<String>, Network>,
     /// Volumes whose contents belong to one version of a program, by name.
     #[serde(default)]
     pub volumes: BTreeMap<Spanned<String>, Volume>,
