@@ -109,6 +109,12 @@ impl Podman {
         Self { folder, machine }
     }
 
+    /// The same podman on a machine with this root directory.
+    pub(super) fn on(mut self, root: &Path) -> Self {
+        self.machine = Machine::of(root, &[("PATH", self.machine.var("PATH").unwrap())]);
+        self
+    }
+
     /// `deployment` as this podman runs it.
     pub(super) fn containers<'a>(&'a self, deployment: &'a Deployment) -> Containers<'a> {
         Containers::find(deployment, Some("podman"), &self.machine).unwrap()
