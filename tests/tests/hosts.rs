@@ -381,7 +381,7 @@ fn docker(suite: &str, files: &[(&str, &str)]) -> Result<()> {
         report(&format!("docker load: {:.1} s", start.elapsed().as_secs_f64()));
         deployment.images_are(digests)?;
         let ran = deployment.up()?;
-        ensure!(ran.stderr.contains("all 4 images are loaded"), "{}", ran.stderr);
+        ensure!(ran.stderr.contains("ok: 4 images already loaded"), "{}", ran.stderr);
         deployment.all_healthy()?;
         deployment.removed()
     })

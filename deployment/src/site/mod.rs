@@ -22,6 +22,7 @@ mod files;
 mod keys;
 mod layout;
 mod load;
+mod networks;
 mod operator_input;
 mod origin;
 mod pki;

@@ -61,7 +61,7 @@ impl Containers<'_> {
         let Some(other) = others.iter().find(|other| !self.has_site_of(other)) else { return Ok(()) };
         let other = other.display();
         Err(Failure::usage(format!("the containers of {} belong to the folder {other}", self.layout()?.project))
-            .hint(format!("run the command there: sealift down --directory {other}"))
+            .hint(format!("run the command there: add --directory {other}"))
             .into())
     }
 
@@ -116,6 +116,13 @@ impl Containers<'_> {
             containers.iter().map(|container| real_path(Path::new(&container.folder))).collect();
         let same = |other: &&PathBuf| **other != own && site::share_secrets(model, &site, &other.join("site"));
         Ok(folders.iter().any(|other| same(&other)) || folders.contains(&own) && !has_secret_environment(model))
+    }
+
+    /// The folder of another deployment that made this container: one with another site.
+    pub(super) fn other_owner(&self, container: &Container) -> Option<PathBuf> {
+        let folder = PathBuf::from(&container.folder);
+        let is_other = folder.is_absolute() && real_path(&folder) != real_path(&self.deployment.folder);
+        (is_other && !self.has_site_of(&folder)).then_some(folder)
     }
 
     /// Whether this folder has the site of `other`: then it is the next version of the same deployment.

@@ -10,9 +10,9 @@ use crate::profile::model::Deployed;
 use crate::site::files::{self, Access};
 use crate::site::layout::PORTS;
 use crate::site::load::private_directories;
-use crate::site::ports;
 use crate::site::report::Action;
 use crate::site::templates::{render, template_mode};
+use crate::site::{networks, ports};
 
 /// The compose variables beside an unpacked bundle's compose file, relative to the site.
 const BUNDLE_ENV: &str = "../.env";
@@ -52,7 +52,8 @@ impl SiteUpdate<'_> {
             let access = self.access(template_mode(template), template.group);
             rendered.push(RenderedFile { path: path.get_ref(), text, access });
         }
-        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports);
+        let internal = networks::internal(model, &self.parameters.settings)?;
+        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports, &internal);
         let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
         rendered.push(variables(PORTS));
         if is_in_bundle(self.request) {
@@ -64,7 +65,7 @@ impl SiteUpdate<'_> {
                 let mode = if private.contains(above) { files::PRIVATE } else { 0o755 };
                 files::directory(directory, above, mode)?;
             }
-            self.rendered_file(file)?;
+            self.rendered_file(file, &internal)?;
         }
         let current = |path: &str| path == BUNDLE_ENV || rendered.iter().any(|file| file.path == path);
         self.new.rendered.retain(|path, _| current(path));
@@ -72,7 +73,8 @@ impl SiteUpdate<'_> {
     }
 
     /// Writes a rendered file, unless it was edited: its bytes are neither the new ones nor those of the last run.
-    fn rendered_file(&mut self, file: &RenderedFile<'_>) -> Result<()> {
+    /// `internal` are the networks whose condition depends on settings, by name.
+    fn rendered_file(&mut self, file: &RenderedFile<'_>, internal: &BTreeMap<String, bool>) -> Result<()> {
         let path = file.path;
         let digest = Digest::of(file.text.as_bytes());
         let old = files::read(self.request.directory, path)?;
@@ -82,8 +84,8 @@ impl SiteUpdate<'_> {
         });
         if let (true, BUNDLE_ENV, Some(old)) = (edited, path, &old) {
             // Its other lines stay. Its ports are those of the site, which took over the edited ones.
-            let text = ports::with_ports(&String::from_utf8_lossy(old), &self.parameters.ports);
-            return self.put(path, text.as_bytes(), file.access, "its ports changed");
+            let text = ports::updated(&String::from_utf8_lossy(old), &self.parameters.ports, internal);
+            return self.put(path, text.as_bytes(), file.access, "its ports or networks changed");
         }
         if edited {
             let hint = format!("to render it again, remove {path} and run this again");
