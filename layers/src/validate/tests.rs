@@ -80,6 +80,8 @@ fn whiteouts_and_devices_in_layers_are_reported() {
         header.set_entry_type(kind);
         header.set_size(0);
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
         builder.append_data(&mut header, name, &[][..]).unwrap();
     }
     let content = Content::from(builder.into_inner().unwrap());
