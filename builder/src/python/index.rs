@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::machine::Machine;
 use serde::Deserialize;
 use url::Url;
@@ -58,7 +59,7 @@ pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option
 /// The first value in `files`, and the file's path. A file that does not exist or cannot be read has no value.
 fn configured(machine: &Machine, files: &[PathBuf], parse: fn(&str) -> Option<String>) -> Option<(String, String)> {
     files.iter().find_map(|file| {
-        let text = fs_err::read_to_string(machine.path(&file.to_string_lossy())).ok()?;
+        let text = files::read_text(&machine.path(&file.to_string_lossy())).ok()?;
         Some((parse(&text)?, file.display().to_string()))
     })
 }

@@ -25,6 +25,8 @@ pub(super) struct Container {
     pub(super) folder: String,
     /// Ports of the host that it publishes.
     pub(super) ports: BTreeSet<u16>,
+    /// Its environment: `NAME=VALUE`.
+    pub(super) environment: Vec<String>,
 }
 
 /// Parses the output of `container inspect`: the containers by name.
@@ -49,6 +51,7 @@ fn container(entry: &Value) -> Result<Container> {
         config_hash: text(&entry["Config"]["Labels"][CONFIG_HASH_LABEL]),
         folder: text(&entry["Config"]["Labels"][FOLDER_LABEL]),
         ports: ports.filter_map(|port| port["HostPort"].as_str()?.parse().ok()).collect(),
+        environment: entry["Config"]["Env"].as_array().into_iter().flatten().map(text).collect(),
     })
 }
 
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn containers_of_both_engines_are_parsed() {
         let podman = r#"[{"Name": "shop_web", "State": {"Status": "running"}, "Image": "ab12",
-            "Config": {"Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
+            "Config": {"Env": ["A=1"], "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
         let found = containers(podman).unwrap().remove("shop_web").unwrap();
         let expected = Container {
@@ -223,6 +226,7 @@ mod tests {
             config_hash: "cd".into(),
             folder: "/srv/x".into(),
             ports: [443].into(),
+            environment: vec!["A=1".into()],
         };
         assert_eq!(found, expected);
         let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited"}, "Image": "sha256:ab12",

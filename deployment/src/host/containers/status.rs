@@ -135,7 +135,7 @@ mod tests {
         let reason = |image: &str, config_hash: &str| {
             let (image, config_hash) = (image.to_owned(), config_hash.to_owned());
             let container =
-                Container { state: "running".into(), image, config_hash, folder: String::new(), ports: [].into() };
+                Container { state: "running".into(), image, config_hash, folder: String::new(), ports: [].into(), environment: Vec::new() };
             containers.outdated(&layout, "shop-web", &container).unwrap()
         };
         let image = testing::image_id("web");
