@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -38,8 +39,18 @@ impl Store {
     #[must_use]
     pub fn finished_layer(&self, key: &Key) -> Option<LayerRecord> {
         // Without its listing no other layer can be put on top of it.
-        self.derived(&listing_key(key))?;
+        self.listing_path(key)?;
         self.layer(key)
+    }
+
+    /// Whether the layer comes from another build, or is made on top of one that does: this build alone uses it.
+    #[must_use]
+    pub fn is_borrowed(&self, key: &Key) -> bool {
+        self.borrowed.contains(key)
+    }
+
+    pub(super) fn listing_path(&self, key: &Key) -> Option<PathBuf> {
+        self.borrowed.listing(key).or_else(|| self.derived(&listing_key(key)))
     }
 
     /// The listing of a finished layer.
@@ -47,7 +58,7 @@ impl Store {
     /// # Errors
     /// When it has been removed from the store, or cannot be read.
     pub fn listing(&self, key: &Key) -> Result<Listing> {
-        let path = self.derived(&listing_key(key)).ok_or_else(|| {
+        let path = self.listing_path(key).ok_or_else(|| {
             Failure::failed("the listing of a layer has been removed from the store").hint("run the build again")
         })?;
         Ok(serde_json::from_slice(&fs_err::read(path)?)?)
@@ -84,6 +95,8 @@ pub struct LayerWriter<'a> {
     pub epoch: u64,
     /// Number of threads that compress.
     pub jobs: usize,
+    /// The layer depends on a borrowed one ([`Store::is_borrowed`]): later builds do not find it.
+    pub is_borrowed: bool,
 }
 
 impl LayerWriter<'_> {
@@ -115,12 +128,18 @@ impl LayerWriter<'_> {
             LayerError::Io(error) => cannot("write", self.store.root(), &error),
             other @ LayerError::Hardlink { .. } => other.into(),
         })?;
+        let record = LayerRecord { layer, scripts };
+        if self.is_borrowed {
+            let mut file = self.store.temporary()?;
+            serde_json::to_writer(BufWriter::new(file.as_file_mut()), &listing)?;
+            self.store.borrow_layer(key, blob, &record.layer.digest, &record, file)?;
+            return Ok(record);
+        }
         self.store.put_derived(&listing_key(key), |path| {
             let mut file = BufWriter::new(fs_err::File::create(path)?);
             serde_json::to_writer(&mut file, &listing)?;
             Ok(file.flush()?)
         })?;
-        let record = LayerRecord { layer, scripts };
         self.store.put_layer(key, blob, &record.layer.digest, &record)?;
         Ok(record)
     }

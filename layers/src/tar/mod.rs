@@ -17,8 +17,12 @@
 //! ```
 
 mod header;
+mod members;
+#[cfg(test)]
+mod members_tests;
 mod read;
 mod write;
 
+pub use members::{Member, MemberKind, Members, Skip, Stream};
 pub use read::{ReadError, read};
 pub use write::{DIRECTORY_TIME, Options, Writer, write};

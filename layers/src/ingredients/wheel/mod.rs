@@ -7,6 +7,7 @@
 mod archive;
 mod entry_points;
 mod install;
+mod layout;
 mod metadata;
 mod names;
 mod record;
@@ -23,6 +24,8 @@ pub use names::{BuildTag, WheelFileName, WheelFileNameError, normalize};
 use pep440_rs::Version;
 use record::FileHash;
 pub use venv::{Venv, VenvError};
+
+use crate::limits::{Exceeded, Limits};
 
 /// A wheel whose members are all verified.
 #[derive(Clone, Debug)]
@@ -64,12 +67,9 @@ pub enum WheelErrorKind {
     /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Read(#[from] io::Error),
-    /// There are too many members.
-    #[error("it has more than {} members", archive::MEMBERS)]
-    TooMany,
-    /// The members are too large.
-    #[error("its members are larger than {} bytes together", archive::TOTAL)]
-    TooLarge,
+    /// It is larger than any real one, or unpacks to too much.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// The layout of the zip archive is ambiguous.
     #[error("in its zip archive, {0}")]
     Layout(&'static str),
@@ -129,17 +129,18 @@ impl Wheel {
 
 /// Opens and verifies a wheel: the structure and checksums of the zip archive; that `RECORD` lists every member and no
 /// other, with the right hash and size; and that name and version are the same everywhere in the wheel. `file_name` is the
-/// name of the wheel without directories. The file is read by offset and stays open as long as trees refer to it.
+/// name of the wheel without directories. It unpacks within `limits`. The file is read by offset and stays open as long as
+/// trees refer to it.
 ///
 /// # Errors
 /// [`WheelError`] for the first error that is found.
-pub fn open(file: File, file_name: &str) -> Result<Wheel, WheelError> {
-    open_members(file, file_name).map_err(|kind| WheelError { file_name: file_name.to_owned(), kind })
+pub fn open(file: File, file_name: &str, limits: Limits) -> Result<Wheel, WheelError> {
+    open_members(file, file_name, limits).map_err(|kind| WheelError { file_name: file_name.to_owned(), kind })
 }
 
-fn open_members(file: File, file_name: &str) -> Result<Wheel, WheelErrorKind> {
+fn open_members(file: File, file_name: &str, limits: Limits) -> Result<Wheel, WheelErrorKind> {
     let parsed: WheelFileName = file_name.parse()?;
-    let mut members = archive::members(file)?;
+    let mut members = archive::members(file, limits)?;
     let stem = metadata::stem(members.keys(), &parsed)?;
     let info = |name: &str| format!("{stem}.dist-info/{name}");
 
