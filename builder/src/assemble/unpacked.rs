@@ -84,7 +84,8 @@ pub(super) fn read(root: &Path, path: &TreePath) -> io::Result<Option<Vec<u8>>> 
         let kind = if names.peek().is_some() { OFlags::DIRECTORY } else { OFlags::NONBLOCK };
         match openat(&current, name, kind | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             Ok(next) => current = next,
-            Err(Errno::NOENT) => return Ok(None),
+            // Names of bytecode may be longer than file systems allow.
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
     }

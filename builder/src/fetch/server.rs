@@ -120,7 +120,10 @@ impl Server {
 fn serve(stream: &TcpStream, answer: &dyn Fn(usize, &Request) -> Reply, log: &Mutex<Vec<Request>>) -> Option<()> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     loop {
-        let path = lines.next()?.split(' ').nth(1)?.to_owned();
+        let line = lines.next()?;
+        let mut words = line.split(' ');
+        let is_head = words.next()? == "HEAD";
+        let path = words.next()?.to_owned();
         let headers = lines.by_ref().take_while(|line| !line.is_empty());
         let headers = headers.filter_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -140,6 +143,9 @@ fn serve(stream: &TcpStream, answer: &dyn Fn(usize, &Request) -> Reply, log: &Mu
         let (first, second) = body.split_at(body.len() / 2);
         let mut stream = stream;
         stream.write_all(head.as_bytes()).ok()?;
+        if is_head {
+            continue;
+        }
         if let Some(pause) = reply.drip {
             for byte in body {
                 std::thread::sleep(pause);

@@ -79,8 +79,8 @@ impl<R: Read> Skip for Stream<R> {
 
 impl Skip for Cursor<'_> {
     fn skip(&mut self, count: u64) -> io::Result<()> {
-        let size = self.seek(SeekFrom::Current(0)).and_then(|at| Ok((at, self.size()?)))?;
-        let end = size.0.checked_add(count).filter(|end| *end <= size.1).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let (at, size) = (self.stream_position()?, self.size()?);
+        let end = at.checked_add(count).filter(|end| *end <= size).ok_or(io::ErrorKind::UnexpectedEof)?;
         self.seek(SeekFrom::Start(end)).map(drop)
     }
 }
