@@ -12,7 +12,7 @@ use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::ingredients::wheel::{self, RecordCheck, Venv};
-use sealift_layers::limits::{Exceeded, Limits, MEMORY};
+use sealift_layers::limits::{Exceeded, Limits, MEMORY, MESSAGES};
 use sealift_layers::listing::Listing;
 use sealift_layers::tar::{MemberKind, Members, Stream};
 use sealift_layers::tree::{self, Conflict, Overlap, OverlayError, SourceFile, Tree, TreePath};
@@ -284,13 +284,13 @@ fn overlay_error(error: OverlayError) -> anyhow::Error {
 
 /// The error for packages or wheels with different files at one path. Its hint has the patterns that settle it.
 pub(super) fn conflict(conflicts: &[Conflict]) -> anyhow::Error {
-    const SHOWN: usize = 10;
-    let mut lines: Vec<String> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
-    if let Some(more @ 1..) = conflicts.len().checked_sub(SHOWN) {
+    let mut lines: Vec<String> = conflicts.iter().take(MESSAGES).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = conflicts.len().checked_sub(MESSAGES) {
         lines.push(format!("and {more} more"));
     }
-    let patterns: BTreeSet<String> = conflicts.iter().map(|conflict| format!("\"/{}\"", conflict.path)).collect();
-    let patterns = patterns.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+    let patterns: BTreeSet<&TreePath> = conflicts.iter().map(|conflict| &conflict.path).collect();
+    let patterns =
+        patterns.into_iter().take(MESSAGES).map(|path| format!("\"/{path}\"")).collect::<Vec<_>>().join(", ");
     let hint = format!(
         "the image cannot have both: leave the path out of it, with drop = [{patterns}], or exclude one of the two"
     );
