@@ -57,6 +57,7 @@ mod tests {
             size: 1,
             sha256: digest(name, version),
             uploaded: 0,
+            local: false,
         };
         let krate = |&(name, version): &(&str, &str)| Crate {
             name: name.into(),

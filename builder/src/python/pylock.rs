@@ -12,6 +12,8 @@ use sealift_layers::ingredients::wheel::{WheelFileName, normalize};
 use serde::Deserialize;
 use url::Url;
 
+use super::local::LocalWheels;
+use super::requirements::Hashes;
 use super::tags::Target;
 use crate::lock;
 
@@ -35,6 +37,8 @@ struct Package {
     requires_python: Option<String>,
     #[serde(default)]
     wheels: Vec<Wheel>,
+    /// A project's folder on this machine.
+    directory: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -48,49 +52,110 @@ struct Wheel {
     hashes: BTreeMap<String, String>,
 }
 
-/// The wheels in `text` for `target`, one of each distribution, sorted by file name.
+/// What decides the wheels of an environment besides the lock itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    /// The Python of the environment.
+    pub target: &'a Target,
+    /// The user's wheels: used in place of those in the lock.
+    pub local: &'a LocalWheels,
+    /// The hashes that the user demands.
+    pub hashes: &'a Hashes,
+    /// Normalised names of distributions to leave out.
+    pub exclude: &'a [String],
+    /// What the text is, for messages: `the pylock.toml of uv`.
+    pub origin: &'a str,
+}
+
+/// The wheels in `text`, one of each distribution, sorted by file name.
 ///
 /// # Errors
 /// `text` is not a pylock of version 1, or not for this target; a distribution has no compatible wheel; or a wheel has no
 /// size, SHA-256 or upload time.
-pub fn wheels(text: &str, target: &Target) -> Result<Vec<lock::Wheel>> {
-    let pylock: Pylock = toml::from_str(text).context("cannot parse the pylock.toml of uv")?;
+pub fn wheels(text: &str, choice: Choice<'_>) -> Result<Vec<lock::Wheel>> {
+    let Choice { target, local, origin, .. } = choice;
+    let pylock: Pylock = toml::from_str(text).with_context(|| format!("cannot parse {origin}"))?;
     if pylock.lock_version.split('.').next() != Some("1") {
-        bail!("the pylock.toml of uv has the format version {}; only 1.x is supported", pylock.lock_version);
+        bail!("{origin} has the format version {}; only 1.x is supported", pylock.lock_version);
     }
-    check_python("the pylock.toml of uv", pylock.requires_python.as_deref(), target)?;
+    check_python(origin, pylock.requires_python.as_deref(), target)?;
     let mut applies = pylock.environments.is_empty();
     for marker in &pylock.environments {
         applies |= evaluate(marker, target)?;
     }
     if !applies {
-        bail!("the pylock.toml of uv is not for {target}");
+        bail!("{origin} is not for {target}");
     }
 
     let mut chosen: BTreeMap<String, lock::Wheel> = BTreeMap::new();
     for package in &pylock.packages {
+        if choice.exclude.contains(&normalize(&package.name)) {
+            continue;
+        }
         if let Some(marker) = &package.marker
             && !evaluate(marker, target)?
         {
             continue;
         }
         let wheel =
-            choose(package, target).with_context(|| format!("cannot lock the distribution `{}`", package.name))?;
+            choose(package, choice).with_context(|| format!("cannot lock the distribution `{}`", package.name))?;
         let name = wheel.name.clone();
         if chosen.insert(name.clone(), wheel).is_some() {
-            bail!("the pylock.toml of uv has two versions of `{name}` for {target}");
+            bail!("{origin} has two versions of `{name}` for {target}");
         }
     }
     let mut wheels: Vec<_> = chosen.into_values().collect();
     wheels.sort_by(|one, two| one.file_name().cmp(two.file_name()));
+    local.check(&wheels, target)?;
     Ok(wheels)
 }
 
-fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
+/// The user's wheel of a distribution; its version must be that of the lock.
+fn own(package: &Package, wheel: &lock::Wheel) -> Result<lock::Wheel> {
+    let is_version = |text: &String| text.parse::<Version>().ok() == wheel.version.parse().ok();
+    match package.version.as_ref().filter(|version| !is_version(version)) {
+        None => Ok(wheel.clone()),
+        Some(version) => Err(Failure::failed(format!("it has version {version}, but {} is given", wheel.file_name()))
+            .hint("build the wheel of that version, or make the lock again")
+            .into()),
+    }
+}
+
+/// The failure for a distribution that the lock has no wheel of.
+fn without_wheel(package: &Package) -> Failure {
+    let name = &package.name;
+    match &package.directory {
+        Some(_) => Failure::failed("it is a project on this machine, and only wheels are used").hint(format!(
+            "make its wheel with `uv build --wheel --package {name}`, and name the folder of the wheel in the profile's \
+             venv: wheels = [\"dist\"]"
+        )),
+        None => Failure::failed("it has only a source distribution: building it would run its code").hint(format!(
+            "make a wheel of it, `uvx pip wheel --no-deps -w dist {name}`, and name the folder in the profile's venv: \
+             wheels = [\"dist\"]; or leave it out with `exclude`"
+        )),
+    }
+}
+
+fn choose(package: &Package, choice: Choice<'_>) -> Result<lock::Wheel> {
+    let Choice { target, local, hashes, .. } = choice;
+    if let Some(wheel) = local.chosen.get(&normalize(&package.name)) {
+        return own(package, &wheel.locked);
+    }
+    if package.wheels.is_empty() {
+        return Err(without_wheel(package).into());
+    }
     check_python("it", package.requires_python.as_deref(), target)?;
     let mut candidates = Vec::new();
     for wheel in &package.wheels {
         candidates.push((path(wheel)?, wheel));
+    }
+    if let Some(demanded) = hashes.get(&normalize(&package.name)) {
+        candidates.retain(|(_, wheel)| wheel.hashes.get("sha256").is_some_and(|hash| demanded.contains(hash)));
+        if candidates.is_empty() {
+            return Err(Failure::failed("no wheel has one of the hashes in the requirements")
+                .hint("the hashes are of another version, or of source distributions only: make them again")
+                .into());
+        }
     }
     let count = candidates.len();
     let last = |path: &str| path.rfind('/').map_or(0, |slash| slash + 1);
@@ -120,6 +185,7 @@ fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
         size: wheel.size.ok_or_else(|| missing("size"))?,
         sha256: sha256.parse::<Digest>()?,
         uploaded: seconds(&uploaded)?,
+        local: false,
         name: file.name,
         path,
     })
@@ -187,8 +253,14 @@ mod tests {
         format!("[[packages]]\nname = \"{name}\"\nversion = \"1.0\"\n{more}\nwheels = [{}]\n", wheels.join(", "))
     }
 
+    fn wheels_of(text: &str) -> Result<Vec<lock::Wheel>> {
+        let (local, hashes) = (LocalWheels::default(), Hashes::new());
+        let origin = "the pylock.toml of uv";
+        wheels(text, Choice { target: &target(), local: &local, hashes: &hashes, exclude: &["gone".into()], origin })
+    }
+
     fn read(packages: &[String]) -> Result<Vec<lock::Wheel>> {
-        wheels(&format!("lock-version = \"1.0\"\ncreated-by = \"uv\"\n{}", packages.join("")), &target())
+        wheels_of(&format!("lock-version = \"1.0\"\ncreated-by = \"uv\"\n{}", packages.join("")))
     }
 
     #[test]
@@ -207,6 +279,7 @@ mod tests {
                 size: 5,
                 sha256: "0".repeat(64).parse().unwrap(),
                 uploaded: 1_767_323_045,
+                local: false,
             }
         );
         assert_eq!(found[1].file_name(), "zeta-1.0-cp314-cp314-manylinux_2_28_x86_64.whl");
@@ -255,9 +328,9 @@ mod tests {
         cannot lock the distribution `a`: the index does not list the size of `a-1.0-py3-none-any.whl`
         cannot lock the distribution `a`: the index does not list the SHA-256 of `a-1.0-py3-none-any.whl`
         ");
-        assert!(wheels("lock-version = \"2.0\"", &target()).is_err());
-        assert!(wheels("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]", &target()).is_err());
-        let patch = wheels("lock-version = \"1.0\"\nrequires-python = \">=3.14.1\"", &target());
+        assert!(wheels_of("lock-version = \"2.0\"").is_err());
+        assert!(wheels_of("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]").is_err());
+        let patch = wheels_of("lock-version = \"1.0\"\nrequires-python = \">=3.14.1\"");
         assert_eq!(patch.unwrap(), []);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr as _;
 
@@ -11,22 +11,82 @@ use pep508_rs::{PackageName, Requirement, VersionOrUrl};
 use sealift_deployment::failure::Failure;
 use url::Url;
 
-use super::pylock;
+use super::explain::{self, Unsatisfiable};
+use super::local::LocalWheels;
+use super::requirements::Requirements;
 use super::tags::Target;
-use crate::lock::Wheel;
 
 /// The content of a virtual environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Requirements in the form of PEP 508.
-    pub requirements: &'a [String],
+    /// What is required.
+    pub required: &'a Requirements,
     /// Names of distributions to leave out, although others require them.
     pub exclude: &'a [String],
     /// The Python of the environment.
     pub target: &'a Target,
+    /// The user's wheels.
+    pub local: &'a LocalWheels,
     /// The index; `None` for the one in uv's own configuration.
     pub index_url: Option<&'a Url>,
 }
+
+/// The result of a resolution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// The text of a `pylock.toml` (PEP 751).
+    Found(String),
+    /// No versions satisfy the requirements.
+    Unsatisfiable(Unsatisfiable),
+}
+
+/// A project with a `uv.lock`.
+#[derive(Clone, Copy, Debug)]
+pub struct Project<'a> {
+    /// Its folder.
+    pub folder: &'a Path,
+    /// Its optional dependencies.
+    pub extras: &'a [&'a str],
+    /// Its dependency groups.
+    pub groups: &'a [&'a str],
+    /// Names of distributions to leave out, with what only they require.
+    pub exclude: &'a [String],
+}
+
+/// Files for a run of uv.
+struct Files {
+    directory: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Result<Self> {
+        Ok(Self { directory: tempfile::tempdir().context("cannot create a temporary directory for uv")? })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(fs_err::write(self.path(name), text)?)
+    }
+
+    /// Links to the user's wheels, in a folder of their own: uv takes nothing else from there.
+    fn add_links(&self, local: &LocalWheels) -> Result<()> {
+        fs_err::create_dir(self.path(LINKS))?;
+        for wheel in local.chosen.values() {
+            let target = fs_err::canonicalize(&wheel.file)?;
+            fs_err::os::unix::fs::symlink(target, self.path(LINKS).join(wheel.locked.file_name()))?;
+        }
+        Ok(())
+    }
+}
+
+/// uv accepts only names of the form pylock.NAME.toml.
+const PYLOCK: &str = "pylock.sealift.toml";
+const OVERRIDES: &str = "overrides.txt";
+const CONSTRAINTS: &str = "constraints.txt";
+const LINKS: &str = "wheels";
 
 /// The program `uv`.
 #[derive(Clone, Debug)]
@@ -40,26 +100,54 @@ impl Uv {
         Self(named.filter(|name| !name.is_empty()).unwrap_or_else(|| "uv".into()))
     }
 
-    /// The wheels of an environment, sorted by file name. Source distributions are not used: building one runs its code.
+    /// Resolves requirements. Source distributions are not used: building one runs its code.
     ///
     /// # Errors
     /// A usage failure for a malformed requirement; a network failure if the index cannot be reached; otherwise uv's error
     /// message.
-    pub fn resolve(&self, request: &Request) -> Result<Vec<Wheel>> {
-        let requirements = requirements(request.requirements)?;
-        let overrides = overrides(request.exclude)?;
-        let directory = tempfile::tempdir().context("cannot create a temporary directory for uv")?;
-        // uv accepts only names of the form pylock.NAME.toml.
-        let lock = directory.path().join("pylock.sealift.toml");
-        let overrides_file = directory.path().join("overrides.txt");
-        fs_err::write(&overrides_file, overrides)?;
-
-        let command = self.resolution(request, directory.path(), &overrides_file, &lock);
-        let output = self.run(command, &requirements)?;
-        if !output.status.success() {
-            return Err(explain(&output).into());
+    pub fn resolve(&self, request: &Request) -> Result<Resolution> {
+        let requirements = requirements(&request.required.requirements)?;
+        let files = Files::new()?;
+        files.write(OVERRIDES, &overrides(request.exclude)?)?;
+        files.write(CONSTRAINTS, &constraints(request)?)?;
+        files.add_links(request.local)?;
+        let output = self.run(self.resolution(request, files.directory.path()), &requirements)?;
+        if output.status.success() {
+            return Ok(Resolution::Found(fs_err::read_to_string(files.path(PYLOCK))?));
         }
-        pylock::wheels(&fs_err::read_to_string(&lock)?, request.target)
+        match explain::unsatisfiable(&output, &request.target.to_string()) {
+            Some(unsatisfiable) => Ok(Resolution::Unsatisfiable(unsatisfiable)),
+            None => Err(explain::failure(&output).into()),
+        }
+    }
+
+    /// The wheels that the `uv.lock` of a project has for it, as a `pylock.toml`. The lock is not changed.
+    ///
+    /// # Errors
+    /// uv's error message.
+    pub fn export(&self, project: &Project<'_>) -> Result<String> {
+        let files = Files::new()?;
+        let mut command = Command::new(&self.0);
+        command
+            .args(["export", "--frozen", "--offline", "--no-default-groups", "--no-header", "--quiet"])
+            .args(["--no-python-downloads", "--color", "never", "--format", "pylock.toml", "--project"])
+            .arg(project.folder)
+            .arg("--output-file")
+            .arg(files.path(PYLOCK));
+        for (option, names) in [("--extra", project.extras), ("--group", project.groups)] {
+            command.args(names.iter().flat_map(|name| [option, name]));
+        }
+        command.args(project.exclude.iter().flat_map(|name| ["--prune", name]));
+        piped(&mut command, files.directory.path());
+        let output = self.run(command, "")?;
+        if !output.status.success() {
+            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let folder = project.folder.display();
+            return Err(Failure::failed(format!("uv cannot read the lock of the project {folder}:\n{message}"))
+                .hint(format!("make it with: uv lock --project {folder}"))
+                .into());
+        }
+        Ok(fs_err::read_to_string(files.path(PYLOCK))?)
     }
 
     /// uv's default index; `None` if uv is not installed or does not print one.
@@ -72,15 +160,24 @@ impl Uv {
         index_line(&String::from_utf8_lossy(&output.stdout))
     }
 
-    fn resolution(&self, request: &Request, directory: &Path, overrides: &Path, lock: &Path) -> Command {
+    /// The resolution, with its files in `directory`.
+    fn resolution(&self, request: &Request, directory: &Path) -> Command {
         let mut command = self.command(directory);
         command
             .args(["--python-version", &request.target.python(), "--python-platform", &request.target.uv_platform()])
-            .args(["--only-binary", ":all:", "--no-header", "--format", "pylock.toml"])
-            .arg("--override")
-            .arg(overrides)
-            .arg("--output-file")
-            .arg(lock);
+            .args(["--only-binary", ":all:", "--no-header", "--format", "pylock.toml"]);
+        for (option, name) in [("--override", OVERRIDES), ("--output-file", PYLOCK)] {
+            command.arg(option).arg(directory.join(name));
+        }
+        if !request.local.chosen.is_empty() || !request.required.constraints.is_empty() {
+            command.arg("--constraint").arg(directory.join(CONSTRAINTS));
+        }
+        if !request.local.chosen.is_empty() {
+            command.arg("--find-links").arg(directory.join(LINKS));
+        }
+        if request.required.prereleases {
+            command.args(["--prerelease", "allow"]);
+        }
         if let Some(index) = request.index_url {
             command.args(["--default-index", index.as_str()]);
         }
@@ -91,14 +188,8 @@ impl Uv {
     /// is sufficient: with wheels only, none of its code is used.
     fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(&self.0);
-        command
-            .current_dir(directory)
-            .args(["pip", "compile", "-", "--no-python-downloads", "--no-progress", "--color", "never"])
-            .env("UV_SYSTEM_CERTS", "1")
-            .env_remove("VIRTUAL_ENV")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(["pip", "compile", "-", "--no-python-downloads", "--no-progress", "--color", "never"]);
+        piped(&mut command, directory);
         command
     }
 
@@ -114,10 +205,26 @@ impl Uv {
     }
 
     fn cannot_run(&self, error: io::Error) -> Failure {
+        let hint = if self.0 == "uv" {
+            "install uv (needed only to make a lock), or set SEALIFT_UV to its path".to_owned()
+        } else {
+            format!("SEALIFT_UV is `{}`: set it to the path of uv, or remove the variable", self.0.display())
+        };
         Failure::failed(format!("cannot run `{}`, which resolves Python requirements", self.0.display()))
             .because(error)
-            .hint("install uv (needed only to make a lock), or set SEALIFT_UV to its path")
+            .hint(hint)
     }
+}
+
+/// Runs a command in `directory` with pipes for its input and output, and without the settings of another environment.
+fn piped(command: &mut Command, directory: &Path) {
+    command
+        .current_dir(directory)
+        .env("UV_SYSTEM_CERTS", "1")
+        .env_remove("VIRTUAL_ENV")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
 }
 
 /// The requirements, one per line. Anything else is refused: uv would also accept a line such as `-r FILE`.
@@ -154,22 +261,10 @@ fn overrides(exclude: &[String]) -> Result<String> {
     Ok(lines)
 }
 
-/// The error for uv's output. Distinguishes network errors from unsatisfiable requirements.
-fn explain(output: &Output) -> Failure {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("warning:")).collect();
-    let text = lines.join("\n").trim().to_owned();
-    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
-    let message = format!("uv cannot resolve the Python requirements:\n{text}");
-    if has(&["network was disabled", "error sending request", "Failed to fetch", "dns error", "timed out"]) {
-        Failure::network(message)
-            .hint("check the Python index (--python-index), the proxy variables and the certificates")
-    } else if has(&["No interpreter found"]) {
-        Failure::failed(message).hint("uv needs a Python 3 of any version on this machine: install python3")
-    } else {
-        Failure::failed(message)
-            .hint("only wheels are used; exclude a distribution that has none and is not needed, in the profile")
-    }
+/// The user's constraints; and the version of each of the user's wheels, which no other takes the place of.
+fn constraints(request: &Request) -> Result<String> {
+    let own = request.local.chosen.values().map(|wheel| format!("{}=={}\n", wheel.locked.name, wheel.locked.version));
+    Ok(requirements(&request.required.constraints)? + &own.collect::<String>())
 }
 
 fn index_line(text: &str) -> Option<String> {
@@ -178,8 +273,6 @@ fn index_line(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-
     use super::*;
     use sealift_deployment::failure::Kind;
 
@@ -208,29 +301,10 @@ mod tests {
     }
 
     #[test]
-    fn network_errors_are_distinguished_from_unsatisfiable_requirements() {
-        let of = |stderr: &str| {
-            let output = Output {
-                status: std::process::ExitStatus::from_raw(256),
-                stdout: Vec::new(),
-                stderr: stderr.as_bytes().to_vec(),
-            };
-            explain(&output)
-        };
-        let network = of("warning: x\nerror: Failed to fetch: http://mirror.example/six/\n  cause: Connection refused");
-        assert_eq!(network.kind, Kind::Network);
-        insta::assert_snapshot!(network, @"
-        uv cannot resolve the Python requirements:
-        error: Failed to fetch: http://mirror.example/six/
-          cause: Connection refused
-        ");
-        assert_eq!(of("error: No solution found\n  cause: Because there is no version of six==99").kind, Kind::Failed);
-    }
-
-    #[test]
     fn the_hint_for_a_missing_uv_names_the_variable() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
-        let request = Request { requirements: &[], exclude: &[], target: &target, index_url: None };
+        let (required, local) = (Requirements::default(), LocalWheels::default());
+        let request = Request { required: &required, exclude: &[], target: &target, local: &local, index_url: None };
         let error = Uv::new(Some("/nonexistent/uv".into())).resolve(&request).unwrap_err();
         assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("SEALIFT_UV"));
         assert_eq!(Uv::new(Some("/nonexistent/uv".into())).default_index(), None);
@@ -240,9 +314,10 @@ mod tests {
     fn uv_is_run_for_wheels_only() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
         let index = "https://mirror.example/simple".parse().unwrap();
-        let request = Request { requirements: &[], exclude: &[], target: &target, index_url: Some(&index) };
-        let paths = ["/t", "/t/overrides.txt", "/t/pylock.x.toml"].map(Path::new);
-        let command = Uv::new(None).resolution(&request, paths[0], paths[1], paths[2]);
+        let (required, local) = (Requirements::default(), LocalWheels::default());
+        let request =
+            Request { required: &required, exclude: &[], target: &target, local: &local, index_url: Some(&index) };
+        let command = Uv::new(None).resolution(&request, Path::new("/t"));
         let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
         insta::assert_snapshot!(arguments.join(" ").replace(" --", "\n--"), @"
         pip compile -
@@ -255,7 +330,7 @@ mod tests {
         --no-header
         --format pylock.toml
         --override /t/overrides.txt
-        --output-file /t/pylock.x.toml
+        --output-file /t/pylock.sealift.toml
         --default-index https://mirror.example/simple
         ");
     }

@@ -28,6 +28,7 @@ fn wheel() -> Wheel {
         size: 5,
         sha256: Digest::of(b"wheel"),
         uploaded: 0,
+        local: false,
     }
 }
 

@@ -1,0 +1,129 @@
+//! The wheels of a virtual environment: from the requirements in a profile or in a file of the user's project.
+
+use std::path::Path;
+
+use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::Profile;
+use sealift_deployment::profile::model::{RequirementsFile, Venv};
+use sealift_deployment::ui::Ui;
+use sealift_layers::ingredients::wheel::normalize;
+use toml::Spanned;
+
+use crate::lock::Wheel;
+use crate::python::explain::Unsatisfiable;
+use crate::python::local::{self, Absent, LocalWheels};
+use crate::python::pylock::{self, Choice};
+use crate::python::requirements::{Hashes, Requirements, distribution};
+use crate::python::resolve::{Project, Request, Resolution, Uv};
+use crate::python::tags::Target;
+use crate::servers::Servers;
+
+/// The wheels of an environment, sorted by file name.
+///
+/// # Errors
+/// A requirement that nothing satisfies, a file that cannot be read, or an index that cannot be reached.
+pub(super) fn wheels(
+    profile: &Profile,
+    venv: &Venv,
+    target: &Target,
+    servers: &Servers<'_>,
+    ui: &Ui,
+) -> Result<Vec<Wheel>> {
+    let local = local::choose(profile, venv, target, Absent::Refused)?;
+    let exclude: Vec<String> = venv.exclude.keys().map(|name| normalize(name.get_ref())).collect();
+    let environment = Environment { profile, venv, target, local: &local, exclude: &exclude };
+    let requirements = venv.requirements.get_ref();
+    match requirements.file().and_then(|file| Some((profile.sources.path(file), RequirementsFile::of(file)?))) {
+        Some((path, RequirementsFile::Pylock)) => {
+            let text = environment.read(&path)?;
+            environment.choose(&text, &Hashes::new(), &path.display().to_string())
+        }
+        Some((path, RequirementsFile::Project)) => environment.of_project(&path, &servers.uv()),
+        Some((path, RequirementsFile::Text)) => {
+            let required = Requirements::read(&path).map_err(|error| environment.explain(error))?;
+            required.ignored.iter().for_each(|ignored| ui.warn(ignored));
+            environment.resolve(required, servers)
+        }
+        None => environment.resolve(Requirements::default(), servers),
+    }
+}
+
+struct Environment<'a> {
+    profile: &'a Profile,
+    venv: &'a Venv,
+    target: &'a Target,
+    local: &'a LocalWheels,
+    exclude: &'a [String],
+}
+
+impl Environment<'_> {
+    /// Resolves `required` together with what the profile lists.
+    fn resolve(&self, mut required: Requirements, servers: &Servers<'_>) -> Result<Vec<Wheel>> {
+        let listed = self.venv.requirements.get_ref().listed().iter().map(|text| (text, false));
+        for (text, is_constraint) in listed.chain(self.venv.constraints.iter().map(|text| (text, true))) {
+            required
+                .add(text.get_ref(), is_constraint)
+                .map_err(|why| self.profile.diagnostic_at(text.span(), why, "write the hash as --hash=sha256:HEX"))?;
+        }
+        let request = Request {
+            required: &required,
+            exclude: self.exclude,
+            target: self.target,
+            local: self.local,
+            index_url: Some(&servers.python_index()?.url),
+        };
+        match servers.uv().resolve(&request)? {
+            Resolution::Found(text) => self.choose(&text, &required.hashes, "the pylock.toml of uv"),
+            Resolution::Unsatisfiable(unsatisfiable) => Err(self.refuse(unsatisfiable)),
+        }
+    }
+
+    /// The wheels that the lock of a project has.
+    fn of_project(&self, file: &Path, uv: &Uv) -> Result<Vec<Wheel>> {
+        let lock = file.with_file_name("uv.lock");
+        let folder = lock.parent().unwrap_or(&lock);
+        if !lock.exists() {
+            let message = format!("the project {} has no uv.lock", folder.display());
+            let hint = format!("make it with: uv lock --project {}", folder.display());
+            return Err(self.profile.diagnostic_at(self.venv.requirements.span(), message, hint));
+        }
+        let names =
+            |list: &'_ [Spanned<String>]| -> Vec<String> { list.iter().map(|name| name.get_ref().clone()).collect() };
+        let (extras, groups) = (names(&self.venv.extras), names(&self.venv.groups));
+        let (extras, groups): (Vec<&str>, Vec<&str>) =
+            (extras.iter().map(String::as_str).collect(), groups.iter().map(String::as_str).collect());
+        let project =
+            Project { folder: &folder.canonicalize()?, extras: &extras, groups: &groups, exclude: self.exclude };
+        self.choose(&uv.export(&project)?, &Hashes::new(), &lock.display().to_string())
+    }
+
+    fn choose(&self, text: &str, hashes: &Hashes, origin: &str) -> Result<Vec<Wheel>> {
+        let Self { target, local, exclude, .. } = *self;
+        pylock::wheels(text, Choice { target, local, hashes, exclude, origin })
+    }
+
+    fn read(&self, path: &Path) -> Result<String> {
+        fs_err::read_to_string(path).map_err(|error| self.explain(error.into()))
+    }
+
+    /// An error about the file with the requirements, at its name in the profile.
+    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        if Failure::within(&error).is_some_and(|failure| failure.hint.is_some()) {
+            return error;
+        }
+        let hint = "name a file relative to the profile's folder";
+        self.profile.diagnostic_at(self.venv.requirements.span(), format!("{error:#}"), hint)
+    }
+
+    /// The error for requirements that nothing satisfies, at the one that it is about, if the profile lists it.
+    fn refuse(&self, Unsatisfiable { message, hint, required }: Unsatisfiable) -> anyhow::Error {
+        let requirements = &self.venv.requirements;
+        let is_meant = |text: &&Spanned<String>| required.contains(&distribution(text.get_ref()));
+        let span = match requirements.get_ref().listed().iter().find(is_meant) {
+            Some(listed) => listed.span(),
+            None => requirements.span(),
+        };
+        self.profile.diagnostic_at(span, message, hint)
+    }
+}
