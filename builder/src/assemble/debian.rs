@@ -61,7 +61,7 @@ impl Ingredient for Packages {
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
-        let mut key = key.field("content", "packages").field("library-cache", 2);
+        let mut key = key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
@@ -110,6 +110,7 @@ impl Ingredient for Packages {
             }
             tree.merge(links, |_, _| Prefer::Neither)?;
         }
+        self.link_to_usr(&mut tree, lower, image)?;
         let mut tree = overlay(tree, lower)?;
         library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
@@ -180,6 +181,23 @@ impl Packages {
             })?;
         }
         Ok(tree)
+    }
+
+    /// Adds the links of a merged `/usr`, such as `/lib64`, where the dynamic loader is looked for. Packages of suites before
+    /// trixie do not have them: there an installer makes them.
+    fn link_to_usr(&self, tree: &mut Tree, lower: &Listing, image: ImageInputs<'_>) -> Result<()> {
+        let origin: Arc<str> = "the merged /usr".into();
+        let dropped = image.inputs.profile.model.base.drop.iter().chain(self.own_drop(image));
+        let dropped: Vec<Pattern> = dropped.map(|pattern| Pattern::new(pattern.get_ref())).collect();
+        for name in deb::MERGED {
+            let (link, target) = (TreePath::new(name)?, TreePath::new(&format!("usr/{name}"))?);
+            let is_there = |tree: &Tree, path: &TreePath| tree.below(path).next().is_some() || lower.contains_key(path);
+            let is_dropped = dropped.iter().any(|pattern| pattern.matches(&link));
+            if is_there(tree, &target) && !is_there(tree, &link) && !is_dropped {
+                tree.insert(link, Entry::symlink(target.as_str(), &origin));
+            }
+        }
+        Ok(())
     }
 
     /// Adds the bytecode of the standard library of `python`, package by package.

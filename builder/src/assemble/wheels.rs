@@ -60,7 +60,7 @@ impl Ingredient for Wheels {
         for file in &self.files {
             let wheel = image.inputs.wheel(file)?;
             // The time of the upload becomes that of the files, and indexes need not agree on it.
-            key = key.field("wheel", wheel.sha256).field("uploaded", wheel.uploaded);
+            key = key.field("wheel", wheel.sha256).field("uploaded", wheel.time());
             if accepted(venv, &wheel.name).is_some() {
                 // Its bytes are the same, but without this it may not be made.
                 key = key.field("accepted", true);

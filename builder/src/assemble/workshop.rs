@@ -146,7 +146,7 @@ impl<'a> Workshop<'a> {
                     locked.name
                 ))
             })?;
-            let tree = opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?;
+            let tree = opened.tree(&venv, locked.time()).map_err(|error| Failure::failed(chain(&error)))?;
             Ok(InstalledWheel { tree, differences: opened.differences().to_vec() })
         })?;
         for (wheel, installed) in wheels.into_iter().zip(installed) {

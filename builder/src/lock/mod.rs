@@ -112,8 +112,13 @@ pub struct Wheel {
     pub size: u64,
     /// SHA-256 of the wheel.
     pub sha256: Digest,
-    /// When the index received it, in seconds since 1970: the time of its files.
-    pub uploaded: u64,
+    /// When the index received it, in seconds since 1970: the time of its files. `None`: the index does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploaded: Option<u64>,
+    /// Name of the index that it is from, if the machine's configuration names it (`[[index]]` of uv). Builds look there
+    /// first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
     /// It is a file of the user, see `wheels` of the venv in the profile, and on no index. `path` is its name only, and
     /// `uploaded` the time of its newest member.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -199,5 +204,11 @@ impl Wheel {
     #[must_use]
     pub fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// The time of its files, in seconds since 1970: 0 if nobody knows when it was made.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        self.uploaded.unwrap_or(0)
     }
 }

@@ -35,7 +35,12 @@ pub(super) fn failure(output: &Output) -> Failure {
     let text = text_of(output);
     let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
     let message = format!("uv cannot resolve the Python requirements:\n{text}");
-    if has(&["network was disabled", "error sending request", "Failed to fetch", "dns error", "timed out"]) {
+    if has(&["authentication credentials", "401 Unauthorized", "403 Forbidden"]) {
+        Failure::network(message).hint(
+            "put the user name and password into the index's URL, ~/.netrc, or UV_INDEX_NAME_USERNAME and \
+             UV_INDEX_NAME_PASSWORD; `sealift mirrors` shows what is used",
+        )
+    } else if has(&["network was disabled", "error sending request", "Failed to fetch", "dns error", "timed out"]) {
         Failure::network(message)
             .hint("check the Python index (--python-index), the proxy variables and the certificates")
     } else if has(&["No interpreter found"]) {

@@ -13,7 +13,9 @@ use sealift_deployment::files::sorted_dir;
 use sealift_deployment::profile::{Profile, model};
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::wheel::{self, WheelFileName};
+use url::Url;
 
+use super::pylock::Chosen;
 use super::tags::Target;
 use crate::lock;
 
@@ -23,7 +25,7 @@ pub struct LocalWheel {
     /// Its file.
     pub file: PathBuf,
     /// What the lock says of it.
-    pub locked: lock::Wheel,
+    pub chosen: Chosen,
 }
 
 /// The user's wheels for one virtual environment.
@@ -70,8 +72,8 @@ pub fn choose(profile: &Profile, venv: &model::Venv, target: &Target, absent: Ab
         let newest = fit.iter().map(|(wheel, _)| wheel.version.clone()).max();
         fit.retain(|(wheel, _)| Some(&wheel.version) == newest.as_ref());
         if let Some((wheel, file)) = target.best(fit, |(_, file)| file_name(file)) {
-            let locked = describe(&file, &wheel).with_context(|| format!("cannot read {}", file.display()))?;
-            local.chosen.insert(name, LocalWheel { file, locked });
+            let chosen = describe(&file, &wheel).with_context(|| format!("cannot read {}", file.display()))?;
+            local.chosen.insert(name, LocalWheel { file, chosen });
         } else if let Some((_, file)) = other.into_iter().next() {
             local.unfit.insert(name, file);
         }
@@ -84,7 +86,7 @@ impl LocalWheels {
     ///
     /// # Errors
     /// A failure that names the user's wheel.
-    pub fn check(&self, resolved: &[lock::Wheel], target: &Target) -> Result<()> {
+    pub fn check(&self, resolved: &[Chosen], target: &Target) -> Result<()> {
         match resolved.iter().find_map(|wheel| self.unfit.get(&wheel.name)) {
             None => Ok(()),
             Some(file) => Err(Failure::failed(format!("the wheel {} is not for {target}", file.display()))
@@ -97,8 +99,8 @@ impl LocalWheels {
 /// Why a local wheel of a lock is not the one that [`choose`] gives now; `None` if all are, or their files are not here.
 pub fn change(locked: &[&lock::Wheel], now: &LocalWheels) -> Option<String> {
     locked.iter().find_map(|locked| {
-        let current = &now.chosen.get(&locked.name)?.locked;
-        if current.sha256 == locked.sha256 {
+        let current = &now.chosen.get(&locked.name)?.chosen;
+        if current.sha256 == Some(locked.sha256) {
             return None;
         }
         Some(match current.file_name() == locked.file_name() {
@@ -195,17 +197,20 @@ fn wheels_in(path: &Path) -> Result<Vec<PathBuf>, Wrong> {
     Ok(wheels)
 }
 
-/// What a lock says of a file.
-fn describe(file: &Path, name: &WheelFileName) -> Result<lock::Wheel> {
-    let measured = Digest::of_reader(fs_err::File::open(file)?)?;
-    Ok(lock::Wheel {
+/// Everything that a lock says of a file.
+fn describe(file: &Path, name: &WheelFileName) -> Result<Chosen> {
+    let file = fs_err::canonicalize(file)?;
+    let measured = Digest::of_reader(fs_err::File::open(&file)?)?;
+    Ok(Chosen {
         name: name.name.clone(),
         version: name.version.to_string(),
-        path: file_name(file).to_owned(),
-        size: measured.size,
-        sha256: measured.digest,
-        uploaded: wheel::newest_member(fs_err::File::open(file)?.into_parts().0)?,
+        path: file_name(&file).to_owned(),
+        size: Some(measured.size),
+        sha256: Some(measured.digest),
+        uploaded: Some(wheel::newest_member(fs_err::File::open(&file)?.into_parts().0)?),
+        index: None,
         local: true,
+        url: Url::from_file_path(&file).ok().context("its path is not absolute")?,
     })
 }
 

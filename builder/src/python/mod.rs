@@ -9,5 +9,6 @@ pub mod local;
 pub mod pylock;
 pub mod requirements;
 pub mod resolve;
+mod settings;
 pub mod simple;
 pub mod tags;

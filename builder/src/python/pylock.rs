@@ -12,10 +12,10 @@ use sealift_layers::ingredients::wheel::{WheelFileName, normalize};
 use serde::Deserialize;
 use url::Url;
 
+use super::index::Indexes;
 use super::local::LocalWheels;
 use super::requirements::Hashes;
 use super::tags::Target;
-use crate::lock;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +37,8 @@ struct Package {
     requires_python: Option<String>,
     #[serde(default)]
     wheels: Vec<Wheel>,
+    /// URL of its index.
+    index: Option<String>,
     /// A project's folder on this machine.
     directory: Option<serde::de::IgnoredAny>,
 }
@@ -63,16 +65,48 @@ pub struct Choice<'a> {
     pub hashes: &'a Hashes,
     /// Normalised names of distributions to leave out.
     pub exclude: &'a [String],
+    /// The indexes of this machine, for the names of those that the lock refers to.
+    pub indexes: Option<&'a Indexes>,
     /// What the text is, for messages: `the pylock.toml of uv`.
     pub origin: &'a str,
+}
+
+/// A wheel that was chosen, and what its index says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The distribution's normalised name (PEP 503).
+    pub name: String,
+    /// The distribution's version.
+    pub version: String,
+    /// The URL, without user name and password.
+    pub url: Url,
+    /// Path of the URL, decoded; its last component is the file name. Of a local wheel, only that.
+    pub path: String,
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// SHA-256 of the wheel.
+    pub sha256: Option<Digest>,
+    /// When the index received it, in seconds since 1970.
+    pub uploaded: Option<u64>,
+    /// Name of its index, if that has one and is not the default one. A pylock of `uv pip compile` does not say it.
+    pub index: Option<String>,
+    /// It is a wheel of the user, with nothing unknown.
+    pub local: bool,
+}
+
+impl Chosen {
+    /// The wheel's file name.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
 }
 
 /// The wheels in `text`, one of each distribution, sorted by file name.
 ///
 /// # Errors
-/// `text` is not a pylock of version 1, or not for this target; a distribution has no compatible wheel; or a wheel has no
-/// size, SHA-256 or upload time.
-pub fn wheels(text: &str, choice: Choice<'_>) -> Result<Vec<lock::Wheel>> {
+/// `text` is not a pylock of version 1, or not for this target; or a distribution has no compatible wheel.
+pub fn wheels(text: &str, choice: Choice<'_>) -> Result<Vec<Chosen>> {
     let Choice { target, local, origin, .. } = choice;
     let pylock: Pylock = toml::from_str(text).with_context(|| format!("cannot parse {origin}"))?;
     if pylock.lock_version.split('.').next() != Some("1") {
@@ -87,7 +121,7 @@ pub fn wheels(text: &str, choice: Choice<'_>) -> Result<Vec<lock::Wheel>> {
         bail!("{origin} is not for {target}");
     }
 
-    let mut chosen: BTreeMap<String, lock::Wheel> = BTreeMap::new();
+    let mut chosen: BTreeMap<String, Chosen> = BTreeMap::new();
     for package in &pylock.packages {
         if choice.exclude.contains(&normalize(&package.name)) {
             continue;
@@ -111,7 +145,7 @@ pub fn wheels(text: &str, choice: Choice<'_>) -> Result<Vec<lock::Wheel>> {
 }
 
 /// The user's wheel of a distribution; its version must be that of the lock.
-fn own(package: &Package, wheel: &lock::Wheel) -> Result<lock::Wheel> {
+fn own(package: &Package, wheel: &Chosen) -> Result<Chosen> {
     let is_version = |text: &String| text.parse::<Version>().ok() == wheel.version.parse().ok();
     match package.version.as_ref().filter(|version| !is_version(version)) {
         None => Ok(wheel.clone()),
@@ -130,16 +164,16 @@ fn without_wheel(package: &Package) -> Failure {
              venv: wheels = [\"dist\"]"
         )),
         None => Failure::failed("it has only a source distribution: building it would run its code").hint(format!(
-            "make a wheel of it, `uvx pip wheel --no-deps -w dist {name}`, and name the folder in the profile's venv: \
-             wheels = [\"dist\"]; or leave it out with `exclude`"
+            "make a wheel of it, `uvx pip wheel --no-deps -w wheels {name}`, and name the folder in the profile's venv: \
+             wheels = [\"wheels\"]; or leave it out with `exclude`"
         )),
     }
 }
 
-fn choose(package: &Package, choice: Choice<'_>) -> Result<lock::Wheel> {
+fn choose(package: &Package, choice: Choice<'_>) -> Result<Chosen> {
     let Choice { target, local, hashes, .. } = choice;
     if let Some(wheel) = local.chosen.get(&normalize(&package.name)) {
-        return own(package, &wheel.locked);
+        return own(package, &wheel.chosen);
     }
     if package.wheels.is_empty() {
         return Err(without_wheel(package).into());
@@ -150,7 +184,8 @@ fn choose(package: &Package, choice: Choice<'_>) -> Result<lock::Wheel> {
         candidates.push((path(wheel)?, wheel));
     }
     if let Some(demanded) = hashes.get(&normalize(&package.name)) {
-        candidates.retain(|(_, wheel)| wheel.hashes.get("sha256").is_some_and(|hash| demanded.contains(hash)));
+        // The others are compared once they are fetched.
+        candidates.retain(|(_, wheel)| wheel.hashes.get("sha256").is_none_or(|hash| demanded.contains(hash)));
         if candidates.is_empty() {
             return Err(Failure::failed("no wheel has one of the hashes in the requirements")
                 .hint("the hashes are of another version, or of source distributions only: make them again")
@@ -173,21 +208,18 @@ fn choose(package: &Package, choice: Choice<'_>) -> Result<lock::Wheel> {
     {
         bail!("the wheel `{}` is not of version {version}", &path[last(&path)..]);
     }
-    let missing = |what: &str| {
-        Failure::failed(format!("the index does not list the {what} of `{}`", &path[last(&path)..])).hint(
-            "make the lock with an index that implements PEP 691 and PEP 700; any mirror is sufficient for builds",
-        )
-    };
-    let sha256 = wheel.hashes.get("sha256").ok_or_else(|| missing("SHA-256"))?;
-    let uploaded = wheel.upload_time.ok_or_else(|| missing("upload time"))?;
-    Ok(lock::Wheel {
+    let mut url: Url = wheel.url.as_deref().unwrap_or_default().parse()?;
+    url.set_fragment(None);
+    Ok(Chosen {
         version: package.version.clone().unwrap_or_else(|| file.version.to_string()),
-        size: wheel.size.ok_or_else(|| missing("size"))?,
-        sha256: sha256.parse::<Digest>()?,
-        uploaded: seconds(&uploaded)?,
-        local: false,
+        size: wheel.size,
+        sha256: wheel.hashes.get("sha256").map(|text| text.parse::<Digest>()).transpose()?,
+        uploaded: wheel.upload_time.as_ref().map(seconds).transpose()?,
         name: file.name,
+        url,
         path,
+        index: package.index.as_deref().and_then(|url| choice.indexes?.named(url)),
+        local: false,
     })
 }
 
@@ -199,6 +231,11 @@ fn path(wheel: &Wheel) -> Result<String> {
     if path.split('/').any(|component| component == "..") {
         bail!("the URL of a wheel has `..` in its path `{path}`");
     }
+    // The folders of a file of this machine are none of the lock's business.
+    let path = match (url.scheme(), path.rsplit_once('/')) {
+        ("file", Some((_, name))) => name.to_owned(),
+        _ => path,
+    };
     if let Some(name) = &wheel.name
         && path.rsplit('/').next() != Some(name)
     {
@@ -253,13 +290,16 @@ mod tests {
         format!("[[packages]]\nname = \"{name}\"\nversion = \"1.0\"\n{more}\nwheels = [{}]\n", wheels.join(", "))
     }
 
-    fn wheels_of(text: &str) -> Result<Vec<lock::Wheel>> {
+    fn wheels_of(text: &str) -> Result<Vec<Chosen>> {
         let (local, hashes) = (LocalWheels::default(), Hashes::new());
-        let origin = "the pylock.toml of uv";
-        wheels(text, Choice { target: &target(), local: &local, hashes: &hashes, exclude: &["gone".into()], origin })
+        let (target, origin) = (target(), "the pylock.toml of uv");
+        let exclude = ["gone".to_owned()];
+        let choice =
+            Choice { target: &target, local: &local, hashes: &hashes, exclude: &exclude, indexes: None, origin };
+        wheels(text, choice)
     }
 
-    fn read(packages: &[String]) -> Result<Vec<lock::Wheel>> {
+    fn read(packages: &[String]) -> Result<Vec<Chosen>> {
         wheels_of(&format!("lock-version = \"1.0\"\ncreated-by = \"uv\"\n{}", packages.join("")))
     }
 
@@ -272,13 +312,15 @@ mod tests {
         .unwrap();
         assert_eq!(
             found[0],
-            lock::Wheel {
+            Chosen {
                 name: "alpha-beta".into(),
                 version: "1.0".into(),
+                url: "https://files.mirror.example/p/ab/alpha_beta-1.0-py3-none-any.whl?x".parse().unwrap(),
                 path: "p/ab/alpha_beta-1.0-py3-none-any.whl".into(),
-                size: 5,
-                sha256: "0".repeat(64).parse().unwrap(),
-                uploaded: 1_767_323_045,
+                size: Some(5),
+                sha256: Some("0".repeat(64).parse().unwrap()),
+                uploaded: Some(1_767_323_045),
+                index: None,
                 local: false,
             }
         );
@@ -286,9 +328,24 @@ mod tests {
     }
 
     #[test]
+    fn what_an_index_does_not_say_is_left_open() {
+        let text = package("a", "", &["a-1.0-py3-none-any.whl"]).replace("size = 5, ", "").replace("sha256", "md5");
+        let text = text.replace("upload-time = 2026-01-02T03:04:05.678Z, ", "");
+        let found = read(&[text]).unwrap();
+        assert_eq!((found[0].size, found[0].sha256, found[0].uploaded), (None, None, None));
+    }
+
+    #[test]
     fn a_local_version_is_percent_decoded() {
         let text = package("a", "", &["a-1.0%2Bcpu-py3-none-any.whl"]).replace("\"1.0\"", "\"1.0+cpu\"");
         assert_eq!(read(&[text]).unwrap()[0].path, "p/ab/a-1.0+cpu-py3-none-any.whl");
+    }
+
+    #[test]
+    fn the_folders_of_local_wheels_are_not_locked() {
+        let text =
+            package("a", "", &["a-1.0-py3-none-any.whl"]).replace("https://files.mirror.example/p", "file:///home/me");
+        assert_eq!(read(&[text]).unwrap()[0].path, "a-1.0-py3-none-any.whl");
     }
 
     #[test]
@@ -317,16 +374,12 @@ mod tests {
             message(&[package("a", "", &["a-1.1-py3-none-any.whl"])]),
             message(&[package("a", "", &[pure]), package("A", "", &[pure])]),
             message(&[package("a", "requires-python = \"<3.14\"", &[pure])]),
-            message(&[package("a", "", &[pure]).replace("size = 5, ", "")]),
-            message(&[package("a", "", &[pure]).replace("sha256", "md5")]),
         ].join("\n"), @"
         cannot lock the distribution `a`: no wheel of 1 is compatible with Python 3.14 on x86_64 with glibc 2.43
         cannot lock the distribution `b`: the wheel `a-1.0-py3-none-any.whl` has the name of another distribution
         cannot lock the distribution `a`: the wheel `a-1.1-py3-none-any.whl` is not of version 1.0
         the pylock.toml of uv has two versions of `a` for Python 3.14 on x86_64 with glibc 2.43
         cannot lock the distribution `a`: it requires Python <3.14, but the target is Python 3.14 on x86_64 with glibc 2.43
-        cannot lock the distribution `a`: the index does not list the size of `a-1.0-py3-none-any.whl`
-        cannot lock the distribution `a`: the index does not list the SHA-256 of `a-1.0-py3-none-any.whl`
         ");
         assert!(wheels_of("lock-version = \"2.0\"").is_err());
         assert!(wheels_of("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]").is_err());

@@ -1,6 +1,6 @@
 //! Resolution with the program `uv`. It is needed only to make a lock.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -9,10 +9,13 @@ use std::str::FromStr as _;
 use anyhow::{Context as _, Result};
 use pep508_rs::{PackageName, Requirement, VersionOrUrl};
 use sealift_deployment::failure::Failure;
+use sealift_layers::ingredients::wheel::normalize;
 use url::Url;
 
 use super::explain::{self, Unsatisfiable};
+use super::index::{Indexes, Role};
 use super::local::LocalWheels;
+use super::pylock::{self, Choice, Chosen};
 use super::requirements::Requirements;
 use super::tags::Target;
 
@@ -27,15 +30,15 @@ pub struct Request<'a> {
     pub target: &'a Target,
     /// The user's wheels.
     pub local: &'a LocalWheels,
-    /// The index; `None` for the one in uv's own configuration.
-    pub index_url: Option<&'a Url>,
+    /// The indexes.
+    pub indexes: &'a Indexes,
 }
 
 /// The result of a resolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// The text of a `pylock.toml` (PEP 751).
-    Found(String),
+    /// The wheels, sorted by file name.
+    Found(Vec<Chosen>),
     /// No versions satisfy the requirements.
     Unsatisfiable(Unsatisfiable),
 }
@@ -76,7 +79,7 @@ impl Files {
         fs_err::create_dir(self.path(LINKS))?;
         for wheel in local.chosen.values() {
             let target = fs_err::canonicalize(&wheel.file)?;
-            fs_err::os::unix::fs::symlink(target, self.path(LINKS).join(wheel.locked.file_name()))?;
+            fs_err::os::unix::fs::symlink(target, self.path(LINKS).join(wheel.chosen.file_name()))?;
         }
         Ok(())
     }
@@ -105,20 +108,57 @@ impl Uv {
     /// # Errors
     /// A usage failure for a malformed requirement; a network failure if the index cannot be reached; otherwise uv's error
     /// message.
-    pub fn resolve(&self, request: &Request) -> Result<Resolution> {
+    pub fn resolve(&self, request: &Request<'_>) -> Result<Resolution> {
         let requirements = requirements(&request.required.requirements)?;
         let files = Files::new()?;
         files.write(OVERRIDES, &overrides(request.exclude)?)?;
         files.write(CONSTRAINTS, &constraints(request)?)?;
         files.add_links(request.local)?;
-        let output = self.run(self.resolution(request, files.directory.path()), &requirements)?;
-        if output.status.success() {
-            return Ok(Resolution::Found(fs_err::read_to_string(files.path(PYLOCK))?));
+        let mut command = self.resolution(request, files.directory.path());
+        command.args(["--format", "pylock.toml", "--output-file"]).arg(files.path(PYLOCK));
+        let output = self.run(command, &requirements)?;
+        if !output.status.success() {
+            return match explain::unsatisfiable(&output, &request.target.to_string()) {
+                Some(unsatisfiable) => Ok(Resolution::Unsatisfiable(unsatisfiable)),
+                None => Err(explain::failure(&output).into()),
+            };
         }
-        match explain::unsatisfiable(&output, &request.target.to_string()) {
-            Some(unsatisfiable) => Ok(Resolution::Unsatisfiable(unsatisfiable)),
-            None => Err(explain::failure(&output).into()),
+        let choice = Choice {
+            target: request.target,
+            local: request.local,
+            hashes: &request.required.hashes,
+            exclude: &[],
+            indexes: None,
+            origin: "the pylock.toml of uv",
+        };
+        let mut chosen = pylock::wheels(&fs_err::read_to_string(files.path(PYLOCK))?, choice)?;
+        if request.indexes.list().iter().any(|index| index.name.is_some() && index.role != Role::Default) {
+            self.name_indexes(request, &files, &requirements, &mut chosen)?;
         }
+        Ok(Resolution::Found(chosen))
+    }
+
+    /// Asks uv once more, which remembers the answers: from which index is each distribution? A pylock does not say so.
+    fn name_indexes(
+        &self,
+        request: &Request<'_>,
+        files: &Files,
+        requirements: &str,
+        chosen: &mut [Chosen],
+    ) -> Result<()> {
+        let mut command = self.resolution(request, files.directory.path());
+        command.args(["--format", "requirements.txt", "--no-annotate", "--emit-index-annotation"]);
+        let output = self.run(command, requirements)?;
+        if !output.status.success() {
+            return Err(explain::failure(&output).into());
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let from = annotations(&text);
+        for wheel in chosen.iter_mut().filter(|wheel| !wheel.local) {
+            let url = from.iter().find(|(name, _)| *name == wheel.name).map(|(_, url)| *url);
+            wheel.index = url.and_then(|url| request.indexes.named(url));
+        }
+        Ok(())
     }
 
     /// The wheels that the `uv.lock` of a project has for it, as a `pylock.toml`. The lock is not changed.
@@ -161,25 +201,31 @@ impl Uv {
     }
 
     /// The resolution, with its files in `directory`.
-    fn resolution(&self, request: &Request, directory: &Path) -> Command {
+    fn resolution(&self, request: &Request<'_>, directory: &Path) -> Command {
         let mut command = self.command(directory);
         command
             .args(["--python-version", &request.target.python(), "--python-platform", &request.target.uv_platform()])
-            .args(["--only-binary", ":all:", "--no-header", "--format", "pylock.toml"]);
-        for (option, name) in [("--override", OVERRIDES), ("--output-file", PYLOCK)] {
-            command.arg(option).arg(directory.join(name));
+            .args(["--only-binary", ":all:", "--no-header"])
+            .arg("--override")
+            .arg(directory.join(OVERRIDES));
+        for (name, value) in request.indexes.environment() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if !request.local.chosen.is_empty() {
+            // Beside the folders that the machine's configuration names.
+            let mut links = vec![directory.join(LINKS).into_os_string()];
+            let variables = request.indexes.environment().into_iter();
+            links.extend(variables.filter(|(name, _)| *name == "UV_FIND_LINKS").filter_map(|(_, value)| value));
+            command.env("UV_FIND_LINKS", links.join(OsStr::new(",")));
         }
         if !request.local.chosen.is_empty() || !request.required.constraints.is_empty() {
             command.arg("--constraint").arg(directory.join(CONSTRAINTS));
         }
-        if !request.local.chosen.is_empty() {
-            command.arg("--find-links").arg(directory.join(LINKS));
-        }
         if request.required.prereleases {
             command.args(["--prerelease", "allow"]);
-        }
-        if let Some(index) = request.index_url {
-            command.args(["--default-index", index.as_str()]);
         }
         command
     }
@@ -262,9 +308,23 @@ fn overrides(exclude: &[String]) -> Result<String> {
 }
 
 /// The user's constraints; and the version of each of the user's wheels, which no other takes the place of.
-fn constraints(request: &Request) -> Result<String> {
-    let own = request.local.chosen.values().map(|wheel| format!("{}=={}\n", wheel.locked.name, wheel.locked.version));
+fn constraints(request: &Request<'_>) -> Result<String> {
+    let own = request.local.chosen.values().map(|wheel| format!("{}=={}\n", wheel.chosen.name, wheel.chosen.version));
     Ok(requirements(&request.required.constraints)? + &own.collect::<String>())
+}
+
+/// Each distribution and the URL of its index, in the format of `requirements.txt`.
+fn annotations(text: &str) -> Vec<(String, &str)> {
+    let mut found: Vec<(String, &str)> = Vec::new();
+    let mut name = None;
+    for line in text.lines() {
+        if let Some(url) = line.trim_start().strip_prefix("# from ") {
+            found.extend(name.take().map(|name| (name, url.trim())));
+        } else if let Some((project, _)) = line.split_once("==") {
+            name = Some(normalize(project.split('[').next().unwrap_or_default().trim()));
+        }
+    }
+    found
 }
 
 fn index_line(text: &str) -> Option<String> {
@@ -278,6 +338,18 @@ mod tests {
 
     fn strings(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn indexes() -> Indexes {
+        let machine = sealift_deployment::machine::Machine::of(Path::new("/nonexistent"), &[]);
+        super::super::index::find(Some("https://mirror.example/simple"), &machine, || None).unwrap()
+    }
+
+    #[test]
+    fn the_index_of_each_distribution_is_read() {
+        let text = "alpha-beta==1.0\n    # from https://one.example/simple/\nc[d]==2 ; python_version > '3'\n    # via x\n    # from file:///srv\n";
+        let found = annotations(text);
+        assert_eq!(found, [("alpha-beta".into(), "https://one.example/simple/"), ("c".into(), "file:///srv")]);
     }
 
     #[test]
@@ -303,8 +375,8 @@ mod tests {
     #[test]
     fn the_hint_for_a_missing_uv_names_the_variable() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
-        let (required, local) = (Requirements::default(), LocalWheels::default());
-        let request = Request { required: &required, exclude: &[], target: &target, local: &local, index_url: None };
+        let (required, local, indexes) = (Requirements::default(), LocalWheels::default(), indexes());
+        let request = Request { required: &required, exclude: &[], target: &target, local: &local, indexes: &indexes };
         let error = Uv::new(Some("/nonexistent/uv".into())).resolve(&request).unwrap_err();
         assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("SEALIFT_UV"));
         assert_eq!(Uv::new(Some("/nonexistent/uv".into())).default_index(), None);
@@ -313,10 +385,8 @@ mod tests {
     #[test]
     fn uv_is_run_for_wheels_only() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
-        let index = "https://mirror.example/simple".parse().unwrap();
-        let (required, local) = (Requirements::default(), LocalWheels::default());
-        let request =
-            Request { required: &required, exclude: &[], target: &target, local: &local, index_url: Some(&index) };
+        let (required, local, indexes) = (Requirements::default(), LocalWheels::default(), indexes());
+        let request = Request { required: &required, exclude: &[], target: &target, local: &local, indexes: &indexes };
         let command = Uv::new(None).resolution(&request, Path::new("/t"));
         let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
         insta::assert_snapshot!(arguments.join(" ").replace(" --", "\n--"), @"
@@ -328,11 +398,11 @@ mod tests {
         --python-platform x86_64-manylinux_2_40
         --only-binary :all:
         --no-header
-        --format pylock.toml
         --override /t/overrides.txt
-        --output-file /t/pylock.sealift.toml
-        --default-index https://mirror.example/simple
         ");
+        // The index, which may have a password, is not among the arguments.
+        let variable = command.get_envs().find(|(name, _)| *name == "UV_DEFAULT_INDEX").unwrap();
+        assert_eq!(variable.1.unwrap(), "https://mirror.example/simple");
     }
 
     #[test]

@@ -11,13 +11,17 @@ use sealift_layers::ingredients::wheel::normalize;
 use toml::Spanned;
 
 use crate::lock::Wheel;
+use crate::parallel::in_parallel;
 use crate::python::explain::Unsatisfiable;
 use crate::python::local::{self, Absent, LocalWheels};
-use crate::python::pylock::{self, Choice};
+use crate::python::pylock::{self, Choice, Chosen};
 use crate::python::requirements::{Hashes, Requirements, distribution};
-use crate::python::resolve::{Project, Request, Resolution, Uv};
+use crate::python::resolve::{Project, Request, Resolution};
 use crate::python::tags::Target;
 use crate::servers::Servers;
+
+/// Number of wheels about which indexes are asked at a time, if they do not say everything about them at once.
+const LOOKUPS: usize = 8;
 
 /// The wheels of an environment, sorted by file name.
 ///
@@ -32,20 +36,20 @@ pub(super) fn wheels(
 ) -> Result<Vec<Wheel>> {
     let local = local::choose(profile, venv, target, Absent::Refused)?;
     let exclude: Vec<String> = venv.exclude.keys().map(|name| normalize(name.get_ref())).collect();
-    let environment = Environment { profile, venv, target, local: &local, exclude: &exclude };
+    let environment = Environment { profile, venv, target, servers, local: &local, exclude: &exclude };
     let requirements = venv.requirements.get_ref();
     match requirements.file().and_then(|file| Some((profile.sources.path(file), RequirementsFile::of(file)?))) {
         Some((path, RequirementsFile::Pylock)) => {
-            let text = environment.read(&path)?;
-            environment.choose(&text, &Hashes::new(), &path.display().to_string())
+            let text = fs_err::read_to_string(&path).map_err(|error| environment.explain(error.into()))?;
+            environment.of_pylock(&text, &path.display().to_string())
         }
-        Some((path, RequirementsFile::Project)) => environment.of_project(&path, &servers.uv()),
+        Some((path, RequirementsFile::Project)) => environment.of_project(&path),
         Some((path, RequirementsFile::Text)) => {
             let required = Requirements::read(&path).map_err(|error| environment.explain(error))?;
             required.ignored.iter().for_each(|ignored| ui.warn(ignored));
-            environment.resolve(required, servers)
+            environment.resolve(required)
         }
-        None => environment.resolve(Requirements::default(), servers),
+        None => environment.resolve(Requirements::default()),
     }
 }
 
@@ -53,13 +57,14 @@ struct Environment<'a> {
     profile: &'a Profile,
     venv: &'a Venv,
     target: &'a Target,
+    servers: &'a Servers<'a>,
     local: &'a LocalWheels,
     exclude: &'a [String],
 }
 
 impl Environment<'_> {
     /// Resolves `required` together with what the profile lists.
-    fn resolve(&self, mut required: Requirements, servers: &Servers<'_>) -> Result<Vec<Wheel>> {
+    fn resolve(&self, mut required: Requirements) -> Result<Vec<Wheel>> {
         let listed = self.venv.requirements.get_ref().listed().iter().map(|text| (text, false));
         for (text, is_constraint) in listed.chain(self.venv.constraints.iter().map(|text| (text, true))) {
             required
@@ -71,16 +76,16 @@ impl Environment<'_> {
             exclude: self.exclude,
             target: self.target,
             local: self.local,
-            index_url: Some(&servers.python_index()?.url),
+            indexes: self.servers.python_indexes()?,
         };
-        match servers.uv().resolve(&request)? {
-            Resolution::Found(text) => self.choose(&text, &required.hashes, "the pylock.toml of uv"),
+        match self.servers.uv().resolve(&request)? {
+            Resolution::Found(chosen) => self.complete(&chosen, &required.hashes),
             Resolution::Unsatisfiable(unsatisfiable) => Err(self.refuse(unsatisfiable)),
         }
     }
 
     /// The wheels that the lock of a project has.
-    fn of_project(&self, file: &Path, uv: &Uv) -> Result<Vec<Wheel>> {
+    fn of_project(&self, file: &Path) -> Result<Vec<Wheel>> {
         let lock = file.with_file_name("uv.lock");
         let folder = lock.parent().unwrap_or(&lock);
         if !lock.exists() {
@@ -95,16 +100,34 @@ impl Environment<'_> {
             (extras.iter().map(String::as_str).collect(), groups.iter().map(String::as_str).collect());
         let project =
             Project { folder: &folder.canonicalize()?, extras: &extras, groups: &groups, exclude: self.exclude };
-        self.choose(&uv.export(&project)?, &Hashes::new(), &lock.display().to_string())
+        self.of_pylock(&self.servers.uv().export(&project)?, &lock.display().to_string())
     }
 
-    fn choose(&self, text: &str, hashes: &Hashes, origin: &str) -> Result<Vec<Wheel>> {
+    /// The wheels of a lock that others made.
+    fn of_pylock(&self, text: &str, origin: &str) -> Result<Vec<Wheel>> {
         let Self { target, local, exclude, .. } = *self;
-        pylock::wheels(text, Choice { target, local, hashes, exclude, origin })
+        // Without indexes the lock can be made, unless it does not say everything.
+        let indexes = self.servers.python_indexes().ok();
+        let hashes = Hashes::new();
+        self.complete(
+            &pylock::wheels(text, Choice { target, local, hashes: &hashes, exclude, indexes, origin })?,
+            &hashes,
+        )
     }
 
-    fn read(&self, path: &Path) -> Result<String> {
-        fs_err::read_to_string(path).map_err(|error| self.explain(error.into()))
+    /// The entries of the lock: asks for what indexes do not say, and compares hashes that were not known before.
+    fn complete(&self, chosen: &[Chosen], hashes: &Hashes) -> Result<Vec<Wheel>> {
+        let wheels = in_parallel(LOOKUPS, chosen, |wheel| self.servers.complete(wheel))?;
+        let is_other =
+            |wheel: &&Wheel| hashes.get(&wheel.name).is_some_and(|hashes| !hashes.contains(&wheel.sha256.hex()));
+        match wheels.iter().find(is_other) {
+            None => Ok(wheels),
+            Some(wheel) => {
+                let message = format!("{} has none of the hashes in the requirements", wheel.file_name());
+                let hint = format!("its hash is sha256:{}", wheel.sha256.hex());
+                Err(Failure::verification(message).hint(hint).into())
+            }
+        }
     }
 
     /// An error about the file with the requirements, at its name in the profile.

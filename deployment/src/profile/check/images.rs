@@ -23,6 +23,9 @@ impl Check<'_> {
         for pattern in &base.keep {
             self.image_path(pattern.span(), pattern.get_ref());
         }
+        for (pattern, why) in &base.allow_missing {
+            self.reason(&["base", "allow-missing", pattern.get_ref()], why);
+        }
         self.links(&["base", "links"], &base.links, &mut BTreeMap::new());
     }
 
@@ -67,6 +70,9 @@ impl Check<'_> {
         for package in image.packages.iter().filter(|package| self.model.base.packages.contains(package)) {
             let message = format!("the package `{}` is already in the base of all images", package.get_ref());
             self.report(package.span(), message, "remove it here or from base.packages");
+        }
+        for (pattern, why) in &image.allow_missing {
+            self.reason(&["images", name, "allow-missing", pattern.get_ref()], why);
         }
         if let Some(venv) = &image.venv {
             self.venv(name, image, venv);
