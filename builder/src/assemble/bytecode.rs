@@ -85,7 +85,7 @@ pub(super) fn remark(remarks: &mut Remarks, origin: &str, uncompiled: &[TreePath
 
 /// A warning for each wheel or package with sources that have no bytecode.
 pub(super) fn warnings(remarks: &Remarks) -> Vec<String> {
-    const SHOWN: usize = 3;
+    const SHOWN: usize = 10;
     let warning = |(origin, paths): (&String, &Vec<String>)| {
         let mut names: Vec<String> = paths.iter().take(SHOWN).map(|path| format!("`{path}`")).collect();
         names.extend(paths.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("and {more} more")));

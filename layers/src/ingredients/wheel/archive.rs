@@ -56,6 +56,29 @@ pub(super) fn members(file: File, limits: Limits) -> Result<BTreeMap<String, Mem
     reader.finish()
 }
 
+/// The latest modification time of a member, in seconds since 1970. Zip archives have local times; they are taken as UTC.
+///
+/// # Errors
+/// The file is not a zip archive, or cannot be read.
+pub fn newest_member(file: File) -> Result<u64, WheelErrorKind> {
+    let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
+    let archive = ZipArchive::from_file(file, &mut buffer)?;
+    let mut newest = 0;
+    let mut entries = archive.entries(&mut buffer);
+    while let Some(header) = entries.next_entry()? {
+        newest = newest.max(seconds(header.last_modified_dos()).unwrap_or(0));
+    }
+    Ok(newest)
+}
+
+fn seconds(time: rawzip::time::DosDateTime) -> Option<u64> {
+    let number = |value: u8| i8::try_from(value).ok();
+    let date = jiff::civil::Date::new(i16::try_from(time.year()).ok()?, number(time.month())?, number(time.day())?);
+    let time = jiff::civil::Time::new(number(time.hour())?, number(time.minute())?, number(time.second())?, 0);
+    let moment = date.ok()?.to_datetime(time.ok()?);
+    u64::try_from(jiff::tz::TimeZone::UTC.to_timestamp(moment).ok()?.as_second()).ok()
+}
+
 struct DirectoryReader<'a> {
     archive: &'a ZipArchive<FileReader>,
     source: Arc<SourceFile>,

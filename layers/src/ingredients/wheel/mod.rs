@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io;
 
 use archive::Member;
+pub use archive::newest_member;
 pub use names::{BuildTag, WheelFileName, WheelFileNameError, normalize};
 use pep440_rs::Version;
 use record::FileHash;
