@@ -58,6 +58,20 @@ impl StoreOption {
     pub(super) fn open(&self, machine: &Machine) -> anyhow::Result<Store> {
         Store::open(&Store::place(self.store.as_deref(), machine)?)
     }
+
+    /// The store, for commands that have nothing to do in a new one.
+    ///
+    /// # Errors
+    /// When it does not exist, which is a mistyped path more often than an unused store.
+    pub(super) fn open_existing(&self, machine: &Machine) -> anyhow::Result<Store> {
+        let root = Store::place(self.store.as_deref(), machine)?;
+        if !root.is_dir() {
+            return Err(Failure::usage(format!("no store in {}", root.display()))
+                .hint("the first build makes it; `--store` names another folder")
+                .into());
+        }
+        Store::open(&root)
+    }
 }
 
 /// The platform of the images.

@@ -186,7 +186,7 @@ impl Access {
     }
 
     fn read_credentials(&mut self, path: PathBuf, format: Format) {
-        match fs_err::read(&path) {
+        match sealift_deployment::files::read(&path) {
             Ok(bytes) => {
                 self.files.extend(parse(&String::from_utf8_lossy(&bytes), format, &path.display().to_string()))
             }

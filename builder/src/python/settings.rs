@@ -175,7 +175,7 @@ impl UvFiles {
 
 fn read(machine: &Machine, path: &Path) -> Option<(String, String)> {
     let shown = path.display().to_string();
-    let text = fs_err::read(machine.path(&path.to_string_lossy())).ok()?;
+    let text = sealift_deployment::files::read(&machine.path(&path.to_string_lossy())).ok()?;
     Some((shown, String::from_utf8_lossy(&text).into_owned()))
 }
 
