@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn all_addresses_are_those_of_ipv6_where_the_host_has_it() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let port = |address: &str| PublishedPort { name: "web".into(), address: address.parse().unwrap(), number: free };
+        let port =
+            |address: &str| PublishedPort { name: "web".into(), address: address.parse().unwrap(), number: free };
         insta::assert_snapshot!(with_ipv6(&port("::"), &[], false), @r"
         error: port web: :: cannot be used: this host has no IPv6
           hint: set SEALIFT_WEB_ADDRESS in .env to an IPv4 address

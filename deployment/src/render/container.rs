@@ -30,7 +30,12 @@ impl HostLayout {
     #[must_use]
     pub fn new(model: &Model, folder: &str, variables: BTreeMap<String, String>) -> Self {
         let own = variables.get(PROJECT_VARIABLE).filter(|name| !name.is_empty()).cloned();
-        Self { project: own.unwrap_or_else(|| project_name(model)), folder: folder.to_owned(), variables, ipv6: BTreeSet::new() }
+        Self {
+            project: own.unwrap_or_else(|| project_name(model)),
+            folder: folder.to_owned(),
+            variables,
+            ipv6: BTreeSet::new(),
+        }
     }
 
     /// The name of a service's container, a volume or a network on the host: `parsec-standalone_parsec-server`.
@@ -109,13 +114,7 @@ pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks
 /// The arguments of `run` for a container that runs one command beside the service's own container, which may be running. It
 /// has no name, ports, restart policy or health check.
 #[must_use]
-pub fn run_once(
-    model: &Model,
-    name: &str,
-    layout: &HostLayout,
-    networks: Networks,
-    command: &[String],
-) -> Vec<String> {
+pub fn run_once(model: &Model, name: &str, layout: &HostLayout, networks: Networks, command: &[String]) -> Vec<String> {
     let service = &model.services[name];
     let mut options = Options::default();
     options.service(model, name, service, layout, networks);
@@ -273,7 +272,8 @@ mod tests {
         let containers = ["shop-web", "shop-database"].map(|name| lines(&create(&model, name, &layout, Networks::All)));
         let task = &model.tasks["migrate"];
         let task = lines(&run_once(&model, task.service.get_ref(), &layout, Networks::All, &task.command));
-        let networks = network::names(&model).into_iter().map(|name| lines(&network::create(&model, name, &layout, None)));
+        let networks =
+            network::names(&model).into_iter().map(|name| lines(&network::create(&model, name, &layout, None)));
         let networks: Vec<String> = networks.collect();
         let volume = lines(&volume(&layout, "orders"));
         insta::assert_snapshot!([containers.join("\n\n"), task, networks.join("\n\n"), volume].join("\n\n"));

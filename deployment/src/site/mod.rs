@@ -24,6 +24,7 @@ mod layout;
 mod load;
 mod networks;
 mod operator_input;
+mod origin;
 mod pki;
 mod ports;
 mod public_host;
@@ -39,7 +40,8 @@ mod values;
 
 pub use create::{SiteRequest, create};
 pub use env::parse_env;
-pub use load::{Site, SiteFile, load};
+pub use load::{Site, SiteFile, load, private_directories};
+pub use origin::{KnownSites, Origin, differ_in_secrets, secret, share_secrets};
 pub use ports::{compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};

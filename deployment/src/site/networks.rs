@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn the_settings_decide() {
-        let text = include_str!("../profile/sample.toml").replace("internal = \"true\"", "internal = \"not settings.mail_host\"");
+        let text = include_str!("../profile/sample.toml")
+            .replace("internal = \"true\"", "internal = \"not settings.mail_host\"");
         let text = text + "\n[site.settings.mail-host]\ntitle = \"The mail server\"\nkind = \"host\"\n";
         let model: Model = toml::from_str(&text).unwrap();
         let outside = |value: Value| {

@@ -146,8 +146,7 @@ mod tests {
 
     #[test]
     fn an_edited_env_file_gets_the_ports_and_networks_of_the_site() {
-        let env =
-            "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_ADDRESS=::\nOTHER=1\n";
+        let env = "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_ADDRESS=::\nOTHER=1\n";
         let ports = [("https".to_owned(), 9443), ("http".to_owned(), 80)].into();
         let updated = updated(env, &ports, &[("outside".to_owned(), false)].into());
         insta::assert_snapshot!(updated, @"

@@ -2,6 +2,7 @@ mod certificates;
 mod edited;
 mod load;
 mod operator_certificates;
+mod permissions;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ impl Bench {
             days_left: None,
             leave_groups: false,
             self_signed,
+            known: &KnownSites::at(&self.path("state")),
+            accept: false,
             now,
         })
     }

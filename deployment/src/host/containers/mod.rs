@@ -9,6 +9,7 @@ mod load;
 mod network;
 mod output;
 mod ownership;
+mod place;
 mod pods;
 mod preflight;
 mod runtime;
@@ -17,5 +18,6 @@ mod start;
 mod status;
 mod system;
 mod volumes;
+mod waiting;
 
 pub(super) use context::Containers;

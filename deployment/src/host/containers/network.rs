@@ -107,7 +107,13 @@ impl Containers<'_> {
     ///
     /// # Errors
     /// When the engine fails.
-    pub(super) fn connect(&self, layout: &HostLayout, service: &str, container: &str, alias: Option<&str>) -> Result<()> {
+    pub(super) fn connect(
+        &self,
+        layout: &HostLayout,
+        service: &str,
+        container: &str,
+        alias: Option<&str>,
+    ) -> Result<()> {
         if self.networks_at_creation() == Networks::All {
             return Ok(());
         }
@@ -136,7 +142,8 @@ impl Containers<'_> {
     fn remove_old_networks(&self, layout: &HostLayout, in_use: &BTreeSet<&str>) -> Result<()> {
         let label = format!("label=com.docker.compose.project={}", layout.project);
         let known = network::names(&self.deployment.profile.model);
-        let known: Vec<String> = known.into_iter().chain(in_use.iter().copied()).map(|name| layout.resource_name(name)).collect();
+        let known: Vec<String> =
+            known.into_iter().chain(in_use.iter().copied()).map(|name| layout.resource_name(name)).collect();
         let found = self.engine.run(&["network", "ls", "--filter", &label, "--format", "{{.Name}}"])?;
         for old in found.lines().filter(|name| !known.iter().any(|known| known == name)) {
             self.engine.remove_network(old)?;

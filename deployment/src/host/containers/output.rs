@@ -25,6 +25,28 @@ pub(super) struct Container {
     pub(super) folder: String,
     /// Ports of the host that it publishes.
     pub(super) ports: BTreeSet<u16>,
+    /// Its environment: `NAME=VALUE`.
+    pub(super) environment: Vec<String>,
+    /// How often the engine started it again after it had ended.
+    pub(super) restarts: u64,
+    /// When it was started last, in the words of the engine; empty when it never was.
+    pub(super) started: String,
+    /// The exit code of its last end.
+    pub(super) exit_code: i64,
+}
+
+impl Container {
+    /// Whether it runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.state == "running"
+    }
+
+    /// For how many seconds it has been running at `now` (seconds since 1970). `None` when it does not run, or the engine's
+    /// time cannot be read.
+    pub(super) fn seconds_up(&self, now: i64) -> Option<i64> {
+        let started: jiff::Timestamp = self.started.parse().ok()?;
+        self.is_running().then(|| now - started.as_second())
+    }
 }
 
 /// Parses the output of `container inspect`: the containers by name.
@@ -49,6 +71,10 @@ fn container(entry: &Value) -> Result<Container> {
         config_hash: text(&entry["Config"]["Labels"][CONFIG_HASH_LABEL]),
         folder: text(&entry["Config"]["Labels"][FOLDER_LABEL]),
         ports: ports.filter_map(|port| port["HostPort"].as_str()?.parse().ok()).collect(),
+        environment: entry["Config"]["Env"].as_array().into_iter().flatten().map(text).collect(),
+        restarts: entry["RestartCount"].as_u64().unwrap_or_default(),
+        started: text(&entry["State"]["StartedAt"]),
+        exit_code: entry["State"]["ExitCode"].as_i64().unwrap_or_default(),
     })
 }
 
@@ -260,8 +286,9 @@ mod tests {
 
     #[test]
     fn containers_of_both_engines_are_parsed() {
-        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running"}, "Image": "ab12",
-            "Config": {"Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
+        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3,
+            "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
+            "Config": {"Env": ["A=1"], "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
         let found = containers(podman).unwrap().remove("shop_web").unwrap();
         let expected = Container {
@@ -270,12 +297,17 @@ mod tests {
             config_hash: "cd".into(),
             folder: "/srv/x".into(),
             ports: [443].into(),
+            environment: vec!["A=1".into()],
+            restarts: 2,
+            started: "2026-11-26T21:00:00.123456789+01:00".into(),
+            exit_code: 3,
         };
         assert_eq!(found, expected);
+        assert_eq!(found.seconds_up(1_795_723_207), Some(7));
         let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited"}, "Image": "sha256:ab12",
             "Config": {"Labels": null}, "HostConfig": {"PortBindings": null}}]"#;
         let found = containers(docker).unwrap().remove("shop_web").unwrap();
-        assert_eq!((found.config_hash.as_str(), found.ports.len()), ("", 0));
+        assert_eq!((found.config_hash.as_str(), found.ports.len(), found.seconds_up(0)), ("", 0, None));
         assert!(containers("").is_err() && containers("[{}]").is_err());
         assert!(containers("[]\n").unwrap().is_empty());
     }
@@ -313,7 +345,8 @@ mod tests {
 
     #[test]
     fn networks_of_both_engines_are_parsed() {
-        let podman = r#"[{"name": "shop_front", "ipv6_enabled": true, "internal": false, "options": {"isolate": "true"}}]"#;
+        let podman =
+            r#"[{"name": "shop_front", "ipv6_enabled": true, "internal": false, "options": {"isolate": "true"}}]"#;
         assert_eq!(network(podman).unwrap(), Some(Network { ipv6: true, internal: false, isolated: true }));
         let docker = r#"[{"Name": "shop_data", "EnableIPv6": false, "Internal": true, "Options": {}}]"#;
         assert_eq!(network(docker).unwrap(), Some(Network { ipv6: false, internal: true, isolated: false }));

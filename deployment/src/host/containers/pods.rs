@@ -28,7 +28,9 @@ impl Containers<'_> {
             match self.engine.query(&["pod", "inspect", &name])? {
                 None => {}
                 Some(json) if output::is_empty_pod(&json)? => drop(self.engine.run(&["pod", "rm", "--force", &name])?),
-                Some(_) => ui.note(&format!("The pod {name}, which podman-compose made, has other containers: it stays.")),
+                Some(_) => {
+                    ui.note(&format!("The pod {name}, which podman-compose made, has other containers: it stays."))
+                }
             }
         }
         Ok(())

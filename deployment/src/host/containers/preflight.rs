@@ -75,7 +75,8 @@ fn check_network_of_ipv6_ports(
     let (model, layout) = (&deployment.profile.model, containers.layout()?);
     for port in published.iter().filter(|port| port.address.is_ipv6()) {
         let publishing = |service: &&Service| service.publish.keys().any(|name| *name.get_ref() == port.name);
-        for name in model.services.values().find(publishing).iter().flat_map(|s| network::of_service(model, s)).take(1) {
+        for name in model.services.values().find(publishing).iter().flat_map(|s| network::of_service(model, s)).take(1)
+        {
             let full_name = layout.resource_name(name);
             if containers.network(&full_name)?.is_some_and(|network| !network.ipv6) {
                 let message = format!("{} needs IPv6, which the network {full_name} was made without", port.address);

@@ -34,14 +34,18 @@ impl Runtime for Containers<'_> {
     fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ui::count(self.deployment.manifest.images.len(), "image");
         match load::missing(self)?.len() {
-            0 => findings.ok("images", format!("all {images} are loaded")),
-            missing => findings.error("images", format!("{missing} of {images} are not loaded"), "./sealift up"),
+            0 => findings.ok("images", format!("{images} loaded")),
+            missing => findings.error("images", format!("{missing} of {images} not loaded"), "./sealift up"),
         }
         Ok(())
     }
 
     fn key_groups(&self) -> Result<KeyGroups> {
         Ok(if self.engine.info()?.rootless { KeyGroups::Mapped } else { KeyGroups::SameAsServices })
+    }
+
+    fn runs_with_site(&self) -> Result<bool> {
+        self.has_containers_of_site()
     }
 
     fn set_key_groups(&self) -> Result<()> {
@@ -56,7 +60,9 @@ impl Runtime for Containers<'_> {
         self.start_all(deadline, ui)?;
         let host: PublicHost = site.host.parse()?;
         if host.as_str() == "::1" && !self.publishes_on_ipv6_loopback()? {
-            ui.warn("podman as root publishes no ports on ::1, so nobody reaches the services there: use another --host");
+            ui.warn(
+                "podman as root publishes no ports on ::1, so nobody reaches the services there: use another --host",
+            );
         }
         Ok(Started::Healthy(self.deployment.addresses(&host)?))
     }
@@ -66,11 +72,9 @@ impl Runtime for Containers<'_> {
         self.refuse_other_folder()?;
         let mut stopped = Stopped { services: self.remove_containers()?, volumes: 0 };
         if data == Data::Delete {
-            for volume in self.volumes()?.values() {
-                if self.engine.query(&["volume", "inspect", volume])?.is_some() {
-                    self.engine.run(&["volume", "rm", volume])?;
-                    stopped.volumes += 1;
-                }
+            for volume in self.existing_volumes()? {
+                self.engine.run(&["volume", "rm", &volume])?;
+                stopped.volumes += 1;
             }
         }
         Ok(stopped)
@@ -80,20 +84,24 @@ impl Runtime for Containers<'_> {
         Some(self.engine.program())
     }
 
+    fn place(&self) -> String {
+        self.shown_place()
+    }
+
+    fn elsewhere(&self) -> Option<(String, String)> {
+        self.other_engine()
+    }
+
     fn status(&self) -> Result<Vec<ServiceStatus>> {
         self.statuses()
     }
 
     fn last_log_lines(&self, service: &str) -> Vec<String> {
-        let Ok(container) = self.container(service) else { return Vec::new() };
-        let result = self.engine.command(&["logs", "--tail", output::LAST_LINES, &container]).output();
-        // Each stream of the container comes out of the same stream of the engine.
-        let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
-        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
-        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+        self.log_lines(service, &["--tail", output::LAST_LINES])
     }
 
     fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
+        self.refuse_other_folder()?;
         let mut command = self.engine.command(&["logs"]);
         if options.follow {
             command.arg("--follow");
@@ -105,12 +113,15 @@ impl Runtime for Containers<'_> {
         if command.status().with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
-        Err(Failure::failed(format!("{} has no log of {service}", self.engine.program()))
-            .hint("`sealift status` shows whether the service was started")
+        let (place, elsewhere) = (self.shown_place(), self.other_engine());
+        let hint = elsewhere.map(|(found, option)| format!("{found}: add {option}"));
+        Err(Failure::failed(format!("{place}, has no log of {service}"))
+            .hint(hint.unwrap_or_else(|| "`sealift status` shows whether the service was started".to_owned()))
             .into())
     }
 
     fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
+        self.refuse_other_folder()?;
         let mut command = match task.run {
             Run::Once => self.run_once(task, arguments)?,
             Run::Exec => {
@@ -146,6 +157,31 @@ impl Containers<'_> {
         let id = created.trim();
         self.connect(&layout, service, id, None)?;
         Ok(self.engine.command(&["start", "--attach", "--interactive", id]))
+    }
+
+    /// The lines that `logs` prints with these options.
+    fn log_lines(&self, service: &str, options: &[&str]) -> Vec<String> {
+        let Ok(container) = self.container(service) else { return Vec::new() };
+        let result = self.engine.command(&["logs"]).args(options).arg(&container).output();
+        // Each stream of the container comes out of the same stream of the engine.
+        let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
+        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
+        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+    }
+
+    /// The last log lines of a service that ends again and again: those of its last run, or each line once.
+    pub(super) fn lines_of_last_run(&self, service: &str) -> Vec<String> {
+        let container = self.inspected().ok().and_then(|mut found| found.remove(service));
+        let since = container.filter(|found| !found.is_running()).map(|found| found.started).unwrap_or_default();
+        if !since.is_empty() {
+            let lines = self.log_lines(service, &["--since", &since, "--tail", output::LAST_LINES]);
+            if !lines.is_empty() {
+                return lines;
+            }
+        }
+        let lines = self.last_log_lines(service);
+        let is_last = |(at, line): &(usize, &String)| !lines[at + 1..].contains(line);
+        lines.iter().enumerate().filter(is_last).map(|(_, line)| line.clone()).collect()
     }
 
     /// The volumes: their names in the profile, and those that the engine has them under.

@@ -1,36 +1,23 @@
 //! Starting and stopping all containers.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::context::Containers;
+use super::waiting::Start;
 use crate::failure::Failure;
-use crate::host::runtime::{Deadline, Runtime};
-use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
+use crate::host::runtime::Deadline;
+use crate::host::status::{Outdated, ServiceState, ServiceStatus};
 use crate::render::container::{self, HostLayout};
 use crate::ui::Ui;
 
-/// Time between two health checks.
-const PAUSE: Duration = Duration::from_millis(100);
-
 impl Containers<'_> {
-    /// As [`Runtime::start`].
+    /// As [`crate::host::runtime::Runtime::start`].
     pub(super) fn start_all(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
         let layout = self.layout()?;
-        // Services whose containers wait for a common start.
-        let mut batch = Vec::new();
-        for service in self.prepare_containers(&layout, ui)? {
-            if self.deployment.start_tasks(&service).next().is_some() {
-                self.start_containers(&layout, &batch)?;
-                batch.clear();
-                self.run_start_tasks(&layout, &service, deadline, ui)?;
-            }
-            batch.push(service);
-        }
-        self.start_containers(&layout, &batch)?;
-        self.wait(&layout, &self.deployment.order(), deadline, ui)
+        let stopped = self.prepare_containers(&layout, ui)?;
+        Start::new(self, &layout, &stopped, deadline, ui).run()
     }
 
     /// Removes outdated containers and creates the missing ones; starts none of them. Returns the services that do not run
@@ -81,23 +68,25 @@ impl Containers<'_> {
     }
 
     /// Starts services whose containers exist.
-    fn start_containers(&self, layout: &HostLayout, services: &[String]) -> Result<()> {
-        if services.is_empty() {
-            return Ok(());
-        }
+    pub(super) fn start_containers(&self, layout: &HostLayout, services: &[&str]) -> Result<()> {
         let mut arguments = vec!["start".to_owned()];
         arguments.extend(services.iter().map(|service| layout.resource_name(service)));
         let Err(error) = self.engine.run(&arguments) else { return Ok(()) };
         // The engine starts the other containers even so.
         let states = self.states()?;
-        let stopped = states.iter().filter(|status| !status.is_running() && services.contains(&status.service));
+        let stopped =
+            states.iter().filter(|status| !status.is_running() && services.contains(&status.service.as_str()));
         let stopped: Vec<&str> = stopped.map(|status| status.service.as_str()).collect();
         Err(error.context(format!("cannot start {}", stopped.join(", "))))
     }
 
-    /// Runs the tasks that belong to a start of `service`, once everything that it depends on is healthy.
-    fn run_start_tasks(&self, layout: &HostLayout, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
-        self.wait(layout, &self.deployment.dependencies(service), deadline, ui)?;
+    /// Whether tasks belong to a start of `service`.
+    pub(super) fn has_start_tasks(&self, service: &str) -> bool {
+        self.deployment.start_tasks(service).next().is_some()
+    }
+
+    /// Runs the tasks that belong to a start of `service`, whose dependencies are ready.
+    pub(super) fn run_start_tasks(&self, service: &str, ui: &Ui) -> Result<()> {
         for (name, task) in self.deployment.start_tasks(service) {
             let phase = ui.phase(&format!("Task {name}"), 0);
             let output = self.run_once(task, &[])?.output().with_context(|| self.engine.cannot_run())?;
@@ -134,44 +123,15 @@ impl Containers<'_> {
         }
         Ok(())
     }
-
-    /// Waits until `services` are healthy.
-    fn wait(&self, layout: &HostLayout, services: &[&str], deadline: Deadline, ui: &Ui) -> Result<()> {
-        let phase = ui.steps("Waiting for health", services.len() as u64);
-        let mut waiting = services.to_vec();
-        loop {
-            phase.item(&waiting.join(", "));
-            let before = waiting.len();
-            let mut healths = self.healths(layout, &waiting)?.into_iter();
-            waiting.retain(|_| healths.next() != Some(HealthState::Healthy));
-            phase.inc((before - waiting.len()) as u64);
-            if waiting.is_empty() {
-                phase.finish(&services.join(", "));
-                return Ok(());
-            }
-            if deadline.is_over() {
-                return Err(self.unhealthy(&waiting, deadline).into());
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    fn unhealthy(&self, services: &[&str], deadline: Deadline) -> Failure {
-        let mut message = format!("not healthy after {} s:", deadline.seconds());
-        for service in services {
-            message += &format!("\n  {service}, its last log lines:");
-            for line in self.last_log_lines(service) {
-                message += &format!("\n    {line}");
-            }
-        }
-        Failure::failed(message)
-            .hint("started services keep running; `logs SERVICE` shows more, and `up` continues the start")
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
     use super::*;
+    use crate::host::Deployment;
     use crate::host::testing::{self, Podman};
 
     /// Calls of podman, without those that only look.
@@ -186,6 +146,15 @@ mod tests {
         let deployment = testing::deployment(folder.path());
         let ui = Ui::plain(std::io::sink());
         podman.containers(&deployment).start_all(Deadline::after(Duration::ZERO), &ui)
+    }
+
+    /// The sample, whose database has a health check, too.
+    fn with_checks(folder: &Path) -> Deployment {
+        let mut deployment = testing::deployment(folder);
+        let services = &mut deployment.profile.model.services;
+        let check = services["shop-web"].health.clone();
+        services.get_mut("shop-database").unwrap().health = check;
+        deployment
     }
 
     #[test]
@@ -241,12 +210,56 @@ mod tests {
 
     #[test]
     fn a_service_that_is_not_healthy_in_time_is_reported_with_its_log() {
-        let podman = Podman::new("case $1 in exec) exit 1;; logs) echo 'cannot connect'; exit 0;; esac");
+        let podman = Podman::new("case $1 in exec) echo refused; exit 1;; logs) echo 'cannot connect'; exit 0;; esac");
         let error = start(&podman).unwrap_err();
         insta::assert_snapshot!(error, @r"
         not healthy after 0 s:
+          shop-web, its health check: refused
           shop-web, its last log lines:
             cannot connect
         ");
+    }
+
+    /// The server was started, and its log filled with errors, while the database was not ready.
+    #[test]
+    fn a_service_starts_after_what_it_depends_on_is_healthy() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = with_checks(folder.path());
+        let ui = Ui::plain(std::io::sink());
+        let podman = Podman::new("[ $1 = exec ] && exit 1");
+        let error = podman.containers(&deployment).start_all(Deadline::after(Duration::ZERO), &ui).unwrap_err();
+        assert!(error.to_string().ends_with("shop-web was not started: it waits for shop-database"), "{error}");
+        let started =
+            |podman: &Podman| calls(podman).into_iter().filter(|call| call.starts_with("start")).collect::<Vec<_>>();
+        assert_eq!(started(&podman), ["start shop-small_shop-database"]);
+
+        // Healthy at the third look.
+        let podman = Podman::new("[ $1 = exec ] && { echo >>looks; [ $(wc -l <looks) -gt 2 ]; exit; }");
+        podman.containers(&deployment).start_all(Deadline::after(Duration::from_secs(60)), &ui).unwrap();
+        assert_eq!(started(&podman).len(), 2);
+    }
+
+    /// It was told after 180 s, with the same line twenty times.
+    #[test]
+    fn a_service_that_ends_again_and_again_is_told_at_once() {
+        let podman = Podman::new(
+            r#"case "$*" in
+            'container inspect'*)
+                [ -e started ] || { echo '[]'; exit; }
+                echo >>looks
+                printf '[{"Name": "shop-small_shop-database", "RestartCount": %s, "State":
+                    {"Status": "restarting", "StartedAt": "2026-11-26T20:00:00Z", "ExitCode": 7}}]' $(wc -l <looks)
+                exit;;
+            'logs --since 2026-11-26T20:00:00Z '*) echo 'no such user'; exit;;
+            esac"#,
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = with_checks(folder.path());
+        let (deadline, ui) = (Deadline::after(Duration::from_secs(180)), Ui::plain(std::io::sink()));
+        let error = podman.containers(&deployment).start_all(deadline, &ui).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("shop-database does not stay up: it ended "), "{text}");
+        assert!(text.ends_with("the last time with exit code 7\n    no such user"), "{text}");
+        assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
     }
 }

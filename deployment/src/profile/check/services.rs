@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Health, Service};
+use super::super::model::{Condition, Dependency, Health, Service};
 use super::super::suggest;
 use super::{Check, TemplateUser};
 
@@ -40,14 +40,7 @@ impl Check<'_> {
                 self.report(span, "0 is not a port", "use 1 to 65535");
             }
         }
-        self.distinct(&service.depends_on, "service");
-        for other in &service.depends_on {
-            if !model.services.contains_key(other) {
-                let services = model.services.keys().map(|name| name.get_ref().as_str());
-                let hint = suggest::hint(other.get_ref(), "services", services.filter(|other| *other != name));
-                self.report(other.span(), format!("there is no service `{}`", other.get_ref()), hint);
-            }
-        }
+        self.dependencies(name, service);
         self.service_networks(key, service);
         if !STOP_GRACE.contains(&service.stop_grace) {
             let span = self.document.value(&["services", name, "stop-grace"]);
@@ -56,6 +49,26 @@ impl Check<'_> {
         }
         if let Some(health) = &service.health {
             self.health(name, health);
+        }
+    }
+
+    fn dependencies(&mut self, name: &str, service: &Service) {
+        let model = self.model;
+        let listed: Vec<_> = service.depends_on.services().cloned().collect();
+        self.distinct(&listed, "service");
+        for Dependency { service: other, condition } in &service.depends_on.0 {
+            let Some(spec) = model.services.get(other) else {
+                let services = model.services.keys().map(|name| name.get_ref().as_str());
+                let hint = suggest::hint(other.get_ref(), "services", services.filter(|other| *other != name));
+                self.report(other.span(), format!("there is no service `{}`", other.get_ref()), hint);
+                continue;
+            };
+            if *condition == Some(Condition::Healthy) && spec.health.is_none() {
+                let span = self.document.value(&["services", name, "depends-on", other.get_ref()]);
+                let message = format!("`{}` has no health check to wait for", other.get_ref());
+                let hint = format!("add [services.{}.health], or write \"started\"", other.get_ref());
+                self.report(span, message, hint);
+            }
         }
     }
 
@@ -133,7 +146,7 @@ impl Check<'_> {
             return;
         }
         path.push(name);
-        for other in &service.depends_on {
+        for other in service.depends_on.services() {
             let other_name = other.get_ref().as_str();
             if let Some(start) = path.iter().position(|waiting| *waiting == other_name) {
                 let circle = [&path[start..], &[other_name]].concat().join(" -> ");

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::depends_on::DependsOn;
+
 /// One service of the deployment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -45,9 +47,9 @@ pub struct Service {
     /// Names of `networks`. Empty exactly when the profile has none.
     #[serde(default)]
     pub networks: Vec<Spanned<String>>,
-    /// Services started before it.
+    /// Services that it waits for before it starts.
     #[serde(default)]
-    pub depends_on: Vec<Spanned<String>>,
+    pub depends_on: DependsOn,
     /// Time to end by itself after the signal that stops it, in seconds.
     #[serde(default = "default_stop_grace")]
     pub stop_grace: u32,

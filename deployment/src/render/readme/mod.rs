@@ -200,7 +200,7 @@ fn start_tasks_by_hand(model: &Model) -> String {
             .to_owned();
     for task in before {
         let service = task.service.get_ref();
-        for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
+        for other in model.services.get(service.as_str()).iter().flat_map(|service| service.depends_on.services()) {
             text += &format!("\n       podman-compose up -d {}", other.get_ref());
         }
         text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));

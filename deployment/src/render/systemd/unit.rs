@@ -55,7 +55,7 @@ After=network-online.target
         version = model.version.get_ref(),
         described = title.replace('%', "%%"),
     );
-    for other in &service.depends_on {
+    for other in service.depends_on.services() {
         text += &format!("Wants={0}.service\nAfter={0}.service\n", other.get_ref());
     }
     text += "\
