@@ -8,7 +8,7 @@ use sealift_layers::tree::Tree;
 
 use super::containers::Containers;
 use super::deployment::Deployment;
-use crate::bundle::{Bundle, BundleImage, Manifest};
+use crate::bundle::{Bundle, BundleImage, Form, Manifest};
 use crate::machine::Machine;
 use crate::profile::Profile;
 use crate::profile::model::Model;
@@ -40,8 +40,10 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         excluded: [].into(),
         bytecode: None,
         compiled: None,
+        site: [].into(),
     };
-    let bundle = Bundle { files: Tree::default(), manifest: Some(manifest.clone()) };
+    let form = Form::Folder { owner: 0 };
+    let bundle = Bundle { files: Tree::default(), form, oddities: Vec::new(), manifest: Some(manifest.clone()) };
     Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), project: None, bundle }
 }
 
@@ -107,6 +109,12 @@ impl Podman {
         let path = format!("{}:/usr/bin:/bin", folder.path().display());
         let machine = Machine::of(Path::new("/"), &[("PATH", &path)]);
         Self { folder, machine }
+    }
+
+    /// The same podman on a machine with this root directory.
+    pub(super) fn on(mut self, root: &Path) -> Self {
+        self.machine = Machine::of(root, &[("PATH", self.machine.var("PATH").unwrap())]);
+        self
     }
 
     /// `deployment` as this podman runs it.

@@ -11,15 +11,18 @@ use std::collections::BTreeMap;
 use sealift_layers::codec::Codec;
 use serde::Serialize;
 
-use crate::profile::model::{Condition, Health, Model, Service};
+use super::network::ISOLATE;
+use crate::profile::model::{Condition, Health, Internal, Model, Network, Service};
 use crate::profile::names::{
-    PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, mounted_path, port_variable,
-    project_name,
+    PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, internal_variable, mounted_path,
+    port_variable, project_name,
 };
 
 #[derive(Serialize)]
 struct Compose {
     services: BTreeMap<String, ComposeService>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    networks: BTreeMap<String, ComposeNetwork>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     volumes: BTreeMap<String, Volume>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,8 +52,11 @@ struct ComposeService {
     tmpfs: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    networks: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     depends_on: BTreeMap<String, Requirement>,
+    stop_grace_period: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<Check>,
     cap_drop: [&'static str; 1],
@@ -72,6 +78,22 @@ struct Check {
 }
 
 #[derive(Serialize)]
+struct ComposeNetwork {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    internal: Option<ComposeInternal>,
+    driver_opts: BTreeMap<&'static str, &'static str>,
+}
+
+/// A boolean, or a variable of `.env` that holds one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ComposeInternal {
+    Always(bool),
+    Variable(String),
+}
+
+#[derive(Serialize)]
 struct Volume {
     name: String,
 }
@@ -84,7 +106,16 @@ struct Secret {
 /// The text of `compose.yaml` for a profile. `platform` is as OCI writes it; it is used in the header only.
 #[must_use]
 pub fn render(model: &Model, platform: &str) -> String {
-    let mut compose = Compose { services: BTreeMap::new(), volumes: BTreeMap::new(), secrets: BTreeMap::new() };
+    let networks = model.networks.iter().map(|(name, network)| {
+        let name = name.get_ref();
+        (name.clone(), compose_network(model, name, network))
+    });
+    let mut compose = Compose {
+        services: BTreeMap::new(),
+        networks: networks.collect(),
+        volumes: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    };
     for (name, service) in &model.services {
         for volume in service.volumes.keys() {
             compose.volumes.insert(volume.clone(), Volume { name: resource_name(model, volume) });
@@ -137,7 +168,9 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         read_only: service.read_only,
         tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
+        networks: service.networks.iter().map(|network| network.get_ref().clone()).collect(),
         depends_on: requirements(model, name),
+        stop_grace_period: format!("{}s", service.stop_grace),
         healthcheck: service.health.as_ref().map(check),
         // Programs run as their own users from the start: they need no capability, and none may be gained.
         cap_drop: ["ALL"],
@@ -152,6 +185,14 @@ fn requirements(model: &Model, service: &str) -> BTreeMap<String, Requirement> {
         Condition::Started => (other.to_owned(), Requirement { condition: "service_started" }),
     });
     words.collect()
+}
+
+fn compose_network(model: &Model, name: &str, network: &Network) -> ComposeNetwork {
+    let internal = match &network.internal {
+        Internal::Always(internal) => internal.then_some(ComposeInternal::Always(true)),
+        Internal::When(_) => Some(ComposeInternal::Variable(format!("${{{}:-true}}", internal_variable(name)))),
+    };
+    ComposeNetwork { name: resource_name(model, name), internal, driver_opts: [ISOLATE].into() }
 }
 
 fn check(health: &Health) -> Check {
@@ -171,7 +212,7 @@ pub(super) fn health_line(health: &Health) -> String {
     words.join(" ")
 }
 
-/// A host-wide name of a container or a volume.
+/// A host-wide name of a container, a network or a volume.
 fn resource_name(model: &Model, name: &str) -> String {
     format!("${{{PROJECT_VARIABLE}:-{}}}_{name}", project_name(model))
 }

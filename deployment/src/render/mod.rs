@@ -4,5 +4,6 @@
 pub mod boot;
 pub mod compose;
 pub mod container;
+pub mod network;
 pub mod readme;
 pub mod systemd;

@@ -183,16 +183,19 @@ impl Engine {
         Err(failure(self.kind, &command, &result.stderr).into())
     }
 
-    /// Removes a network, if it exists and no other container uses it.
+    /// Removes a network, if it exists and no container uses it. Returns whether there is none of this name any more.
     ///
     /// # Errors
     /// When the engine fails in any other way.
-    pub(super) fn remove_network(&self, name: &str) -> Result<()> {
+    pub(super) fn remove_network(&self, name: &str) -> Result<bool> {
         let mut command = self.command(&["network", "rm", name]);
         let result = collect_output(&mut command)?;
         let stderr = String::from_utf8_lossy(&result.stderr);
-        if result.status.success() || output::is_absent(&stderr) || output::is_in_use(&stderr) {
-            return Ok(());
+        if result.status.success() || output::is_absent(&stderr) {
+            return Ok(true);
+        }
+        if output::is_in_use(&stderr) {
+            return Ok(false);
         }
         Err(failure(self.kind, &command, &result.stderr).into())
     }

@@ -14,8 +14,9 @@ use crate::finding::Findings;
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::ServiceStatus;
 use crate::profile::model::{Run, Task};
-use crate::render::container;
-use crate::site;
+use crate::render::container::{self, Networks};
+use crate::render::network;
+use crate::site::{self, PublicHost};
 use crate::ui::{self, Ui};
 
 impl Runtime for Containers<'_> {
@@ -45,6 +46,10 @@ impl Runtime for Containers<'_> {
         Ok(if self.engine.info()?.rootless { KeyGroups::Mapped } else { KeyGroups::SameAsServices })
     }
 
+    fn runs_with_site(&self) -> Result<bool> {
+        self.has_containers_of_site()
+    }
+
     fn set_key_groups(&self) -> Result<()> {
         self.give_key_groups()
     }
@@ -55,10 +60,16 @@ impl Runtime for Containers<'_> {
 
     fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started> {
         self.start_all(deadline, ui)?;
-        Ok(Started::Healthy(self.deployment.addresses(&site.host.parse()?)?))
+        let host: PublicHost = site.host.parse()?;
+        if host.as_str() == "::1" && !self.publishes_on_ipv6_loopback()? {
+            ui.warn(
+                "podman as root publishes no ports on ::1, so nobody reaches the services there: use another --host",
+            );
+        }
+        Ok(Started::Healthy(self.deployment.addresses(&host)?))
     }
 
-    /// Each service gets time to end by itself. Containers and the network are removed.
+    /// Each service gets time to end by itself. Containers and networks are removed.
     fn stop(&self, data: Data) -> Result<Stopped> {
         self.refuse_other_folder()?;
         let mut stopped = Stopped { services: self.remove_containers()?, volumes: 0 };
@@ -144,9 +155,19 @@ impl Containers<'_> {
     pub(super) fn run_once(&self, task: &Task, arguments: &[String]) -> Result<Command> {
         let words = [&task.command[..], arguments].concat();
         let model = &self.deployment.profile.model;
-        let mut command = self.engine.command(&["run", "--rm"]);
-        command.args(container::run_once(model, task.service.get_ref(), &self.layout()?, &words));
-        Ok(command)
+        let (service, layout) = (task.service.get_ref().as_str(), self.layout()?);
+        let networks = self.networks_at_creation();
+        let arguments = container::run_once(model, service, &layout, networks, &words);
+        if networks == Networks::All || network::of_service(model, &model.services[service]).len() == 1 {
+            let mut command = self.engine.command(&["run", "--rm"]);
+            command.args(arguments);
+            return Ok(command);
+        }
+        let create: Vec<String> = ["create", "--rm"].map(str::to_owned).into_iter().chain(arguments).collect();
+        let created = self.engine.run(&create)?;
+        let id = created.trim();
+        self.connect(&layout, service, id, None)?;
+        Ok(self.engine.command(&["start", "--attach", "--interactive", id]))
     }
 
     /// The lines that `logs` prints with these options.

@@ -1,6 +1,7 @@
 //! Checks of `[services.*]`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
@@ -8,6 +9,9 @@ use toml::Spanned;
 use super::super::model::{Condition, Dependency, Health, Service};
 use super::super::suggest;
 use super::{Check, TemplateUser};
+
+/// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
+const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
 
 impl Check<'_> {
     pub(super) fn service(&mut self, key: &Spanned<String>, service: &Service) {
@@ -37,6 +41,12 @@ impl Check<'_> {
             }
         }
         self.dependencies(name, service);
+        self.service_networks(key, service);
+        if !STOP_GRACE.contains(&service.stop_grace) {
+            let span = self.document.value(&["services", name, "stop-grace"]);
+            let message = format!("{} seconds are not possible for `stop-grace`", service.stop_grace);
+            self.report(span, message, "use 1 to 3600 seconds");
+        }
         if let Some(health) = &service.health {
             self.health(name, health);
         }

@@ -10,6 +10,7 @@ mod debian;
 mod depends_on;
 mod image;
 mod mode;
+mod network;
 mod nix;
 mod service;
 mod site;
@@ -27,6 +28,7 @@ pub use debian::{Base, Debian};
 pub use depends_on::{Condition, Dependency, DependsOn};
 pub use image::{Image, ImageDirectory, ImageFile, User};
 pub use mode::Mode;
+pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
 pub use service::{Health, Service};
 pub use site::{Authority, Certificate, Encoding, Rule, Secret, Site, SitePort, Template, Trusted};
@@ -69,6 +71,9 @@ pub struct Model {
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
     pub services: BTreeMap<Spanned<String>, Service>,
+    /// The networks that services name, by name. Without any, all services are on one.
+    #[serde(default)]
+    pub networks: BTreeMap<Spanned<String>, Network>,
     /// Volumes whose contents belong to one version of a program, by name.
     #[serde(default)]
     pub volumes: BTreeMap<Spanned<String>, Volume>,

@@ -44,9 +44,15 @@ pub struct Service {
     /// Published ports: name in `site.ports` to container port. Only these can be reached from outside.
     #[serde(default)]
     pub publish: BTreeMap<Spanned<String>, u16>,
+    /// Names of `networks`. Empty exactly when the profile has none.
+    #[serde(default)]
+    pub networks: Vec<Spanned<String>>,
     /// Services that it waits for before it starts.
     #[serde(default)]
     pub depends_on: DependsOn,
+    /// Time to end by itself after the signal that stops it, in seconds.
+    #[serde(default = "default_stop_grace")]
+    pub stop_grace: u32,
     /// Its health check.
     pub health: Option<Health>,
 }
@@ -69,6 +75,11 @@ pub struct Health {
     /// Time after the start in which failures do not count, in seconds.
     #[serde(default)]
     pub start_period: u32,
+}
+
+/// Enough for a database that writes what it has in memory.
+fn default_stop_grace() -> u32 {
+    30
 }
 
 fn default_interval() -> u32 {

@@ -75,6 +75,7 @@ Type=exec
     if let Some(signal) = &model.images[&service.image].stop_signal {
         text += &format!("KillSignal={signal}\n");
     }
+    text += &format!("TimeoutStopSec={}\n", service.stop_grace);
     let files = site_files(model, service);
     if !files.is_empty() {
         text += &format!("# Read by systemd; the service gets copies in place of {SECRETS}.\n");
