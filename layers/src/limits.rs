@@ -34,6 +34,8 @@ pub const EXTENSION: u64 = 1 << 20;
 pub const DOCUMENT: u64 = 16 << 20;
 /// Bytes of a content that is read into memory as a whole.
 pub const MEMORY: u64 = 64 << 20;
+/// Bytes of a package index, which is read into memory. That of Debian's main component has 60 MB.
+pub const INDEX: u64 = 256 << 20;
 /// Bytes of memory that decompressing xz may take; xz -9 needs 65 MiB.
 pub const DICTIONARY: u64 = 128 << 20;
 /// Messages of one kind that an error lists; it counts the others.
