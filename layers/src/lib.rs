@@ -86,6 +86,7 @@
 pub mod archive;
 pub mod codec;
 pub mod digest;
+pub mod escape;
 pub mod image;
 pub mod ingredients;
 pub mod json;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_layers::digest::Digest;
 
 use super::{Servers, file_name};
@@ -185,6 +186,6 @@ impl Servers<'_> {
                 })?
             }
         };
-        Keyring::parse(&path.display().to_string(), &fs_err::read(&path)?)
+        Keyring::parse(&path.display().to_string(), &files::read(&path)?)
     }
 }

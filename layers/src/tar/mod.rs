@@ -24,5 +24,5 @@ mod read;
 mod write;
 
 pub use members::{Member, MemberKind, Members, Skip, Stream};
-pub use read::{ReadError, read};
+pub use read::{ReadError, read, read_with_oddities};
 pub use write::{DIRECTORY_TIME, Options, Writer, write};

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::members::{Member, MemberKind, Members};
+use super::members::{Member, MemberKind, Members, kind_name};
+use crate::escape::line;
 use crate::limits::{Exceeded, Paths};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
@@ -20,10 +21,10 @@ pub enum ReadError {
     #[error("the tar archive has a bad path")]
     Path(#[from] PathError),
     /// A name is not UTF-8.
-    #[error("the tar archive has the path `{0}`, which is not UTF-8")]
+    #[error("the tar archive has the path `{}`, which is not UTF-8", line(.0))]
     NotUtf8(String),
     /// A member is a device, a pipe or another type that images do not have.
-    #[error("the tar archive has `/{path}` of the unsupported type {kind}")]
+    #[error("the tar archive has `/{}` of the unsupported type {kind}", line(.path.as_str()))]
     UnsupportedType {
         /// Path of the member.
         path: TreePath,
@@ -31,7 +32,7 @@ pub enum ReadError {
         kind: String,
     },
     /// Two members have the same path, and are not both directories.
-    #[error("the tar archive has `/{0}` twice")]
+    #[error("the tar archive has `/{}` twice", line(.0.as_str()))]
     Duplicate(TreePath),
 }
 
@@ -41,7 +42,20 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`]: one bad member is enough to reject the archive.
 pub fn read(source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Tree, ReadError> {
+    Ok(read_with_oddities(source, origin)?.0)
+}
+
+/// As [`read`]; also everything that [`super::Writer`] never writes, although other programs act on it: each with the
+/// path of a member, as the rest of a sentence that begins with the path.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_oddities(
+    source: &Arc<SourceFile>,
+    origin: &Arc<str>,
+) -> Result<(Tree, Vec<(String, String)>), ReadError> {
     let mut tree = Tree::new();
+    let mut oddities = Vec::new();
     let mut paths = Paths::default();
     let mut members = Members::new(source.cursor());
     while let Some(member) = members.next()? {
@@ -50,26 +64,30 @@ pub fn read(source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Tree, ReadErr
             other => other?,
         };
         paths.add(path.as_str())?;
-        let entry = entry(member, source, origin)?;
+        oddities.extend(member.oddity.clone().map(|oddity| (path.to_string(), oddity)));
+        let entry = entry(member, &path, source, origin)?;
         let is_directory = matches!(entry.kind, Kind::Directory);
         // A directory may be repeated, as for tar and dpkg: the last metadata count.
-        if tree
-            .insert(path.clone(), entry)
-            .is_some_and(|first| !(is_directory && matches!(first.kind, Kind::Directory)))
-        {
-            return Err(ReadError::Duplicate(path));
+        if let Some(first) = tree.insert(path.clone(), entry) {
+            if !(is_directory && matches!(first.kind, Kind::Directory)) {
+                return Err(ReadError::Duplicate(path));
+            }
+            oddities.push((path.to_string(), "is there twice".to_owned()));
         }
     }
-    Ok(tree)
+    Ok((tree, oddities))
 }
 
-fn entry(member: Member, source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Entry, ReadError> {
+fn entry(member: Member, path: &TreePath, source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Entry, ReadError> {
     let Member { kind, offset, size, mode, uid, gid, mtime, xattrs, .. } = member;
     let kind = match kind {
         MemberKind::Directory => Kind::Directory,
         MemberKind::File => Kind::File(Content::range(source, offset, size)),
         MemberKind::Symlink(target) => Kind::Symlink(target),
         MemberKind::Hardlink(target) => Kind::Hardlink(TreePath::new(&target)?),
+        MemberKind::Device(flag) => {
+            return Err(ReadError::UnsupportedType { path: path.clone(), kind: kind_name(flag) });
+        }
     };
     Ok(Entry { kind, mode, uid, gid, mtime: Some(mtime), xattrs, origin: origin.clone() })
 }

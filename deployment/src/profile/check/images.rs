@@ -11,6 +11,7 @@ use super::super::model::{Crate, Image, Nix, User, Venv};
 use super::super::suggest;
 use super::super::words;
 use super::{Check, TemplateUser};
+use crate::files;
 
 /// Accounts of every image: name, and the number of user and group.
 const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];
@@ -238,7 +239,7 @@ impl Check<'_> {
         let before = self.diagnostics.len();
         self.source(&nix.closure);
         if self.diagnostics.len() == before {
-            let text = fs_err::read(self.sources.path(nix.closure.get_ref())).unwrap_or_default();
+            let text = files::read(&self.sources.path(nix.closure.get_ref())).unwrap_or_default();
             if let Err(error) = Closure::parse(&text) {
                 let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());
                 self.report(nix.closure.span(), message, "create it with: nix path-info --json --recursive PATH");
