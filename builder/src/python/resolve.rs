@@ -282,6 +282,11 @@ fn requirements(texts: &[String]) -> Result<String> {
                 Failure::usage(format!("the requirement `{}` has a control character", text.escape_debug())).into()
             );
         }
+        // The parser of markers calls itself for each parenthesis.
+        if text.len() > 4096 || text.matches('(').count() > 100 {
+            let start: String = text.chars().take(60).collect();
+            return Err(Failure::usage(format!("the requirement `{start}...` is too long")).into());
+        }
         let parsed: Requirement<Url> = Requirement::from_str(text)
             .map_err(|error| Failure::usage(format!("the requirement `{text}` is malformed: {}", error.message)))?;
         if matches!(parsed.version_or_url, Some(VersionOrUrl::Url(_))) {
