@@ -134,6 +134,7 @@ fn options(request: &BuildRequest<'_>, servers: &Servers<'_>) -> Result<Options>
         authorities: authorities.map(|(file_name, pem)| Certificate { file_name, pem }).collect(),
         cargo: has_crates.then(|| servers.cargo()).transpose()?,
         nix_store: request.nix_store.clone(),
+        limits: request.limits,
     })
 }
 
