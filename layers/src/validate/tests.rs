@@ -87,6 +87,6 @@ fn whiteouts_and_devices_in_layers_are_reported() {
     assert_eq!(found.wrong, [""; 0]);
     assert_eq!(
         found.unusual,
-        ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has the device `dev/sda`"]
+        ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has `dev/sda`, a block device"]
     );
 }
