@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use ::tar::EntryType;
+
 use super::*;
 use crate::archive;
 use crate::image::{Image, tests::spec};
