@@ -208,6 +208,9 @@ impl Uv {
             .args(["--only-binary", ":all:", "--no-header"])
             .arg("--override")
             .arg(directory.join(OVERRIDES));
+        if request.indexes.links_only() {
+            command.arg("--no-index");
+        }
         for (name, value) in request.indexes.environment() {
             match value {
                 Some(value) => command.env(name, value),
