@@ -208,6 +208,8 @@ pub(super) struct EngineInfo {
     pub(super) runtime: String,
     /// How many user numbers containers have, when they are mapped.
     pub(super) ids: Option<u64>,
+    /// Docker maps the user and group numbers of all containers (`userns-remap`).
+    pub(super) remapped: bool,
     /// It gives containers SELinux labels, where the host has SELinux.
     pub(super) selinux: bool,
     /// The engine runs on another machine, or in a virtual one.
@@ -231,6 +233,7 @@ pub(super) fn podman_info(json: &str) -> Result<EngineInfo> {
         temporary: Some(store["imageCopyTmpDir"].as_str().unwrap_or("/var/tmp").into()),
         runtime: text(&host["ociRuntime"]["name"]),
         ids: rootless.then_some(ids),
+        remapped: false,
         selinux: host["security"]["selinuxEnabled"].as_bool().unwrap_or(false),
         remote: host["serviceIsRemote"].as_bool().unwrap_or(false),
     })
@@ -256,6 +259,7 @@ pub(super) fn docker_info(json: &str) -> Result<EngineInfo> {
         temporary: None,
         runtime: text(&info["DefaultRuntime"]),
         ids: None,
+        remapped: has("name=userns"),
         selinux: has("name=selinux"),
         remote: false,
     })
@@ -288,7 +292,8 @@ mod tests {
     fn containers_of_both_engines_are_parsed() {
         let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3,
             "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
-            "Config": {"Env": ["A=1"], "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
+            "Config": {"Env": ["A=1"],
+            "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
         let found = containers(podman).unwrap().remove("shop_web").unwrap();
         let expected = Container {
