@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use pep508_rs::{PackageName, Requirement, VersionOrUrl};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files::temporary_directory;
 use url::Url;
 
 use super::pylock;
@@ -48,7 +49,7 @@ impl Uv {
     pub fn resolve(&self, request: &Request) -> Result<Vec<Wheel>> {
         let requirements = requirements(request.requirements)?;
         let overrides = overrides(request.exclude)?;
-        let directory = tempfile::tempdir().context("cannot create a temporary directory for uv")?;
+        let directory = temporary_directory()?;
         // uv accepts only names of the form pylock.NAME.toml.
         let lock = directory.path().join("pylock.sealift.toml");
         let overrides_file = directory.path().join("overrides.txt");

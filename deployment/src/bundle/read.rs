@@ -100,12 +100,13 @@ fn start(file: &mut File) -> Result<Vec<u8>> {
 /// A temporary file with the decompressed contents of `file`.
 fn decompressed(path: &Path, mut file: File, codec: Codec) -> Result<File> {
     file.seek(SeekFrom::Start(0))?;
-    let mut plain = tempfile::tempfile()?;
+    let temporary = tempfile::env::temp_dir();
+    let mut plain = tempfile::tempfile().map_err(|error| files::cannot("write to", &temporary, &error))?;
     let copied = std::io::copy(&mut codec.decoder(BufReader::new(file))?, &mut plain);
     match copied {
         Ok(_) => Ok(plain),
         Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            Err(files::cannot("decompress it into", &tempfile::env::temp_dir(), &error))
+            Err(files::cannot("decompress it into", &temporary, &error))
         }
         Err(error) => {
             let failure = Failure::verification(format!("{} cannot be decompressed", path.display()));
