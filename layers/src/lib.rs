@@ -86,12 +86,14 @@
 pub mod archive;
 pub mod codec;
 pub mod digest;
+pub mod escape;
 pub mod image;
 pub mod ingredients;
 pub mod json;
 pub mod layer;
 pub mod listing;
 pub mod platform;
+pub mod programs;
 pub mod tar;
 pub mod tree;
 pub mod validate;

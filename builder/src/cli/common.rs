@@ -19,16 +19,16 @@ const SERVERS: &str = "Servers";
 /// The servers to fetch from.
 #[derive(Args, Debug)]
 pub(super) struct ServerOptions {
-    /// URL of the Debian mirror's root
+    /// URL of the Debian mirror's root; may be repeated: if one fails, the next is tried
     ///
     /// Default: SEALIFT_DEBIAN_MIRROR, else `debian-mirror` in ~/.config/sealift/config.toml, else the
-    /// machine's apt sources.
+    /// machine's apt sources. `sealift mirrors` shows what is used.
     #[arg(long, value_name = "URL", help_heading = SERVERS)]
-    debian_mirror: Option<String>,
+    debian_mirror: Vec<String>,
     /// URL of the Python index's simple API
     ///
     /// Default: PIP_INDEX_URL or UV_DEFAULT_INDEX, else `python-index` in ~/.config/sealift/config.toml,
-    /// else the configuration of pip, then of uv, else uv's default index.
+    /// else the configuration of pip, then of uv, else uv's default index. Further indexes are those of pip and uv.
     #[arg(long, value_name = "URL", help_heading = SERVERS)]
     python_index: Option<String>,
 }
@@ -36,7 +36,7 @@ pub(super) struct ServerOptions {
 impl ServerOptions {
     pub(super) fn open<'m>(&self, machine: &'m Machine, offline: bool) -> anyhow::Result<Servers<'m>> {
         let options = servers::Options {
-            debian_mirror: self.debian_mirror.clone(),
+            debian_mirrors: self.debian_mirror.clone(),
             python_index: self.python_index.clone(),
             offline,
         };
@@ -57,6 +57,20 @@ pub(super) struct StoreOption {
 impl StoreOption {
     pub(super) fn open(&self, machine: &Machine) -> anyhow::Result<Store> {
         Store::open(&Store::place(self.store.as_deref(), machine)?)
+    }
+
+    /// The store, for commands that have nothing to do in a new one.
+    ///
+    /// # Errors
+    /// When it does not exist, which is a mistyped path more often than an unused store.
+    pub(super) fn open_existing(&self, machine: &Machine) -> anyhow::Result<Store> {
+        let root = Store::place(self.store.as_deref(), machine)?;
+        if !root.is_dir() {
+            return Err(Failure::usage(format!("no store in {}", root.display()))
+                .hint("the first build makes it; `--store` names another folder")
+                .into());
+        }
+        Store::open(&root)
     }
 }
 

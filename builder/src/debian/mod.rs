@@ -4,7 +4,7 @@
 //! `InRelease` --[`release`]--> digests of `Packages` files --[`index`]--> packages by name --[`resolve`]--> chosen packages.
 
 mod clearsign;
-mod date;
+pub(crate) mod date;
 pub mod index;
 pub mod openpgp;
 pub mod relation;

@@ -2,16 +2,17 @@
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::cannot;
+use sealift_deployment::files::{self, cannot};
 use sealift_deployment::machine::Machine;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The user's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// `debian-mirror`: URL of a Debian mirror.
-    pub debian_mirror: Option<String>,
+    /// `debian-mirror`: URL of a Debian mirror, or a list of them.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub debian_mirror: Vec<String>,
     /// `python-index`: URL of a Python index.
     pub python_index: Option<String>,
     /// The file's path, for messages; the file need not exist.
@@ -30,17 +31,30 @@ impl Config {
         };
         let file = home.join("sealift/config.toml");
         let path = file.display().to_string();
-        let text = match fs_err::read_to_string(&file) {
+        let text = match files::read_text(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(cannot("read", &file, &error)),
         };
         let config: Self = toml::from_str(&text).map_err(|error| {
             let failure = Failure::usage(format!("cannot parse {path}")).because(error);
-            failure.hint("its settings are `debian-mirror` and `python-index`, each a URL")
+            failure.hint("its settings are `debian-mirror`, a URL or a list of URLs, and `python-index`, a URL")
         })?;
         Ok(Self { path, ..config })
     }
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Value::deserialize(deserializer)? {
+        Value::One(one) => vec![one],
+        Value::More(more) => more,
+    })
 }
 
 #[cfg(test)]
@@ -58,6 +72,12 @@ mod tests {
         let config = Config::read(&machine).unwrap();
         assert_eq!(config.python_index.as_deref(), Some("https://mirror.example/simple"));
         assert_eq!(config.path, path.to_str().unwrap());
+        for (text, mirrors) in
+            [("'http://a'", &["http://a"][..]), ("['http://a', 'http://b']", &["http://a", "http://b"])]
+        {
+            fs_err::write(&path, format!("debian-mirror = {text}\n")).unwrap();
+            assert_eq!(Config::read(&machine).unwrap().debian_mirror, mirrors);
+        }
         fs_err::write(&path, "pyton-index = 'x'\n").unwrap();
         let error = format!("{:#}", Config::read(&machine).unwrap_err());
         assert!(error.contains(&config.path) && error.contains("pyton-index"), "{error}");

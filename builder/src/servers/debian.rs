@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_layers::digest::Digest;
 
 use super::{Servers, file_name};
@@ -11,6 +12,7 @@ use crate::debian::openpgp::Keyring;
 use crate::debian::release::{Policy, Release};
 use crate::fetch::{Download, Urls};
 use crate::lock::Package;
+use crate::mirrors::access::Address;
 use crate::mirrors::{self, Mirror};
 
 /// Where Debian and its derivatives install the archive keyring. A profile can name another file.
@@ -19,6 +21,8 @@ const KEYRINGS: [&str; 2] =
 
 /// Largest `InRelease` file that is accepted, in bytes.
 const RELEASE_LIMIT: u64 = 16 << 20;
+/// Largest list of mirrors that is accepted, in bytes.
+const LIST_LIMIT: u64 = 1 << 20;
 /// Largest compressed package index that is accepted, in bytes.
 const INDEX_LIMIT: u64 = 256 << 20;
 
@@ -37,8 +41,8 @@ pub struct ReleaseRequest<'a> {
 
 /// A verified `InRelease` file.
 pub struct SignedRelease {
-    /// URL of the archive's root, without a slash at the end.
-    pub base: String,
+    /// The archive's root.
+    pub base: Address,
     /// The suite that was asked for.
     pub suite: String,
     /// The parsed content.
@@ -70,7 +74,7 @@ fn quoted(path: &str) -> String {
 }
 
 impl Servers<'_> {
-    /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has the suite.
+    /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has it and delivers a valid one.
     ///
     /// # Errors
     /// No mirror has the suite; or the file is not signed by a key of the keyring, has expired or is of another suite.
@@ -78,14 +82,18 @@ impl Servers<'_> {
         let ReleaseRequest { suite, now, allow_expired, .. } = *request;
         let keyring = self.keyring(request.keyring)?;
         let mirrors = self.debian_mirrors()?;
-        for mirror in mirrors {
-            let url = format!("{}/dists/{suite}/InRelease", mirror.base);
-            if let Some(page) = self.client.find(&url, "*/*", RELEASE_LIMIT)? {
-                let policy = Policy { suite, keyring: &keyring, now, allow_expired };
-                let release = Release::parse(&page.bytes, &policy).with_context(|| format!("cannot verify {url}"))?;
-                let (base, suite) = (mirror.base.clone(), suite.to_owned());
-                return Ok(SignedRelease { base, suite, release, bytes: page.bytes });
-            }
+        let path = format!("dists/{suite}/InRelease");
+        let addresses: Vec<Address> = mirrors.iter().map(|mirror| mirror.address.below(&path)).collect();
+        let name = format!("the InRelease file of {suite}");
+        let found = self.client.find_in(&addresses, "*/*", RELEASE_LIMIT, &name, |asked, page| {
+            let policy = Policy { suite, keyring: &keyring, now, allow_expired };
+            let release = Release::parse(&page.bytes, &policy).with_context(|| format!("cannot verify {asked}"))?;
+            let mirror = mirrors.iter().zip(&addresses).find(|(_, address)| *address == asked);
+            let base = mirror.map_or_else(|| asked.clone(), |(mirror, _)| mirror.address.clone());
+            Ok(SignedRelease { base, suite: suite.to_owned(), release, bytes: page.bytes })
+        })?;
+        if let Some(found) = found {
+            return Ok(found);
         }
         let tried: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
         Err(Failure::network(format!("no Debian mirror has the suite {suite}; tried:\n  {}", tried.join("\n  ")))
@@ -99,21 +107,24 @@ impl Servers<'_> {
     /// The suite has no such component, or the file differs from what the release lists.
     pub fn package_index(&self, signed: &SignedRelease, component: &str, architecture: &str) -> Result<PackageIndex> {
         let index = signed.release.package_index(component, architecture)?;
-        let folder = format!("{}/dists/{}", signed.base, signed.suite);
-        let mut page = None;
-        if signed.release.acquire_by_hash {
-            let url = format!("{folder}/{}", index.file.by_hash(&index.path));
-            // Some object stores answer 403 for what they do not have. An error of the server itself recurs below.
-            page = self.client.find(&url, "*/*", INDEX_LIMIT).unwrap_or_default();
-        }
-        let page = match page {
-            Some(page) => page,
-            None => self.client.get(&format!("{folder}/{}", index.path), "*/*", INDEX_LIMIT)?,
+        // From the mirror of the release first; the others may have the same file.
+        let mut bases = vec![&signed.base];
+        bases.extend(self.debian_mirrors()?.iter().map(|mirror| &mirror.address).filter(|base| **base != signed.base));
+        let by_name = index.path.clone();
+        let by_hash = signed.release.acquire_by_hash.then(|| index.file.by_hash(&index.path));
+        // Some object stores do not have the files by digest.
+        let paths: Vec<String> = by_hash.into_iter().chain([by_name]).collect();
+        let below = |base: &Address| {
+            paths.iter().map(|path| base.below(&format!("dists/{}/{path}", signed.suite))).collect::<Vec<_>>()
         };
-        let text = signed
-            .release
-            .unpack(&index.path, &page.bytes)
-            .with_context(|| format!("cannot verify {}", page.final_url))?;
+        let addresses: Vec<Address> = bases.into_iter().flat_map(below).collect();
+        let found = self.client.find_in(&addresses, "*/*", INDEX_LIMIT, &index.path, |asked, page| {
+            signed.release.unpack(&index.path, &page.bytes).with_context(|| format!("cannot verify {asked}"))
+        })?;
+        let text = found.ok_or_else(|| {
+            let message = format!("{}: not found (404)", addresses[addresses.len().min(paths.len()) - 1]);
+            Failure::network(message).hint("the mirror is incomplete: name another one")
+        })?;
         Ok(PackageIndex { path: index.path, sha256: index.file.sha256, text })
     }
 
@@ -123,7 +134,7 @@ impl Servers<'_> {
     /// The machine names no Debian mirror.
     pub fn package<'a>(&self, package: &Package) -> Result<Download<'a>> {
         let mirrors = self.debian_mirrors()?;
-        let urls = mirrors.iter().map(|mirror| format!("{}/{}", mirror.base, quoted(&package.path))).collect();
+        let urls = mirrors.iter().map(|mirror| mirror.address.below(&quoted(&package.path))).collect();
         Ok(Download {
             name: file_name(&package.path).to_owned(),
             urls: Urls::Known(urls),
@@ -132,12 +143,36 @@ impl Servers<'_> {
         })
     }
 
-    fn debian_mirrors(&self) -> Result<&[Mirror]> {
+    /// The Debian mirrors, in the order in which they are tried.
+    ///
+    /// # Errors
+    /// The machine names none, or a list of mirrors cannot be fetched.
+    pub fn debian_mirrors(&self) -> Result<&[Mirror]> {
         if self.debian.get().is_none() {
-            let found = mirrors::debian(self.options.debian_mirror.as_deref(), self.machine)?;
-            let _ = self.debian.set(found);
+            let found = mirrors::debian(&self.options.debian_mirrors, self.machine)?;
+            let _ = self.debian.set(self.expanded(found)?);
         }
         Ok(self.debian.get().expect("set above"))
+    }
+
+    /// The mirrors, with those of lists that servers have in place of the lists.
+    fn expanded(&self, mirrors: Vec<Mirror>) -> Result<Vec<Mirror>> {
+        let mut all = Vec::new();
+        for mirror in mirrors {
+            if !mirror.is_list || self.client.is_offline() {
+                all.push(mirror);
+                continue;
+            }
+            let list = self.client.get(&mirror.address, "*/*", LIST_LIMIT)?;
+            let listed = mirrors::listed(&String::from_utf8_lossy(&list.bytes)).into_iter();
+            let origin = format!("the list {} in {}", mirror.address, mirror.origin);
+            all.extend(listed.map(|url| Mirror {
+                address: mirror.address.at(url),
+                origin: origin.clone(),
+                is_list: false,
+            }));
+        }
+        Ok(all)
     }
 
     fn keyring(&self, named: Option<&Path>) -> Result<Keyring> {
@@ -151,6 +186,6 @@ impl Servers<'_> {
                 })?
             }
         };
-        Keyring::parse(&path.display().to_string(), &fs_err::read(&path)?)
+        Keyring::parse(&path.display().to_string(), &files::read(&path)?)
     }
 }

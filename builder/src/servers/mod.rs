@@ -16,14 +16,15 @@ pub use debian::{PackageIndex, ReleaseRequest, SignedRelease};
 use crate::cargo::Cargo;
 use crate::fetch::Client;
 use crate::mirrors::Mirror;
-use crate::python::index::Index;
+use crate::mirrors::access::Access;
+use crate::python::index::Indexes;
 use crate::python::resolve::Uv;
 
 /// The user's options about servers. They take precedence over the machine's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `--debian-mirror`: URL of a Debian mirror.
-    pub debian_mirror: Option<String>,
+    /// `--debian-mirror`: URLs of Debian mirrors.
+    pub debian_mirrors: Vec<String>,
     /// `--python-index`: URL of a Python index.
     pub python_index: Option<String>,
     /// `--offline`: contact no server.
@@ -37,7 +38,7 @@ pub struct Servers<'m> {
     options: Options,
     client: Client,
     debian: OnceLock<Vec<Mirror>>,
-    python: OnceLock<Result<Index, python::IndexError>>,
+    python: OnceLock<Result<Indexes, python::IndexError>>,
 }
 
 impl<'m> Servers<'m> {
@@ -46,7 +47,8 @@ impl<'m> Servers<'m> {
     /// # Errors
     /// A proxy variable of the machine is malformed.
     pub fn new(machine: &'m Machine, options: Options) -> Result<Self> {
-        let client = Client::new(machine, options.offline)?;
+        Access::of_environment(machine)?;
+        let client = Client::new(options.offline);
         Ok(Self { machine, options, client, debian: OnceLock::new(), python: OnceLock::new() })
     }
 

@@ -40,6 +40,12 @@ pub trait Runtime {
     /// When the engine fails.
     fn key_groups(&self) -> Result<KeyGroups>;
 
+    /// Whether what runs on this host, or ran before it was stopped, shows that it did so with the site of this folder.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn runs_with_site(&self) -> Result<bool>;
+
     /// Sets the groups of key files where they are [`KeyGroups::Mapped`].
     ///
     /// # Errors
@@ -48,6 +54,13 @@ pub trait Runtime {
 
     /// The name of the container engine, if there is one: `podman` or `docker`.
     fn engine(&self) -> Option<&'static str>;
+
+    /// Where the services are looked for, for messages: `podman of root, project parsec-standalone`.
+    fn place(&self) -> String;
+
+    /// Where else on this host something of the deployment is, when there is nothing at [`Runtime::place`]: a sentence and the
+    /// command that looks there.
+    fn elsewhere(&self) -> Option<(String, String)>;
 
     /// Loads what the services run from, as far as it is missing.
     ///

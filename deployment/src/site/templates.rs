@@ -1,7 +1,7 @@
 //! Templates of the profile, rendered for one installation (Jinja syntax).
 //!
-//! A template reads `host` (IPv6 without brackets), `url_host` (with), `ports.NAME` (numbers), `settings.NAME` (none, or
-//! empty, when not set), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
+//! A template reads `host` (IPv6 without brackets), `url_host` (with), `mail_host` (as the domain of a mail address),
+//! `ports.NAME` (numbers), `settings.NAME` (none, or empty, when not set), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
 //! only when it is marked `secret`, `secrets.NAME` and those settings that are secret. Dashes in names are written as
 //! `_`. An unknown name is an error; the last newline is kept. Nothing is escaped, except by the
 //! filter `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
@@ -21,6 +21,7 @@ use sealift_layers::tree::TreePath;
 use super::env::{is_env_file, parse_env};
 use super::values::SiteParameters;
 use crate::failure::Failure;
+use crate::files;
 use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
 use crate::profile::template::{identifier, reads};
@@ -55,7 +56,7 @@ pub fn render_public(
     let known = |template: &Template| {
         // Errors in the file are reported when it is rendered.
         let source = template.source.get_ref();
-        let text = fs_err::read_to_string(sources.path(source)).unwrap_or_default();
+        let text = files::read_text(&sources.path(source)).unwrap_or_default();
         reads("settings", source, &text).is_ok_and(|found| !unknown.iter().any(|name| found.names.contains(name)))
     };
     let public =
@@ -83,7 +84,7 @@ pub(super) fn render(
             .hint("name a file of the profile, relative to its folder")
             .because(error)
     })?;
-    let text = fs_err::read_to_string(sources.path(file.as_str()))
+    let text = files::read_text(&sources.path(file.as_str()))
         .map_err(|error| Failure::usage(format!("cannot read the template of `{path}`")).because(error))?;
 
     let texts = if is_env_file(model, path) { Vec::new() } else { with_syntax(model, parameters, secrets) };
@@ -100,6 +101,7 @@ pub(super) fn render(
         trusted,
         host => parameters.host.as_str(),
         url_host => parameters.host.in_url(),
+        mail_host => parameters.host.in_mail(),
         name => model.name.get_ref(),
         product => model.product.get_ref(),
         version => model.version.get_ref(),
@@ -111,7 +113,7 @@ pub(super) fn render(
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
             ErrorKind::UndefinedError => failure.hint(
-                "a template reads host, url_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
+                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
                  when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
             ),
             ErrorKind::BadEscape => failure.hint(
@@ -258,11 +260,11 @@ mod tests {
 
     #[test]
     fn template_reads_host_ports_and_names() {
-        let source = "A=https://{{ url_host }}:{{ ports.https }}/\nB={{ host }}<&>\n\
+        let source = "A=https://{{ url_host }}:{{ ports.https }}/\nB={{ host }}<&> {{ mail_host }}\n\
                       C={{ name }} {{ product }} {{ version }}\nD={{ ports.admin + 1 }}\n";
         insta::assert_snapshot!(rendered(source).unwrap(), @"
         A=https://[2001:db8::7]:443/
-        B=2001:db8::7<&>
+        B=2001:db8::7<&> [IPv6:2001:db8::7]
         C=small shop 1.2.0+b1
         D=8081
         ");

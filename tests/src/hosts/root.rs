@@ -87,11 +87,11 @@ fn debootstrap(suite: &str, target: &Path, packages: &str) -> Result<()> {
     let scripts = Path::new("/usr/share/debootstrap/scripts");
     let script = scripts.join(if scripts.join(suite).exists() { suite } else { "sid" });
     let mut result = Ok(());
-    for mirror in mirrors::debian(None, &Machine::here())? {
+    for mirror in mirrors::debian(&[], &Machine::here())? {
         // What it mounts goes with the namespace.
         let mut make = command::limited(LIMIT, "unshare");
         make.args(["--mount", "debootstrap", "--variant=minbase", &format!("--include={packages}"), suite]);
-        make.arg(target).arg(&mirror.base).arg(&script).env("DPKG_FORCE", "unsafe-io");
+        make.arg(target).arg(mirror.address.url().as_str()).arg(&script).env("DPKG_FORCE", "unsafe-io");
         result = command::output(&mut make).map(drop);
         if result.is_ok() {
             // The packages are not needed any more.

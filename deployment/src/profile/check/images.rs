@@ -11,6 +11,7 @@ use super::super::model::{Crate, Image, Nix, User, Venv};
 use super::super::suggest;
 use super::super::words;
 use super::{Check, TemplateUser};
+use crate::files;
 
 /// Accounts of every image: name, and the number of user and group.
 const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];
@@ -22,6 +23,9 @@ impl Check<'_> {
         self.packages(&base.packages, &base.drop);
         for pattern in &base.keep {
             self.image_path(pattern.span(), pattern.get_ref());
+        }
+        for (pattern, why) in &base.allow_missing {
+            self.reason(&["base", "allow-missing", pattern.get_ref()], why);
         }
         self.links(&["base", "links"], &base.links, &mut BTreeMap::new());
     }
@@ -67,6 +71,9 @@ impl Check<'_> {
         for package in image.packages.iter().filter(|package| self.model.base.packages.contains(package)) {
             let message = format!("the package `{}` is already in the base of all images", package.get_ref());
             self.report(package.span(), message, "remove it here or from base.packages");
+        }
+        for (pattern, why) in &image.allow_missing {
+            self.reason(&["images", name, "allow-missing", pattern.get_ref()], why);
         }
         if let Some(venv) = &image.venv {
             self.venv(name, image, venv);
@@ -195,14 +202,20 @@ impl Check<'_> {
                 Ok(_) => {}
             }
         }
-        for distribution in venv.application.iter().chain(venv.exclude.keys()) {
+        for distribution in venv.application.iter().chain(venv.exclude.keys()).chain(venv.accept.keys()) {
             if words::distribution(distribution.get_ref()).is_none() {
                 let message = format!("`{}` is not the name of a distribution", distribution.get_ref());
                 self.report(distribution.span(), message, "use only the name, without a version");
             }
         }
-        for (distribution, why) in &venv.exclude {
-            self.reason(&["images", name, "venv", "exclude", distribution.get_ref()], why);
+        for (key, reasons) in [("exclude", &venv.exclude), ("accept", &venv.accept)] {
+            for (distribution, why) in reasons {
+                self.reason(&["images", name, "venv", key, distribution.get_ref()], why);
+            }
+        }
+        for distribution in venv.accept.keys().filter(|distribution| venv.exclude.contains_key(*distribution)) {
+            let message = format!("`{}` is accepted and excluded", distribution.get_ref());
+            self.report(distribution.span(), message, "remove it here or from `exclude` of the venv");
         }
     }
 
@@ -230,7 +243,7 @@ impl Check<'_> {
         let before = self.diagnostics.len();
         self.source(&nix.closure);
         if self.diagnostics.len() == before {
-            let text = fs_err::read(self.sources.path(nix.closure.get_ref())).unwrap_or_default();
+            let text = files::read(&self.sources.path(nix.closure.get_ref())).unwrap_or_default();
             if let Err(error) = Closure::parse(&text) {
                 let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());
                 self.report(nix.closure.span(), message, "create it with: nix path-info --json --recursive PATH");

@@ -5,6 +5,7 @@ use super::super::setting::{Kind, Setting};
 use super::super::suggest;
 use super::super::template::{Reads, expression_reads, identifier, reads};
 use super::Check;
+use crate::files;
 
 impl Check<'_> {
     pub(super) fn settings(&mut self) {
@@ -120,7 +121,7 @@ impl Check<'_> {
     fn reads(&mut self, path: &str, template: &Template) {
         let source = &template.source;
         // An unreadable file is reported by another check.
-        let Ok(text) = fs_err::read_to_string(self.sources.path(source.get_ref())) else { return };
+        let Ok(text) = files::read_text(&self.sources.path(source.get_ref())) else { return };
         let found = match reads("settings", source.get_ref(), &text) {
             Ok(found) => found,
             Err(error) => {
@@ -158,7 +159,7 @@ impl Check<'_> {
     }
 
     /// Checks that all settings that are read exist.
-    fn check_reads(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
+    pub(super) fn check_reads(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
         let known: Vec<String> = self.model.site.settings.keys().map(|name| identifier(name)).collect();
         if found.all {
             self.report(span.clone(), format!("{what} reads `settings` as a whole"), "read settings.NAME");

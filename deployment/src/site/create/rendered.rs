@@ -9,9 +9,10 @@ use super::update::{SiteRequest, SiteUpdate};
 use crate::profile::model::Deployed;
 use crate::site::files::{self, Access};
 use crate::site::layout::PORTS;
-use crate::site::ports;
+use crate::site::load::private_directories;
 use crate::site::report::Action;
 use crate::site::templates::{render, template_mode};
+use crate::site::{networks, ports};
 
 /// The compose variables beside an unpacked bundle's compose file, relative to the site.
 const BUNDLE_ENV: &str = "../.env";
@@ -21,12 +22,17 @@ fn is_in_bundle(request: &SiteRequest<'_>) -> bool {
     request.model.deployment == Deployed::Compose && request.directory.join("../bundle.json").is_file()
 }
 
+/// Whether there is an `.env` in the unpacked bundle that the site is in.
+pub(super) fn has_variables(request: &SiteRequest<'_>) -> bool {
+    is_in_bundle(request) && request.directory.join(BUNDLE_ENV).symlink_metadata().is_ok()
+}
+
 /// The ports in the `.env` of the unpacked bundle that the site is in: the operator may have edited them.
 pub(super) fn edited_ports(request: &SiteRequest<'_>) -> Result<BTreeMap<String, u16>> {
     if !is_in_bundle(request) {
         return Ok(BTreeMap::new());
     }
-    let text = files::read_text(&request.directory.join(BUNDLE_ENV))?.unwrap_or_default();
+    let text = files::read_text(request.directory, BUNDLE_ENV)?.unwrap_or_default();
     ports::edited_ports(request.model, &ports::compose_variables(&text))
 }
 
@@ -46,17 +52,20 @@ impl SiteUpdate<'_> {
             let access = self.access(template_mode(template), template.group);
             rendered.push(RenderedFile { path: path.get_ref(), text, access });
         }
-        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports);
+        let internal = networks::internal(model, &self.parameters.settings)?;
+        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports, &internal);
         let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
         rendered.push(variables(PORTS));
         if is_in_bundle(self.request) {
             rendered.push(variables(BUNDLE_ENV));
         }
+        let private = private_directories(model);
         for file in &rendered {
             if let Some((above, _)) = file.path.rsplit_once('/').filter(|(above, _)| *above != "..") {
-                files::directory(&directory.join(above), 0o755)?;
+                let mode = if private.contains(above) { files::PRIVATE } else { 0o755 };
+                files::directory(directory, above, mode)?;
             }
-            self.rendered_file(file)?;
+            self.rendered_file(file, &internal)?;
         }
         let current = |path: &str| path == BUNDLE_ENV || rendered.iter().any(|file| file.path == path);
         self.new.rendered.retain(|path, _| current(path));
@@ -64,18 +73,19 @@ impl SiteUpdate<'_> {
     }
 
     /// Writes a rendered file, unless it was edited: its bytes are neither the new ones nor those of the last run.
-    fn rendered_file(&mut self, file: &RenderedFile<'_>) -> Result<()> {
+    /// `internal` are the networks whose condition depends on settings, by name.
+    fn rendered_file(&mut self, file: &RenderedFile<'_>, internal: &BTreeMap<String, bool>) -> Result<()> {
         let path = file.path;
         let digest = Digest::of(file.text.as_bytes());
-        let old = files::read(&self.request.directory.join(path))?;
+        let old = files::read(self.request.directory, path)?;
         let edited = old.as_ref().is_some_and(|old| {
             let old = Digest::of(old);
             old != digest && self.old.rendered.get(path) != Some(&old)
         });
         if let (true, BUNDLE_ENV, Some(old)) = (edited, path, &old) {
             // Its other lines stay. Its ports are those of the site, which took over the edited ones.
-            let text = ports::with_ports(&String::from_utf8_lossy(old), &self.parameters.ports);
-            return self.put(path, text.as_bytes(), file.access, "its ports changed");
+            let text = ports::updated(&String::from_utf8_lossy(old), &self.parameters.ports, internal);
+            return self.put(path, text.as_bytes(), file.access, "its ports or networks changed");
         }
         if edited {
             let hint = format!("to render it again, remove {path} and run this again");
