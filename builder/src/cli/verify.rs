@@ -58,8 +58,8 @@ impl Verify {
             return Ok(None);
         }
         let deployment = Deployment::open(&self.bundle)?;
-        let message = host::objection(&deployment, None, &KnownSites::of(&Machine::here()))?;
-        Ok(message.map(|message| Violation { file: "site".to_owned(), message }))
+        let found = host::objection(&deployment, None, &KnownSites::of(&Machine::here()))?;
+        Ok(found.map(|found| Violation { file: "site".to_owned(), message: found.message }))
     }
 
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {

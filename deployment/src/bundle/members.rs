@@ -11,7 +11,7 @@ use sealift_layers::escape::line;
 use sealift_layers::tree::{Entry, Kind};
 use sealift_layers::validate::Violation;
 
-use super::names::{ENV, LINKS, SITE, SUMS, is_of_site};
+use super::names::{LINKS, SUMS, is_of_site};
 use super::read::{Bundle, Form, read};
 use super::verify::violate;
 
@@ -40,7 +40,9 @@ impl Bundle {
                 Kind::Symlink(_) => violate(violations, name, "is a link"),
                 Kind::Hardlink(_) => violate(violations, name, "is a hard link"),
             }
-            self.verify_access(name, entry, violations);
+            if !matches!(entry.kind, Kind::File(_)) || of_host || name == SUMS || sums.contains_key(name) {
+                self.verify_access(name, entry, violations);
+            }
         }
         let is_missing = |path: &&String| !matches!(self.kind(path), Some(Kind::Symlink(_)));
         for path in links.keys().filter(is_missing) {
@@ -133,8 +135,7 @@ impl Bundle {
         if let Some(attribute) = entry.xattrs.keys().next() {
             violate(violations, name, format!("has the extended attribute {}", line(attribute)));
         }
-        let is_folder = matches!(entry.kind, Kind::Directory);
-        if member.is_none() && is_of_site(name) && !is_folder && (name == ENV || name.starts_with(SITE)) {
+        if member.is_none() && is_of_site(name) && matches!(entry.kind, Kind::File(_)) {
             violate(violations, name, "is not listed in bundle.json");
         }
     }
@@ -197,14 +198,11 @@ pub(super) mod tests {
         let file = |mode| Entry::file("b", mode, &origin);
         assert_eq!(with("a", Entry::directory(0o755, &origin)), "");
         assert_eq!(with("a/b", file(0o755)), "");
-        insta::assert_snapshot!(with("site/secrets/token", file(0o600)), @r"
-        site/secrets/token: is not listed in SHA256SUMS
-        site/secrets/token: is not listed in bundle.json
-        ");
-        insta::assert_snapshot!(with("site", Entry::symlink("/etc", &origin)), @"
-        site: is a link
-        site: is not listed in bundle.json
-        ");
+        insta::assert_snapshot!(
+            with("site/secrets/token", file(0o600)),
+            @"site/secrets/token: is not listed in SHA256SUMS"
+        );
+        insta::assert_snapshot!(with("site", Entry::symlink("/etc", &origin)), @"site: is a link");
         insta::assert_snapshot!(with("c", Entry::directory(0o755, &origin)), @"c: is a folder that no listed file is in");
         insta::assert_snapshot!(with("a/b", file(0o4755)), @"a/b: has the mode 4755");
         insta::assert_snapshot!(with("a", Entry::directory(0o777, &origin)), @"a: has the mode 0777");

@@ -25,7 +25,7 @@ use anyhow::Result;
 
 pub use deployment::Deployment;
 pub use doctor::examine;
-pub use origin::objection;
+pub use origin::{Objection, objection};
 pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 pub use status::{HealthState, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};

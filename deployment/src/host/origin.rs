@@ -7,9 +7,20 @@ use super::runtime::Runtime;
 use crate::finding::Findings;
 use crate::site::{KnownSites, Origin};
 
-/// Lets the operator take a site that this host does not know.
+/// An objection to the site in a bundle's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+/// What to do about a site that nobody knows.
 const ACCEPT: &str = "if you put it there yourself, use --accept-site; otherwise remove site/ and .env, and get the bundle \
                       again over a way that you trust";
+/// What to do about one whose secrets are others now.
+const ACCEPT_CHANGE: &str = "if you changed it yourself, use --accept-site; otherwise restore it from your backup";
 
 /// Refuses a site that was added to a bundle: neither this host made it, nor does the bundle name it. `accepted` says that
 /// the operator takes it.
@@ -23,11 +34,11 @@ pub(super) fn check(
     accepted: bool,
     findings: &mut Findings,
 ) -> Result<()> {
-    let Some(message) = objection(deployment, Some(runtime), known)? else { return Ok(()) };
+    let Some(Objection { message, hint }) = objection(deployment, Some(runtime), known)? else { return Ok(()) };
     if accepted {
         findings.warn("site", message, "it is used, as --accept-site says");
     } else {
-        findings.error("site", message, ACCEPT);
+        findings.error("site", message, hint);
     }
     Ok(())
 }
@@ -37,13 +48,18 @@ pub(super) fn check(
 ///
 /// # Errors
 /// When a file cannot be read, or the engine fails.
-pub fn objection(deployment: &Deployment, runtime: Option<&dyn Runtime>, known: &KnownSites) -> Result<Option<String>> {
+pub fn objection(
+    deployment: &Deployment,
+    runtime: Option<&dyn Runtime>,
+    known: &KnownSites,
+) -> Result<Option<Objection>> {
+    let because = |message, hint| Ok(Some(Objection { message, hint }));
     let files: Vec<&str> = deployment.bundle.site_files().collect();
     let Some(first) = files.first() else { return Ok(None) };
     match known.origin(&deployment.site(), &deployment.profile.model)? {
         Origin::Here => return Ok(None),
         Origin::Changed(paths) => {
-            return Ok(Some(format!("site/{} is not the one that this host made", paths.join(", site/"))));
+            return because(format!("site/{} was changed since the last start", paths.join(", site/")), ACCEPT_CHANGE);
         }
         Origin::Unknown => {}
     }
@@ -51,7 +67,7 @@ pub fn objection(deployment: &Deployment, runtime: Option<&dyn Runtime>, known: 
         Some(violations) if violations.is_empty() => return Ok(None),
         Some(violations) => {
             let lines: Vec<String> = violations.iter().map(|violation| format!("\n  {violation}")).collect();
-            return Ok(Some(format!("the site is not the one of this bundle:{}", lines.concat())));
+            return because(format!("it is not the one of this bundle:{}", lines.concat()), ACCEPT);
         }
         None => {}
     }
@@ -65,7 +81,7 @@ pub fn objection(deployment: &Deployment, runtime: Option<&dyn Runtime>, known: 
         1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    Ok(Some(format!("{first}{more}: neither made on this host nor part of the bundle")))
+    because(format!("{first}{more}: neither made on this host nor part of the bundle"), ACCEPT)
 }
 
 #[cfg(test)]
@@ -79,7 +95,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment = testing::deployment(folder.path());
         let known = KnownSites::at(&folder.path().join("state"));
-        let objection = |deployment: &Deployment| objection(deployment, None, &known).unwrap();
+        let objection =
+            |deployment: &Deployment| objection(deployment, None, &known).unwrap().map(|found| found.message);
         assert_eq!(objection(&deployment), None);
         // Folders alone: engines make them in place of files that they have to mount.
         let mut add = |path: &str, entry: Entry| {

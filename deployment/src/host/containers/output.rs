@@ -288,7 +288,8 @@ mod tests {
     fn containers_of_both_engines_are_parsed() {
         let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3,
             "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
-            "Config": {"Env": ["A=1"], "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
+            "Config": {"Env": ["A=1"],
+            "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
         let found = containers(podman).unwrap().remove("shop_web").unwrap();
         let expected = Container {

@@ -95,13 +95,6 @@ impl Containers<'_> {
         Ok(folders.filter(|folder| folder.is_absolute() && real_path(folder) != own).collect())
     }
 
-    /// The folder of another deployment that made this container: one with another site.
-    pub(super) fn other_owner(&self, container: &Container) -> Option<PathBuf> {
-        let folder = PathBuf::from(&container.folder);
-        let is_other = folder.is_absolute() && real_path(&folder) != real_path(&self.deployment.folder);
-        (is_other && !self.has_site_of(&folder)).then_some(folder)
-    }
-
     /// Whether containers of this deployment's names were made with the site of this folder: one has a secret of the site
     /// in its environment, or another folder that made them has the same secrets. Where no service gets a secret in its
     /// environment, it is enough that this folder made them.
@@ -123,6 +116,13 @@ impl Containers<'_> {
             containers.iter().map(|container| real_path(Path::new(&container.folder))).collect();
         let same = |other: &&PathBuf| **other != own && site::share_secrets(model, &site, &other.join("site"));
         Ok(folders.iter().any(|other| same(&other)) || folders.contains(&own) && !has_secret_environment(model))
+    }
+
+    /// The folder of another deployment that made this container: one with another site.
+    pub(super) fn other_owner(&self, container: &Container) -> Option<PathBuf> {
+        let folder = PathBuf::from(&container.folder);
+        let is_other = folder.is_absolute() && real_path(&folder) != real_path(&self.deployment.folder);
+        (is_other && !self.has_site_of(&folder)).then_some(folder)
     }
 
     /// Whether this folder has the site of `other`: then it is the next version of the same deployment.
