@@ -1,10 +1,12 @@
 //! Fetching: the artifacts of the layers that the store lacks.
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::ui::{self, Ui};
 
 use crate::fetch::{self, Download, Fetched};
 use crate::inputs::Artifact;
+use crate::lock::Wheel;
 use crate::plan::Plan;
 use crate::servers::Servers;
 use crate::store::Store;
@@ -25,6 +27,7 @@ pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, u
     for artifact in missing(plan, store)? {
         match artifact {
             Artifact::Package(package) => downloads.push(servers.package(package)?),
+            Artifact::Wheel(wheel) if wheel.local => return Err(gone(wheel).into()),
             Artifact::Wheel(wheel) => downloads.push(servers.wheel(wheel)),
             // By cargo: see `crates`.
             Artifact::Crate(_) => {}
@@ -38,6 +41,13 @@ pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, u
     let fetched = fetch::download(servers.client(), &downloads, store, PARALLEL_DOWNLOADS, &phase)?;
     phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
     Ok(fetched)
+}
+
+/// The failure for a wheel of the user that is neither in the store nor in the folders that were searched.
+fn gone(wheel: &Wheel) -> Failure {
+    Failure::failed(format!("{} is not where the profile's `wheels` are, nor in the store", wheel.file_name())).hint(
+        "make the same wheel again, or name the folder that has it with --artifacts; for another one: sealift lock",
+    )
 }
 
 /// Fetches crates with cargo, which knows its registries.

@@ -3,6 +3,7 @@
 //! The steps: fetch the suite's signed indexes ([`Archive`]), choose the Debian packages of each image, let uv resolve
 //! its Python requirements, and look up the crates.
 
+mod environment;
 mod images;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::digest::Digest;
 use sealift_layers::platform::Platform;
+
+pub use images::changed_wheel;
 
 use crate::debian::index::Index;
 use crate::lock::{self, Crate, wanted};

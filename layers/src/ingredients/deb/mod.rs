@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use control::Control;
 
+use crate::limits::{DICTIONARY, DOCUMENT, Exceeded, Limits, Within};
 use crate::tar::{self, ReadError};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
@@ -42,30 +43,17 @@ pub struct Package {
     pub tree: Tree,
 }
 
-/// Largest size of a control archive in bytes, uncompressed. Real ones have a few kilobytes.
-const CONTROL_LIMIT: u64 = 16 * 1024 * 1024;
-
-/// Opens the package in `deb`. Its files are decompressed into `spool`, an empty file to which the tree then refers.
+/// Opens the package in `deb`. Its files are decompressed into `spool`, an empty file to which the tree then refers, within
+/// `limits`.
 ///
 /// # Errors
 /// [`DebError`].
-pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError> {
-    let members = ar::members(deb)?;
-    let find = |stem: &str| {
-        members
-            .iter()
-            .find(|member| member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-            .ok_or_else(|| DebError::Invalid(format!("it has no member {stem}")))
-    };
-    if members.first().is_none_or(|member| member.name != "debian-binary") {
-        return Err(DebError::Invalid("its first member is not debian-binary".to_owned()));
-    }
-
-    let member = find("control.tar")?;
+pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Package, DebError> {
+    let Members { control, data } = find_members(deb)?;
     let mut bytes = Vec::new();
-    decompressed(deb, member)?.take(CONTROL_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONTROL_LIMIT {
-        return Err(DebError::Invalid("its control archive is larger than 16 MiB".to_owned()));
+    decompressed(deb, &control)?.take(DOCUMENT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > DOCUMENT {
+        return Err(io::Error::from(Exceeded::Size { what: "its control archive", limit: DOCUMENT }).into());
     }
     let control_tree = tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
     let read = |name: &str| match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
@@ -80,7 +68,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
         .map(str::to_owned)
         .collect();
 
-    io::copy(&mut decompressed(deb, find("data.tar")?)?, &mut spool)?;
+    io::copy(&mut Within::new(decompressed(deb, &data)?, limits.unpacked(deb.size()?)), &mut spool)?;
     let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
     let payload = tar::read(&SourceFile::new(spool), &origin)?;
     let mut tree = usr_merged(payload)?;
@@ -100,6 +88,53 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
     Ok(Package { control, scripts, tree })
 }
 
+/// The two members that are used.
+struct Members {
+    control: ar::Member,
+    data: ar::Member,
+}
+
+/// Finds the members in the order that deb(5) requires: `debian-binary`, `control.tar`, `data.tar`. Before the last one may
+/// be others whose names begin with `_`, after it any others.
+fn find_members(deb: &SourceFile) -> Result<Members, DebError> {
+    let invalid = |text: String| Err(DebError::Invalid(text));
+    let mut members = ar::members(deb)?.into_iter();
+    match members.next() {
+        Some(first) if first.name == "debian-binary" => check_version(deb, &first)?,
+        _ => return invalid("its first member is not debian-binary".to_owned()),
+    }
+    let is = |member: &ar::Member, stem: &str| {
+        member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let mut next = |stem: &str| match members.find(|member| !member.name.starts_with('_')) {
+        Some(member) if is(&member, stem) => Ok(member),
+        Some(other) => Err(DebError::Invalid(format!("it has the member {} before {stem}", other.name.escape_debug()))),
+        None => Err(DebError::Invalid(format!("it has no member {stem}"))),
+    };
+    let found = Members { control: next("control.tar")?, data: next("data.tar")? };
+    match members.find(|member| ["debian-binary", "control.tar", "data.tar"].iter().any(|stem| is(member, stem))) {
+        Some(again) => invalid(format!("it has two members {}", again.name.escape_debug())),
+        None => Ok(found),
+    }
+}
+
+/// Checks the version of the format, of which only the first number counts.
+fn check_version(deb: &SourceFile, member: &ar::Member) -> Result<(), DebError> {
+    let mut cursor = deb.cursor();
+    io::Seek::seek(&mut cursor, io::SeekFrom::Start(member.offset))?;
+    let mut text = Vec::new();
+    cursor.take(member.size.min(64)).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('\n').and_then(|(version, _)| version.split_once('.')) {
+        Some(("2", minor)) if digits(minor) => Ok(()),
+        _ => {
+            let shown = text.lines().next().unwrap_or_default().escape_debug().to_string();
+            Err(DebError::Invalid(format!("its format is `{shown}`, not 2.0")))
+        }
+    }
+}
+
 fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box<dyn Read + 'a>, DebError> {
     let mut cursor = deb.cursor();
     io::Seek::seek(&mut cursor, io::SeekFrom::Start(member.offset))?;
@@ -107,12 +142,19 @@ fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box
     Ok(match member.name.rsplit_once(".tar").map_or("", |(_, codec)| codec) {
         "" => Box::new(raw),
         ".gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
-        ".xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
+        ".xz" => Box::new(xz_decoder(raw)?),
         ".zst" => Box::new(zstd::Decoder::with_buffer(raw)?),
         other => {
-            return Err(DebError::Invalid(format!("{} has the unsupported compression {other}", member.name)));
+            let message = format!("{} has the unsupported compression {other}", member.name);
+            return Err(DebError::Invalid(message.escape_debug().to_string()));
         }
     })
+}
+
+/// A decoder of xz with a bounded dictionary: the header of a stream may ask for 4 GiB.
+fn xz_decoder<R: io::BufRead>(raw: R) -> io::Result<liblzma::bufread::XzDecoder<R>> {
+    let stream = liblzma::stream::Stream::new_stream_decoder(DICTIONARY, liblzma::stream::CONCATENATED);
+    Ok(liblzma::bufread::XzDecoder::new_stream(raw, stream.map_err(io::Error::from)?))
 }
 
 /// Directories that are links to those of the same name in `/usr` on a system with a merged `/usr`.
@@ -193,7 +235,7 @@ mod tests {
         data.insert(path("lib"), Entry::directory(0o755, &origin));
         data.insert(path("lib/x.so"), Entry::file("elf", 0o644, &origin).modified(5));
         data.insert(path("lib64"), Entry::symlink("usr/lib64", &origin));
-        let package = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap()).unwrap();
+        let package = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap(), Limits::default()).unwrap();
         let paths: Vec<&str> = package.tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["lib64", "usr/lib", "usr/lib/x.so", "var/lib/dpkg/status.d/hello"]);
         assert_eq!(package.scripts, ["postinst"]);
@@ -208,7 +250,7 @@ mod tests {
         let mut data = Tree::new();
         data.insert(path("lib/x"), Entry::file("1", 0o644, &origin));
         data.insert(path("usr/lib/x"), Entry::file("2", 0o644, &origin));
-        let error = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap()).unwrap_err();
+        let error = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap(), Limits::default()).unwrap_err();
         assert!(error.to_string().contains("`/usr/lib/x` in two places"), "{error}");
     }
 
@@ -217,7 +259,7 @@ mod tests {
         let SourceFile::Memory(bytes) = &*deb(CONTROL, &Tree::new()) else { unreachable!() };
         for length in (0..bytes.len()).step_by(37) {
             let cut = Arc::new(SourceFile::Memory(bytes[..length].to_vec()));
-            assert!(open(&cut, tempfile::tempfile().unwrap()).is_err(), "{length}");
+            assert!(open(&cut, tempfile::tempfile().unwrap(), Limits::default()).is_err(), "{length}");
         }
     }
 }
