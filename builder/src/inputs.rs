@@ -113,6 +113,22 @@ impl<'a> Inputs<'a> {
         found.ok_or_else(|| incomplete_lock(&format!("the package {name}")))
     }
 
+    /// The locked index of the archive that has this package.
+    ///
+    /// # Errors
+    /// When the lock contradicts itself.
+    pub fn archive(&self, package: &Package) -> Result<&'a lock::Debian> {
+        let found = self.lock.archive(package.archive.as_deref());
+        found.ok_or_else(|| incomplete_lock(&format!("the archive {}", package.archive.as_deref().unwrap_or_default())))
+    }
+
+    /// The file of a package that is a file of the profile.
+    #[must_use]
+    pub fn file(&self, package: &Package) -> Option<PathBuf> {
+        let archive = self.profile.model.debian.get_ref().archive(package.archive.as_deref()?)?;
+        archive.suite.is_none().then(|| self.profile.sources.path(&package.path))
+    }
+
     /// The wheel of this file name in the lock.
     ///
     /// # Errors

@@ -124,6 +124,7 @@ impl Ingredient for Packages {
                 name: package.name.clone(),
                 version: package.version.clone(),
                 architecture: package.architecture.clone(),
+                archive: package.archive.clone(),
                 sha256: package.sha256,
                 scripts_not_run: record.scripts.get(name).cloned().unwrap_or_default(),
             };

@@ -1,7 +1,9 @@
 //! Fetching: the artifacts of the layers that the store lacks.
 
 use anyhow::Result;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::ui::{self, Ui};
+use sealift_layers::digest::Digest;
 
 use crate::fetch::{self, Download, Fetched};
 use crate::inputs::Artifact;
@@ -22,9 +24,10 @@ pub(super) fn missing<'p>(plan: &'p Plan<'_>, store: &Store) -> Result<Vec<Artif
 /// Fetches the artifacts that servers provide. Those that no server has are in the result, and are not an error.
 pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, ui: &Ui) -> Result<Fetched> {
     let mut downloads: Vec<Download<'_>> = Vec::new();
+    files(plan, store)?;
     for artifact in missing(plan, store)? {
         match artifact {
-            Artifact::Package(package) => downloads.push(servers.package(package)?),
+            Artifact::Package(package) => downloads.push(servers.package(package, plan.inputs.archive(package)?)?),
             Artifact::Wheel(wheel) => downloads.push(servers.wheel(wheel)),
             // By cargo: see `crates`.
             Artifact::Crate(_) => {}
@@ -38,6 +41,28 @@ pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, u
     let fetched = fetch::download(servers.client(), &downloads, store, PARALLEL_DOWNLOADS, &phase)?;
     phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
     Ok(fetched)
+}
+
+/// Copies packages that are files of the profile into the store.
+fn files(plan: &Plan<'_>, store: &Store) -> Result<()> {
+    for artifact in missing(plan, store)? {
+        let Artifact::Package(package) = artifact else { continue };
+        let Some(path) = plan.inputs.file(package) else { continue };
+        let changed = |what: &str| {
+            let message = format!("the package {} {what} since the lock was made", path.display());
+            let hint = format!("restore the file, or run sealift lock {}", plan.inputs.profile.argument);
+            Failure::verification(message).hint(hint)
+        };
+        if !path.is_file() {
+            return Err(changed("has been removed").into());
+        }
+        let file = fs_err::File::open(&path)?;
+        if Digest::of_reader(&file)?.digest != package.sha256 {
+            return Err(changed("has changed").into());
+        }
+        store.add_artifact(&package.path, fs_err::File::open(&path)?, &package.sha256)?;
+    }
+    Ok(())
 }
 
 /// Fetches crates with cargo, which knows its registries.

@@ -19,12 +19,12 @@ const SERVERS: &str = "Servers";
 /// The servers to fetch from.
 #[derive(Args, Debug)]
 pub(super) struct ServerOptions {
-    /// URL of the Debian mirror's root
+    /// URL of the Debian mirror's root; may be repeated
     ///
-    /// Default: SEALIFT_DEBIAN_MIRROR, else `debian-mirror` in ~/.config/sealift/config.toml, else the
-    /// machine's apt sources.
-    #[arg(long, value_name = "URL", help_heading = SERVERS)]
-    debian_mirror: Option<String>,
+    /// NAME=URL names the mirror of the profile's archive NAME. Default: SEALIFT_DEBIAN_MIRROR (separated by
+    /// blanks), else `debian-mirror` in ~/.config/sealift/config.toml, else the machine's apt sources.
+    #[arg(long, value_name = "[NAME=]URL", help_heading = SERVERS)]
+    debian_mirror: Vec<String>,
     /// URL of the Python index's simple API
     ///
     /// Default: PIP_INDEX_URL or UV_DEFAULT_INDEX, else `python-index` in ~/.config/sealift/config.toml,
@@ -35,9 +35,20 @@ pub(super) struct ServerOptions {
 
 impl ServerOptions {
     pub(super) fn open<'m>(&self, machine: &'m Machine, offline: bool) -> anyhow::Result<Servers<'m>> {
+        self.open_at(machine, offline, None)
+    }
+
+    /// The servers, with the Debian archives as they were at a time in seconds since 1970.
+    pub(super) fn open_at<'m>(
+        &self,
+        machine: &'m Machine,
+        offline: bool,
+        at: Option<u64>,
+    ) -> anyhow::Result<Servers<'m>> {
         let options = servers::Options {
             debian_mirror: self.debian_mirror.clone(),
             python_index: self.python_index.clone(),
+            at,
             offline,
         };
         Servers::new(machine, options)

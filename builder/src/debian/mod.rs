@@ -4,9 +4,10 @@
 //! `InRelease` --[`release`]--> digests of `Packages` files --[`index`]--> packages by name --[`resolve`]--> chosen packages.
 
 mod clearsign;
-mod date;
+pub(crate) mod date;
 pub mod index;
 pub mod openpgp;
+pub mod pin;
 pub mod relation;
 pub mod release;
 pub mod resolve;

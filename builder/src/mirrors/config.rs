@@ -4,14 +4,18 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::cannot;
 use sealift_deployment::machine::Machine;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// The user's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// `debian-mirror`: URL of a Debian mirror.
-    pub debian_mirror: Option<String>,
+    /// `debian-mirror`: URL of a Debian mirror, or a list of them; see [`super::debian`].
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub debian_mirror: Vec<String>,
+    /// `debian-snapshots`: URL of the archives of past times, or a list of them; see [`super::snapshots`].
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub debian_snapshots: Vec<String>,
     /// `python-index`: URL of a Python index.
     pub python_index: Option<String>,
     /// The file's path, for messages; the file need not exist.
@@ -37,10 +41,23 @@ impl Config {
         };
         let config: Self = toml::from_str(&text).map_err(|error| {
             let failure = Failure::usage(format!("cannot parse {path}")).because(error);
-            failure.hint("its settings are `debian-mirror` and `python-index`, each a URL")
+            failure.hint("its settings are `debian-mirror` and `debian-snapshots`, each a URL or a list of URLs, and `python-index`, a URL")
         })?;
         Ok(Self { path, ..config })
     }
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Value::deserialize(deserializer)? {
+        Value::One(one) => vec![one],
+        Value::More(more) => more,
+    })
 }
 
 #[cfg(test)]

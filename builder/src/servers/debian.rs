@@ -1,17 +1,20 @@
 //! Debian mirrors: the signed index of a suite, and where packages are.
 
 use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context as _, Result};
-use sealift_deployment::failure::Failure;
+use sealift_deployment::failure::{Failure, Kind};
+use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use sealift_layers::digest::Digest;
 
 use super::{Servers, file_name};
+use crate::debian::date;
 use crate::debian::openpgp::Keyring;
-use crate::debian::release::{Policy, Release};
+use crate::debian::release::{IndexFile, Policy, Release};
 use crate::fetch::{Download, Urls};
-use crate::lock::Package;
-use crate::mirrors::{self, Mirror};
+use crate::lock::{self, Package};
+use crate::mirrors::{self, ArchiveName, Mirror};
 
 /// Where Debian and its derivatives install the archive keyring. A profile can name another file.
 const KEYRINGS: [&str; 2] =
@@ -25,8 +28,8 @@ const INDEX_LIMIT: u64 = 256 << 20;
 /// Which `InRelease` file to fetch, and what makes it valid.
 #[derive(Clone, Copy, Debug)]
 pub struct ReleaseRequest<'a> {
-    /// The suite: a folder below `dists/`.
-    pub suite: &'a str,
+    /// The archive, and its suite: a folder below `dists/`, or that of a flat repository.
+    pub archive: ArchiveName<'a>,
     /// File with the keys that may sign it; without one, the machine's Debian archive keyring.
     pub keyring: Option<&'a Path>,
     /// The time in seconds since 1970: decides whether signatures and the file are valid.
@@ -35,10 +38,10 @@ pub struct ReleaseRequest<'a> {
     pub allow_expired: bool,
 }
 
-/// A verified `InRelease` file.
+/// A verified `InRelease` file, or a `Release` file with its signature.
 pub struct SignedRelease {
-    /// URL of the archive's root, without a slash at the end.
-    pub base: String,
+    /// URL of the folder with the file.
+    pub folder: String,
     /// The suite that was asked for.
     pub suite: String,
     /// The parsed content.
@@ -58,6 +61,9 @@ pub struct PackageIndex {
     pub text: String,
 }
 
+/// How long after the date of a Release file a snapshot of it is taken at the latest, in seconds.
+const SNAPSHOT_DELAY: u64 = 6 * 60 * 60;
+
 /// A path of an archive as part of a URL. Encodes the same characters as apt, with `+` and `~`, which some object stores
 /// would otherwise not find, and those that end a path.
 fn quoted(path: &str) -> String {
@@ -69,37 +75,92 @@ fn quoted(path: &str) -> String {
     path.bytes().map(quote).collect()
 }
 
+/// The folder of a suite's index in the archive at `base`.
+fn folder(base: &str, suite: &str) -> String {
+    match suite.strip_suffix('/') {
+        None => format!("{base}/dists/{suite}"),
+        Some(flat) => match flat.trim_start_matches("./").trim_end_matches('.') {
+            "" => base.to_owned(),
+            inner => format!("{base}/{inner}"),
+        },
+    }
+}
+
 impl Servers<'_> {
     /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has the suite.
     ///
     /// # Errors
     /// No mirror has the suite; or the file is not signed by a key of the keyring, has expired or is of another suite.
     pub fn release(&self, request: &ReleaseRequest<'_>) -> Result<SignedRelease> {
-        let ReleaseRequest { suite, now, allow_expired, .. } = *request;
+        let ArchiveName { name, suite } = request.archive;
         let keyring = self.keyring(request.keyring)?;
-        let mirrors = self.debian_mirrors()?;
-        for mirror in mirrors {
-            let url = format!("{}/dists/{suite}/InRelease", mirror.base);
-            if let Some(page) = self.client.find(&url, "*/*", RELEASE_LIMIT)? {
-                let policy = Policy { suite, keyring: &keyring, now, allow_expired };
-                let release = Release::parse(&page.bytes, &policy).with_context(|| format!("cannot verify {url}"))?;
-                let (base, suite) = (mirror.base.clone(), suite.to_owned());
-                return Ok(SignedRelease { base, suite, release, bytes: page.bytes });
+        let mirrors = self.archive_mirrors(request.archive)?;
+        let policy = Policy { suite, keyring: &keyring, now: request.now, allow_expired: request.allow_expired };
+        let mut rejected = None;
+        for mirror in &*mirrors {
+            match self.release_in(&folder(&mirror.base, suite), &policy) {
+                Ok(Some(signed)) => return Ok(signed),
+                Ok(None) => {}
+                // Several archives may have suites of this name, such as `stable`: another one is not the one that is meant.
+                Err(error) if name != MAIN_ARCHIVE && Kind::of(&error) == Kind::Verification => {
+                    rejected.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
         }
+        if let Some(error) = rejected {
+            return Err(error);
+        }
         let tried: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
+        let hint = match name {
+            MAIN_ARCHIVE => "check the suite's name in the profile, or name a mirror with --debian-mirror".to_owned(),
+            name => format!("check the suite's name in the profile, or name a mirror with --debian-mirror {name}=URL"),
+        };
         Err(Failure::network(format!("no Debian mirror has the suite {suite}; tried:\n  {}", tried.join("\n  ")))
-            .hint("check the suite's name in the profile, or name a mirror with --debian-mirror")
+            .hint(hint)
             .into())
     }
 
-    /// Fetches, verifies and decompresses the package index of a component.
+    /// The Release file in `folder`; `None` if there is none.
+    fn release_in(&self, folder: &str, policy: &Policy<'_>) -> Result<Option<SignedRelease>> {
+        let url = format!("{folder}/InRelease");
+        let (bytes, release) = match self.client.find(&url, "*/*", RELEASE_LIMIT)? {
+            Some(page) => {
+                let release = Release::parse(&page.bytes, policy).with_context(|| format!("cannot verify {url}"))?;
+                (page.bytes, release)
+            }
+            None => {
+                let url = format!("{folder}/Release");
+                let Some(page) = self.client.find(&url, "*/*", RELEASE_LIMIT)? else { return Ok(None) };
+                let signature_url = format!("{url}.gpg");
+                let signature = self.client.find(&signature_url, "*/*", RELEASE_LIMIT)?.ok_or_else(|| {
+                    Failure::verification(format!("{url} is not signed: there is no {signature_url}"))
+                        .hint("use a mirror with a signed archive, or sign it: with `reprepro`, `SignWith` does")
+                })?;
+                let release = Release::parse_detached(&page.bytes, &signature.bytes, policy)
+                    .with_context(|| format!("cannot verify {url}"))?;
+                (page.bytes, release)
+            }
+        };
+        Ok(Some(SignedRelease { folder: folder.to_owned(), suite: policy.suite.to_owned(), release, bytes }))
+    }
+
+    /// Fetches, verifies and decompresses the package indexes of a component; without one, that of a flat repository.
     ///
     /// # Errors
-    /// The suite has no such component, or the file differs from what the release lists.
-    pub fn package_index(&self, signed: &SignedRelease, component: &str, architecture: &str) -> Result<PackageIndex> {
-        let index = signed.release.package_index(component, architecture)?;
-        let folder = format!("{}/dists/{}", signed.base, signed.suite);
+    /// The suite has no such component, or a file differs from what the release lists.
+    pub fn package_indexes(
+        &self,
+        signed: &SignedRelease,
+        component: Option<&str>,
+        architecture: &str,
+    ) -> Result<Vec<PackageIndex>> {
+        let indexes = signed.release.package_indexes(component, architecture)?;
+        indexes.into_iter().map(|index| self.package_index(signed, index)).collect()
+    }
+
+    fn package_index(&self, signed: &SignedRelease, index: IndexFile) -> Result<PackageIndex> {
+        let folder = &signed.folder;
         let mut page = None;
         if signed.release.acquire_by_hash {
             let url = format!("{folder}/{}", index.file.by_hash(&index.path));
@@ -117,13 +178,21 @@ impl Servers<'_> {
         Ok(PackageIndex { path: index.path, sha256: index.file.sha256, text })
     }
 
-    /// The download of a package: the same path below each mirror.
+    /// The download of a package: the same path below each mirror of its archive, then below the snapshots of it. `locked`
+    /// is the archive's index in the lock.
     ///
     /// # Errors
     /// The machine names no Debian mirror.
-    pub fn package<'a>(&self, package: &Package) -> Result<Download<'a>> {
-        let mirrors = self.debian_mirrors()?;
-        let urls = mirrors.iter().map(|mirror| format!("{}/{}", mirror.base, quoted(&package.path))).collect();
+    pub fn package<'a>(&self, package: &Package, locked: &lock::Debian) -> Result<Download<'a>> {
+        let name = package.archive.as_deref().unwrap_or(MAIN_ARCHIVE);
+        let mirrors = self.archive_mirrors(ArchiveName { name, suite: &locked.suite })?;
+        let times = [locked.date.saturating_add(SNAPSHOT_DELAY), locked.date].map(date::compact);
+        let mut snapshots = Vec::new();
+        for time in times {
+            snapshots.extend(mirrors::snapshots(self.machine, name, &time)?);
+        }
+        let urls = mirrors.iter().chain(&snapshots);
+        let urls = urls.map(|mirror| format!("{}/{}", mirror.base, quoted(&package.path))).collect();
         Ok(Download {
             name: file_name(&package.path).to_owned(),
             urls: Urls::Known(urls),
@@ -132,12 +201,29 @@ impl Servers<'_> {
         })
     }
 
-    fn debian_mirrors(&self) -> Result<&[Mirror]> {
-        if self.debian.get().is_none() {
-            let found = mirrors::debian(self.options.debian_mirror.as_deref(), self.machine)?;
-            let _ = self.debian.set(found);
+    /// The mirrors of an archive: with `--at`, its snapshots.
+    fn archive_mirrors(&self, archive: ArchiveName<'_>) -> Result<Arc<[Mirror]>> {
+        let key = (archive.name.to_owned(), archive.suite.to_owned());
+        let mut known = self.debian.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(&key) {
+            return Ok(Arc::clone(found));
         }
-        Ok(self.debian.get().expect("set above"))
+        let found: Arc<[Mirror]> = match self.options.at {
+            None => mirrors::debian(&self.options.debian_mirror, self.machine, archive)?,
+            Some(at) => {
+                let found = mirrors::snapshots(self.machine, archive.name, &date::compact(at))?;
+                if found.is_empty() {
+                    let message = format!("no archive of past times is configured for {}", archive.name);
+                    return Err(Failure::usage(message)
+                        .hint("set `debian-snapshots = \"https://HOST/PATH/{time}/\"` in ~/.config/sealift/config.toml")
+                        .into());
+                }
+                found
+            }
+        }
+        .into();
+        known.insert(key, Arc::clone(&found));
+        Ok(found)
     }
 
     fn keyring(&self, named: Option<&Path>) -> Result<Keyring> {

@@ -6,7 +6,8 @@
 mod debian;
 mod python;
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
 use sealift_deployment::machine::Machine;
@@ -22,8 +23,10 @@ use crate::python::resolve::Uv;
 /// The user's options about servers. They take precedence over the machine's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `--debian-mirror`: URL of a Debian mirror.
-    pub debian_mirror: Option<String>,
+    /// `--debian-mirror`: URLs of Debian mirrors, each for one archive of the profile or for all.
+    pub debian_mirror: Vec<String>,
+    /// `--at`: use the archives as they were at this time, in seconds since 1970.
+    pub at: Option<u64>,
     /// `--python-index`: URL of a Python index.
     pub python_index: Option<String>,
     /// `--offline`: contact no server.
@@ -36,7 +39,8 @@ pub struct Servers<'m> {
     machine: &'m Machine,
     options: Options,
     client: Client,
-    debian: OnceLock<Vec<Mirror>>,
+    /// By name and suite of the archive.
+    debian: Mutex<BTreeMap<(String, String), Arc<[Mirror]>>>,
     python: OnceLock<Result<Index, python::IndexError>>,
 }
 
@@ -47,7 +51,7 @@ impl<'m> Servers<'m> {
     /// A proxy variable of the machine is malformed.
     pub fn new(machine: &'m Machine, options: Options) -> Result<Self> {
         let client = Client::new(machine, options.offline)?;
-        Ok(Self { machine, options, client, debian: OnceLock::new(), python: OnceLock::new() })
+        Ok(Self { machine, options, client, debian: Mutex::default(), python: OnceLock::new() })
     }
 
     /// The HTTP client for all requests.

@@ -9,7 +9,8 @@ use sealift_layers::digest::Digest;
 use super::*;
 use crate::fetch::Urls;
 use crate::fetch::server::{Reply, Server};
-use crate::lock::{Package, Wheel};
+use crate::lock::{self, Package, Wheel};
+use crate::mirrors::ArchiveName;
 
 fn servers<'m>(machine: &'m Machine, options: Options) -> Servers<'m> {
     Servers::new(machine, options).unwrap()
@@ -28,6 +29,21 @@ fn wheel() -> Wheel {
         size: 5,
         sha256: Digest::of(b"wheel"),
         uploaded: 0,
+    }
+}
+
+fn main(suite: &str) -> ArchiveName<'_> {
+    ArchiveName { name: "debian", suite }
+}
+
+/// The index of a suite in a lock, of 14 November 2023.
+fn locked() -> lock::Debian {
+    lock::Debian {
+        suite: "tiny".into(),
+        date: 1_700_000_000,
+        release: Digest::of(b""),
+        signed_by: String::new(),
+        indexes: BTreeMap::new(),
     }
 }
 
@@ -58,16 +74,17 @@ fn each_error_about_the_python_index_keeps_kind_and_hint() {
 #[test]
 fn a_package_has_the_same_path_on_every_mirror() {
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: Some("https://mirror.example/debian/".into()), ..Options::default() };
+    let options = Options { debian_mirror: vec!["https://mirror.example/debian/".into()], ..Options::default() };
     let package = Package {
         name: "clock".into(),
         version: "1:4".into(),
         architecture: "all".into(),
+        archive: None,
         path: "pool/main/c/clock/clock_4_all.deb".into(),
         size: 3,
         sha256: Digest::of(b"deb"),
     };
-    let download = servers(&machine, options).package(&package).unwrap();
+    let download = servers(&machine, options).package(&package, &locked()).unwrap();
     assert_eq!(download.name, "clock_4_all.deb");
     assert_eq!(urls(&download).unwrap(), ["https://mirror.example/debian/pool/main/c/clock/clock_4_all.deb"]);
 }
@@ -75,16 +92,17 @@ fn a_package_has_the_same_path_on_every_mirror() {
 #[test]
 fn paths_of_packages_are_percent_encoded() {
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: Some("https://mirror.example".into()), ..Options::default() };
+    let options = Options { debian_mirror: vec!["https://mirror.example".into()], ..Options::default() };
     let package = Package {
         name: "c++".into(),
         version: "5:1~2".into(),
         architecture: "all".into(),
+        archive: None,
         path: "pool/c++_5%3a1~2_all.deb".into(),
         size: 3,
         sha256: Digest::of(b"deb"),
     };
-    let download = servers(&machine, options).package(&package).unwrap();
+    let download = servers(&machine, options).package(&package, &locked()).unwrap();
     assert_eq!(urls(&download).unwrap(), ["https://mirror.example/pool/c%2b%2b_5%253a1%7e2_all.deb"]);
 }
 
@@ -138,12 +156,12 @@ fn a_package_index_is_fetched_by_digest_and_else_by_name() {
     for by_hash in [true, false] {
         let mirror = archive(by_hash);
         let machine = bare_machine(&[]);
-        let options = Options { debian_mirror: Some(mirror.url("/debian")), ..Options::default() };
+        let options = Options { debian_mirror: vec![mirror.url("/debian")], ..Options::default() };
         let servers = servers(&machine, options);
         let request =
-            ReleaseRequest { suite: "tiny", keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
+            ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
         let signed = servers.release(&request).unwrap();
-        let index = servers.package_index(&signed, "main", "amd64").unwrap();
+        let index = &servers.package_indexes(&signed, Some("main"), "amd64").unwrap()[0];
         assert_eq!((index.path.as_str(), index.text.as_str()), ("main/binary-amd64/Packages.xz", "Package: clock\n"));
         let paths: Vec<String> = mirror.requests().into_iter().map(|request| request.path).collect();
         assert!(paths[1].contains("/by-hash/SHA256/"), "{paths:?}");
@@ -155,11 +173,11 @@ fn a_package_index_is_fetched_by_digest_and_else_by_name() {
 fn a_suite_that_no_mirror_has_is_a_network_failure() {
     let mirror = Server::start(|_, _| Reply::status("404 Not Found"));
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: Some(mirror.url("/debian")), ..Options::default() };
+    let options = Options { debian_mirror: vec![mirror.url("/debian")], ..Options::default() };
     let place = tempfile::tempdir().unwrap();
     let keyring = place.path().join("keys.asc");
     fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
-    let request = ReleaseRequest { suite: "trixie", keyring: Some(&keyring), now: 0, allow_expired: false };
+    let request = ReleaseRequest { archive: main("trixie"), keyring: Some(&keyring), now: 0, allow_expired: false };
     let Err(error) = servers(&machine, options).release(&request) else { panic!("there is no such suite") };
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Network);
@@ -170,8 +188,8 @@ fn a_suite_that_no_mirror_has_is_a_network_failure() {
 #[test]
 fn a_machine_without_a_keyring_is_a_usage_failure() {
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: Some("https://mirror.example".into()), ..Options::default() };
-    let request = ReleaseRequest { suite: "trixie", keyring: None, now: 0, allow_expired: false };
+    let options = Options { debian_mirror: vec!["https://mirror.example".into()], ..Options::default() };
+    let request = ReleaseRequest { archive: main("trixie"), keyring: None, now: 0, allow_expired: false };
     let Err(error) = servers(&machine, options).release(&request) else { panic!("there is no keyring") };
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Usage);

@@ -236,7 +236,7 @@ image = \"web\"
         assert_eq!(own.model.name.get_ref(), "own");
         assert_eq!(own.model.version.get_ref(), "2.0");
         assert_eq!(own.model.title, "A page");
-        let packages: Vec<_> = web.packages.iter().map(|package| package.get_ref().as_str()).collect();
+        let packages: Vec<_> = web.packages.iter().map(|package| package.get_ref().name.as_str()).collect();
         assert_eq!(packages, ["lighttpd"], "arrays are replaced");
         let env: Vec<_> = web.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(env, ["A=1", "B=2", "C=2"], "tables are merged");

@@ -14,9 +14,19 @@ pub struct Control {
     pub replaces: Vec<String>,
 }
 
+/// Whether `text` is a package's name as dpkg takes it, which is wider than policy 5.6.1: letters, digits and `-+._`, first a
+/// letter or digit. So a name is a file name, and cannot be mistaken for a path or an option. The only rule for names:
+/// profiles, indexes and locks use it, too.
+#[must_use]
+pub fn is_package_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte))
+}
+
 impl Control {
     pub(super) fn parse(stanza: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(stanza).map_err(|_| "its control file is not UTF-8".to_owned())?;
+        // Names of maintainers and descriptions may have any encoding. The fields that are used are ASCII.
+        let text = String::from_utf8_lossy(stanza);
         let mut control =
             Self { name: String::new(), version: String::new(), architecture: String::new(), replaces: Vec::new() };
         let mut field = "";
@@ -45,10 +55,7 @@ impl Control {
             })
             .map(str::to_owned)
             .collect();
-        let well_formed = |text: &str| {
-            text.len() > 1 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
-        };
-        if !well_formed(&control.name) || control.version.is_empty() || control.architecture.is_empty() {
+        if !is_package_name(&control.name) || control.version.is_empty() || control.architecture.is_empty() {
             return Err("its control file has no valid Package, Version or Architecture".to_owned());
         }
         Ok(control)
@@ -73,6 +80,12 @@ mod tests {
     fn invalid_names_are_rejected() {
         for bad in ["Package: ../x\nVersion: 1\nArchitecture: all\n", "Version: 1\n", "\u{fffd}"] {
             assert!(Control::parse(bad.as_bytes()).is_err());
+        }
+        for good in ["mongo_exporter", "q", "0ad", "Foo", "libstdc++6", "a.b-c"] {
+            assert!(is_package_name(good), "{good}");
+        }
+        for bad in ["", "_a", "-a", ".a", "a/b", "a:b", "a b", "\u{e9}"] {
+            assert!(!is_package_name(bad), "{bad}");
         }
     }
 }

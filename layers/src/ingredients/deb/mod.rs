@@ -9,8 +9,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-pub use control::Control;
+pub use control::{Control, is_package_name};
 
+use crate::decompress;
 use crate::tar::{self, ReadError};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
@@ -51,28 +52,8 @@ const CONTROL_LIMIT: u64 = 16 * 1024 * 1024;
 /// [`DebError`].
 pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError> {
     let members = ar::members(deb)?;
-    let find = |stem: &str| {
-        members
-            .iter()
-            .find(|member| member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-            .ok_or_else(|| DebError::Invalid(format!("it has no member {stem}")))
-    };
-    if members.first().is_none_or(|member| member.name != "debian-binary") {
-        return Err(DebError::Invalid("its first member is not debian-binary".to_owned()));
-    }
-
-    let member = find("control.tar")?;
-    let mut bytes = Vec::new();
-    decompressed(deb, member)?.take(CONTROL_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONTROL_LIMIT {
-        return Err(DebError::Invalid("its control archive is larger than 16 MiB".to_owned()));
-    }
-    let control_tree = tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
-    let read = |name: &str| match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
-        Some(Kind::File(content)) => Ok::<_, DebError>(Some(content.read()?)),
-        _ => Ok(None),
-    };
-    let stanza = read("control")?.ok_or_else(|| DebError::Invalid("it has no control file".to_owned()))?;
+    let control_tree = control_tree(deb, &members)?;
+    let stanza = control_file(&control_tree)?;
     let control = Control::parse(&stanza).map_err(DebError::Invalid)?;
     let scripts = ["config", "postinst", "postrm", "preinst", "prerm"]
         .into_iter()
@@ -80,7 +61,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
         .map(str::to_owned)
         .collect();
 
-    io::copy(&mut decompressed(deb, find("data.tar")?)?, &mut spool)?;
+    io::copy(&mut decompressed(deb, find(&members, "data.tar")?)?, &mut spool)?;
     let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
     let payload = tar::read(&SourceFile::new(spool), &origin)?;
     let mut tree = usr_merged(payload)?;
@@ -94,25 +75,59 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
         Ok(())
     };
     record(&control.name, stanza)?;
-    if let Some(sums) = read("md5sums")? {
+    if let Some(sums) = read(&control_tree, "md5sums")? {
         record(&format!("{}.md5sums", control.name), sums)?;
     }
     Ok(Package { control, scripts, tree })
+}
+
+/// The control stanza of the package in `deb`, as it is in the file.
+///
+/// # Errors
+/// [`DebError`].
+pub fn control_stanza(deb: &Arc<SourceFile>) -> Result<Vec<u8>, DebError> {
+    control_file(&control_tree(deb, &ar::members(deb)?)?)
+}
+
+fn find<'m>(members: &'m [ar::Member], stem: &str) -> Result<&'m ar::Member, DebError> {
+    let is = |member: &&ar::Member| {
+        member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    members.iter().find(is).ok_or_else(|| DebError::Invalid(format!("it has no member {stem}")))
+}
+
+/// The files of the control archive.
+fn control_tree(deb: &Arc<SourceFile>, members: &[ar::Member]) -> Result<Tree, DebError> {
+    if members.first().is_none_or(|member| member.name != "debian-binary") {
+        return Err(DebError::Invalid("its first member is not debian-binary".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    decompressed(deb, find(members, "control.tar")?)?.take(CONTROL_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONTROL_LIMIT {
+        return Err(DebError::Invalid("its control archive is larger than 16 MiB".to_owned()));
+    }
+    Ok(tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?)
+}
+
+fn control_file(control_tree: &Tree) -> Result<Vec<u8>, DebError> {
+    read(control_tree, "control")?.ok_or_else(|| DebError::Invalid("it has no control file".to_owned()))
+}
+
+/// The content of a file of the control archive.
+fn read(control_tree: &Tree, name: &str) -> Result<Option<Vec<u8>>, DebError> {
+    match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
+        Some(Kind::File(content)) => Ok(Some(content.read()?)),
+        _ => Ok(None),
+    }
 }
 
 fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box<dyn Read + 'a>, DebError> {
     let mut cursor = deb.cursor();
     io::Seek::seek(&mut cursor, io::SeekFrom::Start(member.offset))?;
     let raw = io::BufReader::with_capacity(1 << 16, cursor.take(member.size));
-    Ok(match member.name.rsplit_once(".tar").map_or("", |(_, codec)| codec) {
-        "" => Box::new(raw),
-        ".gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
-        ".xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(raw)),
-        ".zst" => Box::new(zstd::Decoder::with_buffer(raw)?),
-        other => {
-            return Err(DebError::Invalid(format!("{} has the unsupported compression {other}", member.name)));
-        }
-    })
+    let ending = member.name.rsplit_once(".tar").map_or("", |(_, ending)| ending.trim_start_matches('.'));
+    let unsupported = || DebError::Invalid(format!("{} has the unsupported compression {ending}", member.name));
+    decompress::by_ending(ending, raw)?.ok_or_else(unsupported)
 }
 
 /// Moves files in `bin`, `lib` and the like to the directories in `usr` that these links point to on a system with a merged
