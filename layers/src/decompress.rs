@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use lz4_flex::frame::FrameDecoder;
+
 /// The endings that [`by_ending`] knows, the preferred one first. The empty one is that of a file without compression.
 pub const ENDINGS: [&str; 7] = ["xz", "zst", "gz", "bz2", "lz4", "lzma", ""];
 
@@ -20,9 +22,28 @@ pub fn by_ending<'a>(ending: &str, compressed: impl BufRead + 'a) -> io::Result<
         }
         "zst" => Box::new(zstd::Decoder::with_buffer(compressed)?),
         "bz2" => Box::new(bzip2::bufread::MultiBzDecoder::new(compressed)),
-        "lz4" => Box::new(lz4_flex::frame::FrameDecoder::new(compressed)),
+        "lz4" => Box::new(Lz4Frames(Some(FrameDecoder::new(compressed)))),
         _ => return Ok(None),
     }))
+}
+
+/// Reads all frames of an lz4 file: the decoder reads one.
+struct Lz4Frames<R: Read>(Option<FrameDecoder<R>>);
+
+impl<R: BufRead> Read for Lz4Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(decoder) = &mut self.0 else { return Ok(0) };
+            let got = decoder.read(buffer)?;
+            if got > 0 || buffer.is_empty() {
+                return Ok(got);
+            }
+            if decoder.get_mut().fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            self.0 = self.0.take().map(|decoder| FrameDecoder::new(decoder.into_inner()));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ pub mod json;
 pub mod layer;
 pub mod listing;
 pub mod platform;
+pub mod programs;
 pub mod tar;
 pub mod tree;
 pub mod validate;

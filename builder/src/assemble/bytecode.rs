@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
-use sealift_deployment::ui::Phase;
+use sealift_deployment::ui::{self, Phase};
 use sealift_layers::ingredients::deb;
 use sealift_layers::platform::Architecture;
 use sealift_layers::tar;
@@ -23,10 +23,12 @@ use tempfile::TempDir;
 use super::unpacked;
 use crate::inputs::{ImageInputs, Inputs};
 use crate::recipe;
+use crate::store::layer::Remarks;
 use crate::store::{Key, Store};
 
 /// Reads `SOURCE NUL NAME IN THE IMAGE NUL` pairs; writes each `.pyc` where the interpreter will look for it. Files that
-/// are not valid Python of this version (templates, tests of errors) are left without, as pip leaves them.
+/// are not valid Python of this version (templates, tests of errors) or nested too deeply are left without, as pip leaves
+/// them.
 const SCRIPT: &str = r"
 import importlib.util, py_compile, sys, warnings
 warnings.simplefilter('ignore')
@@ -35,9 +37,13 @@ for source, name in zip(fields[::2], fields[1::2]):
     try:
         py_compile.compile(source, importlib.util.cache_from_source(source), name, True,
                            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    except (py_compile.PyCompileError, UnicodeDecodeError, ValueError):
+    except (py_compile.PyCompileError, ValueError, RecursionError, MemoryError, OverflowError):
         pass
 ";
+
+/// Longest name of a `.pyc` file in bytes. `py_compile` writes it under this name with a number of up to 20 digits, and file
+/// systems have names of at most 255 bytes.
+const LONGEST_NAME: usize = 255 - 21;
 
 /// An interpreter and the libraries that it needs, unpacked.
 pub(super) struct Interpreter {
@@ -58,6 +64,34 @@ pub(super) struct Unit<'a> {
     pub(super) origin: &'a str,
     /// The source files, sorted.
     pub(super) sources: &'a [(TreePath, Entry)],
+}
+
+/// The bytecode of a unit.
+pub(super) struct Compiled {
+    /// The `.pyc` files.
+    pub(super) tree: Tree,
+    /// Sources that have none, since they cannot be compiled.
+    pub(super) uncompiled: Vec<TreePath>,
+}
+
+/// Notes the sources of `origin` that have no bytecode.
+pub(super) fn remark(remarks: &mut Remarks, origin: &str, uncompiled: &[TreePath]) {
+    if !uncompiled.is_empty() {
+        let paths = uncompiled.iter().map(|path| format!("/{path}")).collect();
+        remarks.uncompiled.insert(origin.to_owned(), paths);
+    }
+}
+
+/// A warning for each wheel or package with sources that have no bytecode.
+pub(super) fn warnings(remarks: &Remarks) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let warning = |(origin, paths): (&String, &Vec<String>)| {
+        let mut names: Vec<String> = paths.iter().take(SHOWN).map(|path| format!("`{path}`")).collect();
+        names.extend(paths.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("and {more} more")));
+        let files = ui::count(paths.len(), "file");
+        format!("{origin}: {files} cannot be compiled and stay without bytecode: {}", names.join(", "))
+    };
+    remarks.uncompiled.iter().map(warning).collect()
 }
 
 /// Whether an entry is Python source below `library`. Symbolic links are not: Debian's lead to configuration elsewhere.
@@ -115,18 +149,22 @@ impl Interpreter {
     }
 
     /// The bytecode of one unit, from the store or compiled.
-    pub(super) fn compile(&self, unit: Unit<'_>, store: &Store, progress: &Phase<'_>) -> Result<Tree> {
+    pub(super) fn compile(&self, unit: Unit<'_>, store: &Store, progress: &Phase<'_>) -> Result<Compiled> {
         let file = fs_err::File::open(self.compiled(unit, store, progress)?)?.into_parts().0;
         let origin = Arc::from(format!("bytecode of {}", unit.origin));
         let mut tree = tar::read(&SourceFile::new(file), &origin)?;
+        let mut uncompiled = Vec::new();
         for (source, entry) in unit.sources {
             let cache = cache_path(source, &self.python)?;
-            if let Some(compiled) = tree.get(&cache) {
-                let compiled = Entry { mtime: entry.mtime, ..compiled.clone() };
-                tree.insert(cache, compiled);
+            match tree.get(&cache) {
+                None => uncompiled.push(source.clone()),
+                Some(compiled) => {
+                    let compiled = Entry { mtime: entry.mtime, ..compiled.clone() };
+                    tree.insert(cache, compiled);
+                }
             }
         }
-        Ok(tree)
+        Ok(Compiled { tree, uncompiled })
     }
 
     /// The tar of a unit's bytecode in the store.
@@ -161,6 +199,9 @@ impl Interpreter {
         let on_disk = |path: &TreePath| workspace.path().join(path.as_str());
         let mut input = Vec::new();
         for (path, _) in sources {
+            if cache_path(path, &self.python)?.file_name().len() > LONGEST_NAME {
+                continue;
+            }
             for text in [on_disk(path).display().to_string(), format!("/{path}")] {
                 input.extend_from_slice(text.as_bytes());
                 input.push(0);

@@ -15,7 +15,7 @@ use super::workshop::{Opens, Workshop, conflict, overlay};
 use super::{bytecode, library_cache};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
-use crate::store::layer::LayerRecord;
+use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
 /// Packages by name, without the paths that the profile drops.
@@ -61,7 +61,7 @@ impl Ingredient for Packages {
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
-        let mut key = key.field("content", "packages").field("library-cache", 2);
+        let mut key = key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
@@ -98,8 +98,9 @@ impl Ingredient for Packages {
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let opened = workshop.open_packages(&self.names)?;
         let mut tree = self.union(image, &opened)?;
+        let mut remarks = Remarks::default();
         for python in &self.interpreters {
-            self.add_bytecode(&mut tree, workshop, image, python, &opened)?;
+            self.add_bytecode(&mut tree, workshop, image, python, &opened, &mut remarks)?;
         }
         if self.is_base {
             let origin: Arc<str> = "the profile's base".into();
@@ -109,11 +110,12 @@ impl Ingredient for Packages {
             }
             tree.merge(links, |_, _| Prefer::Neither)?;
         }
+        self.link_to_usr(&mut tree, lower, image)?;
         let mut tree = overlay(tree, lower)?;
         library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
-        let scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
-        Ok(Made { tree, scripts, check: None })
+        remarks.scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
+        Ok(Made { tree, remarks, check: None })
     }
 
     fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
@@ -126,7 +128,7 @@ impl Ingredient for Packages {
                 architecture: package.architecture.clone(),
                 archive: package.archive.clone(),
                 sha256: package.sha256,
-                scripts_not_run: record.scripts.get(name).cloned().unwrap_or_default(),
+                scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
             };
             description.packages.insert(name.clone(), described);
         }
@@ -137,6 +139,10 @@ impl Ingredient for Packages {
             description.interpreters.insert(python.clone(), image.inputs.package(python)?.version.clone());
         }
         Ok(())
+    }
+
+    fn warnings(&self, _image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
+        bytecode::warnings(&record.remarks)
     }
 }
 
@@ -171,11 +177,28 @@ impl Packages {
                 _ => Prefer::Neither,
             });
             merged.map_err(|error| match error {
-                MergeError::Conflicts(_) => conflict(error.to_string()),
+                MergeError::Conflicts(conflicts) => conflict(&conflicts),
                 error => error.into(),
             })?;
         }
         Ok(tree)
+    }
+
+    /// Adds the links of a merged `/usr`, such as `/lib64`, where the dynamic loader is looked for. Packages of suites before
+    /// trixie do not have them: there an installer makes them.
+    fn link_to_usr(&self, tree: &mut Tree, lower: &Listing, image: ImageInputs<'_>) -> Result<()> {
+        let origin: Arc<str> = "the merged /usr".into();
+        let dropped = image.inputs.profile.model.base.drop.iter().chain(self.own_drop(image));
+        let dropped: Vec<Pattern> = dropped.map(|pattern| Pattern::new(pattern.get_ref())).collect();
+        for name in deb::MERGED {
+            let (link, target) = (TreePath::new(name)?, TreePath::new(&format!("usr/{name}"))?);
+            let is_there = |tree: &Tree, path: &TreePath| tree.below(path).next().is_some() || lower.contains_key(path);
+            let is_dropped = dropped.iter().any(|pattern| pattern.matches(&link));
+            if is_there(tree, &target) && !is_there(tree, &link) && !is_dropped {
+                tree.insert(link, Entry::symlink(target.as_str(), &origin));
+            }
+        }
+        Ok(())
     }
 
     /// Adds the bytecode of the standard library of `python`, package by package.
@@ -186,6 +209,7 @@ impl Packages {
         image: ImageInputs<'_>,
         python: &str,
         opened: &[Arc<deb::Package>],
+        remarks: &mut Remarks,
     ) -> Result<()> {
         let library = TreePath::new(&format!("usr/lib/{python}"))?;
         for package in opened {
@@ -203,7 +227,8 @@ impl Packages {
             let identity = image.inputs.package(&package.control.name)?.sha256.hex();
             let unit = bytecode::Unit { identity: &identity, origin: &origin, sources: &sources };
             let compiled = interpreter.compile(unit, workshop.store, workshop.progress)?;
-            tree.merge(compiled, |_, _| Prefer::Neither)?;
+            bytecode::remark(remarks, &origin, &compiled.uncompiled);
+            tree.merge(compiled.tree, |_, _| Prefer::Neither)?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::description::Description;
 use super::workshop::{Opens, Workshop};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::recipe;
-use crate::store::layer::{Check, LayerRecord};
+use crate::store::layer::{Check, LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
 /// One layer of an image, before it is made.
@@ -66,21 +66,26 @@ pub trait Ingredient: Debug + Send + Sync {
     fn describe(&self, _image: ImageInputs<'_>, _record: &LayerRecord, _description: &mut Description) -> Result<()> {
         Ok(())
     }
+
+    /// What the person who builds should know about the finished layer, a line each. Nothing by default.
+    fn warnings(&self, _image: ImageInputs<'_>, _record: &LayerRecord) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The contents of a layer.
 pub struct Made<'a> {
     /// Its files, adapted to the layers below ([`sealift_layers::tree::overlay`]).
     pub tree: Tree,
-    /// Maintainer scripts of Debian packages that were not run: package to names of scripts.
-    pub scripts: BTreeMap<String, Vec<String>>,
+    /// What was noticed when they were made.
+    pub remarks: Remarks,
     /// A check that runs while the layer is compressed.
     pub check: Option<Check<'a>>,
 }
 
 impl From<Tree> for Made<'_> {
     fn from(tree: Tree) -> Self {
-        Self { tree, scripts: BTreeMap::new(), check: None }
+        Self { tree, remarks: Remarks::default(), check: None }
     }
 }
 

@@ -3,21 +3,20 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use sealift_deployment::failure::Failure;
 use sealift_deployment::{bundle, ui};
 use sealift_layers::ingredients::wheel::Venv;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath};
+use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath};
 
-use super::bytecode;
+use super::bytecode::{self, Compiled};
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, strings};
-use super::workshop::{Opens, Workshop, environment, overlay, venv_of};
+use super::workshop::{Opens, Workshop, accepted, conflict, environment, overlay, venv_of};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::Wheel;
 use crate::parallel::in_parallel;
 use crate::recipe;
-use crate::store::layer::LayerRecord;
+use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
 /// Wheels in the image's virtual environment.
@@ -56,13 +55,17 @@ impl Ingredient for Wheels {
     }
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
+        let venv = venv_of(image)?;
         let mut key = key.field("content", "wheels").field("skeleton", self.has_skeleton);
         for file in &self.files {
             let wheel = image.inputs.wheel(file)?;
             // The time of the upload becomes that of the files, and indexes need not agree on it.
-            key = key.field("wheel", wheel.sha256).field("uploaded", wheel.uploaded);
+            key = key.field("wheel", wheel.sha256).field("uploaded", wheel.time());
+            if accepted(venv, &wheel.name).is_some() {
+                // Its bytes are the same, but without this it may not be made.
+                key = key.field("accepted", true);
+            }
         }
-        let venv = venv_of(image)?;
         key = key.field("venv", venv.path.get_ref()).field("python", venv.python.get_ref());
         key = key.field("version", &image.inputs.package(venv.python.get_ref())?.version);
         let key = if venv.bytecode { key.field("bytecode", recipe::BYTECODE) } else { key };
@@ -92,25 +95,40 @@ impl Ingredient for Wheels {
             tree = venv.skeleton(upstream_version(&image.inputs.package(python)?.version));
         }
         let dropped = Dropped::new(image)?;
-        let mut trees = workshop.take_wheels(image, &self.files)?;
-        trees.iter_mut().for_each(|tree| tree.retain(|path| !dropped.matches(path)));
-        let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
-        for part in trees.into_iter().chain(compiled) {
-            tree.merge(part, |_, _| Prefer::Neither).map_err(conflict_of_wheels)?;
+        let (mut remarks, mut trees) = (Remarks::default(), Vec::new());
+        for (file, mut installed) in self.files.iter().zip(workshop.take_wheels(image, &self.files)?) {
+            installed.tree.retain(|path| !dropped.matches(path));
+            trees.push(installed.tree);
+            if !installed.differences.is_empty() {
+                remarks.differences.insert(file.clone(), installed.differences);
+            }
         }
-        Ok(overlay(tree, lower)?.into())
+        let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
+        for part in trees {
+            add(&mut tree, part)?;
+        }
+        for (file, compiled) in self.files.iter().zip(compiled) {
+            bytecode::remark(&mut remarks, &origin(image.inputs.wheel(file)?), &compiled.uncompiled);
+            // Two wheels may have the same source. Its bytecode depends on what was compiled before it (see `bytecode`).
+            tree.merge(compiled.tree, |_, _| Prefer::First)?;
+        }
+        Ok(Made { tree: overlay(tree, lower)?, remarks, check: None })
     }
 
-    fn describe(&self, image: ImageInputs<'_>, _record: &LayerRecord, description: &mut Description) -> Result<()> {
+    fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
         let venv = venv_of(image)?;
         description.image.wheels.clone_from(&image.locked().wheels);
         for file in &self.files {
             let wheel = image.inputs.wheel(file)?;
+            let differences = record.remarks.differences.get(file).cloned().unwrap_or_default();
+            let accepted = accepted(venv, &wheel.name).filter(|_| !differences.is_empty()).map(str::to_owned);
             let described = bundle::Wheel {
                 name: wheel.name.clone(),
                 version: wheel.version.clone(),
                 file: file.clone(),
                 sha256: wheel.sha256,
+                differences,
+                accepted,
             };
             description.wheels.insert(file.clone(), described);
         }
@@ -123,6 +141,22 @@ impl Ingredient for Wheels {
         }
         Ok(())
     }
+
+    fn warnings(&self, image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
+        let mut warnings = bytecode::warnings(&record.remarks);
+        let Ok(venv) = venv_of(image) else { return warnings };
+        for (file, wheel) in self.files.iter().filter_map(|file| Some((file, image.inputs.wheel(file).ok()?))) {
+            match (record.remarks.differences.get(file), accepted(venv, &wheel.name)) {
+                (Some(differences), None) => warnings.push(incomplete_record(wheel, differences)),
+                (None, Some(_)) => warnings.push(format!(
+                    "the profile accepts the wheel of `{}`, but there is nothing wrong with it: remove it from `accept`",
+                    wheel.name
+                )),
+                _ => {}
+            }
+        }
+        warnings
+    }
 }
 
 impl Wheels {
@@ -133,7 +167,7 @@ impl Wheels {
         image: ImageInputs<'_>,
         venv: &Venv,
         trees: &[Tree],
-    ) -> Result<Vec<Tree>> {
+    ) -> Result<Vec<Compiled>> {
         let interpreter = workshop.interpreter(image, venv_of(image)?.python.get_ref())?;
         let locked = self.files.iter().map(|file| image.inputs.wheel(file)).collect::<Result<Vec<_>>>()?;
         let units: Vec<(&Wheel, &Tree)> = locked.into_iter().zip(trees).collect();
@@ -145,11 +179,30 @@ impl Wheels {
                 .map(|(path, entry)| (path.clone(), entry.clone()))
                 .collect();
             let identity = format!("{} {}", locked.sha256.hex(), venv.path());
-            let origin = format!("wheel {} {}", locked.name, locked.version);
+            let origin = origin(locked);
             let unit = bytecode::Unit { identity: &identity, origin: &origin, sources: &sources };
             interpreter.compile(unit, store, progress)
         })
     }
+}
+
+/// What the files of a wheel are part of, for messages.
+fn origin(wheel: &Wheel) -> String {
+    format!("wheel {} {}", wheel.name, wheel.version)
+}
+
+/// The warning for a wheel whose `RECORD` does not list all of its files.
+fn incomplete_record(wheel: &Wheel, differences: &[String]) -> String {
+    let more = match differences.len() {
+        0 | 1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    format!(
+        "the wheel `{}`: {}{more}; `bundle.json` says so; if that is known, add to the venv: accept = {{ {} = \"REASON\" }}",
+        wheel.file_name(),
+        differences.first().map_or("", String::as_str),
+        wheel.name
+    )
 }
 
 /// The `drop` and `keep` patterns of the profile that concern the image's virtual environment. Others are not in the key of
@@ -179,13 +232,19 @@ impl<'a> Dropped<'a> {
     }
 }
 
-/// The error for wheels with different files at one path.
-fn conflict_of_wheels(error: MergeError) -> anyhow::Error {
-    let MergeError::Conflicts(conflicts) = &error else { return error.into() };
-    let patterns: BTreeSet<String> = conflicts.iter().map(|conflict| format!("\"/{}\"", conflict.path)).collect();
-    let patterns = patterns.into_iter().take(10).collect::<Vec<_>>().join(", ");
-    let hint = format!("leave the files out of the image with: drop = [{patterns}]");
-    Failure::failed(error.to_string()).hint(hint).into()
+/// Adds the files of another wheel to those of an environment.
+fn add(tree: &mut Tree, wheel: Tree) -> Result<()> {
+    let merged = tree.merge(wheel, |first, second| match (&first.kind, &second.kind) {
+        (Kind::File(one), Kind::File(two)) if one.same_as(two).unwrap_or(false) => {
+            // Their modes may differ: it can be run if one of the two can.
+            if first.mode >= second.mode { Prefer::First } else { Prefer::Second }
+        }
+        _ => Prefer::Neither,
+    });
+    merged.map_err(|error| match error {
+        MergeError::Conflicts(conflicts) => conflict(&conflicts),
+        error => error.into(),
+    })
 }
 
 /// The version of the program, without Debian's epoch and revision: `3.14.8` of `3.14.8-1`.
@@ -198,25 +257,35 @@ fn upstream_version(version: &str) -> &str {
 mod tests {
     use std::sync::Arc;
 
+    use sealift_deployment::failure::Failure;
+
     use super::*;
+
+    fn wheel(text: &str, mode: u32, origin: &str) -> Tree {
+        let mut tree = Tree::new();
+        tree.insert(TreePath::new("opt/v/tests/x.py").unwrap(), Entry::file(text, mode, &Arc::from(origin)));
+        tree
+    }
 
     /// Distributions that both install `tests/` could not be in one image.
     #[test]
     fn the_error_for_a_path_of_two_wheels_names_the_pattern_that_settles_it() {
-        let wheel = |text: &str, origin: &str| {
-            let mut tree = Tree::new();
-            let entry = Entry::file(text, 0o644, &Arc::from(origin));
-            tree.insert(TreePath::new("opt/v/tests/x.py").unwrap(), entry);
-            tree
-        };
-        let mut tree = wheel("1", "wheel a 1");
-        tree.merge(wheel("1", "wheel c 1"), |_, _| Prefer::Neither).unwrap();
-        let error =
-            tree.merge(wheel("2", "wheel b 1"), |_, _| Prefer::Neither).map_err(conflict_of_wheels).unwrap_err();
+        let mut tree = wheel("1", 0o644, "wheel a 1");
+        let error = add(&mut tree, wheel("2", 0o644, "wheel b 1")).unwrap_err();
         let failure = Failure::within(&error).unwrap();
         insta::assert_snapshot!(failure, @"`/opt/v/tests/x.py` has different contents in wheel a 1 and in wheel b 1");
-        let shown = format!("{failure:?}");
-        assert!(shown.contains("drop = [\\\"/opt/v/tests/x.py\\\"]"), "{shown}");
+        let hint = failure.hint.as_ref().unwrap();
+        assert!(hint.contains("drop = [\"/opt/v/tests/x.py\"]"), "{hint}");
+    }
+
+    #[test]
+    fn two_wheels_may_have_the_same_file() {
+        for modes in [[0o644, 0o644], [0o755, 0o644], [0o644, 0o755]] {
+            let mut tree = wheel("1", modes[0], "wheel a 1");
+            add(&mut tree, wheel("1", modes[1], "wheel b 1")).unwrap();
+            let path = TreePath::new("opt/v/tests/x.py").unwrap();
+            assert_eq!(tree.get(&path).unwrap().mode, modes[0].max(modes[1]));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What making layers shares: the store, threads, progress, and everything that was opened or unpacked so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use sealift_deployment::profile::model;
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
-use sealift_layers::ingredients::wheel::{self, Venv};
+use sealift_layers::ingredients::wheel::{self, RecordCheck, Venv};
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{self, Overlap, OverlayError, SourceFile, Tree, TreePath};
+use sealift_layers::tree::{self, Conflict, Overlap, OverlayError, SourceFile, Tree, TreePath};
 
 use super::bytecode::Interpreter;
 use crate::inputs::{ImageInputs, Inputs};
@@ -30,6 +30,13 @@ pub struct Opens<'a> {
     pub wheels: &'a [String],
 }
 
+/// A wheel as it is installed in an image, without bytecode.
+pub(super) struct InstalledWheel {
+    pub(super) tree: Tree,
+    /// How its `RECORD` differs from its files.
+    pub(super) differences: Vec<String>,
+}
+
 /// The place where layers are made.
 pub struct Workshop<'a> {
     inputs: &'a Inputs<'a>,
@@ -38,8 +45,8 @@ pub struct Workshop<'a> {
     pub(super) progress: &'a Phase<'a>,
     /// Packages opened so far, by name: several images and steps need the same ones.
     packages: BTreeMap<String, Arc<deb::Package>>,
-    /// Trees of wheels for layers to come, by image and file name: the image decides where they are installed.
-    wheels: BTreeMap<(String, String), Tree>,
+    /// Wheels for layers to come, by image and file name: the image decides where they are installed.
+    wheels: BTreeMap<(String, String), InstalledWheel>,
     /// Unpacked interpreters, by image and name (`python3.14`).
     interpreters: BTreeMap<(String, String), Arc<Interpreter>>,
     /// Blobs of the layers below the one that is made, bottom first.
@@ -116,25 +123,40 @@ impl<'a> Workshop<'a> {
         if files.is_empty() {
             return Ok(());
         }
-        let venv = environment(venv_of(image)?)?;
+        let model = venv_of(image)?;
+        let venv = environment(model)?;
         let unopened = files.iter().filter(|file| !self.wheels.contains_key(&cache_key(image, file)));
         let mut wheels = unopened.map(|file| self.inputs.wheel(file)).collect::<Result<Vec<_>>>()?;
         // The largest first, so that the threads end at about the same time.
         wheels.sort_by_key(|wheel| std::cmp::Reverse(wheel.size));
-        let trees = in_parallel(self.jobs, &wheels, |locked| {
+        let installed = in_parallel(self.jobs, &wheels, |locked| {
             let file = artifact(self.store, locked.file_name(), &locked.sha256, locked.size)?;
-            let opened = wheel::open(file, locked.file_name()).map_err(|error| Failure::failed(chain(&error)))?;
-            Ok(opened.tree(&venv, locked.uploaded).map_err(|error| Failure::failed(chain(&error)))?)
+            let check = match accepted(model, &locked.name) {
+                Some(_) => RecordCheck::Lenient,
+                None => RecordCheck::Strict,
+            };
+            let opened = wheel::open(file, locked.file_name(), check).map_err(|error| {
+                let failure = Failure::failed(chain(&error));
+                if !error.only_record {
+                    return failure;
+                }
+                failure.hint(format!(
+                    "its SHA-256 is that of the lock; to use it as it is, add to the venv in the profile: \
+                     accept = {{ {} = \"REASON\" }}",
+                    locked.name
+                ))
+            })?;
+            let tree = opened.tree(&venv, locked.time()).map_err(|error| Failure::failed(chain(&error)))?;
+            Ok(InstalledWheel { tree, differences: opened.differences().to_vec() })
         })?;
-        for (wheel, tree) in wheels.into_iter().zip(trees) {
-            self.wheels.insert(cache_key(image, wheel.file_name()), tree);
+        for (wheel, installed) in wheels.into_iter().zip(installed) {
+            self.wheels.insert(cache_key(image, wheel.file_name()), installed);
         }
         Ok(())
     }
 
-    /// The trees of wheels as they are installed, without bytecode. Each has a file open: the workshop does not keep
-    /// them.
-    pub(super) fn take_wheels(&mut self, image: ImageInputs<'_>, files: &[String]) -> Result<Vec<Tree>> {
+    /// Wheels as they are installed, without bytecode. Each has a file open: the workshop does not keep them.
+    pub(super) fn take_wheels(&mut self, image: ImageInputs<'_>, files: &[String]) -> Result<Vec<InstalledWheel>> {
         self.open_wheels(image, files)?;
         let mut take = |file: &String| self.wheels.remove(&cache_key(image, file)).expect("just opened");
         Ok(files.iter().map(&mut take).collect())
@@ -151,8 +173,8 @@ impl<'a> Workshop<'a> {
             let message = format!("bytecode for {architecture} cannot be compiled on {}", std::env::consts::ARCH);
             return Err(Failure::failed(message).hint("set `bytecode = false` in the profile's venv").into());
         }
+        let root = self.store.executable_directory()?;
         let packages = self.open_packages(&image.locked().packages)?;
-        let root = self.store.temporary_directory()?;
         let interpreter = Arc::new(Interpreter::unpack(root, python, self.inputs, &packages)?);
         self.interpreters.insert(key, Arc::clone(&interpreter));
         Ok(interpreter)
@@ -162,6 +184,12 @@ impl<'a> Workshop<'a> {
 /// The virtual environment that the profile declares for an image.
 pub(super) fn venv_of(image: ImageInputs<'_>) -> Result<&model::Venv> {
     image.model().venv.as_ref().ok_or_else(|| Failure::failed("wheels without a virtual environment").into())
+}
+
+/// Why the profile accepts that the `RECORD` of a distribution, by its normalised name, does not match its files.
+pub(super) fn accepted<'a>(venv: &'a model::Venv, name: &str) -> Option<&'a str> {
+    let mut accepted = venv.accept.iter();
+    accepted.find(|(listed, _)| wheel::normalize(listed.get_ref()) == name).map(|(_, reason)| reason.as_str())
 }
 
 /// Where wheels are installed.
@@ -226,7 +254,7 @@ pub(super) fn overlay_replacing(tree: Tree, lower: &Listing) -> Result<Tree> {
 
 fn overlay_error(error: OverlayError) -> anyhow::Error {
     match error {
-        OverlayError::Conflicts(_) => conflict(error.to_string()),
+        OverlayError::Conflicts(conflicts) => conflict(&conflicts),
         OverlayError::Whiteout { .. } => {
             Failure::failed(error.to_string()).hint("`drop` the path from the image, or leave out what has it").into()
         }
@@ -234,10 +262,19 @@ fn overlay_error(error: OverlayError) -> anyhow::Error {
     }
 }
 
-/// The error for packages or wheels that do not fit together.
-pub(super) fn conflict(message: String) -> anyhow::Error {
-    let hint = "the image cannot have both: exclude one of them in the profile, or `drop` the path from the image";
-    Failure::failed(message).hint(hint).into()
+/// The error for packages or wheels with different files at one path. Its hint has the patterns that settle it.
+pub(super) fn conflict(conflicts: &[Conflict]) -> anyhow::Error {
+    const SHOWN: usize = 10;
+    let mut lines: Vec<String> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = conflicts.len().checked_sub(SHOWN) {
+        lines.push(format!("and {more} more"));
+    }
+    let patterns: BTreeSet<String> = conflicts.iter().map(|conflict| format!("\"/{}\"", conflict.path)).collect();
+    let patterns = patterns.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+    let hint = format!(
+        "the image cannot have both: leave the path out of it, with drop = [{patterns}], or exclude one of the two"
+    );
+    Failure::failed(lines.join("\n")).hint(hint).into()
 }
 
 /// An error with its causes, in one line.

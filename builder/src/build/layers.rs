@@ -1,5 +1,7 @@
 //! Execution of a plan: artifacts in the store become layers in the store.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use sealift_deployment::files::explain;
 use sealift_deployment::ui::{Phase, Ui};
@@ -21,7 +23,21 @@ pub(super) fn make(plan: &Plan<'_>, store: &Store, jobs: usize, ui: &Ui) -> Resu
     }
     let layers = executor.finished;
     phase.finish(&format!("{} layers, {} of them from the store", layers.len(), layers.reused));
+    warn(plan, &layers, ui);
     Ok(layers)
+}
+
+/// Prints the warnings about all layers, those from the store included, each once.
+fn warn(plan: &Plan<'_>, finished: &FinishedLayers, ui: &Ui) {
+    let mut warnings = BTreeSet::new();
+    for image in &plan.images {
+        for layer in &image.layers {
+            warnings.extend(layer.ingredient.warnings(plan.inputs.image(&image.name), finished.record(&layer.key)));
+        }
+    }
+    for warning in warnings {
+        ui.warn(&warning);
+    }
 }
 
 struct Executor<'a> {
@@ -65,10 +81,10 @@ impl<'a> Executor<'a> {
         let lower = self.listing(below, layer.ingredient.is_independent())?;
         let inputs = self.plan.inputs.image(&image.name);
         self.workshop.set_below(below.iter().map(|layer| self.finished.record(&layer.key).layer.digest).collect());
-        let Made { tree, scripts, check } = layer.ingredient.make(&mut self.workshop, inputs, &lower)?;
+        let Made { tree, remarks, check } = layer.ingredient.make(&mut self.workshop, inputs, &lower)?;
         let (codec, epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
         let writer = LayerWriter { store: self.store, codec, epoch, jobs: self.jobs };
-        writer.write(&layer.key, tree, scripts, check)
+        writer.write(&layer.key, tree, remarks, check)
     }
 
     /// The union of the listings of `layers`; without independent layers if `dependent_only`.

@@ -10,6 +10,7 @@ mod layers;
 mod lock;
 mod preview;
 mod request;
+mod runnable;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +63,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     let plan = make_plan(request, &lock, &options)?;
     fetch::crates(&plan, store)?;
     let layers = layers::make(&plan, store, request.jobs, ui)?;
+    runnable::check(&plan, &layers, store, ui)?;
     let images = images::make(&plan, &layers)?;
     let (program, site) = (program.as_deref(), request.site.as_ref());
     let bundle =

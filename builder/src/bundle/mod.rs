@@ -20,6 +20,7 @@ use anyhow::Result;
 use sealift_deployment::bundle::SUMS;
 use sealift_deployment::files::{Pending, explain};
 use sealift_deployment::profile::model::Deployed;
+use sealift_deployment::site::private_directories;
 use sealift_layers::archive::{self, ArchiveError, Parts};
 use sealift_layers::digest::{Digest, HashingWriter, Measured};
 use sealift_layers::tar;
@@ -80,6 +81,11 @@ impl Bundle<'_> {
     fn add_site(&self, has_images: bool, files: &mut Tree) -> Result<()> {
         let Some(site) = self.site else { return Ok(()) };
         let origin: Arc<str> = ORIGIN.into();
+        let model = &self.plan.inputs.profile.model;
+        for directory in private_directories(model) {
+            let path = TreePath::new(format!("site/{directory}").trim_end_matches('/'))?;
+            files.insert(path, Entry::directory(0o700, &origin));
+        }
         for file in &site.files {
             let entry = Entry::file(file.bytes.clone(), file.mode, &origin).owned_by(0, file.gid);
             files.insert(TreePath::new("site")?.join(&file.path)?, entry);

@@ -75,7 +75,7 @@ fn relocated(image: &Tree) -> Tree {
     tree
 }
 
-/// Adds every parent directory of the tree's entries.
+/// Adds every parent directory of the tree's entries that it does not have yet.
 pub(super) fn add_directories(tree: &mut Tree) -> Result<()> {
     let mut directories = BTreeSet::new();
     for (path, _) in tree.iter() {
@@ -83,7 +83,10 @@ pub(super) fn add_directories(tree: &mut Tree) -> Result<()> {
     }
     let origin: Arc<str> = "bundle".into();
     for directory in directories {
-        tree.insert(TreePath::new(&directory)?, Entry::directory(0o755, &origin));
+        let path = TreePath::new(&directory)?;
+        if tree.get(&path).is_none() {
+            tree.insert(path, Entry::directory(0o755, &origin));
+        }
     }
     Ok(())
 }

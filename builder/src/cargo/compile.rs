@@ -50,7 +50,7 @@ impl Cargo {
         let Program { locked, architecture, .. } = *program;
         let target = target(architecture)?;
         // cargo runs beside the crate, so that files for its developers, such as rust-toolchain.toml, are not used.
-        let work = store.temporary_directory()?;
+        let work = store.executable_directory()?;
         let work = work.path().canonicalize()?;
         let manifest = unpacked(locked, archive, &work)?.join("Cargo.toml");
         // Not part of a workspace that happens to be above the store.

@@ -19,16 +19,16 @@ const SERVERS: &str = "Servers";
 /// The servers to fetch from.
 #[derive(Args, Debug)]
 pub(super) struct ServerOptions {
-    /// URL of the Debian mirror's root; may be repeated
+    /// URL of the Debian mirror's root; may be repeated: if one fails, the next is tried
     ///
-    /// NAME=URL names the mirror of the profile's archive NAME. Default: SEALIFT_DEBIAN_MIRROR (separated by
-    /// blanks), else `debian-mirror` in ~/.config/sealift/config.toml, else the machine's apt sources.
+    /// NAME=URL is for the profile's archive NAME. Default: SEALIFT_DEBIAN_MIRROR, else `debian-mirror` in
+    /// ~/.config/sealift/config.toml, else the machine's apt sources. `sealift mirrors` shows what is used.
     #[arg(long, value_name = "[NAME=]URL", help_heading = SERVERS)]
     debian_mirror: Vec<String>,
     /// URL of the Python index's simple API
     ///
     /// Default: PIP_INDEX_URL or UV_DEFAULT_INDEX, else `python-index` in ~/.config/sealift/config.toml,
-    /// else the configuration of pip, then of uv, else uv's default index.
+    /// else the configuration of pip, then of uv, else uv's default index. Further indexes are those of pip and uv.
     #[arg(long, value_name = "URL", help_heading = SERVERS)]
     python_index: Option<String>,
 }
@@ -46,7 +46,7 @@ impl ServerOptions {
         at: Option<u64>,
     ) -> anyhow::Result<Servers<'m>> {
         let options = servers::Options {
-            debian_mirror: self.debian_mirror.clone(),
+            debian_mirrors: self.debian_mirror.clone(),
             python_index: self.python_index.clone(),
             at,
             offline,
@@ -68,6 +68,20 @@ pub(super) struct StoreOption {
 impl StoreOption {
     pub(super) fn open(&self, machine: &Machine) -> anyhow::Result<Store> {
         Store::open(&Store::place(self.store.as_deref(), machine)?)
+    }
+
+    /// The store, for commands that have nothing to do in a new one.
+    ///
+    /// # Errors
+    /// When it does not exist, which is a mistyped path more often than an unused store.
+    pub(super) fn open_existing(&self, machine: &Machine) -> anyhow::Result<Store> {
+        let root = Store::place(self.store.as_deref(), machine)?;
+        if !root.is_dir() {
+            return Err(Failure::usage(format!("no store in {}", root.display()))
+                .hint("the first build makes it; `--store` names another folder")
+                .into());
+        }
+        Store::open(&root)
     }
 }
 

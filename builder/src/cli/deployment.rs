@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::bundle;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::host::{self, Deployment, Runtime};
 use sealift_deployment::machine::Machine;
 
@@ -17,6 +18,20 @@ pub(super) struct DeploymentOptions {
     /// Container engine: podman, docker or auto [default: SEALIFT_ENGINE, else auto: podman before Docker]
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
+}
+
+/// The failure of a command that found nothing of a deployment: where it looked, and where else something is.
+pub(super) fn nothing_found(deployment: &Deployment, runtime: &dyn Runtime) -> Failure {
+    let message = format!("{} has nothing of the deployment in {}", runtime.place(), deployment.folder.display());
+    Failure::failed(message).hint(match (runtime.elsewhere(), runtime.engine()) {
+        (Some((found, option)), _) => format!("{found}: add {option}"),
+        (None, Some("podman")) => {
+            "`./sealift up` starts it; each user has a podman of its own: use the user (root, with sudo) \
+                                   that started it, or --directory for another folder"
+                .to_owned()
+        }
+        (None, _) => "`./sealift up` starts it; --directory looks at another folder".to_owned(),
+    })
 }
 
 impl DeploymentOptions {

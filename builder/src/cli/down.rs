@@ -8,7 +8,7 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::ui;
 
 use super::Context;
-use super::deployment::DeploymentOptions;
+use super::deployment::{DeploymentOptions, nothing_found};
 
 /// Stop the services of an unpacked bundle; the data stays
 ///
@@ -40,19 +40,12 @@ impl Down {
         let runtime = self.deployment.runtime(&deployment, &machine)?;
         let Stopped { services, volumes } = runtime.stop(data)?;
         if services == 0 && volumes == 0 {
-            let place = runtime.engine().unwrap_or("systemd");
-            return Err(Failure::failed(format!(
-                "{place} has nothing of the deployment in {}",
-                deployment.folder.display()
-            ))
-            .hint(
-                "`sealift status` shows its services; --engine looks at another engine, --directory at another folder",
-            )
-            .into());
+            return Err(nothing_found(&deployment, &*runtime).into());
         }
         let stopped = format!("stopped {}", ui::count(services, "service"));
         context.note(match data {
             Data::Keep => format!("{stopped}; the data stays"),
+            Data::Delete if volumes == 0 => format!("{stopped}; there was no volume to delete"),
             Data::Delete => format!("{stopped}; deleted {}", ui::count(volumes, "volume")),
         });
         Ok(())

@@ -15,6 +15,7 @@ mod image;
 mod inspect;
 mod lock;
 mod logs;
+mod mirrors;
 mod options;
 pub mod output;
 mod plan;
@@ -85,6 +86,7 @@ enum Color {
 #[derive(Debug, Subcommand)]
 enum Command {
     Profiles(profiles::Profiles),
+    Mirrors(mirrors::Mirrors),
     Lock(lock::LockCommand),
     Plan(plan::PlanCommand),
     Build(build::Build),
@@ -151,6 +153,7 @@ impl Cli {
         let mut context = Context { out: Output::stdout(), quiet: self.global.quiet };
         match self.command {
             Command::Profiles(command) => command.run(&mut context)?,
+            Command::Mirrors(command) => command.run(&mut context)?,
             Command::Lock(command) => command.run(&mut context)?,
             Command::Plan(command) => command.run(&mut context)?,
             Command::Build(command) => command.run(&mut context)?,

@@ -1,25 +1,30 @@
 //! `sealift status`
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::host::ServiceStatus;
 use sealift_deployment::machine::Machine;
 
 use super::Context;
-use super::deployment::DeploymentOptions;
+use super::deployment::{DeploymentOptions, nothing_found};
 
 /// Show the services of an unpacked bundle: state, health, and whether they are up to date
 ///
 /// Runs the health check of each service. A service is outdated when its image, its settings or its
 /// unit file differ from those of the bundle and the site in this folder: `sealift up` recreates it.
+/// A service is starting while its health check may still fail. Exits with 1 when nothing of the
+/// deployment is there, or when its containers belong to another folder.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Status {
     #[command(flatten)]
     deployment: DeploymentOptions,
-    /// Print JSON: an array of objects with service, container, state, health, outdated and ports
+    /// Print JSON: an array of objects with service, container, state, health, restarts,
+    /// outdated and ports; check-output of a failed health check, owner of containers of another folder
     #[arg(long)]
     json: bool,
 }
@@ -28,21 +33,41 @@ impl Status {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         let deployment = self.deployment.open(&machine)?;
-        let services = self.deployment.runtime(&deployment, &machine)?.status()?;
+        let runtime = self.deployment.runtime(&deployment, &machine)?;
+        let services = runtime.status()?;
         if self.json {
-            return context.out.json(&services);
+            context.out.json(&services)?;
+        } else {
+            print(&services, context)?;
         }
-        writeln!(context.out, "{:24} {:12} {:10} configuration", "service", "state", "health")?;
-        for status in services {
-            let ServiceStatus { service, state, health, outdated, .. } = &status;
-            let configuration = match outdated {
-                Some(reason) => format!("outdated: {reason}"),
-                None if status.is_absent() => String::new(),
-                None => "up to date".to_owned(),
-            };
-            let line = format!("{service:24} {state:12} {health:10} {configuration}");
-            writeln!(context.out, "{}", line.trim_end())?;
+        context.out.finish()?;
+        if services.iter().all(ServiceStatus::is_absent) {
+            return Err(nothing_found(&deployment, &*runtime).into());
         }
-        Ok(())
+        let owner = services.iter().find_map(|status| status.owner.as_deref());
+        owner.map_or(Ok(()), |owner| Err(belongs_to(&runtime.place(), owner).into()))
     }
+}
+
+fn print(services: &[ServiceStatus], context: &mut Context) -> Result<()> {
+    writeln!(context.out, "{:24} {:12} {:10} configuration", "service", "state", "health")?;
+    for status in services {
+        let ServiceStatus { service, state, health, outdated, owner, .. } = status;
+        let configuration = match (outdated, owner) {
+            (_, Some(owner)) => format!("of the folder {}", owner.display()),
+            (Some(reason), None) => format!("outdated: {reason}"),
+            (None, None) if status.is_absent() => String::new(),
+            (None, None) => "up to date".to_owned(),
+        };
+        let line = format!("{service:24} {state:12} {health:10} {configuration}");
+        writeln!(context.out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// The failure of a look at containers that another folder made with another site.
+fn belongs_to(place: &str, owner: &Path) -> Failure {
+    let owner = owner.display();
+    Failure::failed(format!("{place}: these containers belong to the deployment in {owner}, not to this folder"))
+        .hint(format!("run the command there: sealift status --directory {owner}"))
 }

@@ -54,13 +54,13 @@ impl StoreCommand {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         match &self.action {
-            Action::Check { store, repair } => check(&store.open(&machine)?, *repair, &machine, context),
+            Action::Check { store, repair } => check(&store.open_existing(&machine)?, *repair, &machine, context),
             Action::Size { store } => {
-                write!(context.out, "{}", store.open(&machine)?.size()?)?;
+                write!(context.out, "{}", store.open_existing(&machine)?.size()?)?;
                 Ok(())
             }
             Action::Clean { store } => {
-                let usage = store.open(&machine)?.clean()?;
+                let usage = store.open_existing(&machine)?.clean()?;
                 writeln!(
                     context.out,
                     "removed {}, {}",

@@ -33,6 +33,9 @@ impl Task {
         let machine = Machine::here();
         let deployment = self.deployment.open(&machine)?;
         let Some(name) = &self.name else {
+            if deployment.profile.model.tasks.is_empty() {
+                context.note("the profile of this bundle defines no tasks");
+            }
             for (name, task) in &deployment.profile.model.tasks {
                 let words = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase());
                 let words: Vec<String> = std::iter::once(name.get_ref().clone()).chain(words).collect();

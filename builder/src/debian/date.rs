@@ -6,7 +6,7 @@ use jiff::fmt::rfc2822;
 /// Seconds since 1970 of `Fri, 30 Oct 2026 08:08:01 UTC`. The format is that of mail (RFC 5322): UTC is written in several
 /// ways, other zones as an offset (`+0200`). Names of other zones are not accepted. As for apt, the day of the week does
 /// not count.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let (time, zone) = text.trim().rsplit_once(char::is_whitespace)?;
     let offset = match zone {
         "UTC" | "UT" | "GMT" | "Z" => "+0000",

@@ -1,48 +1,61 @@
-//! The HTTP client: the machine's trust store and proxies, kept-alive connections, retries.
+//! The HTTP client: kept-alive connections, redirects, retries. How a server is reached is part of its [`Address`].
 
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::machine::Machine;
 use sealift_deployment::ui;
-use ureq::config::{Config, RedirectAuthHeaders};
-use ureq::http::{Response, header};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy, ResponseExt as _};
+use sealift_layers::digest::{Hasher, Measured};
+use ureq::http::{Response, StatusCode, header};
+use ureq::{Agent, Body};
 
-use super::retry::{RequestError, TRIES, shown, split_userinfo};
+use super::agent::{self, Way, way};
+use super::pace::{Budget, Pace};
+use super::retry::{HEAD, RequestError};
+use super::rounds::{Failing, Outcome, failure};
+use crate::mirrors::access::{Address, Route};
+
+/// Longest chain of redirects.
+const REDIRECTS: u32 = 10;
 
 /// Timeouts and pauses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
     /// For a connection to be established.
     pub(super) connect: Duration,
+    /// For a request to be sent, and for the whole header of its response.
+    pub(super) head: Duration,
     /// For the next byte of a response.
     pub(super) idle: Duration,
     /// Pause before the second attempt; doubled before each further one.
     pub(super) pause: Duration,
+    /// The time over which the speed is measured.
+    pub(super) window: Duration,
+    /// For a transfer with all its attempts; its size adds to it.
+    pub(super) total: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let (connect, idle) = (Duration::from_secs(15), Duration::from_secs(30));
-        Self { connect, idle, pause: Duration::from_millis(500) }
+        let (window, total) = (Duration::from_secs(30), Duration::from_secs(900));
+        Self { connect, head: HEAD, idle, pause: Duration::from_millis(500), window, total }
     }
 }
 
 /// An HTTP client. Threads may share it.
 #[derive(Debug)]
 pub struct Client {
-    /// For URLs with the scheme `http`; a redirect may lead to https.
-    plain: Agent,
-    /// For URLs with the scheme `https`; a redirect to http is refused.
-    secure: Agent,
+    /// `None` once all connections are closed.
+    agents: Mutex<Option<BTreeMap<Way, Agent>>>,
     offline: bool,
     pub(super) timeouts: Timeouts,
+    pub(super) failing: Failing,
 }
 
 /// A fetched page.
@@ -52,49 +65,39 @@ pub struct Page {
     pub bytes: Vec<u8>,
     /// The `Content-Type` header; empty if there is none.
     pub content_type: String,
-    /// The URL after redirects: the base of its relative links.
-    pub final_url: String,
+    /// The address after redirects: the base of its relative links.
+    pub address: Address,
+}
+
+/// What a server says about a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `Content-Length`, in bytes.
+    pub size: Option<u64>,
+    /// `Last-Modified`, as it is sent (RFC 9110, section 8.8.2).
+    pub modified: Option<String>,
 }
 
 impl Client {
-    /// A client with the machine's proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, in lower or upper case)
-    /// and trust store (`SSL_CERT_FILE`, `SSL_CERT_DIR`, the system's). If `offline`, every request fails.
-    ///
-    /// # Errors
-    /// A usage failure for a proxy variable that is not a URL.
-    pub fn new(machine: &Machine, offline: bool) -> Result<Self> {
-        Self::with_timeouts(machine, offline, Timeouts::default())
+    /// A client. If `offline`, every request fails.
+    #[must_use]
+    pub fn new(offline: bool) -> Self {
+        Self::with_timeouts(offline, Timeouts::default())
     }
 
-    pub(super) fn with_timeouts(machine: &Machine, offline: bool, timeouts: Timeouts) -> Result<Self> {
-        let agent = |scheme: &str| -> Result<Agent> {
-            let config = Agent::config_builder()
-                .http_status_as_error(false)
-                .https_only(scheme == "https")
-                .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-                .proxy(proxy(machine, scheme)?)
-                .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-                .user_agent(concat!("sealift/", env!("CARGO_PKG_VERSION")))
-                .timeout_connect(Some(timeouts.connect))
-                .timeout_per_read(Some(timeouts.idle))
-                .timeout_per_write(Some(timeouts.idle))
-                .max_idle_connections(32)
-                .max_idle_connections_per_host(16);
-            Ok(config.build().new_agent())
-        };
-        Ok(Self { plain: agent("http")?, secure: agent("https")?, offline, timeouts })
+    pub(super) fn with_timeouts(offline: bool, timeouts: Timeouts) -> Self {
+        Self { agents: Mutex::new(Some(BTreeMap::new())), offline, timeouts, failing: Failing::default() }
     }
 
     /// A client with the same settings and its own connections, so that closing them does not affect this one.
     pub(super) fn fresh(&self) -> Self {
-        let copy = |agent: &Agent| Config::new_agent(agent.config());
-        Self { plain: copy(&self.plain), secure: copy(&self.secure), ..*self }
+        Self { failing: self.failing.clone(), ..Self::with_timeouts(self.offline, self.timeouts) }
     }
 
     /// Closes all connections, also those that threads are waiting on. No request succeeds after this.
     pub(super) fn shut_down(&self) {
-        self.plain.clone().shutdown();
-        self.secure.clone().shutdown();
+        let agents = self.agents.lock().expect("no thread panics").take();
+        agents.into_iter().flat_map(BTreeMap::into_values).for_each(Agent::shutdown);
     }
 
     /// Whether every request fails because of `--offline`.
@@ -107,184 +110,233 @@ impl Client {
     ///
     /// # Errors
     /// A network failure: no response after several attempts, or a page that does not exist or is too long.
-    pub fn get(&self, url: &str, accept: &str, limit: u64) -> Result<Page> {
-        self.find(url, accept, limit)?.ok_or_else(|| {
-            let failure = Failure::network(format!("{}: not found (404)", shown(url)));
-            failure.hint("check the URL, or name another mirror").into()
-        })
+    pub fn get(&self, address: &Address, accept: &str, limit: u64) -> Result<Page> {
+        self.find(address, accept, limit)?.ok_or_else(|| not_found(address))
     }
 
     /// Like [`Self::get`], but `None` for a page that does not exist (404, 410).
     ///
     /// # Errors
     /// Those of [`Self::get`].
-    pub fn find(&self, url: &str, accept: &str, limit: u64) -> Result<Option<Page>> {
-        let never = AtomicBool::new(false);
-        let mut tries = 0;
-        loop {
-            let (reason, pause) = match self.page(url, accept, limit) {
-                Ok(page) => return Ok(Some(page)),
-                Err(RequestError::NotFound) => return Ok(None),
-                Err(RequestError::Fatal(error)) => return Err(error),
-                Err(RequestError::WrongContent(reason)) => {
-                    return Err(Failure::network(format!("{} {reason}", shown(url))).into());
-                }
-                Err(RequestError::Temporary { reason, pause }) => (reason, pause),
-            };
-            tries += 1;
-            if tries == TRIES {
-                return Err(unreachable(url, &reason));
-            }
-            self.pause(tries, pause, &never);
+    pub fn find(&self, address: &Address, accept: &str, limit: u64) -> Result<Option<Page>> {
+        self.find_in(std::slice::from_ref(address), accept, limit, "it", |_, page| Ok(page))
+    }
+
+    /// Fetches a page, which messages call `name`, from the first server that has it. `check`, which gets the address that
+    /// was asked, decides whether it is valid; if not, the other servers are asked. `None` if no server has it.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`], and those of `check`.
+    pub fn find_in<T>(
+        &self,
+        addresses: &[Address],
+        accept: &str,
+        limit: u64,
+        name: &str,
+        mut check: impl FnMut(&Address, Page) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let budget = Budget::start(self.timeouts.total, limit);
+        let outcome = self.ask(addresses, &AtomicBool::new(false), |address| {
+            check(address, self.page(address, accept, limit, budget)?).map_err(RequestError::Invalid)
+        })?;
+        match outcome {
+            Outcome::Found(page) => Ok(Some(page)),
+            Outcome::Missing => Ok(None),
+            Outcome::Failed(tried) => Err(failure(name, tried)),
         }
     }
 
-    fn page(&self, url: &str, accept: &str, limit: u64) -> Result<Page, RequestError> {
-        let response = self.request(url, &[(header::ACCEPT, accept)])?;
-        if !response.status().is_success() {
-            return Err(RequestError::of_status(response.status(), response.headers(), &shown(url)));
+    /// Asks a server about a file, which is not transferred. Nothing is known about the files of some servers.
+    #[must_use]
+    pub fn facts(&self, address: &Address) -> Facts {
+        let headers = [(header::ACCEPT_ENCODING, "identity")];
+        let Ok((response, _)) = self.request(Method::Head, address, &headers) else { return Facts::default() };
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        Facts {
+            size: text(header::CONTENT_LENGTH).and_then(|size| size.parse().ok()),
+            modified: text(header::LAST_MODIFIED).map(str::to_owned),
         }
-        let content_type = response.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        let final_url = response.get_uri().to_string();
-        let bytes =
-            response.into_body().into_with_config().limit(limit).read_to_vec().map_err(|error| match error {
-                ureq::Error::BodyExceedsLimit(_) => {
-                    RequestError::WrongContent(format!("is longer than {}", ui::bytes(limit)))
-                }
-                error => RequestError::of_client(error, &shown(url), self.timeouts.idle),
+    }
+
+    /// Size and SHA-256 of a file of at most `limit` bytes, which is transferred but not kept.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub fn measure(&self, address: &Address, limit: u64) -> Result<Measured> {
+        let budget = Budget::start(self.timeouts.total, 0);
+        let outcome = self.ask(std::slice::from_ref(address), &AtomicBool::new(false), |address| {
+            let (mut hasher, mut size) = (Hasher::default(), 0);
+            self.stream(address, "*/*", limit, budget, &mut |bytes| {
+                size += bytes.len() as u64;
+                hasher.write_all(bytes).expect("hashing cannot fail");
             })?;
-        Ok(Page { bytes, content_type, final_url })
+            Ok(Measured { digest: hasher.finish(), size })
+        })?;
+        match outcome {
+            Outcome::Found(measured) => Ok(measured),
+            Outcome::Missing => Err(not_found(address)),
+            Outcome::Failed(tried) => Err(failure("it", tried)),
+        }
     }
 
-    /// Sends one request. A response with any status is a success.
+    fn page(&self, address: &Address, accept: &str, limit: u64, budget: Budget) -> Result<Page, RequestError> {
+        let mut bytes = Vec::new();
+        let (content_type, address) =
+            self.stream(address, accept, limit, budget, &mut |more| bytes.extend_from_slice(more))?;
+        Ok(Page { bytes, content_type, address })
+    }
+
+    /// Passes the content of a file to `sink`; returns its type, and its address after redirects.
+    fn stream(
+        &self,
+        address: &Address,
+        accept: &str,
+        limit: u64,
+        budget: Budget,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(String, Address), RequestError> {
+        let (mut reader, content_type, address): (Box<dyn Read>, _, _) = match address.file() {
+            // Of a folder of a local index, the page.
+            Some(path) if path.is_dir() => (Box::new(open(&path.join("index.html"))?), String::new(), address.clone()),
+            Some(path) => (Box::new(open(&path)?), String::new(), address.clone()),
+            None => {
+                let (response, address) = self.request(Method::Get, address, &[(header::ACCEPT, accept)])?;
+                let content_type = response.headers().get(header::CONTENT_TYPE);
+                let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+                (Box::new(response.into_body().into_reader()), content_type, address)
+            }
+        };
+        let mut pace = Pace::new(budget, self.timeouts.window);
+        let (mut length, mut buffer) = (0, vec![0; 1 << 16]);
+        loop {
+            let n = reader.read(&mut buffer);
+            let n = n.map_err(|error| RequestError::of_read(&error, self.timeouts.idle))?;
+            if n == 0 {
+                return Ok((content_type, address));
+            }
+            pace.count(n)?;
+            length += n as u64;
+            if length > limit {
+                return Err(RequestError::refused(format!("it is longer than {}", ui::bytes(limit)), None));
+            }
+            sink(&buffer[..n]);
+        }
+    }
+
+    /// Sends a request and follows redirects. Returns a response with the status of success, or one to a request for a range
+    /// (206, 416), and the address that it is from.
     pub(super) fn request(
         &self,
-        url: &str,
+        method: Method,
+        address: &Address,
         headers: &[(header::HeaderName, &str)],
-    ) -> Result<Response<Body>, RequestError> {
+    ) -> Result<(Response<Body>, Address), RequestError> {
         if self.offline {
-            let failure = Failure::network(format!("cannot fetch {}: --offline is set", shown(url)));
+            let failure = Failure::network(format!("cannot fetch {address}: --offline is set"));
             return Err(RequestError::Fatal(failure.hint("run once without --offline").into()));
         }
-        let (plain_url, userinfo) = split_userinfo(url).map_or((url.to_owned(), None), |(url, user)| (url, Some(user)));
-        let agent = if plain_url.starts_with("https:") { &self.secure } else { &self.plain };
-        let mut request = agent.get(&plain_url);
+        let mut here = address.clone();
+        for _ in 0..=REDIRECTS {
+            let route = here.route().map_err(RequestError::Fatal)?;
+            let explain = |reason: String| {
+                let redirected =
+                    if here == *address { String::new() } else { format!("redirected to {here}, which failed: ") };
+                let proxy = route.proxy.as_ref().map(|proxy| format!(", through {proxy}")).unwrap_or_default();
+                format!("{redirected}{reason}{proxy}")
+            };
+            let response = self.send(method, &here, &route, headers).map_err(|error| error.map(explain))?;
+            let status = response.status();
+            if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
+                return Ok((response, here));
+            }
+            let location = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
+            let Some(location) = location else {
+                return Err(RequestError::of_status(status, response.headers(), &here, &route).map(explain));
+            };
+            here = redirected(&here, location.as_bytes())?;
+        }
+        Err(RequestError::refused("too many redirects", None))
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        address: &Address,
+        route: &Route,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Response<Body>, RequestError> {
+        let agent = self.agent(route)?;
+        let url = address.url().as_str();
+        let mut request = match method {
+            Method::Get => agent.get(url),
+            Method::Head => agent.head(url),
+        };
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        if let Some(userinfo) = userinfo {
-            request = request.header(header::AUTHORIZATION, authorization(userinfo));
+        if let Some(credentials) = &route.credentials {
+            request = request.header(header::AUTHORIZATION, credentials.header());
         }
-        request.call().map_err(|error| RequestError::of_client(error, &plain_url, self.timeouts.idle))
+        request.call().map_err(|error| RequestError::of_client(error, self.timeouts.idle))
+    }
+
+    fn agent(&self, route: &Route) -> Result<Agent, RequestError> {
+        let mut agents = self.agents.lock().expect("no thread panics");
+        let agents = agents.as_mut().ok_or_else(|| RequestError::temporary("stopped"))?;
+        let way = way(route);
+        if let Some(agent) = agents.get(&way) {
+            return Ok(agent.clone());
+        }
+        let agent = agent::agent(&way, &self.timeouts).map_err(RequestError::Fatal)?;
+        agents.insert(way, agent.clone());
+        Ok(agent)
     }
 
     /// Waits before the next attempt: as long as the server asked, else longer after each attempt. Returns early when
     /// `stop` is set.
     pub(super) fn pause(&self, tries: u32, asked: Option<Duration>, stop: &AtomicBool) {
-        let until = Instant::now() + asked.unwrap_or(self.timeouts.pause * 2_u32.pow(tries.min(6) - 1));
+        let until = Instant::now() + asked.unwrap_or(self.timeouts.pause * 2_u32.pow(tries.clamp(1, 6) - 1));
         while Instant::now() < until && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50).min(until - Instant::now()));
         }
     }
 }
 
-pub(super) fn unreachable(url: &str, reason: &str) -> anyhow::Error {
-    let failure = Failure::network(format!("cannot fetch {}: {reason} ({TRIES} attempts)", shown(url)));
-    failure.hint("check the network, the proxy variables (HTTPS_PROXY, NO_PROXY) and the mirror").into()
+/// The method of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
 }
 
-/// The `Authorization` header for a user name and password from a URL (RFC 7617).
-fn authorization(userinfo: &str) -> String {
-    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let mut pair = percent_decoded(user);
-    pair.push(b':');
-    pair.extend(percent_decoded(password));
-    format!("Basic {}", STANDARD.encode(pair))
+/// Where a redirect leads.
+fn redirected(from: &Address, location: &[u8]) -> Result<Address, RequestError> {
+    let to = from.url().join(&String::from_utf8_lossy(location));
+    let to = to.ok().filter(|to| matches!(to.scheme(), "http" | "https"));
+    let to = from.at(to.ok_or_else(|| RequestError::refused("redirected to something that is not a URL", None))?);
+    if from.url().scheme() == "https" && to.url().scheme() == "http" {
+        let hint = "use the https URL of a server that does not redirect to http, or its http URL";
+        return Err(RequestError::refused(format!("redirected from https to {to}"), Some(hint)));
+    }
+    Ok(to)
 }
 
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let decoded = after.first_chunk::<2>().filter(|_| *first == b'%').and_then(|hex| {
-            let mut byte = [0];
-            hex::decode_to_slice(hex, &mut byte).ok().map(|()| byte[0])
-        });
-        bytes.push(decoded.unwrap_or(*first));
-        rest = if decoded.is_some() { &after[2..] } else { after };
-    }
-    bytes
+fn not_found(address: &Address) -> anyhow::Error {
+    Failure::network(format!("{address}: not found (404)")).hint("check the URL, or name another mirror").into()
 }
 
-/// The proxy that the environment names for URLs of this scheme.
-fn proxy(machine: &Machine, scheme: &str) -> Result<Option<Proxy>> {
-    let either = |name: &str| machine.var(name).or_else(|| machine.var(&name.to_uppercase()));
-    let Some(url) = either(&format!("{scheme}_proxy")).or_else(|| either("all_proxy")) else { return Ok(None) };
-    let wrong = || {
-        let failure =
-            Failure::usage(format!("the proxy variable for {scheme} is not the URL of a proxy: `{}`", shown(url)));
-        failure.hint("use a URL such as http://proxy.example:3128")
-    };
-    let parsed = Proxy::new(url).map_err(|_| wrong())?;
-    let mut builder = Proxy::builder(parsed.protocol()).host(parsed.host()).port(parsed.port());
-    if let Some(user) = parsed.username() {
-        builder = builder.username(user);
+/// Opens a local file of an index or archive.
+pub(super) fn open(path: &Path) -> Result<std::fs::File, RequestError> {
+    let file = std::fs::File::open(path).map_err(|error| of_file(&error))?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        _ => Err(RequestError::NotFound),
     }
-    if let Some(password) = parsed.password() {
-        builder = builder.password(password);
-    }
-    for name in either("no_proxy").unwrap_or_default().split(',') {
-        // As in curl: a name matches itself and its subdomains, with or without a leading dot.
-        let name = name.trim().trim_start_matches('*').trim_start_matches('.');
-        match name {
-            "" => {}
-            _ => builder = builder.no_proxy(name).no_proxy(&format!(".{name}")),
-        }
-    }
-    if either("no_proxy").is_some_and(|names| names.split(',').any(|name| name.trim() == "*")) {
-        builder = builder.no_proxy("*");
-    }
-    Ok(Some(builder.build().map_err(|_| wrong())?))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn each_scheme_has_its_own_proxy() {
-        let of = |variables: &[(&str, &str)], scheme| proxy(&Machine::of(Path::new("/"), variables), scheme);
-        assert!(of(&[], "http").unwrap().is_none());
-        let variables = [
-            ("HTTP_PROXY", "http://a.example:1"),
-            ("https_proxy", "u:p@b.example:2"),
-            ("NO_PROXY", "x.example, .y.example"),
-        ];
-        assert_eq!(of(&variables, "http").unwrap().unwrap().host(), "a.example");
-        let secure = of(&variables, "https").unwrap().unwrap();
-        assert_eq!((secure.host(), secure.port(), secure.password()), ("b.example", 2, Some("p")));
-        let direct = |proxy: &Proxy, url: &str| proxy.is_no_proxy(&url.parse().unwrap());
-        assert!(
-            ["x.example", "a.x.example", "y.example", "a.y.example"]
-                .iter()
-                .all(|host| direct(&secure, &format!("https://{host}/")))
-        );
-        assert!(!direct(&secure, "https://ax.example/"));
-        let all = of(&[("ALL_PROXY", "http://c.example"), ("no_proxy", "*")], "https").unwrap().unwrap();
-        assert!(direct(&all, "https://any.example/"));
-        let error = of(&[("http_proxy", "gopher://u:secret@x")], "http").unwrap_err().to_string();
-        assert!(!error.contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn passwords_in_urls_are_sent_but_not_shown() {
-        let url = "https://us%40er:pa%3Ass%zz@mirror.example/simple/?a=b@c";
-        let (plain, userinfo) = split_userinfo(url).unwrap();
-        assert_eq!(plain, "https://mirror.example/simple/?a=b@c");
-        assert_eq!(authorization(userinfo), format!("Basic {}", STANDARD.encode("us@er:pa:ss%zz")));
-        assert_eq!(shown(&plain), plain);
+fn of_file(error: &io::Error) -> RequestError {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => RequestError::NotFound,
+        _ => RequestError::refused(error.to_string(), None),
     }
 }

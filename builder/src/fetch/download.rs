@@ -1,7 +1,7 @@
 //! Downloads of artifacts into the store: in parallel, resumable, verified.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -9,12 +9,14 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::Digest;
-use ureq::Body;
-use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::http::{HeaderMap, StatusCode, header};
 
-use super::client::{Client, unreachable};
+use super::client::{Client, Method, open};
+use super::pace::{Budget, Pace};
 use super::partial::Partial;
-use super::retry::{RequestError, TRIES, shown};
+use super::retry::RequestError;
+use super::rounds::{Outcome, failure};
+use crate::mirrors::access::Address;
 use crate::store::Store;
 
 /// An attempt that receives this many bytes resets the count of failed attempts.
@@ -38,10 +40,10 @@ pub struct Download<'a> {
 /// The URLs of an artifact, in the order in which they are tried.
 pub enum Urls<'a> {
     /// URLs that are known in advance.
-    Known(Vec<String>),
+    Known(Vec<Address>),
     /// URLs that are looked up when the download starts, on one of the downloading threads. No URL: the artifact is
     /// missing.
-    Lazy(Box<dyn Fn() -> Result<Vec<String>> + Send + Sync + 'a>),
+    Lazy(Box<dyn Fn() -> Result<Vec<Address>> + Send + Sync + 'a>),
 }
 
 /// An artifact that no server has (404, or no URL).
@@ -77,7 +79,7 @@ impl Fetched {
             return Ok(());
         }
         let names = self.missing.iter().map(|missing| match missing.urls.first() {
-            Some(url) => format!("{} ({})", missing.name, shown(url)),
+            Some(url) => format!("{} ({url})", missing.name),
             None => missing.name.clone(),
         });
         let heading = match self.missing.len() {
@@ -209,71 +211,70 @@ impl Workers<'_> {
             Urls::Known(urls) => urls.clone(),
             Urls::Lazy(look_up) => look_up()?,
         };
-        let mut unreachable = None;
-        for url in &urls {
-            match self.fetch_from(url, job, &mut partial) {
-                Ok(()) => {
-                    partial.promote()?;
-                    return Ok(None);
-                }
-                Err(RequestError::NotFound) => {}
-                Err(RequestError::Temporary { reason, .. }) => unreachable = Some(self::unreachable(url, &reason)),
-                Err(RequestError::Fatal(error)) => return Err(error),
-                Err(RequestError::WrongContent(what)) => {
-                    partial.discard();
-                    let message = format!("{} {what}\n  from {}", job.name, shown(url));
-                    let hint = "the mirror or a proxy has changed the file: try another mirror";
-                    return Err(Failure::verification(message).hint(hint).into());
-                }
+        let budget = Budget::start(self.client.timeouts.total, job.size);
+        let mut longest = partial.length;
+        let outcome = self.client.ask(&urls, &self.stop, |address| {
+            let fetched = self.fetch_from(address, job, &mut partial, budget);
+            let progress = partial.length >= longest + PROGRESS;
+            longest = longest.max(partial.length);
+            fetched.map_err(|error| match error {
+                RequestError::Temporary { reason, pause, .. } => RequestError::Temporary { reason, pause, progress },
+                error => error,
+            })
+        })?;
+        match outcome {
+            Outcome::Found(()) => {
+                partial.promote()?;
+                Ok(None)
             }
-        }
-        match unreachable {
-            Some(error) => Err(error),
-            None => {
+            Outcome::Missing => {
                 if partial.length == 0 {
                     partial.discard();
                 }
-                Ok(Some(urls))
+                Ok(Some(urls.iter().map(ToString::to_string).collect()))
+            }
+            Outcome::Failed(tried) => {
+                if partial.length == 0 {
+                    partial.discard();
+                }
+                Err(failure(&job.name, tried))
             }
         }
     }
 
-    /// Fetches from one URL until the file is complete and verified, or there were too many failed attempts.
-    fn fetch_from(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
-        let mut tries = 0;
-        let mut longest = partial.length;
-        let mut restarted = false;
-        loop {
-            let resumed = partial.length > 0;
-            let error = match self.attempt(url, job, partial) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            match error {
-                _ if self.stopped() => return Err(error),
-                // The part from an earlier run may be damaged: once more, from the start.
-                RequestError::WrongContent(_) if resumed && !restarted => {
-                    restarted = true;
-                    partial.restart().map_err(RequestError::Fatal)?;
-                    longest = 0;
-                }
-                RequestError::Temporary { reason, pause } => {
-                    tries = if partial.length >= longest + PROGRESS { 1 } else { tries + 1 };
-                    longest = longest.max(partial.length);
-                    if tries == TRIES {
-                        return Err(RequestError::temporary(reason));
-                    }
-                    self.client.pause(tries, pause, &self.stop);
-                }
-                error => return Err(error),
-            }
+    /// Fetches from one server. The part from an earlier run, or from another server, may be damaged: then once more, from
+    /// the start.
+    fn fetch_from(
+        &self,
+        address: &Address,
+        job: &Download<'_>,
+        partial: &mut Partial<'_>,
+        budget: Budget,
+    ) -> Result<(), RequestError> {
+        let resumed = partial.length > 0;
+        let first = self.attempt(address, job, partial, budget);
+        let Err(RequestError::WrongContent(_)) = first else { return first };
+        partial.restart().map_err(RequestError::Fatal)?;
+        if !resumed {
+            return first;
         }
+        let second = self.attempt(address, job, partial, budget);
+        if let Err(RequestError::WrongContent(_)) = second {
+            partial.restart().map_err(RequestError::Fatal)?;
+        }
+        second
     }
 
     /// One request, from the end of the partial file; then checks the digest.
-    fn attempt(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
+    fn attempt(
+        &self,
+        address: &Address,
+        job: &Download<'_>,
+        partial: &mut Partial<'_>,
+        budget: Budget,
+    ) -> Result<(), RequestError> {
         if partial.length < job.size || job.size == 0 {
-            self.receive(url, job, partial)?;
+            self.receive(address, job, partial, budget)?;
         }
         let got = partial.digest();
         if got != job.digest {
@@ -284,15 +285,21 @@ impl Workers<'_> {
     }
 
     /// Sends the request and writes the body into the partial file.
-    fn receive(&self, url: &str, job: &Download<'_>, partial: &mut Partial<'_>) -> Result<(), RequestError> {
-        let response = self.request(url, job, partial)?;
-        let mut reader = response.into_body().into_reader();
+    fn receive(
+        &self,
+        address: &Address,
+        job: &Download<'_>,
+        partial: &mut Partial<'_>,
+        budget: Budget,
+    ) -> Result<(), RequestError> {
+        let mut reader = self.open(address, job, partial)?;
+        let mut pace = Pace::new(budget, self.client.timeouts.window);
         let mut buffer = vec![0; 1 << 17];
         loop {
             if self.stopped() {
                 return Err(RequestError::temporary("stopped"));
             }
-            let n = reader.read(&mut buffer).map_err(|error| self.interrupted(&error, url, job, partial))?;
+            let n = reader.read(&mut buffer).map_err(|error| self.interrupted(&error, job, partial))?;
             if n as u64 > job.size - partial.length {
                 return Err(RequestError::WrongContent(format!("is longer than the expected {} bytes", job.size)));
             }
@@ -304,44 +311,46 @@ impl Workers<'_> {
                 return Ok(());
             }
             partial.write(&buffer[..n]).map_err(RequestError::Fatal)?;
+            if partial.length < job.size {
+                pace.count(n)?;
+            }
         }
     }
 
-    /// Requests the rest of the file. Empties the partial file if the server sends the whole file.
-    fn request(
+    /// The rest of the file. Empties the partial file if the server sends the whole file.
+    fn open(
         &self,
-        url: &str,
+        address: &Address,
         job: &Download<'_>,
         partial: &mut Partial<'_>,
-    ) -> Result<Response<Body>, RequestError> {
+    ) -> Result<Box<dyn Read>, RequestError> {
+        if let Some(path) = address.file() {
+            let mut file = open(&path)?;
+            file.seek(SeekFrom::Start(partial.length)).map_err(|error| self.interrupted(&error, job, partial))?;
+            return Ok(Box::new(file));
+        }
         let range = format!("bytes={}-", partial.length);
         // A compressed body could not be resumed.
         let mut headers = vec![(header::ACCEPT_ENCODING, "identity")];
         if partial.length > 0 {
             headers.push((header::RANGE, &range));
         }
-        let response = self.client.request(url, &headers)?;
+        let (response, _) = self.client.request(Method::Get, address, &headers)?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if continues(response.headers(), partial.length, job.size) => {}
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 partial.restart().map_err(RequestError::Fatal)?;
                 return Err(RequestError::temporary("the server cannot resume the download"));
             }
-            status if status.is_success() => partial.restart().map_err(RequestError::Fatal)?,
-            status => return Err(RequestError::of_status(status, response.headers(), &shown(url))),
+            _ => partial.restart().map_err(RequestError::Fatal)?,
         }
-        Ok(response)
+        Ok(Box::new(response.into_body().into_reader()))
     }
 
     /// An error while the body was read, with the number of bytes so far.
-    fn interrupted(&self, error: &io::Error, url: &str, job: &Download<'_>, partial: &Partial<'_>) -> RequestError {
-        match RequestError::of_read(error, &shown(url), self.client.timeouts.idle) {
-            RequestError::Temporary { reason, pause } => {
-                let reason = format!("{reason}, after {} of {} bytes", partial.length, job.size);
-                RequestError::Temporary { reason, pause }
-            }
-            other => other,
-        }
+    fn interrupted(&self, error: &io::Error, job: &Download<'_>, partial: &Partial<'_>) -> RequestError {
+        RequestError::of_read(error, self.client.timeouts.idle)
+            .map(|reason| format!("{reason}, after {} of {} bytes", partial.length, job.size))
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Reply {
     cut: Option<usize>,
     /// Wait before the second half of the body.
     delay: Duration,
+    /// Send the body byte by byte, with this pause before each.
+    drip: Option<Duration>,
 }
 
 impl Reply {
@@ -69,6 +71,10 @@ impl Reply {
 
     pub(crate) fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    pub(crate) fn drip(self, pause: Duration) -> Self {
+        Self { drip: Some(pause), ..self }
     }
 }
 
@@ -114,7 +120,10 @@ impl Server {
 fn serve(stream: &TcpStream, answer: &dyn Fn(usize, &Request) -> Reply, log: &Mutex<Vec<Request>>) -> Option<()> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     loop {
-        let path = lines.next()?.split(' ').nth(1)?.to_owned();
+        let line = lines.next()?;
+        let mut words = line.split(' ');
+        let is_head = words.next()? == "HEAD";
+        let path = words.next()?.to_owned();
         let headers = lines.by_ref().take_while(|line| !line.is_empty());
         let headers = headers.filter_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -134,6 +143,16 @@ fn serve(stream: &TcpStream, answer: &dyn Fn(usize, &Request) -> Reply, log: &Mu
         let (first, second) = body.split_at(body.len() / 2);
         let mut stream = stream;
         stream.write_all(head.as_bytes()).ok()?;
+        if is_head {
+            continue;
+        }
+        if let Some(pause) = reply.drip {
+            for byte in body {
+                std::thread::sleep(pause);
+                stream.write_all(&[*byte]).ok()?;
+            }
+            continue;
+        }
         stream.write_all(first).ok()?;
         std::thread::sleep(reply.delay);
         stream.write_all(second).ok()?;

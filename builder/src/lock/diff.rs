@@ -57,7 +57,8 @@ mod tests {
             path: format!("{name}.whl"),
             size: 1,
             sha256: digest(name, version),
-            uploaded: 0,
+            uploaded: None,
+            index: None,
         };
         let krate = |&(name, version): &(&str, &str)| Crate {
             name: name.into(),

@@ -115,8 +115,13 @@ pub struct Wheel {
     pub size: u64,
     /// SHA-256 of the wheel.
     pub sha256: Digest,
-    /// When the index received it, in seconds since 1970: the time of its files.
-    pub uploaded: u64,
+    /// When the index received it, in seconds since 1970: the time of its files. `None`: the index does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploaded: Option<u64>,
+    /// Name of the index that it is from, if the machine's configuration names it (`[[index]]` of uv). Builds look there
+    /// first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
 }
 
 /// The crate of a program. It contains a `Cargo.lock`, which pins its dependencies.
@@ -219,5 +224,11 @@ impl Wheel {
     #[must_use]
     pub fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// The time of its files, in seconds since 1970: 0 if nobody knows when it was made.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        self.uploaded.unwrap_or(0)
     }
 }

@@ -7,7 +7,9 @@ use deb822_fast::borrowed::{BorrowedParagraph, iter_paragraphs_borrowed};
 use sealift_deployment::files::sorted_dir;
 use sealift_deployment::machine::Machine;
 
-use super::{Mirror, base};
+use url::Url;
+
+use super::{Named, base};
 
 /// Names of suites in the Debian archive itself; third-party archives have other names.
 const SUITES: &[&str] = &[
@@ -70,21 +72,21 @@ fn is_security(suite: &str) -> bool {
     suite.ends_with("-security") || suite.ends_with("/updates")
 }
 
-/// The http and https mirrors in apt's sources, the most likely to have `suite` first, each once. Files that cannot be read
-/// or parsed are skipped: apt reports their errors.
-pub(super) fn mirrors(machine: &Machine, suite: &str) -> Vec<Mirror> {
-    let mut found: Vec<(u8, Mirror)> = Vec::new();
+/// The mirrors in apt's sources, the most likely to have `suite` first, each once. Files that cannot be read or parsed are
+/// skipped: apt reports their errors.
+pub(super) fn mirrors(machine: &Machine, suite: &str) -> Vec<Named> {
+    let mut found: Vec<(u8, Named)> = Vec::new();
     let mut seen = BTreeMap::new();
     for path in files(machine) {
         let Some(text) = read(&path) else { continue };
         let sources = if path.extension().is_some_and(|end| end == "sources") { stanzas(&text) } else { lines(&text) };
         for source in sources {
             let rank = source.rank(suite);
-            for base in addresses(&source.uri, machine) {
-                let at = *seen.entry(base.clone()).or_insert(found.len());
+            for (url, is_list) in addresses(&source.uri, machine) {
+                let at = *seen.entry(url.clone()).or_insert(found.len());
                 match found.get_mut(at) {
                     Some((known, _)) => *known = rank.min(*known),
-                    None => found.push((rank, Mirror { base, origin: path.display().to_string() })),
+                    None => found.push((rank, Named { url, origin: path.display().to_string(), is_list })),
                 }
             }
         }
@@ -103,17 +105,37 @@ fn files(machine: &Machine) -> Vec<std::path::PathBuf> {
 }
 
 /// The text of a file. Like apt, this accepts comments in any encoding.
-fn read(path: &Path) -> Option<String> {
+pub(super) fn read(path: &Path) -> Option<String> {
     let bytes = fs_err::read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The base URLs of a source: the URI itself, or the entries of a `mirror+file:` list.
-fn addresses(uri: &str, machine: &Machine) -> Vec<String> {
-    let Some(list) = uri.strip_prefix("mirror+file:") else { return base(uri).into_iter().collect() };
-    let text = read(&machine.path(list.trim_start_matches("//"))).unwrap_or_default();
-    // A line is a URI, optionally followed by a tab and words such as `priority:1`.
-    text.lines().filter_map(|line| base(line.split_whitespace().next()?)).collect()
+/// The URLs of a source, each with whether it is that of a list: the URI itself, or the entries of a `mirror+file:` list.
+fn addresses(uri: &str, machine: &Machine) -> Vec<(Url, bool)> {
+    if let Some(list) = uri.strip_prefix("mirror+file:") {
+        let text = read(&machine.path(list.trim_start_matches("//"))).unwrap_or_default();
+        return listed(&text).into_iter().map(|url| (url, false)).collect();
+    }
+    let list = uri.strip_prefix("mirror+").map(str::to_owned);
+    if let Some(list) = list.or_else(|| Some(format!("http://{}", uri.strip_prefix("mirror://")?))) {
+        return base(&list).into_iter().map(|url| (url, true)).collect();
+    }
+    let file = uri.strip_prefix("copy:").map(|path| format!("file:{path}"));
+    base(file.as_deref().unwrap_or(uri)).into_iter().map(|url| (url, false)).collect()
+}
+
+/// The mirrors in a list: a URI in each line, optionally followed by words such as `priority:1`. A smaller number comes
+/// first; those without one come last.
+pub(crate) fn listed(text: &str) -> Vec<Url> {
+    let entry = |line: &str| {
+        let mut words = line.split_whitespace();
+        let url = base(words.next()?)?;
+        let priority = words.find_map(|word| word.strip_prefix("priority:")?.parse::<u32>().ok());
+        Some((priority.unwrap_or(u32::MAX), url))
+    };
+    let mut found: Vec<_> = text.lines().filter_map(entry).collect();
+    found.sort_by_key(|(priority, _)| *priority);
+    found.into_iter().map(|(_, url)| url).collect()
 }
 
 /// The one-line format: `deb [option=value ...] URI SUITE COMPONENT...`.
@@ -181,7 +203,7 @@ mod tests {
 
     fn bases(files: &[(&str, &str)]) -> String {
         let (_root, machine) = machine(files);
-        mirrors(&machine, "duke").into_iter().map(|mirror| mirror.base + "\n").collect()
+        mirrors(&machine, "duke").into_iter().map(|mirror| format!("{}\n", mirror.url)).collect()
     }
 
     #[test]
@@ -200,9 +222,10 @@ mod tests {
              deb http://mirror.example/debian bookworm-updates main\n",
         )]);
         insta::assert_snapshot!(found, @r"
+        file:///srv/debian
         http://mirror.example/debian
         https://tool.example/apt
-        http://flat.example
+        http://flat.example/
         http://security.example/debian-security
         ");
     }
@@ -216,13 +239,13 @@ mod tests {
              deb [signed-by=/x.gpg] https://tool.example/apt stable main\n\
              deb https://flat.example ./\n",
         )]);
-        let first = |suite| mirrors(&machine, suite)[0].base.clone();
+        let first = |suite| mirrors(&machine, suite)[0].url.to_string();
         assert_eq!(first("bookworm"), "http://mirror.example/debian");
         assert_eq!(first("bookworm-backports"), "http://mirror.example/debian");
         assert_eq!(first("bookworm-security"), "http://security.example/debian-security");
         assert_eq!(first("trixie-security"), "http://security.example/debian-security");
         assert_eq!(first("stable"), "https://tool.example/apt");
-        assert_eq!(first("./"), "https://flat.example");
+        assert_eq!(first("./"), "https://flat.example/");
     }
 
     #[test]
@@ -246,16 +269,24 @@ mod tests {
     #[test]
     fn mirror_lists_are_read_and_files_are_sorted() {
         let found = bases(&[
-            ("mirrors/debian.list", "https://list.example/debian\n\nhttps://second.example/debian\tpriority:2\n"),
+            (
+                "mirrors/debian.list",
+                "https://list.example/debian\n\nhttps://second.example/debian\tpriority:2\nhttps://first.example/debian arch:amd64 priority:1\n",
+            ),
             ("sources.list.d/b.list", "deb mirror+file:/etc/apt/mirrors/debian.list trixie main\n"),
-            ("sources.list.d/a.list", "deb http://early.example/debian trixie main\n"),
+            (
+                "sources.list.d/a.list",
+                "deb http://early.example/debian trixie main\ndeb mirror+https://net.example/list trixie main\n",
+            ),
             ("sources.list.d/c.list.save", "deb http://old.example/debian trixie main\n"),
             ("sources.list.d/z.sources", "no stanza\n"),
         ]);
         insta::assert_snapshot!(found, @r"
         http://early.example/debian
-        https://list.example/debian
+        https://net.example/list
+        https://first.example/debian
         https://second.example/debian
+        https://list.example/debian
         ");
     }
 
@@ -265,7 +296,7 @@ mod tests {
         fs_err::create_dir_all(root.path().join("etc/apt")).unwrap();
         let text = b"# d\xe9p\xf4ts\ndeb http://mirror.example/debian trixie main\n";
         fs_err::write(root.path().join("etc/apt/sources.list"), text).unwrap();
-        assert_eq!(mirrors(&machine, "duke")[0].base, "http://mirror.example/debian");
+        assert_eq!(mirrors(&machine, "duke")[0].url.as_str(), "http://mirror.example/debian");
     }
 
     proptest! {

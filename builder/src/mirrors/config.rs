@@ -75,6 +75,12 @@ mod tests {
         let config = Config::read(&machine).unwrap();
         assert_eq!(config.python_index.as_deref(), Some("https://mirror.example/simple"));
         assert_eq!(config.path, path.to_str().unwrap());
+        for (text, mirrors) in
+            [("'http://a'", &["http://a"][..]), ("['http://a', 'http://b']", &["http://a", "http://b"])]
+        {
+            fs_err::write(&path, format!("debian-mirror = {text}\n")).unwrap();
+            assert_eq!(Config::read(&machine).unwrap().debian_mirror, mirrors);
+        }
         fs_err::write(&path, "pyton-index = 'x'\n").unwrap();
         let error = format!("{:#}", Config::read(&machine).unwrap_err());
         assert!(error.contains(&config.path) && error.contains("pyton-index"), "{error}");

@@ -1,30 +1,51 @@
-//! The Debian mirrors that this machine is configured to use. There is no built-in one.
+//! The servers that this machine is set up to use, and how they are reached. There is no built-in one.
+//!
+//! Which Debian mirrors there are is decided here; [`crate::python::index`] does it for Python indexes. Both use [`access`]:
+//! credentials, proxies and certificates. `docs/mirrors.md` lists what is read.
 
+pub mod access;
 mod apt;
+mod apt_conf;
 mod config;
+pub(crate) mod credentials;
+pub(crate) mod proxy;
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::model::MAIN_ARCHIVE;
+use url::Url;
 
+use access::{Access, Address};
+pub(crate) use apt::listed;
 pub use config::Config;
 
 /// A Debian mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// The URL of the archive's root, without a slash at the end; `dists/` and `pool/` are below it.
-    pub base: String,
+    /// The archive's root; `dists/` and `pool/` are below it. For a list, the list.
+    pub address: Address,
     /// Where it is configured, for messages: `--debian-mirror`, a variable, or the path of a file.
     pub origin: String,
+    /// It is the URL of a list of mirrors (`apt-transport-mirror(1)`).
+    pub is_list: bool,
 }
 
 impl fmt::Display for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (from {})", self.base, self.origin)
+        write!(f, "{} (from {})", self.address.url().as_str().trim_end_matches('/'), self.origin)
     }
+}
+
+/// A mirror as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    url: Url,
+    origin: String,
+    is_list: bool,
 }
 
 /// An archive of a profile, whose mirrors are asked for.
@@ -41,41 +62,37 @@ pub struct ArchiveName<'a> {
 /// Mirrors are named by `options` (`--debian-mirror`), else `SEALIFT_DEBIAN_MIRROR`, else `debian-mirror` in the user's
 /// `config.toml`: each a URL, or `NAME=URL` for the archive of that name. Those that are named for the archive are its only
 /// ones; for the profile's main archive, so are those without a name. Otherwise the mirrors are those without a name, then
-/// those in apt's sources, the most likely ones for the suite first; the caller uses the first one that has
+/// those in apt's sources, the most likely ones for the suite first; the caller uses those that have
 /// `dists/SUITE/InRelease`.
 ///
 /// # Errors
-/// A usage failure if there is none, or a named one is not an http or https URL.
+/// A usage failure if there is none, a named one is not an http, https or file URL, or a proxy variable is malformed.
 pub fn debian(options: &[String], machine: &Machine, archive: ArchiveName<'_>) -> Result<Vec<Mirror>> {
     let config = Config::read(machine)?;
     let variable = machine.var("SEALIFT_DEBIAN_MIRROR").unwrap_or_default();
-    let named: [(Vec<&str>, &str); 3] = [
+    let lists: [(Vec<&str>, &str); 3] = [
         (options.iter().map(String::as_str).collect(), "--debian-mirror"),
         (variable.split_whitespace().collect(), "SEALIFT_DEBIAN_MIRROR"),
         (config.debian_mirror.iter().map(String::as_str).collect(), &config.path),
     ];
-    let of = |wanted: Option<&str>| -> Result<Vec<Mirror>> {
-        let of_one = |(texts, origin): &(Vec<&str>, &str)| -> Result<Vec<Mirror>> {
+    let of = |wanted: Option<&str>| -> Result<Vec<Named>> {
+        for (texts, origin) in &lists {
             let texts = texts.iter().map(|text| split_name(text)).filter(|(name, _)| *name == wanted);
-            texts.map(|(_, url)| by_hand(url, origin)).collect()
-        };
-        let lists: Vec<Vec<Mirror>> = named.iter().map(of_one).collect::<Result<_>>()?;
-        Ok(lists.into_iter().find(|list| !list.is_empty()).unwrap_or_default())
+            let found: Vec<Named> = texts.map(|(_, url)| by_hand(url, origin)).collect::<Result<_>>()?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
     };
-    let (own, general) = (of(Some(archive.name))?, of(None)?);
-    if !own.is_empty() {
-        return Ok(own);
-    }
-    if archive.name == MAIN_ARCHIVE && !general.is_empty() {
-        return Ok(general);
-    }
-    let mut mirrors = general;
-    for mirror in apt::mirrors(machine, archive.suite) {
-        if !mirrors.iter().any(|known| known.base == mirror.base) {
-            mirrors.push(mirror);
+    let mut named = of(Some(archive.name))?;
+    if named.is_empty() {
+        named = of(None)?;
+        if named.is_empty() || archive.name != MAIN_ARCHIVE {
+            named.extend(apt::mirrors(machine, archive.suite));
         }
     }
-    if mirrors.is_empty() {
+    if named.is_empty() {
         return Err(Failure::usage("no Debian mirror is configured: apt's sources on this machine have no http or https URL")
             .hint(format!(
                 "name one with --debian-mirror URL, in the variable SEALIFT_DEBIAN_MIRROR, or as `debian-mirror = \"URL\"` in {}",
@@ -83,28 +100,44 @@ pub fn debian(options: &[String], machine: &Machine, archive: ArchiveName<'_>) -
             ))
             .into());
     }
-    Ok(mirrors)
+    with_access(named, machine)
 }
 
 /// The archives of past times: URLs in which `{time}` stands for a time, such as `20260101T000000Z`. They are those that
-/// `debian-snapshots` in the user's `config.toml` names for the archive, or else without a name.
+/// `debian-snapshots` in the user's `config.toml` names for the archive (`NAME=URL`), or else those without a name.
 ///
 /// # Errors
-/// A usage failure for a URL without `{time}`.
+/// A usage failure for a URL without `{time}`, and those of [`debian`].
 pub fn snapshots(machine: &Machine, archive: &str, time: &str) -> Result<Vec<Mirror>> {
     const PLACE: &str = "{time}";
     let config = Config::read(machine)?;
     let texts: Vec<_> = config.debian_snapshots.iter().map(|text| split_name(text)).collect();
     let has_own = texts.iter().any(|(name, _)| *name == Some(archive));
     let texts = texts.into_iter().filter(|(name, _)| if has_own { *name == Some(archive) } else { name.is_none() });
-    let mirrors = texts.map(|(_, text)| {
+    let named = texts.map(|(_, text)| {
         if !text.contains(PLACE) {
             let message = format!("`{text}` (debian-snapshots in {}) has no {PLACE}", config.path);
             return Err(Failure::usage(message).hint("such as https://mirror.example/debian/{time}/").into());
         }
         by_hand(&text.replace(PLACE, time), &config.path)
     });
-    mirrors.collect()
+    with_access(named.collect::<Result<_>>()?, machine)
+}
+
+/// Each mirror once, with how it is reached.
+fn with_access(named: Vec<Named>, machine: &Machine) -> Result<Vec<Mirror>> {
+    let mut access = Access::debian(machine)?;
+    let named: Vec<Named> =
+        named.into_iter().map(|named| Named { url: access.configured(named.url, &named.origin), ..named }).collect();
+    let access = Arc::new(access);
+    let mut mirrors: Vec<Mirror> = Vec::new();
+    for Named { url, origin, is_list } in named {
+        let mirror = Mirror { address: Address::new(url, &access), origin, is_list };
+        if !mirrors.iter().any(|known| known.address == mirror.address) {
+            mirrors.push(mirror);
+        }
+    }
+    Ok(mirrors)
 }
 
 /// Splits `NAME=URL`; a URL alone has no name.
@@ -113,21 +146,28 @@ fn split_name(text: &str) -> (Option<&str>, &str) {
     name.map_or((None, text), |(name, url)| (Some(name), url))
 }
 
-fn by_hand(url: &str, origin: &str) -> Result<Mirror> {
-    let base = base(url).ok_or_else(|| {
-        let failure = Failure::usage(format!("`{url}` (from {origin}) is not an http or https URL"));
+fn by_hand(text: &str, origin: &str) -> Result<Named> {
+    let url = base(text).ok_or_else(|| {
+        let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+        let failure = Failure::usage(format!("`{shown}` (from {origin}) is not an http, https or file URL"));
         failure.hint("use the URL of the archive's root, such as https://mirror.example/debian")
     })?;
-    Ok(Mirror { base, origin: origin.to_owned() })
+    Ok(Named { url, origin: origin.to_owned(), is_list: false })
 }
 
-/// An http or https URL without its last slashes; `None` for any other text.
-fn base(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    let plausible =
-        !rest.starts_with('/') && !rest.is_empty() && !url.contains(|c: char| c.is_whitespace() || c.is_control());
-    (known && plausible).then(|| url.trim_end_matches('/').to_owned())
+/// An http, https or file URL without its last slashes; `None` for any other text.
+fn base(text: &str) -> Option<Url> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    let mut url: Url = text.parse().ok()?;
+    url.set_path(&url.path().trim_end_matches('/').to_owned());
+    match url.scheme() {
+        // `http:name` would do, but apt does not take it either.
+        "http" | "https" => text.get(url.scheme().len()..)?.starts_with("://").then_some(url),
+        "file" => (url.path() != "/").then_some(url),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -149,13 +189,13 @@ mod tests {
 
     const MAIN: ArchiveName<'static> = ArchiveName { name: MAIN_ARCHIVE, suite: "sid" };
 
-    fn all(options: &[&str], machine: &Machine, archive: ArchiveName<'_>) -> Vec<String> {
-        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        debian(&options, machine, archive).unwrap().into_iter().map(|mirror| mirror.base).collect()
+    fn all(options: &[&str], machine: &Machine) -> Vec<String> {
+        all_of(options, machine, MAIN)
     }
 
-    fn first(option: Option<&str>, machine: &Machine) -> String {
-        all(option.as_slice(), machine, MAIN)[0].clone()
+    fn all_of(options: &[&str], machine: &Machine, archive: ArchiveName<'_>) -> Vec<String> {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        debian(&options, machine, archive).unwrap().iter().map(|mirror| mirror.address.to_string()).collect()
     }
 
     #[test]
@@ -164,14 +204,14 @@ mod tests {
         let sources = "deb http://apt.example/debian bookworm main\ndeb http://apt.example/security bookworm-security main\n";
         fs_err::write(root.path().join("etc/apt/sources.list"), sources).unwrap();
         let security = ArchiveName { name: "security", suite: "bookworm-security" };
-        let named = ["http://a.example", "security=http://s.example?x=y"];
-        assert_eq!(all(&named, &machine, MAIN), ["http://a.example"]);
-        assert_eq!(all(&named, &machine, security), ["http://s.example?x=y"]);
+        let named = ["http://a.example/debian", "security=http://s.example/a=b"];
+        assert_eq!(all(&named, &machine), ["http://a.example/debian"]);
+        assert_eq!(all_of(&named, &machine, security), ["http://s.example/a=b"]);
         // A mirror without a name may have more than one suite.
-        let expected = ["http://a.example", "http://apt.example/security", "http://apt.example/debian"];
-        assert_eq!(all(&named[..1], &machine, security), expected);
+        let expected = ["http://a.example/debian", "http://apt.example/security", "http://apt.example/debian"];
+        assert_eq!(all_of(&named[..1], &machine, security), expected);
         // One for another archive says nothing about this one.
-        assert_eq!(all(&named[1..], &machine, MAIN), ["http://apt.example/debian", "http://apt.example/security"]);
+        assert_eq!(all(&named[1..], &machine), ["http://apt.example/debian", "http://apt.example/security"]);
     }
 
     #[test]
@@ -179,7 +219,8 @@ mod tests {
         let (root, machine) = machine(&[]);
         let config = root.path().join("home/sealift/config.toml");
         let of = |archive| -> Vec<String> {
-            snapshots(&machine, archive, "20260102T030405Z").unwrap().into_iter().map(|mirror| mirror.base).collect()
+            let found = snapshots(&machine, archive, "20260102T030405Z").unwrap();
+            found.iter().map(|mirror| mirror.address.to_string()).collect()
         };
         assert_eq!(of("debian"), [""; 0]);
         let list = "debian-snapshots = ['http://a.example/debian/{time}/', 'security=http://a.example/security/{time}']\n";
@@ -196,16 +237,19 @@ mod tests {
     fn option_variable_and_file_take_precedence_over_apt() {
         let (root, machine) = machine(&[]);
         fs_err::write(root.path().join("etc/apt/sources.list"), "deb http://apt.example/debian sid main\n").unwrap();
-        assert_eq!(first(None, &machine), "http://apt.example/debian");
+        assert_eq!(all(&[], &machine), ["http://apt.example/debian"]);
         fs_err::write(root.path().join("home/sealift/config.toml"), "debian-mirror = 'http://file.example/d/'\n")
             .unwrap();
-        assert_eq!(first(None, &machine), "http://file.example/d");
+        assert_eq!(all(&[], &machine), ["http://file.example/d"]);
         let home = root.path().join("home");
-        let variables = [("XDG_CONFIG_HOME", home.to_str().unwrap()), ("SEALIFT_DEBIAN_MIRROR", "https://env.example")];
+        let variables = [
+            ("XDG_CONFIG_HOME", home.to_str().unwrap()),
+            ("SEALIFT_DEBIAN_MIRROR", "https://env.example file:/srv/debian"),
+        ];
         let machine = Machine::of(root.path(), &variables);
-        assert_eq!(first(None, &machine), "https://env.example");
-        assert_eq!(first(Some("https://option.example//"), &machine), "https://option.example");
-        assert_eq!(all(&["https://option.example"], &machine, MAIN).len(), 1);
+        assert_eq!(all(&[], &machine), ["https://env.example/", "file:///srv/debian"]);
+        let options = ["https://u:secret@option.example", "https://two.example/", "https://option.example"];
+        assert_eq!(all(&options, &machine), ["https://option.example/", "https://two.example/"]);
     }
 
     #[test]
@@ -225,9 +269,10 @@ mod tests {
     #[test]
     fn other_urls_are_usage_failures() {
         let (_root, machine) = machine(&[]);
-        for url in ["mirror.example/debian", "ftp://mirror.example", "file:///srv", "https://", "http://a b"] {
+        for url in ["mirror.example/debian", "ftp://u:secret@mirror.example", "file:///", "https://", "http://a b"] {
             let error = debian(&[url.to_owned()], &machine, MAIN).unwrap_err();
             assert_eq!(Failure::within(&error).unwrap().kind, sealift_deployment::failure::Kind::Usage, "{url}");
+            assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 }

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::parallel::in_parallel;
 use crate::recipe;
-use crate::store::layer::LayerWriter;
+use crate::store::layer::{LayerWriter, Remarks};
 use crate::store::{Key, Store};
 
 /// The `config` of an image, with the keys of the OCI image specification ("Image Configuration"). nixpkgs'
@@ -186,7 +186,7 @@ impl ImageBuilder<'_> {
         let files = super::tree(names, self.nix_store)?;
         let seated = tree::overlay(tree(&files)?, &Listing::new(), Overlap::MustAgree)?;
         let verify = || super::verify(&self.request.closure, names, &files, self.jobs);
-        Ok(self.layer_writer().write(key, seated, BTreeMap::new(), Some(Box::new(verify)))?.layer)
+        Ok(self.layer_writer().write(key, seated, Remarks::default(), Some(Box::new(verify)))?.layer)
     }
 
     fn write_archive(&self, image: Image, output: &Path) -> Result<Archive> {

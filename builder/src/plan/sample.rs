@@ -1,6 +1,5 @@
 //! A profile with every kind of ingredient, its lock and options, for tests of plans and builds.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use sealift_deployment::profile::Profile;
@@ -13,7 +12,7 @@ use super::{FinishedLayers, Plan};
 use crate::cargo::Cargo;
 use crate::inputs::Options;
 use crate::lock::{self, Lock};
-use crate::store::layer::{LayerRecord, LayerWriter};
+use crate::store::layer::{LayerRecord, LayerWriter, Remarks};
 use crate::store::{Key, Store};
 
 /// A profile and its lock.
@@ -64,7 +63,7 @@ pub(crate) fn empty_store() -> (TempDir, Store) {
 /// Adds an empty layer to the store under `key`.
 pub(crate) fn finish(store: &Store, key: &Key) -> LayerRecord {
     let writer = LayerWriter { store, codec: Codec::Gzip, epoch: 0, jobs: 1 };
-    writer.write(key, Tree::new(), BTreeMap::new(), None).unwrap()
+    writer.write(key, Tree::new(), Remarks::default(), None).unwrap()
 }
 
 /// Adds an empty layer to the store for each layer of the plan.

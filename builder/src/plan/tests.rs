@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      679e651e2de1df80 Debian packages common to all images: 1 package
-      67479b2f3f39f599 Debian packages of this image: 2 packages
-      8a2ff1c29bce2396 Python third-party wheels: 1 wheel
-      15be2c32ec9f4b55 Python application: 1 wheel
-      7dc64276efacd150 CA certificates
-      8e0c6b603de1b2d1 env files: 1
-      c0b18f10c8d94f3c accounts and configuration
+      8c648ca915af581f Debian packages common to all images: 1 package
+      a9ddec5c6db7f2a0 Debian packages of this image: 2 packages
+      ed8d9b5818d0f2d5 Python third-party wheels: 1 wheel
+      35d19fee0c26f840 Python application: 1 wheel
+      c9816ca8fbe06358 CA certificates
+      9852c04fd0cc58e0 env files: 1
+      c7c4b7dd77cc9f42 accounts and configuration
     localhost/demo-tool:2.1
-      679e651e2de1df80 Debian packages common to all images: 1 package
+      8c648ca915af581f Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      edf29cc781147c79 tool 0.3.0, built from its crate
-      6e8de265956d82a1 CA certificates
-      cf221dc99f965b4a accounts and configuration
+      f355f446c4536f8e tool 0.3.0, built from its crate
+      30bef647d736a222 CA certificates
+      a2d39e3dabbdc3d2 accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      6ad4db87ad8735b8 Debian packages common to all images: 1 package
-      53dbee9691309d40 Debian packages of this image: 2 packages
-      79ed767373213eb9 Python third-party wheels: 1 wheel
-      d6971093dc747292 Python application: 1 wheel
-      32537e12cc6b23f9 CA certificates
-      06d08086b1d228ac env files: 1
-      a01c8b3fcf9b8b4a accounts and configuration
+      91dd8235c49188e3 Debian packages common to all images: 1 package
+      e7dd7dc13d206492 Debian packages of this image: 2 packages
+      b2c1d7b96c4dbda8 Python third-party wheels: 1 wheel
+      b9ee4b18a056e729 Python application: 1 wheel
+      d03062c47acd07b4 CA certificates
+      cfb94c1cca39dfe2 env files: 1
+      3f3bf3a97ccd9254 accounts and configuration
     localhost/demo-tool:2.1
-      6ad4db87ad8735b8 Debian packages common to all images: 1 package
+      91dd8235c49188e3 Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      8f0d7260acd3def2 tool 0.3.0, built from its crate
-      6346fbea9bf87773 CA certificates
-      d4173e1416a82422 accounts and configuration
+      0290df96e3231107 tool 0.3.0, built from its crate
+      927f28ab577851bf CA certificates
+      606ee89c59e23e0d accounts and configuration
     ");
 }
 

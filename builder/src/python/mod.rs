@@ -6,5 +6,6 @@
 pub mod index;
 pub mod pylock;
 pub mod resolve;
+mod settings;
 pub mod simple;
 pub mod tags;

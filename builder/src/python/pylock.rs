@@ -13,7 +13,6 @@ use serde::Deserialize;
 use url::Url;
 
 use super::tags::Target;
-use crate::lock;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,12 +47,40 @@ struct Wheel {
     hashes: BTreeMap<String, String>,
 }
 
+/// A wheel that the resolver chose, and what its index says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The distribution's normalised name (PEP 503).
+    pub name: String,
+    /// The distribution's version.
+    pub version: String,
+    /// The URL, without user name and password.
+    pub url: Url,
+    /// Path of the URL, decoded; its last component is the file name.
+    pub path: String,
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// SHA-256 of the wheel.
+    pub sha256: Option<Digest>,
+    /// When the index received it, in seconds since 1970.
+    pub uploaded: Option<u64>,
+    /// Name of its index, if that has one and is not the default one. A pylock does not say it.
+    pub index: Option<String>,
+}
+
+impl Chosen {
+    /// The wheel's file name.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
 /// The wheels in `text` for `target`, one of each distribution, sorted by file name.
 ///
 /// # Errors
-/// `text` is not a pylock of version 1, or not for this target; a distribution has no compatible wheel; or a wheel has no
-/// size, SHA-256 or upload time.
-pub fn wheels(text: &str, target: &Target) -> Result<Vec<lock::Wheel>> {
+/// `text` is not a pylock of version 1, or not for this target; or a distribution has no compatible wheel.
+pub fn wheels(text: &str, target: &Target) -> Result<Vec<Chosen>> {
     let pylock: Pylock = toml::from_str(text).context("cannot parse the pylock.toml of uv")?;
     if pylock.lock_version.split('.').next() != Some("1") {
         bail!("the pylock.toml of uv has the format version {}; only 1.x is supported", pylock.lock_version);
@@ -67,7 +94,7 @@ pub fn wheels(text: &str, target: &Target) -> Result<Vec<lock::Wheel>> {
         bail!("the pylock.toml of uv is not for {target}");
     }
 
-    let mut chosen: BTreeMap<String, lock::Wheel> = BTreeMap::new();
+    let mut chosen: BTreeMap<String, Chosen> = BTreeMap::new();
     for package in &pylock.packages {
         if let Some(marker) = &package.marker
             && !evaluate(marker, target)?
@@ -86,7 +113,7 @@ pub fn wheels(text: &str, target: &Target) -> Result<Vec<lock::Wheel>> {
     Ok(wheels)
 }
 
-fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
+fn choose(package: &Package, target: &Target) -> Result<Chosen> {
     check_python("it", package.requires_python.as_deref(), target)?;
     let mut candidates = Vec::new();
     for wheel in &package.wheels {
@@ -108,20 +135,17 @@ fn choose(package: &Package, target: &Target) -> Result<lock::Wheel> {
     {
         bail!("the wheel `{}` is not of version {version}", &path[last(&path)..]);
     }
-    let missing = |what: &str| {
-        Failure::failed(format!("the index does not list the {what} of `{}`", &path[last(&path)..])).hint(
-            "make the lock with an index that implements PEP 691 and PEP 700; any mirror is sufficient for builds",
-        )
-    };
-    let sha256 = wheel.hashes.get("sha256").ok_or_else(|| missing("SHA-256"))?;
-    let uploaded = wheel.upload_time.ok_or_else(|| missing("upload time"))?;
-    Ok(lock::Wheel {
+    let mut url: Url = wheel.url.as_deref().unwrap_or_default().parse()?;
+    url.set_fragment(None);
+    Ok(Chosen {
         version: package.version.clone().unwrap_or_else(|| file.version.to_string()),
-        size: wheel.size.ok_or_else(|| missing("size"))?,
-        sha256: sha256.parse::<Digest>()?,
-        uploaded: seconds(&uploaded)?,
+        size: wheel.size,
+        sha256: wheel.hashes.get("sha256").map(|text| text.parse::<Digest>()).transpose()?,
+        uploaded: wheel.upload_time.as_ref().map(seconds).transpose()?,
         name: file.name,
+        url,
         path,
+        index: None,
     })
 }
 
@@ -133,6 +157,11 @@ fn path(wheel: &Wheel) -> Result<String> {
     if path.split('/').any(|component| component == "..") {
         bail!("the URL of a wheel has `..` in its path `{path}`");
     }
+    // The folders of a file of this machine are none of the lock's business.
+    let path = match (url.scheme(), path.rsplit_once('/')) {
+        ("file", Some((_, name))) => name.to_owned(),
+        _ => path,
+    };
     if let Some(name) = &wheel.name
         && path.rsplit('/').next() != Some(name)
     {
@@ -187,7 +216,7 @@ mod tests {
         format!("[[packages]]\nname = \"{name}\"\nversion = \"1.0\"\n{more}\nwheels = [{}]\n", wheels.join(", "))
     }
 
-    fn read(packages: &[String]) -> Result<Vec<lock::Wheel>> {
+    fn read(packages: &[String]) -> Result<Vec<Chosen>> {
         wheels(&format!("lock-version = \"1.0\"\ncreated-by = \"uv\"\n{}", packages.join("")), &target())
     }
 
@@ -200,22 +229,39 @@ mod tests {
         .unwrap();
         assert_eq!(
             found[0],
-            lock::Wheel {
+            Chosen {
                 name: "alpha-beta".into(),
                 version: "1.0".into(),
+                url: "https://files.mirror.example/p/ab/alpha_beta-1.0-py3-none-any.whl?x".parse().unwrap(),
                 path: "p/ab/alpha_beta-1.0-py3-none-any.whl".into(),
-                size: 5,
-                sha256: "0".repeat(64).parse().unwrap(),
-                uploaded: 1_767_323_045,
+                size: Some(5),
+                sha256: Some("0".repeat(64).parse().unwrap()),
+                uploaded: Some(1_767_323_045),
+                index: None,
             }
         );
         assert_eq!(found[1].file_name(), "zeta-1.0-cp314-cp314-manylinux_2_28_x86_64.whl");
     }
 
     #[test]
+    fn what_an_index_does_not_say_is_left_open() {
+        let text = package("a", "", &["a-1.0-py3-none-any.whl"]).replace("size = 5, ", "").replace("sha256", "md5");
+        let text = text.replace("upload-time = 2026-01-02T03:04:05.678Z, ", "");
+        let found = read(&[text]).unwrap();
+        assert_eq!((found[0].size, found[0].sha256, found[0].uploaded), (None, None, None));
+    }
+
+    #[test]
     fn a_local_version_is_percent_decoded() {
         let text = package("a", "", &["a-1.0%2Bcpu-py3-none-any.whl"]).replace("\"1.0\"", "\"1.0+cpu\"");
         assert_eq!(read(&[text]).unwrap()[0].path, "p/ab/a-1.0+cpu-py3-none-any.whl");
+    }
+
+    #[test]
+    fn the_folders_of_local_wheels_are_not_locked() {
+        let text =
+            package("a", "", &["a-1.0-py3-none-any.whl"]).replace("https://files.mirror.example/p", "file:///home/me");
+        assert_eq!(read(&[text]).unwrap()[0].path, "a-1.0-py3-none-any.whl");
     }
 
     #[test]
@@ -244,16 +290,12 @@ mod tests {
             message(&[package("a", "", &["a-1.1-py3-none-any.whl"])]),
             message(&[package("a", "", &[pure]), package("A", "", &[pure])]),
             message(&[package("a", "requires-python = \"<3.14\"", &[pure])]),
-            message(&[package("a", "", &[pure]).replace("size = 5, ", "")]),
-            message(&[package("a", "", &[pure]).replace("sha256", "md5")]),
         ].join("\n"), @"
         cannot lock the distribution `a`: no wheel of 1 is compatible with Python 3.14 on x86_64 with glibc 2.43
         cannot lock the distribution `b`: the wheel `a-1.0-py3-none-any.whl` has the name of another distribution
         cannot lock the distribution `a`: the wheel `a-1.1-py3-none-any.whl` is not of version 1.0
         the pylock.toml of uv has two versions of `a` for Python 3.14 on x86_64 with glibc 2.43
         cannot lock the distribution `a`: it requires Python <3.14, but the target is Python 3.14 on x86_64 with glibc 2.43
-        cannot lock the distribution `a`: the index does not list the size of `a-1.0-py3-none-any.whl`
-        cannot lock the distribution `a`: the index does not list the SHA-256 of `a-1.0-py3-none-any.whl`
         ");
         assert!(wheels("lock-version = \"2.0\"", &target()).is_err());
         assert!(wheels("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]", &target()).is_err());

@@ -9,11 +9,12 @@ use std::str::FromStr as _;
 use anyhow::{Context as _, Result};
 use pep508_rs::{PackageName, Requirement, VersionOrUrl};
 use sealift_deployment::failure::Failure;
+use sealift_layers::ingredients::wheel::normalize;
 use url::Url;
 
-use super::pylock;
+use super::index::{Indexes, Role};
+use super::pylock::{self, Chosen};
 use super::tags::Target;
-use crate::lock::Wheel;
 
 /// The content of a virtual environment.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +25,8 @@ pub struct Request<'a> {
     pub exclude: &'a [String],
     /// The Python of the environment.
     pub target: &'a Target,
-    /// The index; `None` for the one in uv's own configuration.
-    pub index_url: Option<&'a Url>,
+    /// The indexes.
+    pub indexes: &'a Indexes,
 }
 
 /// The program `uv`.
@@ -45,7 +46,7 @@ impl Uv {
     /// # Errors
     /// A usage failure for a malformed requirement; a network failure if the index cannot be reached; otherwise uv's error
     /// message.
-    pub fn resolve(&self, request: &Request) -> Result<Vec<Wheel>> {
+    pub fn resolve(&self, request: &Request<'_>) -> Result<Vec<Chosen>> {
         let requirements = requirements(request.requirements)?;
         let overrides = overrides(request.exclude)?;
         let directory = tempfile::tempdir().context("cannot create a temporary directory for uv")?;
@@ -54,12 +55,43 @@ impl Uv {
         let overrides_file = directory.path().join("overrides.txt");
         fs_err::write(&overrides_file, overrides)?;
 
-        let command = self.resolution(request, directory.path(), &overrides_file, &lock);
+        let mut command = self.resolution(request, directory.path(), &overrides_file);
+        command.args(["--format", "pylock.toml", "--output-file"]).arg(&lock);
         let output = self.run(command, &requirements)?;
         if !output.status.success() {
             return Err(explain(&output).into());
         }
-        pylock::wheels(&fs_err::read_to_string(&lock)?, request.target)
+        let mut chosen = pylock::wheels(&fs_err::read_to_string(&lock)?, request.target)?;
+        if request.indexes.list().iter().any(|index| index.name.is_some() && index.role != Role::Default) {
+            self.name_indexes(request, directory.path(), &overrides_file, &requirements, &mut chosen)?;
+        }
+        Ok(chosen)
+    }
+
+    /// Asks uv once more, which remembers the answers: from which index is each distribution? A pylock does not say so.
+    fn name_indexes(
+        &self,
+        request: &Request<'_>,
+        directory: &Path,
+        overrides: &Path,
+        requirements: &str,
+        chosen: &mut [Chosen],
+    ) -> Result<()> {
+        let mut command = self.resolution(request, directory, overrides);
+        command.args(["--format", "requirements.txt", "--no-annotate", "--emit-index-annotation"]);
+        let output = self.run(command, requirements)?;
+        if !output.status.success() {
+            return Err(explain(&output).into());
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let from = annotations(&text);
+        for wheel in chosen {
+            let url = from.iter().find(|(name, _)| *name == wheel.name).map(|(_, url)| url.trim_end_matches('/'));
+            let index = request.indexes.list().iter().filter(|index| index.role != Role::Default);
+            let mut found = index.filter(|index| Some(index.address.url().as_str().trim_end_matches('/')) == url);
+            wheel.index = found.next().and_then(|index| index.name.clone());
+        }
+        Ok(())
     }
 
     /// uv's default index; `None` if uv is not installed or does not print one.
@@ -72,17 +104,18 @@ impl Uv {
         index_line(&String::from_utf8_lossy(&output.stdout))
     }
 
-    fn resolution(&self, request: &Request, directory: &Path, overrides: &Path, lock: &Path) -> Command {
+    fn resolution(&self, request: &Request<'_>, directory: &Path, overrides: &Path) -> Command {
         let mut command = self.command(directory);
         command
             .args(["--python-version", &request.target.python(), "--python-platform", &request.target.uv_platform()])
-            .args(["--only-binary", ":all:", "--no-header", "--format", "pylock.toml"])
+            .args(["--only-binary", ":all:", "--no-header"])
             .arg("--override")
-            .arg(overrides)
-            .arg("--output-file")
-            .arg(lock);
-        if let Some(index) = request.index_url {
-            command.args(["--default-index", index.as_str()]);
+            .arg(overrides);
+        for (name, value) in request.indexes.environment() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command
     }
@@ -161,7 +194,12 @@ fn explain(output: &Output) -> Failure {
     let text = lines.join("\n").trim().to_owned();
     let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
     let message = format!("uv cannot resolve the Python requirements:\n{text}");
-    if has(&["network was disabled", "error sending request", "Failed to fetch", "dns error", "timed out"]) {
+    if has(&["authentication credentials", "401 Unauthorized", "403 Forbidden"]) {
+        Failure::network(message).hint(
+            "put the user name and password into the index's URL, ~/.netrc, or UV_INDEX_NAME_USERNAME and \
+             UV_INDEX_NAME_PASSWORD; `sealift mirrors` shows what is used",
+        )
+    } else if has(&["network was disabled", "error sending request", "Failed to fetch", "dns error", "timed out"]) {
         Failure::network(message)
             .hint("check the Python index (--python-index), the proxy variables and the certificates")
     } else if has(&["No interpreter found"]) {
@@ -170,6 +208,20 @@ fn explain(output: &Output) -> Failure {
         Failure::failed(message)
             .hint("only wheels are used; exclude a distribution that has none and is not needed, in the profile")
     }
+}
+
+/// Each distribution and the URL of its index, in the format of `requirements.txt`.
+fn annotations(text: &str) -> Vec<(String, &str)> {
+    let mut found: Vec<(String, &str)> = Vec::new();
+    let mut name = None;
+    for line in text.lines() {
+        if let Some(url) = line.trim_start().strip_prefix("# from ") {
+            found.extend(name.take().map(|name| (name, url.trim())));
+        } else if let Some((project, _)) = line.split_once("==") {
+            name = Some(normalize(project.split('[').next().unwrap_or_default().trim()));
+        }
+    }
+    found
 }
 
 fn index_line(text: &str) -> Option<String> {
@@ -185,6 +237,18 @@ mod tests {
 
     fn strings(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn indexes() -> Indexes {
+        let machine = sealift_deployment::machine::Machine::of(Path::new("/nonexistent"), &[]);
+        super::super::index::find(Some("https://mirror.example/simple"), &machine, || None).unwrap()
+    }
+
+    #[test]
+    fn the_index_of_each_distribution_is_read() {
+        let text = "alpha-beta==1.0\n    # from https://one.example/simple/\nc[d]==2 ; python_version > '3'\n    # via x\n    # from file:///srv\n";
+        let found = annotations(text);
+        assert_eq!(found, [("alpha-beta".into(), "https://one.example/simple/"), ("c".into(), "file:///srv")]);
     }
 
     #[test]
@@ -230,7 +294,7 @@ mod tests {
     #[test]
     fn the_hint_for_a_missing_uv_names_the_variable() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
-        let request = Request { requirements: &[], exclude: &[], target: &target, index_url: None };
+        let request = Request { requirements: &[], exclude: &[], target: &target, indexes: &indexes() };
         let error = Uv::new(Some("/nonexistent/uv".into())).resolve(&request).unwrap_err();
         assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("SEALIFT_UV"));
         assert_eq!(Uv::new(Some("/nonexistent/uv".into())).default_index(), None);
@@ -239,10 +303,8 @@ mod tests {
     #[test]
     fn uv_is_run_for_wheels_only() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
-        let index = "https://mirror.example/simple".parse().unwrap();
-        let request = Request { requirements: &[], exclude: &[], target: &target, index_url: Some(&index) };
-        let paths = ["/t", "/t/overrides.txt", "/t/pylock.x.toml"].map(Path::new);
-        let command = Uv::new(None).resolution(&request, paths[0], paths[1], paths[2]);
+        let request = Request { requirements: &[], exclude: &[], target: &target, indexes: &indexes() };
+        let command = Uv::new(None).resolution(&request, Path::new("/t"), Path::new("/t/overrides.txt"));
         let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
         insta::assert_snapshot!(arguments.join(" ").replace(" --", "\n--"), @"
         pip compile -
@@ -253,11 +315,11 @@ mod tests {
         --python-platform x86_64-manylinux_2_40
         --only-binary :all:
         --no-header
-        --format pylock.toml
         --override /t/overrides.txt
-        --output-file /t/pylock.x.toml
-        --default-index https://mirror.example/simple
         ");
+        // The index, which may have a password, is not among the arguments.
+        let variable = command.get_envs().find(|(name, _)| *name == "UV_DEFAULT_INDEX").unwrap();
+        assert_eq!(variable.1.unwrap(), "https://mirror.example/simple");
     }
 
     #[test]

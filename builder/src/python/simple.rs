@@ -8,14 +8,16 @@ use sealift_layers::ingredients::wheel::normalize;
 use serde::Deserialize;
 use url::Url;
 
+use crate::mirrors::access::Address;
+
 /// The `Accept` header: JSON preferred, HTML for older indexes.
 pub const ACCEPT: &str =
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
-/// The URL of the project page of the distribution `name` on the index at `index`.
+/// The project page of the distribution `name` on an index.
 #[must_use]
-pub fn page_url(index: &str, name: &str) -> String {
-    format!("{}/{}/", index.trim_end_matches('/'), normalize(name))
+pub fn page(index: &Address, name: &str) -> Address {
+    index.below(&format!("{}/", normalize(name)))
 }
 
 #[derive(Deserialize)]
@@ -79,7 +81,8 @@ fn is_digest(hash: &str, wanted: &Digest) -> bool {
 }
 
 fn fetchable(base: &Url, link: &str) -> Option<Url> {
-    base.join(link).ok().filter(|url| matches!(url.scheme(), "http" | "https" | "file"))
+    // Only a local page leads to local files.
+    base.join(link).ok().filter(|url| matches!(url.scheme(), "http" | "https") || url.scheme() == base.scheme())
 }
 
 #[cfg(test)]
@@ -91,7 +94,8 @@ mod tests {
     const FILE: &str = "a-1.0+x-py3-none-any.whl";
 
     fn page() -> Url {
-        page_url("https://mirror.example/simple/", "A_b").parse().unwrap()
+        let index = Address::new("https://mirror.example/simple/".parse().unwrap(), &Default::default());
+        super::page(&index, "A_b").url().clone()
     }
 
     fn digest() -> Digest {
@@ -118,6 +122,7 @@ mod tests {
         assert_eq!(of("https://other.example/x", "{}").unwrap(), "https://other.example/x");
         assert_eq!(of("x", &good.replace(&digest().hex(), &"0".repeat(64))), None);
         assert_eq!(of("javascript:x", &good), None);
+        assert_eq!(of("file:///etc/passwd", &good), None);
         assert!(find(b"{", "application/json", &page(), FILE, &digest()).is_err());
     }
 

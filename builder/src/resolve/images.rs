@@ -15,9 +15,13 @@ use crate::debian::index::Index;
 use crate::debian::pin::{self, From};
 use crate::debian::resolve::{Resolution, Root, resolve as resolve_packages, unknown_root};
 use crate::lock::{Image, Package, Wheel};
+use crate::parallel::in_parallel;
 use crate::python::resolve::Request;
 use crate::python::tags::Target;
 use crate::servers::Servers;
+
+/// Number of wheels about which indexes are asked at a time, if they do not say everything about them at once.
+const LOOKUPS: usize = 8;
 
 /// The package whose version is that of the image's glibc, which decides the wheels that fit.
 const LIBC: &str = "libc6";
@@ -173,11 +177,8 @@ fn wheels(servers: &Servers<'_>, venv: &model::Venv, platform: Platform, glibc: 
     let target = Target::new(venv.python.get_ref().trim_start_matches("python"), platform, glibc)?;
     let requirements: Vec<String> = venv.requirements.iter().map(|text| text.get_ref().clone()).collect();
     let exclude: Vec<String> = venv.exclude.keys().map(|name| name.get_ref().clone()).collect();
-    let index = servers.python_index()?;
-    servers.uv().resolve(&Request {
-        requirements: &requirements,
-        exclude: &exclude,
-        target: &target,
-        index_url: Some(&index.url),
-    })
+    let indexes = servers.python_indexes()?;
+    let request = Request { requirements: &requirements, exclude: &exclude, target: &target, indexes };
+    let chosen = servers.uv().resolve(&request)?;
+    in_parallel(LOOKUPS, &chosen, |wheel| servers.complete(wheel))
 }

@@ -51,7 +51,7 @@ pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: 
     warn_of_omitted(&index, ui);
     let images = images::resolve(profile, servers, index, platform, ui)?;
     let crates = crates(profile, servers)?;
-    let newest_wheel = images.wheels.values().map(|wheel| wheel.uploaded).max().unwrap_or(0);
+    let newest_wheel = images.wheels.values().map(|wheel| wheel.time()).max().unwrap_or(0);
     let resolved = lock::Platform {
         epoch: archives.newest().max(newest_wheel),
         wanted: wanted(profile),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context as _, Result};
-use sealift_deployment::failure::{Failure, Kind};
+use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use sealift_layers::digest::Digest;
 
@@ -12,8 +12,9 @@ use super::{Servers, file_name};
 use crate::debian::date;
 use crate::debian::openpgp::Keyring;
 use crate::debian::release::{IndexFile, Policy, Release};
-use crate::fetch::{Download, Urls};
+use crate::fetch::{Download, Page, Urls};
 use crate::lock::{self, Package};
+use crate::mirrors::access::Address;
 use crate::mirrors::{self, ArchiveName, Mirror};
 
 /// Where Debian and its derivatives install the archive keyring. A profile can name another file.
@@ -22,6 +23,8 @@ const KEYRINGS: [&str; 2] =
 
 /// Largest `InRelease` file that is accepted, in bytes.
 const RELEASE_LIMIT: u64 = 16 << 20;
+/// Largest list of mirrors that is accepted, in bytes.
+const LIST_LIMIT: u64 = 1 << 20;
 /// Largest compressed package index that is accepted, in bytes.
 const INDEX_LIMIT: u64 = 256 << 20;
 
@@ -40,8 +43,10 @@ pub struct ReleaseRequest<'a> {
 
 /// A verified `InRelease` file, or a `Release` file with its signature.
 pub struct SignedRelease {
-    /// URL of the folder with the file.
-    pub folder: String,
+    /// The archive's root.
+    base: Address,
+    /// The archive's mirrors, which may have the same files.
+    mirrors: Arc<[Mirror]>,
     /// The suite that was asked for.
     pub suite: String,
     /// The parsed content.
@@ -75,19 +80,20 @@ fn quoted(path: &str) -> String {
     path.bytes().map(quote).collect()
 }
 
-/// The folder of a suite's index in the archive at `base`.
-fn folder(base: &str, suite: &str) -> String {
+/// The path of a file of a suite's index below the archive's root.
+fn index_path(suite: &str, file: &str) -> String {
     match suite.strip_suffix('/') {
-        None => format!("{base}/dists/{suite}"),
+        None => format!("dists/{suite}/{file}"),
         Some(flat) => match flat.trim_start_matches("./").trim_end_matches('.') {
-            "" => base.to_owned(),
-            inner => format!("{base}/{inner}"),
+            "" => file.to_owned(),
+            folder => format!("{folder}/{file}"),
         },
     }
 }
 
 impl Servers<'_> {
-    /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has the suite.
+    /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has it and delivers a valid one. If
+    /// none does, the `Release` file with its signature in `Release.gpg`.
     ///
     /// # Errors
     /// No mirror has the suite; or the file is not signed by a key of the keyring, has expired or is of another suite.
@@ -96,20 +102,27 @@ impl Servers<'_> {
         let keyring = self.keyring(request.keyring)?;
         let mirrors = self.archive_mirrors(request.archive)?;
         let policy = Policy { suite, keyring: &keyring, now: request.now, allow_expired: request.allow_expired };
-        let mut rejected = None;
-        for mirror in &*mirrors {
-            match self.release_in(&folder(&mirror.base, suite), &policy) {
-                Ok(Some(signed)) => return Ok(signed),
-                Ok(None) => {}
-                // Several archives may have suites of this name, such as `stable`: another one is not the one that is meant.
-                Err(error) if name != MAIN_ARCHIVE && Kind::of(&error) == Kind::Verification => {
-                    rejected.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if let Some(error) = rejected {
-            return Err(error);
+        let inline = self.release_file(&mirrors, "InRelease", suite, |asked, page| {
+            Release::parse(&page.bytes, &policy).with_context(|| format!("cannot verify {asked}"))
+        });
+        let failed = match inline {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        let detached = self.release_file(&mirrors, "Release", suite, |asked, page| {
+            let signature = self.client.find(&asked.beside("Release.gpg"), "*/*", RELEASE_LIMIT)?;
+            let unsigned =
+                || Failure::verification(format!("{asked} is not signed: there is neither InRelease nor Release.gpg"));
+            let signature = signature.ok_or_else(unsigned)?;
+            Release::parse_detached(&page.bytes, &signature.bytes, &policy)
+                .with_context(|| format!("cannot verify {asked}"))
+        });
+        // The error about the usual file is the more helpful one.
+        match (failed, detached) {
+            (_, Ok(Some(found))) => return Ok(found),
+            (Some(error), _) | (None, Err(error)) => return Err(error),
+            (None, Ok(None)) => {}
         }
         let tried: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
         let hint = match name {
@@ -121,28 +134,24 @@ impl Servers<'_> {
             .into())
     }
 
-    /// The Release file in `folder`; `None` if there is none.
-    fn release_in(&self, folder: &str, policy: &Policy<'_>) -> Result<Option<SignedRelease>> {
-        let url = format!("{folder}/InRelease");
-        let (bytes, release) = match self.client.find(&url, "*/*", RELEASE_LIMIT)? {
-            Some(page) => {
-                let release = Release::parse(&page.bytes, policy).with_context(|| format!("cannot verify {url}"))?;
-                (page.bytes, release)
-            }
-            None => {
-                let url = format!("{folder}/Release");
-                let Some(page) = self.client.find(&url, "*/*", RELEASE_LIMIT)? else { return Ok(None) };
-                let signature_url = format!("{url}.gpg");
-                let signature = self.client.find(&signature_url, "*/*", RELEASE_LIMIT)?.ok_or_else(|| {
-                    Failure::verification(format!("{url} is not signed: there is no {signature_url}"))
-                        .hint("use a mirror with a signed archive, or sign it: with `reprepro`, `SignWith` does")
-                })?;
-                let release = Release::parse_detached(&page.bytes, &signature.bytes, policy)
-                    .with_context(|| format!("cannot verify {url}"))?;
-                (page.bytes, release)
-            }
-        };
-        Ok(Some(SignedRelease { folder: folder.to_owned(), suite: policy.suite.to_owned(), release, bytes }))
+    /// The Release file called `file` of the first mirror that has one that passes `check`.
+    fn release_file(
+        &self,
+        mirrors: &Arc<[Mirror]>,
+        file: &str,
+        suite: &str,
+        check: impl Fn(&Address, &Page) -> Result<Release>,
+    ) -> Result<Option<SignedRelease>> {
+        let path = index_path(suite, file);
+        let addresses: Vec<Address> = mirrors.iter().map(|mirror| mirror.address.below(&path)).collect();
+        let name = format!("the {file} file of {suite}");
+        self.client.find_in(&addresses, "*/*", RELEASE_LIMIT, &name, |asked, page| {
+            let release = check(asked, &page)?;
+            let mirror = mirrors.iter().zip(&addresses).find(|(_, address)| *address == asked);
+            let base = mirror.map_or_else(|| asked.clone(), |(mirror, _)| mirror.address.clone());
+            let (mirrors, suite) = (Arc::clone(mirrors), suite.to_owned());
+            Ok(SignedRelease { base, mirrors, suite, release, bytes: page.bytes })
+        })
     }
 
     /// Fetches, verifies and decompresses the package indexes of a component; without one, that of a flat repository.
@@ -160,21 +169,24 @@ impl Servers<'_> {
     }
 
     fn package_index(&self, signed: &SignedRelease, index: IndexFile) -> Result<PackageIndex> {
-        let folder = &signed.folder;
-        let mut page = None;
-        if signed.release.acquire_by_hash {
-            let url = format!("{folder}/{}", index.file.by_hash(&index.path));
-            // Some object stores answer 403 for what they do not have. An error of the server itself recurs below.
-            page = self.client.find(&url, "*/*", INDEX_LIMIT).unwrap_or_default();
-        }
-        let page = match page {
-            Some(page) => page,
-            None => self.client.get(&format!("{folder}/{}", index.path), "*/*", INDEX_LIMIT)?,
+        // From the mirror of the release first; the others may have the same file.
+        let mut bases = vec![&signed.base];
+        bases.extend(signed.mirrors.iter().map(|mirror| &mirror.address).filter(|base| **base != signed.base));
+        let by_name = index.path.clone();
+        let by_hash = signed.release.acquire_by_hash.then(|| index.file.by_hash(&index.path));
+        // Some object stores do not have the files by digest.
+        let paths: Vec<String> = by_hash.into_iter().chain([by_name]).collect();
+        let below = |base: &Address| {
+            paths.iter().map(|path| base.below(&quoted(&index_path(&signed.suite, path)))).collect::<Vec<_>>()
         };
-        let text = signed
-            .release
-            .unpack(&index.path, &page.bytes)
-            .with_context(|| format!("cannot verify {}", page.final_url))?;
+        let addresses: Vec<Address> = bases.into_iter().flat_map(below).collect();
+        let found = self.client.find_in(&addresses, "*/*", INDEX_LIMIT, &index.path, |asked, page| {
+            signed.release.unpack(&index.path, &page.bytes).with_context(|| format!("cannot verify {asked}"))
+        })?;
+        let text = found.ok_or_else(|| {
+            let message = format!("{}: not found (404)", addresses[addresses.len().min(paths.len()) - 1]);
+            Failure::network(message).hint("the mirror is incomplete: name another one")
+        })?;
         Ok(PackageIndex { path: index.path, sha256: index.file.sha256, text })
     }
 
@@ -186,13 +198,9 @@ impl Servers<'_> {
     pub fn package<'a>(&self, package: &Package, locked: &lock::Debian) -> Result<Download<'a>> {
         let name = package.archive.as_deref().unwrap_or(MAIN_ARCHIVE);
         let mirrors = self.archive_mirrors(ArchiveName { name, suite: &locked.suite })?;
-        let times = [locked.date.saturating_add(SNAPSHOT_DELAY), locked.date].map(date::compact);
-        let mut snapshots = Vec::new();
-        for time in times {
-            snapshots.extend(mirrors::snapshots(self.machine, name, &time)?);
-        }
-        let urls = mirrors.iter().chain(&snapshots);
-        let urls = urls.map(|mirror| format!("{}/{}", mirror.base, quoted(&package.path))).collect();
+        let snapshots = self.snapshots(name, locked.date)?;
+        let path = quoted(&package.path);
+        let urls = mirrors.iter().chain(&*snapshots).map(|mirror| mirror.address.below(&path)).collect();
         Ok(Download {
             name: file_name(&package.path).to_owned(),
             urls: Urls::Known(urls),
@@ -201,29 +209,68 @@ impl Servers<'_> {
         })
     }
 
-    /// The mirrors of an archive: with `--at`, its snapshots.
-    fn archive_mirrors(&self, archive: ArchiveName<'_>) -> Result<Arc<[Mirror]>> {
-        let key = (archive.name.to_owned(), archive.suite.to_owned());
+    /// The archives of past times that may have the packages of a Release file of `date`. One that is taken exactly then
+    /// may be that of the file before it.
+    fn snapshots(&self, archive: &str, date: u64) -> Result<Arc<[Mirror]>> {
+        self.known(archive, &date::compact(date), || {
+            let mut found = Vec::new();
+            for time in [date.saturating_add(SNAPSHOT_DELAY), date] {
+                found.extend(mirrors::snapshots(self.machine, archive, &date::compact(time))?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The mirrors of an archive, in the order in which they are tried; with `--at`, its snapshots.
+    ///
+    /// # Errors
+    /// The machine names none, or a list of mirrors cannot be fetched.
+    pub fn archive_mirrors(&self, archive: ArchiveName<'_>) -> Result<Arc<[Mirror]>> {
+        self.known(archive.name, archive.suite, || {
+            let Some(at) = self.options.at else {
+                return self.expanded(mirrors::debian(&self.options.debian_mirrors, self.machine, archive)?);
+            };
+            let found = mirrors::snapshots(self.machine, archive.name, &date::compact(at))?;
+            if found.is_empty() {
+                let message = format!("no archive of past times is configured for {}", archive.name);
+                return Err(Failure::usage(message)
+                    .hint("set `debian-snapshots = \"https://HOST/PATH/{time}/\"` in ~/.config/sealift/config.toml")
+                    .into());
+            }
+            Ok(found)
+        })
+    }
+
+    /// What was found before for an archive and a suite or time, or what `find` finds now.
+    fn known(&self, name: &str, of: &str, find: impl FnOnce() -> Result<Vec<Mirror>>) -> Result<Arc<[Mirror]>> {
+        let key = (name.to_owned(), of.to_owned());
         let mut known = self.debian.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let found: Arc<[Mirror]> = match self.options.at {
-            None => mirrors::debian(&self.options.debian_mirror, self.machine, archive)?,
-            Some(at) => {
-                let found = mirrors::snapshots(self.machine, archive.name, &date::compact(at))?;
-                if found.is_empty() {
-                    let message = format!("no archive of past times is configured for {}", archive.name);
-                    return Err(Failure::usage(message)
-                        .hint("set `debian-snapshots = \"https://HOST/PATH/{time}/\"` in ~/.config/sealift/config.toml")
-                        .into());
-                }
-                found
-            }
-        }
-        .into();
+        let found: Arc<[Mirror]> = find()?.into();
         known.insert(key, Arc::clone(&found));
         Ok(found)
+    }
+
+    /// The mirrors, with those of lists that servers have in place of the lists.
+    fn expanded(&self, mirrors: Vec<Mirror>) -> Result<Vec<Mirror>> {
+        let mut all = Vec::new();
+        for mirror in mirrors {
+            if !mirror.is_list || self.client.is_offline() {
+                all.push(mirror);
+                continue;
+            }
+            let list = self.client.get(&mirror.address, "*/*", LIST_LIMIT)?;
+            let listed = mirrors::listed(&String::from_utf8_lossy(&list.bytes)).into_iter();
+            let origin = format!("the list {} in {}", mirror.address, mirror.origin);
+            all.extend(listed.map(|url| Mirror {
+                address: mirror.address.at(url),
+                origin: origin.clone(),
+                is_list: false,
+            }));
+        }
+        Ok(all)
     }
 
     fn keyring(&self, named: Option<&Path>) -> Result<Keyring> {

@@ -17,14 +17,15 @@ pub use debian::{PackageIndex, ReleaseRequest, SignedRelease};
 use crate::cargo::Cargo;
 use crate::fetch::Client;
 use crate::mirrors::Mirror;
-use crate::python::index::Index;
+use crate::mirrors::access::Access;
+use crate::python::index::Indexes;
 use crate::python::resolve::Uv;
 
 /// The user's options about servers. They take precedence over the machine's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// `--debian-mirror`: URLs of Debian mirrors, each for one archive of the profile or for all.
-    pub debian_mirror: Vec<String>,
+    pub debian_mirrors: Vec<String>,
     /// `--at`: use the archives as they were at this time, in seconds since 1970.
     pub at: Option<u64>,
     /// `--python-index`: URL of a Python index.
@@ -41,7 +42,7 @@ pub struct Servers<'m> {
     client: Client,
     /// By name and suite of the archive.
     debian: Mutex<BTreeMap<(String, String), Arc<[Mirror]>>>,
-    python: OnceLock<Result<Index, python::IndexError>>,
+    python: OnceLock<Result<Indexes, python::IndexError>>,
 }
 
 impl<'m> Servers<'m> {
@@ -50,7 +51,8 @@ impl<'m> Servers<'m> {
     /// # Errors
     /// A proxy variable of the machine is malformed.
     pub fn new(machine: &'m Machine, options: Options) -> Result<Self> {
-        let client = Client::new(machine, options.offline)?;
+        Access::of_environment(machine)?;
+        let client = Client::new(options.offline);
         Ok(Self { machine, options, client, debian: Mutex::default(), python: OnceLock::new() })
     }
 

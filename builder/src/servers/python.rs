@@ -1,22 +1,27 @@
-//! The Python index: which one it is, and where wheels are.
+//! The Python indexes: which ones there are, and where wheels are.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use url::Url;
+use sealift_deployment::failure::Failure;
 
 use super::Servers;
+use crate::debian;
 use crate::fetch::{Download, Urls};
 use crate::lock::Wheel;
-use crate::python::index::{self, Index};
+use crate::mirrors::access::Address;
+use crate::python::index::{self, Index, Indexes, Role};
+use crate::python::pylock::Chosen;
 use crate::python::simple;
 
 /// Largest project page that is accepted, in bytes.
 const PAGE_LIMIT: u64 = 64 << 20;
+/// Largest wheel that is fetched to find out what its index does not say, in bytes.
+const WHEEL_LIMIT: u64 = 4 << 30;
 
-/// The error of the lookup of the index, which is done once. Several threads may need the index: each gets this error, with
+/// The error of the lookup of the indexes, which is done once. Several threads may need them: each gets this error, with
 /// the original one, its kind and its hint as the cause.
 #[derive(Clone, Debug)]
 pub(super) struct IndexError(Arc<anyhow::Error>);
@@ -35,30 +40,94 @@ impl Error for IndexError {
 }
 
 impl Servers<'_> {
-    /// The download of a wheel. Its URL is looked up on the index when the download starts.
+    /// The download of a wheel. Its URL is looked up on the indexes when the download starts.
     #[must_use]
     pub fn wheel<'a>(&'a self, wheel: &'a Wheel) -> Download<'a> {
         let urls = Urls::Lazy(Box::new(move || self.wheel_urls(wheel)));
         Download { name: wheel.file_name().to_owned(), urls, size: wheel.size, digest: wheel.sha256 }
     }
 
-    fn wheel_urls(&self, wheel: &Wheel) -> Result<Vec<String>> {
-        let url = simple::page_url(self.python_index()?.url.as_str(), &wheel.name);
-        let Some(page) = self.client.find(&url, simple::ACCEPT, PAGE_LIMIT)? else { return Ok(Vec::new()) };
-        let page_url: Url = page.final_url.parse().with_context(|| format!("the URL of the page {url}"))?;
-        let found = simple::find(&page.bytes, &page.content_type, &page_url, wheel.file_name(), &wheel.sha256)?;
-        Ok(found.into_iter().map(String::from).collect())
+    /// The wheel on the first index that has it. An index that fails is an error only if no other one has the wheel.
+    fn wheel_urls(&self, wheel: &Wheel) -> Result<Vec<Address>> {
+        let mut failed = None;
+        for index in self.python_indexes()?.for_wheel(wheel.index.as_deref()) {
+            match self.wheel_on(index, wheel) {
+                Ok(None) => {}
+                Ok(Some(found)) => return Ok(vec![found]),
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        failed.map_or_else(|| Ok(Vec::new()), Err)
     }
 
-    /// The Python index.
+    fn wheel_on(&self, index: &Index, wheel: &Wheel) -> Result<Option<Address>> {
+        let page = match (index.role, index.address.file()) {
+            (Role::Links, Some(folder)) if folder.is_dir() => {
+                let file = index.address.below(&percent_encoded(wheel.file_name()));
+                return Ok(file.file().is_some_and(|file| file.is_file()).then_some(file));
+            }
+            (Role::Links, _) => index.address.clone(),
+            _ => simple::page(&index.address, &wheel.name),
+        };
+        let Some(page) = self.client.find(&page, simple::ACCEPT, PAGE_LIMIT)? else { return Ok(None) };
+        let url = page.address.url();
+        let found = simple::find(&page.bytes, &page.content_type, url, wheel.file_name(), &wheel.sha256)?;
+        Ok(found.map(|url| page.address.at(url)))
+    }
+
+    /// The entry of a lock for a wheel that the resolver chose. Finds out what its index does not say: the size and the time
+    /// from the header of the file, and if there is no size or no digest, from the file itself.
+    ///
+    /// # Errors
+    /// The file cannot be fetched, or differs from what the index says.
+    pub fn complete(&self, chosen: &Chosen) -> Result<Wheel> {
+        let Chosen { mut size, mut sha256, mut uploaded, .. } = *chosen;
+        if size.is_none() || sha256.is_none() || uploaded.is_none() {
+            let address = self.address_of(chosen)?;
+            if address.file().is_none() {
+                let facts = self.client.facts(&address);
+                size = size.or(facts.size.filter(|_| sha256.is_some()));
+                uploaded = uploaded.or_else(|| facts.modified.as_deref().and_then(debian::date::parse));
+            }
+            if size.is_none() || sha256.is_none() {
+                let got = self.client.measure(&address, WHEEL_LIMIT)?;
+                if sha256.is_some_and(|listed| listed != got.digest) {
+                    let message = format!("{} has the wrong content\n  from {address}", chosen.file_name());
+                    return Err(Failure::verification(message).hint("the index lists another SHA-256").into());
+                }
+                (size, sha256) = (Some(got.size), Some(got.digest));
+            }
+        }
+        Ok(Wheel {
+            name: chosen.name.clone(),
+            version: chosen.version.clone(),
+            path: chosen.path.clone(),
+            size: size.context("the size is known by now")?,
+            sha256: sha256.context("the SHA-256 is known by now")?,
+            uploaded,
+            index: chosen.index.clone(),
+        })
+    }
+
+    fn address_of(&self, chosen: &Chosen) -> Result<Address> {
+        let first = self.python_indexes()?.list().first().context("there is an index")?;
+        Ok(first.address.at(chosen.url.clone()))
+    }
+
+    /// The Python indexes.
     ///
     /// # Errors
     /// The machine names none, or what it names is not a URL.
-    pub fn python_index(&self) -> Result<&Index> {
+    pub fn python_indexes(&self) -> Result<&Indexes> {
         let found = self.python.get_or_init(|| {
             index::find(self.options.python_index.as_deref(), self.machine, || self.uv().default_index())
                 .map_err(|error| IndexError(Arc::new(error)))
         });
         found.as_ref().map_err(|error| error.clone().into())
     }
+}
+
+/// A file name as part of a URL.
+fn percent_encoded(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -11,6 +11,7 @@ use crate::fetch::Urls;
 use crate::fetch::server::{Reply, Server};
 use crate::lock::{self, Package, Wheel};
 use crate::mirrors::ArchiveName;
+use crate::python::pylock::Chosen;
 
 fn servers<'m>(machine: &'m Machine, options: Options) -> Servers<'m> {
     Servers::new(machine, options).unwrap()
@@ -28,7 +29,8 @@ fn wheel() -> Wheel {
         path: "p/ab/words-0.3-py3-none-any.whl".into(),
         size: 5,
         sha256: Digest::of(b"wheel"),
-        uploaded: 0,
+        uploaded: None,
+        index: None,
     }
 }
 
@@ -48,10 +50,11 @@ fn locked() -> lock::Debian {
 }
 
 fn urls(download: &crate::fetch::Download<'_>) -> Result<Vec<String>> {
-    match &download.urls {
-        Urls::Known(urls) => Ok(urls.clone()),
-        Urls::Lazy(look_up) => look_up(),
-    }
+    let urls = match &download.urls {
+        Urls::Known(urls) => urls.clone(),
+        Urls::Lazy(look_up) => look_up()?,
+    };
+    Ok(urls.iter().map(ToString::to_string).collect())
 }
 
 #[test]
@@ -59,13 +62,13 @@ fn each_error_about_the_python_index_keeps_kind_and_hint() {
     let machine = bare_machine(&[]);
     let servers = servers(&machine, Options::default());
     for _ in 0..2 {
-        let error = servers.python_index().unwrap_err();
+        let error = servers.python_indexes().unwrap_err();
         let failure = Failure::within(&error).unwrap();
         assert_eq!(failure.kind, Kind::Usage);
         assert!(failure.hint.as_ref().unwrap().contains("--python-index"), "{failure:?}");
     }
     let wrong = bare_machine(&[("PIP_INDEX_URL", "mirror.example")]);
-    let error = self::servers(&wrong, Options::default()).python_index().unwrap_err();
+    let error = self::servers(&wrong, Options::default()).python_indexes().unwrap_err();
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Usage);
     insta::assert_snapshot!(format!("{error:#}"), @"cannot determine the Python index: the Python index `mirror.example` (from PIP_INDEX_URL) is not an http, https or file URL");
@@ -74,7 +77,7 @@ fn each_error_about_the_python_index_keeps_kind_and_hint() {
 #[test]
 fn a_package_has_the_same_path_on_every_mirror() {
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: vec!["https://mirror.example/debian/".into()], ..Options::default() };
+    let options = Options { debian_mirrors: vec!["https://mirror.example/debian/".into()], ..Options::default() };
     let package = Package {
         name: "clock".into(),
         version: "1:4".into(),
@@ -92,7 +95,7 @@ fn a_package_has_the_same_path_on_every_mirror() {
 #[test]
 fn paths_of_packages_are_percent_encoded() {
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: vec!["https://mirror.example".into()], ..Options::default() };
+    let options = Options { debian_mirrors: vec!["https://mirror.example".into()], ..Options::default() };
     let package = Package {
         name: "c++".into(),
         version: "5:1~2".into(),
@@ -127,6 +130,11 @@ fn a_wheel_is_looked_up_on_its_project_page() {
 
 /// Serves a signed suite `tiny` with one component. By digest, too, if `by_hash`.
 fn archive(by_hash: bool) -> Server {
+    let answer = archived(by_hash);
+    Server::start(move |_, request| answer(&request.path))
+}
+
+fn archived(by_hash: bool) -> impl Fn(&str) -> Reply + Send + Sync + 'static {
     let text = b"Package: clock\n";
     let mut packed = Vec::new();
     liblzma::read::XzEncoder::new(&text[..], 1).read_to_end(&mut packed).unwrap();
@@ -139,13 +147,13 @@ fn archive(by_hash: bool) -> Server {
     );
     let (release, _) = crate::debian::openpgp::tests::signed(&release);
     let hashed = format!("/debian/dists/tiny/main/binary-amd64/by-hash/SHA256/{}", Digest::of(&packed).hex());
-    Server::start(move |_, request| match request.path.as_str() {
+    move |path| match path {
         "/debian/dists/tiny/InRelease" => Reply::ok(release.as_bytes()),
         "/debian/dists/tiny/main/binary-amd64/Packages.xz" => Reply::ok(&packed),
         path if by_hash && path == hashed => Reply::ok(&packed),
         path if path.contains("/by-hash/") => Reply::status("403 Forbidden"),
         _ => Reply::status("404 Not Found"),
-    })
+    }
 }
 
 #[test]
@@ -156,7 +164,7 @@ fn a_package_index_is_fetched_by_digest_and_else_by_name() {
     for by_hash in [true, false] {
         let mirror = archive(by_hash);
         let machine = bare_machine(&[]);
-        let options = Options { debian_mirror: vec![mirror.url("/debian")], ..Options::default() };
+        let options = Options { debian_mirrors: vec![mirror.url("/debian")], ..Options::default() };
         let servers = servers(&machine, options);
         let request =
             ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
@@ -173,7 +181,7 @@ fn a_package_index_is_fetched_by_digest_and_else_by_name() {
 fn a_suite_that_no_mirror_has_is_a_network_failure() {
     let mirror = Server::start(|_, _| Reply::status("404 Not Found"));
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: vec![mirror.url("/debian")], ..Options::default() };
+    let options = Options { debian_mirrors: vec![mirror.url("/debian")], ..Options::default() };
     let place = tempfile::tempdir().unwrap();
     let keyring = place.path().join("keys.asc");
     fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
@@ -188,10 +196,112 @@ fn a_suite_that_no_mirror_has_is_a_network_failure() {
 #[test]
 fn a_machine_without_a_keyring_is_a_usage_failure() {
     let machine = bare_machine(&[]);
-    let options = Options { debian_mirror: vec!["https://mirror.example".into()], ..Options::default() };
+    let options = Options { debian_mirrors: vec!["https://mirror.example".into()], ..Options::default() };
     let request = ReleaseRequest { archive: main("trixie"), keyring: None, now: 0, allow_expired: false };
     let Err(error) = servers(&machine, options).release(&request) else { panic!("there is no keyring") };
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Usage);
     assert!(failure.hint.as_ref().unwrap().contains("debian-archive-keyring"));
+}
+
+#[test]
+fn any_failure_of_one_mirror_leads_to_the_next() {
+    let place = tempfile::tempdir().unwrap();
+    let keyring = place.path().join("keys.asc");
+    fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
+    let request = ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
+    let forbidding = Server::start(|_, _| Reply::status("403 Forbidden"));
+    let unsigned = Server::start(|_, _| Reply::ok(b"Suite: tiny"));
+    // Delivers the release, and fails from then on.
+    let answer = archived(true);
+    let failing = Server::start(move |number, request| match number {
+        0 => answer(&request.path),
+        _ => Reply::status("404 Not Found"),
+    });
+    let closed = "http://127.0.0.1:1".to_owned();
+    for bad in [forbidding.url(""), unsigned.url(""), closed, failing.url("/debian")] {
+        let good = archive(true);
+        let machine = bare_machine(&[]);
+        let options = Options { debian_mirrors: vec![bad.clone(), good.url("/debian")], ..Options::default() };
+        let servers = servers(&machine, options);
+        let signed = servers.release(&request).unwrap();
+        assert_eq!(servers.package_indexes(&signed, Some("main"), "amd64").unwrap()[0].text, "Package: clock\n", "{bad}");
+    }
+    let machine = bare_machine(&[]);
+    let both = vec![unsigned.url(""), forbidding.url("")];
+    let Err(error) = servers(&machine, Options { debian_mirrors: both, ..Options::default() }).release(&request) else {
+        panic!("neither has a valid release")
+    };
+    assert_eq!(Kind::of(&error), Kind::Verification);
+}
+
+#[test]
+fn a_list_of_mirrors_may_be_on_a_server() {
+    let list = Server::start(|_, _| {
+        Reply::ok(b"http://two.example/debian priority:2\nhttp://one.example/debian priority:1\n")
+    });
+    let root = tempfile::tempdir().unwrap();
+    fs_err::create_dir_all(root.path().join("etc/apt")).unwrap();
+    let source = format!("deb mirror+{} tiny main\n", list.url("/list"));
+    fs_err::write(root.path().join("etc/apt/sources.list"), source).unwrap();
+    let machine = Machine::of(root.path(), &[]);
+    let servers = servers(&machine, Options::default());
+    let urls: Vec<String> = servers.archive_mirrors(main("tiny")).unwrap().iter().map(|mirror| mirror.address.to_string()).collect();
+    assert_eq!(urls, ["http://one.example/debian", "http://two.example/debian"]);
+}
+
+#[test]
+fn what_an_index_does_not_say_about_a_wheel_is_found_out() {
+    let url = |server: &Server, path: &str| server.url(path).parse().unwrap();
+    let known = |url| Chosen {
+        name: "words".into(),
+        version: "0.3".into(),
+        url,
+        path: "words-0.3-py3-none-any.whl".into(),
+        size: None,
+        sha256: Some(Digest::of(b"wheel")),
+        uploaded: None,
+        index: None,
+    };
+    let index = Server::start(|_, request| match request.path.as_str() {
+        "/dated" => Reply::ok(b"wheel").header("Last-Modified: Fri, 02 Jan 2026 03:04:05 GMT"),
+        _ => Reply::ok(b"wheel"),
+    });
+    let machine = bare_machine(&[]);
+    let servers = servers(&machine, Options { python_index: Some(index.url("/simple")), ..Options::default() });
+    let complete = |chosen: &Chosen| servers.complete(chosen).map(|wheel| (wheel.size, wheel.sha256, wheel.uploaded));
+    assert_eq!(complete(&known(url(&index, "/dated"))).unwrap(), (5, Digest::of(b"wheel"), Some(1_767_323_045)));
+    assert_eq!(complete(&known(url(&index, "/f"))).unwrap(), (5, Digest::of(b"wheel"), None));
+    // Without a digest, the file itself is fetched.
+    let bare = Chosen { sha256: None, ..known(url(&index, "/f")) };
+    assert_eq!(complete(&bare).unwrap(), (5, Digest::of(b"wheel"), None));
+    let complete_page = Chosen { size: Some(5), uploaded: Some(1), ..known(url(&index, "/f")) };
+    let before = index.requests().len();
+    assert_eq!(complete(&complete_page).unwrap(), (5, Digest::of(b"wheel"), Some(1)));
+    assert_eq!(index.requests().len(), before, "nothing is asked that is known");
+}
+
+#[test]
+fn a_wheel_is_looked_up_on_all_indexes() {
+    let page = b"<a href='/files/words-0.3-py3-none-any.whl'>words</a>";
+    let main = Server::start(|_, _| Reply::status("404 Not Found"));
+    let own = Server::start(|_, _| Reply::ok(page).header("Content-Type: text/html"));
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = format!("gpu={}", own.url("/simple").replace("http://", "http://u:secret@"));
+    let variables = [("UV_INDEX", gpu.as_str()), ("UV_FIND_LINKS", folder.path().to_str().unwrap())];
+    let machine = bare_machine(&variables);
+    let servers = servers(&machine, Options { python_index: Some(main.url("/simple")), ..Options::default() });
+    let found = |index: Option<&str>| {
+        let wheel = Wheel { index: index.map(str::to_owned), ..wheel() };
+        urls(&servers.wheel(&wheel)).unwrap()
+    };
+    assert_eq!(found(None), [own.url("/files/words-0.3-py3-none-any.whl")]);
+    assert_eq!(main.requests().len(), 1, "the default index comes first");
+    assert_eq!(found(Some("gpu")), [own.url("/files/words-0.3-py3-none-any.whl")]);
+    assert_eq!(main.requests().len(), 1, "the index in the lock comes first");
+    assert_eq!(own.requests()[0].header("authorization"), Some("Basic dTpzZWNyZXQ="));
+    fs_err::write(folder.path().join("other-1-py3-none-any.whl"), "").unwrap();
+    let other = Wheel { name: "other".into(), path: "other-1-py3-none-any.whl".into(), ..wheel() };
+    let linked = format!("file://{}/other%2D1%2Dpy3%2Dnone%2Dany%2Ewhl", folder.path().display());
+    assert_eq!(urls(&servers.wheel(&other)).unwrap(), [linked]);
 }

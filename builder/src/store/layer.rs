@@ -10,6 +10,7 @@ use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::layer::{self, Layer, LayerError, Written};
 use sealift_layers::listing::Listing;
+use sealift_layers::programs::{self, Programs};
 use sealift_layers::tree::{Content, SourceFile, Tree};
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,22 @@ use crate::recipe;
 pub struct LayerRecord {
     /// Digests and sizes.
     pub layer: Layer,
+    /// What else is known of its contents.
+    #[serde(flatten)]
+    pub remarks: Remarks,
+}
+
+/// What was noticed when a layer was made. Builds that find the layer in the store tell it, too.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Remarks {
     /// Maintainer scripts of Debian packages that were not run: package to names of scripts.
     pub scripts: BTreeMap<String, Vec<String>>,
+    /// How the `RECORD` of wheels differs from their files: file name of the wheel to phrases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub differences: BTreeMap<String, Vec<String>>,
+    /// Python sources without bytecode because they cannot be compiled: origin to paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uncompiled: BTreeMap<String, Vec<String>>,
 }
 
 /// A check of a layer's contents that runs while the layer is compressed.
@@ -31,6 +46,11 @@ pub type Check<'a> = Box<dyn FnOnce() -> Result<()> + Send + 'a>;
 /// The key of a layer's listing.
 pub(super) fn listing_key(layer: &Key) -> Key {
     Key::builder(recipe::LISTING).field("layer", layer.hex()).finish()
+}
+
+/// The key of what the files of a layer need to run.
+fn programs_key(layer: &Key) -> Key {
+    Key::builder(recipe::PROGRAMS).field("layer", layer.hex()).finish()
 }
 
 impl Store {
@@ -51,6 +71,30 @@ impl Store {
             Failure::failed("the listing of a layer has been removed from the store").hint("run the build again")
         })?;
         Ok(serde_json::from_slice(&fs_err::read(path)?)?)
+    }
+
+    /// What the files of a finished layer need to run. Stores of earlier versions do not have it: then it is read from the
+    /// blob, which `codec` compressed, and kept.
+    ///
+    /// # Errors
+    /// When the blob cannot be read.
+    pub fn programs(&self, key: &Key, blob: Digest, codec: Codec) -> Result<Programs> {
+        let derived = programs_key(key);
+        if let Some(path) = self.derived(&derived) {
+            return Ok(serde_json::from_slice(&fs_err::read(path)?)?);
+        }
+        let programs = programs::of_tar(codec.decoder(self.blob(blob)?.reader())?)?;
+        self.put_json(&derived, &programs)?;
+        Ok(programs)
+    }
+
+    fn put_json(&self, key: &Key, value: &impl Serialize) -> Result<()> {
+        self.put_derived(key, |path| {
+            let mut file = BufWriter::new(fs_err::File::create(path)?);
+            serde_json::to_writer(&mut file, value)?;
+            Ok(file.flush()?)
+        })?;
+        Ok(())
     }
 
     /// The content of a blob, read when it is needed.
@@ -94,33 +138,27 @@ impl LayerWriter<'_> {
     ///
     /// # Errors
     /// That of `check`; or when a content cannot be read, or the disk is full or failing.
-    pub fn write(
-        &self,
-        key: &Key,
-        tree: Tree,
-        scripts: BTreeMap<String, Vec<String>>,
-        check: Option<Check<'_>>,
-    ) -> Result<LayerRecord> {
+    pub fn write(&self, key: &Key, tree: Tree, remarks: Remarks, check: Option<Check<'_>>) -> Result<LayerRecord> {
         let mut blob = self.store.temporary()?;
         let out = BufWriter::with_capacity(1 << 20, Streamed::new(blob.as_file_mut()));
-        let (checked, written) = std::thread::scope(|scope| {
+        let copy = tree.clone();
+        let (checked, programs, written) = std::thread::scope(|scope| {
             let Self { epoch, codec, jobs, .. } = *self;
             let options = layer::Options { epoch, file_digests: check.is_none(), codec, jobs };
             let check = check.map(|check| scope.spawn(check));
+            let programs = scope.spawn(|| programs::of_tree(&copy));
             let written = layer::write(tree, options, out);
-            (check.map_or(Ok(()), |check| check.join().expect("checks do not panic")), written)
+            let checked = check.map_or(Ok(()), |check| check.join().expect("checks do not panic"));
+            (checked, programs.join().expect("the search does not panic"), written)
         });
         checked?;
         let Written { layer, listing } = written.map_err(|error| match error {
             LayerError::Io(error) => cannot("write", self.store.root(), &error),
             other @ LayerError::Hardlink { .. } => other.into(),
         })?;
-        self.store.put_derived(&listing_key(key), |path| {
-            let mut file = BufWriter::new(fs_err::File::create(path)?);
-            serde_json::to_writer(&mut file, &listing)?;
-            Ok(file.flush()?)
-        })?;
-        let record = LayerRecord { layer, scripts };
+        self.store.put_json(&listing_key(key), &listing)?;
+        self.store.put_json(&programs_key(key), &programs?)?;
+        let record = LayerRecord { layer, remarks };
         self.store.put_layer(key, blob, &record.layer.digest, &record)?;
         Ok(record)
     }

@@ -19,6 +19,7 @@ pub mod exchange;
 mod key;
 pub mod layer;
 mod locking;
+mod noexec;
 
 use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
@@ -260,6 +261,23 @@ impl Store {
     pub fn temporary_directory(&self) -> Result<TempDir> {
         let tmp = self.root.join(TMP);
         tempfile::tempdir_in(&tmp).map_err(|error| cannot("write", &tmp, &error))
+    }
+
+    /// As [`Self::temporary_directory`], for programs that are run from there.
+    ///
+    /// # Errors
+    /// When it cannot be created, or no program can be run from the store's file system.
+    pub fn executable_directory(&self) -> Result<TempDir> {
+        let folder = self.temporary_directory()?;
+        let Some(mount) = noexec::mount_point(folder.path()) else { return Ok(folder) };
+        let message = format!(
+            "no program can be run from the store {}: {} is mounted with `noexec`",
+            self.root.display(),
+            mount.display()
+        );
+        Err(Failure::failed(message)
+            .hint("put the store on another file system, with --store DIR or the variable SEALIFT_STORE")
+            .into())
     }
 
     /// The folder of the store.

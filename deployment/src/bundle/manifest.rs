@@ -126,6 +126,12 @@ pub struct Wheel {
     pub file: String,
     /// SHA-256 of the wheel.
     pub sha256: Digest,
+    /// How the wheel's `RECORD` differs from its files, which are installed as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
+    /// Why the profile accepts that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
 }
 
 /// One crate.

@@ -25,7 +25,13 @@ const RENEW: &str = "./sealift site renew, then ./sealift up";
 pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Result<Findings> {
     let mut findings = runtime.check_host(&BTreeMap::new(), now)?;
     runtime.check_images(&mut findings)?;
-    for status in runtime.status()? {
+    let services = runtime.status()?;
+    if services.iter().all(ServiceStatus::is_absent)
+        && let Some((found, option)) = runtime.elsewhere()
+    {
+        findings.error("services", format!("{} has none of them; {found}", runtime.place()), format!("add {option}"));
+    }
+    for status in services {
         let log = || runtime.last_log_lines(&status.service);
         examine_service(&status, log, &mut findings);
     }
@@ -42,11 +48,25 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     let service = status.service.as_str();
     if status.is_absent() {
         findings.error(service, "is not there", "./sealift up");
+    } else if let Some(owner) = &status.owner {
+        let hint = format!("sealift doctor --directory {}", owner.display());
+        findings.error(service, format!("its container belongs to the folder {}", owner.display()), hint);
     } else if status.health == HealthState::Healthy {
         findings.ok(service, "healthy");
+    } else if status.health == HealthState::Starting {
+        findings.warn(service, "is starting", "repeat this in a minute");
     } else {
-        let message =
+        let mut message =
             if status.is_running() { "runs, but is not healthy".into() } else { format!("is {}", status.state) };
+        if status.restarts > 0 {
+            message += &format!(
+                "; it ended and was started again {}",
+                ui::count(usize::try_from(status.restarts).unwrap_or(usize::MAX), "time")
+            );
+        }
+        if !status.check_output.is_empty() {
+            message += &format!("; its health check: {}", status.check_output.join(" / "));
+        }
         let hint = format!("its last log lines are above; ./sealift logs {service} shows more");
         findings.error(service, message, hint);
         findings.lines(log());
@@ -109,13 +129,37 @@ mod tests {
     }
 
     #[test]
+    fn a_container_of_another_folder_is_neither_ill_nor_outdated() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        status.state = ServiceState::Running;
+        status.owner = Some("/srv/one".into());
+        insta::assert_snapshot!(examined(&status), @r"
+        error: web: its container belongs to the folder /srv/one
+          hint: sealift doctor --directory /srv/one
+        ");
+    }
+
+    #[test]
+    fn a_service_that_is_starting_is_no_error() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        status.state = ServiceState::Running;
+        status.health = HealthState::Starting;
+        insta::assert_snapshot!(examined(&status), @r"
+        warning: web: is starting
+          hint: repeat this in a minute
+        ");
+    }
+
+    #[test]
     fn a_sick_service_is_reported_with_its_log_and_why_it_is_out_of_date() {
         let mut status = ServiceStatus::absent("web", "shop_web".into());
         status.state = ServiceState::Running;
         status.health = HealthState::Unhealthy;
         status.outdated = Some(Outdated::Settings);
+        status.restarts = 4;
+        status.check_output = vec!["refused".to_owned()];
         insta::assert_snapshot!(examined(&status), @r"
-        error: web: runs, but is not healthy
+        error: web: runs, but is not healthy; it ended and was started again 4 times; its health check: refused
             cannot connect
           hint: its last log lines are above; ./sealift logs web shows more
         warning: web: is out of date: its settings changed

@@ -11,6 +11,7 @@ mod checks;
 mod containers;
 mod deployment;
 mod doctor;
+mod ipv6;
 mod ports;
 mod runtime;
 mod status;

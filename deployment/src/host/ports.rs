@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use anyhow::{Context, Result};
 
@@ -18,7 +18,7 @@ use crate::site;
 pub(super) struct PublishedPort {
     /// Its name in the profile.
     pub(super) name: String,
-    /// The host's address.
+    /// The host's address. `0.0.0.0` stands for all addresses, those of IPv6 too where the host has it.
     pub(super) address: IpAddr,
     /// The host's port.
     pub(super) number: u16,
@@ -95,6 +95,10 @@ pub(super) struct Probe<'a> {
     pub(super) rootless: bool,
     /// The engine runs on another machine, whose ports cannot be tried from here.
     pub(super) remote: bool,
+    /// Networks of containers can have IPv6 on this host.
+    pub(super) ipv6: bool,
+    /// The engine can publish ports on `::1`.
+    pub(super) ipv6_loopback: bool,
     /// The machine whose processes are looked at.
     pub(super) machine: &'a Machine,
 }
@@ -114,32 +118,66 @@ pub(super) fn check(ports: &[PublishedPort], probe: &Probe<'_>, findings: &mut F
 fn check_one(port: &PublishedPort, probe: &Probe<'_>, findings: &mut Findings) {
     let PublishedPort { name, address, number } = port;
     let topic = format!("port {name}");
+    let variable = names::address_variable(name);
+    if address.is_ipv6() && !probe.ipv6 {
+        let hint = format!("set {variable} in .env to an IPv4 address");
+        return findings.error(topic, format!("{address} cannot be used: this host has no IPv6"), hint);
+    }
+    if *address == Ipv6Addr::LOCALHOST && !probe.ipv6_loopback {
+        let hint = format!("set {variable} in .env to 127.0.0.1");
+        return findings.error(topic, "podman as root cannot publish ports on ::1", hint);
+    }
+    let all = *address == Ipv4Addr::UNSPECIFIED && probe.ipv6;
+    let addresses: Vec<IpAddr> = std::iter::once(*address).chain(all.then_some(Ipv6Addr::UNSPECIFIED.into())).collect();
+    for address in &addresses {
+        let Err(kind) = listen(*address, *number, probe.machine) else { continue };
+        return report_unusable(port, *address, kind, probe, findings);
+    }
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    findings.ok(topic, format!("{number} is free on {}", addresses.join(" and ")));
+}
+
+/// Tries to listen on a port of an address as engines do, which keep IPv4 and IPv6 apart.
+fn listen(address: IpAddr, number: u16, machine: &Machine) -> Result<(), ErrorKind> {
+    match TcpListener::bind(SocketAddr::new(address, number)) {
+        // Here `::` stands for IPv4, too: what listens there only is no hindrance.
+        Err(error) if error.kind() == ErrorKind::AddrInUse && address == Ipv6Addr::UNSPECIFIED => {
+            let table = fs_err::read_to_string(machine.path("/proc/net/tcp6")).map_err(|_| ErrorKind::AddrInUse)?;
+            if listening(&table, number).is_empty() { Ok(()) } else { Err(ErrorKind::AddrInUse) }
+        }
+        result => result.map(drop).map_err(|error| error.kind()),
+    }
+}
+
+/// Reports why a port of an address cannot be used.
+fn report_unusable(port: &PublishedPort, address: IpAddr, kind: ErrorKind, probe: &Probe<'_>, findings: &mut Findings) {
+    let PublishedPort { name, number, .. } = port;
+    let topic = format!("port {name}");
     let choose = format!("choose another port: --port {name}=NUMBER");
     let mut in_use = |topic: String, by: &str| {
         findings.error(topic, format!("{number} is in use by {by}"), format!("stop that program, or {choose}"));
     };
-    match TcpListener::bind(SocketAddr::new(*address, *number)).map_err(|error| error.kind()) {
-        Ok(_) => findings.ok(topic, format!("{number} is free on {address}")),
-        Err(ErrorKind::AddrInUse) => {
+    match kind {
+        ErrorKind::AddrInUse => {
             let by = listener(probe.machine, *number);
             in_use(topic, by.as_deref().unwrap_or("another program"));
         }
-        Err(ErrorKind::AddrNotAvailable) => {
+        ErrorKind::AddrNotAvailable => {
             let hint = format!("set {} in .env to an address of this host", names::address_variable(name));
             findings.error(topic, format!("{address} is not an address of this host"), hint);
         }
-        Err(ErrorKind::PermissionDenied) if probe.rootless => {
+        ErrorKind::PermissionDenied if probe.rootless => {
             let hint = format!(
                 "{choose}; or allow it for ordinary users: sysctl net.ipv4.ip_unprivileged_port_start={number}"
             );
             findings.error(topic, format!("ordinary users cannot use port {number}"), hint);
         }
         // The engine has more rights than this user.
-        Err(ErrorKind::PermissionDenied) => match listener(probe.machine, *number) {
+        ErrorKind::PermissionDenied => match listener(probe.machine, *number) {
             None => findings.ok(topic, format!("no program listens on {number}")),
             Some(by) => in_use(topic, &by),
         },
-        Err(kind) => findings.warn(topic, format!("cannot try port {number}: {kind}"), choose),
+        kind => findings.warn(topic, format!("cannot try port {number}: {kind}"), choose),
     }
 }
 
@@ -184,8 +222,13 @@ mod tests {
     use super::*;
 
     fn checked(port: &PublishedPort, own: &[u16]) -> String {
+        with_ipv6(port, own, false)
+    }
+
+    fn with_ipv6(port: &PublishedPort, own: &[u16], ipv6: bool) -> String {
         let (own, machine) = (own.iter().copied().collect(), Machine::here());
-        let probe = Probe { own: &own, rootless: false, remote: false, machine: &machine };
+        let (rootless, remote, ipv6_loopback) = (false, false, false);
+        let probe = Probe { own: &own, rootless, remote, ipv6, ipv6_loopback, machine: &machine };
         let mut findings = Findings::default();
         check(std::slice::from_ref(port), &probe, &mut findings);
         findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -217,6 +260,35 @@ mod tests {
         error: port web: 192.0.2.1 is not an address of this host
           hint: set SEALIFT_WEB_ADDRESS in .env to an address of this host
         ");
+    }
+
+    #[test]
+    fn all_addresses_are_those_of_ipv6_where_the_host_has_it() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port =
+            |address: &str| PublishedPort { name: "web".into(), address: address.parse().unwrap(), number: free };
+        insta::assert_snapshot!(with_ipv6(&port("::"), &[], false), @r"
+        error: port web: :: cannot be used: this host has no IPv6
+          hint: set SEALIFT_WEB_ADDRESS in .env to an IPv4 address
+        ");
+        insta::assert_snapshot!(with_ipv6(&port("::1"), &[], true), @r"
+        error: port web: podman as root cannot publish ports on ::1
+          hint: set SEALIFT_WEB_ADDRESS in .env to 127.0.0.1
+        ");
+        // Machines without IPv6 run the tests, too.
+        if TcpListener::bind("[::1]:0").is_ok() {
+            assert_eq!(
+                with_ipv6(&port("0.0.0.0"), &[], true),
+                format!("ok: port web: {free} is free on 0.0.0.0 and ::")
+            );
+            // Engines listen on IPv6 beside what has the port on IPv4.
+            let taken = TcpListener::bind(("127.0.0.1", free)).unwrap();
+            assert_eq!(with_ipv6(&port("::"), &[], true), format!("ok: port web: {free} is free on ::"));
+            drop(taken);
+            let taken = TcpListener::bind(("::1", free)).unwrap();
+            assert!(with_ipv6(&port("0.0.0.0"), &[], true).contains("is in use by"));
+            drop(taken);
+        }
     }
 
     #[test]

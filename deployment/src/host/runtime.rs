@@ -49,6 +49,13 @@ pub trait Runtime {
     /// The name of the container engine, if there is one: `podman` or `docker`.
     fn engine(&self) -> Option<&'static str>;
 
+    /// Where the services are looked for, for messages: `podman of root, project parsec-standalone`.
+    fn place(&self) -> String;
+
+    /// Where else on this host something of the deployment is, when there is nothing at [`Runtime::place`]: a sentence and the
+    /// command that looks there.
+    fn elsewhere(&self) -> Option<(String, String)>;
+
     /// Loads what the services run from, as far as it is missing.
     ///
     /// # Errors

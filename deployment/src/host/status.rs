@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -22,9 +23,11 @@ pub enum ServiceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthState {
-    /// The check exited with 0, or the service runs and has no check.
+    /// The check exited with 0. Without a check: the service has been running for some seconds.
     Healthy,
-    /// The check failed, or took too long.
+    /// The service was started so recently that this may be why its check fails; without a check, that it may still end.
+    Starting,
+    /// The check failed, or took too long. Without a check: the service ends again and again.
     Unhealthy,
     /// The service does not run.
     Down,
@@ -56,8 +59,16 @@ pub struct ServiceStatus {
     pub state: ServiceState,
     /// The result of its health check.
     pub health: HealthState,
-    /// Why it has to be recreated; `None` when it is up to date or absent.
+    /// What a failed health check printed last, line by line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub check_output: Vec<String>,
+    /// How often the engine started it again after it had ended.
+    pub restarts: u64,
+    /// Why it has to be recreated; `None` when it is up to date or absent, or belongs to another folder.
     pub outdated: Option<Outdated>,
+    /// The folder of another deployment that its container belongs to: one with another site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PathBuf>,
     /// Ports of the host that its container publishes.
     pub ports: BTreeSet<u16>,
 }
@@ -71,7 +82,10 @@ impl ServiceStatus {
             container,
             state: ServiceState::Absent,
             health: HealthState::Down,
+            check_output: Vec::new(),
+            restarts: 0,
             outdated: None,
+            owner: None,
             ports: BTreeSet::new(),
         }
     }
@@ -103,6 +117,7 @@ impl fmt::Display for HealthState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Healthy => "healthy",
+            Self::Starting => "starting",
             Self::Unhealthy => "unhealthy",
             Self::Down => "down",
         })
@@ -130,6 +145,6 @@ mod tests {
         status.state = ServiceState::Other("restarting".into());
         status.outdated = Some(Outdated::Unit);
         let json = serde_json::to_string(&status).unwrap();
-        insta::assert_snapshot!(json, @r#"{"service":"web","container":"shop_web","state":"restarting","health":"down","outdated":"unit","ports":[]}"#);
+        insta::assert_snapshot!(json, @r#"{"service":"web","container":"shop_web","state":"restarting","health":"down","restarts":0,"outdated":"unit","ports":[]}"#);
     }
 }

@@ -64,7 +64,33 @@ pub(super) fn image_id(name: &str) -> String {
     Digest::of(name.as_bytes()).hex()
 }
 
-/// A script that replaces podman and records how it is called. There are no containers; every command succeeds.
+const SCRIPT: &str = r#"#!/bin/sh
+cd FOLDER
+echo "$*" >>calls
+BEHAVIOR
+case "$*" in
+version*) echo 4.3.1;;
+info*) echo '{}';;
+create*) while [ $# -gt 0 ]; do [ "$1" = --name ] && echo "$2" >>created; shift; done;;
+start*) shift; for name; do echo "$name" >>started; done;;
+'container inspect'*)
+    shift 2
+    for name; do
+        grep -qx "$name" created 2>/dev/null || continue
+        state=created
+        grep -qx "$name" started 2>/dev/null && state=running
+        printf '%s{"Name": "%s", "State": {"Status": "%s", "StartedAt": "2020-01-01T00:00:00Z"}}'             "${separator:-[}" "$name" "$state"
+        separator=,
+    done
+    [ -n "$separator" ] || printf '['
+    echo ']';;
+*inspect*) echo '[]';;
+esac
+exit 0
+"#;
+
+/// A script that replaces podman and records how it is called. It has the containers that were created, which run once they
+/// were started; every command succeeds.
 pub(super) struct Podman {
     folder: tempfile::TempDir,
     machine: Machine,
@@ -75,21 +101,18 @@ impl Podman {
     pub(super) fn new(behavior: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("podman");
-        let script = format!(
-            "#!/bin/sh\necho \"$*\" >>{}/calls\n{behavior}\n\
-             case \"$*\" in\n\
-             version*) echo 4.3.1;;\n\
-             info*) echo '{{}}';;\n\
-             *State.Running*) echo true;;\n\
-             *inspect*) echo '[]';;\n\
-             esac\n",
-            folder.path().display()
-        );
+        let script = SCRIPT.replace("FOLDER", &folder.path().display().to_string()).replace("BEHAVIOR", behavior);
         fs_err::write(&program, script).unwrap();
         fs_err::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", folder.path().display());
         let machine = Machine::of(Path::new("/"), &[("PATH", &path)]);
         Self { folder, machine }
+    }
+
+    /// The same podman on a machine with this root directory.
+    pub(super) fn on(mut self, root: &Path) -> Self {
+        self.machine = Machine::of(root, &[("PATH", self.machine.var("PATH").unwrap())]);
+        self
     }
 
     /// `deployment` as this podman runs it.

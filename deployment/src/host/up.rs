@@ -137,6 +137,14 @@ mod tests {
             Some("podman")
         }
 
+        fn place(&self) -> String {
+            unreachable!()
+        }
+
+        fn elsewhere(&self) -> Option<(String, String)> {
+            unreachable!()
+        }
+
         fn load(&self, _: &Ui) -> Result<()> {
             self.step("load");
             Ok(())

@@ -70,6 +70,13 @@ pub fn address_variable(name: &str) -> String {
     format!("SEALIFT_{}_ADDRESS", variable(name))
 }
 
+/// The compose variable that states whether a network is internal, `true` or `false`: `SEALIFT_OUTSIDE_INTERNAL` for the
+/// network `outside`. Only networks whose condition depends on settings have one.
+#[must_use]
+pub fn internal_variable(name: &str) -> String {
+    format!("SEALIFT_{}_INTERNAL", variable(name))
+}
+
 fn variable(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
@@ -77,7 +84,13 @@ fn variable(name: &str) -> String {
 /// The address of a port on the host, in the syntax of compose: IPv6 in brackets.
 #[must_use]
 pub fn published_address(port: &SitePort) -> String {
-    if port.address.contains(':') { format!("[{}]", port.address) } else { port.address.clone() }
+    bracketed(&port.address)
+}
+
+/// An address as it stands before the `:` of a port: IPv6 in brackets, which it may have already.
+#[must_use]
+pub(crate) fn bracketed(address: &str) -> String {
+    if address.contains(':') && !address.starts_with('[') { format!("[{address}]") } else { address.to_owned() }
 }
 
 /// Default address and port of a published port on the host.

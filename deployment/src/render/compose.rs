@@ -1,9 +1,9 @@
 //! The compose file, for podman-compose, docker-compose 1.29 and `docker compose`, to run a bundle by hand. `sealift up` does
 //! not use it ([`super::container`]).
 //!
-//! It has only what all three understand alike. There is no `version` (1.29 and later need none), no `name` (1.29 refuses
-//! it) and no condition on the health of dependencies (podman does not report it where systemd does not run): services are
-//! restarted until those that they need run. Names of containers and volumes are fixed, so that a new version in another
+//! It has only what all three understand alike. There is no `version` (1.29 and later need none) and no `name` (1.29 refuses
+//! it). Conditions of dependencies are waited for by docker-compose, `docker compose` and podman-compose from 1.1 on; 1.0
+//! starts the dependencies and goes on, so services are restarted until those that they need are ready. Names of containers and volumes are fixed, so that a new version in another
 //! folder uses the same data, and a second copy cannot open the same database by accident.
 
 use std::collections::BTreeMap;
@@ -11,15 +11,18 @@ use std::collections::BTreeMap;
 use sealift_layers::codec::Codec;
 use serde::Serialize;
 
-use crate::profile::model::{Health, Model, Service};
+use super::network::ISOLATE;
+use crate::profile::model::{Condition, Health, Internal, Model, Network, Service};
 use crate::profile::names::{
-    PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, mounted_path, port_variable,
-    project_name,
+    PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, internal_variable, mounted_path,
+    port_variable, project_name,
 };
 
 #[derive(Serialize)]
 struct Compose {
     services: BTreeMap<String, ComposeService>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    networks: BTreeMap<String, ComposeNetwork>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     volumes: BTreeMap<String, Volume>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,11 +53,19 @@ struct ComposeService {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    depends_on: Vec<String>,
+    networks: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    depends_on: BTreeMap<String, Requirement>,
+    stop_grace_period: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<Check>,
     cap_drop: [&'static str; 1],
     security_opt: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+struct Requirement {
+    condition: &'static str,
 }
 
 #[derive(Serialize)]
@@ -64,6 +75,22 @@ struct Check {
     timeout: String,
     retries: u32,
     start_period: String,
+}
+
+#[derive(Serialize)]
+struct ComposeNetwork {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    internal: Option<ComposeInternal>,
+    driver_opts: BTreeMap<&'static str, &'static str>,
+}
+
+/// A boolean, or a variable of `.env` that holds one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ComposeInternal {
+    Always(bool),
+    Variable(String),
 }
 
 #[derive(Serialize)]
@@ -79,7 +106,16 @@ struct Secret {
 /// The text of `compose.yaml` for a profile. `platform` is as OCI writes it; it is used in the header only.
 #[must_use]
 pub fn render(model: &Model, platform: &str) -> String {
-    let mut compose = Compose { services: BTreeMap::new(), volumes: BTreeMap::new(), secrets: BTreeMap::new() };
+    let networks = model.networks.iter().map(|(name, network)| {
+        let name = name.get_ref();
+        (name.clone(), compose_network(model, name, network))
+    });
+    let mut compose = Compose {
+        services: BTreeMap::new(),
+        networks: networks.collect(),
+        volumes: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    };
     for (name, service) in &model.services {
         for volume in service.volumes.keys() {
             compose.volumes.insert(volume.clone(), Volume { name: resource_name(model, volume) });
@@ -132,12 +168,31 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         read_only: service.read_only,
         tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
-        depends_on: service.depends_on.iter().map(|other| other.get_ref().clone()).collect(),
+        networks: service.networks.iter().map(|network| network.get_ref().clone()).collect(),
+        depends_on: requirements(model, name),
+        stop_grace_period: format!("{}s", service.stop_grace),
         healthcheck: service.health.as_ref().map(check),
         // Programs run as their own users from the start: they need no capability, and none may be gained.
         cap_drop: ["ALL"],
         security_opt: ["no-new-privileges:true"],
     }
+}
+
+fn requirements(model: &Model, service: &str) -> BTreeMap<String, Requirement> {
+    let conditions = model.conditions(service).into_iter();
+    let words = conditions.map(|(other, condition)| match condition {
+        Condition::Healthy => (other.to_owned(), Requirement { condition: "service_healthy" }),
+        Condition::Started => (other.to_owned(), Requirement { condition: "service_started" }),
+    });
+    words.collect()
+}
+
+fn compose_network(model: &Model, name: &str, network: &Network) -> ComposeNetwork {
+    let internal = match &network.internal {
+        Internal::Always(internal) => internal.then_some(ComposeInternal::Always(true)),
+        Internal::When(_) => Some(ComposeInternal::Variable(format!("${{{}:-true}}", internal_variable(name)))),
+    };
+    ComposeNetwork { name: resource_name(model, name), internal, driver_opts: [ISOLATE].into() }
 }
 
 fn check(health: &Health) -> Check {
@@ -157,7 +212,7 @@ pub(super) fn health_line(health: &Health) -> String {
     words.join(" ")
 }
 
-/// A host-wide name of a container or a volume.
+/// A host-wide name of a container, a network or a volume.
 fn resource_name(model: &Model, name: &str) -> String {
     format!("${{{PROJECT_VARIABLE}:-{}}}_{name}", project_name(model))
 }

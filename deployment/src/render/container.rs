@@ -1,25 +1,28 @@
-//! The arguments that create containers, the network and volumes. podman and Docker accept the same ones.
+//! The arguments that create containers and volumes. podman and Docker accept the same ones.
 //!
 //! They come from the same model as `compose.yaml` ([`super::compose`]) and create the same containers, with the same names
 //! and with compose's own labels: compose finds the containers of `sealift up`, and the reverse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compose::health_line;
+use super::network;
 use crate::profile::model::{Health, Model, Service};
 use crate::profile::names::{
-    PROJECT_VARIABLE, address_variable, default_port, image_name, mounted_path, port_variable, project_name,
+    PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, port_variable, project_name,
 };
 
 /// What differs between hosts: names, the folder and the variables of `.env`.
 #[derive(Clone, Debug)]
 pub struct HostLayout {
-    /// The prefix of the names of containers, volumes and the network.
+    /// The prefix of the names of containers, volumes and networks.
     pub project: String,
     /// Absolute path of the folder that the bundle was unpacked into.
     pub folder: String,
     /// The variables of `.env`: addresses and ports.
     pub variables: BTreeMap<String, String>,
+    /// Networks of the profile that have IPv6 on this host.
+    pub ipv6: BTreeSet<String>,
 }
 
 impl HostLayout {
@@ -27,22 +30,21 @@ impl HostLayout {
     #[must_use]
     pub fn new(model: &Model, folder: &str, variables: BTreeMap<String, String>) -> Self {
         let own = variables.get(PROJECT_VARIABLE).filter(|name| !name.is_empty()).cloned();
-        Self { project: own.unwrap_or_else(|| project_name(model)), folder: folder.to_owned(), variables }
+        Self {
+            project: own.unwrap_or_else(|| project_name(model)),
+            folder: folder.to_owned(),
+            variables,
+            ipv6: BTreeSet::new(),
+        }
     }
 
-    /// The name of a service's container or of a volume on the host: `parsec-standalone_parsec-server`.
+    /// The name of a service's container, a volume or a network on the host: `parsec-standalone_parsec-server`.
     #[must_use]
     pub fn resource_name(&self, name: &str) -> String {
         format!("{}_{name}", self.project)
     }
 
-    /// The name of the network that all services are on.
-    #[must_use]
-    pub fn network(&self) -> String {
-        self.resource_name("default")
-    }
-
-    fn labels(&self, kind: &str, name: &str) -> [String; 3] {
+    pub(super) fn labels(&self, kind: &str, name: &str) -> [String; 3] {
         let project = &self.project;
         [
             format!("com.docker.compose.project={project}"),
@@ -52,23 +54,21 @@ impl HostLayout {
     }
 }
 
-/// The arguments of `network create`.
-#[must_use]
-pub fn network(layout: &HostLayout) -> Vec<String> {
-    labelled(&layout.labels("network", "default"), layout.network())
-}
-
 /// The arguments of `volume create` for a volume of the profile.
 #[must_use]
 pub fn volume(layout: &HostLayout, name: &str) -> Vec<String> {
-    labelled(&layout.labels("volume", name), layout.resource_name(name))
+    let labels = layout.labels("volume", name).into_iter().flat_map(|label| ["--label".to_owned(), label]);
+    labels.chain([layout.resource_name(name)]).collect()
 }
 
-fn labelled(labels: &[String], name: String) -> Vec<String> {
-    let mut arguments = Vec::new();
-    labels.iter().for_each(|label| arguments.extend(["--label".to_owned(), label.clone()]));
-    arguments.push(name);
-    arguments
+/// Which of its networks a container is created on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Networks {
+    /// All of them.
+    All,
+    /// The first one: Docker before version 25 accepts no more. The container is connected to the others ([`connect`])
+    /// before it starts.
+    First,
 }
 
 /// The label with the digest of a container's configuration. Containers that were created by hand do not have it. Its text
@@ -92,17 +92,20 @@ pub fn config_hash_labels(digest: &str) -> Vec<String> {
 ///
 /// They hold no secrets, only the names of files.
 #[must_use]
-pub fn create(model: &Model, name: &str, layout: &HostLayout) -> Vec<String> {
+pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks) -> Vec<String> {
     let service = &model.services[name];
     let mut options = Options::default();
     options.add("--name", layout.resource_name(name));
     options.add("--restart", "unless-stopped");
     options.add("--network-alias", name);
-    options.service(model, name, service, layout);
+    options.add("--stop-timeout", service.stop_grace.to_string());
+    options.service(model, name, service, layout, networks);
     options.add("--label", "com.docker.compose.oneoff=False");
     options.add("--label", "com.docker.compose.container-number=1");
     for (port, inside) in &service.publish {
-        options.add("--publish", published(model, port.get_ref(), *inside, &layout.variables));
+        for value in published(model, service, port.get_ref(), *inside, layout) {
+            options.add("--publish", value);
+        }
     }
     service.health.iter().for_each(|health| options.health(health));
     options.image(model, service, &service.command)
@@ -111,12 +114,31 @@ pub fn create(model: &Model, name: &str, layout: &HostLayout) -> Vec<String> {
 /// The arguments of `run` for a container that runs one command beside the service's own container, which may be running. It
 /// has no name, ports, restart policy or health check.
 #[must_use]
-pub fn run_once(model: &Model, name: &str, layout: &HostLayout, command: &[String]) -> Vec<String> {
+pub fn run_once(model: &Model, name: &str, layout: &HostLayout, networks: Networks, command: &[String]) -> Vec<String> {
     let service = &model.services[name];
     let mut options = Options::default();
-    options.service(model, name, service, layout);
+    options.service(model, name, service, layout, networks);
     options.add("--label", "com.docker.compose.oneoff=True");
     options.image(model, service, command)
+}
+
+/// The arguments of `network` that connect a container of a service, created with [`Networks::First`], to its other
+/// networks. The service's own container has its `alias` there.
+#[must_use]
+pub fn connect(
+    model: &Model,
+    name: &str,
+    layout: &HostLayout,
+    container: &str,
+    alias: Option<&str>,
+) -> Vec<Vec<String>> {
+    let others = network::of_service(model, &model.services[name]).into_iter().skip(1);
+    let connect = |other: &str| {
+        let alias = alias.into_iter().flat_map(|alias| ["--alias".to_owned(), alias.to_owned()]);
+        let ends = [layout.resource_name(other), container.to_owned()];
+        std::iter::once("connect".to_owned()).chain(alias).chain(ends).collect()
+    };
+    others.map(connect).collect()
 }
 
 #[derive(Default)]
@@ -128,17 +150,19 @@ impl Options {
     }
 
     /// The options that all containers of a service have.
-    fn service(&mut self, model: &Model, name: &str, service: &Service, layout: &HostLayout) {
+    fn service(&mut self, model: &Model, name: &str, service: &Service, layout: &HostLayout, networks: Networks) {
         // Programs run as their own users from the start: they need no capability, and none may be gained.
         for (option, value) in [
             ("--pull", "never"),
             ("--hostname", name),
-            ("--network", layout.network().as_str()),
             ("--cap-drop", "ALL"),
             ("--security-opt", "no-new-privileges:true"),
         ] {
             self.add(option, value);
         }
+        let all = network::of_service(model, service);
+        let number = if networks == Networks::All { all.len() } else { 1 };
+        all.iter().take(number).for_each(|network| self.add("--network", layout.resource_name(network)));
         if service.read_only {
             self.0.push("--read-only".to_owned());
         }
@@ -206,13 +230,20 @@ fn mount(fields: &[&str]) -> String {
     fields.iter().map(field).collect::<Vec<_>>().join(",")
 }
 
-/// The value of `--publish`. As for compose, empty variables count as not set.
-fn published(model: &Model, name: &str, inside: u16, variables: &BTreeMap<String, String>) -> String {
+/// The values of `--publish`. As for compose, empty variables count as not set. `0.0.0.0` stands for all addresses of the host:
+/// those of IPv6, too, where the service has a network with IPv6.
+fn published(model: &Model, service: &Service, name: &str, inside: u16, layout: &HostLayout) -> Vec<String> {
     let (address, port) = default_port(model, name, inside);
     let or = |variable: String, default: String| {
-        variables.get(&variable).filter(|value| !value.is_empty()).cloned().unwrap_or(default)
+        layout.variables.get(&variable).filter(|value| !value.is_empty()).cloned().unwrap_or(default)
     };
-    format!("{}:{}:{inside}", or(address_variable(name), address), or(port_variable(name), port.to_string()))
+    let (address, port) = (or(address_variable(name), address), or(port_variable(name), port.to_string()));
+    let has_ipv6 = network::of_service(model, service).into_iter().any(|network| layout.ipv6.contains(network));
+    let mut values = vec![format!("{}:{port}:{inside}", bracketed(&address))];
+    if address == "0.0.0.0" && has_ipv6 {
+        values.push(format!("[::]:{port}:{inside}"));
+    }
+    values
 }
 
 #[cfg(test)]
@@ -238,16 +269,51 @@ mod tests {
     #[test]
     fn the_sample_as_engines_see_it() {
         let (model, layout) = (sample(), layout(&[("SEALIFT_HTTPS_PORT", "8443"), ("SEALIFT_ADMIN_PORT", "")]));
-        let containers = ["shop-web", "shop-database"].map(|name| lines(&create(&model, name, &layout)));
+        let containers = ["shop-web", "shop-database"].map(|name| lines(&create(&model, name, &layout, Networks::All)));
         let task = &model.tasks["migrate"];
-        let task = lines(&run_once(&model, task.service.get_ref(), &layout, &task.command));
-        let around = [network(&layout), volume(&layout, "orders")].map(|arguments| lines(&arguments));
-        insta::assert_snapshot!([containers.join("\n\n"), task, around.join("\n\n")].join("\n\n"));
+        let task = lines(&run_once(&model, task.service.get_ref(), &layout, Networks::All, &task.command));
+        let networks =
+            network::names(&model).into_iter().map(|name| lines(&network::create(&model, name, &layout, None)));
+        let networks: Vec<String> = networks.collect();
+        let volume = lines(&volume(&layout, "orders"));
+        insta::assert_snapshot!([containers.join("\n\n"), task, networks.join("\n\n"), volume].join("\n\n"));
+    }
+
+    #[test]
+    fn docker_connects_a_container_to_its_other_networks() {
+        let (model, layout) = (sample(), layout(&[]));
+        let first = lines(&create(&model, "shop-web", &layout, Networks::First));
+        assert_eq!(first.matches("--network ").count(), 1, "{first}");
+        let others = connect(&model, "shop-web", &layout, "shop-small_shop-web", Some("shop-web"));
+        let others: Vec<String> = others.iter().map(|arguments| arguments.join(" ")).collect();
+        insta::assert_snapshot!(others.join("\n"), @"
+        connect --alias shop-web shop-small_data shop-small_shop-web
+        connect --alias shop-web shop-small_outside shop-small_shop-web
+        ");
+        assert!(connect(&model, "shop-database", &layout, "x", None).is_empty());
+    }
+
+    #[test]
+    fn all_addresses_are_those_of_ipv6_too() {
+        let model = sample();
+        let published = |variables: &[(&str, &str)], ipv6: &str| {
+            let layout = HostLayout { ipv6: [ipv6.to_owned()].into(), ..layout(variables) };
+            let arguments = create(&model, "shop-web", &layout, Networks::All);
+            let values = arguments.iter().zip(&arguments[1..]).filter(|(option, _)| *option == "--publish");
+            values.map(|(_, value)| value.clone()).collect::<Vec<_>>().join(" ")
+        };
+        let admin = "127.0.0.1:8080:8080";
+        assert_eq!(published(&[], "front"), format!("{admin} 0.0.0.0:443:8443 [::]:443:8443"));
+        assert_eq!(published(&[], "other"), format!("{admin} 0.0.0.0:443:8443"));
+        for written in ["::", "[::]"] {
+            let found = published(&[("SEALIFT_HTTPS_ADDRESS", written)], "front");
+            assert_eq!(found, format!("{admin} [::]:443:8443"));
+        }
     }
 
     #[test]
     fn the_project_variable_of_the_host_changes_all_names() {
-        assert_eq!(layout(&[("SEALIFT_PROJECT", "mine")]).network(), "mine_default");
+        assert_eq!(layout(&[("SEALIFT_PROJECT", "mine")]).resource_name("web"), "mine_web");
         assert_eq!(layout(&[("SEALIFT_PROJECT", "")]).resource_name("web"), "shop-small_web");
     }
 

@@ -3,5 +3,6 @@
 
 pub mod compose;
 pub mod container;
+pub mod network;
 pub mod readme;
 pub mod systemd;

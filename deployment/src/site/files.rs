@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 use crate::failure::Failure;
 use crate::finding::Findings;
 
+/// Permission bits of a directory with keys or secrets.
+pub(super) const PRIVATE: u32 = 0o700;
+
 /// Permissions of a file of the site: bits and, where the profile has one, a numeric group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Access {
@@ -57,6 +60,24 @@ pub(super) fn directory(path: &Path, mode: u32) -> Result<()> {
         .mode(mode)
         .create(path)
         .with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// Closes an existing directory to all but its owner. Links are skipped: their targets belong to the operator.
+pub(super) fn close_directory(directory: &Path, name: &str, warnings: &mut Findings) -> Result<()> {
+    let path = if name.is_empty() { directory.to_owned() } else { directory.join(name) };
+    let Ok(metadata) = fs_err::symlink_metadata(&path) else { return Ok(()) };
+    if !metadata.is_dir() || metadata.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    match fs_err::set_permissions(&path, PermissionsExt::from_mode(PRIVATE)) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let message = format!("other users can enter it: it has mode {:04o}", metadata.mode() & 0o7777);
+            warnings.warn(format!("{name}/"), message, format!("as its owner: chmod {PRIVATE:o} {}", path.display()));
+            Ok(())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot set the mode of {}", path.display())),
+    }
 }
 
 /// Writes `bytes` to `directory/name`: into a temporary file of mode 0600 beside it, whose group and then mode are set

@@ -187,6 +187,23 @@ fn check_certificate(pem: &str, key: Option<&str>, path: &str, now: i64, finding
     }
 }
 
+/// The directories of a site, as paths below it, that only their owner may enter: those with keys and secrets. An empty path
+/// is the site itself.
+///
+/// Files that services read by a group have the number of that group within the container. On the host it may be the number
+/// of any other group, whose members must not get to the file.
+#[must_use]
+pub fn private_directories(model: &Model) -> BTreeSet<String> {
+    let by_group = |file: &ExpectedFile| file.mode & 0o040 != 0 && file.mode & 0o004 == 0;
+    let parent =
+        |file: ExpectedFile| file.path.rsplit_once('/').map_or_else(String::new, |(parent, _)| parent.to_owned());
+    let mut directories: BTreeSet<String> = expected_files(model).into_iter().filter(by_group).map(parent).collect();
+    let site = &model.site;
+    directories.extend((!site.secrets.is_empty()).then(|| "secrets".to_owned()));
+    directories.extend((!site.certificates.is_empty()).then(|| "tls".to_owned()));
+    directories
+}
+
 /// A file of a site that goes into a bundle.
 pub(super) struct ExpectedFile {
     /// Path below the site.

@@ -22,6 +22,7 @@ mod files;
 mod keys;
 mod layout;
 mod load;
+mod networks;
 mod operator_input;
 mod pki;
 mod ports;
@@ -38,7 +39,7 @@ mod values;
 
 pub use create::{SiteRequest, create};
 pub use env::parse_env;
-pub use load::{Site, SiteFile, load};
+pub use load::{Site, SiteFile, load, private_directories};
 pub use ports::{compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};

@@ -131,7 +131,7 @@ fn general_name(name: &GeneralName<'_>) -> Option<String> {
 }
 
 /// `2026-11-24`, in UTC.
-fn date(seconds: i64) -> String {
+pub(super) fn date(seconds: i64) -> String {
     OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| "a far day".into(), |time| time.date().to_string())
 }
 

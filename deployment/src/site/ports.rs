@@ -1,4 +1,4 @@
-//! Published ports, and the variables of the compose file for them.
+//! Published ports, and the variables of the compose file for them and for networks.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,7 +9,8 @@ use anyhow::Result;
 use crate::failure::Failure;
 use crate::profile::model::{Model, SitePort};
 use crate::profile::names::{
-    COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE, address_variable, port_variable, project_name, published_address,
+    COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE, address_variable, bracketed, internal_variable, port_variable,
+    project_name, published_address,
 };
 
 /// Whether two ports with the same number conflict on one host.
@@ -19,9 +20,15 @@ fn conflict(one: &SitePort, other: &SitePort) -> bool {
 }
 
 /// The text of `ports.env`, which compose reads as `.env`: the project's name (the profile's own if there is none), and
-/// address and port of each published port. `ports` is by name.
+/// address and port of each published port. `ports` is by name, and so is `internal`: the networks whose condition depends on
+/// settings.
 #[must_use]
-pub fn ports_env(model: &Model, project: Option<&str>, ports: &BTreeMap<String, u16>) -> String {
+pub fn ports_env(
+    model: &Model,
+    project: Option<&str>,
+    ports: &BTreeMap<String, u16>,
+    internal: &BTreeMap<String, bool>,
+) -> String {
     let project = project.map_or_else(|| project_name(model), str::to_owned);
     let mut text = format!(
         "# Variables of compose.yaml, which compose reads from `.env` beside it.\n\
@@ -32,7 +39,12 @@ pub fn ports_env(model: &Model, project: Option<&str>, ports: &BTreeMap<String, 
         let (address, variable) = (address_variable(name), port_variable(name));
         writeln!(text, "{address}={}\n{variable}={number}", published_address(port)).expect("text takes all writes");
     }
-    text
+    text + &internal_lines(internal)
+}
+
+/// The lines about networks: the next start writes them again, as the settings decide.
+fn internal_lines(internal: &BTreeMap<String, bool>) -> String {
+    internal.iter().map(|(name, internal)| format!("{}={internal}\n", internal_variable(name))).collect()
 }
 
 /// The variables of an env file, read as compose reads it: `NAME=VALUE`, with or without quotes. Comments and empty lines
@@ -63,17 +75,26 @@ pub fn edited_ports(model: &Model, variables: &BTreeMap<String, String>) -> Resu
     Ok(ports)
 }
 
-/// An edited `.env` with the numbers of these ports, and otherwise as it is.
-pub(super) fn with_ports(env: &str, ports: &BTreeMap<String, u16>) -> String {
-    let variables: Vec<_> = ports.iter().map(|(name, number)| (port_variable(name), number)).collect();
-    let line = |line: &str| {
-        let name = line.split_once('=').map(|(name, _)| name.trim().trim_start_matches("export ").trim());
-        match variables.iter().find(|(variable, _)| Some(variable.as_str()) == name) {
-            Some((variable, number)) => format!("{variable}={number}\n"),
-            None => format!("{line}\n"),
+/// An edited `.env` with the numbers of these ports and the state of these networks, and otherwise as it is. IPv6 addresses get
+/// the brackets that compose needs.
+pub(super) fn updated(env: &str, ports: &BTreeMap<String, u16>, internal: &BTreeMap<String, bool>) -> String {
+    let numbers: BTreeMap<String, u16> = ports.iter().map(|(name, number)| (port_variable(name), *number)).collect();
+    let addresses: Vec<String> = ports.keys().map(|name| address_variable(name)).collect();
+    let networks: Vec<String> = internal.keys().map(|name| internal_variable(name)).collect();
+    let mut text = String::new();
+    for line in env.lines() {
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        let name = name.trim().trim_start_matches("export ").trim();
+        let address = value.trim().trim_matches(['"', '\'']);
+        if let Some(number) = numbers.get(name) {
+            text += &format!("{name}={number}\n");
+        } else if addresses.iter().any(|variable| variable == name) && bracketed(address) != address {
+            text += &format!("{name}={}\n", bracketed(address));
+        } else if !networks.iter().any(|variable| variable == name) {
+            text += &format!("{line}\n");
         }
-    };
-    env.lines().map(line).collect()
+    }
+    text + &internal_lines(internal)
 }
 
 /// The ports of the site, by name: from `chosen`, else from `recorded`, else the profile's defaults.
@@ -124,13 +145,18 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_env_file_gets_the_ports_of_the_site() {
-        let env =
-            "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_PORT=80\nOTHER=1\n";
+    fn an_edited_env_file_gets_the_ports_and_networks_of_the_site() {
+        let env = "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_ADDRESS=::\nOTHER=1\n";
         let ports = [("https".to_owned(), 9443), ("http".to_owned(), 80)].into();
-        assert_eq!(
-            with_ports(env, &ports),
-            "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nSEALIFT_HTTPS_PORT=9443\nSEALIFT_HTTP_PORT=80\nOTHER=1\n"
-        );
+        let updated = updated(env, &ports, &[("outside".to_owned(), false)].into());
+        insta::assert_snapshot!(updated, @"
+        # mine
+        SEALIFT_HTTPS_ADDRESS=127.0.0.1
+        SEALIFT_HTTPS_PORT=9443
+        SEALIFT_HTTP_ADDRESS=[::]
+        OTHER=1
+        SEALIFT_OUTSIDE_INTERNAL=false
+        ");
+        assert_eq!(super::updated(&updated, &ports, &[("outside".to_owned(), false)].into()), updated);
     }
 }

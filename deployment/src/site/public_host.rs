@@ -20,6 +20,16 @@ impl PublicHost {
         if self.ip.is_some_and(|ip| ip.is_ipv6()) { format!("[{}]", self.text) } else { self.text.clone() }
     }
 
+    /// The host as the domain of a mail address (RFC 5321, section 4.1.3): IP addresses as literals in brackets.
+    #[must_use]
+    pub fn in_mail(&self) -> String {
+        match self.ip {
+            Some(IpAddr::V4(_)) => format!("[{}]", self.text),
+            Some(IpAddr::V6(_)) => format!("[IPv6:{}]", self.text),
+            None => self.text.clone(),
+        }
+    }
+
     /// The text, without brackets.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -77,14 +87,14 @@ mod tests {
 
     #[test]
     fn names_and_addresses() {
-        for (text, host, url) in [
-            ("Parsec.Example.com", "parsec.example.com", "parsec.example.com"),
-            ("localhost", "localhost", "localhost"),
-            ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
-            ("2001:DB8:0::7", "2001:db8::7", "[2001:db8::7]"),
+        for (text, host, url, mail) in [
+            ("Parsec.Example.com", "parsec.example.com", "parsec.example.com", "parsec.example.com"),
+            ("localhost", "localhost", "localhost", "localhost"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.7", "[192.0.2.7]"),
+            ("2001:DB8:0::7", "2001:db8::7", "[2001:db8::7]", "[IPv6:2001:db8::7]"),
         ] {
             let parsed: PublicHost = text.parse().unwrap();
-            assert_eq!((parsed.as_str(), parsed.in_url().as_str()), (host, url));
+            assert_eq!((parsed.as_str(), parsed.in_url(), parsed.in_mail()), (host, url.to_owned(), mail.to_owned()));
         }
     }
 

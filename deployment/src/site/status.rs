@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::files;
 use super::layout::{CA_KEY, certificate_path};
-use super::load::{ExpectedFile, expected_files};
+use super::load::{ExpectedFile, expected_files, private_directories};
 use super::pki::Certificate;
 use super::record::Record;
 use crate::finding::Findings;
@@ -86,7 +86,7 @@ pub fn groups(model: &Model) -> Vec<GroupFile> {
     files.filter_map(|file| Some(GroupFile { path: file.path, group: file.group? })).collect()
 }
 
-/// Errors about files with secrets that have wrong permissions; the topics are paths below the site. `check_groups`:
+/// Errors about files with secrets, and their directories, that have wrong permissions; the topics are paths below the site. `check_groups`:
 /// the group numbers of the host are those of the containers.
 ///
 /// # Errors
@@ -94,6 +94,15 @@ pub fn groups(model: &Model) -> Vec<GroupFile> {
 pub fn permissions(directory: &Path, model: &Model, check_groups: bool) -> Result<Findings> {
     let mut findings = Findings::default();
     let own = rustix::process::geteuid().as_raw();
+    for name in private_directories(model) {
+        let full = if name.is_empty() { directory.to_owned() } else { directory.join(&name) };
+        let Ok(metadata) = full.symlink_metadata() else { continue };
+        let found = metadata.permissions().mode() & 0o7777;
+        if metadata.is_dir() && found & 0o077 != 0 {
+            let message = format!("other users can enter it: it has mode {found:04o}");
+            findings.error(format!("{name}/"), message, format!("chmod {:o} {}", files::PRIVATE, full.display()));
+        }
+    }
     let secret = expected_files(model).into_iter().filter(|file| file.mode & 0o004 == 0);
     let key = ExpectedFile { path: CA_KEY.to_owned(), mode: 0o600, group: None };
     for ExpectedFile { path, mode, group } in secret.chain([key]) {

@@ -1,7 +1,7 @@
 //! Templates of the profile, rendered for one installation (Jinja syntax).
 //!
-//! A template reads `host` (IPv6 without brackets), `url_host` (with), `ports.NAME` (numbers), `settings.NAME` (none, or
-//! empty, when not set), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
+//! A template reads `host` (IPv6 without brackets), `url_host` (with), `mail_host` (as the domain of a mail address),
+//! `ports.NAME` (numbers), `settings.NAME` (none, or empty, when not set), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
 //! only when it is marked `secret`, `secrets.NAME` and those settings that are secret. Dashes in names are written as
 //! `_`. An unknown name is an error; the last newline is kept. Nothing is escaped, except by the
 //! filter `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
@@ -93,6 +93,7 @@ pub(super) fn render(
         trusted,
         host => parameters.host.as_str(),
         url_host => parameters.host.in_url(),
+        mail_host => parameters.host.in_mail(),
         name => model.name.get_ref(),
         product => model.product.get_ref(),
         version => model.version.get_ref(),
@@ -104,7 +105,7 @@ pub(super) fn render(
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
             ErrorKind::UndefinedError => failure.hint(
-                "a template reads host, url_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
+                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
                  when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
             ),
             _ => failure,
@@ -220,11 +221,11 @@ mod tests {
 
     #[test]
     fn template_reads_host_ports_and_names() {
-        let source = "A=https://{{ url_host }}:{{ ports.https }}/\nB={{ host }}<&>\n\
+        let source = "A=https://{{ url_host }}:{{ ports.https }}/\nB={{ host }}<&> {{ mail_host }}\n\
                       C={{ name }} {{ product }} {{ version }}\nD={{ ports.admin + 1 }}\n";
         insta::assert_snapshot!(rendered(source).unwrap(), @"
         A=https://[2001:db8::7]:443/
-        B=2001:db8::7<&>
+        B=2001:db8::7<&> [IPv6:2001:db8::7]
         C=small shop 1.2.0+b1
         D=8081
         ");

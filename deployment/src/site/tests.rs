@@ -2,6 +2,7 @@ mod certificates;
 mod edited;
 mod load;
 mod operator_certificates;
+mod permissions;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -147,6 +148,7 @@ fn new_site_has_all_files_with_their_modes() {
     SEALIFT_ADMIN_PORT=8080
     SEALIFT_HTTPS_ADDRESS=0.0.0.0
     SEALIFT_HTTPS_PORT=443
+    SEALIFT_OUTSIDE_INTERNAL=true
     ");
     assert_eq!(bench.read("site/env/shop.env"), "URL=https://shop.example:443/\n");
     let token = bench.read("site/secrets/token");
@@ -235,7 +237,7 @@ fn ports_on_overlapping_addresses_must_differ() {
     let model: Model = toml::from_str(&text).unwrap();
     let ports = BTreeMap::from([("admin".to_owned(), 443)]);
     assert_eq!(ports::choose(&model, &BTreeMap::new(), &ports).unwrap()["https"], 443);
-    assert!(ports_env(&model, None, &ports).contains("SEALIFT_HTTPS_ADDRESS=[2001:db8::7]\n"));
+    assert!(ports_env(&model, None, &ports, &BTreeMap::new()).contains("SEALIFT_HTTPS_ADDRESS=[2001:db8::7]\n"));
 }
 
 #[test]

@@ -107,6 +107,21 @@ fn encode(names: &[(&str, String)], flags: u32) -> Vec<u8> {
     cache
 }
 
+/// The libraries in a cache of this format: names and paths. Entries that are damaged are left out, as the loader ignores
+/// them.
+#[must_use]
+pub fn read(cache: &[u8]) -> BTreeMap<String, String> {
+    let number = |at: usize| Some(u32::from_le_bytes(cache.get(at..at.checked_add(4)?)?.try_into().ok()?) as usize);
+    let text = |at: usize| {
+        let text = cache.get(number(at)?..)?.split(|byte| *byte == 0).next()?;
+        std::str::from_utf8(text).ok().map(str::to_owned)
+    };
+    let count = if cache.starts_with(b"glibc-ld.so.cache1.1") { number(20).unwrap_or(0) } else { 0 };
+    // An entry: flags, the offset of the name, the offset of the path. No more than there is room for.
+    let entry = |index: usize| Some((text(HEADER + index * ENTRY + 4)?, text(HEADER + index * ENTRY + 8)?));
+    (0..count.min(cache.len() / ENTRY)).filter_map(entry).collect()
+}
+
 /// The order of glibc's `_dl_cache_libcmp`: bytewise, but runs of digits compare as numbers, and a digit comes after any
 /// other character.
 fn compare(mut one: &[u8], mut two: &[u8]) -> Ordering {
@@ -159,6 +174,15 @@ mod tests {
 
     /// `ldconfig -p -C` of glibc 2.36 printed the three names for exactly these bytes, each with its path in
     /// /usr/lib/x86_64-linux-gnu, as (libc6,x86-64).
+    #[test]
+    fn a_cache_is_read_as_it_was_written() {
+        let sample = sample();
+        let cache = make(sample.iter().map(|(path, library)| (path, *library)), &[], Architecture::Amd64);
+        let read = read(&cache);
+        assert_eq!(read["libz.so.1"], "/usr/lib/x86_64-linux-gnu/libz.so.1");
+        assert!(super::read(&cache[..cache.len() / 2]).len() < read.len());
+    }
+
     #[test]
     fn ldconfig_can_read_the_cache() {
         let sample = sample();

@@ -92,7 +92,7 @@ fn debootstrap(suite: &str, target: &Path, packages: &str) -> Result<()> {
         // What it mounts goes with the namespace.
         let mut make = command::limited(LIMIT, "unshare");
         make.args(["--mount", "debootstrap", "--variant=minbase", &format!("--include={packages}"), suite]);
-        make.arg(target).arg(&mirror.base).arg(&script).env("DPKG_FORCE", "unsafe-io");
+        make.arg(target).arg(mirror.address.url().as_str()).arg(&script).env("DPKG_FORCE", "unsafe-io");
         result = command::output(&mut make).map(drop);
         if result.is_ok() {
             // The packages are not needed any more.

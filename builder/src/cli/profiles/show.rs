@@ -198,7 +198,7 @@ fn services(model: &Model) -> Vec<Service<'_>> {
         name: name.get_ref(),
         title: &service.title,
         image: service.image.get_ref(),
-        depends_on: service.depends_on.iter().map(|other| other.get_ref().as_str()).collect(),
+        depends_on: service.depends_on.services().map(|other| other.get_ref().as_str()).collect(),
         publish: service.publish.iter().map(|(name, inside)| (name.get_ref().as_str(), *inside)).collect(),
     });
     services.collect()

@@ -10,11 +10,13 @@ use sealift_layers::digest::Digest;
 
 use super::context::Containers;
 use crate::profile::names::mounted_path;
-use crate::render::container::{self, HostLayout};
+use crate::render::container::{self, HostLayout, Networks};
+use crate::render::network;
 
 impl Containers<'_> {
     /// SHA-256 in hex over everything that configures the service's container except its image: the arguments of
-    /// `create`, and the contents of its env files, keys, certificates, secrets and configuration files.
+    /// `create`, whether its networks are internal, and the contents of its env files, keys, certificates, secrets and
+    /// configuration files. Whether its networks have IPv6 does not count: that alone stops no service.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -24,7 +26,11 @@ impl Containers<'_> {
         let mounted = spec.secrets.iter().filter_map(|name| mounted_path(model, name.get_ref()));
         let rendered = spec.env_files.iter().chain(spec.config_files.keys()).map(|path| path.get_ref().clone());
         let paths: Vec<String> = mounted.chain(rendered).map(|path| format!("site/{path}")).collect();
-        let arguments = container::create(model, service, layout);
+        let mut arguments = container::create(model, service, layout, Networks::All);
+        // Where the settings of the site open or close a network, its containers move to the new one.
+        for name in spec.networks.iter().map(|name| name.get_ref()) {
+            arguments.push(format!("internal {name}: {}", network::is_internal(model, name, &layout.variables)));
+        }
         Ok(digest(&self.deployment.folder, &arguments, &paths)?.hex())
     }
 }
@@ -51,7 +57,8 @@ mod tests {
     fn hash(folder: &Path, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let model = sample();
-        let arguments = container::create(&model, "shop-web", &HostLayout::new(&model, "/srv/shop", variables));
+        let arguments =
+            container::create(&model, "shop-web", &HostLayout::new(&model, "/srv/shop", variables), Networks::All);
         digest(folder, &arguments, &["site/a.env".to_owned()]).unwrap().hex()
     }
 

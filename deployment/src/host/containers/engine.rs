@@ -1,7 +1,7 @@
 //! podman or Docker: the only module that runs their programs.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -13,6 +13,18 @@ use super::kind::EngineKind;
 use super::output::{self, EngineInfo};
 use crate::failure::Failure;
 use crate::machine::Machine;
+
+/// How many last bytes of a command's output are kept.
+const MOST_OUTPUT: u64 = 4096;
+
+/// The result of [`Engine::run_within`].
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// Its exit code; `None` when it took too long, or a signal ended it.
+    pub(super) code: Option<i32>,
+    /// The end of what it printed.
+    pub(super) printed: String,
+}
 
 /// The engine of the host.
 #[derive(Debug)]
@@ -171,40 +183,50 @@ impl Engine {
         Err(failure(self.kind, &command, &result.stderr).into())
     }
 
-    /// Removes a network, if it exists and no other container uses it.
+    /// Removes a network, if it exists and no container uses it. Returns whether there is none of this name any more.
     ///
     /// # Errors
     /// When the engine fails in any other way.
-    pub(super) fn remove_network(&self, name: &str) -> Result<()> {
+    pub(super) fn remove_network(&self, name: &str) -> Result<bool> {
         let mut command = self.command(&["network", "rm", name]);
         let result = collect_output(&mut command)?;
         let stderr = String::from_utf8_lossy(&result.stderr);
-        if result.status.success() || output::is_absent(&stderr) || output::is_in_use(&stderr) {
-            return Ok(());
+        if result.status.success() || output::is_absent(&stderr) {
+            return Ok(true);
+        }
+        if output::is_in_use(&stderr) {
+            return Ok(false);
         }
         Err(failure(self.kind, &command, &result.stderr).into())
     }
 
-    /// Whether a command exits with 0 within `limit`. After that it is killed.
+    /// Runs a command that may take `limit`. After that it is killed.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn succeeds_within(&self, arguments: &[&str], limit: Duration) -> Result<bool> {
+    pub(super) fn run_within(&self, arguments: &[&str], limit: Duration) -> Result<Attempt> {
         let mut command = self.command(arguments);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        // Not a pipe: a command that prints much would wait for its reader.
+        let mut printed = tempfile::tempfile()?;
+        command.stdout(printed.try_clone()?).stderr(printed.try_clone()?);
         let mut child = command.spawn().with_context(|| self.cannot_run())?;
         let start = Instant::now();
-        loop {
+        let code = loop {
             if let Some(status) = child.try_wait()? {
-                return Ok(status.success());
+                break status.code();
             }
             if start.elapsed() > limit {
                 child.kill()?;
                 child.wait()?;
-                return Ok(false);
+                break None;
             }
             std::thread::sleep(Duration::from_millis(5));
-        }
+        };
+        let length = printed.seek(SeekFrom::End(0))?;
+        printed.seek(SeekFrom::Start(length.saturating_sub(MOST_OUTPUT)))?;
+        let mut bytes = Vec::new();
+        printed.read_to_end(&mut bytes)?;
+        Ok(Attempt { code, printed: String::from_utf8_lossy(&bytes).into_owned() })
     }
 
     /// Runs a command whose standard input is what `write` writes.

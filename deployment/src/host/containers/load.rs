@@ -35,7 +35,7 @@ pub(super) fn load(containers: &Containers<'_>, ui: &Ui) -> Result<()> {
     let (deployment, engine) = (containers.deployment, &containers.engine);
     let missing = missing(containers)?;
     if missing.is_empty() {
-        ui.note(&format!("ok: all {} are loaded", ui::count(deployment.manifest.images.len(), "image")));
+        ui.note(&format!("ok: {} already loaded", ui::count(deployment.manifest.images.len(), "image")));
         return Ok(());
     }
     let Archive { files, size } = archive(deployment, &missing, engine.kind)?;

@@ -6,8 +6,11 @@ mod engine;
 mod key_groups;
 mod kind;
 mod load;
+mod network;
 mod output;
 mod ownership;
+mod place;
+mod pods;
 mod preflight;
 mod runtime;
 mod space;
@@ -15,5 +18,6 @@ mod start;
 mod status;
 mod system;
 mod volumes;
+mod waiting;
 
 pub(super) use context::Containers;

@@ -25,6 +25,26 @@ pub(super) struct Container {
     pub(super) folder: String,
     /// Ports of the host that it publishes.
     pub(super) ports: BTreeSet<u16>,
+    /// How often the engine started it again after it had ended.
+    pub(super) restarts: u64,
+    /// When it was started last, in the words of the engine; empty when it never was.
+    pub(super) started: String,
+    /// The exit code of its last end.
+    pub(super) exit_code: i64,
+}
+
+impl Container {
+    /// Whether it runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.state == "running"
+    }
+
+    /// For how many seconds it has been running at `now` (seconds since 1970). `None` when it does not run, or the engine's
+    /// time cannot be read.
+    pub(super) fn seconds_up(&self, now: i64) -> Option<i64> {
+        let started: jiff::Timestamp = self.started.parse().ok()?;
+        self.is_running().then(|| now - started.as_second())
+    }
 }
 
 /// Parses the output of `container inspect`: the containers by name.
@@ -49,6 +69,9 @@ fn container(entry: &Value) -> Result<Container> {
         config_hash: text(&entry["Config"]["Labels"][CONFIG_HASH_LABEL]),
         folder: text(&entry["Config"]["Labels"][FOLDER_LABEL]),
         ports: ports.filter_map(|port| port["HostPort"].as_str()?.parse().ok()).collect(),
+        restarts: entry["RestartCount"].as_u64().unwrap_or_default(),
+        started: text(&entry["State"]["StartedAt"]),
+        exit_code: entry["State"]["ExitCode"].as_i64().unwrap_or_default(),
     })
 }
 
@@ -63,19 +86,52 @@ pub(super) fn images(json: &str) -> Result<BTreeMap<String, String>> {
     Ok(ids)
 }
 
+/// A network, as `network inspect` describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Network {
+    /// Its containers have IPv6 addresses.
+    pub(super) ipv6: bool,
+    /// It has no way out.
+    pub(super) internal: bool,
+    /// podman keeps it apart from other such networks.
+    pub(super) isolated: bool,
+}
+
+/// Parses the output of `network inspect` for one network.
+pub(super) fn network(json: &str) -> Result<Option<Network>> {
+    Ok(list(json)?.first().map(|network| {
+        let is = |podman: &str, docker: &str| network[podman].as_bool().or(network[docker].as_bool()).unwrap_or(false);
+        Network {
+            ipv6: is("ipv6_enabled", "EnableIPv6"),
+            internal: is("internal", "Internal"),
+            isolated: network["options"]["isolate"] == "true",
+        }
+    }))
+}
+
+/// Parses the output of `pod inspect` for one pod: whether it has no container but its own.
+pub(super) fn is_empty_pod(json: &str) -> Result<bool> {
+    let pod: Value = serde_json::from_str(json).context("the output of `pod inspect` is not JSON")?;
+    // An array from podman 5 on.
+    let pod = pod.get(0).unwrap_or(&pod);
+    let own = &pod["InfraContainerID"];
+    Ok(pod["Containers"].as_array().into_iter().flatten().all(|container| container["Id"] == *own))
+}
+
 fn list(json: &str) -> Result<Vec<Value>> {
     serde_json::from_str(json).context("the output of `inspect` is not a JSON array")
 }
 
-/// Whether the errors of an engine say only that there is no such container, image, volume or network.
+/// Whether the errors of an engine say only that there is no such container, image, volume, network or pod.
 pub(super) fn is_absent(stderr: &str) -> bool {
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 7] = [
         "no such container",
         "no such object",
         "no such image",
         "image not known",
         "no such volume",
         "no such network",
+        "no such pod",
     ];
     let stderr = stderr.to_lowercase();
     let mut errors = stderr.lines().filter(|line| line.starts_with("error")).peekable();
@@ -89,6 +145,12 @@ pub(super) fn is_absent(stderr: &str) -> bool {
 pub(super) fn is_in_use(stderr: &str) -> bool {
     let stderr = stderr.to_lowercase();
     ["network is being used", "active endpoints"].iter().any(|words| stderr.contains(words))
+}
+
+/// Whether the errors of an engine say that another network has addresses of the requested subnet.
+pub(super) fn is_overlapping(stderr: &str) -> bool {
+    let stderr = stderr.to_lowercase();
+    ["overlap", "already used", "already being used"].iter().any(|words| stderr.contains(words))
 }
 
 /// The hint for errors of an engine whose words do not name the cause or the remedy.
@@ -109,6 +171,14 @@ pub(super) fn hint(engine: EngineKind, stderr: &str) -> Option<&'static str> {
     // podman reports this when it could not unpack the archive.
     if lower.contains("does not match any of the supported image formats") {
         return Some("podman's temporary folder has too little space for the images: set TMPDIR to another folder");
+    }
+    // pasta copies the addresses and routes of one interface of the host, and has chosen one that leads nowhere.
+    if lower.contains("couldn't set ipv4 route") || lower.contains("couldn't set ipv6 route") {
+        return Some(
+            "pasta, podman's network for ordinary users, chose an interface without a route, such as an idle docker0: name \
+             another one in ~/.config/containers/containers.conf, below [network]: pasta_options = [\"--interface\", \
+             \"eth0\"], or use slirp4netns: default_rootless_network_cmd = \"slirp4netns\"",
+        );
     }
     if lower.contains("address already in use") || lower.contains("port is already allocated") {
         return Some("another program uses the port: choose another one with --port NAME=NUMBER");
@@ -213,7 +283,8 @@ mod tests {
 
     #[test]
     fn containers_of_both_engines_are_parsed() {
-        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running"}, "Image": "ab12",
+        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3,
+            "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
             "Config": {"Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
         let found = containers(podman).unwrap().remove("shop_web").unwrap();
@@ -223,12 +294,16 @@ mod tests {
             config_hash: "cd".into(),
             folder: "/srv/x".into(),
             ports: [443].into(),
+            restarts: 2,
+            started: "2026-11-26T21:00:00.123456789+01:00".into(),
+            exit_code: 3,
         };
         assert_eq!(found, expected);
+        assert_eq!(found.seconds_up(1_795_723_207), Some(7));
         let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited"}, "Image": "sha256:ab12",
             "Config": {"Labels": null}, "HostConfig": {"PortBindings": null}}]"#;
         let found = containers(docker).unwrap().remove("shop_web").unwrap();
-        assert_eq!((found.config_hash.as_str(), found.ports.len()), ("", 0));
+        assert_eq!((found.config_hash.as_str(), found.ports.len(), found.seconds_up(0)), ("", 0, None));
         assert!(containers("").is_err() && containers("[{}]").is_err());
         assert!(containers("[]\n").unwrap().is_empty());
     }
@@ -262,6 +337,29 @@ mod tests {
         assert!(!is_absent("Cannot connect to the Docker daemon at unix:///var/run/docker.sock."));
         assert!(!is_absent("Error: no such container a\nError: database is locked"));
         assert!(!is_absent("Error: creating runtime static files directory: permission denied"));
+    }
+
+    #[test]
+    fn networks_of_both_engines_are_parsed() {
+        let podman =
+            r#"[{"name": "shop_front", "ipv6_enabled": true, "internal": false, "options": {"isolate": "true"}}]"#;
+        assert_eq!(network(podman).unwrap(), Some(Network { ipv6: true, internal: false, isolated: true }));
+        let docker = r#"[{"Name": "shop_data", "EnableIPv6": false, "Internal": true, "Options": {}}]"#;
+        assert_eq!(network(docker).unwrap(), Some(Network { ipv6: false, internal: true, isolated: false }));
+        assert_eq!(network("[]").unwrap(), None);
+    }
+
+    #[test]
+    fn a_pod_with_nothing_but_its_own_container_is_empty() {
+        assert!(is_empty_pod(r#"{"Name": "pod_shop", "NumContainers": 0}"#).unwrap());
+        assert!(is_empty_pod(r#"[{"InfraContainerID": "ab", "Containers": [{"Id": "ab"}]}]"#).unwrap());
+        assert!(!is_empty_pod(r#"{"InfraContainerID": "ab", "Containers": [{"Id": "ab"}, {"Id": "cd"}]}"#).unwrap());
+    }
+
+    #[test]
+    fn an_interface_without_a_route_has_a_hint() {
+        let stderr = "Error: setting up Pasta: pasta failed with exit code 1:\nCouldn't set IPv4 route(s) in guest: Network is unreachable";
+        assert!(hint(EngineKind::Podman, stderr).unwrap().contains("pasta_options"));
     }
 
     #[test]

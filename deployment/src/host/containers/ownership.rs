@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::context::Containers;
 use super::kind::EngineKind;
-use super::output;
+use super::output::{self, Container};
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::profile::model::Model;
@@ -62,7 +62,7 @@ impl Containers<'_> {
         let Some(other) = others.iter().find(|other| !self.has_site_of(other)) else { return Ok(()) };
         let other = other.display();
         Err(Failure::usage(format!("the containers of {} belong to the folder {other}", self.layout()?.project))
-            .hint(format!("run the command there: sealift down --directory {other}"))
+            .hint(format!("run the command there: add --directory {other}"))
             .into())
     }
 
@@ -90,6 +90,13 @@ impl Containers<'_> {
         let folders = containers.into_values().map(|container| PathBuf::from(container.folder));
         let own = real_path(&self.deployment.folder);
         Ok(folders.filter(|folder| folder.is_absolute() && real_path(folder) != own).collect())
+    }
+
+    /// The folder of another deployment that made this container: one with another site.
+    pub(super) fn other_owner(&self, container: &Container) -> Option<PathBuf> {
+        let folder = PathBuf::from(&container.folder);
+        let is_other = folder.is_absolute() && real_path(&folder) != real_path(&self.deployment.folder);
+        (is_other && !self.has_site_of(&folder)).then_some(folder)
     }
 
     /// Whether this folder has the site of `other`: then it is the next version of the same deployment.

@@ -1,14 +1,19 @@
 //! The checks of a host before anything is changed on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::context::Containers;
 use super::key_groups::{self, User};
+use super::kind::EngineKind;
 use super::{load, space, system};
 use crate::finding::Findings;
+use crate::host::ports::PublishedPort;
 use crate::host::{checks, ports};
+use crate::profile::model::Service;
+use crate::render::network;
 use crate::site;
 
 /// Checks whether the host can run the deployment: engine, architecture, clock, kernel settings, space, ports and the
@@ -23,6 +28,7 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     system::engine(engine, &mut findings);
     system::architecture(&deployment.manifest.platform, info, &mut findings);
     checks::clock(deployment, now, &mut findings);
+    folder(&deployment.folder, &mut findings);
     system::kernel(engine, info, highest_id(containers), machine, &mut findings);
     system::selinux(&deployment.folder, info, machine, &mut findings);
     key_groups::check(deployment, info.rootless, &User::of_process(), &mut findings);
@@ -32,10 +38,53 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     space::check(&space::need(&missing, info, machine), info, &mut findings);
     let running = containers.states()?.into_iter().filter(|status| status.is_running());
     let own: BTreeSet<u16> = running.flat_map(|status| status.ports).collect();
-    let probe = ports::Probe { own: &own, rootless: info.rootless, remote: info.remote, machine };
-    ports::check(&deployment.published(chosen)?, &probe, &mut findings);
+    let published = deployment.published(chosen)?;
+    let probe = ports::Probe {
+        own: &own,
+        rootless: info.rootless,
+        remote: info.remote,
+        ipv6: containers.has_ipv6()?,
+        ipv6_loopback: containers.publishes_on_ipv6_loopback()?,
+        machine,
+    };
+    ports::check(&published, &probe, &mut findings);
+    check_network_of_ipv6_ports(containers, &published, &mut findings)?;
     containers.check_volumes(&mut findings)?;
     Ok(findings)
+}
+
+/// Refuses a path that only `--mount` takes: compose and `--volume` separate the parts of a mount by colons.
+fn folder(folder: &Path, findings: &mut Findings) {
+    if folder.as_os_str().as_encoded_bytes().contains(&b':') {
+        let message = format!("the path {} has a `:`, which compose and bind mounts cannot take", folder.display());
+        findings.error("folder", message, "move the deployment to a folder without `:` in its path");
+    }
+}
+
+/// Finds ports published on an IPv6 address whose network exists without IPv6. Root's podman leads nowhere then; the other
+/// engines reach the container by IPv4.
+fn check_network_of_ipv6_ports(
+    containers: &Containers<'_>,
+    published: &[PublishedPort],
+    findings: &mut Findings,
+) -> Result<()> {
+    let Containers { deployment, engine, .. } = containers;
+    if engine.kind != EngineKind::Podman || engine.info()?.rootless {
+        return Ok(());
+    }
+    let (model, layout) = (&deployment.profile.model, containers.layout()?);
+    for port in published.iter().filter(|port| port.address.is_ipv6()) {
+        let publishing = |service: &&Service| service.publish.keys().any(|name| *name.get_ref() == port.name);
+        for name in model.services.values().find(publishing).iter().flat_map(|s| network::of_service(model, s)).take(1)
+        {
+            let full_name = layout.resource_name(name);
+            if containers.network(&full_name)?.is_some_and(|network| !network.ipv6) {
+                let message = format!("{} needs IPv6, which the network {full_name} was made without", port.address);
+                findings.error(format!("port {}", port.name), message, "run `sealift down`, then `sealift up`");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The highest user or group number of the images and key files.

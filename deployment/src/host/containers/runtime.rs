@@ -12,8 +12,9 @@ use crate::finding::Findings;
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::ServiceStatus;
 use crate::profile::model::{Run, Task};
-use crate::render::container;
-use crate::site;
+use crate::render::container::{self, Networks};
+use crate::render::network;
+use crate::site::{self, PublicHost};
 use crate::ui::{self, Ui};
 
 impl Runtime for Containers<'_> {
@@ -33,8 +34,8 @@ impl Runtime for Containers<'_> {
     fn check_images(&self, findings: &mut Findings) -> Result<()> {
         let images = ui::count(self.deployment.manifest.images.len(), "image");
         match load::missing(self)?.len() {
-            0 => findings.ok("images", format!("all {images} are loaded")),
-            missing => findings.error("images", format!("{missing} of {images} are not loaded"), "./sealift up"),
+            0 => findings.ok("images", format!("{images} loaded")),
+            missing => findings.error("images", format!("{missing} of {images} not loaded"), "./sealift up"),
         }
         Ok(())
     }
@@ -53,19 +54,23 @@ impl Runtime for Containers<'_> {
 
     fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started> {
         self.start_all(deadline, ui)?;
-        Ok(Started::Healthy(self.deployment.addresses(&site.host.parse()?)?))
+        let host: PublicHost = site.host.parse()?;
+        if host.as_str() == "::1" && !self.publishes_on_ipv6_loopback()? {
+            ui.warn(
+                "podman as root publishes no ports on ::1, so nobody reaches the services there: use another --host",
+            );
+        }
+        Ok(Started::Healthy(self.deployment.addresses(&host)?))
     }
 
-    /// Each service gets time to end by itself. Containers and the network are removed.
+    /// Each service gets time to end by itself. Containers and networks are removed.
     fn stop(&self, data: Data) -> Result<Stopped> {
         self.refuse_other_folder()?;
         let mut stopped = Stopped { services: self.remove_containers()?, volumes: 0 };
         if data == Data::Delete {
-            for volume in self.volumes()?.values() {
-                if self.engine.query(&["volume", "inspect", volume])?.is_some() {
-                    self.engine.run(&["volume", "rm", volume])?;
-                    stopped.volumes += 1;
-                }
+            for volume in self.existing_volumes()? {
+                self.engine.run(&["volume", "rm", &volume])?;
+                stopped.volumes += 1;
             }
         }
         Ok(stopped)
@@ -75,20 +80,24 @@ impl Runtime for Containers<'_> {
         Some(self.engine.program())
     }
 
+    fn place(&self) -> String {
+        self.shown_place()
+    }
+
+    fn elsewhere(&self) -> Option<(String, String)> {
+        self.other_engine()
+    }
+
     fn status(&self) -> Result<Vec<ServiceStatus>> {
         self.statuses()
     }
 
     fn last_log_lines(&self, service: &str) -> Vec<String> {
-        let Ok(container) = self.container(service) else { return Vec::new() };
-        let result = self.engine.command(&["logs", "--tail", output::LAST_LINES, &container]).output();
-        // Each stream of the container comes out of the same stream of the engine.
-        let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
-        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
-        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+        self.log_lines(service, &["--tail", output::LAST_LINES])
     }
 
     fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
+        self.refuse_other_folder()?;
         let mut command = self.engine.command(&["logs"]);
         if options.follow {
             command.arg("--follow");
@@ -100,12 +109,15 @@ impl Runtime for Containers<'_> {
         if command.status().with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
-        Err(Failure::failed(format!("{} has no log of {service}", self.engine.program()))
-            .hint("`sealift status` shows whether the service was started")
+        let (place, elsewhere) = (self.shown_place(), self.other_engine());
+        let hint = elsewhere.map(|(found, option)| format!("{found}: add {option}"));
+        Err(Failure::failed(format!("{place}, has no log of {service}"))
+            .hint(hint.unwrap_or_else(|| "`sealift status` shows whether the service was started".to_owned()))
             .into())
     }
 
     fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
+        self.refuse_other_folder()?;
         let mut command = match task.run {
             Run::Once => self.run_once(task, arguments)?,
             Run::Exec => {
@@ -128,9 +140,44 @@ impl Containers<'_> {
     pub(super) fn run_once(&self, task: &Task, arguments: &[String]) -> Result<Command> {
         let words = [&task.command[..], arguments].concat();
         let model = &self.deployment.profile.model;
-        let mut command = self.engine.command(&["run", "--rm"]);
-        command.args(container::run_once(model, task.service.get_ref(), &self.layout()?, &words));
-        Ok(command)
+        let (service, layout) = (task.service.get_ref().as_str(), self.layout()?);
+        let networks = self.networks_at_creation();
+        let arguments = container::run_once(model, service, &layout, networks, &words);
+        if networks == Networks::All || network::of_service(model, &model.services[service]).len() == 1 {
+            let mut command = self.engine.command(&["run", "--rm"]);
+            command.args(arguments);
+            return Ok(command);
+        }
+        let create: Vec<String> = ["create", "--rm"].map(str::to_owned).into_iter().chain(arguments).collect();
+        let created = self.engine.run(&create)?;
+        let id = created.trim();
+        self.connect(&layout, service, id, None)?;
+        Ok(self.engine.command(&["start", "--attach", "--interactive", id]))
+    }
+
+    /// The lines that `logs` prints with these options.
+    fn log_lines(&self, service: &str, options: &[&str]) -> Vec<String> {
+        let Ok(container) = self.container(service) else { return Vec::new() };
+        let result = self.engine.command(&["logs"]).args(options).arg(&container).output();
+        // Each stream of the container comes out of the same stream of the engine.
+        let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
+        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
+        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+    }
+
+    /// The last log lines of a service that ends again and again: those of its last run, or each line once.
+    pub(super) fn lines_of_last_run(&self, service: &str) -> Vec<String> {
+        let container = self.inspected().ok().and_then(|mut found| found.remove(service));
+        let since = container.filter(|found| !found.is_running()).map(|found| found.started).unwrap_or_default();
+        if !since.is_empty() {
+            let lines = self.log_lines(service, &["--since", &since, "--tail", output::LAST_LINES]);
+            if !lines.is_empty() {
+                return lines;
+            }
+        }
+        let lines = self.last_log_lines(service);
+        let is_last = |(at, line): &(usize, &String)| !lines[at + 1..].contains(line);
+        lines.iter().enumerate().filter(is_last).map(|(_, line)| line.clone()).collect()
     }
 
     /// The volumes: their names in the profile, and those that the engine has them under.

@@ -1,38 +1,23 @@
 //! Starting and stopping all containers.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::context::Containers;
+use super::waiting::Start;
 use crate::failure::Failure;
-use crate::host::runtime::{Deadline, Runtime};
-use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
+use crate::host::runtime::Deadline;
+use crate::host::status::{Outdated, ServiceState, ServiceStatus};
 use crate::render::container::{self, HostLayout};
 use crate::ui::Ui;
 
-/// Time between two health checks.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Seconds that a service gets to end by itself: a database writes what it has in memory.
-const STOP_SECONDS: &str = "30";
-
 impl Containers<'_> {
-    /// As [`Runtime::start`].
+    /// As [`crate::host::runtime::Runtime::start`].
     pub(super) fn start_all(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
         let layout = self.layout()?;
-        // Services whose containers wait for a common start.
-        let mut batch = Vec::new();
-        for service in self.prepare_containers(&layout, ui)? {
-            if self.deployment.start_tasks(&service).next().is_some() {
-                self.start_containers(&layout, &batch)?;
-                batch.clear();
-                self.run_start_tasks(&layout, &service, deadline, ui)?;
-            }
-            batch.push(service);
-        }
-        self.start_containers(&layout, &batch)?;
-        self.wait(&layout, &self.deployment.order(), deadline, ui)
+        let stopped = self.prepare_containers(&layout, ui)?;
+        Start::new(self, &layout, &stopped, deadline, ui).run()
     }
 
     /// Removes outdated containers and creates the missing ones; starts none of them. Returns the services that do not run
@@ -47,7 +32,10 @@ impl Containers<'_> {
         let absent: Vec<&str> =
             states.iter().filter(|status| status.is_absent()).map(|status| status.service.as_str()).collect();
         if !absent.is_empty() {
-            self.create_containers(layout, &absent, ui)?;
+            self.remove_empty_pods(layout, ui)?;
+            let kept = states.iter().filter(|status| !status.is_absent()).map(|status| status.service.as_str());
+            let layout = self.prepare_networks(layout, &kept.collect::<Vec<_>>(), ui)?;
+            self.create_containers(&layout, &absent, ui)?;
         }
         Ok(states.into_iter().filter(|status| !status.is_running()).map(|status| status.service).collect())
     }
@@ -59,11 +47,10 @@ impl Containers<'_> {
         Ok(())
     }
 
-    /// Creates the containers of services, and the network and the volumes that they need.
+    /// Creates the containers of services, and the volumes that they need. The networks exist.
     fn create_containers(&self, layout: &HostLayout, services: &[&str], ui: &Ui) -> Result<()> {
         let model = &self.deployment.profile.model;
         let phase = ui.phase("Creating containers", 0);
-        self.engine.create_if_missing("network", &container::network(layout))?;
         let volumes: BTreeSet<&String> =
             services.iter().flat_map(|service| model.services[*service].volumes.keys()).collect();
         for volume in volumes {
@@ -72,31 +59,34 @@ impl Containers<'_> {
         for service in services {
             let mut arguments = vec!["create".to_owned()];
             arguments.extend(container::config_hash_labels(&self.config_hash(layout, service)?));
-            arguments.extend(container::create(model, service, layout));
+            arguments.extend(container::create(model, service, layout, self.networks_at_creation()));
             self.engine.run(&arguments).with_context(|| format!("cannot create the container of {service}"))?;
+            self.connect(layout, service, &layout.resource_name(service), Some(service))?;
         }
         phase.finish(&services.join(", "));
         Ok(())
     }
 
     /// Starts services whose containers exist.
-    fn start_containers(&self, layout: &HostLayout, services: &[String]) -> Result<()> {
-        if services.is_empty() {
-            return Ok(());
-        }
+    pub(super) fn start_containers(&self, layout: &HostLayout, services: &[&str]) -> Result<()> {
         let mut arguments = vec!["start".to_owned()];
         arguments.extend(services.iter().map(|service| layout.resource_name(service)));
         let Err(error) = self.engine.run(&arguments) else { return Ok(()) };
         // The engine starts the other containers even so.
         let states = self.states()?;
-        let stopped = states.iter().filter(|status| !status.is_running() && services.contains(&status.service));
+        let stopped =
+            states.iter().filter(|status| !status.is_running() && services.contains(&status.service.as_str()));
         let stopped: Vec<&str> = stopped.map(|status| status.service.as_str()).collect();
         Err(error.context(format!("cannot start {}", stopped.join(", "))))
     }
 
-    /// Runs the tasks that belong to a start of `service`, once everything that it depends on is healthy.
-    fn run_start_tasks(&self, layout: &HostLayout, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
-        self.wait(layout, &self.deployment.dependencies(service), deadline, ui)?;
+    /// Whether tasks belong to a start of `service`.
+    pub(super) fn has_start_tasks(&self, service: &str) -> bool {
+        self.deployment.start_tasks(service).next().is_some()
+    }
+
+    /// Runs the tasks that belong to a start of `service`, whose dependencies are ready.
+    pub(super) fn run_start_tasks(&self, service: &str, ui: &Ui) -> Result<()> {
         for (name, task) in self.deployment.start_tasks(service) {
             let phase = ui.phase(&format!("Task {name}"), 0);
             let output = self.run_once(task, &[])?.output().with_context(|| self.engine.cannot_run())?;
@@ -111,7 +101,7 @@ impl Containers<'_> {
         Ok(())
     }
 
-    /// Stops all services, the last one first, each with time to end by itself. Removes their containers and network.
+    /// Stops all services, the last one first, each with time to end by itself. Removes their containers and networks.
     pub(super) fn remove_containers(&self) -> Result<usize> {
         let mut remove = vec!["rm".to_owned(), "--force".to_owned()];
         for status in self.states()?.into_iter().rev().filter(|status| !status.is_absent()) {
@@ -121,62 +111,34 @@ impl Containers<'_> {
         if remove.len() > 2 {
             self.engine.run(&remove)?;
         }
-        self.engine.remove_network(&self.layout()?.network())?;
+        self.remove_networks(&self.layout()?)?;
         Ok(remove.len() - 2)
     }
 
     /// Stops a container that was started. It has time to shut down, unlike with `rm`.
     fn stop_container(&self, status: &ServiceStatus) -> Result<()> {
         if !status.is_absent() && status.state != ServiceState::Other("created".to_owned()) {
-            self.engine.run(&["stop", "-t", STOP_SECONDS, &status.container])?;
+            let seconds = self.deployment.profile.model.services[status.service.as_str()].stop_grace.to_string();
+            self.engine.run(&["stop", "-t", &seconds, &status.container])?;
         }
         Ok(())
-    }
-
-    /// Waits until `services` are healthy.
-    fn wait(&self, layout: &HostLayout, services: &[&str], deadline: Deadline, ui: &Ui) -> Result<()> {
-        let phase = ui.steps("Waiting for health", services.len() as u64);
-        let mut waiting = services.to_vec();
-        loop {
-            phase.item(&waiting.join(", "));
-            let before = waiting.len();
-            let mut healths = self.healths(layout, &waiting)?.into_iter();
-            waiting.retain(|_| healths.next() != Some(HealthState::Healthy));
-            phase.inc((before - waiting.len()) as u64);
-            if waiting.is_empty() {
-                phase.finish(&services.join(", "));
-                return Ok(());
-            }
-            if deadline.is_over() {
-                return Err(self.unhealthy(&waiting, deadline).into());
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    fn unhealthy(&self, services: &[&str], deadline: Deadline) -> Failure {
-        let mut message = format!("not healthy after {} s:", deadline.seconds());
-        for service in services {
-            message += &format!("\n  {service}, its last log lines:");
-            for line in self.last_log_lines(service) {
-                message += &format!("\n    {line}");
-            }
-        }
-        Failure::failed(message)
-            .hint("started services keep running; `logs SERVICE` shows more, and `up` continues the start")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
     use super::*;
+    use crate::host::Deployment;
     use crate::host::testing::{self, Podman};
 
     /// Calls of podman, without those that only look.
     fn calls(podman: &Podman) -> Vec<String> {
         let changing = ["network", "volume", "create", "start", "run", "stop", "rm"];
-        let calls = podman.calls().into_iter();
-        calls.filter(|call| changing.iter().any(|verb| call.starts_with(verb))).collect()
+        let calls = podman.calls().into_iter().filter(|call| changing.iter().any(|verb| call.starts_with(verb)));
+        calls.filter(|call| !call.starts_with("network inspect") && !call.starts_with("network ls")).collect()
     }
 
     fn start(podman: &Podman) -> Result<()> {
@@ -184,6 +146,15 @@ mod tests {
         let deployment = testing::deployment(folder.path());
         let ui = Ui::plain(std::io::sink());
         podman.containers(&deployment).start_all(Deadline::after(Duration::ZERO), &ui)
+    }
+
+    /// The sample, whose database has a health check, too.
+    fn with_checks(folder: &Path) -> Deployment {
+        let mut deployment = testing::deployment(folder);
+        let services = &mut deployment.profile.model.services;
+        let check = services["shop-web"].health.clone();
+        services.get_mut("shop-database").unwrap().health = check;
+        deployment
     }
 
     #[test]
@@ -205,7 +176,9 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(verbs.join("\n"), @r"
-        network create shop-small_default
+        network create shop-small_data
+        network create shop-small_front
+        network create shop-small_outside
         volume create shop-small_orders
         create shop-small_shop-database
         create shop-small_shop-web
@@ -237,12 +210,56 @@ mod tests {
 
     #[test]
     fn a_service_that_is_not_healthy_in_time_is_reported_with_its_log() {
-        let podman = Podman::new("case $1 in exec) exit 1;; logs) echo 'cannot connect'; exit 0;; esac");
+        let podman = Podman::new("case $1 in exec) echo refused; exit 1;; logs) echo 'cannot connect'; exit 0;; esac");
         let error = start(&podman).unwrap_err();
         insta::assert_snapshot!(error, @r"
         not healthy after 0 s:
+          shop-web, its health check: refused
           shop-web, its last log lines:
             cannot connect
         ");
+    }
+
+    /// The server was started, and its log filled with errors, while the database was not ready.
+    #[test]
+    fn a_service_starts_after_what_it_depends_on_is_healthy() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = with_checks(folder.path());
+        let ui = Ui::plain(std::io::sink());
+        let podman = Podman::new("[ $1 = exec ] && exit 1");
+        let error = podman.containers(&deployment).start_all(Deadline::after(Duration::ZERO), &ui).unwrap_err();
+        assert!(error.to_string().ends_with("shop-web was not started: it waits for shop-database"), "{error}");
+        let started =
+            |podman: &Podman| calls(podman).into_iter().filter(|call| call.starts_with("start")).collect::<Vec<_>>();
+        assert_eq!(started(&podman), ["start shop-small_shop-database"]);
+
+        // Healthy at the third look.
+        let podman = Podman::new("[ $1 = exec ] && { echo >>looks; [ $(wc -l <looks) -gt 2 ]; exit; }");
+        podman.containers(&deployment).start_all(Deadline::after(Duration::from_secs(60)), &ui).unwrap();
+        assert_eq!(started(&podman).len(), 2);
+    }
+
+    /// It was told after 180 s, with the same line twenty times.
+    #[test]
+    fn a_service_that_ends_again_and_again_is_told_at_once() {
+        let podman = Podman::new(
+            r#"case "$*" in
+            'container inspect'*)
+                [ -e started ] || { echo '[]'; exit; }
+                echo >>looks
+                printf '[{"Name": "shop-small_shop-database", "RestartCount": %s, "State":
+                    {"Status": "restarting", "StartedAt": "2026-11-26T20:00:00Z", "ExitCode": 7}}]' $(wc -l <looks)
+                exit;;
+            'logs --since 2026-11-26T20:00:00Z '*) echo 'no such user'; exit;;
+            esac"#,
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = with_checks(folder.path());
+        let (deadline, ui) = (Deadline::after(Duration::from_secs(180)), Ui::plain(std::io::sink()));
+        let error = podman.containers(&deployment).start_all(deadline, &ui).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("shop-database does not stay up: it ended "), "{text}");
+        assert!(text.ends_with("the last time with exit code 7\n    no such user"), "{text}");
+        assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
     }
 }

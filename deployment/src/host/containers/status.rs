@@ -1,31 +1,50 @@
 //! The state and health of the services' containers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::context::Containers;
+use super::engine::Attempt;
 use super::load::is_image;
 use super::output::{self, Container};
+use crate::clock;
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
+use crate::profile::model;
 use crate::render::container::HostLayout;
 
-/// Runs a command with a time limit (the first argument, in seconds) inside the container: a command keeps
-/// running there when its client is killed. Where the image has no `timeout`, the client's limit is the only one.
-const WITH_TIMEOUT: &str =
-    r#"limit=$1; shift; command -v timeout >/dev/null && exec timeout -s KILL "$limit" "$@"; exec "$@""#;
-/// How much longer the client waits.
+/// How much longer than the container's `timeout` the client waits.
 const GRACE: Duration = Duration::from_secs(3);
+/// Seconds that a service without a health check has to run to count as healthy.
+pub(super) const STEADY: i64 = 3;
+/// As often as this, a service was started again not by chance.
+pub(super) const MANY_RESTARTS: u64 = 3;
+/// How many last lines of a health check's output are shown.
+const OUTPUT_LINES: usize = 3;
+/// Exit codes of engines, and of `timeout`, for a program that does not exist or cannot be run.
+const NO_PROGRAM: [Option<i32>; 2] = [Some(126), Some(127)];
+
+/// The result of a health check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Health {
+    /// Whether the service is healthy.
+    pub(super) state: HealthState,
+    /// What a failed check printed last.
+    pub(super) output: Vec<String>,
+}
 
 impl Containers<'_> {
     /// The state and health of all services, in the order of their start.
     pub(super) fn statuses(&self) -> Result<Vec<ServiceStatus>> {
-        let mut statuses = self.states()?;
-        let running = statuses.iter().filter(|status| status.is_running());
-        let running: Vec<&str> = running.map(|status| status.service.as_str()).collect();
-        let mut healths = self.healths(&self.layout()?, &running)?.into_iter();
-        for status in statuses.iter_mut().filter(|status| status.is_running()) {
-            status.health = healths.next().unwrap_or(HealthState::Down);
+        let containers = self.inspected()?;
+        let mut statuses = self.states_of(&containers)?;
+        let running: Vec<(&str, &Container)> =
+            containers.iter().filter(|(_, found)| found.is_running()).map(|(name, found)| (*name, found)).collect();
+        for ((service, _), health) in running.iter().zip(self.healths(&running)?) {
+            if let Some(status) = statuses.iter_mut().find(|status| status.service == *service) {
+                (status.health, status.check_output) = (health.state, health.output);
+            }
         }
         Ok(statuses)
     }
@@ -33,29 +52,45 @@ impl Containers<'_> {
     /// As [`Self::statuses`], but without running health checks: the health of every service is [`HealthState::Down`].
     /// The engine is called once.
     pub(super) fn states(&self) -> Result<Vec<ServiceStatus>> {
+        self.states_of(&self.inspected()?)
+    }
+
+    /// The containers that exist, by service.
+    pub(super) fn inspected(&self) -> Result<BTreeMap<&str, Container>> {
         let layout = self.layout()?;
         let services = self.deployment.order();
         let names: Vec<String> = services.iter().map(|service| layout.resource_name(service)).collect();
         let mut containers = output::containers(&self.engine.inspect("container", &names)?)?;
-        let mut states = Vec::new();
-        for (service, name) in services.into_iter().zip(names) {
-            states.push(match containers.remove(&name) {
-                Some(container) => self.state(&layout, service, name, container)?,
-                None => ServiceStatus::absent(service, name),
-            });
-        }
-        Ok(states)
+        let found = services.into_iter().zip(names);
+        Ok(found.filter_map(|(service, name)| Some((service, containers.remove(&name)?))).collect())
     }
 
-    fn state(&self, layout: &HostLayout, service: &str, name: String, container: Container) -> Result<ServiceStatus> {
-        let running = container.state == "running";
+    fn states_of(&self, containers: &BTreeMap<&str, Container>) -> Result<Vec<ServiceStatus>> {
+        let layout = self.layout()?;
+        let order = self.deployment.order().into_iter();
+        let state = |service| {
+            let name = layout.resource_name(service);
+            match containers.get(service) {
+                Some(container) => self.state(&layout, service, name, container),
+                None => Ok(ServiceStatus::absent(service, name)),
+            }
+        };
+        order.map(state).collect()
+    }
+
+    fn state(&self, layout: &HostLayout, service: &str, name: String, container: &Container) -> Result<ServiceStatus> {
+        let owner = self.other_owner(container);
+        let outdated = if owner.is_some() { None } else { self.outdated(layout, service, container)? };
         Ok(ServiceStatus {
-            service: service.to_owned(),
-            container: name,
-            outdated: self.outdated(layout, service, &container)?,
-            state: if running { ServiceState::Running } else { ServiceState::Other(container.state) },
-            health: HealthState::Down,
-            ports: container.ports,
+            outdated,
+            owner,
+            state: match container.is_running() {
+                true => ServiceState::Running,
+                false => ServiceState::Other(container.state.clone()),
+            },
+            restarts: container.restarts,
+            ports: container.ports.clone(),
+            ..ServiceStatus::absent(service, name)
         })
     }
 
@@ -77,29 +112,62 @@ impl Containers<'_> {
     ///
     /// The service's own health command is run in its container: podman does not run health checks where systemd does not
     /// run.
-    pub(super) fn healths(&self, layout: &HostLayout, services: &[&str]) -> Result<Vec<HealthState>> {
+    pub(super) fn healths(&self, services: &[(&str, &Container)]) -> Result<Vec<Health>> {
         std::thread::scope(|scope| {
-            let check = |&service| scope.spawn(move || self.health(layout, service));
+            let check = |&(service, container)| scope.spawn(move || self.health(service, container));
             let checks: Vec<_> = services.iter().map(check).collect();
             checks.into_iter().map(|thread| thread.join().expect("health checks do not panic")).collect()
         })
     }
 
-    fn health(&self, layout: &HostLayout, service: &str) -> Result<HealthState> {
-        let container = layout.resource_name(service);
-        let healthy = match &self.deployment.profile.model.services[service].health {
-            Some(check) => {
-                let limit = check.timeout.to_string();
-                let mut arguments = vec!["exec", container.as_str(), "sh", "-c", WITH_TIMEOUT, "sh", &limit];
-                arguments.extend(check.command.iter().map(String::as_str));
-                self.engine.succeeds_within(&arguments, Duration::from_secs(check.timeout.into()) + GRACE)?
-            }
-            None => {
-                let inspect = ["container", "inspect", "--format", "{{.State.Running}}", &container];
-                self.engine.run(&inspect)?.trim() == "true"
-            }
+    fn health(&self, service: &str, container: &Container) -> Result<Health> {
+        let age = container.seconds_up(clock::now().cast_signed());
+        let Some(check) = &self.deployment.profile.model.services[service].health else {
+            return Ok(Health { state: without_check(container, age), output: Vec::new() });
         };
-        Ok(if healthy { HealthState::Healthy } else { HealthState::Unhealthy })
+        let attempt = self.run_check(&self.container(service)?, check)?;
+        if attempt.code == Some(0) {
+            return Ok(Health { state: HealthState::Healthy, output: Vec::new() });
+        }
+        let may_start = age.is_some_and(|age| age < check.start_period.into()) && container.restarts < MANY_RESTARTS;
+        let state = if may_start { HealthState::Starting } else { HealthState::Unhealthy };
+        Ok(Health { state, output: last_lines(&attempt, check) })
+    }
+
+    /// Runs a health command in a container, without a shell. A command keeps running there when its client is killed, so the
+    /// image's `timeout` ends it; where there is none, the client's limit is the only one.
+    fn run_check(&self, container: &str, check: &model::Health) -> Result<Attempt> {
+        let (seconds, limit) = (check.timeout.to_string(), Duration::from_secs(check.timeout.into()) + GRACE);
+        let command = check.command.iter().map(String::as_str);
+        let limited: Vec<&str> =
+            ["exec", container, "timeout", "-s", "KILL", &seconds].into_iter().chain(command.clone()).collect();
+        let attempt = self.engine.run_within(&limited, limit)?;
+        if !NO_PROGRAM.contains(&attempt.code) {
+            return Ok(attempt);
+        }
+        let plain: Vec<&str> = ["exec", container].into_iter().chain(command).collect();
+        self.engine.run_within(&plain, limit)
+    }
+}
+
+/// The health of a service that has no check: it has to stay up. `age` is in seconds.
+fn without_check(container: &Container, age: Option<i64>) -> HealthState {
+    match age {
+        _ if !container.is_running() => HealthState::Down,
+        Some(age) if age < STEADY && container.restarts >= MANY_RESTARTS => HealthState::Unhealthy,
+        Some(age) if age < STEADY => HealthState::Starting,
+        _ => HealthState::Healthy,
+    }
+}
+
+/// The end of what a failed check printed.
+fn last_lines(attempt: &Attempt, check: &model::Health) -> Vec<String> {
+    let lines: Vec<&str> = attempt.printed.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(OUTPUT_LINES)..];
+    match (last, attempt.code) {
+        ([], None | Some(137)) => vec![format!("{} took longer than {} s", check.command.join(" "), check.timeout)],
+        ([], Some(code)) => vec![format!("{} exited with {code}", check.command.join(" "))],
+        _ => last.iter().map(|line| (*line).to_owned()).collect(),
     }
 }
 
@@ -110,18 +178,61 @@ mod tests {
     use super::*;
     use crate::host::testing;
 
+    fn container(json: &str) -> Container {
+        let json = format!(
+            r#"[{{"Name": "x", "State": {{"Status": "running", "StartedAt": "2026-11-26T20:00:00Z"}}{json}}}]"#
+        );
+        output::containers(&json).unwrap().remove("x").unwrap()
+    }
+
+    /// One look found a service between two of its crashes, and called it healthy.
     #[test]
-    fn a_command_that_hangs_is_ended_inside_the_container() {
-        let run = |limit: &str, command: &[&str]| {
-            let mut sh = std::process::Command::new("sh");
-            sh.args(["-c", WITH_TIMEOUT, "sh", limit]).args(command).stdin(std::process::Stdio::null());
-            sh.status().unwrap().success()
-        };
-        assert!(run("5", &["sh", "-c", "test \"$1\" = 'a  b'", "sh", "a  b"]));
-        assert!(!run("5", &["false"]));
-        let start = std::time::Instant::now();
-        assert!(!run("1", &["sleep", "20"]));
-        assert!(start.elapsed() < Duration::from_secs(15));
+    fn a_service_without_a_check_has_to_stay_up() {
+        let container = container("");
+        let health = |container: &Container, now| without_check(container, container.seconds_up(1_795_723_200 + now));
+        assert_eq!(health(&container, 1), HealthState::Starting);
+        assert_eq!(health(&container, STEADY), HealthState::Healthy);
+        let crashing = Container { restarts: 9, ..container.clone() };
+        assert_eq!(health(&crashing, 1), HealthState::Unhealthy);
+        assert_eq!(health(&Container { state: "restarting".into(), ..crashing }, 60), HealthState::Down);
+        // A clock that cannot be read is no reason to wait for ever.
+        assert_eq!(health(&Container { started: String::new(), ..container }, 0), HealthState::Healthy);
+    }
+
+    /// What a check of the sample's web service gives on a podman that behaves like this.
+    fn checked(behavior: &str, started: &str) -> Health {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let podman = testing::Podman::new(behavior);
+        let container = Container { started: started.to_owned(), ..container("") };
+        podman.containers(&deployment).healths(&[("shop-web", &container)]).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_failed_check_says_what_it_printed() {
+        let old = "2026-01-01T00:00:00Z";
+        assert_eq!(checked("", old), Health { state: HealthState::Healthy, output: Vec::new() });
+        let failed = checked("[ $1 = exec ] && { printf 'one\\ntwo\\n\\nthree\\nfour\\n' >&2; exit 1; }", old);
+        assert_eq!(failed.state, HealthState::Unhealthy);
+        assert_eq!(failed.output, ["two", "three", "four"]);
+        let silent = checked("[ $1 = exec ] && exit 4", old);
+        assert_eq!(silent.output, ["wget -q --header=Accept: */* http://127.0.0.1:8080/ exited with 4"]);
+    }
+
+    /// After a reboot of a Docker host `status` called a server unhealthy that was starting.
+    #[test]
+    fn a_check_may_fail_in_the_start_period() {
+        let now = jiff::Timestamp::from_second(clock::now().cast_signed()).unwrap().to_string();
+        assert_eq!(checked("[ $1 = exec ] && exit 1", &now).state, HealthState::Starting);
+    }
+
+    #[test]
+    fn a_check_needs_neither_a_shell_nor_timeout_in_the_image() {
+        let behavior =
+            "case \"$*\" in 'exec '*' timeout '*) echo 'executable file `timeout` not found' >&2; exit 127;; esac";
+        assert_eq!(checked(behavior, "").state, HealthState::Healthy);
+        let missing = checked("[ $1 = exec ] && { echo \"$3 not found\" >&2; exit 127; }", "2026-01-01T00:00:00Z");
+        assert_eq!(missing.output, ["wget not found"]);
     }
 
     #[test]
@@ -134,8 +245,7 @@ mod tests {
         let current = containers.config_hash(&layout, "shop-web").unwrap();
         let reason = |image: &str, config_hash: &str| {
             let (image, config_hash) = (image.to_owned(), config_hash.to_owned());
-            let container =
-                Container { state: "running".into(), image, config_hash, folder: String::new(), ports: [].into() };
+            let container = Container { image, config_hash, ..container("") };
             containers.outdated(&layout, "shop-web", &container).unwrap()
         };
         let image = testing::image_id("web");

@@ -115,6 +115,14 @@ impl Runtime for Systemd<'_> {
         None
     }
 
+    fn place(&self) -> String {
+        format!("systemd ({UNITS})")
+    }
+
+    fn elsewhere(&self) -> Option<(String, String)> {
+        None
+    }
+
     fn status(&self) -> Result<Vec<ServiceStatus>> {
         self.deployment.order().into_iter().map(|service| self.service_status(service)).collect()
     }

@@ -27,6 +27,10 @@ impl Check<'_> {
                 self.report(name.span(), message, "add a table `venv`: its Python is relocatable");
             }
         }
+        for name in model.networks.keys() {
+            let hint = "services use the host's own network: limit it with the host's firewall";
+            self.report(name.span(), "without containers there are no networks", hint);
+        }
         for (name, service) in &model.services {
             let name = name.get_ref().as_str();
             let of_containers = [

@@ -28,6 +28,9 @@ impl Check<'_> {
         for pattern in &base.keep {
             self.image_path(pattern.span(), pattern.get_ref());
         }
+        for (pattern, why) in &base.allow_missing {
+            self.reason(&["base", "allow-missing", pattern.get_ref()], why);
+        }
         self.links(&["base", "links"], &base.links, &mut BTreeMap::new());
     }
 
@@ -77,6 +80,9 @@ impl Check<'_> {
         for package in names(&image.packages).into_iter().filter(|package| base.contains(package)) {
             let message = format!("the package `{}` is already in the base of all images", package.get_ref());
             self.report(package.span(), message, "remove it here or from base.packages");
+        }
+        for (pattern, why) in &image.allow_missing {
+            self.reason(&["images", name, "allow-missing", pattern.get_ref()], why);
         }
         if let Some(venv) = &image.venv {
             self.venv(name, image, venv);
@@ -202,14 +208,20 @@ impl Check<'_> {
                 Ok(_) => {}
             }
         }
-        for distribution in venv.application.iter().chain(venv.exclude.keys()) {
+        for distribution in venv.application.iter().chain(venv.exclude.keys()).chain(venv.accept.keys()) {
             if words::distribution(distribution.get_ref()).is_none() {
                 let message = format!("`{}` is not the name of a distribution", distribution.get_ref());
                 self.report(distribution.span(), message, "use only the name, without a version");
             }
         }
-        for (distribution, why) in &venv.exclude {
-            self.reason(&["images", name, "venv", "exclude", distribution.get_ref()], why);
+        for (key, reasons) in [("exclude", &venv.exclude), ("accept", &venv.accept)] {
+            for (distribution, why) in reasons {
+                self.reason(&["images", name, "venv", key, distribution.get_ref()], why);
+            }
+        }
+        for distribution in venv.accept.keys().filter(|distribution| venv.exclude.contains_key(*distribution)) {
+            let message = format!("`{}` is accepted and excluded", distribution.get_ref());
+            self.report(distribution.span(), message, "remove it here or from `exclude` of the venv");
         }
     }
 

@@ -3,6 +3,7 @@
 mod debian;
 mod deployment;
 mod images;
+mod networks;
 mod services;
 mod settings;
 mod site;
@@ -37,6 +38,9 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     }
     for (name, service) in &model.services {
         check.service(name, service);
+    }
+    for (name, network) in &model.networks {
+        check.network(name, network);
     }
     for (name, task) in &model.tasks {
         check.task(name, task);

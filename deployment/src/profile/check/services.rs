@@ -1,13 +1,17 @@
 //! Checks of `[services.*]`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Health, Service};
+use super::super::model::{Condition, Dependency, Health, Service};
 use super::super::suggest;
 use super::{Check, TemplateUser};
+
+/// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
+const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
 
 impl Check<'_> {
     pub(super) fn service(&mut self, key: &Spanned<String>, service: &Service) {
@@ -36,16 +40,35 @@ impl Check<'_> {
                 self.report(span, "0 is not a port", "use 1 to 65535");
             }
         }
-        self.distinct(&service.depends_on, "service");
-        for other in &service.depends_on {
-            if !model.services.contains_key(other) {
-                let services = model.services.keys().map(|name| name.get_ref().as_str());
-                let hint = suggest::hint(other.get_ref(), "services", services.filter(|other| *other != name));
-                self.report(other.span(), format!("there is no service `{}`", other.get_ref()), hint);
-            }
+        self.dependencies(name, service);
+        self.service_networks(key, service);
+        if !STOP_GRACE.contains(&service.stop_grace) {
+            let span = self.document.value(&["services", name, "stop-grace"]);
+            let message = format!("{} seconds are not possible for `stop-grace`", service.stop_grace);
+            self.report(span, message, "use 1 to 3600 seconds");
         }
         if let Some(health) = &service.health {
             self.health(name, health);
+        }
+    }
+
+    fn dependencies(&mut self, name: &str, service: &Service) {
+        let model = self.model;
+        let listed: Vec<_> = service.depends_on.services().cloned().collect();
+        self.distinct(&listed, "service");
+        for Dependency { service: other, condition } in &service.depends_on.0 {
+            let Some(spec) = model.services.get(other) else {
+                let services = model.services.keys().map(|name| name.get_ref().as_str());
+                let hint = suggest::hint(other.get_ref(), "services", services.filter(|other| *other != name));
+                self.report(other.span(), format!("there is no service `{}`", other.get_ref()), hint);
+                continue;
+            };
+            if *condition == Some(Condition::Healthy) && spec.health.is_none() {
+                let span = self.document.value(&["services", name, "depends-on", other.get_ref()]);
+                let message = format!("`{}` has no health check to wait for", other.get_ref());
+                let hint = format!("add [services.{}.health], or write \"started\"", other.get_ref());
+                self.report(span, message, hint);
+            }
         }
     }
 
@@ -123,7 +146,7 @@ impl Check<'_> {
             return;
         }
         path.push(name);
-        for other in &service.depends_on {
+        for other in service.depends_on.services() {
             let other_name = other.get_ref().as_str();
             if let Some(start) = path.iter().position(|waiting| *waiting == other_name) {
                 let circle = [&path[start..], &[other_name]].concat().join(" -> ");

@@ -155,7 +155,7 @@ impl Check<'_> {
     }
 
     /// Checks that all settings that are read exist.
-    fn check_reads(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
+    pub(super) fn check_reads(&mut self, span: std::ops::Range<usize>, what: &str, found: &Reads) {
         let known: Vec<String> = self.model.site.settings.keys().map(|name| identifier(name)).collect();
         if found.all {
             self.report(span.clone(), format!("{what} reads `settings` as a whole"), "read settings.NAME");

@@ -134,6 +134,11 @@ pub struct Base {
     /// Exceptions from `drop` patterns of the base and the image, such as licenses.
     #[serde(default)]
     pub keep: Vec<Spanned<String>>,
+    /// What is missing on purpose in every image, see [`Image::allow_missing`].
+    ///
+    /// [`Image::allow_missing`]: super::Image::allow_missing
+    #[serde(default)]
+    pub allow_missing: BTreeMap<Spanned<String>, String>,
     /// Symbolic links of every image, see [`Image::links`].
     #[serde(default)]
     pub links: BTreeMap<String, String>,

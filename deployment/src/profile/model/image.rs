@@ -24,6 +24,10 @@ pub struct Image {
     /// matches any depth.
     #[serde(default)]
     pub drop: Vec<Spanned<String>>,
+    /// Libraries, loaders and interpreters that files of the image need and that are left out on purpose: file name or path,
+    /// with the wildcards of `drop`, to reason.
+    #[serde(default)]
+    pub allow_missing: BTreeMap<Spanned<String>, String>,
     /// Python virtual environment.
     pub venv: Option<Venv>,
     /// A program built from its crate.

@@ -7,8 +7,10 @@
 
 mod crate_;
 mod debian;
+mod depends_on;
 mod image;
 mod mode;
+mod network;
 mod nix;
 mod service;
 mod site;
@@ -23,8 +25,10 @@ use toml::Spanned;
 
 pub use crate_::Crate;
 pub use debian::{Archive, Base, Debian, MAIN_ARCHIVE, Requested, is_flat};
+pub use depends_on::{Condition, Dependency, DependsOn};
 pub use image::{Image, ImageDirectory, ImageFile, User};
 pub use mode::Mode;
+pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
 pub use service::{Health, Service};
 pub use site::{Authority, Certificate, Encoding, Rule, Secret, Site, SitePort, Template, Trusted};
@@ -67,6 +71,9 @@ pub struct Model {
     pub images: BTreeMap<Spanned<String>, Image>,
     /// The services of the deployment, by name; the name is also the host name on their network.
     pub services: BTreeMap<Spanned<String>, Service>,
+    /// The networks that services name, by name. Without any, all services are on one.
+    #[serde(default)]
+    pub networks: BTreeMap<Spanned<String>, Network>,
     /// Volumes whose contents belong to one version of a program, by name.
     #[serde(default)]
     pub volumes: BTreeMap<Spanned<String>, Volume>,
@@ -80,6 +87,19 @@ pub struct Model {
     pub next: Option<String>,
     /// Text for the operator, appended to the bundle's README: a file of the profile (Markdown).
     pub readme: Option<Spanned<String>>,
+}
+
+impl Model {
+    /// The services that a service depends on, and what it waits for.
+    #[must_use]
+    pub fn conditions(&self, service: &str) -> Vec<(&str, Condition)> {
+        let of = |Dependency { service, condition }: &Dependency| {
+            let has_check = self.services.get(service).is_some_and(|service| service.health.is_some());
+            condition.unwrap_or(if has_check { Condition::Healthy } else { Condition::Started })
+        };
+        let all = self.services.get(service).into_iter().flat_map(|service| &service.depends_on.0);
+        all.map(|dependency| (dependency.service.get_ref().as_str(), of(dependency))).collect()
+    }
 }
 
 fn default_platforms() -> Vec<Spanned<String>> {

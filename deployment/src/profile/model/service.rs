@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::depends_on::DependsOn;
+
 /// One service of the deployment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -42,9 +44,15 @@ pub struct Service {
     /// Published ports: name in `site.ports` to container port. Only these can be reached from outside.
     #[serde(default)]
     pub publish: BTreeMap<Spanned<String>, u16>,
-    /// Services started before it.
+    /// Names of `networks`. Empty exactly when the profile has none.
     #[serde(default)]
-    pub depends_on: Vec<Spanned<String>>,
+    pub networks: Vec<Spanned<String>>,
+    /// Services that it waits for before it starts.
+    #[serde(default)]
+    pub depends_on: DependsOn,
+    /// Time to end by itself after the signal that stops it, in seconds.
+    #[serde(default = "default_stop_grace")]
+    pub stop_grace: u32,
     /// Its health check.
     pub health: Option<Health>,
 }
@@ -67,6 +75,11 @@ pub struct Health {
     /// Time after the start in which failures do not count, in seconds.
     #[serde(default)]
     pub start_period: u32,
+}
+
+/// Enough for a database that writes what it has in memory.
+fn default_stop_grace() -> u32 {
+    30
 }
 
 fn default_interval() -> u32 {

@@ -21,6 +21,9 @@ pub struct Venv {
     /// Distributions that are left out although something requires them: name to reason.
     #[serde(default)]
     pub exclude: BTreeMap<Spanned<String>, String>,
+    /// Distributions whose wheels are used although `RECORD` does not match them: name to reason.
+    #[serde(default)]
+    pub accept: BTreeMap<Spanned<String>, String>,
     /// Whether bytecode is compiled for the environment and the standard library.
     #[serde(default = "yes")]
     pub bytecode: bool,

@@ -55,7 +55,7 @@ After=network-online.target
         version = model.version.get_ref(),
         described = title.replace('%', "%%"),
     );
-    for other in &service.depends_on {
+    for other in service.depends_on.services() {
         text += &format!("Wants={0}.service\nAfter={0}.service\n", other.get_ref());
     }
     text += "\
@@ -75,6 +75,7 @@ Type=exec
     if let Some(signal) = &model.images[&service.image].stop_signal {
         text += &format!("KillSignal={signal}\n");
     }
+    text += &format!("TimeoutStopSec={}\n", service.stop_grace);
     let files = site_files(model, service);
     if !files.is_empty() {
         text += &format!("# Read by systemd; the service gets copies in place of {SECRETS}.\n");

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use rcgen::KeyPair;
 
-use super::update::SiteUpdate;
+use super::update::{SiteRequest, SiteUpdate};
 use crate::failure::Failure;
 use crate::profile::model;
 use crate::profile::names::CA_CERTIFICATE;
@@ -45,11 +45,33 @@ impl SiteUpdate<'_> {
                 self.new_authority(wanted, key, Some(invalid))
             }
             Some(invalid) => Err(Failure::failed(format!("{CA_CERTIFICATE}: {invalid}"))
-                .hint(format!(
-                    "check the clock; if it is right, provide a valid certificate; an expired self-signed one is \
-                     renewed when {CA_KEY} is beside it"
-                ))
+                .hint(self.way_out(&certificate, key.is_some()))
                 .into()),
+        }
+    }
+
+    /// The hint for a certificate of the authority that is not valid now.
+    fn way_out(&self, certificate: &Certificate, has_key: bool) -> String {
+        let SiteRequest { directory, now, .. } = self.request;
+        let path = directory.join(CA_CERTIFICATE);
+        let path = path.display();
+        let today = pki::date(*now);
+        if *now < certificate.not_before {
+            let slow = format!("the clock says {today}: if it is slow, set it");
+            return if certificate.self_issued && has_key {
+                format!(
+                    "{slow}; if it was fast when the certificate was made, remove {path} and run this again: it is \
+                     issued anew for the same key, and everyone who trusts the old one needs the new one"
+                )
+            } else {
+                format!("{slow}; if it is right, wait for that day, or replace {path} by a valid certificate")
+            };
+        }
+        let fast = format!("the clock says {today}: if it is fast, set it; if it is right,");
+        if certificate.self_issued {
+            format!("{fast} put {CA_KEY} beside it, and it is renewed; or replace {path} by a valid certificate")
+        } else {
+            format!("{fast} replace {path} by a new certificate of its issuer")
         }
     }
 

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::load::private_directories;
 use super::public_host::PublicHost;
 use super::record::Record;
 use super::report::SiteReport;
@@ -51,7 +52,7 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let mut chosen = rendered::edited_ports(request)?;
     chosen.extend(request.ports.iter().map(|(name, number)| (name.clone(), *number)));
     let ports = ports::choose(request.model, &old.ports, &chosen)?;
-    files::directory(directory, 0o755)?;
+    files::directory(directory, if private_directories(request.model).contains("") { files::PRIVATE } else { 0o755 })?;
     let _lock = Lock::new(directory)?;
 
     let report = SiteReport { host: host.to_string(), ports: ports.clone(), ..SiteReport::default() };
@@ -60,6 +61,7 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let new = Record { host: host.to_string(), project, engine, ports: ports.clone(), ..old.clone() };
     let parameters = SiteParameters { host, ports, settings: SettingValues::default(), trusted: BTreeMap::new() };
     let mut update = SiteUpdate { request, parameters, old, new, report, operator_certificates: BTreeSet::new() };
+    update.close_directories()?;
     update.check_operator_input()?;
     update.certificates()?;
     let secrets = update.secrets()?;

@@ -9,9 +9,10 @@ use super::update::{SiteRequest, SiteUpdate};
 use crate::profile::model::Deployed;
 use crate::site::files::{self, Access};
 use crate::site::layout::PORTS;
-use crate::site::ports;
+use crate::site::load::private_directories;
 use crate::site::report::Action;
 use crate::site::templates::{render, template_mode};
+use crate::site::{networks, ports};
 
 /// The compose variables beside an unpacked bundle's compose file, relative to the site.
 const BUNDLE_ENV: &str = "../.env";
@@ -46,17 +47,20 @@ impl SiteUpdate<'_> {
             let access = self.access(template_mode(template), template.group);
             rendered.push(RenderedFile { path: path.get_ref(), text, access });
         }
-        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports);
+        let internal = networks::internal(model, &self.parameters.settings)?;
+        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports, &internal);
         let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
         rendered.push(variables(PORTS));
         if is_in_bundle(self.request) {
             rendered.push(variables(BUNDLE_ENV));
         }
+        let private = private_directories(model);
         for file in &rendered {
             if let Some((above, _)) = file.path.rsplit_once('/').filter(|(above, _)| *above != "..") {
-                files::directory(&directory.join(above), 0o755)?;
+                let mode = if private.contains(above) { files::PRIVATE } else { 0o755 };
+                files::directory(&directory.join(above), mode)?;
             }
-            self.rendered_file(file)?;
+            self.rendered_file(file, &internal)?;
         }
         let current = |path: &str| path == BUNDLE_ENV || rendered.iter().any(|file| file.path == path);
         self.new.rendered.retain(|path, _| current(path));
@@ -64,7 +68,8 @@ impl SiteUpdate<'_> {
     }
 
     /// Writes a rendered file, unless it was edited: its bytes are neither the new ones nor those of the last run.
-    fn rendered_file(&mut self, file: &RenderedFile<'_>) -> Result<()> {
+    /// `internal` are the networks whose condition depends on settings, by name.
+    fn rendered_file(&mut self, file: &RenderedFile<'_>, internal: &BTreeMap<String, bool>) -> Result<()> {
         let path = file.path;
         let digest = Digest::of(file.text.as_bytes());
         let old = files::read(&self.request.directory.join(path))?;
@@ -74,8 +79,8 @@ impl SiteUpdate<'_> {
         });
         if let (true, BUNDLE_ENV, Some(old)) = (edited, path, &old) {
             // Its other lines stay. Its ports are those of the site, which took over the edited ones.
-            let text = ports::with_ports(&String::from_utf8_lossy(old), &self.parameters.ports);
-            return self.put(path, text.as_bytes(), file.access, "its ports changed");
+            let text = ports::updated(&String::from_utf8_lossy(old), &self.parameters.ports, internal);
+            return self.put(path, text.as_bytes(), file.access, "its ports or networks changed");
         }
         if edited {
             let hint = format!("to render it again, remove {path} and run this again");

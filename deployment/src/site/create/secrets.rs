@@ -18,7 +18,7 @@ impl SiteUpdate<'_> {
         let (directory, model) = (self.request.directory, self.request.model);
         let mut texts = BTreeMap::new();
         if !model.site.secrets.is_empty() {
-            files::directory(&directory.join("secrets"), 0o700)?;
+            files::directory(&directory.join("secrets"), files::PRIVATE)?;
         }
         for (name, secret) in &model.site.secrets {
             let path = secret_path(name);

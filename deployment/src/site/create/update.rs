@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::profile::Sources;
 use crate::profile::model::{self, Model};
 use crate::site::files::{self, Access};
+use crate::site::load::private_directories;
 use crate::site::record::{self, Record};
 use crate::site::report::{Action, SiteReport};
 use crate::site::values::SiteParameters;
@@ -55,6 +56,14 @@ pub(in crate::site) struct SiteUpdate<'a> {
 impl SiteUpdate<'_> {
     pub(super) fn access(&self, mode: u32, group: Option<u32>) -> Access {
         Access { mode, group: group.filter(|_| !self.request.leave_groups) }
+    }
+
+    /// Closes the directories with keys and secrets, which an archive or an older version may have left open.
+    pub(super) fn close_directories(&mut self) -> Result<()> {
+        for name in private_directories(self.request.model) {
+            files::close_directory(self.request.directory, &name, &mut self.report.warnings)?;
+        }
+        Ok(())
     }
 
     pub(super) fn key_access(&self, wanted: &model::Certificate) -> Access {

@@ -108,7 +108,12 @@ fn check_validity(path: &str, chain: &[Certificate], now: i64, findings: &mut Fi
     for (index, certificate) in chain.iter().enumerate() {
         let which = if index == 0 { String::new() } else { format!("certificate {}: ", index + 1) };
         if let Some(invalid) = certificate.invalid_at(now) {
-            findings.error(path, format!("{which}{invalid}"), "provide a valid one; check the clock");
+            let hint = if now < certificate.not_before {
+                "set the clock if it is slow; else wait for that day, or provide a certificate that is valid now"
+            } else {
+                "provide a new one; if it should still be valid, the clock is fast: set it"
+            };
+            findings.error(path, format!("{which}{invalid}"), hint);
         } else if let Some(soon) = certificate.ends_within(now, WARNING_DAYS) {
             findings.warn(path, format!("{which}{soon}"), "provide a new one before that day");
         }

@@ -23,7 +23,7 @@ impl SiteUpdate<'_> {
         let SiteRequest { directory, model, sources, self_signed, now, .. } = *self.request;
         let site = &model.site;
         if !site.certificates.is_empty() || !site.trusted.is_empty() {
-            files::directory(&directory.join("tls"), 0o700)?;
+            files::directory(&directory.join("tls"), files::PRIVATE)?;
         }
         settings::offer(directory, model, &self.old.settings, &mut self.report)?;
         self.new.settings = site.settings.keys().cloned().collect();

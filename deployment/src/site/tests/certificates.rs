@@ -35,6 +35,38 @@ fn expired_authority_is_renewed_for_its_key() {
     bench.load(NOW + 3651 * DAY).unwrap();
 }
 
+/// The clock was years ahead when the site was made. The hint named only what does not help.
+#[test]
+fn authority_of_a_day_to_come_is_refused_and_made_again_once_it_is_removed() {
+    let bench = Bench::new();
+    bench.create_at(NOW + 1000 * DAY, Some("shop.example"), &[]).unwrap();
+    let key = bench.read("site/custom-ca.key");
+    let hint = || {
+        let error = bench.create_at(NOW, None, &[]).unwrap_err();
+        let failure = failure(&error);
+        format!("{failure}\n{}", failure.hint.as_ref().unwrap()).replace(bench.path("").to_str().unwrap(), "")
+    };
+    insta::assert_snapshot!(hint(), @"
+    custom-ca.crt: it is not valid before 2029-10-11
+    the clock says 2027-01-15: if it is slow, set it; if it was fast when the certificate was made, remove site/custom-ca.crt and run this again: it is issued anew for the same key, and everyone who trusts the old one needs the new one
+    ");
+    fs_err::rename(bench.path("site/custom-ca.key"), bench.path("key")).unwrap();
+    insta::assert_snapshot!(hint(), @"
+    custom-ca.crt: it is not valid before 2029-10-11
+    the clock says 2027-01-15: if it is slow, set it; if it is right, wait for that day, or replace site/custom-ca.crt by a valid certificate
+    ");
+    fs_err::rename(bench.path("key"), bench.path("site/custom-ca.key")).unwrap();
+    fs_err::remove_file(bench.path("site/custom-ca.crt")).unwrap();
+    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap(), @"
+    created custom-ca.crt
+    replaced tls/shop-web.crt: it is not valid before 2029-10-11
+    replaced site.toml: it records what changed
+    kept 8 files
+    ");
+    assert_eq!(bench.read("site/custom-ca.key"), key);
+    bench.load(NOW).unwrap();
+}
+
 #[test]
 fn valid_files_are_kept_without_the_key_of_the_authority() {
     let bench = Bench::new();

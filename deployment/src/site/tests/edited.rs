@@ -57,7 +57,9 @@ fn a_port_edited_in_the_env_file_is_written_into_the_site() {
     let edited = "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nSEALIFT_HTTPS_PORT=8443\n";
     bench.write(".env", edited);
     let report = bench.create_at(NOW, None, &[]).unwrap();
-    assert_eq!((report.ports["https"], bench.read(".env").as_str()), (8443, edited));
+    // What the settings decide is written in any case.
+    let edited = edited.to_owned() + "SEALIFT_OUTSIDE_INTERNAL=true\n";
+    assert_eq!((report.ports["https"], bench.read(".env")), (8443, edited.clone()));
     assert!(bench.read("site/env/shop.env").contains(":8443/"));
     // A port of the command line has precedence, and is written into the file.
     let report = bench.create_at(NOW, None, &[("https", 9443)]).unwrap();

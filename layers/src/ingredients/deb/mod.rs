@@ -130,6 +130,9 @@ fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box
     decompress::by_ending(ending, raw)?.ok_or_else(unsupported)
 }
 
+/// Directories that are links to those of the same name in `/usr` on a system with a merged `/usr`.
+pub const MERGED: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"];
+
 /// Moves files in `bin`, `lib` and the like to the directories in `usr` that these links point to on a system with a merged
 /// `/usr`. The links themselves, which are part of `base-files`, are kept.
 fn usr_merged(tree: Tree) -> Result<Tree, DebError> {
@@ -155,8 +158,7 @@ fn usr_merged(tree: Tree) -> Result<Tree, DebError> {
 
 fn merged_path(path: &TreePath) -> Option<TreePath> {
     let first = path.as_str().split('/').next()?;
-    let moves = ["bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"].contains(&first);
-    moves.then(|| TreePath::new(&format!("usr/{path}")).ok()).flatten()
+    MERGED.contains(&first).then(|| TreePath::new(&format!("usr/{path}")).ok()).flatten()
 }
 
 #[cfg(test)]

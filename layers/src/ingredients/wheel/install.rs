@@ -21,7 +21,11 @@ impl Wheel {
     /// # Errors
     /// [`WheelError`]: members with the same destination, an unknown directory in `.data`, or invalid entry points.
     pub fn tree(&self, venv: &Venv, uploaded: u64) -> Result<Tree, WheelError> {
-        self.install(venv, uploaded).map_err(|kind| WheelError { file_name: self.file_name.clone(), kind })
+        self.install(venv, uploaded).map_err(|kind| WheelError {
+            file_name: self.file_name.clone(),
+            kind,
+            only_record: false,
+        })
     }
 
     fn install(&self, venv: &Venv, uploaded: u64) -> Result<Tree, WheelErrorKind> {

@@ -33,6 +33,17 @@ pub struct Wheel {
     /// `NAME-VERSION` as in the names of the directories `.dist-info` and `.data`, not normalized.
     stem: String,
     members: BTreeMap<String, Verified>,
+    /// How `RECORD` differs from the archive.
+    differences: Vec<String>,
+}
+
+/// What [`open`] does when `RECORD` contradicts the archive. Installers do not read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordCheck {
+    /// It is an error, unless `RECORD` only lacks members: these are among [`Wheel::differences`].
+    Strict,
+    /// Everything that is wrong with `RECORD` is among [`Wheel::differences`].
+    Lenient,
 }
 
 /// A member that matches `RECORD` and the zip archive.
@@ -50,6 +61,8 @@ pub struct WheelError {
     pub file_name: String,
     /// What is wrong with it.
     pub kind: WheelErrorKind,
+    /// Only `RECORD` is wrong: [`RecordCheck::Lenient`] accepts it.
+    pub only_record: bool,
 }
 
 /// What is wrong with a wheel.
@@ -125,19 +138,37 @@ impl Wheel {
     pub fn version(&self) -> &Version {
         &self.version
     }
+
+    /// How `RECORD` differs from the archive, one phrase each. The members are installed as they are in the archive.
+    #[must_use]
+    pub fn differences(&self) -> &[String] {
+        &self.differences
+    }
 }
 
-/// Opens and verifies a wheel: the structure and checksums of the zip archive; that `RECORD` lists every member and no
-/// other, with the right hash and size; and that name and version are the same everywhere in the wheel. `file_name` is the
-/// name of the wheel without directories. The file is read by offset and stays open as long as trees refer to it.
+/// Opens and verifies a wheel: the structure and checksums of the zip archive; that hashes and sizes in `RECORD` are right;
+/// and that name and version are the same everywhere in the wheel. `file_name` is the name of the wheel without
+/// directories. The file is read by offset and stays open as long as trees refer to it.
 ///
 /// # Errors
 /// [`WheelError`] for the first error that is found.
-pub fn open(file: File, file_name: &str) -> Result<Wheel, WheelError> {
-    open_members(file, file_name).map_err(|kind| WheelError { file_name: file_name.to_owned(), kind })
+pub fn open(file: File, file_name: &str, check: RecordCheck) -> Result<Wheel, WheelError> {
+    let mut wrong = Vec::new();
+    let error = |kind, only_record| WheelError { file_name: file_name.to_owned(), kind, only_record };
+    let mut wheel = open_members(file, file_name, &mut wrong).map_err(|kind| error(kind, false))?;
+    match check {
+        RecordCheck::Lenient => wheel.differences.extend(wrong.iter().map(ToString::to_string)),
+        RecordCheck::Strict => {
+            if let Some(kind) = wrong.into_iter().next() {
+                return Err(error(kind, true));
+            }
+        }
+    }
+    Ok(wheel)
 }
 
-fn open_members(file: File, file_name: &str) -> Result<Wheel, WheelErrorKind> {
+/// As [`open`]. Adds what is wrong in `RECORD` to `wrong`.
+fn open_members(file: File, file_name: &str, wrong: &mut Vec<WheelErrorKind>) -> Result<Wheel, WheelErrorKind> {
     let parsed: WheelFileName = file_name.parse()?;
     let mut members = archive::members(file)?;
     let stem = metadata::stem(members.keys(), &parsed)?;
@@ -145,8 +176,8 @@ fn open_members(file: File, file_name: &str) -> Result<Wheel, WheelErrorKind> {
 
     let record = info("RECORD");
     let member = members.remove(&record).ok_or_else(|| WheelErrorKind::Metadata(format!("it has no `{record}`")))?;
-    record::verify(&record, &member, None)?;
-    let mut listed = record::parse(&metadata::text(&record, &member)?)?;
+    record::verify(&record, &member, None, wrong)?;
+    let mut listed = record::parse(&metadata::text(&record, &member)?, wrong);
     listed.remove(&record);
     // Signatures of RECORD, which cannot list them. They are invalid after installation, which writes a new RECORD.
     for signature in ["RECORD.jws", "RECORD.p7s"].map(info) {
@@ -154,17 +185,18 @@ fn open_members(file: File, file_name: &str) -> Result<Wheel, WheelErrorKind> {
         listed.remove(&signature);
     }
 
-    let mut verified = BTreeMap::new();
+    let (mut verified, mut differences) = (BTreeMap::new(), Vec::new());
     for (name, member) in members {
-        let Some(expected) = listed.remove(&name) else {
-            return Err(WheelErrorKind::Member(name, "RECORD does not list it"));
-        };
-        let hash = record::verify(&name, &member, Some(&expected))?;
+        let expected = listed.remove(&name);
+        if expected.is_none() {
+            differences.push(WheelErrorKind::Member(name.clone(), "RECORD does not list it").to_string());
+        }
+        let hash = record::verify(&name, &member, expected.as_ref(), wrong)?;
         verified.insert(name, Verified { member, hash });
     }
-    if let Some((name, _)) = listed.pop_first() {
-        return Err(WheelErrorKind::Member(name, "RECORD lists it, but the archive does not have it"));
-    }
+    let absent = listed.into_keys();
+    wrong.extend(absent.map(|name| WheelErrorKind::Member(name, "RECORD lists it, but the archive does not have it")));
     metadata::check(&verified, &stem, &parsed)?;
-    Ok(Wheel { file_name: file_name.to_owned(), name: parsed.name, version: parsed.version, stem, members: verified })
+    let WheelFileName { name, version, .. } = parsed;
+    Ok(Wheel { file_name: file_name.to_owned(), name, version, stem, members: verified, differences })
 }

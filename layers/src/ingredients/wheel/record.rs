@@ -39,30 +39,37 @@ fn encode(algorithm: &str, digest: &[u8]) -> String {
     format!("{algorithm}={}", URL_SAFE_NO_PAD.encode(digest))
 }
 
-/// Parses `RECORD`: path to hash and size.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, RecordEntry>, WheelErrorKind> {
+/// Parses `RECORD`: path to hash and size. Adds what is wrong to `wrong`; of two lines with one path the first one counts.
+pub(super) fn parse(text: &str, wrong: &mut Vec<WheelErrorKind>) -> BTreeMap<String, RecordEntry> {
     let mut entries = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let error = |why| WheelErrorKind::Record(index + 1, why);
-        if line.is_empty() {
-            continue;
-        }
-        let fields = fields(line).ok_or_else(|| error("it has an unpaired quote"))?;
-        let [path, hash, size] = fields.as_slice() else { return Err(error("it does not have three fields")) };
-        let size = match size.as_str() {
-            "" => None,
-            digits => Some(digits.parse().map_err(|_| error("its size is not a number"))?),
-        };
-        check_name(path)?;
-        // Some tools list directories, which a wheel does not install.
-        if path.ends_with('/') {
-            continue;
-        }
-        if entries.insert(path.clone(), RecordEntry { hash: hash.clone(), size }).is_some() {
-            return Err(error("its path is already listed"));
+        match parse_line(line, error) {
+            Err(kind) => wrong.push(kind),
+            Ok(Some((path, _))) if entries.contains_key(&path) => wrong.push(error("its path is already listed")),
+            Ok(entry) => entries.extend(entry),
         }
     }
-    Ok(entries)
+    entries
+}
+
+/// `None` for lines that name no file.
+fn parse_line(
+    line: &str,
+    error: impl Fn(&'static str) -> WheelErrorKind,
+) -> Result<Option<(String, RecordEntry)>, WheelErrorKind> {
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let fields = fields(line).ok_or_else(|| error("it has an unpaired quote"))?;
+    let [path, hash, size] = fields.as_slice() else { return Err(error("it does not have three fields")) };
+    let size = match size.as_str() {
+        "" => None,
+        digits => Some(digits.parse().map_err(|_| error("its size is not a number"))?),
+    };
+    check_name(path)?;
+    // Some tools list directories, which a wheel does not install.
+    Ok((!path.ends_with('/')).then(|| (path.clone(), RecordEntry { hash: hash.clone(), size })))
 }
 
 /// The fields of a CSV line as Python's `csv` module writes it; `None` for an unpaired quote. Fields have no line breaks,
@@ -111,23 +118,22 @@ pub(super) fn write(files: &BTreeMap<String, FileHash>, itself: &str) -> String 
     text
 }
 
-/// Reads a member and compares it with the checksum of the zip archive and, if given, with its entry in `RECORD`. Returns
-/// hash and size of the member.
-pub(super) fn verify(name: &str, member: &Member, listed: Option<&RecordEntry>) -> Result<FileHash, WheelErrorKind> {
-    let mismatch =
-        |what, expected: String, found: String| WheelErrorKind::Mismatch { name: name.into(), what, expected, found };
-    let algorithm = listed.map(|entry| entry.hash.split_once('=').map_or("", |(algorithm, _)| algorithm));
+/// Reads a member and compares it with the checksum of the zip archive and, if given, with its entry in `RECORD`: adds a
+/// difference to `wrong`. Returns hash and size of the member.
+///
+/// # Errors
+/// The member cannot be read, or its checksum is wrong.
+pub(super) fn verify(
+    name: &str,
+    member: &Member,
+    listed: Option<&RecordEntry>,
+    wrong: &mut Vec<WheelErrorKind>,
+) -> Result<FileHash, WheelErrorKind> {
+    let algorithm = listed.and_then(|entry| entry.hash.split_once('=')).map(|(algorithm, _)| algorithm);
     let mut other = match algorithm {
-        None | Some("sha256") => OtherHash::None,
         Some("sha384") => OtherHash::Sha384(Box::default()),
         Some("sha512") => OtherHash::Sha512(Box::default()),
-        Some("") => return Err(WheelErrorKind::Member(name.into(), "RECORD has no hash for it")),
-        Some(_) => {
-            return Err(WheelErrorKind::Member(
-                name.into(),
-                "its hash in RECORD is none of SHA-256, SHA-384 and SHA-512",
-            ));
-        }
+        _ => OtherHash::None,
     };
     let (mut sha256, mut crc, mut size) = (Sha256::new(), rawzip::Crc32::new(), 0);
     let mut reader = member.content.reader();
@@ -146,20 +152,40 @@ pub(super) fn verify(name: &str, member: &Member, listed: Option<&RecordEntry>) 
         other.update(bytes);
     }
     if crc.checksum() != member.crc {
-        return Err(mismatch("CRC-32", format!("{:08x}", member.crc), format!("{:08x}", crc.checksum())));
+        return Err(mismatch(name, "CRC-32", format!("{:08x}", member.crc), format!("{:08x}", crc.checksum())));
     }
     let found = FileHash { hash: encode("sha256", &sha256.finalize()), size };
     if let Some(entry) = listed {
         let hash = other.finish().unwrap_or_else(|| found.hash.clone());
-        // Some tools write base64 with padding.
-        if entry.hash.trim_end_matches('=') != hash {
-            return Err(mismatch("hash", entry.hash.clone(), hash));
-        }
-        if let Some(expected) = entry.size.filter(|expected| *expected != size) {
-            return Err(mismatch("size", expected.to_string(), size.to_string()));
-        }
+        wrong.extend(difference(name, entry, algorithm, hash, size));
     }
     Ok(found)
+}
+
+fn mismatch(name: &str, what: &'static str, expected: String, found: String) -> WheelErrorKind {
+    WheelErrorKind::Mismatch { name: name.into(), what, expected, found }
+}
+
+/// How a member with this `hash` and `size` differs from its entry in `RECORD`.
+fn difference(
+    name: &str,
+    entry: &RecordEntry,
+    algorithm: Option<&str>,
+    hash: String,
+    size: u64,
+) -> Option<WheelErrorKind> {
+    let member = |why| Some(WheelErrorKind::Member(name.into(), why));
+    match algorithm {
+        Some("sha256" | "sha384" | "sha512") => {}
+        None | Some("") => return member("RECORD has no hash for it"),
+        Some(_) => return member("its hash in RECORD is none of SHA-256, SHA-384 and SHA-512"),
+    }
+    // Some tools write base64 with padding.
+    if entry.hash.trim_end_matches('=') != hash {
+        return Some(mismatch(name, "hash", entry.hash.clone(), hash));
+    }
+    let expected = entry.size.filter(|expected| *expected != size)?;
+    Some(mismatch(name, "size", expected.to_string(), size.to_string()))
 }
 
 /// The hash in `RECORD` if it is not SHA-256, which is always computed.
@@ -196,7 +222,9 @@ mod tests {
     #[test]
     fn lines_are_parsed_as_python_writes_them() {
         let text = "a.py,sha256=x,3\r\n\"b,\"\"c\"\".py\",,\n\nd/,sha256=z,0\nd,sha256=y,";
-        let claims = parse(text).unwrap();
+        let mut wrong = Vec::new();
+        let claims = parse(text, &mut wrong);
+        assert!(wrong.is_empty(), "{wrong:?}");
         let shown: Vec<_> = claims.iter().map(|(path, c)| (path.as_str(), c.hash.as_str(), c.size)).collect();
         assert_eq!(shown, [("a.py", "sha256=x", Some(3)), ("b,\"c\".py", "", None), ("d", "sha256=y", None)]);
     }
@@ -210,7 +238,9 @@ mod tests {
             ("a,,\na,,", "line 2 of RECORD: its path is already listed"),
             ("../a,,", "the name `../a`: a component is `.` or `..`"),
         ] {
-            assert_eq!(parse(text).unwrap_err().to_string(), message);
+            let mut wrong = Vec::new();
+            parse(text, &mut wrong);
+            assert_eq!(wrong.iter().map(ToString::to_string).collect::<Vec<_>>(), [message]);
         }
     }
 
@@ -221,7 +251,7 @@ mod tests {
             let files: BTreeMap<_, _> = names.iter()
                 .filter(|name| check_name(name).is_ok())
                 .map(|name| (name.clone(), FileHash::of(name.as_bytes()))).collect();
-            let claims = parse(&write(&files, "x.dist-info/RECORD")).unwrap();
+            let claims = parse(&write(&files, "x.dist-info/RECORD"), &mut Vec::new());
             prop_assert_eq!(claims.len(), files.len() + 1);
             for (name, found) in files {
                 prop_assert_eq!(&claims[&name], &RecordEntry { hash: found.hash, size: Some(found.size) });
@@ -231,7 +261,7 @@ mod tests {
         /// No text makes the parser panic.
         #[test]
         fn any_text_is_parsed_or_rejected(text in ".{0,40}") {
-            let _ = parse(&text);
+            let _ = parse(&text, &mut Vec::new());
             let _ = fields(&text);
         }
     }

@@ -111,10 +111,14 @@ fn with_record(mut members: Vec<Packed>) -> Vec<Packed> {
 }
 
 fn open_bytes(bytes: &[u8]) -> Result<Wheel, WheelError> {
+    open_checked(bytes, RecordCheck::Strict)
+}
+
+fn open_checked(bytes: &[u8], check: RecordCheck) -> Result<Wheel, WheelError> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
-    open(file, FILE)
+    open(file, FILE, check)
 }
 
 fn venv() -> Venv {
@@ -248,18 +252,37 @@ fn two_members_with_one_path_are_rejected() {
     assert!(matches!(tree.unwrap_err().kind, WheelErrorKind::Collision(place) if place.ends_with("site-packages/a")));
 }
 
+/// Installers do not read `RECORD` of an archive, so such wheels are in use.
 #[test]
-fn record_and_archive_must_agree() {
+fn record_and_archive_must_agree_unless_it_is_accepted() {
     let good = with_record(files(&[("a.py", "right")]));
     let (record, rest) = good.split_last().unwrap();
-    let with = |line: &str| {
+    let packed = |line: &str| {
         let text = String::from_utf8(record.bytes.clone()).unwrap();
         let kept: Vec<_> = text.lines().filter(|line| !line.starts_with("\"a.py\"")).chain([line]).collect();
         let record = Packed::new(&record.name, kept.join("\n").as_bytes());
-        refusal(&[rest, &[record]].concat())
+        zip(&[rest, &[record]].concat())
+    };
+    let with = |line: &str| {
+        let error = open_bytes(&packed(line)).unwrap_err();
+        assert!(error.only_record, "{error}");
+        let accepted = open_checked(&packed(line), RecordCheck::Lenient).unwrap();
+        let message = error.kind.to_string();
+        assert!(accepted.differences().contains(&message), "{:?}", accepted.differences());
+        assert_eq!(text_of(&accepted.tree(&venv(), 0).unwrap(), "opt/app/lib/python3.14/site-packages/a.py"), "right");
+        message
     };
     let hash = FileHash::of(b"right").hash;
-    assert_eq!(with(""), "the member `a.py`: RECORD does not list it");
+    for check in [RecordCheck::Strict, RecordCheck::Lenient] {
+        let unlisted = open_checked(&packed(""), check).unwrap();
+        assert_eq!(unlisted.differences(), ["the member `a.py`: RECORD does not list it"]);
+        let record = text_of(
+            &unlisted.tree(&venv(), 0).unwrap(),
+            &format!("opt/app/lib/python3.14/site-packages/{INFO}/RECORD"),
+        );
+        assert!(record.contains(&format!("a.py,{hash},5")), "the written RECORD is complete: {record}");
+    }
+    assert_eq!(with("a.py"), "line 4 of RECORD: it does not have three fields");
     assert_eq!(with("a.py,,5"), "the member `a.py`: RECORD has no hash for it");
     assert_eq!(with("a.py,md5=x,5"), "the member `a.py`: its hash in RECORD is none of SHA-256, SHA-384 and SHA-512");
     assert_eq!(with(&format!("a.py,{hash},4")), "the member `a.py`: its size is 5, not 4");

@@ -3,6 +3,8 @@
 //! It is read on a host with no network, perhaps at two in the morning: every step is a command that can be typed as it
 //! is, and the result that shows its success.
 
+mod networks;
+
 use sealift_layers::codec::Codec;
 
 use crate::profile::model::{Model, Run};
@@ -15,6 +17,7 @@ use crate::profile::names::{bundle_file, image_name, project_name};
 #[must_use]
 pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, notes: &str) -> String {
     let mut parts = vec![head(model, platform), start(model, platform), commands(model), tasks(model), reach(model)];
+    parts.push(networks::chapter(model));
     parts.extend([site(model), data(model), upgrade(model), troubleshooting(model), by_hand(model, platform)]);
     parts.push(contents(model, images));
     parts.push(notes.trim().to_owned());
@@ -197,7 +200,7 @@ fn start_tasks_by_hand(model: &Model) -> String {
             .to_owned();
     for task in before {
         let service = task.service.get_ref();
-        for other in model.services.get(service.as_str()).iter().flat_map(|service| &service.depends_on) {
+        for other in model.services.get(service.as_str()).iter().flat_map(|service| service.depends_on.services()) {
             text += &format!("\n       podman-compose up -d {}", other.get_ref());
         }
         text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
@@ -224,10 +227,12 @@ Show a log (Ctrl-C ends it), restart a service, and stop all services. Never use
 
        podman logs -f {container}
        podman restart {container}
-       podman-compose down
+       podman-compose down -t {grace}
 
 After a change in `.env` or `site/`, stop all services and start them again. The next `./sealift up` recreates services that
-were created by hand."
+were created by hand.{networks}",
+        grace = model.services.values().map(|service| service.stop_grace).max().unwrap_or_default(),
+        networks = networks::by_hand(model),
     )
 }
 
@@ -239,6 +244,7 @@ fn reach(model: &Model) -> String {
     for (name, port) in &model.site.ports {
         let address = match port.address.as_str() {
             "0.0.0.0" => "all addresses of this host",
+            "::" => "all IPv6 addresses of this host",
             "127.0.0.1" => "127.0.0.1: from this host only",
             other => other,
         };
@@ -249,7 +255,9 @@ These are the defaults; `.env` has the values for this host. To use another port
 
        ./sealift up --port NAME=NUMBER
 
-No other port is open to other hosts.";
+To use one address of the host only, edit `SEALIFT_NAME_ADDRESS` in `.env`, with IPv6 addresses in brackets, and run
+`./sealift up`. `0.0.0.0` stands for all addresses, those of IPv6 included where this host has it. No other port is open to
+other hosts.";
     text
 }
 

@@ -1,0 +1,212 @@
+//! The order of a start: each service is started once everything that it depends on is ready, and is watched until it is
+//! healthy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::context::Containers;
+use super::output::Container;
+use super::status::{MANY_RESTARTS, STEADY};
+use crate::failure::Failure;
+use crate::host::runtime::{Deadline, Runtime};
+use crate::host::status::HealthState;
+use crate::profile::model::Condition;
+use crate::render::container::HostLayout;
+use crate::ui::Ui;
+
+/// Time between two looks at the services.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a service is watched before it is said not to stay up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A start in progress.
+pub(super) struct Start<'a> {
+    pub(super) containers: &'a Containers<'a>,
+    pub(super) layout: &'a HostLayout,
+    pub(super) deadline: Deadline,
+    pub(super) ui: &'a Ui,
+    /// Services that were not started yet, in the order of their start.
+    waiting: Vec<&'a str>,
+    /// Services that were started and are not healthy yet.
+    starting: Vec<&'a str>,
+    healthy: BTreeSet<&'a str>,
+    watches: BTreeMap<&'a str, Watch>,
+}
+
+/// What was seen of a service since it was started.
+struct Watch {
+    since: Instant,
+    /// How often the engine had restarted it before.
+    restarts: u64,
+    /// Since when it does not run.
+    down: Option<Instant>,
+    /// When it was seen for the first time after its last start.
+    seen: (String, Instant),
+    /// What its health check printed last.
+    output: Vec<String>,
+}
+
+impl<'a> Start<'a> {
+    /// The start of a deployment of whose services `stopped` do not run, though their containers exist.
+    pub(super) fn new(
+        containers: &'a Containers<'a>,
+        layout: &'a HostLayout,
+        stopped: &[String],
+        deadline: Deadline,
+        ui: &'a Ui,
+    ) -> Self {
+        let is_stopped = |service: &&str| stopped.iter().any(|other| other == service);
+        let (waiting, starting) = containers.deployment.order().into_iter().partition(is_stopped);
+        let (healthy, watches) = (BTreeSet::new(), BTreeMap::new());
+        Self { containers, layout, deadline, ui, waiting, starting, healthy, watches }
+    }
+
+    /// Starts all services, with the tasks that belong to a start, and waits until all are healthy.
+    ///
+    /// # Errors
+    /// Those of the engine; [`Failure`] when a task fails, when a service does not stay up, and at the deadline.
+    pub(super) fn run(mut self) -> Result<()> {
+        loop {
+            self.start_ready()?;
+            if self.starting.is_empty() {
+                return Ok(());
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Starts those whose dependencies are ready: those with tasks one by one, the others together.
+    fn start_ready(&mut self) -> Result<()> {
+        while let Some(at) = self.waiting.iter().position(|service| self.is_ready(service)) {
+            let mut batch = vec![self.waiting.remove(at)];
+            self.containers.run_start_tasks(batch[0], self.ui)?;
+            let together = |service: &&str| self.is_ready(service) && !self.containers.has_start_tasks(service);
+            batch.extend(self.waiting.iter().copied().filter(together));
+            self.waiting.retain(|service| !batch.contains(service));
+            self.containers.start_containers(self.layout, &batch)?;
+            self.starting.extend(batch);
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self, service: &str) -> bool {
+        let met = |(other, condition): (&str, Condition)| match condition {
+            Condition::Healthy => self.healthy.contains(other),
+            Condition::Started => self.healthy.contains(other) || self.starting.contains(&other),
+        };
+        self.containers.deployment.profile.model.conditions(service).into_iter().all(met)
+    }
+
+    /// Waits until a service can be started that waits, or until all are healthy.
+    fn wait(&mut self) -> Result<()> {
+        let phase = self.ui.steps("Waiting for health", self.starting.len() as u64);
+        let mut done = Vec::new();
+        loop {
+            phase.item(&self.starting.join(", "));
+            let healthy = self.look()?;
+            phase.inc(healthy.len() as u64);
+            self.starting.retain(|service| !healthy.contains(service));
+            self.healthy.extend(&healthy);
+            done.extend(healthy);
+            if self.starting.is_empty() || self.waiting.iter().any(|service| self.is_ready(service)) {
+                phase.finish(&done.join(", "));
+                return Ok(());
+            }
+            if self.deadline.is_over() {
+                return Err(self.late().into());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Those of the services that are healthy now.
+    fn look(&mut self) -> Result<Vec<&'a str>> {
+        let found = self.containers.inspected()?;
+        for service in &self.starting {
+            let watch = self.watches.entry(service).or_insert_with(|| Watch::new(found.get(service)));
+            if let Some(why) = watch.stays_down(found.get(service)) {
+                return Err(self.does_not_stay_up(service, &why).into());
+            }
+        }
+        let running: Vec<(&str, &Container)> = self
+            .starting
+            .iter()
+            .filter_map(|service| Some((*service, found.get(service).filter(|found| found.is_running())?)))
+            .collect();
+        let mut healthy = Vec::new();
+        for ((service, _), health) in running.iter().zip(self.containers.healths(&running)?) {
+            let watch = self.watches.get_mut(service);
+            let steady = watch.as_ref().is_some_and(|watch| watch.is_steady());
+            let has_check = self.containers.deployment.profile.model.services[*service].health.is_some();
+            if health.state == HealthState::Healthy || !has_check && steady {
+                healthy.push(*service);
+            } else if let Some(watch) = watch {
+                watch.output = health.output;
+            }
+        }
+        Ok(self.starting.iter().copied().filter(|service| healthy.contains(service)).collect())
+    }
+
+    fn does_not_stay_up(&self, service: &str, why: &str) -> Failure {
+        let mut message = format!("{service} does not stay up: {why}");
+        for line in self.containers.lines_of_last_run(service) {
+            message += &format!("\n    {line}");
+        }
+        let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");
+        Failure::failed(message).hint(hint)
+    }
+
+    /// The failure at the deadline.
+    fn late(&self) -> Failure {
+        let mut message = format!("not healthy after {} s:", self.deadline.seconds());
+        for service in &self.starting {
+            for line in self.watches.get(service).iter().flat_map(|watch| &watch.output) {
+                message += &format!("\n  {service}, its health check: {line}");
+            }
+            message += &format!("\n  {service}, its last log lines:");
+            for line in self.containers.last_log_lines(service) {
+                message += &format!("\n    {line}");
+            }
+        }
+        for service in &self.waiting {
+            let conditions = self.containers.deployment.profile.model.conditions(service);
+            let missing = conditions.iter().map(|(other, _)| *other).filter(|other| !self.healthy.contains(other));
+            let missing: Vec<&str> = missing.collect();
+            message += &format!("\n  {service} was not started: it waits for {}", missing.join(", "));
+        }
+        Failure::failed(message)
+            .hint("started services keep running; `logs SERVICE` shows more, and `up` continues the start")
+    }
+}
+
+impl Watch {
+    fn new(found: Option<&Container>) -> Self {
+        let now = Instant::now();
+        let seen = (found.map(|found| found.started.clone()).unwrap_or_default(), now);
+        Self { since: now, restarts: found.map_or(0, |found| found.restarts), down: None, seen, output: Vec::new() }
+    }
+
+    /// Looks at the service again. Returns why it is not expected to become healthy by itself, if it is not.
+    fn stays_down(&mut self, found: Option<&Container>) -> Option<String> {
+        let Some(found) = found else { return Some("its container was removed".into()) };
+        if found.started != self.seen.0 {
+            self.seen = (found.started.clone(), Instant::now());
+        }
+        let again = found.restarts.saturating_sub(self.restarts);
+        self.down = if found.is_running() { None } else { self.down.or_else(|| Some(Instant::now())) };
+        let loops = again >= MANY_RESTARTS || found.state == "restarting" && found.restarts >= MANY_RESTARTS;
+        if loops && self.since.elapsed() > PATIENCE {
+            let times = again.max(1) + u64::from(!found.is_running());
+            return Some(format!("it ended {times} times, the last time with exit code {}", found.exit_code));
+        }
+        let is_down = self.down.is_some_and(|down| down.elapsed() > PATIENCE) && found.state != "restarting";
+        is_down.then(|| format!("it is {}, with exit code {}", found.state, found.exit_code))
+    }
+
+    /// Whether it has been running for some seconds without a restart.
+    fn is_steady(&self) -> bool {
+        self.down.is_none() && self.seen.1.elapsed() >= Duration::from_secs(STEADY.unsigned_abs())
+    }
+}

@@ -1,0 +1,131 @@
+//! What an ELF file asks of the dynamic loader (System V ABI, "Program Loading and Dynamic Linking").
+
+use std::io::{self, Read};
+
+use object::elf::{self, FileHeader64};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::{LittleEndian, ReadCache, ReadCacheOps, ReadRef};
+use serde::{Deserialize, Serialize};
+
+use crate::tree::Content;
+
+/// The dependencies of a 64-bit little-endian ELF file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Elf {
+    /// The processor: `e_machine`.
+    pub machine: u16,
+    /// The dynamic loader: the path in the segment `PT_INTERP`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
+    /// Names of libraries: `DT_NEEDED`, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed: Vec<String>,
+    /// Directories where they are looked for: `DT_RUNPATH`, or else `DT_RPATH`, split at colons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
+}
+
+/// The dependencies of an ELF file; `None` for other processors' word sizes, for relocatable objects, core files and files
+/// that are damaged: the loader refuses these, whatever else is in the image.
+///
+/// # Errors
+/// When the content cannot be read.
+pub(super) fn read(content: &Content) -> io::Result<Option<Elf>> {
+    let cache = ReadCache::new(Positioned { content, reader: content.reader(), at: 0, to: 0 });
+    let found = parse(&cache);
+    // The parser does not tell damaged files from unreadable ones.
+    if found.is_none() {
+        io::copy(&mut content.reader(), &mut io::sink())?;
+    }
+    Ok(found)
+}
+
+fn parse<'a>(data: impl ReadRef<'a>) -> Option<Elf> {
+    let endian = LittleEndian;
+    let header = FileHeader64::<LittleEndian>::parse(data).ok()?;
+    let kind = header.e_type(endian);
+    if !header.is_little_endian() || (kind != elf::ET_EXEC && kind != elf::ET_DYN) {
+        return None;
+    }
+    let segments = header.program_headers(endian, data).ok()?;
+    let mut found = Elf { machine: header.e_machine(endian), ..Elf::default() };
+    for segment in segments {
+        if let Some(interpreter) = segment.interpreter(endian, data).ok()? {
+            found.interpreter = Some(text(interpreter));
+        }
+    }
+    let dynamic = segments.iter().find_map(|segment| segment.dynamic(endian, data).ok()?);
+    let entries: Vec<(u64, u64)> = dynamic
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| (entry.d_tag(endian), entry.d_val(endian)))
+        .take_while(|(tag, _)| *tag != u64::from(elf::DT_NULL))
+        .collect();
+    let value = |tag: u32| entries.iter().find(|(other, _)| *other == u64::from(tag)).map(|(_, value)| *value);
+    let Some(strings) = value(elf::DT_STRTAB) else { return Some(found) };
+    // The table is named by its address in memory.
+    let table = segments.iter().find_map(|segment| {
+        let within = strings.checked_sub(segment.p_vaddr(endian))?;
+        let is_loaded = segment.p_type(endian) == elf::PT_LOAD && within < segment.p_filesz(endian);
+        is_loaded.then(|| segment.p_offset(endian).checked_add(within))?
+    })?;
+    let string = |offset: u64| -> Option<String> {
+        let start = table.checked_add(offset)?;
+        Some(text(data.read_bytes_at_until(start..start.checked_add(4096)?, 0).ok()?))
+    };
+    for (_, offset) in entries.iter().filter(|(tag, _)| *tag == u64::from(elf::DT_NEEDED)) {
+        found.needed.push(string(*offset)?);
+    }
+    if let Some(offset) = value(elf::DT_RUNPATH).or_else(|| value(elf::DT_RPATH)) {
+        found.search = string(offset)?.split(':').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    }
+    Some(found)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A content with a position. Going back opens it again: a stream that is decompressed has no other way.
+struct Positioned<'a> {
+    content: &'a Content,
+    reader: Box<dyn Read + 'a>,
+    at: u64,
+    to: u64,
+}
+
+impl ReadCacheOps for Positioned<'_> {
+    fn len(&mut self) -> Result<u64, ()> {
+        Ok(self.content.len())
+    }
+
+    fn seek(&mut self, to: u64) -> Result<u64, ()> {
+        self.to = to;
+        Ok(to)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ()> {
+        if self.to != self.at {
+            if self.to < self.at {
+                (self.reader, self.at) = (self.content.reader(), 0);
+            }
+            let skipped = io::copy(&mut (&mut self.reader).take(self.to - self.at), &mut io::sink());
+            self.at += skipped.map_err(|_| ())?;
+        }
+        let got = self.reader.read(buffer).map_err(|_| ())?;
+        self.at += got as u64;
+        self.to = self.at;
+        Ok(got)
+    }
+
+    fn read_exact(&mut self, mut buffer: &mut [u8]) -> Result<(), ()> {
+        while !buffer.is_empty() {
+            match self.read(buffer)? {
+                0 => return Err(()),
+                got => buffer = &mut buffer[got..],
+            }
+        }
+        Ok(())
+    }
+}

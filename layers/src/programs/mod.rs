@@ -1,0 +1,115 @@
+//! Whether the programs of an image can start: what each file needs from the others, and whether it is there.
+//!
+//! [`of_tree`] and [`of_tar`] read what the files of one layer need, from their first bytes and ELF headers. The results of
+//! all layers of an image, with their listings, make an [`ImageFiles`], which looks names up as the kernel and the dynamic
+//! loader do.
+
+mod elf;
+mod files;
+mod missing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use serde::{Deserialize, Serialize};
+
+pub use elf::Elf;
+pub use files::ImageFiles;
+pub use missing::{Missing, MissingKind, NotRunnable};
+
+use crate::ingredients::ldcache;
+use crate::tree::{Content, Kind, Tree, TreePath};
+
+/// What a file needs to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Program {
+    /// An executable, a shared library or an object that is loaded at run time.
+    Elf(Elf),
+    /// A script: the line after `#!`, without blanks around it (execve(2)).
+    Script {
+        /// The interpreter and its argument.
+        line: String,
+    },
+    /// `/etc/ld.so.cache`.
+    LibraryCache {
+        /// Names of libraries, and their paths.
+        libraries: BTreeMap<String, String>,
+    },
+}
+
+/// The programs of a layer, sorted. Other files are not listed.
+pub type Programs = BTreeMap<TreePath, Program>;
+
+/// The kernel reads this many bytes of the line after `#!` (BINPRM_BUF_SIZE).
+const LINE: u64 = 256;
+
+/// The programs of a tree.
+///
+/// # Errors
+/// When a content cannot be read.
+pub fn of_tree(tree: &Tree) -> io::Result<Programs> {
+    let mut programs = Programs::new();
+    for (path, entry) in tree.iter() {
+        if let Kind::File(content) = &entry.kind
+            && let Some(program) = program(path, content)?
+        {
+            programs.insert(path.clone(), program);
+        }
+    }
+    Ok(programs)
+}
+
+/// The programs of an uncompressed tar of a layer that this library wrote.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn of_tar(tar: impl Read) -> io::Result<Programs> {
+    let mut programs = Programs::new();
+    let mut archive = ::tar::Archive::new(tar);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let path = TreePath::new(&name).map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        (&mut entry).take(4).read_to_end(&mut bytes)?;
+        if is_program(&path, &bytes) {
+            entry.read_to_end(&mut bytes)?;
+            programs.extend(program(&path, &Content::from(bytes))?.map(|program| (path, program)));
+        }
+    }
+    Ok(programs)
+}
+
+fn is_program(path: &TreePath, start: &[u8]) -> bool {
+    start.starts_with(b"\x7fELF") || start.starts_with(b"#!") || path.as_str() == ldcache::PATH
+}
+
+fn program(path: &TreePath, content: &Content) -> io::Result<Option<Program>> {
+    let mut start = Vec::new();
+    if content.len() >= 4 {
+        content.reader().take(4).read_to_end(&mut start)?;
+    }
+    Ok(match start.as_slice() {
+        b"\x7fELF" => elf::read(content)?.map(Program::Elf),
+        [b'#', b'!', ..] => script(content)?,
+        _ if path.as_str() == ldcache::PATH => {
+            Some(Program::LibraryCache { libraries: ldcache::read(&content.read()?) })
+        }
+        _ => None,
+    })
+}
+
+fn script(content: &Content) -> io::Result<Option<Program>> {
+    let mut bytes = Vec::new();
+    content.reader().take(LINE).read_to_end(&mut bytes)?;
+    let line = bytes[2..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line).trim().to_owned();
+    // Without an interpreter the kernel refuses it, and shells run it themselves.
+    Ok((!line.is_empty()).then_some(Program::Script { line }))
+}

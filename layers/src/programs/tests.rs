@@ -1,0 +1,161 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::listing::Listing;
+use crate::platform::Architecture;
+use crate::tar;
+use crate::tree::{Entry, SourceFile};
+
+fn path(text: &str) -> TreePath {
+    TreePath::new(text).unwrap()
+}
+
+/// An image as text: `PATH -> TARGET` is a link, `PATH = TEXT` an executable file, `PATH/` a folder.
+fn image(lines: &[&str]) -> (Listing, Programs) {
+    let origin: Arc<str> = "test".into();
+    let mut tree = Tree::new();
+    for line in lines {
+        if let Some((link, target)) = line.split_once(" -> ") {
+            tree.insert(path(link), Entry::symlink(target, &origin));
+        } else if let Some((file, text)) = line.split_once(" = ") {
+            tree.insert(path(file), Entry::file(text, 0o755, &origin));
+        } else {
+            tree.insert(path(line.trim_end_matches('/')), Entry::directory(0o755, &origin));
+        }
+    }
+    // Layers have all parent directories.
+    let parents: Vec<TreePath> =
+        tree.iter().flat_map(|(path, _)| std::iter::successors(path.parent(), TreePath::parent)).collect();
+    for parent in parents {
+        if tree.get(&parent).is_none() {
+            tree.insert(parent, Entry::directory(0o755, &origin));
+        }
+    }
+    let mut bytes = Vec::new();
+    let listing = tar::write(&tree, tar::Options { epoch: 0, file_digests: true }, &mut bytes).unwrap();
+    let programs = of_tree(&tree).unwrap();
+    assert_eq!(of_tar(bytes.as_slice()).unwrap(), programs);
+    (listing, programs)
+}
+
+fn files<'a>((listing, programs): &'a (Listing, Programs)) -> ImageFiles<'a> {
+    ImageFiles {
+        listing,
+        programs,
+        architecture: Architecture::Amd64,
+        path: vec!["/usr/bin".into(), "/bin".into()],
+        library_path: Vec::new(),
+        mounted: vec![path("data")],
+    }
+}
+
+fn elf(needed: &[&str], search: &[&str]) -> Program {
+    let strings = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+    let interpreter = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
+    Program::Elf(Elf { machine: 62, interpreter, needed: strings(needed), search: strings(search) })
+}
+
+#[test]
+fn commands_are_found_by_path_and_through_links() {
+    let image =
+        image(&["bin -> usr/bin", "usr/bin/a -> /opt/../etc/b", "etc/b = #!/bin/c -x\n", "usr/bin/c -> c", "opt/"]);
+    let files = files(&image);
+    // A link to itself.
+    assert_eq!(
+        files.runs("a").unwrap_err().to_string(),
+        "`/etc/b` is a script for `/bin/c -x`: the image has no `/bin/c`"
+    );
+    assert_eq!(files.runs("/data/own/program"), Ok(()));
+    assert_eq!(files.runs("nginx").unwrap_err().to_string(), "the image has no `nginx` in PATH (/usr/bin:/bin)");
+    assert_eq!(files.runs("/opt").unwrap_err().to_string(), "`/opt` is a directory");
+    assert!(files.has_directory("/bin") && files.has_directory("/") && !files.has_directory("/etc/b"));
+}
+
+#[test]
+fn env_in_a_script_looks_for_the_interpreter() {
+    let mut image = image(&["usr/bin/env = x", "usr/bin/tool = #! /usr/bin/env -S python3 -I\n"]);
+    image.1.insert(path("usr/bin/env"), Program::Elf(Elf { machine: 62, ..Elf::default() }));
+    assert_eq!(
+        files(&image).runs("tool").unwrap_err().to_string(),
+        "`/usr/bin/tool` is a script for `/usr/bin/env -S python3 -I`: the image has no `python3` in PATH (/usr/bin:/bin)"
+    );
+    let missing = files(&image).missing();
+    assert_eq!((missing[0].kind, missing[0].name.as_str()), (MissingKind::Interpreter, "python3"));
+}
+
+#[test]
+fn libraries_are_looked_for_where_the_loader_looks() {
+    let mut image = image(&[
+        "usr/bin/a = x",
+        "lib64 -> usr/lib64",
+        "usr/lib64/ld-linux-x86-64.so.2 = x",
+        "usr/lib/x86_64-linux-gnu/libstandard.so.1 = x",
+        "opt/own/lib/libown.so.1 = x",
+        "opt/cached/libcached.so.1 = x",
+        "usr/bin/plugins/libplugin.so = x",
+    ]);
+    let needed =
+        ["libstandard.so.1", "libown.so.1", "libcached.so.1", "libplugin.so", "libz.so.1", "ld-linux-x86-64.so.2"];
+    image.1.insert(path("usr/bin/a"), elf(&needed, &["$ORIGIN/../../opt/own/lib"]));
+    let cached = ("libcached.so.1".to_owned(), "/opt/cached/libcached.so.1".to_owned());
+    let cache = Program::LibraryCache { libraries: [cached].into() };
+    image.1.insert(path("etc/ld.so.cache"), cache);
+    image.0.insert(path("etc/ld.so.cache"), image.0[&path("usr/bin/a")].clone());
+    let missing = files(&image).missing();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!((missing[0].name.as_str(), missing[0].debian_package()), ("libz.so.1", Some("libz1".to_owned())));
+    assert_eq!(missing[0].needed_by, [(path("usr/bin/a"), "test".to_owned())]);
+    // The program itself does not find what lies somewhere else only.
+    let error = files(&image).runs("a").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "`/usr/bin/a` needs the library libplugin.so, which the image does not have where it is looked for"
+    );
+}
+
+/// An image with the packages of a suite whose base-files has no links of merged /usr had no loader.
+#[test]
+fn a_missing_loader_is_found() {
+    let mut image = image(&["usr/bin/a = x", "usr/lib64/ld-linux-x86-64.so.2 = x"]);
+    image.1.insert(path("usr/bin/a"), elf(&[], &[]));
+    let missing = files(&image).missing();
+    assert_eq!((missing[0].kind, missing[0].name.as_str()), (MissingKind::Loader, "/lib64/ld-linux-x86-64.so.2"));
+    assert!(matches!(files(&image).runs("a"), Err(NotRunnable::NoLoader { .. })));
+}
+
+#[test]
+fn names_of_packages_follow_those_of_libraries() {
+    let package = |name: &str| {
+        let kind = MissingKind::Library;
+        Missing { name: name.into(), kind, needed_by: Vec::new() }.debian_package()
+    };
+    assert_eq!(package("libstdc++.so.6").as_deref(), Some("libstdc++6"));
+    assert_eq!(package("libgd-3.so.0").as_deref(), Some("libgd-3-0"));
+    assert_eq!(package("libGL.so.1").as_deref(), Some("libgl1"));
+    assert_eq!(package("libdb-5.3.so").as_deref(), Some("libdb5.3"));
+    assert_eq!(package("module.so"), None);
+}
+
+/// A real program, of whatever linker: the test itself.
+#[test]
+fn a_real_program_is_read() {
+    let file = fs_err::File::open("/proc/self/exe").unwrap().into_parts().0;
+    let length = file.metadata().unwrap().len();
+    let content = Content::range(&SourceFile::new(file), 0, length);
+    let Some(Program::Elf(elf)) = program(&path("a"), &content).unwrap() else { panic!("no ELF file") };
+    assert!(elf.needed.iter().any(|name| name == "libc.so.6"), "{elf:?}");
+    assert!(elf.interpreter.is_some_and(|loader| loader.contains("ld-linux")));
+}
+
+proptest::proptest! {
+    /// Headers that lie are no reason to stop a build, or to end it.
+    #[test]
+    fn damaged_elf_files_are_passed_over(changes in proptest::collection::vec((0_usize..4096, 0_u8..), 1..20)) {
+        let mut bytes = vec![0; 4096];
+        fs_err::File::open("/proc/self/exe").unwrap().read_exact(&mut bytes).unwrap();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        program(&path("a"), &Content::from(bytes)).unwrap();
+    }
+}
