@@ -104,6 +104,17 @@ impl<'a> Inputs<'a> {
         ImageInputs { inputs: self, name }
     }
 
+    /// Everything that the lock names, in the order in which artifacts are listed, each once.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Artifact<'a>> {
+        let packages = self.lock.packages.iter().map(Artifact::Package);
+        let wheels = self.lock.wheels.iter().map(Artifact::Wheel);
+        let mut all: Vec<_> = packages.chain(wheels).chain(self.lock.crates.iter().map(Artifact::Crate)).collect();
+        all.sort_by_key(Artifact::order);
+        all.dedup_by_key(|artifact| artifact.digest());
+        all
+    }
+
     /// The package of this name in the lock.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 use crate::archive::{DockerImage, INDEX, LAYOUT, MANIFEST, NAME_ANNOTATION, blob_path};
 use crate::codec::Codec;
 use crate::digest::{Digest, Hasher, Measured};
-use crate::tree::{Content, Kind, Tree, TreePath};
+use crate::tree::{Content, Kind, Tree, TreePath, text_of};
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,11 +299,11 @@ fn unpacked(content: &Content, codec: Codec) -> io::Result<(Digest, Vec<String>)
     for entry in archive.entries()? {
         let entry = entry?;
         let bytes = entry.path_bytes().into_owned();
-        let name = String::from_utf8_lossy(&bytes);
+        let name = text_of(&bytes);
         match TreePath::new(&name) {
             Ok(path) => {
                 if entry.header().entry_type() == tar::EntryType::Link {
-                    let target = entry.link_name_bytes().and_then(|t| TreePath::new(&String::from_utf8_lossy(&t)).ok());
+                    let target = entry.link_name_bytes().and_then(|t| TreePath::new(&text_of(&t)).ok());
                     if target.is_none_or(|target| !paths.contains(&target)) {
                         messages.push(format!("its hard link `{name}` does not come after its target"));
                     }

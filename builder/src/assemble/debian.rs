@@ -7,12 +7,12 @@ use anyhow::Result;
 use sealift_deployment::{bundle, ui};
 use sealift_layers::ingredients::deb;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath};
+use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs, strings};
 use super::workshop::{Opens, Workshop, conflict, overlay};
-use super::{bytecode, library_cache};
+use super::{bytecode, library_cache, patterns};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
 use crate::store::layer::{LayerRecord, Remarks};
@@ -97,8 +97,9 @@ impl Ingredient for Packages {
 
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let opened = workshop.open_packages(&self.names)?;
-        let mut tree = self.union(image, &opened)?;
-        let mut remarks = Remarks::default();
+        let mut matched = BTreeSet::new();
+        let mut tree = self.union(image, &opened, lower, &mut matched)?;
+        let mut remarks = Remarks { matched: Some(matched), ..Remarks::default() };
         for python in &self.interpreters {
             self.add_bytecode(&mut tree, workshop, image, python, &opened, &mut remarks)?;
         }
@@ -152,14 +153,20 @@ impl Packages {
         if self.is_base { &[] } else { &image.model().drop }
     }
 
-    /// The files of opened packages, without those that the profile drops from this layer.
-    fn union(&self, image: ImageInputs<'_>, opened: &[Arc<deb::Package>]) -> Result<Tree> {
+    /// The files of opened packages, without those that the profile drops from this layer. Patterns that match a path are
+    /// added to `matched`.
+    fn union(
+        &self,
+        image: ImageInputs<'_>,
+        opened: &[Arc<deb::Package>],
+        lower: &Listing,
+        matched: &mut BTreeSet<String>,
+    ) -> Result<Tree> {
         let base = &image.inputs.profile.model.base;
-        let patterns = |list: &[toml::Spanned<String>]| -> Vec<Pattern> {
-            list.iter().map(|pattern| Pattern::new(pattern.get_ref())).collect()
-        };
-        let drop = [patterns(&base.drop), patterns(self.own_drop(image))].concat();
-        let keep = patterns(&base.keep);
+        let dropped = || base.drop.iter().chain(self.own_drop(image));
+        let texts = || dropped().chain(&base.keep).map(|pattern| pattern.get_ref().as_str());
+        let drop: Vec<Pattern> = dropped().map(|pattern| Pattern::new(pattern.get_ref())).collect();
+        let keep: Vec<Pattern> = base.keep.iter().map(|pattern| Pattern::new(pattern.get_ref())).collect();
         let packages: BTreeMap<&str, &deb::Package> =
             opened.iter().map(|package| (package.control.name.as_str(), package.as_ref())).collect();
         // Debian policy 7.6.1: a package that replaces another takes over the files that both have.
@@ -167,10 +174,14 @@ impl Packages {
             let package = package_of(one).and_then(|name| packages.get(name));
             package.zip(package_of(other)).is_some_and(|(p, other)| p.control.replaces.iter().any(|name| name == other))
         };
-        let mut tree = Tree::new();
-        for package in opened {
+        let kept = opened.iter().map(|package| {
             let mut files = package.tree.clone();
+            patterns::add_matches(texts(), &files, matched);
             files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
+            files
+        });
+        let mut tree = Tree::new();
+        for files in through_links(kept.collect(), lower) {
             let merged = tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
                 (true, false) => Prefer::First,
                 (false, true) => Prefer::Second,

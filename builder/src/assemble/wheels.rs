@@ -11,6 +11,7 @@ use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreeP
 use super::bytecode::{self, Compiled};
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, strings};
+use super::patterns;
 use super::workshop::{Opens, Workshop, accepted, conflict, environment, overlay, venv_of};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::Wheel;
@@ -95,14 +96,17 @@ impl Ingredient for Wheels {
             tree = venv.skeleton(upstream_version(&image.inputs.package(python)?.version));
         }
         let dropped = Dropped::new(image)?;
-        let (mut remarks, mut trees) = (Remarks::default(), Vec::new());
+        let (mut remarks, mut trees, mut matched) = (Remarks::default(), Vec::new(), BTreeSet::new());
         for (file, mut installed) in self.files.iter().zip(workshop.take_wheels(image, &self.files)?) {
+            let texts = dropped.drop.iter().chain(&dropped.keep).copied();
+            patterns::add_matches(texts, &installed.tree, &mut matched);
             installed.tree.retain(|path| !dropped.matches(path));
             trees.push(installed.tree);
             if !installed.differences.is_empty() {
                 remarks.differences.insert(file.clone(), installed.differences);
             }
         }
+        remarks.matched = Some(matched);
         let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees {
             add(&mut tree, part)?;

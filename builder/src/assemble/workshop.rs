@@ -53,6 +53,14 @@ pub struct Workshop<'a> {
     below: Vec<Digest>,
 }
 
+impl Opens<'_> {
+    /// Whether there is anything to open.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        !self.packages.is_empty() || !self.wheels.is_empty()
+    }
+}
+
 impl<'a> Workshop<'a> {
     /// A workshop where nothing is opened yet. At most `jobs` threads work in it.
     #[must_use]
@@ -76,13 +84,14 @@ impl<'a> Workshop<'a> {
                 let mut entry = entry?;
                 let name =
                     entry.path_bytes().strip_suffix(b"/").map_or_else(|| entry.path_bytes().to_vec(), <[u8]>::to_vec);
-                if entry.header().entry_type().is_file() && name == path.as_str().as_bytes() {
+                let name = tree::text_of(&name);
+                if entry.header().entry_type().is_file() && name == path.as_str() {
                     let mut bytes = Vec::new();
                     entry.read_to_end(&mut bytes)?;
                     return Ok(bytes);
                 }
                 // Layers are sorted by path.
-                if *name > *path.as_str().as_bytes() {
+                if *name > *path.as_str() {
                     break;
                 }
             }

@@ -1,12 +1,15 @@
 //! Fetching: the artifacts of the layers that the store lacks.
 
+use std::path::Path;
+
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::digest::Digest;
 
 use crate::fetch::{self, Download, Fetched};
-use crate::inputs::Artifact;
+use crate::inputs::{Artifact, Inputs};
+use crate::lock::Package;
 use crate::plan::Plan;
 use crate::servers::Servers;
 use crate::store::Store;
@@ -21,13 +24,21 @@ pub(super) fn missing<'p>(plan: &'p Plan<'_>, store: &Store) -> Result<Vec<Artif
     Ok(needs)
 }
 
-/// Fetches the artifacts that servers provide. Those that no server has are in the result, and are not an error.
-pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, ui: &Ui) -> Result<Fetched> {
+/// Fetches those of `missing` that servers provide. Those that no server has are in the result, and are not an error.
+pub(super) fn artifacts(
+    inputs: &Inputs<'_>,
+    missing: &[Artifact<'_>],
+    store: &Store,
+    servers: &Servers<'_>,
+    ui: &Ui,
+) -> Result<Fetched> {
     let mut downloads: Vec<Download<'_>> = Vec::new();
-    files(plan, store)?;
-    for artifact in missing(plan, store)? {
+    for artifact in missing {
         match artifact {
-            Artifact::Package(package) => downloads.push(servers.package(package, plan.inputs.archive(package)?)?),
+            Artifact::Package(package) => match inputs.file(package) {
+                Some(file) => take(package, &file, inputs, store)?,
+                None => downloads.push(servers.package(package, inputs.archive(package)?)?),
+            },
             Artifact::Wheel(wheel) => downloads.push(servers.wheel(wheel)),
             // By cargo: see `crates`.
             Artifact::Crate(_) => {}
@@ -43,33 +54,27 @@ pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, u
     Ok(fetched)
 }
 
-/// Copies packages that are files of the profile into the store.
-fn files(plan: &Plan<'_>, store: &Store) -> Result<()> {
-    for artifact in missing(plan, store)? {
-        let Artifact::Package(package) = artifact else { continue };
-        let Some(path) = plan.inputs.file(package) else { continue };
-        let changed = |what: &str| {
-            let message = format!("the package {} {what} since the lock was made", path.display());
-            let hint = format!("restore the file, or run sealift lock {}", plan.inputs.profile.argument);
-            Failure::verification(message).hint(hint)
-        };
-        if !path.is_file() {
-            return Err(changed("has been removed").into());
-        }
-        let file = fs_err::File::open(&path)?;
-        if Digest::of_reader(&file)?.digest != package.sha256 {
-            return Err(changed("has changed").into());
-        }
-        store.add_artifact(&package.path, fs_err::File::open(&path)?, &package.sha256)?;
+/// Copies a package that is a file of the profile into the store.
+fn take(package: &Package, file: &Path, inputs: &Inputs<'_>, store: &Store) -> Result<()> {
+    let changed = |what: &str| {
+        let message = format!("the package {} {what} since the lock was made", file.display());
+        let hint = format!("restore the file, or run sealift lock {}", inputs.profile.argument);
+        Failure::verification(message).hint(hint)
+    };
+    if !file.is_file() {
+        return Err(changed("has been removed").into());
     }
-    Ok(())
+    if Digest::of_reader(fs_err::File::open(file)?)?.digest != package.sha256 {
+        return Err(changed("has changed").into());
+    }
+    store.add_artifact(&package.path, fs_err::File::open(file)?, &package.sha256).map(drop)
 }
 
-/// Fetches crates with cargo, which knows its registries.
-pub(super) fn crates(plan: &Plan<'_>, store: &Store) -> Result<()> {
-    for artifact in missing(plan, store)? {
+/// Fetches the crates among `missing` with cargo, which knows its registries.
+pub(super) fn crates(inputs: &Inputs<'_>, missing: &[Artifact<'_>], store: &Store) -> Result<()> {
+    for artifact in missing {
         if let Artifact::Crate(locked) = artifact {
-            plan.inputs.cargo()?.fetch(locked, store)?;
+            inputs.cargo()?.fetch(locked, store)?;
         }
     }
     Ok(())

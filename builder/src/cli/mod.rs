@@ -10,6 +10,7 @@ mod common;
 mod deployment;
 mod doctor;
 mod down;
+mod fetch;
 mod groups;
 mod image;
 mod inspect;
@@ -91,6 +92,7 @@ enum Command {
     Plan(plan::PlanCommand),
     Build(build::Build),
     Image(image::ImageCommand),
+    Fetch(fetch::Fetch),
     Closure(closure::ClosureCommand),
     Store(store::StoreCommand),
     Site(site::SiteCommand),
@@ -158,6 +160,7 @@ impl Cli {
             Command::Plan(command) => command.run(&mut context)?,
             Command::Build(command) => command.run(&mut context)?,
             Command::Image(command) => command.run(&mut context)?,
+            Command::Fetch(command) => command.run(&mut context)?,
             Command::Closure(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,
             Command::Site(command) => command.run(&mut context)?,

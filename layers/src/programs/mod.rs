@@ -20,7 +20,7 @@ pub use files::ImageFiles;
 pub use missing::{Missing, MissingKind, NotRunnable};
 
 use crate::ingredients::ldcache;
-use crate::tree::{Content, Kind, Tree, TreePath};
+use crate::tree::{Content, Kind, Tree, TreePath, text_of};
 
 /// What a file needs to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub fn of_tar(tar: impl Read) -> io::Result<Programs> {
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = text_of(&entry.path_bytes());
         let path = TreePath::new(&name).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
         (&mut entry).take(4).read_to_end(&mut bytes)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tar::EntryType;
 
-use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
+use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath, text_of};
 
 /// Why an archive is rejected.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +17,8 @@ pub enum ReadError {
     /// A path is empty or leaves the tree.
     #[error("the tar archive has a bad path")]
     Path(#[from] PathError),
-    /// A name is not UTF-8.
-    #[error("the tar archive has the path `{0}`, which is not UTF-8")]
+    /// The name of an extended attribute is not UTF-8.
+    #[error("the tar archive has the attribute `{0}`, which is not UTF-8")]
     NotUtf8(String),
     /// A member is a device, a pipe or another type that images do not have.
     #[error("the tar archive has `/{path}` of the unsupported type {kind:?}")]
@@ -43,12 +43,13 @@ pub fn read(source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Tree, ReadErr
     let mut archive = tar::Archive::new(source.cursor());
     for member in archive.entries_with_seek()? {
         let mut member = member?;
-        let path = match TreePath::new(&utf8(&member.path_bytes())?) {
+        let path = match TreePath::new(&text_of(&member.path_bytes())) {
             Err(PathError::Empty) => continue,
             other => other?,
         };
         let mut entry = entry(&member, &path, source, origin)?;
         add_extensions(&mut member, &path, &mut entry)?;
+        let entry = with_final_target(entry, &tree);
         let is_directory = matches!(entry.kind, Kind::Directory);
         // A directory may be repeated, as for tar and dpkg: the last metadata count.
         if tree
@@ -69,7 +70,7 @@ fn entry(
     origin: &Arc<str>,
 ) -> Result<Entry, ReadError> {
     let header = member.header();
-    let link = member.link_name_bytes().map(|bytes| utf8(&bytes)).transpose()?.unwrap_or_default();
+    let link = member.link_name_bytes().map(|bytes| text_of(&bytes)).unwrap_or_default();
     let kind = match header.entry_type() {
         EntryType::Directory => Kind::Directory,
         EntryType::Regular | EntryType::Continuous => {
@@ -88,6 +89,16 @@ fn entry(
         xattrs: BTreeMap::new(),
         origin: origin.clone(),
     })
+}
+
+/// A hard link to a hard link links the same file; one to a symbolic link is the same symbolic link.
+pub(super) fn with_final_target(entry: Entry, before: &Tree) -> Entry {
+    let Kind::Hardlink(target) = &entry.kind else { return entry };
+    match before.get(target) {
+        Some(link @ Entry { kind: Kind::Symlink(_), .. }) => link.clone(),
+        Some(Entry { kind: kind @ Kind::Hardlink(_), .. }) => Entry { kind: kind.clone(), ..entry },
+        _ => entry,
+    }
 }
 
 /// Applies the pax records that the `tar` crate does not apply itself.
@@ -181,13 +192,47 @@ mod tests {
         assert!(matches!(read_all(&[file.as_bytes(), first.as_bytes()]), Err(ReadError::Duplicate(_))));
     }
 
+    /// As for tar and dpkg, a name is any bytes.
     #[test]
-    fn a_name_that_is_not_utf8_is_rejected() {
-        let mut header = header("x", EntryType::Regular);
-        header.as_ustar_mut().unwrap().name[0] = 0xff;
-        header.set_cksum();
-        let error = read_all(&[header.as_bytes()]).unwrap_err();
-        assert!(matches!(error, ReadError::NotUtf8(_)), "{error}");
+    fn a_name_that_is_not_utf8_is_kept() {
+        let mut latin = header("cafe", EntryType::Regular);
+        latin.as_ustar_mut().unwrap().name[3] = 0xe9;
+        latin.set_cksum();
+        let mut link = header("link", EntryType::Symlink);
+        link.as_ustar_mut().unwrap().linkname[..4].copy_from_slice(b"caf\xe9");
+        link.set_cksum();
+        let tree = read_all(&[latin.as_bytes(), link.as_bytes()]).unwrap();
+        let mut written = Vec::new();
+        crate::tar::write(&tree, crate::tar::Options { epoch: 0, file_digests: false }, &mut written).unwrap();
+        let mut archive = tar::Archive::new(&written[..]);
+        let names: Vec<(Vec<u8>, Option<Vec<u8>>)> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.path_bytes().into_owned(), entry.link_name_bytes().map(std::borrow::Cow::into_owned)))
+            .collect();
+        assert_eq!(names, [(b"caf\xe9".to_vec(), None), (b"link".to_vec(), Some(b"caf\xe9".to_vec()))]);
+        assert!(written.windows(18).any(|bytes| bytes == b"hdrcharset=BINARY\n"));
+    }
+
+    /// dpkg makes such a link with link(2), which links the symbolic link itself.
+    #[test]
+    fn a_hard_link_to_a_link_is_that_link() {
+        let linked = |name: &str, kind, target: &str| {
+            let mut header = header(name, kind);
+            header.as_ustar_mut().unwrap().linkname[..target.len()].copy_from_slice(target.as_bytes());
+            header.set_cksum();
+            header
+        };
+        let (symlink, file) = (linked("a", EntryType::Symlink, "x"), header("f", EntryType::Regular));
+        let (hard, second) = (linked("b", EntryType::Link, "a"), linked("g", EntryType::Link, "f"));
+        let third = linked("h", EntryType::Link, "./g");
+        let blocks = [&symlink, &file, &hard, &second, &third].map(|header| &header.as_bytes()[..]);
+        let tree = read_all(&blocks).unwrap();
+        let shown: Vec<String> = tree.iter().map(|(path, entry)| format!("{path} {:?}", entry.kind)).collect();
+        assert_eq!(shown[0], r#"a Symlink("x")"#);
+        assert_eq!(shown[1], r#"b Symlink("x")"#);
+        assert_eq!(shown[3..], [r#"g Hardlink(TreePath("f"))"#, r#"h Hardlink(TreePath("f"))"#]);
     }
 
     #[test]
