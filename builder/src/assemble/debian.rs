@@ -148,9 +148,13 @@ impl Ingredient for Packages {
 }
 
 impl Packages {
-    /// The image's own patterns of dropped paths, which do not concern the base layer.
-    fn own_drop<'a>(&self, image: ImageInputs<'a>) -> &'a [toml::Spanned<String>] {
-        if self.is_base { &[] } else { &image.model().drop }
+    /// The image's own patterns of dropped paths. Those that all images have concern the base layer, too.
+    fn own_drop<'a>(&self, image: ImageInputs<'a>) -> impl Iterator<Item = &'a toml::Spanned<String>> {
+        let images = &image.inputs.profile.model.images;
+        let applies = move |pattern: &&toml::Spanned<String>| {
+            !self.is_base || images.values().all(|other| other.drop.contains(pattern))
+        };
+        image.model().drop.iter().filter(applies)
     }
 
     /// The files of opened packages, without those that the profile drops from this layer. Patterns that match a path are

@@ -36,7 +36,10 @@ pub fn warnings(plan: &Plan<'_>, finished: &FinishedLayers) -> Vec<String> {
         }
         let unmatched = plan.inputs.model(&image.name).drop.iter().map(toml::Spanned::get_ref);
         warnings.extend(unmatched.filter(|text| !own.contains(text.as_str())).map(|text| {
-            format!("the pattern `{text}` in `drop` of the image {} matches no path of its packages and wheels", image.name)
+            format!(
+                "the pattern `{text}` in `drop` of the image {} matches no path of its packages and wheels",
+                image.name
+            )
         }));
         all.extend(own);
     }

@@ -32,21 +32,16 @@ pub struct Kept {
 ///
 /// # Errors
 /// The profile has no lock that fits it, a server or a file is not available, or the folder cannot be written.
-pub fn keep(
-    request: &BuildRequest<'_>,
-    folder: &Path,
-    servers: &Servers<'_>,
-    store: &Store,
-    ui: &Ui,
-) -> Result<Kept> {
+pub fn keep(request: &BuildRequest<'_>, folder: &Path, servers: &Servers<'_>, store: &Store, ui: &Ui) -> Result<Kept> {
     let options = options(request, servers)?;
     let lock = lock::choose(request, servers, ui)?;
     let inputs = Inputs::new(request.profile, &lock, options)?;
     let all = inputs.artifacts();
     let missing: Vec<Artifact<'_>> =
         all.iter().filter(|artifact| store.artifact(&artifact.digest(), artifact.size()).is_none()).copied().collect();
-    fetch::artifacts(&inputs, &missing, store, servers, ui)?
-        .complete("run sealift lock, or name an archive of past times in `debian-snapshots` of ~/.config/sealift/config.toml")?;
+    fetch::artifacts(&inputs, &missing, store, servers, ui)?.complete(
+        "run sealift lock, or name an archive of past times in `debian-snapshots` of ~/.config/sealift/config.toml",
+    )?;
     fetch::crates(&inputs, &missing, store)?;
     let mut sums = sums(folder)?;
     let mut bytes = 0;
@@ -95,7 +90,8 @@ fn copy(artifact: &Artifact<'_>, target: &Path, store: &Store) -> Result<()> {
         return Ok(());
     }
     let source = store.artifact(&artifact.digest(), artifact.size()).ok_or_else(|| {
-        Failure::failed(format!("{} is not in the store", artifact.file_name())).hint("run the command again to fetch it")
+        Failure::failed(format!("{} is not in the store", artifact.file_name()))
+            .hint("run the command again to fetch it")
     })?;
     if let Some(folder) = target.parent() {
         fs_err::create_dir_all(folder)?;

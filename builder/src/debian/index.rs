@@ -154,7 +154,8 @@ impl<'a> Index<'a> {
     pub fn parse(archives: &[Archive<'a>], architecture: &'a str) -> Self {
         let mut packages: BTreeMap<&str, Vec<Package>> = BTreeMap::new();
         let (mut omitted, mut fields) = (Vec::new(), Vec::new());
-        let files = archives.iter().zip(0..64).flat_map(|(archive, id)| archive.files.iter().map(move |file| (id, file)));
+        let files =
+            archives.iter().zip(0..64).flat_map(|(archive, id)| archive.files.iter().map(move |file| (id, file)));
         for (id, (label, text)) in files {
             let mut stanzas = Stanzas::new(text);
             loop {
@@ -340,7 +341,8 @@ fn merge_equal(versions: &mut Vec<Package<'_>>, archives: &[(&str, i32)]) {
     });
     let mut merged: Vec<Package> = Vec::with_capacity(versions.len());
     for package in versions.drain(..) {
-        let equal = merged.iter_mut().rev().take_while(|known| version::compare(known.version, package.version).is_eq());
+        let equal =
+            merged.iter_mut().rev().take_while(|known| version::compare(known.version, package.version).is_eq());
         let mut equal = equal.filter(|known| known.sha256 == package.sha256 || known.is_in(package.archive));
         match equal.next() {
             Some(known) if known.sha256 == package.sha256 => known.archives |= package.archives,

@@ -41,7 +41,9 @@ impl Keyring {
     /// A verification failure if the file is malformed or has no key.
     pub fn parse(label: &str, bytes: &[u8]) -> Result<Self> {
         let mut keys = BTreeMap::new();
-        for block in binary_blocks(bytes, BEGIN_KEY, &BlockType::PublicKey).with_context(|| format!("keyring {label}"))? {
+        for block in
+            binary_blocks(bytes, BEGIN_KEY, &BlockType::PublicKey).with_context(|| format!("keyring {label}"))?
+        {
             let packets = PacketParser::new(&block[..]).filter(is_relevant).peekable();
             for key in SignedPublicKey::from_packets(packets) {
                 let key = key.map_err(|error| unreadable(&error)).with_context(|| format!("keyring {label}"))?;
@@ -156,8 +158,8 @@ pub fn verify(name: &str, bytes: &[u8], keyring: &Keyring, now: u64) -> Result<S
 /// # Errors
 /// A verification failure if the signature is malformed or not valid; it has a reason for each signature.
 pub fn verify_detached(name: &str, bytes: &[u8], signature: &[u8], keyring: &Keyring, now: u64) -> Result<Signed> {
-    let blocks =
-        binary_blocks(signature, BEGIN_SIGNATURE, &BlockType::Signature).with_context(|| format!("signature of {name}"))?;
+    let blocks = binary_blocks(signature, BEGIN_SIGNATURE, &BlockType::Signature)
+        .with_context(|| format!("signature of {name}"))?;
     let message = Message { bytes, types: &[SignatureType::Binary, SignatureType::Text] };
     let signed_by = signer(name, message, &blocks, keyring, now)?;
     // Names of maintainers and descriptions may have any encoding. The fields that are used are ASCII.

@@ -136,7 +136,8 @@ fn newest<'i, 'a>(
 fn not_there(index: &Index<'_>, from: From<'_>) -> Failure {
     let From { name, archive } = from;
     let failure = Failure::usage(format!("the archive {archive} has no package {name}"));
-    let mut others: Vec<&str> = index.versions(name).iter().map(|package| index.archive_name(package.archive)).collect();
+    let mut others: Vec<&str> =
+        index.versions(name).iter().map(|package| index.archive_name(package.archive)).collect();
     others.dedup();
     match &others[..] {
         [] => failure.hint("check the name, and the suite and components of the archive in [debian] of the profile"),

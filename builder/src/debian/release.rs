@@ -215,7 +215,8 @@ impl Release {
         let missing = || {
             let failure = Failure::usage(format!("the suite {name} has no index {path}"));
             match &self.components[..] {
-                [] => failure.hint("the Release file lists no components: if the repository is flat, write suite = \"./\""),
+                [] => failure
+                    .hint("the Release file lists no components: if the repository is flat, write suite = \"./\""),
                 components => failure.hint(format!("components of the suite: {}", components.join(", "))),
             }
         };
@@ -248,7 +249,8 @@ impl Release {
         let plain_path = path.strip_suffix(ending).unwrap_or(path).trim_end_matches('.');
         let plain = self.files.get(plain_path);
         let limit = plain.map_or(UNLISTED_LIMIT, |plain| plain.size);
-        let mut text = Vec::with_capacity(plain.map_or(0, |plain| usize::try_from(plain.size).unwrap_or(0).min(1 << 28)));
+        let mut text =
+            Vec::with_capacity(plain.map_or(0, |plain| usize::try_from(plain.size).unwrap_or(0).min(1 << 28)));
         // One byte more than listed is enough to detect a wrong size.
         reader.take(limit.saturating_add(1)).read_to_end(&mut text).map_err(damaged)?;
         match plain {

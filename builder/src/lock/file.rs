@@ -68,7 +68,8 @@ impl Lock {
     pub fn text(&self) -> Result<String> {
         // Older versions of this program read locks that do not need the newer format.
         let schema = if self.platforms.values().any(Platform::needs_archives) { 2 } else { 1 };
-        let body = toml::to_string_pretty(&Self { schema, ..self.clone() }).context("cannot format the lock as TOML")?;
+        let body =
+            toml::to_string_pretty(&Self { schema, ..self.clone() }).context("cannot format the lock as TOML")?;
         Ok(format!("{HEADER}\n{body}"))
     }
 
@@ -126,7 +127,10 @@ mod tests {
     #[test]
     fn other_formats_and_profiles_are_usage_failures_with_a_hint() {
         let (folder, profile) = profile();
-        for lock in [empty().text().unwrap().replace("schema = 1", "schema = 3"), Lock { profile: "other".into(), ..empty() }.text().unwrap()] {
+        for lock in [
+            empty().text().unwrap().replace("schema = 1", "schema = 3"),
+            Lock { profile: "other".into(), ..empty() }.text().unwrap(),
+        ] {
             fs_err::write(folder.path().join(FILE), lock).unwrap();
             let error = Lock::read(&profile).unwrap_err();
             assert_eq!(Kind::of(&error), Kind::Usage);

@@ -201,7 +201,8 @@ mod tests {
     #[test]
     fn each_archive_has_its_mirrors() {
         let (root, machine) = machine(&[]);
-        let sources = "deb http://apt.example/debian bookworm main\ndeb http://apt.example/security bookworm-security main\n";
+        let sources =
+            "deb http://apt.example/debian bookworm main\ndeb http://apt.example/security bookworm-security main\n";
         fs_err::write(root.path().join("etc/apt/sources.list"), sources).unwrap();
         let security = ArchiveName { name: "security", suite: "bookworm-security" };
         let named = ["http://a.example/debian", "security=http://s.example/a=b"];
@@ -223,7 +224,8 @@ mod tests {
             found.iter().map(|mirror| mirror.address.to_string()).collect()
         };
         assert_eq!(of("debian"), [""; 0]);
-        let list = "debian-snapshots = ['http://a.example/debian/{time}/', 'security=http://a.example/security/{time}']\n";
+        let list =
+            "debian-snapshots = ['http://a.example/debian/{time}/', 'security=http://a.example/security/{time}']\n";
         fs_err::write(&config, list).unwrap();
         assert_eq!(of("debian"), ["http://a.example/debian/20260102T030405Z"]);
         assert_eq!(of("updates"), ["http://a.example/debian/20260102T030405Z"]);

@@ -209,7 +209,8 @@ fn any_failure_of_one_mirror_leads_to_the_next() {
     let place = tempfile::tempdir().unwrap();
     let keyring = place.path().join("keys.asc");
     fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
-    let request = ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
+    let request =
+        ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
     let forbidding = Server::start(|_, _| Reply::status("403 Forbidden"));
     let unsigned = Server::start(|_, _| Reply::ok(b"Suite: tiny"));
     // Delivers the release, and fails from then on.
@@ -225,7 +226,11 @@ fn any_failure_of_one_mirror_leads_to_the_next() {
         let options = Options { debian_mirrors: vec![bad.clone(), good.url("/debian")], ..Options::default() };
         let servers = servers(&machine, options);
         let signed = servers.release(&request).unwrap();
-        assert_eq!(servers.package_indexes(&signed, Some("main"), "amd64").unwrap()[0].text, "Package: clock\n", "{bad}");
+        assert_eq!(
+            servers.package_indexes(&signed, Some("main"), "amd64").unwrap()[0].text,
+            "Package: clock\n",
+            "{bad}"
+        );
     }
     let machine = bare_machine(&[]);
     let both = vec![unsigned.url(""), forbidding.url("")];
@@ -246,7 +251,8 @@ fn a_list_of_mirrors_may_be_on_a_server() {
     fs_err::write(root.path().join("etc/apt/sources.list"), source).unwrap();
     let machine = Machine::of(root.path(), &[]);
     let servers = servers(&machine, Options::default());
-    let urls: Vec<String> = servers.archive_mirrors(main("tiny")).unwrap().iter().map(|mirror| mirror.address.to_string()).collect();
+    let urls: Vec<String> =
+        servers.archive_mirrors(main("tiny")).unwrap().iter().map(|mirror| mirror.address.to_string()).collect();
     assert_eq!(urls, ["http://one.example/debian", "http://two.example/debian"]);
 }
 

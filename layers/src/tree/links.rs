@@ -47,7 +47,9 @@ pub fn through_links(trees: Vec<Tree>, lower: &Listing) -> Vec<Tree> {
         let (mut kept, mut elsewhere) = (Tree::new(), Tree::new());
         for (path, entry) in tree.into_entries() {
             let entry = match &entry.kind {
-                Kind::Hardlink(file) => Entry { kind: Kind::Hardlink(target(file).unwrap_or_else(|| file.clone())), ..entry },
+                Kind::Hardlink(file) => {
+                    Entry { kind: Kind::Hardlink(target(file).unwrap_or_else(|| file.clone())), ..entry }
+                }
                 _ => entry,
             };
             match target(&path) {
@@ -144,15 +146,14 @@ mod tests {
     fn contents_of_the_directory_go_through_the_link_in_either_order() {
         let tool = || tree("package tool 1", &[("l/foo", "-> foo-1"), ("l/foo-1", ""), ("l/foo-1/a", "a")]);
         let plug = || tree("package plug 1", &[("l/foo", ""), ("l/foo/d/p", "p"), ("l/foo/q", "= l/foo/d/p")]);
-        for trees in [vec![tool(), plug()], vec![plug(), tool()]] {
-            insta::assert_snapshot!(union(trees).unwrap(), @"
-            l/foo -> foo-1
-            l/foo-1
-            l/foo-1/a
-            l/foo-1/d/p
-            l/foo-1/q = l/foo-1/d/p
-            ");
-        }
+        insta::assert_snapshot!(union(vec![tool(), plug()]).unwrap(), @"
+        l/foo -> foo-1
+        l/foo-1
+        l/foo-1/a
+        l/foo-1/d/p
+        l/foo-1/q = l/foo-1/d/p
+        ");
+        assert_eq!(union(vec![plug(), tool()]).unwrap(), union(vec![tool(), plug()]).unwrap());
         let other = tree("package other 1", &[("l/foo-1/d/p", "other")]);
         assert!(matches!(union(vec![tool(), plug(), other]), Err(MergeError::Conflicts(_))));
     }

@@ -165,7 +165,8 @@ fn same(entry: &Entry, below: &Node) -> Result<bool, OverlayError> {
 
 /// [`follow`], with an error that names the entry at `path`.
 fn followed(target: &TreePath, path: &TreePath, entry: &Entry, lower: &Listing) -> Result<TreePath, OverlayError> {
-    follow(target, |path| link_below(path, lower)).ok_or_else(|| OverlayError::Link { path: path.clone(), origin: entry.origin.to_string() })
+    follow(target, |path| link_below(path, lower))
+        .ok_or_else(|| OverlayError::Link { path: path.clone(), origin: entry.origin.to_string() })
 }
 
 /// Resolves symbolic links in all components of `path` but the last. `link_at` gives the target of the link at a path.
@@ -215,7 +216,11 @@ fn normalize(path: &str) -> Option<String> {
 
 fn is_link_to_directory(path: &TreePath, lower: &Listing) -> bool {
     // A path below the link is resolved through the link itself.
-    let below = path.join("x").ok().and_then(|inside| follow(&inside, |path| link_below(path, lower))).and_then(|inside| inside.parent());
+    let below = path
+        .join("x")
+        .ok()
+        .and_then(|inside| follow(&inside, |path| link_below(path, lower)))
+        .and_then(|inside| inside.parent());
     below.is_some_and(|target| matches!(lower.get(&target).map(|listed| &listed.node), Some(Node::Directory)))
 }
 

@@ -88,7 +88,8 @@ impl Check<'_> {
             None => parts(text),
         };
         if !valid {
-            let hint = "name a suite or a codename, such as \"stable\", or the folder of a flat repository, such as \"./\"";
+            let hint =
+                "name a suite or a codename, such as \"stable\", or the folder of a flat repository, such as \"./\"";
             self.report(suite.span(), format!("`{text}` is not a suite"), hint);
         }
     }

@@ -185,7 +185,11 @@ impl Check<'_> {
         if minor.is_empty() || !minor.bytes().all(|b| b.is_ascii_digit()) {
             let hint = "name the package with its minor version, such as \"python3.14\"";
             self.report(venv.python.span(), format!("`{python}` is not a Python interpreter"), hint);
-        } else if !image.packages.iter().chain(&self.model.base.packages).any(|package| package.get_ref().name == *python)
+        } else if !image
+            .packages
+            .iter()
+            .chain(&self.model.base.packages)
+            .any(|package| package.get_ref().name == *python)
         {
             let message = format!("`{python}` is not in the packages of the image `{name}`");
             self.report(venv.python.span(), message, format!("add \"{python}\" to images.{name}.packages"));
