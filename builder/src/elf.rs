@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use sealift_deployment::files;
 use sealift_layers::platform::Architecture;
 
 /// Whether the file is a 64-bit ELF executable for `architecture` that asks for no dynamic loader: it runs on any Linux
@@ -13,7 +14,7 @@ use sealift_layers::platform::Architecture;
 pub(crate) fn is_static_executable(path: &Path, architecture: Architecture) -> io::Result<bool> {
     let mut head = Vec::new();
     // Linkers put the program header table right behind the ELF header.
-    fs_err::File::open(path)?.take(4096).read_to_end(&mut head)?;
+    files::open(path)?.take(4096).read_to_end(&mut head)?;
     Ok(is_static(&head, architecture))
 }
 

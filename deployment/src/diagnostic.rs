@@ -1,9 +1,11 @@
 //! Errors in a profile or settings file, shown with file, line, caret, message and hint.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use sealift_layers::escape;
 
 /// An error at one place of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,17 +84,34 @@ impl Diagnostics {
     fn render(&self, renderer: &Renderer) -> String {
         let rendered = self.list.iter().map(|diagnostic| {
             let (part, span) = self.place(&diagnostic.span);
-            let snippet = Snippet::source(&part.text)
-                .path(&part.file)
+            let (source, file) = (visible(&part.text), escape::line(&part.file));
+            let (message, hint) = (escape::lines(&diagnostic.message), escape::lines(&diagnostic.hint));
+            let snippet = Snippet::source(&*source)
+                .path(&*file)
                 .annotation(AnnotationKind::Primary.span(first_line(&part.text, span)));
-            let mut group = Level::ERROR.primary_title(&diagnostic.message).element(snippet);
-            if !diagnostic.hint.is_empty() {
-                group = group.element(Level::HELP.with_name("hint").message(&diagnostic.hint));
+            let mut group = Level::ERROR.primary_title(&*message).element(snippet);
+            if !hint.is_empty() {
+                group = group.element(Level::HELP.with_name("hint").message(&*hint));
             }
             renderer.render(&[group]) + "\n"
         });
         rendered.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The text of a file with marks in place of what a terminal would act on. Each has as many bytes, so that spans stay.
+fn visible(text: &str) -> Cow<'_, str> {
+    let is_unsafe = |c: char| escape::is_unsafe(c) && !matches!(c, '\n' | '\r' | '\t');
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mark = |c: char| match c.len_utf8() {
+        _ if !is_unsafe(c) => c,
+        1 => '?',
+        2 => '\u{bf}',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    Cow::Owned(text.chars().map(mark).collect())
 }
 
 /// The first line of `span`: the span of a table may be long.

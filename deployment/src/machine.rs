@@ -89,12 +89,25 @@ impl Machine {
         self.home_folder("XDG_CACHE_HOME", ".cache")
     }
 
-    /// The specification says that relative values are ignored.
+    /// The folder for what programs remember between runs: `$XDG_STATE_HOME`, else `/var/lib` for root and
+    /// `~/.local/state` for other users.
+    #[must_use]
+    pub fn state_home(&self, is_root: bool) -> Option<PathBuf> {
+        let root = || is_root.then(|| self.path("/var/lib"));
+        self.absolute("XDG_STATE_HOME").or_else(root).or_else(|| self.below_home(".local/state"))
+    }
+
     fn home_folder(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
-        self.var(variable)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-            .or_else(|| Some(Path::new(self.var("HOME")?).join(below_home)))
+        self.absolute(variable).or_else(|| self.below_home(below_home))
+    }
+
+    /// The specification says that relative values are ignored.
+    fn absolute(&self, variable: &str) -> Option<PathBuf> {
+        self.var(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    fn below_home(&self, name: &str) -> Option<PathBuf> {
+        Some(Path::new(self.var("HOME")?).join(name))
     }
 }
 
@@ -118,6 +131,8 @@ mod tests {
         assert_eq!(machine.var("EMPTY"), None);
         let relative = Machine::of(Path::new("/"), &[("XDG_CONFIG_HOME", "here")]);
         assert_eq!(relative.config_home(), None);
+        assert_eq!(machine.state_home(false), Some("/home/a/.local/state".into()));
+        assert_eq!(machine.state_home(true), Some("/r/var/lib".into()));
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub mod archive;
 pub mod codec;
 pub mod decompress;
 pub mod digest;
+pub mod escape;
 pub mod image;
 pub mod ingredients;
 pub mod json;

@@ -1,16 +1,19 @@
 //! Checks every invariant of an image archive from its bytes. The tests and `sealift verify` use the same code.
 //!
-//! The checks share no code with the writer but the digest: `oci-spec` parses the documents and `tar` the layers.
+//! The checks share no code with the writer but the digest: `oci-spec` parses the documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
 
 use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
+use tar::EntryType;
 
 use crate::archive::{DockerImage, INDEX, LAYOUT, MANIFEST, NAME_ANNOTATION, blob_path};
 use crate::codec::Codec;
 use crate::digest::{Digest, Hasher, Measured};
+use crate::escape::{line, lines};
+use crate::tar::members;
 use crate::tree::{Content, Kind, Tree, TreePath, text_of};
 
 /// A broken invariant.
@@ -24,7 +27,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file, self.message)
+        write!(f, "{}: {}", line(&self.file), lines(&self.message))
     }
 }
 
@@ -50,6 +53,8 @@ pub struct Report {
     pub images: Vec<FoundImage>,
     /// Every violation; empty for a valid archive.
     pub violations: Vec<Violation>,
+    /// What a layer may have, but none that Sealift makes: whiteouts, which remove files of the layers below, and devices.
+    pub unusual: Vec<Violation>,
 }
 
 /// How much of an archive is read.
@@ -194,10 +199,10 @@ impl Check<'_> {
             }
             Ok(_) if self.depth == Depth::Digests => None,
             Ok(_) => match unpacked(content, codec) {
-                Ok((diff_id, messages)) => {
-                    for message in messages {
-                        self.violation(&file, message);
-                    }
+                Ok(Unpacked { diff_id, wrong, unusual }) => {
+                    let of_layer = |message| Violation { file: file.clone(), message };
+                    self.report.violations.extend(wrong.into_iter().map(of_layer));
+                    self.report.unusual.extend(unusual.into_iter().map(of_layer));
                     Some(diff_id)
                 }
                 Err(error) => {
@@ -290,34 +295,59 @@ impl Check<'_> {
     }
 }
 
-/// The diff ID of a layer, and a message for everything that is wrong with its tar.
-fn unpacked(content: &Content, codec: Codec) -> io::Result<(Digest, Vec<String>)> {
+/// A layer whose tar was read.
+struct Unpacked {
+    diff_id: Digest,
+    /// A message for everything that is wrong with its tar.
+    wrong: Vec<String>,
+    /// A message for each member as in [`Report::unusual`].
+    unusual: Vec<String>,
+}
+
+/// Most messages about one layer: a hostile one may have millions of members.
+const MESSAGE_LIMIT: usize = 100;
+
+fn unpacked(content: &Content, codec: Codec) -> io::Result<Unpacked> {
     let mut tee = Tee { reader: codec.decoder(content.reader())?, hasher: Hasher::default() };
-    let mut messages = Vec::new();
+    let (mut wrong, mut unusual) = (Vec::new(), Vec::new());
     let mut paths = BTreeSet::new();
-    let mut archive = tar::Archive::new(&mut tee);
-    for entry in archive.entries()? {
-        let entry = entry?;
-        let bytes = entry.path_bytes().into_owned();
-        let name = text_of(&bytes);
-        match TreePath::new(&name) {
-            Ok(path) => {
-                if entry.header().entry_type() == tar::EntryType::Link {
-                    let target = entry.link_name_bytes().and_then(|t| TreePath::new(&text_of(&t)).ok());
-                    if target.is_none_or(|target| !paths.contains(&target)) {
-                        messages.push(format!("its hard link `{name}` does not come after its target"));
-                    }
-                }
-                if !paths.insert(path) {
-                    messages.push(format!("its tar has `{name}` twice"));
+    while let Some(member) = members::next(&mut tee)? {
+        let left = member.padded()?;
+        if io::copy(&mut (&mut tee).take(left), &mut io::sink())? < member.size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let name = text_of(&member.path);
+        let path = match TreePath::new(&name) {
+            Ok(path) => path,
+            Err(error) => {
+                wrong.push(format!("its tar has a bad path: {error}"));
+                continue;
+            }
+        };
+        match member.header.entry_type() {
+            EntryType::Link => {
+                let target = TreePath::new(&text_of(&member.link)).ok();
+                if target.is_none_or(|target| !paths.contains(&target)) {
+                    wrong.push(format!("its hard link `{}` does not come after its target", line(&name)));
                 }
             }
-            Err(error) => messages.push(format!("its tar has a bad path: {error}")),
+            EntryType::Char | EntryType::Block | EntryType::Fifo => {
+                unusual.push(format!("its tar has the device `{}`", line(&name)));
+            }
+            _ => {}
         }
+        if path.is_whiteout() {
+            unusual.push(format!("its tar has `{}`, which removes files of the layers below", line(&name)));
+        }
+        if !paths.insert(path) {
+            wrong.push(format!("its tar has `{}` twice", line(&name)));
+        }
+        wrong.truncate(MESSAGE_LIMIT);
+        unusual.truncate(MESSAGE_LIMIT);
     }
     // The diff ID covers everything to the end, the padding too.
     io::copy(&mut tee, &mut io::sink())?;
-    Ok((tee.hasher.finish(), messages))
+    Ok(Unpacked { diff_id: tee.hasher.finish(), wrong, unusual })
 }
 
 /// A reader that hashes what is read.

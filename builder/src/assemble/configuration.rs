@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::profile::model;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::accounts::{self, Account};
@@ -12,7 +13,7 @@ use sealift_layers::tree::{Entry, TreePath};
 
 use super::ingredient::{Ingredient, Made, pairs};
 use super::workshop::{Workshop, overlay_replacing};
-use crate::inputs::ImageInputs;
+use crate::inputs::{ImageInputs, Inputs};
 use crate::store::Builder;
 
 /// Accounts, directories, files and links of the profile.
@@ -39,7 +40,7 @@ impl Ingredient for Configuration {
             key = key.field("path", path).field("text", &inputs.rendered[file.get_ref()]);
         }
         for file in &model.files {
-            let bytes = fs_err::read(inputs.profile.sources.path(file.source.get_ref()))?;
+            let bytes = read(inputs, file)?;
             key = key.field("path", file.path.get_ref()).field("mode", file.mode.0).field("file", Digest::of(&bytes));
         }
         for directory in &model.directories {
@@ -66,7 +67,7 @@ impl Ingredient for Configuration {
             add(directory.path.get_ref(), Entry::directory(directory.mode.0, &origin).owned_by(uid, gid))?;
         }
         for file in &model.files {
-            let bytes = fs_err::read(inputs.profile.sources.path(file.source.get_ref()))?;
+            let bytes = read(inputs, file)?;
             add(file.path.get_ref(), Entry::file(bytes, file.mode.0, &origin))?;
         }
         for (file, path) in &model.config_files {
@@ -88,6 +89,14 @@ pub(crate) fn accounts(model: &model::Image) -> Vec<Account> {
         home: user.home.clone(),
     };
     model.users.iter().map(account).collect()
+}
+
+/// Largest size in bytes of a file of a profile that goes into an image.
+const FILE_LIMIT: u64 = 1 << 30;
+
+/// The contents of a file of the profile.
+fn read(inputs: &Inputs<'_>, file: &model::ImageFile) -> Result<Vec<u8>> {
+    Ok(files::read_up_to(files::open(&inputs.profile.sources.path(file.source.get_ref()))?, FILE_LIMIT)?)
 }
 
 /// Numeric user and group of a profile's `user` or `owner`, which is `UID:GID` or the name of one of the image's

@@ -1,14 +1,16 @@
-//! The files of a bundle besides images, checksums and the site.
+//! The files of a bundle besides images and checksums.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use sealift_deployment::bundle::{LINKS, MANIFEST};
+use sealift_deployment::bundle::{LINKS, MANIFEST, SiteMember};
 use sealift_deployment::failure::Failure;
-use sealift_deployment::profile::model::Deployed;
+use sealift_deployment::files;
+use sealift_deployment::profile::model::{Deployed, Mode};
 use sealift_deployment::render::{self, systemd};
+use sealift_deployment::site::{SiteFile, private_directories};
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
 use super::contents::{Bundle, ORIGIN};
@@ -19,14 +21,15 @@ use crate::store::Store;
 /// All of them: description, README, deployment files, program and profile.
 pub(super) fn common(bundle: &Bundle<'_>) -> Result<Tree> {
     let mut files = Files(Tree::new());
-    let manifest = describe::manifest(bundle.plan, bundle.images, bundle.layers)?;
+    let mut manifest = describe::manifest(bundle.plan, bundle.images, bundle.layers)?;
+    manifest.site = site(bundle).into_iter().map(SitePart::described).collect();
     let mut json = serde_json::to_string_pretty(&manifest)?;
     json.push('\n');
     files.add(MANIFEST, json, 0o644)?;
     files.add("README.md", readme(bundle)?, 0o644)?;
     add_deployment(bundle, &mut files)?;
     if let Some(program) = bundle.program {
-        let file = SourceFile::new(fs_err::File::open(program)?.into_parts().0);
+        let file = SourceFile::new(files::open(program)?.into_parts().0);
         let length = file.size()?;
         files.add("sealift", Content::range(&file, 0, length), 0o755)?;
     }
@@ -64,6 +67,44 @@ pub(super) fn add_root(bundle: &Bundle<'_>, store: &Store, files: &mut Tree) -> 
     Ok(())
 }
 
+/// A file or a folder of the site.
+pub(super) struct SitePart<'b> {
+    /// Path in the bundle.
+    pub(super) path: String,
+    pub(super) mode: u32,
+    pub(super) group: u32,
+    /// The contents of a file; `None` for a folder.
+    pub(super) bytes: Option<&'b [u8]>,
+}
+
+impl SitePart<'_> {
+    /// As `bundle.json` has it.
+    fn described(self) -> (String, SiteMember) {
+        let path = if self.bytes.is_some() { self.path } else { format!("{}/", self.path) };
+        (path, SiteMember { mode: Mode(self.mode), group: self.group })
+    }
+}
+
+/// The site: its private folders, its files, and with containers the variables of the compose file. Nothing for a bundle
+/// without a site.
+pub(super) fn site<'b>(bundle: &Bundle<'b>) -> Vec<SitePart<'b>> {
+    let Some(site) = bundle.site else { return Vec::new() };
+    let model = &bundle.plan.inputs.profile.model;
+    let folders = private_directories(model).into_iter().map(|name| {
+        let path = format!("site/{name}").trim_end_matches('/').to_owned();
+        SitePart { path, mode: 0o700, group: 0, bytes: None }
+    });
+    let files = site.files.iter().map(|SiteFile { path, mode, gid, bytes }| SitePart {
+        path: format!("site/{path}"),
+        mode: *mode,
+        group: *gid,
+        bytes: Some(bytes),
+    });
+    let env = SitePart { path: ".env".to_owned(), mode: 0o644, group: 0, bytes: Some(site.ports_env()) };
+    let env = (model.deployment == Deployed::Compose).then_some(env);
+    folders.chain(files).chain(env).collect()
+}
+
 struct Files(Tree);
 
 impl Files {
@@ -77,7 +118,7 @@ fn readme(bundle: &Bundle<'_>) -> Result<String> {
     let plan = bundle.plan;
     let (profile, has_program) = (plan.inputs.profile, bundle.program.is_some());
     let notes = match &profile.model.readme {
-        Some(file) => fs_err::read_to_string(profile.sources.path(file.get_ref()))?,
+        Some(file) => files::read_text(&profile.sources.path(file.get_ref()))?,
         None => String::new(),
     };
     Ok(match profile.model.deployment {
@@ -119,7 +160,7 @@ fn add_profile(bundle: &Bundle<'_>, files: &mut Files) -> Result<()> {
     for source in profile.files() {
         let path = profile.sources.path(&source);
         let mode = if is_executable(&path)? { 0o755 } else { 0o644 };
-        files.add(&format!("profile/{source}"), fs_err::read(&path)?, mode)?;
+        files.add(&format!("profile/{source}"), files::read(&path)?, mode)?;
     }
     Ok(())
 }

@@ -20,7 +20,6 @@ use anyhow::Result;
 use sealift_deployment::bundle::SUMS;
 use sealift_deployment::files::{Pending, explain};
 use sealift_deployment::profile::model::Deployed;
-use sealift_deployment::site::private_directories;
 use sealift_layers::archive::{self, ArchiveError, Parts};
 use sealift_layers::digest::{Digest, HashingWriter, Measured};
 use sealift_layers::tar;
@@ -29,6 +28,7 @@ use sealift_layers::tree::{Content, Entry, Kind, Tree, TreePath};
 pub use contents::Bundle;
 use contents::ORIGIN;
 use digest_cache::DigestCache;
+use files::SitePart;
 pub use layout::{check_absent, write_layout};
 
 use crate::store::Store;
@@ -50,19 +50,16 @@ impl Bundle<'_> {
                 None
             }
         };
+        self.add_site(&mut files)?;
         let sums = checksums(parts.as_ref(), &files)?;
         let epoch = self.plan.inputs.epoch;
-        // The checksums do not cover the site.
+        // A bundle with a site is built once.
         let is_cached = parts.is_some() && self.site.is_none();
         let cache = is_cached.then(|| DigestCache::find(store, &sums, &files, epoch));
         files.insert(TreePath::new(SUMS)?, Entry::file(sums, 0o644, &Arc::from(ORIGIN)));
-        self.add_site(parts.is_some(), &mut files)?;
 
-        let mut pending = Pending::create(output)?;
-        if self.site.is_some() {
-            // It holds the installation's keys and secrets.
-            pending.keep_private()?;
-        }
+        // A site holds the installation's keys and secrets.
+        let mut pending = if self.site.is_some() { Pending::private(output)? } else { Pending::create(output)? };
         let measured = match parts {
             Some(parts) => {
                 let expected = cache.as_ref().and_then(|cache| cache.digest);
@@ -77,21 +74,15 @@ impl Bundle<'_> {
         Ok(measured)
     }
 
-    /// Adds the files of the site, and with containers the variables of the compose file.
-    fn add_site(&self, has_images: bool, files: &mut Tree) -> Result<()> {
-        let Some(site) = self.site else { return Ok(()) };
+    /// Adds the site as `bundle.json` describes it: see [`files::site`].
+    fn add_site(&self, files: &mut Tree) -> Result<()> {
         let origin: Arc<str> = ORIGIN.into();
-        let model = &self.plan.inputs.profile.model;
-        for directory in private_directories(model) {
-            let path = TreePath::new(format!("site/{directory}").trim_end_matches('/'))?;
-            files.insert(path, Entry::directory(0o700, &origin));
-        }
-        for file in &site.files {
-            let entry = Entry::file(file.bytes.clone(), file.mode, &origin).owned_by(0, file.gid);
-            files.insert(TreePath::new("site")?.join(&file.path)?, entry);
-        }
-        if has_images {
-            files.insert(TreePath::new(".env")?, Entry::file(site.ports_env().to_vec(), 0o644, &origin));
+        for SitePart { path, mode, group, bytes } in files::site(self) {
+            let entry = match bytes {
+                Some(bytes) => Entry::file(bytes.to_vec(), mode, &origin),
+                None => Entry::directory(mode, &origin),
+            };
+            files.insert(TreePath::new(&path)?, entry.owned_by(0, group));
         }
         Ok(())
     }
@@ -150,7 +141,7 @@ impl ArchiveWriter<'_> {
     }
 }
 
-/// The text of `SHA256SUMS`: all files of the bundle but those of the site.
+/// The text of `SHA256SUMS`: all files of the bundle but itself.
 fn checksums(parts: Option<&Parts>, files: &Tree) -> io::Result<String> {
     let mut sums: BTreeMap<String, Digest> = BTreeMap::new();
     if let Some(Parts { layout, index, manifest, blobs }) = parts {

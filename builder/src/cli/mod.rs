@@ -124,7 +124,7 @@ impl Context {
     /// Prints a line to standard error, unless `--quiet` is set.
     pub fn note(&self, line: impl std::fmt::Display) {
         if !self.quiet {
-            anstream::eprintln!("{line}");
+            anstream::eprintln!("{}", sealift_layers::escape::lines(&line.to_string()));
         }
     }
 }

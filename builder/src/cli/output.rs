@@ -3,7 +3,10 @@
 use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
-/// Standard output, buffered. When its reader closes it (`sealift ... | head`), the error can be recognized, so that the
+use sealift_layers::escape;
+
+/// Standard output, buffered. Texts of outside origin are escaped, see [`sealift_layers::escape`]: no command writes anything
+/// that a terminal should act on. When its reader closes it (`sealift ... | head`), the error can be recognized, so that the
 /// program ends without a message.
 #[derive(Debug)]
 pub struct Output(BufWriter<Stdout>);
@@ -27,13 +30,19 @@ impl Output {
     /// Any error of the write.
     pub fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(value)?;
-        Ok(writeln!(self, "{text}")?)
+        Ok(writeln!(self, "{}", escape::json(&text))?)
     }
 }
 
 impl Write for Output {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.write(data).map_err(mark)
+        for chunk in data.utf8_chunks() {
+            self.0.write_all(escape::lines(chunk.valid()).as_bytes()).map_err(mark)?;
+            for byte in chunk.invalid() {
+                write!(self.0, "\\x{byte:02x}").map_err(mark)?;
+            }
+        }
+        Ok(data.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

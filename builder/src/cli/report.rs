@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Style};
 use sealift_deployment::diagnostic::Diagnostics;
 use sealift_deployment::failure::{Failure, Kind, messages};
+use sealift_layers::escape;
 
 use super::output;
 
@@ -33,13 +34,13 @@ fn render(error: &anyhow::Error) -> String {
             break;
         }
         let _infallible = if depth == 0 {
-            writeln!(text, "{ERROR}error:{ERROR:#} {message}")
+            writeln!(text, "{ERROR}error:{ERROR:#} {}", escape::lines(&message))
         } else {
-            writeln!(text, "  caused by: {}", message.replace('\n', "\n    "))
+            writeln!(text, "  caused by: {}", escape::lines(&message).replace('\n', "\n    "))
         };
     }
     if let Some(hint) = Failure::hint_in(error) {
-        let _infallible = writeln!(text, "{HINT}hint:{HINT:#} {hint}");
+        let _infallible = writeln!(text, "{HINT}hint:{HINT:#} {}", escape::lines(hint));
     }
     text
 }
@@ -66,6 +67,23 @@ mod tests {
         ");
         assert_eq!(Kind::of(&error), Kind::Network);
         assert!(render(&error).contains("\u{1b}[1m"));
+    }
+
+    /// The title of a bundle, or a name in a package, changed the title of the window.
+    #[test]
+    fn nothing_in_an_error_reaches_the_terminal_as_a_command() {
+        let cause = Failure::failed("has `../\x1b]0;x\x07`").hint("see \u{202e}log");
+        let diagnostic = Diagnostic::new(5..9, "no \x1b[2J such", "say \u{9b}2J");
+        let diagnostics = Diagnostics::new("p/\x1b[1m.toml", "a = \"\x1b[31m\u{9b}\u{202e}\"\n", vec![diagnostic]);
+        for error in [anyhow::Error::new(cause), anyhow::Error::new(diagnostics)] {
+            let shown = anstream::adapter::strip_str(&render(&error)).to_string();
+            let raw = render(&error);
+            assert!(!shown.chars().any(|c| escape::is_unsafe(c) && c != '\n'), "{shown:?}");
+            assert!(
+                !raw.contains("]0;x\x07") && !raw.contains("\x1b[2J") && !raw.contains("\x1b[31m\u{9b}"),
+                "{raw:?}"
+            );
+        }
     }
 
     #[test]

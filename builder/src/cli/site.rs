@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
-use sealift_deployment::site::{self, SiteRequest};
+use sealift_deployment::site::{self, KnownSites, SiteRequest};
 
 use super::Context;
 use super::common;
@@ -115,7 +115,8 @@ impl SiteCommand {
 
 impl New {
     fn run(&self, context: &mut Context) -> Result<()> {
-        let ui = common::ui(&Machine::here(), context);
+        let machine = Machine::here();
+        let ui = common::ui(&machine, context);
         let profile = match &self.profile {
             Some(name) => Profile::find(name)?,
             None => unpacked_profile(&self.directory)?,
@@ -131,6 +132,8 @@ impl New {
             days_left: None,
             leave_groups: false,
             self_signed: self.self_signed,
+            known: &KnownSites::of(&machine),
+            accept: false,
             now: sealift_deployment::clock::now().cast_signed(),
         })?;
         report.warnings.0.iter().for_each(|warning| ui.finding(warning));
@@ -140,7 +143,8 @@ impl New {
 
 impl Renew {
     fn run(&self, context: &mut Context) -> Result<()> {
-        let ui = common::ui(&Machine::here(), context);
+        let machine = Machine::here();
+        let ui = common::ui(&machine, context);
         let profile = match &self.profile {
             Some(name) => Profile::find(name)?,
             None => unpacked_profile(&self.directory)?,
@@ -162,6 +166,8 @@ impl Renew {
             // Keys are kept, and so are their groups.
             leave_groups: true,
             self_signed: false,
+            known: &KnownSites::of(&machine),
+            accept: false,
             now: sealift_deployment::clock::now().cast_signed(),
         })?;
         renewal.warnings.0.iter().for_each(|warning| ui.finding(warning));

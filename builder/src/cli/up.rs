@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::host::{self, Started, UpRequest};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::site::KnownSites;
 
 use super::Context;
 use super::common;
@@ -54,6 +55,9 @@ pub(super) struct Up {
     /// For trials: let the site's own authority issue certificates that you would have to provide
     #[arg(long)]
     self_signed: bool,
+    /// Use a site (`site/`, `.env`) that was not made on this host, such as one that you copied here
+    #[arg(long)]
+    accept_site: bool,
     /// Startup timeout in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
@@ -71,6 +75,8 @@ impl Up {
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect(),
             self_signed: self.self_signed,
+            known: KnownSites::of(&machine),
+            accept_site: self.accept_site,
             timeout: Duration::from_secs(self.timeout),
             now: sealift_deployment::clock::now().cast_signed(),
         };

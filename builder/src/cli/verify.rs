@@ -5,8 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::bundle::{Bundle, Form};
 use sealift_deployment::failure::Failure;
-use sealift_layers::validate::Depth;
+use sealift_deployment::host::{self, Deployment};
+use sealift_deployment::machine::Machine;
+use sealift_deployment::site::KnownSites;
+use sealift_layers::tree::Kind;
+use sealift_layers::validate::{Depth, Violation};
 use serde::Serialize;
 
 use super::Context;
@@ -17,7 +22,8 @@ use sealift_deployment::{bundle, ui};
 /// Reads every byte once. Checks that each blob has the digest in its name, that each layer unpacks to
 /// the diff ID in its image's configuration, that index.json (for podman and containerd) and
 /// manifest.json (for Docker) list the same images, that bundle.json describes them, and that all
-/// other files match SHA256SUMS. Reports every problem. Files below site/ are not checked.
+/// other files match SHA256SUMS. There may be nothing else: no other files, links, modes or owners. In an unpacked
+/// bundle, the site (`site/`, `.env`) must have been made on this host, or be named in SHA256SUMS. Reports every problem.
 ///
 /// Examples:
 ///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar
@@ -46,10 +52,21 @@ struct Problem {
 }
 
 impl Verify {
+    /// The site in an unpacked bundle, if nobody knows where it comes from.
+    fn site_problem(&self, bundle: &Bundle) -> Result<Option<Violation>> {
+        if bundle.form == Form::Archive || bundle.manifest.is_none() || !bundle.verify_types().is_empty() {
+            return Ok(None);
+        }
+        let deployment = Deployment::open(&self.bundle)?;
+        let found = host::objection(&deployment, None, &KnownSites::of(&Machine::here()))?;
+        Ok(found.map(|found| Violation { file: "site".to_owned(), message: found.message }))
+    }
+
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let bundle = bundle::open(&self.bundle)?;
         let report = bundle.verify(Depth::Blobs);
-        let problems = report.violations;
+        let mut problems = report.violations;
+        problems.extend(self.site_problem(&bundle)?);
         let images: Vec<String> = report.images.into_iter().map(|image| image.name).collect();
         if self.json {
             let wrong = problems.iter().map(|p| Problem { file: p.file.clone(), what: p.message.clone() }).collect();
@@ -59,7 +76,8 @@ impl Verify {
                 writeln!(context.out, "{problem}")?;
             }
             if problems.is_empty() {
-                let (files, images) = (ui::count(bundle.files.len(), "file"), ui::count(images.len(), "image"));
+                let files = bundle.files.iter().filter(|(_, entry)| !matches!(entry.kind, Kind::Directory)).count();
+                let (files, images) = (ui::count(files, "file"), ui::count(images.len(), "image"));
                 writeln!(context.out, "{}: {files}, {images}, no problems", self.bundle.display())?;
             }
         }

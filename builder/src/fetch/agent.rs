@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use ureq::config::Config;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -100,10 +101,10 @@ fn pem(path: &Path, origin: &str) -> Result<Vec<PemItem<'static>>> {
     let read = |path: &Path| {
         if path.is_dir() {
             // A folder of certificates, as OpenSSL has them.
-            let files = sealift_deployment::files::sorted_dir(path)?;
-            return Ok(files.iter().filter_map(|file| fs_err::read(file).ok()).collect::<Vec<_>>().concat());
+            let found = files::sorted_dir(path)?;
+            return Ok(found.iter().filter_map(|file| files::read(file).ok()).collect::<Vec<_>>().concat());
         }
-        Ok::<_, anyhow::Error>(fs_err::read(path)?)
+        Ok::<_, anyhow::Error>(files::read(path)?)
     };
     let bytes =
         read(path).map_err(|error| Failure::usage(format!("cannot read the file of {origin}")).because(error))?;

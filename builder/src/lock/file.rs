@@ -29,7 +29,7 @@ impl Lock {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs_err::read_to_string(&path)?;
+        let text = files::read_text(&path)?;
         let hint = format!("restore the committed file, or remove it and run sealift lock {}", profile.argument);
         let hint = hint.as_str();
         let lock: Self = toml::from_str(&text).map_err(|error| {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use sealift_deployment::files;
 use sealift_deployment::machine::Machine;
 use url::Url;
 
@@ -195,7 +196,7 @@ impl Access {
     }
 
     fn read_credentials(&mut self, path: PathBuf, format: Format) {
-        match fs_err::read(&path) {
+        match files::read(&path) {
             Ok(bytes) => {
                 self.files.extend(parse(&String::from_utf8_lossy(&bytes), format, &path.display().to_string()))
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use deb822_fast::borrowed::{BorrowedParagraph, iter_paragraphs_borrowed};
-use sealift_deployment::files::sorted_dir;
+use sealift_deployment::files::{self, sorted_dir};
 use sealift_deployment::machine::Machine;
 
 use url::Url;
@@ -106,7 +106,7 @@ fn files(machine: &Machine) -> Vec<std::path::PathBuf> {
 
 /// The text of a file. Like apt, this accepts comments in any encoding.
 pub(super) fn read(path: &Path) -> Option<String> {
-    let bytes = fs_err::read(path).ok()?;
+    let bytes = files::read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::cannot;
+use sealift_deployment::files::{self, cannot};
 use sealift_deployment::machine::Machine;
 use serde::{Deserialize, Deserializer};
 
@@ -34,7 +34,7 @@ impl Config {
         };
         let file = home.join("sealift/config.toml");
         let path = file.display().to_string();
-        let text = match fs_err::read_to_string(&file) {
+        let text = match files::read_text(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(cannot("read", &file, &error)),

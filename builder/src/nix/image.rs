@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::Pending;
+use sealift_deployment::files::{self, Pending};
 use sealift_deployment::ui::Phase;
 use sealift_layers::archive;
 use sealift_layers::codec::Codec;
@@ -80,7 +80,7 @@ impl Config {
     /// A usage failure if the file cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self> {
         let malformed = || Failure::usage(format!("{} is not the configuration of an image", path.display()));
-        let text = fs_err::read(path)
+        let text = files::read(path)
             .map_err(|error| Failure::usage("cannot read the configuration of the image").because(error))?;
         let mut document: Value = serde_json::from_slice(&text).map_err(|error| malformed().because(error))?;
         if document.get("closure").is_some() {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::machine::Machine;
 use sealift_layers::ingredients::nix_store::{self, Closure};
 use sealift_layers::tree::Tree;
@@ -30,7 +31,7 @@ pub fn store(machine: &Machine) -> PathBuf {
 /// # Errors
 /// A usage failure if the file cannot be read or parsed.
 pub fn closure(path: &Path) -> Result<Closure> {
-    let text = fs_err::read(path).map_err(|error| Failure::usage("cannot read the closure").because(error))?;
+    let text = files::read(path).map_err(|error| Failure::usage("cannot read the closure").because(error))?;
     Closure::parse(&text).map_err(|error| {
         let failure = Failure::usage(format!("{} is not a closure", path.display())).because(error);
         failure.hint("write it with: nix path-info --json --recursive PATH").into()

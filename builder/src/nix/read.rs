@@ -61,7 +61,9 @@ fn add(at: &Path, path: TreePath, origin: &Arc<str>, tree: &mut Tree) -> Result<
         Entry::directory(0o555, origin)
     } else if found.is_file() {
         let mode = if found.permissions().mode() & 0o100 == 0 { 0o444 } else { 0o555 };
-        Entry::file(Content::lazy(Arc::new(LazyFile(at.to_owned())), found.len()), mode, origin)
+        let name = utf8(at.file_name().unwrap_or_default())?;
+        let file = LazyFile { folder: at.parent().unwrap_or(at).to_owned(), name };
+        Entry::file(Content::lazy(Arc::new(file), found.len()), mode, origin)
     } else {
         return Err(Failure::failed(format!("{} is not a file, a link or a folder", at.display())).into());
     };

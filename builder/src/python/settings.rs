@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sealift_deployment::files;
 use sealift_deployment::machine::Machine;
 use toml::{Table, Value};
 
@@ -175,7 +176,7 @@ impl UvFiles {
 
 fn read(machine: &Machine, path: &Path) -> Option<(String, String)> {
     let shown = path.display().to_string();
-    let text = fs_err::read(machine.path(&path.to_string_lossy())).ok()?;
+    let text = files::read(&machine.path(&path.to_string_lossy())).ok()?;
     Some((shown, String::from_utf8_lossy(&text).into_owned()))
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use sealift_layers::digest::Digest;
 
@@ -284,6 +285,6 @@ impl Servers<'_> {
                 })?
             }
         };
-        Keyring::parse(&path.display().to_string(), &fs_err::read(&path)?)
+        Keyring::parse(&path.display().to_string(), &files::read(&path)?)
     }
 }

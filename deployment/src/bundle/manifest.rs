@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::profile::model::Deployed;
+use crate::profile::model::{Deployed, Mode};
 
 /// The whole document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,21 @@ pub struct Manifest {
     /// How crates were compiled, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<Compiled>,
+    /// The site of a bundle for one installation, by path: files (`site/...`, `.env`), whose digests are in `SHA256SUMS`,
+    /// and folders, with a `/` at their end. Empty in all other bundles.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub site: BTreeMap<String, SiteMember>,
+}
+
+/// A file or a folder of a bundle's site. Its owner is root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SiteMember {
+    /// Permission bits, in octal digits: `0640`.
+    pub mode: Mode,
+    /// Numeric group.
+    #[serde(default)]
+    pub group: u32,
 }
 
 /// One image.

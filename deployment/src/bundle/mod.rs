@@ -2,13 +2,14 @@
 //! deployments without containers it contains the image's files instead of images.
 
 mod manifest;
+mod members;
 mod names;
 mod read;
 pub mod sbom;
 mod verify;
 
 pub use manifest::{
-    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, StorePath, Toolchain, Wheel,
+    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, SiteMember, StorePath, Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
-pub use read::{Bundle, open};
+pub use read::{Bundle, Form, open};

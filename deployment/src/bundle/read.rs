@@ -1,7 +1,8 @@
 //! Opening a bundle: a tar archive, or the directory that it was unpacked into.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use anyhow::{Context, Result};
 use sealift_layers::codec::Codec;
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
+use sealift_layers::validate::Violation;
 
 use super::manifest::Manifest;
 use super::names::MANIFEST;
@@ -21,11 +23,32 @@ const COPY_AGAIN: &str =
 /// An opened bundle.
 #[derive(Debug)]
 pub struct Bundle {
-    /// Its files.
+    /// Its files, links and folders.
     pub files: Tree,
+    /// Whether it is still packed.
+    pub form: Form,
+    /// What no bundle has, but `files` cannot express.
+    pub oddities: Vec<Violation>,
     /// Its `bundle.json`; `None` for an image archive that is not a bundle.
     pub manifest: Option<Manifest>,
 }
+
+/// How a bundle is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As its tar archive.
+    Archive,
+    /// Unpacked, in a folder of this owner. The host's own site may be in it.
+    Folder {
+        /// Numeric user that owns the folder.
+        owner: u32,
+    },
+}
+
+/// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: that of a bundle with 100,000 files is below 32 MiB.
+const TABLE_LIMIT: u64 = 64 << 20;
+/// The folder of lost files, which the root of some file systems has.
+const LOST: &str = "lost+found";
 
 /// Opens the tar archive or directory at `path`. Only its format is checked.
 ///
@@ -35,7 +58,8 @@ pub fn open(path: &Path) -> Result<Bundle> {
     // Not fs_err: its message would repeat the path.
     let metadata =
         path.metadata().map_err(|error| Failure::usage(format!("cannot open {}", path.display())).because(error))?;
-    let files = if metadata.is_dir() { directory(path)? } else { archive(path)? };
+    let (files, oddities) = if metadata.is_dir() { directory(path)? } else { archive(path)? };
+    let form = if metadata.is_dir() { Form::Folder { owner: metadata.uid() } } else { Form::Archive };
     let damaged = || Failure::verification(format!("{}: {MANIFEST} is damaged", path.display())).hint(COPY_AGAIN);
     let manifest = match read(&files, MANIFEST).map_err(|error| damaged().because(error))? {
         Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| damaged().because(error))?),
@@ -46,7 +70,7 @@ pub fn open(path: &Path) -> Result<Bundle> {
         let hint = "name a file that `sealift build` wrote, or the folder that it was unpacked into";
         return Err(Failure::usage(message).hint(hint).into());
     }
-    Ok(Bundle { files, manifest })
+    Ok(Bundle { files, form, oddities, manifest })
 }
 
 /// The contents of the file `name`; `None` if there is none.
@@ -57,14 +81,20 @@ pub(super) fn content<'a>(files: &'a Tree, name: &str) -> Option<&'a Content> {
     }
 }
 
-/// The bytes of the file `name`; `None` if there is none.
+/// The bytes of the file `name`, a table; `None` if there is none.
 pub(super) fn read(files: &Tree, name: &str) -> Result<Option<Vec<u8>>> {
-    Ok(content(files, name).map(Content::read).transpose()?)
+    let Some(content) = content(files, name) else { return Ok(None) };
+    if content.len() > TABLE_LIMIT {
+        return Err(
+            Failure::verification(format!("{name} has {} bytes: at most 64 MiB are read", content.len())).into()
+        );
+    }
+    Ok(Some(content.read()?))
 }
 
-/// The files of a tar archive, which may be compressed as a whole.
-fn archive(path: &Path) -> Result<Tree> {
-    let mut file = fs_err::File::open(path)?.into_parts().0;
+/// The members of a tar archive, which may be compressed as a whole, and what they have that no bundle has.
+fn archive(path: &Path) -> Result<(Tree, Vec<Violation>)> {
+    let mut file = files::open(path)?.into_parts().0;
     // A bundle without images is compressed as a whole.
     let codec = match start(&mut file)?[..] {
         [0x1f, 0x8b, ..] => Codec::Gzip,
@@ -81,12 +111,17 @@ fn archive(path: &Path) -> Result<Tree> {
         return Err(Failure::verification(message).hint(COPY_AGAIN).into());
     }
     let origin = Arc::from(path.display().to_string());
-    tar::read(&SourceFile::new(file), &origin).map_err(|error| {
+    let (tree, oddities) = tar::read_with_oddities(&SourceFile::new(file), &origin).map_err(|error| {
         // Some messages quote whole headers: only the first line is shown.
         let text = one_line(&error);
         let text = text.lines().next().unwrap_or_default();
-        Failure::verification(format!("{}: {text}", path.display())).hint(COPY_AGAIN).into()
-    })
+        Failure::verification(format!("{}: {text}", path.display())).hint(COPY_AGAIN)
+    })?;
+    let oddity = |(file, message): (String, String)| Violation {
+        file: if file.is_empty() { "the archive".to_owned() } else { file },
+        message,
+    };
+    Ok((tree, oddities.into_iter().map(oddity).collect()))
 }
 
 /// The first 512 bytes of the file, or as many as there are.
@@ -97,12 +132,21 @@ fn start(file: &mut File) -> Result<Vec<u8>> {
     Ok(start)
 }
 
+/// How many times its size a bundle may have when it is decompressed, above the first gigabyte.
+const RATIO_LIMIT: u64 = 200;
+
 /// A temporary file with the decompressed contents of `file`.
 fn decompressed(path: &Path, mut file: File, codec: Codec) -> Result<File> {
     file.seek(SeekFrom::Start(0))?;
+    let limit = file.metadata()?.len().saturating_mul(RATIO_LIMIT).max(1 << 30);
     let mut plain = tempfile::tempfile()?;
-    let copied = std::io::copy(&mut codec.decoder(BufReader::new(file))?, &mut plain);
+    let copied = io::copy(&mut codec.decoder(BufReader::new(file))?.take(limit), &mut plain);
     match copied {
+        Ok(size) if size == limit => {
+            let message =
+                format!("{} has more than {RATIO_LIMIT} times its size when it is decompressed", path.display());
+            Err(Failure::verification(message).hint(COPY_AGAIN).into())
+        }
         Ok(_) => Ok(plain),
         Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
             Err(files::cannot("decompress it into", &tempfile::env::temp_dir(), &error))
@@ -114,30 +158,37 @@ fn decompressed(path: &Path, mut file: File, codec: Codec) -> Result<File> {
     }
 }
 
-/// The files and links of a directory. Devices, sockets and pipes are skipped: a bundle has none.
-fn directory(root: &Path) -> Result<Tree> {
+/// The files, links and folders of a directory. Devices, sockets and pipes are among what no bundle has.
+fn directory(root: &Path) -> Result<(Tree, Vec<Violation>)> {
     let origin: Arc<str> = root.display().to_string().into();
-    let mut tree = Tree::new();
+    let (mut tree, mut oddities) = (Tree::new(), Vec::new());
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
         for path in files::sorted_dir(&folder)? {
+            let name =
+                path.strip_prefix(root).context("an entry of a folder is below it")?.to_string_lossy().into_owned();
             let metadata = fs_err::symlink_metadata(&path)?;
-            if metadata.is_dir() {
+            let kind = if metadata.is_dir() {
+                if name == LOST {
+                    continue;
+                }
                 open.push(path);
-                continue;
-            }
-            let entry = if metadata.is_file() {
-                Entry::file(Content::lazy(Arc::new(LazyFile(path.clone())), metadata.len()), 0o644, &origin)
+                Kind::Directory
+            } else if metadata.is_file() {
+                let lazy = LazyFile { folder: root.to_owned(), name: name.clone() };
+                Kind::File(Content::lazy(Arc::new(lazy), metadata.len()))
             } else if metadata.is_symlink() {
-                Entry::symlink(fs_err::read_link(&path)?.to_string_lossy().into_owned(), &origin)
+                Kind::Symlink(fs_err::read_link(&path)?.to_string_lossy().into_owned())
             } else {
+                let message = format!("is {}", files::kind_name(metadata.file_type()));
+                oddities.push(Violation { file: name, message });
                 continue;
             };
-            let relative = path.strip_prefix(root).context("an entry of a folder is below it")?;
-            tree.insert(TreePath::new(&relative.to_string_lossy())?, entry);
+            let entry = Entry { kind, ..Entry::directory(metadata.mode() & 0o7777, &origin) };
+            tree.insert(TreePath::new(&name)?, entry.owned_by(metadata.uid(), metadata.gid()));
         }
     }
-    Ok(tree)
+    Ok((tree, oddities))
 }
 
 #[cfg(test)]
@@ -188,7 +239,7 @@ mod tests {
         fs_err::os::unix::fs::symlink("a", place.path().join("blobs/b")).unwrap();
         let bundle = open(place.path()).unwrap();
         let paths: Vec<&str> = bundle.files.iter().map(|(path, _)| path.as_str()).collect();
-        assert_eq!(paths, ["blobs/a", "blobs/b", "index.json"]);
+        assert_eq!(paths, ["blobs", "blobs/a", "blobs/b", "index.json"]);
         assert!(bundle.manifest.is_none());
         assert_eq!(read(&bundle.files, "blobs/a").unwrap().unwrap(), b"a");
         assert!(read(&bundle.files, "blobs/b").unwrap().is_none());

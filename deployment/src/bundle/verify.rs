@@ -1,19 +1,20 @@
 //! Verifying a bundle: digests, both tables of contents, `bundle.json`, `SHA256SUMS` and `LINKS`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sealift_layers::digest::{Digest, Measured};
-use sealift_layers::tree::{Content, Kind};
+use sealift_layers::escape::line;
+use sealift_layers::tree::{Content, TreePath};
 use sealift_layers::validate::{Depth, Report, Violation, validate};
 
 use super::manifest::Manifest;
-use super::names::{LINKS, MANIFEST, SUMS};
-use super::read::{Bundle, content, read};
+use super::names::{MANIFEST, SUMS, is_of_site};
+use super::read::{Bundle, Form, content, read};
 use crate::profile::model::Deployed;
 
 impl Bundle {
-    /// Checks everything: every digest and diff ID, both tables of contents, `SHA256SUMS`, and that `bundle.json` describes
-    /// the same images.
+    /// Checks everything: every digest and diff ID, both tables of contents, `SHA256SUMS`, that `bundle.json` describes
+    /// the same images, and that there is nothing else. The site that a host made in an unpacked bundle is not part of it.
     #[must_use]
     pub fn verify(&self, depth: Depth) -> Report {
         if self.is_bare() {
@@ -22,99 +23,95 @@ impl Bundle {
         }
         let mut report = validate(&self.files, depth);
         if depth >= Depth::Digests {
-            self.verify_sums(&mut report.violations);
+            report.violations.extend(self.verify_files());
         }
         if let Some(manifest) = &self.manifest {
             verify_manifest(manifest, &mut report);
+            report.violations.append(&mut report.unusual);
         }
         report
     }
 
-    /// Checks the part of [`Bundle::verify`] that concerns files other than blobs: they match `SHA256SUMS` and `LINKS`.
+    /// Checks the part of [`Bundle::verify`] that concerns files other than blobs: they match `SHA256SUMS` and `LINKS`,
+    /// and nothing else is there.
     #[must_use]
     pub fn verify_files(&self) -> Vec<Violation> {
         let mut violations = Vec::new();
-        self.verify_sums(&mut violations);
-        if self.is_bare() {
-            self.verify_links(&mut violations);
+        let Some(sums) = self.sums(&mut violations) else { return violations };
+        let packed = self.form == Form::Archive;
+        for (name, expected) in &sums {
+            // Blobs are named by their digest, which was checked before.
+            if !name.starts_with("blobs/") && (packed || !is_of_site(name)) {
+                self.verify_sum(name, *expected, &mut violations);
+            }
+        }
+        if self.manifest.is_some() {
+            self.verify_members(&sums, &mut violations);
         }
         violations
+    }
+
+    /// Checks the site of an unpacked bundle for one installation before its first start: it is the one that `SHA256SUMS`
+    /// and `bundle.json` name, and nothing else. `None` for a bundle without a site.
+    #[must_use]
+    pub fn verify_site(&self) -> Option<Vec<Violation>> {
+        if self.manifest.as_ref().is_none_or(|manifest| manifest.site.is_empty()) {
+            return None;
+        }
+        let mut violations = Vec::new();
+        let sums = self.sums(&mut violations).unwrap_or_default();
+        for (name, expected) in sums.iter().filter(|(name, _)| is_of_site(name)) {
+            self.verify_sum(name, *expected, &mut violations);
+        }
+        self.verify_site_members(&sums, &mut violations);
+        Some(violations)
     }
 
     /// The SHA-256 of one of its files according to `SHA256SUMS`; `None` if it is not listed.
     #[must_use]
     pub fn sum(&self, name: &str) -> Option<Digest> {
-        let sums = read(&self.files, SUMS).ok()??;
-        let sums = String::from_utf8_lossy(&sums);
-        sums.lines().filter_map(sum_line).find(|(_, listed)| *listed == name).map(|(digest, _)| digest)
+        self.sums(&mut Vec::new())?.get(name).copied()
     }
 
-    fn is_bare(&self) -> bool {
+    pub(super) fn is_bare(&self) -> bool {
         self.manifest.as_ref().is_some_and(|manifest| manifest.deployment == Deployed::Systemd)
     }
 
-    /// Symbolic links must be exactly those in `LINKS`: `SHA256SUMS` lists only files.
-    fn verify_links(&self, violations: &mut Vec<Violation>) {
-        // An unreadable file was reported by the check of the sums.
-        let Ok(table) = read(&self.files, LINKS) else { return };
-        let table = String::from_utf8_lossy(&table.unwrap_or_default()).into_owned();
-        let expected: BTreeMap<&str, &str> = table.lines().filter_map(|line| line.split_once('\t')).collect();
-        let links = self.files.iter().filter_map(|(path, entry)| match &entry.kind {
-            Kind::Symlink(target) if !path.as_str().starts_with("site/") => Some((path.as_str(), target.as_str())),
-            _ => None,
-        });
-        let found: BTreeMap<&str, &str> = links.collect();
-        for (path, target) in &found {
-            match expected.get(path) {
-                Some(other) if other == target => {}
-                Some(other) => violate(
-                    violations,
-                    path,
-                    format!("points to {target} instead of {other}, which is listed in {LINKS}"),
-                ),
-                None => violate(violations, path, format!("is a link that is not listed in {LINKS}")),
-            }
-        }
-        for path in expected.keys().filter(|path| !found.contains_key(*path)) {
-            violate(violations, path, format!("is listed in {LINKS}, but is missing"));
-        }
-    }
-
-    /// Files must be exactly those in `SHA256SUMS`, except those of the site.
-    fn verify_sums(&self, violations: &mut Vec<Violation>) {
-        let sums = match read(&self.files, SUMS) {
+    /// The lines of `SHA256SUMS`: file to digest. `None` if there are none.
+    fn sums(&self, violations: &mut Vec<Violation>) -> Option<BTreeMap<String, Digest>> {
+        let text = match read(&self.files, SUMS) {
             Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
             // An image archive that is not a bundle has no sums.
-            Ok(None) if self.manifest.is_none() => return,
-            Ok(None) => return violate(violations, SUMS, "is missing"),
-            Err(error) => return violate(violations, SUMS, format!("cannot be read: {error}")),
-        };
-        let mut listed = BTreeSet::new();
-        for line in sums.lines() {
-            let Some((expected, name)) = sum_line(line) else {
-                violate(violations, SUMS, format!("has an invalid line: `{line}`"));
-                continue;
-            };
-            listed.insert(name);
-            // Blobs are named by their digest, which was checked before.
-            if name.starts_with("blobs/") {
-                continue;
+            Ok(None) if self.manifest.is_none() => return None,
+            Ok(None) => {
+                violate(violations, SUMS, "is missing");
+                return None;
             }
-            match content(&self.files, name).map(Content::digest) {
-                None => violate(violations, name, format!("is listed in {SUMS}, but is missing")),
-                Some(Ok(found)) if found == expected => {}
-                Some(Ok(found)) => {
-                    violate(violations, name, format!("has the digest {found}, which differs from {SUMS}"))
+            Err(error) => {
+                violate(violations, SUMS, format!("cannot be read: {error}"));
+                return None;
+            }
+        };
+        let mut sums = BTreeMap::new();
+        for text in text.lines() {
+            match sum_line(text) {
+                None => violate(violations, SUMS, format!("has an invalid line: `{}`", line(text))),
+                Some((digest, name)) => {
+                    if sums.insert(name.to_owned(), digest).is_some() {
+                        violate(violations, SUMS, format!("lists {} twice", line(name)));
+                    }
                 }
-                Some(Err(error)) => violate(violations, name, format!("cannot be read: {error}")),
             }
         }
-        for (path, entry) in self.files.iter() {
-            let path = path.as_str();
-            let of_site = path == SUMS || path == ".env" || path.starts_with("site/");
-            if matches!(entry.kind, Kind::File(_)) && !of_site && !listed.contains(path) {
-                violate(violations, path, format!("is not listed in {SUMS}"));
-            }
+        Some(sums)
+    }
+
+    fn verify_sum(&self, name: &str, expected: Digest, violations: &mut Vec<Violation>) {
+        match content(&self.files, name).map(Content::digest) {
+            None => violate(violations, name, format!("is listed in {SUMS}, but is missing")),
+            Some(Ok(found)) if found == expected => {}
+            Some(Ok(found)) => violate(violations, name, format!("has the digest {found}, which differs from {SUMS}")),
+            Some(Err(error)) => violate(violations, name, format!("cannot be read: {error}")),
         }
     }
 }
@@ -143,21 +140,24 @@ fn verify_manifest(manifest: &Manifest, report: &mut Report) {
     }
 }
 
-fn violate(violations: &mut Vec<Violation>, file: &str, message: impl Into<String>) {
+pub(super) fn violate(violations: &mut Vec<Violation>, file: &str, message: impl Into<String>) {
     violations.push(Violation { file: file.to_owned(), message: message.into() });
 }
 
-/// Digest and name in a line of `SHA256SUMS`.
+/// Digest and name in a line of `SHA256SUMS`. The name is a path in the form that members have.
 fn sum_line(line: &str) -> Option<(Digest, &str)> {
     let (hex, name) = line.split_once("  ")?;
-    Some((hex.parse().ok()?, name))
+    let digest = hex.parse().ok()?;
+    TreePath::new(name).is_ok_and(|path| path.as_str() == name).then_some((digest, name))
 }
 
 #[cfg(test)]
 mod tests {
-    use sealift_layers::tree::{Entry, Tree, TreePath};
+    use sealift_layers::tree::{Entry, Tree};
 
     use super::*;
+    use crate::bundle::members::tests::manifest;
+    use crate::bundle::names::LINKS;
 
     /// A bundle without containers that has these files and links.
     fn bare(files: &[(&str, &str)], links: &[(&str, &str)]) -> Bundle {
@@ -170,12 +170,12 @@ mod tests {
         for (path, target) in links {
             tree.insert(TreePath::new(path).unwrap(), Entry::symlink((*target).to_owned(), &origin));
         }
-        let manifest = serde_json::json!({
-            "schema": 1, "sealift": "0", "product": "p", "profile": "p", "version": "1", "title": "t",
-            "platform": "linux/amd64", "deployment": "systemd", "epoch": 0, "host": "localhost",
-            "images": [], "packages": [], "wheels": [], "excluded": {},
-        });
-        Bundle { files: tree, manifest: Some(serde_json::from_value(manifest).unwrap()) }
+        Bundle {
+            files: tree,
+            form: Form::Folder { owner: 0 },
+            oddities: Vec::new(),
+            manifest: Some(manifest("systemd")),
+        }
     }
 
     fn violations(bundle: &Bundle) -> String {
@@ -191,16 +191,16 @@ mod tests {
         let listed = [("bin/a", "a"), (LINKS, "bin/b\ta\n")];
         let sums = sums(&listed);
         let files = [&listed[..], &[(SUMS, &sums), (".env", "X=1"), ("site/settings.toml", "")]].concat();
-        assert_eq!(violations(&bare(&files, &[("bin/b", "a"), ("site/c", "elsewhere")])), "");
+        assert_eq!(violations(&bare(&files, &[("bin/b", "a")])), "");
     }
 
     #[test]
     fn changed_missing_and_unlisted_files_are_reported() {
         let sums = sums(&[("a", "a"), ("gone", "x")]) + "nonsense\n";
         insta::assert_snapshot!(violations(&bare(&[(SUMS, &sums), ("a", "changed"), ("more", "x")], &[])), @"
+        SHA256SUMS: has an invalid line: `nonsense`
         a: has the digest sha256:d67e2e944994496c8d8ec76eed0cf9f09679448d584b532bebf941852a37f5ed, which differs from SHA256SUMS
         gone: is listed in SHA256SUMS, but is missing
-        SHA256SUMS: has an invalid line: `nonsense`
         more: is not listed in SHA256SUMS
         ");
         insta::assert_snapshot!(violations(&bare(&[("a", "a")], &[])), @"SHA256SUMS: is missing");

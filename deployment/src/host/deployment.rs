@@ -8,6 +8,7 @@ use sealift_layers::validate::{Depth, Violation};
 
 use crate::bundle::{self, Bundle, Manifest};
 use crate::failure::Failure;
+use crate::files;
 use crate::profile::Profile;
 use crate::profile::model::{Deployed, On, Service, Task};
 use crate::profile::names::{COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE};
@@ -42,6 +43,7 @@ impl Deployment {
         }
         let bundle = bundle::open(&folder)?;
         let manifest = bundle.manifest.clone().ok_or_else(no_bundle)?;
+        refuse_types(&folder, &bundle)?;
         let profile = Profile::load(&folder.join("profile"))?;
         Ok(Self { folder, manifest, profile, project: None, bundle })
     }
@@ -88,8 +90,10 @@ impl Deployment {
     /// # Errors
     /// When the file cannot be read.
     pub fn variables(&self) -> Result<BTreeMap<String, String>> {
-        match fs_err::read_to_string(self.folder.join(".env")) {
-            Ok(text) => Ok(site::compose_variables(&text)),
+        let text =
+            files::open_below(&self.folder, ".env").and_then(|file| files::read_up_to(file, files::DOCUMENT_LIMIT));
+        match text {
+            Ok(text) => Ok(site::compose_variables(&String::from_utf8_lossy(&text))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(error) => Err(error.into()),
         }
@@ -205,6 +209,18 @@ impl Deployment {
         let tasks = self.profile.model.tasks.iter().map(|(name, task)| (name.get_ref().as_str(), task));
         tasks.filter(move |(_, task)| task.on == Some(On::Up) && task.service.get_ref() == service)
     }
+}
+
+/// Refuses links, pipes and the like: what is read below would be other files than those in the folder.
+fn refuse_types(folder: &Path, bundle: &Bundle) -> Result<()> {
+    let violations = bundle.verify_types();
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = violations.iter().map(|violation| format!("  {violation}")).collect();
+    let message = format!("the folder {} has what no bundle has:\n{}", folder.display(), lines.join("\n"));
+    let hint = "remove them, or put a copy of what a link leads to in its place; nothing was changed";
+    Err(Failure::verification(message).hint(hint).into())
 }
 
 #[cfg(test)]

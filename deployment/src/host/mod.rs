@@ -12,6 +12,7 @@ mod containers;
 mod deployment;
 mod doctor;
 mod ipv6;
+mod origin;
 mod ports;
 mod runtime;
 mod status;
@@ -24,6 +25,7 @@ use anyhow::Result;
 
 pub use deployment::Deployment;
 pub use doctor::examine;
+pub use origin::{Objection, objection};
 pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 pub use status::{HealthState, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};

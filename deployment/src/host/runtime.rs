@@ -40,6 +40,12 @@ pub trait Runtime {
     /// When the engine fails.
     fn key_groups(&self) -> Result<KeyGroups>;
 
+    /// Whether what runs on this host, or ran before it was stopped, shows that it did so with the site of this folder.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn runs_with_site(&self) -> Result<bool>;
+
     /// Sets the groups of key files where they are [`KeyGroups::Mapped`].
     ///
     /// # Errors

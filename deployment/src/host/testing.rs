@@ -8,7 +8,7 @@ use sealift_layers::tree::Tree;
 
 use super::containers::Containers;
 use super::deployment::Deployment;
-use crate::bundle::{Bundle, BundleImage, Manifest};
+use crate::bundle::{Bundle, BundleImage, Form, Manifest};
 use crate::machine::Machine;
 use crate::profile::Profile;
 use crate::profile::model::Model;
@@ -40,8 +40,10 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         excluded: [].into(),
         bytecode: None,
         compiled: None,
+        site: [].into(),
     };
-    let bundle = Bundle { files: Tree::default(), manifest: Some(manifest.clone()) };
+    let form = Form::Folder { owner: 0 };
+    let bundle = Bundle { files: Tree::default(), form, oddities: Vec::new(), manifest: Some(manifest.clone()) };
     Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), project: None, bundle }
 }
 

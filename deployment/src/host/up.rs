@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::deployment::Deployment;
+use super::origin;
 use super::runtime::{Deadline, KeyGroups, Runtime, Started};
 use crate::failure::Failure;
 use crate::finding::Level;
-use crate::site::{self, SiteRequest};
+use crate::site::{self, KnownSites, SiteRequest};
 use crate::ui::Ui;
 
 /// The operator's choices for a start.
@@ -21,6 +22,10 @@ pub struct UpRequest<'a> {
     pub ports: BTreeMap<String, u16>,
     /// The site's authority issues the certificates that the operator would have to provide.
     pub self_signed: bool,
+    /// The sites that this host knows.
+    pub known: KnownSites,
+    /// The operator takes a site that this host does not know.
+    pub accept_site: bool,
     /// How long the services may take to become healthy.
     pub timeout: Duration,
     /// The time, in seconds since 1970.
@@ -47,17 +52,18 @@ impl UpRequest<'_> {
 /// # Errors
 /// Those of each step. Nothing was changed when the checks fail; the site was not changed, either, when it is incomplete.
 pub fn up(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest<'_>, ui: &Ui) -> Result<Started> {
-    preflight(runtime, request, ui)?;
+    preflight(deployment, runtime, request, ui)?;
     let site = prepare_site(deployment, runtime, request, ui)?;
     runtime.load(ui)?;
     runtime.start(&site, Deadline::after(request.timeout), ui)
 }
 
 /// Checks the bundle and the host; reports every error at once.
-fn preflight(runtime: &dyn Runtime, request: &UpRequest<'_>, ui: &Ui) -> Result<()> {
+fn preflight(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest<'_>, ui: &Ui) -> Result<()> {
     runtime.verify()?;
     ui.note("ok: bundle: all digests match");
-    let findings = runtime.check_host(&request.ports, request.now)?;
+    let mut findings = runtime.check_host(&request.ports, request.now)?;
+    origin::check(deployment, runtime, &request.known, request.accept_site, &mut findings)?;
     findings.0.iter().filter(|finding| finding.level != Level::Error).for_each(|finding| ui.finding(finding));
     findings.refuse("this host is not ready:", "nothing was changed; `sealift doctor` repeats the checks")?;
     Ok(())
@@ -81,6 +87,9 @@ fn prepare_site(
         days_left: None,
         leave_groups: runtime.key_groups()? == KeyGroups::Mapped,
         self_signed: request.self_signed,
+        known: &request.known,
+        // The check of the host has accepted it.
+        accept: true,
         now: request.now,
     })?;
     runtime.set_key_groups()?;
@@ -126,6 +135,10 @@ mod tests {
 
         fn key_groups(&self) -> Result<KeyGroups> {
             Ok(KeyGroups::Mapped)
+        }
+
+        fn runs_with_site(&self) -> Result<bool> {
+            Ok(false)
         }
 
         fn set_key_groups(&self) -> Result<()> {
@@ -181,8 +194,15 @@ mod tests {
     }
 
     fn request(host: Option<&str>) -> UpRequest<'_> {
-        let timeout = Duration::from_secs(1);
-        UpRequest { host, ports: BTreeMap::new(), self_signed: false, timeout, now: 1_700_000_000 }
+        UpRequest {
+            host,
+            ports: BTreeMap::new(),
+            self_signed: false,
+            known: KnownSites::default(),
+            accept_site: false,
+            timeout: Duration::from_secs(1),
+            now: 1_700_000_000,
+        }
     }
 
     /// The sample in a folder that has the templates of its site.

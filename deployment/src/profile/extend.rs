@@ -16,6 +16,7 @@ use super::sources::Sources;
 use super::{syntax, words};
 use crate::diagnostic::{Diagnostic, Diagnostics, Part};
 use crate::failure::Failure;
+use crate::files;
 use crate::machine::shown;
 
 /// The files of the profile in `directory` and of those that it extends, nearest first, and their folders.
@@ -27,7 +28,7 @@ pub(super) fn read(directory: &Path) -> Result<(Vec<Part>, Sources)> {
     loop {
         let folder = folders[folders.len() - 1].clone();
         let path = folder.join(FILE);
-        let text = fs_err::read_to_string(&path)?;
+        let text = files::read_text(&path)?;
         let part = Part { file: shown(&path), text };
         let wrong = |diagnostic: Diagnostic| Diagnostics::new(&part.file, &part.text, vec![diagnostic]);
         let table = DeTable::parse(&part.text).map_err(|error| wrong(syntax::diagnostic(&part.text, None, &error)))?;

@@ -3,11 +3,12 @@
 use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
+use crate::files::{self, Pending};
 use crate::finding::Findings;
 
 /// Permission bits of a directory with keys or secrets.
@@ -26,9 +27,12 @@ impl Access {
     }
 }
 
-/// The bytes of a file; `None` if it does not exist.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs_err::read(path) {
+/// The bytes of the file `name` of the site in `directory`; `None` if it does not exist. Links are not followed.
+pub(super) fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    let (directory, name) = base(directory, name);
+    let path = directory.join(name);
+    let read = files::open_below(&directory, name).and_then(|file| files::read_up_to(file, files::DOCUMENT_LIMIT));
+    match read {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         // Engines create a directory in place of a missing file that they have to mount.
@@ -40,26 +44,69 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
                 ))
                 .into())
         }
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Err(Failure::failed(error.to_string()).hint("a site has files only: put a copy in its place").into())
+        }
         Err(error) => Err(error.into()),
     }
 }
 
+/// The folder and the name in it of a file of the site. `../NAME` is beside the site.
+fn base<'n>(directory: &Path, name: &'n str) -> (PathBuf, &'n str) {
+    match name.strip_prefix("../") {
+        Some(name) => (directory.join(".."), name),
+        None => (directory.to_owned(), name),
+    }
+}
+
 /// The text of a file; `None` if it does not exist.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>> {
-    let Some(bytes) = read(path)? else { return Ok(None) };
+pub(super) fn read_text(directory: &Path, name: &str) -> Result<Option<String>> {
+    let Some(bytes) = read(directory, name)? else { return Ok(None) };
+    let path = directory.join(name);
     Ok(Some(String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?))
 }
 
-/// Creates a directory and its parents if they do not exist, with `mode` from the start.
-pub(super) fn directory(path: &Path, mode: u32) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
+/// Creates the directory `name` of the site in `directory`, and its parents, if they do not exist, with `mode` from the
+/// start; an empty name is the site itself. In an existing one, nobody but its owner may change files.
+pub(super) fn directory(directory: &Path, name: &str, mode: u32) -> Result<()> {
+    let path = if name.is_empty() { directory.to_owned() } else { directory.join(name) };
+    let context = || format!("cannot create {}", path.display());
+    // The site itself may be reached through a link, what is in it may not.
+    if !directory.is_dir() || !name.is_empty() && path.symlink_metadata().is_err() {
+        DirBuilder::new().recursive(true).mode(mode).create(&path).with_context(context)?;
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .with_context(|| format!("cannot create {}", path.display()))
+    let opened = files::open_folder_below(directory, name).with_context(context)?;
+    let found = opened.metadata()?;
+    let own = rustix::process::geteuid();
+    if found.mode() & 0o022 != 0 && (own.is_root() || found.uid() == own.as_raw()) {
+        let closed = PermissionsExt::from_mode(found.mode() & 0o7755);
+        opened.file().set_permissions(closed).with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Whether there is any file in the site.
+pub(super) fn has_any(directory: &Path) -> Result<bool> {
+    for path in files::sorted_dir(directory)? {
+        if !path.symlink_metadata()?.is_dir() || has_any(&path)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes what a killed process left behind in the site: files that were not finished, perhaps with secrets. The site must
+/// be locked.
+pub(super) fn remove_unfinished(directory: &Path) -> Result<()> {
+    for path in files::sorted_dir(directory)? {
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        if metadata.is_dir() {
+            remove_unfinished(&path)?;
+        } else if path.file_name().is_some_and(|name| files::is_unfinished(&name.to_string_lossy())) {
+            fs_err::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Closes an existing directory to all but its owner. Links are skipped: their targets belong to the operator.
@@ -80,40 +127,35 @@ pub(super) fn close_directory(directory: &Path, name: &str, warnings: &mut Findi
     }
 }
 
-/// Writes `bytes` to `directory/name`: into a temporary file of mode 0600 beside it, whose group and then mode are set
+/// Writes `bytes` to the file `name` of the site in `directory`: as a file of mode 0600, whose group and then mode are set
 /// before it takes its name. A group that cannot be set is added to `warnings`.
 pub(super) fn write(directory: &Path, name: &str, bytes: &[u8], access: Access, warnings: &mut Findings) -> Result<()> {
+    let (folder, name_in_folder) = base(directory, name);
     let path = directory.join(name);
-    let parent = path.parent().unwrap_or(directory);
     let context = || format!("cannot write {}", path.display());
-    let mut file = tempfile::Builder::new().prefix(".sealift-").tempfile_in(parent).with_context(context)?;
+    // Refuses links in its path.
+    files::open_folder_below(&folder, name_in_folder.rsplit_once('/').map_or("", |(parent, _)| parent))?;
+    let mut file = Pending::private(&path)?;
     file.write_all(bytes).with_context(context)?;
     set_group(file.as_file(), name, &path, access, warnings).with_context(context)?;
     file.as_file().set_permissions(PermissionsExt::from_mode(access.mode)).with_context(context)?;
-    file.as_file().sync_all().with_context(context)?;
-    file.persist(&path).with_context(context)?;
-    // The rename is durable only after a sync of the directory.
-    fs_err::File::open(parent)?.sync_all()?;
-    Ok(())
+    file.commit()
 }
 
 /// Corrects the permissions of a file that is kept.
 ///
-/// Links are skipped: their targets belong to the operator. A group that differs from the directory's is kept: operators
-/// of rootless engines set it themselves.
+/// A group that differs from the directory's is kept: operators of rootless engines set it themselves.
 pub(super) fn settle(directory: &Path, name: &str, access: Access, warnings: &mut Findings) -> Result<()> {
     let path = directory.join(name);
-    let metadata = fs_err::symlink_metadata(&path)?;
-    if metadata.is_symlink() {
-        return Ok(());
-    }
+    let (folder, name_in_folder) = base(directory, name);
+    let file = files::open_below(&folder, name_in_folder)?;
+    let metadata = file.metadata()?;
     let inherited = fs_err::metadata(directory)?.gid();
     let group = access.group.filter(|group| metadata.gid() == inherited && *group != inherited);
     let mode_differs = metadata.mode() & 0o7777 != access.mode;
     if group.is_none() && !mode_differs {
         return Ok(());
     }
-    let file = fs_err::File::open(&path)?;
     set_group(file.file(), name, &path, Access { group, ..access }, warnings)?;
     if mode_differs {
         match file.file().set_permissions(PermissionsExt::from_mode(access.mode)) {

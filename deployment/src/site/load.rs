@@ -123,7 +123,7 @@ fn read_files(
 ) -> Result<Vec<SiteFile>> {
     let mut files = Vec::new();
     for ExpectedFile { path, mode, group } in expected_files(model) {
-        match files::read(&directory.join(&path))? {
+        match files::read(directory, &path)? {
             Some(bytes) => files.push(SiteFile { path, mode, gid: group.unwrap_or(0), bytes }),
             None if operators.iter().any(|name| [key_path(name), certificate_path(name)].contains(&path)) => {}
             None => findings.error(path, "missing", ""),

@@ -25,6 +25,9 @@ const HEADER: &str = "\
 pub(super) struct Record {
     /// Version of this format: 1.
     pub(super) schema: u32,
+    /// By which the host remembers this site, see [`super::origin`]; `None` in sites of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
     /// Name of the profile.
     pub(super) profile: String,
     /// The public host.
@@ -54,6 +57,7 @@ impl Record {
     pub(super) fn new(profile: &str) -> Self {
         Self {
             schema: 1,
+            id: None,
             profile: profile.to_owned(),
             host: String::new(),
             project: None,
@@ -68,7 +72,7 @@ impl Record {
     /// Reads the record in `directory`; `None` if there is none.
     pub(super) fn read(directory: &Path, profile: &str) -> Result<Option<Self>> {
         let path = directory.join(FILE);
-        let Some(text) = files::read_text(&path)? else { return Ok(None) };
+        let Some(text) = files::read_text(directory, FILE)? else { return Ok(None) };
         let record: Self = toml::from_str(&text).map_err(|error| {
             Failure::usage(format!("cannot read {}", path.display()))
                 .hint("restore it, or remove it and run `sealift site new` with the host and ports again")

@@ -38,7 +38,7 @@ pub(super) fn offer(directory: &Path, model: &Model, known: &BTreeSet<String>, r
     if settings.is_empty() {
         return Ok(());
     }
-    let Some(text) = files::read_text(&directory.join(FILE))? else {
+    let Some(text) = files::read_text(directory, FILE)? else {
         files::write(directory, FILE, first_text(settings).as_bytes(), Access::mode(0o600), &mut report.warnings)?;
         report.add(FILE, Action::Created, "");
         return Ok(());
@@ -138,7 +138,7 @@ pub(super) fn read(
     if settings.is_empty() {
         return Ok(SettingValues::default());
     }
-    let text = files::read_text(&directory.join(FILE))?.unwrap_or_default();
+    let text = files::read_text(directory, FILE)?.unwrap_or_default();
     let table = match toml::from_str::<toml::Table>(&text) {
         Ok(table) => table,
         Err(error) => {
@@ -213,7 +213,7 @@ fn in_env_files<'m>(model: &'m Model, sources: &Sources) -> BTreeSet<&'m String>
     let mut names = BTreeSet::new();
     for (path, template) in model.site.templates.iter().filter(|(path, _)| is_env_file(model, path.get_ref())) {
         let source = template.source.get_ref();
-        let Ok(text) = fs_err::read_to_string(sources.path(source)) else { continue };
+        let Ok(text) = crate::files::read_text(&sources.path(source)) else { continue };
         let Ok(found) = reads("settings", path.get_ref(), &text) else { continue };
         names.extend(model.site.settings.keys().filter(|name| found.names.contains(&identifier(name))));
     }

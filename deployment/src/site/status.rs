@@ -41,7 +41,7 @@ pub fn certificates(directory: &Path, model: &Model, now: i64) -> Result<Vec<Val
     let authority = model.site.authority.iter().map(|_| CA_CERTIFICATE.to_owned());
     let mut found = Vec::new();
     for path in authority.chain(model.site.certificates.keys().map(|name| certificate_path(name))) {
-        let Some(pem) = files::read_text(&directory.join(&path))? else { continue };
+        let Some(pem) = files::read_text(directory, &path)? else { continue };
         let certificate = Certificate::parse(&pem, &path)?;
         found.push(Validity {
             days_left: (certificate.not_after - now).div_euclid(DAY),

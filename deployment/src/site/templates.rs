@@ -18,6 +18,7 @@ use sealift_layers::tree::TreePath;
 use super::env::{is_env_file, parse_env};
 use super::values::SiteParameters;
 use crate::failure::Failure;
+use crate::files;
 use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
 use crate::profile::template::{identifier, reads};
@@ -49,7 +50,7 @@ pub fn render_public(
     let known = |template: &Template| {
         // Errors in the file are reported when it is rendered.
         let source = template.source.get_ref();
-        let text = fs_err::read_to_string(sources.path(source)).unwrap_or_default();
+        let text = files::read_text(&sources.path(source)).unwrap_or_default();
         reads("settings", source, &text).is_ok_and(|found| !unknown.iter().any(|name| found.names.contains(name)))
     };
     let public =
@@ -77,7 +78,7 @@ pub(super) fn render(
             .hint("name a file of the profile, relative to its folder")
             .because(error)
     })?;
-    let text = fs_err::read_to_string(sources.path(file.as_str()))
+    let text = files::read_text(&sources.path(file.as_str()))
         .map_err(|error| Failure::usage(format!("cannot read the template of `{path}`")).because(error))?;
 
     let secrets = if template.secret {

@@ -68,6 +68,8 @@ impl Bench {
             days_left: None,
             leave_groups: false,
             self_signed,
+            known: &KnownSites::at(&self.path("state")),
+            accept: false,
             now,
         })
     }

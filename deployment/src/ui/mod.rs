@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sealift_layers::escape;
 
 pub use units::{bytes, count, duration};
 
@@ -66,7 +67,7 @@ impl Ui {
     fn start(&self, label: &str, total: u64, shown: fn(u64) -> String, template: &str, bar: ProgressBar) -> Phase<'_> {
         let bar = self.bars.as_ref().map(|bars| {
             let style = ProgressStyle::with_template(template).expect("the templates are valid").progress_chars("=> ");
-            let bar = bars.add(bar.with_style(style).with_prefix(label.to_owned()));
+            let bar = bars.add(bar.with_style(style).with_prefix(escape::line(label).into_owned()));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -91,7 +92,7 @@ impl Ui {
     /// Prints a warning, also with `--quiet`.
     pub fn warn(&self, message: &str) {
         let prefix = if self.colours { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
-        self.line(&format!("{prefix} {message}"));
+        self.write(&format!("{prefix} {}", escape::lines(message)));
     }
 
     /// Prints a finding: as a message if it is [`Level::Ok`], otherwise as a warning.
@@ -107,7 +108,12 @@ impl Ui {
         self.note(message);
     }
 
+    /// Prints a line, whose parts may have any origin.
     fn line(&self, line: &str) {
+        self.write(&escape::lines(line));
+    }
+
+    fn write(&self, line: &str) {
         let write = || {
             let mut out = self.out.lock().expect("no thread panics while it writes");
             // Standard error may be closed: a build does not fail because of that.
@@ -155,7 +161,7 @@ impl Phase<'_> {
     /// Sets the name of the current item, shown beside the bar.
     pub fn item(&self, name: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(name.to_owned());
+            bar.set_message(escape::line(name).into_owned());
         }
     }
 
@@ -259,5 +265,14 @@ mod tests {
         ui.done("done");
         ui.warn("look here");
         assert_eq!(lines.text(), "warning: look here\n");
+    }
+
+    #[test]
+    fn names_of_outside_origin_are_escaped() {
+        let lines = Lines::default();
+        let ui = Ui { colours: true, ..Ui::plain(lines.clone()) };
+        ui.note("a\x1b[2Jb");
+        ui.warn("c\u{9b}d");
+        assert_eq!(lines.text(), "a\\u{1b}[2Jb\n\x1b[1;33mwarning:\x1b[0m c\\u{9b}d\n");
     }
 }

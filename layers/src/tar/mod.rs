@@ -17,8 +17,9 @@
 //! ```
 
 mod header;
+pub(crate) mod members;
 mod read;
 mod write;
 
-pub use read::{ReadError, read};
+pub use read::{ReadError, read, read_with_oddities};
 pub use write::{DIRECTORY_TIME, Options, Writer, write};

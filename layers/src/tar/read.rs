@@ -1,11 +1,12 @@
 //! An uncompressed tar as a tree. Nothing is extracted: contents are ranges of the archive.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use tar::EntryType;
 
+use super::members::{self, Member};
+use crate::escape::line;
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath, text_of};
 
 /// Why an archive is rejected.
@@ -18,10 +19,10 @@ pub enum ReadError {
     #[error("the tar archive has a bad path")]
     Path(#[from] PathError),
     /// The name of an extended attribute is not UTF-8.
-    #[error("the tar archive has the attribute `{0}`, which is not UTF-8")]
+    #[error("the tar archive has the attribute `{}`, which is not UTF-8", line(.0))]
     NotUtf8(String),
     /// A member is a device, a pipe or another type that images do not have.
-    #[error("the tar archive has `/{path}` of the unsupported type {kind:?}")]
+    #[error("the tar archive has `/{}` of the unsupported type {kind:?}", line(.path.as_str()))]
     UnsupportedType {
         /// Path of the member.
         path: TreePath,
@@ -29,7 +30,7 @@ pub enum ReadError {
         kind: EntryType,
     },
     /// Two members have the same path, and are not both directories.
-    #[error("the tar archive has `/{0}` twice")]
+    #[error("the tar archive has `/{}` twice", line(.0.as_str()))]
     Duplicate(TreePath),
 }
 
@@ -39,89 +40,95 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`]: one bad member is enough to reject the archive.
 pub fn read(source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Tree, ReadError> {
+    Ok(read_with_oddities(source, origin)?.0)
+}
+
+/// As [`read`]; also everything that [`super::Writer`] never writes, although other programs act on it: each with the
+/// path of a member, as the rest of a sentence that begins with the path. The path is empty for the archive as a whole.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_oddities(
+    source: &Arc<SourceFile>,
+    origin: &Arc<str>,
+) -> Result<(Tree, Vec<(String, String)>), ReadError> {
     let mut tree = Tree::new();
-    let mut archive = tar::Archive::new(source.cursor());
-    for member in archive.entries_with_seek()? {
-        let mut member = member?;
-        let path = match TreePath::new(&text_of(&member.path_bytes())) {
+    let mut oddities = Vec::new();
+    let mut cursor = source.cursor();
+    while let Some(member) = members::next(&mut cursor)? {
+        let offset = cursor.stream_position()?;
+        let behind = offset.checked_add(member.padded()?);
+        cursor.seek(SeekFrom::Start(behind.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?))?;
+        let path = match TreePath::new(&text_of(&member.path)) {
             Err(PathError::Empty) => continue,
             other => other?,
         };
-        let mut entry = entry(&member, &path, source, origin)?;
-        add_extensions(&mut member, &path, &mut entry)?;
-        let entry = with_final_target(entry, &tree);
+        if !member.odd.is_empty() {
+            oddities.push((path.to_string(), member.odd.clone()));
+        }
+        let entry = with_final_target(entry(&member, &path, source, offset, origin)?, &tree);
         let is_directory = matches!(entry.kind, Kind::Directory);
         // A directory may be repeated, as for tar and dpkg: the last metadata count.
-        if tree
-            .insert(path.clone(), entry)
-            .is_some_and(|first| !(is_directory && matches!(first.kind, Kind::Directory)))
-        {
-            return Err(ReadError::Duplicate(path));
+        if let Some(first) = tree.insert(path.clone(), entry) {
+            if !(is_directory && matches!(first.kind, Kind::Directory)) {
+                return Err(ReadError::Duplicate(path));
+            }
+            oddities.push((path.to_string(), "is there twice".to_owned()));
         }
     }
-    Ok(tree)
+    if !only_zeros(cursor)? {
+        oddities.push((String::new(), "has data after its end".to_owned()));
+    }
+    Ok((tree, oddities))
 }
 
-/// The entry that the ustar header describes.
+fn only_zeros(mut reader: impl Read) -> io::Result<bool> {
+    let mut buffer = [0; 4096];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(true),
+            got if buffer[..got].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// The entry of a member whose contents begin at `offset`.
 fn entry(
-    member: &tar::Entry<'_, impl Read>,
+    member: &Member,
     path: &TreePath,
     source: &Arc<SourceFile>,
+    offset: u64,
     origin: &Arc<str>,
 ) -> Result<Entry, ReadError> {
-    let header = member.header();
-    let link = member.link_name_bytes().map(|bytes| text_of(&bytes)).unwrap_or_default();
+    let header = &member.header;
     let kind = match header.entry_type() {
         EntryType::Directory => Kind::Directory,
-        EntryType::Regular | EntryType::Continuous => {
-            Kind::File(Content::range(source, member.raw_file_position(), member.size()))
-        }
-        EntryType::Symlink => Kind::Symlink(link),
-        EntryType::Link => Kind::Hardlink(TreePath::new(&link)?),
+        EntryType::Regular | EntryType::Continuous => Kind::File(Content::range(source, offset, member.size)),
+        EntryType::Symlink => Kind::Symlink(text_of(&member.link)),
+        EntryType::Link => Kind::Hardlink(TreePath::new(&text_of(&member.link))?),
         kind => return Err(ReadError::UnsupportedType { path: path.clone(), kind }),
     };
+    let xattrs = member.xattrs.iter().map(|(name, value)| Ok((utf8(name)?, value.clone())));
     Ok(Entry {
         kind,
         mode: header.mode()? & 0o7777,
-        uid: owner(header.uid()?)?,
-        gid: owner(header.gid()?)?,
+        uid: owner(member.uid)?,
+        gid: owner(member.gid)?,
         mtime: Some(header.mtime()?),
-        xattrs: BTreeMap::new(),
+        xattrs: xattrs.collect::<Result<_, ReadError>>()?,
         origin: origin.clone(),
     })
 }
 
 /// A hard link to a hard link links the same file; one to a symbolic link is the same symbolic link.
-pub(super) fn with_final_target(entry: Entry, before: &Tree) -> Entry {
+fn with_final_target(entry: Entry, before: &Tree) -> Entry {
     let Kind::Hardlink(target) = &entry.kind else { return entry };
     match before.get(target) {
         Some(link @ Entry { kind: Kind::Symlink(_), .. }) => link.clone(),
         Some(Entry { kind: kind @ Kind::Hardlink(_), .. }) => Entry { kind: kind.clone(), ..entry },
         _ => entry,
     }
-}
-
-/// Applies the pax records that the `tar` crate does not apply itself.
-fn add_extensions(member: &mut tar::Entry<'_, impl Read>, path: &TreePath, entry: &mut Entry) -> Result<(), ReadError> {
-    for extension in member.pax_extensions()?.into_iter().flatten() {
-        let extension = extension?;
-        let number = || {
-            let number = extension.value().ok().and_then(|text| text.parse().ok());
-            number.ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("`/{path}` has an invalid pax record"))
-            })
-        };
-        match extension.key_bytes() {
-            b"uid" => entry.uid = number()?,
-            b"gid" => entry.gid = number()?,
-            key => {
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    entry.xattrs.insert(utf8(name)?, extension.value_bytes().to_vec());
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, ReadError> {
@@ -213,6 +220,11 @@ mod tests {
             .collect();
         assert_eq!(names, [(b"caf\xe9".to_vec(), None), (b"link".to_vec(), Some(b"caf\xe9".to_vec()))]);
         assert!(written.windows(18).any(|bytes| bytes == b"hdrcharset=BINARY\n"));
+        let again = read(&Arc::new(SourceFile::Memory(written)), &Arc::from("test")).unwrap();
+        assert_eq!(
+            again.iter().map(|(path, _)| path).collect::<Vec<_>>(),
+            tree.iter().map(|(path, _)| path).collect::<Vec<_>>()
+        );
     }
 
     /// dpkg makes such a link with link(2), which links the symbolic link itself.
@@ -245,7 +257,7 @@ mod tests {
         block[..record.len()].copy_from_slice(record);
         let error = read_all(&[extension.as_bytes(), &block, header("x", EntryType::Regular).as_bytes()]).unwrap_err();
         assert!(
-            matches!(&error, ReadError::Io(source) if source.to_string() == "`/x` has an invalid pax record"),
+            matches!(&error, ReadError::Io(source) if source.to_string() == "a pax record is invalid"),
             "{error:?}"
         );
     }

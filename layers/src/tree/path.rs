@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::escape::line;
+
 /// A path inside an image, relative to its root. Components are separated by `/`; none is empty, `.` or `..`, and there is
 /// at least one. Ordered bytewise.
 ///
@@ -28,10 +30,10 @@ pub enum PathError {
     #[error("the path is empty")]
     Empty,
     /// A component is `..`: the path could leave the tree.
-    #[error("`{0}` has a `..` component")]
+    #[error("`{}` has a `..` component", line(.0))]
     Parent(String),
     /// It has a NUL character, which no file system allows.
-    #[error("`{0}` has a NUL character")]
+    #[error("`{}` has a NUL character", line(.0))]
     Nul(String),
 }
 

@@ -70,3 +70,23 @@ fn a_blob_that_no_image_names_is_found() {
     let extra = sample(|parts| drop(parts.blobs.insert(Digest::of(b"x"), "x".into())));
     assert!(violations(&extra).ends_with("does not belong to any image"));
 }
+
+/// A layer of others removed `/usr` of the layers below, and `verify` said that all was well.
+#[test]
+fn whiteouts_and_devices_in_layers_are_reported() {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    for (name, kind) in [("a", EntryType::Regular), (".wh.usr", EntryType::Regular), ("dev/sda", EntryType::Block)] {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, &[][..]).unwrap();
+    }
+    let content = Content::from(builder.into_inner().unwrap());
+    let found = unpacked(&content, Codec::None).unwrap();
+    assert_eq!(found.wrong, [""; 0]);
+    assert_eq!(
+        found.unusual,
+        ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has the device `dev/sda`"]
+    );
+}

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use sealift_layers::digest::Digest;
 
 use super::context::Containers;
+use crate::files;
 use crate::profile::names::mounted_path;
 use crate::render::container::{self, HostLayout, Networks};
 use crate::render::network;
@@ -39,11 +40,12 @@ impl Containers<'_> {
 fn digest(folder: &Path, arguments: &[String], paths: &[String]) -> Result<Digest> {
     let mut files = Vec::new();
     for path in paths {
-        let content = match fs_err::read(folder.join(path)) {
-            Ok(bytes) => Some(Digest::of(&bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).context("cannot read a file of a service"),
-        };
+        let content =
+            match files::open_below(folder, path).and_then(|file| files::read_up_to(file, files::DOCUMENT_LIMIT)) {
+                Ok(bytes) => Some(Digest::of(&bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error).context("cannot read a file of a service"),
+            };
         files.push((path, content));
     }
     Ok(Digest::of(&serde_json::to_vec(&(arguments, &files))?))

@@ -25,6 +25,8 @@ pub(super) struct Container {
     pub(super) folder: String,
     /// Ports of the host that it publishes.
     pub(super) ports: BTreeSet<u16>,
+    /// Its environment: `NAME=VALUE`.
+    pub(super) environment: Vec<String>,
     /// How often the engine started it again after it had ended.
     pub(super) restarts: u64,
     /// When it was started last, in the words of the engine; empty when it never was.
@@ -69,6 +71,7 @@ fn container(entry: &Value) -> Result<Container> {
         config_hash: text(&entry["Config"]["Labels"][CONFIG_HASH_LABEL]),
         folder: text(&entry["Config"]["Labels"][FOLDER_LABEL]),
         ports: ports.filter_map(|port| port["HostPort"].as_str()?.parse().ok()).collect(),
+        environment: entry["Config"]["Env"].as_array().into_iter().flatten().map(text).collect(),
         restarts: entry["RestartCount"].as_u64().unwrap_or_default(),
         started: text(&entry["State"]["StartedAt"]),
         exit_code: entry["State"]["ExitCode"].as_i64().unwrap_or_default(),
@@ -285,7 +288,8 @@ mod tests {
     fn containers_of_both_engines_are_parsed() {
         let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3,
             "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
-            "Config": {"Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
+            "Config": {"Env": ["A=1"],
+            "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
             "HostConfig": {"PortBindings": {"8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "443"}], "8080/tcp": null}}}]"#;
         let found = containers(podman).unwrap().remove("shop_web").unwrap();
         let expected = Container {
@@ -294,6 +298,7 @@ mod tests {
             config_hash: "cd".into(),
             folder: "/srv/x".into(),
             ports: [443].into(),
+            environment: vec!["A=1".into()],
             restarts: 2,
             started: "2026-11-26T21:00:00.123456789+01:00".into(),
             exit_code: 3,

@@ -16,7 +16,6 @@ use super::output::{self, Container};
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::profile::model::Model;
-use crate::profile::names::secret_path;
 use crate::site;
 
 /// Exits with 0 when the folder `$1` is empty, with 1 when it has something, with 3 when it cannot be read.
@@ -81,15 +80,42 @@ impl Containers<'_> {
         }
     }
 
-    /// The folders that made containers of this deployment's names, except this one.
-    fn other_folders(&self) -> Result<BTreeSet<PathBuf>> {
+    /// The containers of this deployment's names.
+    fn own_containers(&self) -> Result<Vec<Container>> {
         let layout = self.layout()?;
         let names: Vec<String> =
             self.deployment.order().into_iter().map(|service| layout.resource_name(service)).collect();
-        let containers = output::containers(&self.engine.inspect("container", &names)?)?;
-        let folders = containers.into_values().map(|container| PathBuf::from(container.folder));
+        Ok(output::containers(&self.engine.inspect("container", &names)?)?.into_values().collect())
+    }
+
+    /// The folders that made containers of this deployment's names, except this one.
+    fn other_folders(&self) -> Result<BTreeSet<PathBuf>> {
+        let folders = self.own_containers()?.into_iter().map(|container| PathBuf::from(container.folder));
         let own = real_path(&self.deployment.folder);
         Ok(folders.filter(|folder| folder.is_absolute() && real_path(folder) != own).collect())
+    }
+
+    /// Whether containers of this deployment's names were made with the site of this folder: one has a secret of the site
+    /// in its environment, or another folder that made them has the same secrets. Where no service gets a secret in its
+    /// environment, it is enough that this folder made them.
+    pub(super) fn has_containers_of_site(&self) -> Result<bool> {
+        let (model, site) = (&self.deployment.profile.model, self.deployment.site());
+        let containers = self.own_containers()?;
+        let environment: Vec<&String> = containers.iter().flat_map(|container| &container.environment).collect();
+        let secrets = model.site.secrets.keys().filter_map(|name| site::secret(&site, name));
+        let secrets: Vec<String> = secrets.filter_map(|secret| String::from_utf8(secret).ok()).collect();
+        let found = |secret: &String| {
+            let secret = secret.trim();
+            !secret.is_empty() && environment.iter().any(|variable| variable.contains(secret))
+        };
+        if secrets.iter().any(found) {
+            return Ok(true);
+        }
+        let own = real_path(&self.deployment.folder);
+        let folders: BTreeSet<PathBuf> =
+            containers.iter().map(|container| real_path(Path::new(&container.folder))).collect();
+        let same = |other: &&PathBuf| **other != own && site::share_secrets(model, &site, &other.join("site"));
+        Ok(folders.iter().any(|other| same(&other)) || folders.contains(&own) && !has_secret_environment(model))
     }
 
     /// The folder of another deployment that made this container: one with another site.
@@ -104,7 +130,8 @@ impl Containers<'_> {
         let other = other.join("site");
         // A folder that was moved or removed cannot be compared.
         self.deployment.has_site()
-            && (!other.is_dir() || has_same_secrets(&self.deployment.profile.model, &self.deployment.site(), &other))
+            && (!other.is_dir()
+                || !site::differ_in_secrets(&self.deployment.profile.model, &self.deployment.site(), &other))
     }
 
     /// The names of volumes that exist and are not empty. A volume that cannot be read counts as not empty.
@@ -127,22 +154,21 @@ impl Containers<'_> {
     }
 }
 
-fn real_path(path: &Path) -> PathBuf {
-    fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+/// Whether a service of the profile gets secrets in its environment.
+fn has_secret_environment(model: &Model) -> bool {
+    let is_secret = |path: &str| model.site.templates.get(path).is_some_and(|template| template.secret);
+    model.services.values().flat_map(|service| &service.env_files).any(|path| is_secret(path.get_ref()))
 }
 
-/// Whether no secret differs between two sites. Secrets that one of them lacks, or that cannot be read, do not count.
-fn has_same_secrets(model: &Model, one: &Path, other: &Path) -> bool {
-    model.site.secrets.keys().all(|name| {
-        let read = |site: &Path| fs_err::read(site.join(secret_path(name))).ok();
-        read(one).zip(read(other)).is_none_or(|(one, other)| one == other)
-    })
+fn real_path(path: &Path) -> PathBuf {
+    fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::testing::{self, Podman};
+    use crate::profile::names::secret_path;
 
     /// A folder with a site that has this secret.
     fn site(folder: &Path, secret: &str) {
@@ -210,6 +236,33 @@ mod tests {
         assert!(error.to_string().starts_with("the containers of shop-small belong to the folder "), "{error}");
         site(new.path(), "one");
         podman.containers(&deployment).refuse_other_folder().unwrap();
+    }
+
+    /// Sites of versions that remembered none: the service's environment has the secret.
+    #[test]
+    fn containers_show_which_site_they_were_made_with() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let made_with = |folder: &Path, environment: &str| {
+            let container = format!(
+                r#"[{{"Name": "shop-small_shop-web", "State": {{"Status": "exited"}}, "Config": {{"Env": ["{environment}"],
+                "Labels": {{"com.docker.compose.project.working_dir": "{}"}}}}}}]"#,
+                folder.display()
+            );
+            let container = container.replace('\n', " ");
+            let podman =
+                Podman::new(&format!("[ \"$1 $2\" = 'container inspect' ] && {{ echo '{container}'; exit 0; }}"));
+            let deployment = testing::deployment(new.path());
+            podman.containers(&deployment).has_containers_of_site().unwrap()
+        };
+        site(new.path(), "a-secret-of-this-site");
+        assert!(made_with(new.path(), "TOKEN=a-secret-of-this-site"));
+        assert!(!made_with(new.path(), "TOKEN=another"), "the site was replaced");
+        // The folder of the previous version.
+        assert!(!made_with(old.path(), "TOKEN=another"));
+        site(old.path(), "a-secret-of-this-site");
+        assert!(made_with(old.path(), ""));
+        site(old.path(), "another-secret");
+        assert!(!made_with(old.path(), ""));
     }
 
     #[test]

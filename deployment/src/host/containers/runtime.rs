@@ -44,6 +44,10 @@ impl Runtime for Containers<'_> {
         Ok(if self.engine.info()?.rootless { KeyGroups::Mapped } else { KeyGroups::SameAsServices })
     }
 
+    fn runs_with_site(&self) -> Result<bool> {
+        self.has_containers_of_site()
+    }
+
     fn set_key_groups(&self) -> Result<()> {
         self.give_key_groups()
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
-use crate::files::write_atomically;
+use crate::files::{self, write_atomically};
 use crate::finding::Findings;
 use crate::host::checks;
 use crate::host::deployment::Deployment;
@@ -72,6 +72,16 @@ impl Runtime for Systemd<'_> {
 
     fn key_groups(&self) -> Result<KeyGroups> {
         Ok(KeyGroups::Unused)
+    }
+
+    /// A unit of this folder, or of another one whose site has the same secrets.
+    fn runs_with_site(&self) -> Result<bool> {
+        let (own, model) = (&self.deployment.folder, &self.deployment.profile.model);
+        let folders = self.deployment.order().into_iter().filter_map(|service| self.installed_folder(service));
+        let has_site = |folder: PathBuf| {
+            folder == *own || site::share_secrets(model, &self.deployment.site(), &folder.join("site"))
+        };
+        Ok(folders.into_iter().any(has_site))
     }
 
     fn set_key_groups(&self) -> Result<()> {
@@ -212,7 +222,7 @@ impl Systemd<'_> {
         let mut command = self.command("systemctl");
         let output = command.args(["is-active", &unit_name(service)]).output();
         let word = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-        let installed = fs_err::read_to_string(self.unit_file(service)).ok();
+        let installed = files::read_text(&self.unit_file(service)).ok();
         let state = match (word.as_str(), &installed) {
             ("active", _) => ServiceState::Running,
             (_, None) => ServiceState::Absent,
@@ -245,15 +255,26 @@ impl Systemd<'_> {
 
     /// The bundle's unit of a service, for the folder that the bundle is in.
     fn unit_text(&self, service: &str) -> Result<String> {
-        let text = fs_err::read_to_string(self.deployment.folder.join(unit_path(service)))?;
+        let text = files::read_text(&self.deployment.folder.join(unit_path(service)))?;
         Ok(text.replace(FOLDER, &self.deployment.folder.display().to_string()))
+    }
+
+    /// The folder whose `up` installed the unit of a service.
+    fn installed_folder(&self, service: &str) -> Option<PathBuf> {
+        let own = files::read_text(&self.deployment.folder.join(unit_path(service))).ok()?;
+        let installed = files::read_text(&self.unit_file(service)).ok()?;
+        let parts =
+            own.lines().filter(|line| line.matches(FOLDER).count() == 1).find_map(|line| line.split_once(FOLDER));
+        let (before, after) = parts?;
+        let folder = |line: &str| Some(line.strip_prefix(before)?.strip_suffix(after)?.to_owned());
+        installed.lines().find_map(folder).map(PathBuf::from)
     }
 
     /// Installs the unit of a service. Returns whether that changed anything.
     fn install(&self, service: &str) -> Result<bool> {
         let path = self.unit_file(service);
         let text = self.unit_text(service)?;
-        if let Ok(installed) = fs_err::read_to_string(&path) {
+        if let Ok(installed) = files::read_text(&path) {
             if installed == text {
                 return Ok(false);
             }
@@ -361,6 +382,21 @@ mod tests {
         assert_eq!(fixture.outdated().unwrap().to_string(), "its unit file changed");
         assert!(systemd.install("shop-web").unwrap());
         assert_eq!(fixture.outdated(), None);
+    }
+
+    #[test]
+    fn the_folder_of_an_installed_unit_is_found() {
+        let fixture = Fixture::new();
+        let systemd = fixture.systemd();
+        assert!(!systemd.runs_with_site().unwrap());
+        systemd.install("shop-web").unwrap();
+        assert_eq!(systemd.installed_folder("shop-web"), Some(fixture.deployment.folder.clone()));
+        assert!(systemd.runs_with_site().unwrap());
+        let text = fs_err::read_to_string(fixture.unit()).unwrap();
+        let folder = fixture.deployment.folder.display().to_string();
+        fs_err::write(fixture.unit(), text.replace(&folder, "/srv/other")).unwrap();
+        assert_eq!(systemd.installed_folder("shop-web"), Some("/srv/other".into()));
+        assert!(!systemd.runs_with_site().unwrap());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::super::model::{Crate, Image, Nix, Requested, User, Venv};
 use super::super::suggest;
 use super::super::words;
 use super::{Check, TemplateUser};
+use crate::files;
 
 /// The names of requested packages, with their spans.
 fn names(packages: &[Spanned<Requested>]) -> Vec<Spanned<String>> {
@@ -253,7 +254,7 @@ impl Check<'_> {
         let before = self.diagnostics.len();
         self.source(&nix.closure);
         if self.diagnostics.len() == before {
-            let text = fs_err::read(self.sources.path(nix.closure.get_ref())).unwrap_or_default();
+            let text = files::read(&self.sources.path(nix.closure.get_ref())).unwrap_or_default();
             if let Err(error) = Closure::parse(&text) {
                 let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());
                 self.report(nix.closure.span(), message, "create it with: nix path-info --json --recursive PATH");

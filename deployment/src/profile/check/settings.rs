@@ -5,6 +5,7 @@ use super::super::setting::{Kind, Setting};
 use super::super::suggest;
 use super::super::template::{Reads, expression_reads, identifier, reads};
 use super::Check;
+use crate::files;
 
 impl Check<'_> {
     pub(super) fn settings(&mut self) {
@@ -117,7 +118,7 @@ impl Check<'_> {
     fn reads(&mut self, path: &str, template: &Template) {
         let source = &template.source;
         // An unreadable file is reported by another check.
-        let Ok(text) = fs_err::read_to_string(self.sources.path(source.get_ref())) else { return };
+        let Ok(text) = files::read_text(&self.sources.path(source.get_ref())) else { return };
         let found = match reads("settings", source.get_ref(), &text) {
             Ok(found) => found,
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Permission bits.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Permission bits, written as an octal string: `"0750"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,12 @@ impl<'de> Deserialize<'de> for Mode {
             Ok(mode) if mode <= 0o7777 => Ok(Self(mode)),
             _ => Err(serde::de::Error::custom(format!("`{text}` is not a mode: write octal digits such as \"0644\""))),
         }
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:04o}", self.0))
     }
 }
 

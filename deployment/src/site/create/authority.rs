@@ -25,7 +25,7 @@ impl SiteUpdate<'_> {
     /// The authority, created if the site has none. An expired self-signed one gets a new certificate for its key.
     pub(super) fn authority(&mut self, wanted: &model::Authority) -> Result<Authority> {
         let (directory, now) = (self.request.directory, self.request.now);
-        let key = match files::read_text(&directory.join(CA_KEY))? {
+        let key = match files::read_text(directory, CA_KEY)? {
             Some(text) => Some(pki::parse_key(&text).ok_or_else(|| {
                 Failure::failed(format!("{CA_KEY} cannot be read as a private key")).hint(
                     "it must be PKCS #8 PEM with an ECDSA P-256 or P-384, Ed25519 or RSA key: \
@@ -34,7 +34,7 @@ impl SiteUpdate<'_> {
             })?),
             None => None,
         };
-        let Some(pem) = files::read_text(&directory.join(CA_CERTIFICATE))? else {
+        let Some(pem) = files::read_text(directory, CA_CERTIFICATE)? else {
             return self.new_authority(wanted, key, None);
         };
         let certificate = Certificate::parse(&pem, CA_CERTIFICATE)?;

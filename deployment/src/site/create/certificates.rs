@@ -59,11 +59,11 @@ impl SiteUpdate<'_> {
     fn certificate(&mut self, name: &str, wanted: &model::Certificate, ca: &Authority) -> Result<()> {
         let directory = self.request.directory;
         let (key_path, path) = (key_path(name), certificate_path(name));
-        let key_text = files::read_text(&directory.join(&key_path))?;
+        let key_text = files::read_text(directory, &key_path)?;
         let key = key_text.as_deref().and_then(pki::parse_key);
         let names = wanted_names(name, wanted, &self.parameters.host)?;
         let pair = Pair { name, wanted, names, key_path, path, key_text, key };
-        let reason = match files::read_text(&directory.join(&pair.path))? {
+        let reason = match files::read_text(directory, &pair.path)? {
             None => None,
             Some(pem) => match self.decide(&pair, &pem, ca)? {
                 Decision::Keep { own, warning } => return self.keep_certificate(&pair, &pem, own, warning),

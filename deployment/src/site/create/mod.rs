@@ -16,6 +16,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::load::private_directories;
+use super::origin::Origin;
 use super::public_host::PublicHost;
 use super::record::Record;
 use super::report::SiteReport;
@@ -52,15 +53,24 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let mut chosen = rendered::edited_ports(request)?;
     chosen.extend(request.ports.iter().map(|(name, number)| (name.clone(), *number)));
     let ports = ports::choose(request.model, &old.ports, &chosen)?;
-    files::directory(directory, if private_directories(request.model).contains("") { files::PRIVATE } else { 0o755 })?;
+    files::directory(
+        directory,
+        "",
+        if private_directories(request.model).contains("") { files::PRIVATE } else { 0o755 },
+    )?;
     let _lock = Lock::new(directory)?;
+    files::remove_unfinished(directory)?;
+    let is_new = !files::has_any(directory)? && !rendered::has_variables(request);
 
     let report = SiteReport { host: host.to_string(), ports: ports.clone(), ..SiteReport::default() };
     let project = request.project.map(str::to_owned).or(old.project.clone());
     let engine = request.engine.map(str::to_owned).or(old.engine.clone());
     let new = Record { host: host.to_string(), project, engine, ports: ports.clone(), ..old.clone() };
     let parameters = SiteParameters { host, ports, settings: SettingValues::default(), trusted: BTreeMap::new() };
-    let mut update = SiteUpdate { request, parameters, old, new, report, operator_certificates: BTreeSet::new() };
+    let is_trusted = request.accept || is_new || request.known.origin(directory, request.model)? == Origin::Here;
+    let operator_certificates = BTreeSet::new();
+    let mut update = SiteUpdate { request, parameters, old, new, report, is_trusted, operator_certificates };
+    update.warn_of_unknown_site();
     update.close_directories()?;
     update.check_operator_input()?;
     update.certificates()?;

@@ -22,12 +22,17 @@ fn is_in_bundle(request: &SiteRequest<'_>) -> bool {
     request.model.deployment == Deployed::Compose && request.directory.join("../bundle.json").is_file()
 }
 
+/// Whether there is an `.env` in the unpacked bundle that the site is in.
+pub(super) fn has_variables(request: &SiteRequest<'_>) -> bool {
+    is_in_bundle(request) && request.directory.join(BUNDLE_ENV).symlink_metadata().is_ok()
+}
+
 /// The ports in the `.env` of the unpacked bundle that the site is in: the operator may have edited them.
 pub(super) fn edited_ports(request: &SiteRequest<'_>) -> Result<BTreeMap<String, u16>> {
     if !is_in_bundle(request) {
         return Ok(BTreeMap::new());
     }
-    let text = files::read_text(&request.directory.join(BUNDLE_ENV))?.unwrap_or_default();
+    let text = files::read_text(request.directory, BUNDLE_ENV)?.unwrap_or_default();
     ports::edited_ports(request.model, &ports::compose_variables(&text))
 }
 
@@ -58,7 +63,7 @@ impl SiteUpdate<'_> {
         for file in &rendered {
             if let Some((above, _)) = file.path.rsplit_once('/').filter(|(above, _)| *above != "..") {
                 let mode = if private.contains(above) { files::PRIVATE } else { 0o755 };
-                files::directory(&directory.join(above), mode)?;
+                files::directory(directory, above, mode)?;
             }
             self.rendered_file(file, &internal)?;
         }
@@ -72,7 +77,7 @@ impl SiteUpdate<'_> {
     fn rendered_file(&mut self, file: &RenderedFile<'_>, internal: &BTreeMap<String, bool>) -> Result<()> {
         let path = file.path;
         let digest = Digest::of(file.text.as_bytes());
-        let old = files::read(&self.request.directory.join(path))?;
+        let old = files::read(self.request.directory, path)?;
         let edited = old.as_ref().is_some_and(|old| {
             let old = Digest::of(old);
             old != digest && self.old.rendered.get(path) != Some(&old)

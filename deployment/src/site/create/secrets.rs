@@ -18,12 +18,12 @@ impl SiteUpdate<'_> {
         let (directory, model) = (self.request.directory, self.request.model);
         let mut texts = BTreeMap::new();
         if !model.site.secrets.is_empty() {
-            files::directory(&directory.join("secrets"), files::PRIVATE)?;
+            files::directory(directory, "secrets", files::PRIVATE)?;
         }
         for (name, secret) in &model.site.secrets {
             let path = secret_path(name);
             let access = self.access(secret.mode.0, secret.group);
-            let text = match files::read_text(&directory.join(&path))? {
+            let text = match files::read_text(directory, &path)? {
                 Some(text) => {
                     self.keep(&path, access)?;
                     text

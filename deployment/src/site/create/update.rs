@@ -5,10 +5,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::failure::one_line;
 use crate::profile::Sources;
 use crate::profile::model::{self, Model};
 use crate::site::files::{self, Access};
 use crate::site::load::private_directories;
+use crate::site::origin::{KnownSites, is_id, new_id};
 use crate::site::record::{self, Record};
 use crate::site::report::{Action, SiteReport};
 use crate::site::values::SiteParameters;
@@ -36,6 +38,10 @@ pub struct SiteRequest<'a> {
     pub leave_groups: bool,
     /// Let the site's authority issue certificates that the operator would have to provide, where there are none.
     pub self_signed: bool,
+    /// The sites that this host knows. The site becomes one of them if it is new, known or [`SiteRequest::accept`]ed.
+    pub known: &'a KnownSites,
+    /// The operator, or a check, accepts a site that this host does not know.
+    pub accept: bool,
     /// The time, in seconds since 1970.
     pub now: i64,
 }
@@ -49,6 +55,8 @@ pub(in crate::site) struct SiteUpdate<'a> {
     /// The record of this run.
     pub(in crate::site) new: Record,
     pub(in crate::site) report: SiteReport,
+    /// Whether the host remembers the site.
+    pub(in crate::site) is_trusted: bool,
     /// Names of certificates that the operator provided.
     pub(in crate::site) operator_certificates: BTreeSet<String>,
 }
@@ -56,6 +64,16 @@ pub(in crate::site) struct SiteUpdate<'a> {
 impl SiteUpdate<'_> {
     pub(super) fn access(&self, mode: u32, group: Option<u32>) -> Access {
         Access { mode, group: group.filter(|_| !self.request.leave_groups) }
+    }
+
+    /// Warns when the site is in an unpacked bundle, and this host does not know it: it may have been added to the bundle.
+    pub(super) fn warn_of_unknown_site(&mut self) {
+        if !self.is_trusted && self.request.directory.join("../bundle.json").is_file() {
+            let message = "this site was not made on this host";
+            let hint = "if it is yours, `up` takes it with --accept-site, or because of the services that it runs with; \
+                        otherwise remove it, and get the bundle again";
+            self.report.warnings.warn("site", message, hint);
+        }
     }
 
     /// Closes the directories with keys and secrets, which an archive or an older version may have left open.
@@ -80,7 +98,7 @@ impl SiteUpdate<'_> {
     /// Writes a file unless it has these bytes. `reason` is reported when other bytes are replaced.
     pub(super) fn put(&mut self, name: &str, bytes: &[u8], access: Access, reason: &str) -> Result<()> {
         let directory = self.request.directory;
-        let action = match files::read(&directory.join(name))? {
+        let action = match files::read(directory, name)? {
             Some(old) if old == bytes => return self.keep(name, access),
             Some(_) => Action::Replaced,
             None => Action::Created,
@@ -90,9 +108,20 @@ impl SiteUpdate<'_> {
         Ok(())
     }
 
-    /// Writes `site.toml`.
+    /// Writes `site.toml`, and lets the host remember the site.
     pub(in crate::site) fn write_record(&mut self) -> Result<()> {
+        if !self.new.id.as_deref().is_some_and(is_id) {
+            self.new.id = Some(new_id()?);
+        }
         let text = self.new.text()?;
-        self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")
+        self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")?;
+        let SiteRequest { directory, model, known, .. } = *self.request;
+        let id = self.new.id.as_deref().filter(|_| self.is_trusted);
+        if let Some(Err(error)) = id.map(|id| known.remember(id, directory, model)) {
+            let message =
+                format!("this host cannot remember that the site belongs to it: {}", one_line(error.as_ref()));
+            self.report.warnings.warn(record::FILE, message, "the next start may have to be told: --accept-site");
+        }
+        Ok(())
     }
 }

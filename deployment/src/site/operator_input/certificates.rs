@@ -38,11 +38,11 @@ impl OperatorCertificate<'_> {
     /// `self_signed` allows it.
     pub(in crate::site) fn belongs_to_site(&self, self_signed: bool) -> Result<bool> {
         let path = certificate_path(self.name);
-        let Some(pem) = files::read_text(&self.directory.join(&path))? else { return Ok(self_signed) };
+        let Some(pem) = files::read_text(self.directory, &path)? else { return Ok(self_signed) };
         if self.record.certificates.get(self.name) == Some(&Digest::of(pem.as_bytes())) {
             return Ok(true);
         }
-        let Some(authority) = files::read_text(&self.directory.join(CA_CERTIFICATE))? else { return Ok(false) };
+        let Some(authority) = files::read_text(self.directory, CA_CERTIFICATE)? else { return Ok(false) };
         let pair = (Certificate::parse(&authority, CA_CERTIFICATE), Certificate::parse(&pem, &path));
         Ok(matches!(pair, (Ok(authority), Ok(certificate)) if certificate.signed_by(&authority)))
     }
@@ -50,8 +50,8 @@ impl OperatorCertificate<'_> {
     /// Checks the certificate and its key.
     pub(in crate::site) fn check(&self, now: i64, findings: &mut Findings) -> Result<()> {
         let (key_path, path) = (key_path(self.name), certificate_path(self.name));
-        let pem = files::read_text(&self.directory.join(&path))?;
-        let key = files::read_text(&self.directory.join(&key_path))?;
+        let pem = files::read_text(self.directory, &path)?;
+        let key = files::read_text(self.directory, &key_path)?;
         if pem.is_none() {
             let hint = "put the certificate there, then intermediate ones, in PEM; or use --self-signed for a trial";
             findings.error(&path, "missing", hint);
@@ -144,7 +144,7 @@ pub(in crate::site) fn trusted(
     let mut counts = BTreeMap::new();
     for (name, trusted) in &model.site.trusted {
         let path = certificate_path(name);
-        let count = match files::read_text(&directory.join(&path))? {
+        let count = match files::read_text(directory, &path)? {
             None => 0,
             Some(text) if !text.contains("-----BEGIN") => 0,
             Some(text) => match chain(&text) {
@@ -171,7 +171,7 @@ pub(in crate::site) fn trusted(
 pub(in crate::site) fn offer_trusted(directory: &Path, model: &Model, report: &mut SiteReport) -> Result<()> {
     for (name, trusted) in &model.site.trusted {
         let path = certificate_path(name);
-        if files::read(&directory.join(&path))?.is_some() {
+        if files::read(directory, &path)?.is_some() {
             report.add(&path, Action::Kept, "");
             continue;
         }

@@ -23,7 +23,7 @@ impl SiteUpdate<'_> {
         let SiteRequest { directory, model, sources, self_signed, now, .. } = *self.request;
         let site = &model.site;
         if !site.certificates.is_empty() || !site.trusted.is_empty() {
-            files::directory(&directory.join("tls"), files::PRIVATE)?;
+            files::directory(directory, "tls", files::PRIVATE)?;
         }
         settings::offer(directory, model, &self.old.settings, &mut self.report)?;
         self.new.settings = site.settings.keys().cloned().collect();
@@ -55,12 +55,12 @@ impl SiteUpdate<'_> {
     fn check_files(&self, findings: &mut Findings) -> Result<()> {
         let SiteRequest { directory, model, .. } = *self.request;
         for path in model.site.secrets.keys().map(|name| secret_path(name)) {
-            if let Some(text) = files::read_text(&directory.join(&path))? {
+            if let Some(text) = files::read_text(directory, &path)? {
                 findings.0.extend(weak_secret(&path, &text));
             }
         }
         for path in model.site.templates.keys().map(|path| path.get_ref()).filter(|path| is_env_file(model, path)) {
-            let text = files::read_text(&directory.join(path))?.unwrap_or_default();
+            let text = files::read_text(directory, path)?.unwrap_or_default();
             if let Err(error) = parse_env(&text) {
                 findings.error(path, one_line(error.as_ref()), Failure::hint_in(&error).unwrap_or_default());
             }
