@@ -34,14 +34,16 @@ pub struct Options {
     pub offline: bool,
 }
 
+/// The mirrors of archives that were looked up so far, by name of the archive, and its suite or a time.
+type ArchiveMirrors = BTreeMap<(String, String), Arc<[Mirror]>>;
+
 /// The servers of a machine. Each is looked up when it is first needed: a build that finds all artifacts in the store
 /// needs none of them.
 pub struct Servers<'m> {
     machine: &'m Machine,
     options: Options,
     client: Client,
-    /// By name and suite of the archive.
-    debian: Mutex<BTreeMap<(String, String), Arc<[Mirror]>>>,
+    debian: Mutex<ArchiveMirrors>,
     python: OnceLock<Result<Indexes, python::IndexError>>,
 }
 
