@@ -12,6 +12,7 @@ use sealift_deployment::site::{self, SiteParameters};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::certs::Certificate;
+use sealift_layers::limits::Limits;
 use sealift_layers::platform::{Architecture, Platform};
 
 use crate::cargo::Cargo;
@@ -34,6 +35,8 @@ pub struct Options {
     pub cargo: Option<Cargo>,
     /// Folder of the paths of Nix closures: `/nix/store`, or a copy of it elsewhere.
     pub nix_store: PathBuf,
+    /// Limits of what packages, wheels and crates unpack to. They decide no bytes.
+    pub limits: Limits,
 }
 
 /// The inputs of a build.

@@ -4,10 +4,13 @@ use std::io::{self, BufRead, Read};
 
 use lz4_flex::frame::FrameDecoder;
 
+use crate::limits::DICTIONARY;
+
 /// The endings that [`by_ending`] knows, the preferred one first. The empty one is that of a file without compression.
 pub const ENDINGS: [&str; 7] = ["xz", "zst", "gz", "bz2", "lz4", "lzma", ""];
 
-/// The decompressed content of a file with this ending, without its dot; `None` for other endings.
+/// The decompressed content of a file with this ending, without its dot; `None` for other endings. Dictionaries are bounded:
+/// the header of a stream of xz may ask for 4 GiB.
 ///
 /// # Errors
 /// A decoder cannot be made: there is too little memory.
@@ -15,9 +18,12 @@ pub fn by_ending<'a>(ending: &str, compressed: impl BufRead + 'a) -> io::Result<
     Ok(Some(match ending {
         "" => Box::new(compressed),
         "gz" => Box::new(flate2::bufread::MultiGzDecoder::new(compressed)),
-        "xz" => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(compressed)),
+        "xz" => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(DICTIONARY, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(compressed, stream))
+        }
         "lzma" => {
-            let stream = liblzma::stream::Stream::new_lzma_decoder(u64::MAX)?;
+            let stream = liblzma::stream::Stream::new_lzma_decoder(DICTIONARY)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(compressed, stream))
         }
         "zst" => Box::new(zstd::Decoder::with_buffer(compressed)?),

@@ -92,6 +92,7 @@ pub mod image;
 pub mod ingredients;
 pub mod json;
 pub mod layer;
+pub mod limits;
 pub mod listing;
 pub mod platform;
 pub mod programs;

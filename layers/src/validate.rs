@@ -7,14 +7,13 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
-use tar::EntryType;
 
 use crate::archive::{DockerImage, INDEX, LAYOUT, MANIFEST, NAME_ANNOTATION, blob_path};
 use crate::codec::Codec;
 use crate::digest::{Digest, Hasher, Measured};
 use crate::escape::{line, lines};
-use crate::tar::members;
-use crate::tree::{Content, Kind, Tree, TreePath, text_of};
+use crate::tar::{MemberKind, Members, Stream};
+use crate::tree::{Content, Kind, Tree, TreePath};
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,36 +310,30 @@ fn unpacked(content: &Content, codec: Codec) -> io::Result<Unpacked> {
     let mut tee = Tee { reader: codec.decoder(content.reader())?, hasher: Hasher::default() };
     let (mut wrong, mut unusual) = (Vec::new(), Vec::new());
     let mut paths = BTreeSet::new();
-    while let Some(member) = members::next(&mut tee)? {
-        let left = member.padded()?;
-        if io::copy(&mut (&mut tee).take(left), &mut io::sink())? < member.size {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let name = text_of(&member.path);
-        let path = match TreePath::new(&name) {
+    let mut members = Members::new(Stream(&mut tee));
+    while let Some(member) = members.next().map_err(io::Error::other)? {
+        let name = line(&member.name);
+        let path = match TreePath::new(&member.name) {
             Ok(path) => path,
             Err(error) => {
                 wrong.push(format!("its tar has a bad path: {error}"));
                 continue;
             }
         };
-        match member.header.entry_type() {
-            EntryType::Link => {
-                let target = TreePath::new(&text_of(&member.link)).ok();
-                if target.is_none_or(|target| !paths.contains(&target)) {
-                    wrong.push(format!("its hard link `{}` does not come after its target", line(&name)));
+        match &member.kind {
+            MemberKind::Hardlink(target) => {
+                if TreePath::new(target).ok().is_none_or(|target| !paths.contains(&target)) {
+                    wrong.push(format!("its hard link `{name}` does not come after its target"));
                 }
             }
-            EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                unusual.push(format!("its tar has the device `{}`", line(&name)));
-            }
+            MemberKind::Other(kind) => unusual.push(format!("its tar has `{name}`, a {kind}")),
             _ => {}
         }
         if path.is_whiteout() {
-            unusual.push(format!("its tar has `{}`, which removes files of the layers below", line(&name)));
+            unusual.push(format!("its tar has `{name}`, which removes files of the layers below"));
         }
         if !paths.insert(path) {
-            wrong.push(format!("its tar has `{}` twice", line(&name)));
+            wrong.push(format!("its tar has `{name}` twice"));
         }
         wrong.truncate(MESSAGE_LIMIT);
         unusual.truncate(MESSAGE_LIMIT);

@@ -226,7 +226,10 @@ fn first_start_and_restart(host: &Host<'_>) -> Result<()> {
 
     ensure!(host.try_sealift(&["down", "--volumes"])?.code == Some(2));
     host.timed("down", &["down"])?;
-    ensure!(host.sealift(&["status"])?.stdout.contains("absent"));
+    let ran = host.try_sealift(&["status"])?;
+    ensure!(ran.code == Some(1) && ran.stdout.contains("absent"), "{ran:?}");
+    let place = "podman of root, project parsec-standalone has nothing of the deployment in";
+    ensure!(ran.stderr.contains(place), "{}", ran.stderr);
     let networks = host.podman.podman(&["network", "ls", "--format", "{{.Name}}"])?;
     ensure!(networks.trim() == "podman", "a network is left: {networks}");
     host.timed("up after down", &["up"])?;

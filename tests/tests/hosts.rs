@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sealift_deployment::bundle::BundleImage;
 use sealift_tests::bundle::{Bundle, program};
 use sealift_tests::command::{self, Ran, report};
@@ -266,13 +266,12 @@ impl Deployment {
     /// After a reboot the services start again with their data: Docker does it by itself, podman with the unit of the
     /// bundle's README.
     fn after_a_reboot(&mut self) -> Result<()> {
-        match self.engine {
-            Engine::Docker => {}
-            Engine::Podman => self.install_unit("/etc/systemd/system", "multi-user.target")?,
-            Engine::Rootless => {
-                let folder = format!("/home/{USER}/.config/systemd/user");
-                self.install_unit(&folder, "default.target")?;
-            }
+        if self.engine != Engine::Docker {
+            let examined = self.try_sealift(&["doctor"])?.stdout;
+            ensure!(examined.contains("warning: boot: no unit of systemd starts the services"), "{examined}");
+            self.install_unit()?;
+            let examined = self.try_sealift(&["doctor"])?.stdout;
+            ensure!(!examined.contains("warning: boot"), "{examined}");
         }
         self.host.reboot()?;
         let start = Instant::now();
@@ -289,21 +288,17 @@ impl Deployment {
         self.all_healthy()
     }
 
-    fn install_unit(&self, folder: &str, target: &str) -> Result<()> {
-        let unit = format!(
-            "[Unit]\nWants=network-online.target\nAfter=network-online.target\n\
-             [Service]\nType=oneshot\nRemainAfterExit=yes\nTimeoutStartSec=600\nExecStart=/usr/local/bin/sealift up -C {}\n\
-             [Install]\nWantedBy={target}\n",
-            self.folder
-        );
-        self.host.output(&format!("mkdir -p {folder}"))?;
-        fs_err::write(self.host.path(folder).join("parsec-standalone.service"), unit)?;
-        if self.engine == Engine::Podman {
-            return self.host.output("systemctl enable parsec-standalone").map(drop);
-        }
-        self.host.output(&format!("chown -R {USER}: /home/{USER}/.config"))?;
-        let mut enable = self.host.user_command("systemctl");
-        command::output(enable.args(["--user", "enable", "parsec-standalone"])).map(drop)
+    /// Types the commands of the bundle's README.
+    fn install_unit(&self) -> Result<()> {
+        let readme = fs_err::read_to_string(self.host.path(&self.folder).join("README.md"))?;
+        let chapter = readme.split("### After a reboot").nth(1).context("the README has a chapter")?;
+        // The first block is root's, the second that of an ordinary user.
+        let mut blocks = chapter.split("\n\n").filter(|block| block.starts_with("    "));
+        let block = blocks.nth(usize::from(self.engine == Engine::Rootless)).context("the README has commands")?;
+        let script = format!("set -e; cd {}\n{block}", self.folder).replace("$PWD/sealift", "/usr/local/bin/sealift");
+        let rootless = self.engine == Engine::Rootless;
+        let mut shell = if rootless { self.host.user_command("sh") } else { self.host.command("sh") };
+        command::output(shell.args(["-c", &script])).map(drop)
     }
 
     fn removed(&self) -> Result<()> {

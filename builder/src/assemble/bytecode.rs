@@ -1,14 +1,14 @@
 //! Python bytecode, compiled with the image's own interpreter: one of the two places where a build runs code of a package.
 //!
-//! The interpreter is started from unpacked packages by its own dynamic loader, without root or chroot. Each unit (a
+//! The interpreter is started from unpacked packages by its own dynamic loader, without root or chroot, confined as far as
+//! the kernel allows ([`super::confined`]). Each unit (a
 //! wheel, a package of the standard library) is compiled by a process of its own in a fixed order, since the output for
 //! one file can depend on those compiled before it in the same process (cpython#129724). The `.pyc` files carry an
 //! unchecked hash of their source (PEP 552), so neither times nor a writable tree matter.
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -20,6 +20,7 @@ use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 use tempfile::TempDir;
 
+use super::confined::{Confined, Finished};
 use super::unpacked;
 use crate::inputs::{ImageInputs, Inputs};
 use crate::recipe;
@@ -84,7 +85,7 @@ pub(super) fn remark(remarks: &mut Remarks, origin: &str, uncompiled: &[TreePath
 
 /// A warning for each wheel or package with sources that have no bytecode.
 pub(super) fn warnings(remarks: &Remarks) -> Vec<String> {
-    const SHOWN: usize = 3;
+    const SHOWN: usize = 10;
     let warning = |(origin, paths): (&String, &Vec<String>)| {
         let mut names: Vec<String> = paths.iter().take(SHOWN).map(|path| format!("`{path}`")).collect();
         names.extend(paths.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!("and {more} more")));
@@ -207,57 +208,44 @@ impl Interpreter {
                 input.push(0);
             }
         }
-        self.python(&input).with_context(|| format!("cannot compile {origin}"))?;
+        self.python(workspace.path(), &input).with_context(|| format!("cannot compile {origin}"))?;
 
         let origin: Arc<str> = origin.into();
         let mut compiled = Tree::new();
         for (path, _) in sources {
             let cache = cache_path(path, &self.python)?;
-            let file = on_disk(&cache);
-            if file.exists() {
-                compiled.insert(cache, Entry::file(fs_err::read(file)?, 0o644, &origin));
+            if let Some(bytes) = unpacked::read(workspace.path(), &cache)? {
+                compiled.insert(cache, Entry::file(bytes, 0o644, &origin));
             }
         }
         Ok(compiled)
     }
 
-    /// Runs [`SCRIPT`] with `input` on its standard input.
-    fn python(&self, input: &[u8]) -> Result<()> {
+    /// Runs [`SCRIPT`] with `input` on its standard input. It writes below `workspace` only.
+    fn python(&self, workspace: &Path, input: &[u8]) -> Result<()> {
         let root = self.root.path();
         let libraries = root.join(self.architecture.lib_directory());
-        let mut child = Command::new(libraries.join(self.architecture.loader()))
-            .arg("--library-path")
-            .arg(&libraries)
-            .arg(root.join("usr/bin").join(&self.python))
-            .args(["-S", "-s", "-P", "-B", "-c", SCRIPT])
-            .env_clear()
-            .env("PYTHONHOME", root.join("usr"))
-            .env("PYTHONHASHSEED", "0")
-            .env("PYTHONUTF8", "1")
-            .env("LC_ALL", "C")
-            .current_dir(root)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot run the image's Python")?;
-        let mut stdin = child.stdin.take().context("no pipe to the image's Python")?;
-        // The script reads all of its input before it writes anything, so writing first cannot block for ever. When it
-        // ends early, its messages say more than the broken pipe.
-        let written = stdin.write_all(input);
-        drop(stdin);
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            let messages = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::failed(format!(
-                "the image's Python failed ({}):\n{}",
-                output.status,
-                messages.trim()
-            ))
-            .hint("to build without bytecode, set `bytecode = false` in the profile's venv")
-            .into());
-        }
-        Ok(written?)
+        let program = root.join("usr/bin").join(&self.python);
+        let mut command = vec![libraries.join(self.architecture.loader()).into_os_string(), "--library-path".into()];
+        command.extend([libraries.into_os_string(), program.into_os_string()]);
+        command.extend(["-S", "-s", "-P", "-B", "-c", SCRIPT].map(Into::into));
+        let environment = vec![
+            ("PYTHONHOME", root.join("usr").into_os_string()),
+            ("PYTHONHASHSEED", "0".into()),
+            ("PYTHONUTF8", "1".into()),
+            ("LC_ALL", "C".into()),
+        ];
+        let confined = Confined { command, environment, readable: root, writable: workspace, input };
+        let Finished { status, messages, written } = confined.run().context("cannot run the image's Python")?;
+        let how = match status {
+            // When it ends early, its messages say more than the broken pipe.
+            Some(status) if status.success() => return Ok(written?),
+            Some(status) => status.to_string(),
+            None => "it took longer than half an hour".to_owned(),
+        };
+        let message = format!("the image's Python failed ({how}):\n{}", messages.trim());
+        let hint = "to build without bytecode, set `bytecode = false` in the profile's venv";
+        Err(Failure::failed(message).hint(hint).into())
     }
 }
 

@@ -98,6 +98,7 @@ fn program(image: ImageInputs<'_>) -> Result<Program<'_>> {
         binary: wanted.binary.get_ref(),
         features: &wanted.features,
         architecture: image.inputs.architecture(),
+        limits: image.inputs.options.limits,
     })
 }
 

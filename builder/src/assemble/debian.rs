@@ -180,8 +180,10 @@ impl Packages {
         };
         let kept = opened.iter().map(|package| {
             let mut files = package.tree.clone();
-            patterns::add_matches(texts(), &files, matched);
-            files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
+            let hit = |path: &&TreePath| drop.iter().any(|pattern| pattern.matches(path));
+            let hit: BTreeSet<TreePath> = files.iter().map(|(path, _)| path).filter(hit).cloned().collect();
+            patterns::add_matches(texts(), &hit, matched);
+            files.retain(|path| !hit.contains(path) || keep.iter().any(|pattern| pattern.matches(path)));
             files
         });
         let mut tree = Tree::new();

@@ -13,6 +13,7 @@
 mod bytecode;
 mod certificates;
 mod configuration;
+mod confined;
 mod crate_;
 mod debian;
 mod description;

@@ -4,19 +4,20 @@
 use std::collections::BTreeSet;
 
 use sealift_deployment::profile::model;
-use sealift_layers::tree::{Pattern, Tree};
+use sealift_layers::tree::{Pattern, TreePath};
 
 use crate::plan::{FinishedLayers, Plan};
 
-/// Adds those of `patterns` that match a path of `tree` to `matched`.
+/// Adds those of `patterns` that match one of `paths` to `matched`. The paths are those that a `drop` pattern matches: another
+/// one cannot match others, and a `keep` pattern that matches none of them keeps nothing.
 pub(super) fn add_matches<'a>(
     patterns: impl IntoIterator<Item = &'a str>,
-    tree: &Tree,
+    paths: &BTreeSet<TreePath>,
     matched: &mut BTreeSet<String>,
 ) {
     for text in patterns {
         let pattern = Pattern::new(text);
-        if !matched.contains(text) && tree.iter().any(|(path, _)| pattern.matches(path)) {
+        if !matched.contains(text) && paths.iter().any(|path| pattern.matches(path)) {
             matched.insert(text.to_owned());
         }
     }

@@ -13,7 +13,7 @@ use anyhow::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use sealift_deployment::failure::Failure;
-use sealift_layers::tree::{Content, Entry, Kind, Tree, TreePath};
+use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 const FILE: Mode = Mode::from_raw_mode(0o644);
@@ -25,8 +25,10 @@ const EXECUTABLE: Mode = Mode::from_raw_mode(0o755);
 /// [`Failure::failed`] for a path behind a symbolic link or a file, and when a content cannot be read or written.
 pub(super) fn write(tree: &Tree, root: &Path, is_needed: impl Fn(&TreePath) -> bool) -> Result<()> {
     let root = openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    // The directory of the entry before, which most entries share.
+    let mut last: Option<(&str, OwnedFd)> = None;
     for (path, entry) in tree.iter().filter(|(path, _)| is_needed(path)) {
-        let written = write_entry(&root, tree, path, entry);
+        let written = write_entry(&root, &mut last, tree, path, entry);
         written.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::LOOP | Errno::NOTDIR) => {
                 let message = format!("`/{path}` of {} is behind a link or a file of another package", entry.origin);
@@ -38,27 +40,61 @@ pub(super) fn write(tree: &Tree, root: &Path, is_needed: impl Fn(&TreePath) -> b
     Ok(())
 }
 
-fn write_entry(root: &OwnedFd, tree: &Tree, path: &TreePath, entry: &Entry) -> io::Result<()> {
-    let (parent, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
-    let parent = directory(root, parent)?;
+fn write_entry<'a>(
+    root: &OwnedFd,
+    last: &mut Option<(&'a str, OwnedFd)>,
+    tree: &Tree,
+    path: &'a TreePath,
+    entry: &Entry,
+) -> io::Result<()> {
+    let (above, name) = path.as_str().rsplit_once('/').unwrap_or(("", path.as_str()));
+    if last.as_ref().is_none_or(|(known, _)| *known != above) {
+        *last = Some((above, directory(root, above)?));
+    }
+    let Some((_, parent)) = last else { return Ok(()) };
     match &entry.kind {
-        Kind::Directory => drop(directory(&parent, name)?),
+        Kind::Directory => drop(directory(parent, name)?),
         Kind::File(content) => {
             let mode = if entry.mode & 0o111 == 0 { FILE } else { EXECUTABLE };
-            write_file(&parent, name, content, mode)?;
+            write_file(parent, name, content, mode)?;
         }
         Kind::Hardlink(target) => {
             if let Some(Kind::File(content)) = tree.get(target).map(|entry| &entry.kind) {
-                write_file(&parent, name, content, EXECUTABLE)?;
+                write_file(parent, name, content, EXECUTABLE)?;
             }
         }
-        Kind::Symlink(target) => match symlinkat(target.as_str(), &parent, name) {
+        Kind::Symlink(target) => match symlinkat(target.as_str(), &*parent, name) {
             // Of several packages the first one keeps its entry.
             Err(Errno::EXIST) => {}
             result => result?,
         },
     }
     Ok(())
+}
+
+/// Reads a regular file below `root`; `None` if there is none. No link is followed: a program may have put one to any file of
+/// this machine in its place.
+///
+/// # Errors
+/// It cannot be read, or is larger than what is read into memory.
+pub(super) fn read(root: &Path, path: &TreePath) -> io::Result<Option<Vec<u8>>> {
+    let mut current = openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut names = path.as_str().split('/').peekable();
+    while let Some(name) = names.next() {
+        let kind = if names.peek().is_some() { OFlags::DIRECTORY } else { OFlags::NONBLOCK };
+        match openat(&current, name, kind | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(next) => current = next,
+            // Names of bytecode may be longer than file systems allow.
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let file = File::from(current);
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other(format!("`{path}` is not a regular file")));
+    }
+    Content::range(&SourceFile::new(file), 0, found.len()).read().map(Some)
 }
 
 /// Opens the directory `path` below `from`, and creates what is missing of it.
@@ -141,6 +177,19 @@ mod tests {
         write(&tree("b", &[("usr/bin/x", file("after"))]), root.path(), |_| true).unwrap();
         assert_eq!(fs_err::read_to_string(&victim).unwrap(), "before");
         assert_eq!(fs_err::read_to_string(root.path().join("usr/bin/x")).unwrap(), "after");
+    }
+
+    #[test]
+    fn no_link_is_followed_when_results_are_read() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs_err::write(outside.path().join("x"), "secret").unwrap();
+        let target = |name: &str| link(outside.path().join(name).to_str().unwrap());
+        let entries = [("a/link", target("x")), ("b", target("")), ("c/file", file("text"))];
+        write(&tree("one", &entries), root.path(), |_| true).unwrap();
+        let read = |path: &str| read(root.path(), &TreePath::new(path).unwrap());
+        assert!(read("a/link").is_err() && read("b/x").is_err() && read("c").is_err());
+        assert_eq!(read("c/file").unwrap().unwrap(), b"text");
+        assert!(read("c/none").unwrap().is_none() && read("d/none").unwrap().is_none());
     }
 
     #[test]

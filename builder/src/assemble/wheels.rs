@@ -99,8 +99,10 @@ impl Ingredient for Wheels {
         let (mut remarks, mut trees, mut matched) = (Remarks::default(), Vec::new(), BTreeSet::new());
         for (file, mut installed) in self.files.iter().zip(workshop.take_wheels(image, &self.files)?) {
             let texts = dropped.drop.iter().chain(&dropped.keep).copied();
-            patterns::add_matches(texts, &installed.tree, &mut matched);
-            installed.tree.retain(|path| !dropped.matches(path));
+            let hit = installed.tree.iter().map(|(path, _)| path).filter(|path| dropped.hits(path));
+            let hit: BTreeSet<TreePath> = hit.cloned().collect();
+            patterns::add_matches(texts, &hit, &mut matched);
+            installed.tree.retain(|path| !hit.contains(path) || dropped.keeps(path));
             trees.push(installed.tree);
             if !installed.differences.is_empty() {
                 remarks.differences.insert(file.clone(), installed.differences);
@@ -230,9 +232,14 @@ impl<'a> Dropped<'a> {
         Ok(Self { drop, keep })
     }
 
-    fn matches(&self, path: &TreePath) -> bool {
-        let any = |list: &[&str]| list.iter().any(|text| Pattern::new(text).matches(path));
-        any(&self.drop) && !any(&self.keep)
+    /// Whether a `drop` pattern matches `path`.
+    fn hits(&self, path: &TreePath) -> bool {
+        self.drop.iter().any(|text| Pattern::new(text).matches(path))
+    }
+
+    /// Whether it is kept all the same.
+    fn keeps(&self, path: &TreePath) -> bool {
+        self.keep.iter().any(|text| Pattern::new(text).matches(path))
     }
 }
 

@@ -12,7 +12,9 @@ use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::ingredients::wheel::{self, RecordCheck, Venv};
+use sealift_layers::limits::{Exceeded, Limits, MEMORY, MESSAGES};
 use sealift_layers::listing::Listing;
+use sealift_layers::tar::{MemberKind, Members, Stream};
 use sealift_layers::tree::{self, Conflict, Overlap, OverlayError, SourceFile, Tree, TreePath};
 
 use super::bytecode::Interpreter;
@@ -79,19 +81,19 @@ impl<'a> Workshop<'a> {
     pub(super) fn read_below(&self, path: &TreePath) -> Result<Vec<u8>> {
         for blob in self.below.iter().rev() {
             let blob = self.store.blob(*blob)?;
-            let mut archive = ::tar::Archive::new(self.inputs.options.codec.decoder(blob.reader())?);
-            for entry in archive.entries()? {
-                let mut entry = entry?;
-                let name =
-                    entry.path_bytes().strip_suffix(b"/").map_or_else(|| entry.path_bytes().to_vec(), <[u8]>::to_vec);
-                let name = tree::text_of(&name);
-                if entry.header().entry_type().is_file() && name == path.as_str() {
+            let mut members = Members::new(Stream(self.inputs.options.codec.decoder(blob.reader())?));
+            while let Some(member) = members.next()? {
+                let name = member.name.trim_end_matches('/');
+                if member.kind == MemberKind::File && name == path.as_str() {
+                    if member.size > MEMORY {
+                        return Err(Failure::failed(format!("`/{path}` is too large to be read")).into());
+                    }
                     let mut bytes = Vec::new();
-                    entry.read_to_end(&mut bytes)?;
+                    members.read_to_end(&mut bytes)?;
                     return Ok(bytes);
                 }
                 // Layers are sorted by path.
-                if *name > *path.as_str() {
+                if name > path.as_str() {
                     break;
                 }
             }
@@ -120,7 +122,8 @@ impl<'a> Workshop<'a> {
             .collect::<Result<_>>()?;
         // The largest first, so that the threads end at about the same time.
         wanted.sort_by_key(|package| std::cmp::Reverse(package.size));
-        let opened = in_parallel(self.jobs, &wanted, |package| open_package(self.store, package))?;
+        let opened =
+            in_parallel(self.jobs, &wanted, |package| open_package(self.store, package, self.inputs.options.limits))?;
         for (package, opened) in wanted.iter().zip(opened) {
             self.packages.insert(package.name.clone(), Arc::new(opened));
         }
@@ -144,8 +147,9 @@ impl<'a> Workshop<'a> {
                 Some(_) => RecordCheck::Lenient,
                 None => RecordCheck::Strict,
             };
-            let opened = wheel::open(file, locked.file_name(), check).map_err(|error| {
-                let failure = Failure::failed(chain(&error));
+            let limits = self.inputs.options.limits;
+            let opened = wheel::open(file, locked.file_name(), check, limits).map_err(|error| {
+                let failure = refused(chain(&error), &error);
                 if !error.only_record {
                     return failure;
                 }
@@ -155,7 +159,7 @@ impl<'a> Workshop<'a> {
                     locked.name
                 ))
             })?;
-            let tree = opened.tree(&venv, locked.time()).map_err(|error| Failure::failed(chain(&error)))?;
+            let tree = opened.tree(&venv, locked.time()).map_err(|error| refused(chain(&error), &error))?;
             Ok(InstalledWheel { tree, differences: opened.differences().to_vec() })
         })?;
         for (wheel, installed) in wheels.into_iter().zip(installed) {
@@ -210,29 +214,44 @@ fn cache_key(image: ImageInputs<'_>, name: &str) -> (String, String) {
     (image.name.to_owned(), name.to_owned())
 }
 
-fn open_package(store: &Store, package: &Package) -> Result<deb::Package> {
+fn open_package(store: &Store, package: &Package, limits: Limits) -> Result<deb::Package> {
     let file = artifact(store, &package.path, &package.sha256, package.size)?;
     let spool = store.temporary()?.into_file();
-    let opened = deb::open(&SourceFile::new(file), spool).map_err(|error| {
-        let text = chain(&error);
+    let opened = deb::open(&SourceFile::new(file), spool, limits).map_err(|error| {
+        let refused = refused(format!("{}: {}", package.path, chain(&error)), &error);
         // It is unpacked into the store, where the disk may be full.
         let error = files::explain(store.root(), error.into());
-        if Failure::within(&error).is_some() {
-            error
-        } else {
-            Failure::failed(format!("{}: {text}", package.path)).into()
-        }
+        if Failure::within(&error).is_some() { error } else { refused.into() }
     })?;
     let control = &opened.control;
-    if (&control.name, &control.version) != (&package.name, &package.version) {
+    let found = (&control.name, &control.version, &control.architecture);
+    if found != (&package.name, &package.version, &package.architecture) {
         let message = format!(
-            "{} contains {} {}, but the lock has {} {}",
-            package.path, control.name, control.version, package.name, package.version
+            "{} contains {} {} for {}, but the lock has {} {} for {}",
+            package.path,
+            control.name,
+            control.version,
+            control.architecture,
+            package.name,
+            package.version,
+            package.architecture
         );
-        let hint = "the archive's index lists it under a wrong name or version: report it to the archive's maintainers";
+        let hint = "the archive's index lists it under a wrong name, version or architecture: report it to the archive's \
+                    maintainers";
         return Err(Failure::verification(message).hint(hint).into());
     }
     Ok(opened)
+}
+
+/// The failure for an artifact that is not what it must be.
+fn refused(message: String, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let failure = Failure::failed(message);
+    match Exceeded::within(error) {
+        Some(Exceeded::Unpacked(_)) => {
+            failure.hint("if it is a real package, allow more with --limit-unpacked SIZE (such as 8GiB)")
+        }
+        _ => failure,
+    }
 }
 
 /// Opens an artifact. It was verified when it was fetched; hashing it again costs little compared to unpacking it, and
@@ -273,13 +292,13 @@ fn overlay_error(error: OverlayError) -> anyhow::Error {
 
 /// The error for packages or wheels with different files at one path. Its hint has the patterns that settle it.
 pub(super) fn conflict(conflicts: &[Conflict]) -> anyhow::Error {
-    const SHOWN: usize = 10;
-    let mut lines: Vec<String> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
-    if let Some(more @ 1..) = conflicts.len().checked_sub(SHOWN) {
+    let mut lines: Vec<String> = conflicts.iter().take(MESSAGES).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = conflicts.len().checked_sub(MESSAGES) {
         lines.push(format!("and {more} more"));
     }
-    let patterns: BTreeSet<String> = conflicts.iter().map(|conflict| format!("\"/{}\"", conflict.path)).collect();
-    let patterns = patterns.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+    let patterns: BTreeSet<&TreePath> = conflicts.iter().map(|conflict| &conflict.path).collect();
+    let patterns =
+        patterns.into_iter().take(MESSAGES).map(|path| format!("\"/{path}\"")).collect::<Vec<_>>().join(", ");
     let hint = format!(
         "the image cannot have both: leave the path out of it, with drop = [{patterns}], or exclude one of the two"
     );

@@ -9,7 +9,7 @@ use sealift_layers::digest::Digest;
 
 use crate::fetch::{self, Download, Fetched};
 use crate::inputs::{Artifact, Inputs};
-use crate::lock::Package;
+use crate::lock::{Package, Wheel};
 use crate::plan::Plan;
 use crate::servers::Servers;
 use crate::store::Store;
@@ -39,6 +39,7 @@ pub(super) fn artifacts(
                 Some(file) => take(package, &file, inputs, store)?,
                 None => downloads.push(servers.package(package, inputs.archive(package)?)?),
             },
+            Artifact::Wheel(wheel) if wheel.local => return Err(gone(wheel).into()),
             Artifact::Wheel(wheel) => downloads.push(servers.wheel(wheel)),
             // By cargo: see `crates`.
             Artifact::Crate(_) => {}
@@ -52,6 +53,13 @@ pub(super) fn artifacts(
     let fetched = fetch::download(servers.client(), &downloads, store, PARALLEL_DOWNLOADS, &phase)?;
     phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
     Ok(fetched)
+}
+
+/// The failure for a wheel of the user that is neither in the store nor in the folders that were searched.
+fn gone(wheel: &Wheel) -> Failure {
+    Failure::failed(format!("{} is not where the profile's `wheels` are, nor in the store", wheel.file_name())).hint(
+        "make the same wheel again, or name the folder that has it with --artifacts; for another one: sealift lock",
+    )
 }
 
 /// Copies a package that is a file of the profile into the store.

@@ -1,6 +1,7 @@
 //! Imports: artifacts and layers that other builds have fetched and made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -49,6 +50,14 @@ impl Imports {
         Ok(imports)
     }
 
+    /// Looks for the artifacts `wanted` in files, and in folders of files at any depth.
+    ///
+    /// # Errors
+    /// When a file or folder does not exist or cannot be read.
+    pub(super) fn of_artifacts(wanted: &[Artifact<'_>], files: &[PathBuf]) -> Result<Self> {
+        Ok(Self { layers: BTreeMap::new(), artifacts: find_artifacts(wanted, files)? })
+    }
+
     /// The folder that has the layer, if one has it.
     pub(super) fn layer(&self, key: &Key) -> Option<&Path> {
         self.layers.get(key).map(PathBuf::as_path)
@@ -92,12 +101,16 @@ fn find_artifacts(wanted: &[Artifact<'_>], places: &[PathBuf]) -> Result<BTreeMa
         wanted.iter().map(|artifact| (artifact.digest(), artifact)).collect();
     let mut found = BTreeMap::new();
     let mut ahead: Vec<PathBuf> = places.to_vec();
+    // Folders may link to themselves.
+    let mut seen = BTreeSet::new();
     while let Some(path) = ahead.pop() {
         let metadata = path.metadata().map_err(|error| {
             Failure::usage(format!("cannot read the artifacts in {}", path.display())).because(error)
         })?;
         if metadata.is_dir() {
-            ahead.extend(sorted_dir(&path)?);
+            if seen.insert((metadata.dev(), metadata.ino())) {
+                ahead.extend(sorted_dir(&path)?);
+            }
             continue;
         }
         // Only files that can be one of the artifacts are read.

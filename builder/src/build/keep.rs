@@ -10,7 +10,8 @@ use sealift_deployment::files;
 use sealift_deployment::ui::Ui;
 use sealift_layers::digest::Digest;
 
-use super::{BuildRequest, fetch, lock, options};
+use super::imports::Imports;
+use super::{BuildRequest, fetch, local, lock, options};
 use crate::inputs::{Artifact, Inputs};
 use crate::servers::Servers;
 use crate::store::Store;
@@ -37,8 +38,15 @@ pub fn keep(request: &BuildRequest<'_>, folder: &Path, servers: &Servers<'_>, st
     let lock = lock::choose(request, servers, ui)?;
     let inputs = Inputs::new(request.profile, &lock, options)?;
     let all = inputs.artifacts();
-    let missing: Vec<Artifact<'_>> =
-        all.iter().filter(|artifact| store.artifact(&artifact.digest(), artifact.size()).is_none()).copied().collect();
+    let missing = || -> Vec<Artifact<'_>> {
+        let is_there = |artifact: &Artifact<'_>| store.artifact(&artifact.digest(), artifact.size()).is_some();
+        all.iter().filter(|artifact| !is_there(artifact)).copied().collect()
+    };
+    // Wheels of the user, and what an earlier run has kept.
+    let mut places = local::files(request.profile)?;
+    places.extend(folder.is_dir().then(|| folder.to_owned()));
+    Imports::of_artifacts(&missing(), &places)?.take(store)?;
+    let missing = missing();
     fetch::artifacts(&inputs, &missing, store, servers, ui)?.complete(
         "run sealift lock, or name an archive of past times in `debian-snapshots` of ~/.config/sealift/config.toml",
     )?;

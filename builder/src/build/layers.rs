@@ -84,7 +84,10 @@ impl<'a> Executor<'a> {
         self.workshop.set_below(below.iter().map(|layer| self.finished.record(&layer.key).layer.digest).collect());
         let Made { tree, remarks, check } = layer.ingredient.make(&mut self.workshop, inputs, &lower)?;
         let (codec, epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
-        let writer = LayerWriter { store: self.store, codec, epoch, jobs: self.jobs };
+        // What is below decides bytes, too: paths through links, modes of directories, the cache of libraries.
+        let is_independent = layer.ingredient.is_independent();
+        let is_borrowed = !is_independent && below.iter().any(|layer| self.store.is_borrowed(&layer.key));
+        let writer = LayerWriter { store: self.store, codec, epoch, jobs: self.jobs, is_borrowed };
         writer.write(&layer.key, tree, remarks, check)
     }
 

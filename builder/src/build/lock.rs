@@ -32,7 +32,12 @@ pub(super) fn choose(request: &BuildRequest<'_>, servers: &Servers<'_>, ui: &Ui)
     let reason = match &found {
         None => format!("{name} has no lock yet"),
         Some(lock) => match lock.platforms.get(&platform) {
-            Some(entry) if entry.wanted == lock::wanted(profile) => return Ok(found.expect("just matched")),
+            Some(entry) if entry.wanted == lock::wanted(profile) => {
+                match resolve::changed_wheel(profile, entry, request.platform)? {
+                    None => return Ok(found.expect("just matched")),
+                    Some(change) => format!("the lock of {name} has another wheel: {change}"),
+                }
+            }
             Some(_) => format!("the lock of {name} is older than the profile"),
             None => format!("the lock of {name} has nothing for {platform}"),
         },

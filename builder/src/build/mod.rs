@@ -35,6 +35,7 @@ use crate::fetch::Fetched;
 use crate::inputs::Options;
 use crate::lock::Lock;
 use crate::plan::Plan;
+use crate::python::local;
 use crate::servers::Servers;
 use crate::store::Store;
 use imports::Imports;
@@ -49,7 +50,8 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     let options = options(request, servers)?;
     let mut lock = lock::choose(request, servers, ui)?;
     let plan = make_plan(request, &lock, &options)?;
-    let imports = Imports::find(&plan, store, &request.layers_from, &request.artifacts)?;
+    let artifacts = [&request.artifacts[..], &local::files(request.profile)?].concat();
+    let imports = Imports::find(&plan, store, &request.layers_from, &artifacts)?;
     let preview = Preview::new(&plan, store, &imports)?;
     if matches!(request.target, Target::Plan) {
         return Ok(Built { preview, images: Vec::new(), output: None });
@@ -139,6 +141,7 @@ fn options(request: &BuildRequest<'_>, servers: &Servers<'_>) -> Result<Options>
         authorities: authorities.map(|(file_name, pem)| Certificate { file_name, pem }).collect(),
         cargo: has_crates.then(|| servers.cargo()).transpose()?,
         nix_store: request.nix_store.clone(),
+        limits: request.limits,
     })
 }
 

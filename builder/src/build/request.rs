@@ -7,6 +7,7 @@ use sealift_deployment::site::Site;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::{Digest, Measured};
 use sealift_layers::image::Image;
+use sealift_layers::limits::Limits;
 use sealift_layers::platform::Platform;
 
 use super::preview::Preview;
@@ -33,6 +34,8 @@ pub struct BuildRequest<'a> {
     pub epoch: Option<u64>,
     /// Folder of the paths of Nix closures.
     pub nix_store: PathBuf,
+    /// Limits of what packages, wheels and crates unpack to.
+    pub limits: Limits,
     /// The time in seconds since 1970. It decides only whether signatures are valid when a lock is resolved.
     pub now: u64,
     /// Number of threads.

@@ -64,7 +64,9 @@ fn verdict(plan: &Plan<'_>, image: &Image, layers: &FinishedLayers, store: &Stor
         key = key.field("layer", layers.record(&layer.key).layer.digest);
     }
     let key = key.field("checks", serde_json::to_string(&checks)?).finish();
-    if let Some(path) = store.derived(&key) {
+    // Their listings are not of this build's making: what follows from them is not kept.
+    let is_borrowed = image.layers.iter().any(|layer| store.is_borrowed(&layer.key));
+    if let Some(path) = store.derived(&key).filter(|_| !is_borrowed) {
         return Ok(serde_json::from_slice(&fs_err::read(path)?)?);
     }
     let (mut listing, mut programs) = (Listing::new(), Programs::new());
@@ -77,7 +79,9 @@ fn verdict(plan: &Plan<'_>, image: &Image, layers: &FinishedLayers, store: &Stor
         programs.extend(store.programs(&layer.key, blob, plan.inputs.options.codec)?);
     }
     let verdict = checks.run(&listing, &programs, plan);
-    store.put_derived(&key, |path| Ok(fs_err::write(path, serde_json::to_vec(&verdict)?)?))?;
+    if !is_borrowed {
+        store.put_derived(&key, |path| Ok(fs_err::write(path, serde_json::to_vec(&verdict)?)?))?;
+    }
     Ok(verdict)
 }
 

@@ -3,6 +3,7 @@ use std::io;
 use sealift_deployment::profile::Profile;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
+use sealift_layers::limits::Limits;
 
 use super::*;
 use crate::plan::sample::{Sample, empty_store, finish, finish_all};
@@ -135,6 +136,7 @@ fn request(profile: &Profile, lock: LockPolicy) -> BuildRequest<'_> {
         layers_from: Vec::new(),
         epoch: None,
         nix_store: "/nix/store".into(),
+        limits: Limits::default(),
         now: 1_760_000_000,
         jobs: 1,
         target: Target::Plan,

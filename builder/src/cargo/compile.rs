@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 use sealift_deployment::failure::Failure;
+use sealift_layers::limits::{Limits, Paths, Within};
 use sealift_layers::platform::Architecture;
+use sealift_layers::tar::{MemberKind, Members, Stream};
 use sealift_layers::tree::TreePath;
 
 use super::Cargo;
@@ -17,9 +19,6 @@ use crate::store::Store;
 
 /// Where cargo puts its output, in the working directory.
 const TARGET_DIRECTORY: &str = "target";
-
-/// Largest unpacked size of a crate that is accepted, in bytes.
-const UNPACKED_LIMIT: u64 = 1 << 30;
 
 /// A program to compile.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +31,8 @@ pub struct Program<'a> {
     pub features: &'a [String],
     /// Architecture that it runs on.
     pub architecture: Architecture,
+    /// Limits of what its crate unpacks to.
+    pub limits: Limits,
 }
 
 impl Cargo {
@@ -52,7 +53,7 @@ impl Cargo {
         // cargo runs beside the crate, so that files for its developers, such as rust-toolchain.toml, are not used.
         let work = store.executable_directory()?;
         let work = work.path().canonicalize()?;
-        let manifest = unpacked(locked, archive, &work)?.join("Cargo.toml");
+        let manifest = unpacked(locked, archive, program.limits, &work)?.join("Cargo.toml");
         // Not part of a workspace that happens to be above the store.
         fs_err::OpenOptions::new().append(true).open(&manifest)?.write_all(b"\n[workspace]\n")?;
         let run = || {
@@ -119,7 +120,7 @@ impl Cargo {
 /// Checks that a crate has a `Cargo.lock`.
 pub(super) fn pins_its_dependencies(locked: &lock::Crate, archive: &Path) -> Result<()> {
     let mut pins = false;
-    files(locked, archive, |path, _| {
+    files(locked, archive, Limits::default(), |path, _| {
         pins |= path.as_str().split_once('/').is_some_and(|(_, path)| path == "Cargo.lock");
         Ok(())
     })?;
@@ -132,8 +133,8 @@ pub(super) fn pins_its_dependencies(locked: &lock::Crate, archive: &Path) -> Res
 }
 
 /// Unpacks a crate below `work`. Returns the folder of its manifest.
-fn unpacked(locked: &lock::Crate, archive: &Path, work: &Path) -> Result<PathBuf> {
-    files(locked, archive, |path, content| {
+fn unpacked(locked: &lock::Crate, archive: &Path, limits: Limits, work: &Path) -> Result<PathBuf> {
+    files(locked, archive, limits, |path, content| {
         let file = work.join(path.as_str());
         fs_err::create_dir_all(file.parent().unwrap_or(work))?;
         std::io::copy(content, &mut fs_err::File::create_new(file)?)?;
@@ -151,21 +152,22 @@ fn folder(locked: &lock::Crate) -> String {
 fn files(
     locked: &lock::Crate,
     archive: &Path,
+    limits: Limits,
     mut each: impl FnMut(&TreePath, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
     let name = || format!("the crate {} {}", locked.name, locked.version);
     let gzip = GzDecoder::new(BufReader::new(fs_err::File::open(archive)?));
-    let mut tar = tar::Archive::new(gzip.take(UNPACKED_LIMIT));
-    for entry in tar.entries().with_context(name)? {
-        let mut entry = entry.with_context(name)?;
-        let kind = entry.header().entry_type();
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let mut tar = Members::new(Stream(Within::new(gzip, limits.unpacked(locked.size))));
+    let mut paths = Paths::default();
+    while let Some(member) = tar.next().with_context(name)? {
+        let path = &member.name;
         let inside = path.strip_prefix(&folder(locked)).is_some_and(|rest| rest.starts_with('/'));
-        let path = TreePath::new(&path).with_context(name)?;
-        if kind.is_dir() {
+        let path = TreePath::new(path).with_context(name)?;
+        paths.add(path.as_str()).with_context(name)?;
+        if member.kind == MemberKind::Directory {
             continue;
         }
-        if !kind.is_file() || !inside {
+        if member.kind != MemberKind::File || !inside {
             return Err(Failure::failed(format!(
                 "{} contains `{path}`, which is not a file below {}/",
                 name(),
@@ -173,7 +175,7 @@ fn files(
             ))
             .into());
         }
-        each(&path, &mut entry).with_context(name)?;
+        each(&path, &mut tar).with_context(name)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sealift_deployment::failure::Kind;
+use sealift_layers::limits::Limits;
 use sealift_layers::platform::Architecture;
 
 use super::*;
@@ -81,7 +82,7 @@ impl TestMachine {
         let architecture = Architecture::from_machine(std::env::consts::ARCH).unwrap();
         let output = self.folder.path().join("program");
         self.cargo.compile(
-            &Program { locked, binary: "hello", features, architecture },
+            &Program { locked, binary: "hello", features, architecture, limits: Limits::default() },
             &archive,
             &self.store,
             1,

@@ -8,6 +8,7 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::{clock, ui};
 use sealift_layers::codec::Codec;
+use sealift_layers::limits::Limits;
 use serde::Serialize;
 
 use super::Context;
@@ -61,6 +62,7 @@ impl Fetch {
         let request = BuildRequest {
             profile: &profile,
             platform: self.platform.of(&profile)?,
+            limits: Limits::default(),
             codec: Codec::None,
             site: None,
             lock: LockPolicy::Keep,

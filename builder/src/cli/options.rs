@@ -8,6 +8,7 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::{clock, site};
 use sealift_layers::codec::Codec;
+use sealift_layers::limits::{self, Limits};
 
 use super::Context;
 use super::common::{self, PlatformOption, ServerOptions, StoreOption};
@@ -40,6 +41,11 @@ pub(super) struct BuildOptions {
     /// bundle is two to three times as large, and `podman load`, which decompresses gzip twice, takes half the time.
     #[arg(long, value_name = "CODEC", default_value = "gzip")]
     layers: Codec,
+    /// What one package, wheel or crate may unpack to, such as 8GiB
+    ///
+    /// Default: 200 times its size, but at least 64 MiB and at most 4 GiB.
+    #[arg(long, value_name = "SIZE", value_parser = limits::parse_bytes)]
+    limit_unpacked: Option<u64>,
     #[command(flatten)]
     store: StoreOption,
     #[command(flatten)]
@@ -77,6 +83,7 @@ impl BuildOptions {
             layers_from: self.from.clone(),
             epoch: build::source_date_epoch(machine)?,
             nix_store: nix::store(machine),
+            limits: Limits { unpacked: self.limit_unpacked },
             now,
             jobs: run.jobs,
             target: run.target,

@@ -26,6 +26,8 @@ use super::site::port;
 /// image or something that it reads changed (a port, a file in site/, the folder), or when it was not
 /// created by `sealift up`.
 ///
+/// With podman, the first start ends with the commands that have `up` run at each boot.
+///
 /// Bundles without containers are started by systemd, which needs root: their units are installed in
 /// /etc/systemd/system. Without root or systemd, `up` makes the site and prints the commands that start
 /// the services by hand.
@@ -71,6 +73,7 @@ impl Up {
         if let Some(project) = &self.project {
             deployment.choose_project(project)?;
         }
+        let is_first = !deployment.has_site();
         let request = UpRequest {
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect(),
@@ -89,6 +92,10 @@ impl Up {
                 }
                 if let Some(next) = &deployment.profile.model.next {
                     writeln!(context.out, "next: {next}")?;
+                }
+                if let Some(commands) = runtime.missing_boot_unit().filter(|_| is_first) {
+                    ui.note("podman does not start the services after a reboot. Once, so that each boot runs `up`:");
+                    ui.note(&commands.join("\n"));
                 }
             }
             Started::ByHand(commands) => {

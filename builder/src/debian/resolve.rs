@@ -21,6 +21,7 @@ use std::fmt;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_layers::limits::MESSAGES;
 
 use super::index::{Field, Index, Package};
 use super::relation::{Atom, Group};
@@ -279,17 +280,17 @@ impl<'i, 'a> Resolver<'_, 'i, 'a> {
                 }
             }
         }
-        let conflicts = self.conflicts()?;
+        let (conflicts, more) = self.conflicts()?;
         if !conflicts.is_empty() {
-            return Err(explain::conflicts(&self.chosen, &conflicts).into());
+            return Err(explain::conflicts(&self.chosen, &conflicts, more).into());
         }
         let unused_excludes = self.exclude.iter().copied().filter(|name| !excluded.contains_key(name)).collect();
         Ok(Resolution { packages: self.chosen, excluded, unused_excludes })
     }
 
-    /// Pairs of chosen packages that conflict.
-    fn conflicts(&self) -> Result<Vec<Conflict<'i>>> {
-        let mut conflicts = Vec::new();
+    /// The first pairs of chosen packages that conflict, and the number of the others.
+    fn conflicts(&self) -> Result<(Vec<Conflict<'i>>, usize)> {
+        let (mut conflicts, mut more) = (Vec::new(), 0);
         for Chosen { package, .. } in self.chosen.values() {
             for field in [Field::Conflicts, Field::Breaks] {
                 let atoms = self.index.relations(package, field)?.into_iter().flat_map(|group| group.atoms);
@@ -299,14 +300,19 @@ impl<'i, 'a> Resolver<'_, 'i, 'a> {
                         .collect::<BTreeSet<_>>();
                     for other in others.into_iter().filter_map(|name| self.chosen.get(name)) {
                         // A package may conflict with what it provides itself (policy 7.6.2).
-                        if other.package.name != package.name && self.index.satisfies(other.package, &atom)? {
+                        if other.package.name == package.name || !self.index.satisfies(other.package, &atom)? {
+                            continue;
+                        }
+                        if conflicts.len() == MESSAGES {
+                            more += 1;
+                        } else {
                             conflicts.push(Conflict { package: package.name, field, atom, other: other.package.name });
                         }
                     }
                 }
             }
         }
-        Ok(conflicts)
+        Ok((conflicts, more))
     }
 }
 

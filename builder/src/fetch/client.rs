@@ -326,8 +326,8 @@ fn not_found(address: &Address) -> anyhow::Error {
 }
 
 /// Opens a local file of an index or archive.
-pub(super) fn open(path: &Path) -> Result<std::fs::File, RequestError> {
-    let file = std::fs::File::open(path).map_err(|error| of_file(&error))?;
+pub(super) fn open(path: &Path) -> Result<fs_err::File, RequestError> {
+    let file = fs_err::File::open(path).map_err(|error| of_file(&error))?;
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(file),
         _ => Err(RequestError::NotFound),

@@ -59,6 +59,7 @@ mod tests {
             sha256: digest(name, version),
             uploaded: None,
             index: None,
+            local: false,
         };
         let krate = |&(name, version): &(&str, &str)| Crate {
             name: name.into(),

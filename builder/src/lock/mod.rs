@@ -4,14 +4,17 @@ mod diff;
 mod file;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use sealift_deployment::profile::{Profile, model};
+use sealift_deployment::profile::Profile;
+use sealift_deployment::profile::model::{self, RequirementsFile, Venv};
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 pub use diff::diff;
 pub use file::FILE;
 
+use crate::python::requirements;
 use crate::recipe;
 use crate::store::{Builder, Key};
 
@@ -122,6 +125,10 @@ pub struct Wheel {
     /// first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
+    /// It is a file of the user, see `wheels` of the venv in the profile, and on no index. `path` is its name only, and
+    /// `uploaded` the time of its newest member.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
 }
 
 /// The crate of a program. It contains a `Cargo.lock`, which pins its dependencies.
@@ -164,8 +171,21 @@ pub fn wanted(profile: &Profile) -> Digest {
         }
         if let Some(venv) = &image.venv {
             key = key.field("python", venv.python.get_ref());
-            for requirement in &venv.requirements {
+            for requirement in venv.requirements.get_ref().listed() {
                 key = key.field("requirement", requirement.get_ref());
+            }
+            for file in requirement_files(profile, venv) {
+                // A missing file is reported when it is read.
+                let content = fs_err::read(&file).unwrap_or_default();
+                key = key.field("requirements-file", Digest::of(&content));
+            }
+            for (name, list) in [
+                ("extra", &venv.extras),
+                ("group", &venv.groups),
+                ("constraint", &venv.constraints),
+                ("local", &venv.wheels),
+            ] {
+                key = list.iter().fold(key, |key, text| key.field(name, text.get_ref()));
             }
             for name in venv.exclude.keys() {
                 key = key.field("without", name.get_ref());
@@ -216,6 +236,17 @@ impl Platform {
     /// Whether only format 2 can express it.
     fn needs_archives(&self) -> bool {
         !self.archives.is_empty() || self.packages.iter().any(|package| package.archive.is_some())
+    }
+}
+
+/// The files that the requirements of a virtual environment are read from.
+fn requirement_files(profile: &Profile, venv: &Venv) -> Vec<PathBuf> {
+    let Some(file) = venv.requirements.get_ref().file() else { return Vec::new() };
+    let path = profile.sources.path(file);
+    match RequirementsFile::of(file) {
+        Some(RequirementsFile::Project) => vec![path.with_file_name("pyproject.toml"), path.with_file_name("uv.lock")],
+        Some(RequirementsFile::Text) => requirements::files(&path),
+        _ => vec![path],
     }
 }
 

@@ -161,7 +161,8 @@ fn base(text: &str) -> Option<Url> {
         return None;
     }
     let mut url: Url = text.parse().ok()?;
-    url.set_path(&url.path().trim_end_matches('/').to_owned());
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
     match url.scheme() {
         // `http:name` would do, but apt does not take it either.
         "http" | "https" => text.get(url.scheme().len()..)?.starts_with("://").then_some(url),

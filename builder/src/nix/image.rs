@@ -143,7 +143,7 @@ impl ImageBuilder<'_> {
 
     fn layer_writer(&self) -> LayerWriter<'_> {
         let Request { codec, epoch, .. } = *self.request;
-        LayerWriter { store: self.store, codec, epoch, jobs: self.jobs }
+        LayerWriter { store: self.store, codec, epoch, jobs: self.jobs, is_borrowed: false }
     }
 
     /// The layers with the closure, and their titles.

@@ -5,6 +5,7 @@ use std::path::Path;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::site::SiteParameters;
 use sealift_layers::codec::Codec;
+use sealift_layers::limits::Limits;
 use sealift_layers::tree::Tree;
 use tempfile::TempDir;
 
@@ -40,6 +41,7 @@ impl Sample {
             authorities: Vec::new(),
             cargo: Some(Cargo::sample()),
             nix_store: "/nix/store".into(),
+            limits: Limits::default(),
         }
     }
 
@@ -62,7 +64,7 @@ pub(crate) fn empty_store() -> (TempDir, Store) {
 
 /// Adds an empty layer to the store under `key`.
 pub(crate) fn finish(store: &Store, key: &Key) -> LayerRecord {
-    let writer = LayerWriter { store, codec: Codec::Gzip, epoch: 0, jobs: 1 };
+    let writer = LayerWriter { store, codec: Codec::Gzip, epoch: 0, jobs: 1, is_borrowed: false };
     writer.write(key, Tree::new(), Remarks::default(), None).unwrap()
 }
 

@@ -72,6 +72,15 @@ impl Indexes {
         list
     }
 
+    /// The name of the index at `url`, if it has one and is not the default one.
+    #[must_use]
+    pub fn named(&self, url: &str) -> Option<String> {
+        let plain = |url: &str| url.trim_end_matches('/').to_owned();
+        let others = self.list.iter().filter(|index| index.role != Role::Default);
+        let mut found = others.filter(|index| plain(index.address.url().as_str()) == plain(url));
+        found.next().and_then(|index| index.name.clone())
+    }
+
     /// Variables with which uv uses the same indexes, credentials, proxies and certificates. They are not its arguments,
     /// because every user of the machine can see those.
     #[must_use]

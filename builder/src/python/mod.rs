@@ -3,8 +3,11 @@
 //! `uv` resolves requirements; it is needed only to make a lock. The rest is done here: evaluating markers and tags, and
 //! choosing one wheel of each distribution.
 
+pub mod explain;
 pub mod index;
+pub mod local;
 pub mod pylock;
+pub mod requirements;
 pub mod resolve;
 mod settings;
 pub mod simple;

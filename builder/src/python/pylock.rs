@@ -12,6 +12,9 @@ use sealift_layers::ingredients::wheel::{WheelFileName, normalize};
 use serde::Deserialize;
 use url::Url;
 
+use super::index::Indexes;
+use super::local::LocalWheels;
+use super::requirements::Hashes;
 use super::tags::Target;
 
 #[derive(Deserialize)]
@@ -34,6 +37,10 @@ struct Package {
     requires_python: Option<String>,
     #[serde(default)]
     wheels: Vec<Wheel>,
+    /// URL of its index.
+    index: Option<String>,
+    /// A project's folder on this machine.
+    directory: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -47,7 +54,24 @@ struct Wheel {
     hashes: BTreeMap<String, String>,
 }
 
-/// A wheel that the resolver chose, and what its index says about it.
+/// What decides the wheels of an environment besides the lock itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    /// The Python of the environment.
+    pub target: &'a Target,
+    /// The user's wheels: used in place of those in the lock.
+    pub local: &'a LocalWheels,
+    /// The hashes that the user demands.
+    pub hashes: &'a Hashes,
+    /// Normalised names of distributions to leave out.
+    pub exclude: &'a [String],
+    /// The indexes of this machine, for the names of those that the lock refers to.
+    pub indexes: Option<&'a Indexes>,
+    /// What the text is, for messages: `the pylock.toml of uv`.
+    pub origin: &'a str,
+}
+
+/// A wheel that was chosen, and what its index says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// The distribution's normalised name (PEP 503).
@@ -56,7 +80,7 @@ pub struct Chosen {
     pub version: String,
     /// The URL, without user name and password.
     pub url: Url,
-    /// Path of the URL, decoded; its last component is the file name.
+    /// Path of the URL, decoded; its last component is the file name. Of a local wheel, only that.
     pub path: String,
     /// Size in bytes.
     pub size: Option<u64>,
@@ -64,8 +88,10 @@ pub struct Chosen {
     pub sha256: Option<Digest>,
     /// When the index received it, in seconds since 1970.
     pub uploaded: Option<u64>,
-    /// Name of its index, if that has one and is not the default one. A pylock does not say it.
+    /// Name of its index, if that has one and is not the default one. A pylock of `uv pip compile` does not say it.
     pub index: Option<String>,
+    /// It is a wheel of the user, with nothing unknown.
+    pub local: bool,
 }
 
 impl Chosen {
@@ -76,48 +102,95 @@ impl Chosen {
     }
 }
 
-/// The wheels in `text` for `target`, one of each distribution, sorted by file name.
+/// The wheels in `text`, one of each distribution, sorted by file name.
 ///
 /// # Errors
 /// `text` is not a pylock of version 1, or not for this target; or a distribution has no compatible wheel.
-pub fn wheels(text: &str, target: &Target) -> Result<Vec<Chosen>> {
-    let pylock: Pylock = toml::from_str(text).context("cannot parse the pylock.toml of uv")?;
+pub fn wheels(text: &str, choice: Choice<'_>) -> Result<Vec<Chosen>> {
+    let Choice { target, local, origin, .. } = choice;
+    let pylock: Pylock = toml::from_str(text).with_context(|| format!("cannot parse {origin}"))?;
     if pylock.lock_version.split('.').next() != Some("1") {
-        bail!("the pylock.toml of uv has the format version {}; only 1.x is supported", pylock.lock_version);
+        bail!("{origin} has the format version {}; only 1.x is supported", pylock.lock_version);
     }
-    check_python("the pylock.toml of uv", pylock.requires_python.as_deref(), target)?;
+    check_python(origin, pylock.requires_python.as_deref(), target)?;
     let mut applies = pylock.environments.is_empty();
     for marker in &pylock.environments {
         applies |= evaluate(marker, target)?;
     }
     if !applies {
-        bail!("the pylock.toml of uv is not for {target}");
+        bail!("{origin} is not for {target}");
     }
 
     let mut chosen: BTreeMap<String, Chosen> = BTreeMap::new();
     for package in &pylock.packages {
+        if choice.exclude.contains(&normalize(&package.name)) {
+            continue;
+        }
         if let Some(marker) = &package.marker
             && !evaluate(marker, target)?
         {
             continue;
         }
         let wheel =
-            choose(package, target).with_context(|| format!("cannot lock the distribution `{}`", package.name))?;
+            choose(package, choice).with_context(|| format!("cannot lock the distribution `{}`", package.name))?;
         let name = wheel.name.clone();
         if chosen.insert(name.clone(), wheel).is_some() {
-            bail!("the pylock.toml of uv has two versions of `{name}` for {target}");
+            bail!("{origin} has two versions of `{name}` for {target}");
         }
     }
     let mut wheels: Vec<_> = chosen.into_values().collect();
     wheels.sort_by(|one, two| one.file_name().cmp(two.file_name()));
+    local.check(&wheels, target)?;
     Ok(wheels)
 }
 
-fn choose(package: &Package, target: &Target) -> Result<Chosen> {
+/// The user's wheel of a distribution; its version must be that of the lock.
+fn own(package: &Package, wheel: &Chosen) -> Result<Chosen> {
+    let is_version = |text: &String| text.parse::<Version>().ok() == wheel.version.parse().ok();
+    match package.version.as_ref().filter(|version| !is_version(version)) {
+        None => Ok(wheel.clone()),
+        Some(version) => Err(Failure::failed(format!("it has version {version}, but {} is given", wheel.file_name()))
+            .hint("build the wheel of that version, or make the lock again")
+            .into()),
+    }
+}
+
+/// The failure for a distribution that the lock has no wheel of.
+fn without_wheel(package: &Package) -> Failure {
+    let name = &package.name;
+    match &package.directory {
+        Some(_) => Failure::failed("it is a project on this machine, and only wheels are used").hint(format!(
+            "make its wheel with `uv build --wheel --package {name}`, and name the folder of the wheel in the profile's \
+             venv: wheels = [\"dist\"]"
+        )),
+        None => Failure::failed("it has only a source distribution: building it would run its code").hint(format!(
+            "make a wheel of it, `uvx pip wheel --no-deps -w wheels {name}`, and name the folder in the profile's venv: \
+             wheels = [\"wheels\"]; or leave it out with `exclude`"
+        )),
+    }
+}
+
+fn choose(package: &Package, choice: Choice<'_>) -> Result<Chosen> {
+    let Choice { target, local, hashes, .. } = choice;
+    if let Some(wheel) = local.chosen.get(&normalize(&package.name)) {
+        return own(package, &wheel.chosen);
+    }
+    if package.wheels.is_empty() {
+        return Err(without_wheel(package).into());
+    }
     check_python("it", package.requires_python.as_deref(), target)?;
     let mut candidates = Vec::new();
     for wheel in &package.wheels {
         candidates.push((path(wheel)?, wheel));
+    }
+    if let Some(demanded) = hashes.get(&normalize(&package.name)) {
+        // The others are compared once they are fetched.
+        candidates.retain(|(_, wheel)| wheel.hashes.get("sha256").is_none_or(|hash| demanded.contains(hash)));
+        if candidates.is_empty() {
+            return Err(Failure::failed("no wheel has one of the hashes in the requirements")
+                .hint("the hashes are of another version, or of source distributions only: make them again")
+                .into());
+        }
     }
     let count = candidates.len();
     let last = |path: &str| path.rfind('/').map_or(0, |slash| slash + 1);
@@ -145,7 +218,8 @@ fn choose(package: &Package, target: &Target) -> Result<Chosen> {
         name: file.name,
         url,
         path,
-        index: None,
+        index: package.index.as_deref().and_then(|url| choice.indexes?.named(url)),
+        local: false,
     })
 }
 
@@ -216,8 +290,17 @@ mod tests {
         format!("[[packages]]\nname = \"{name}\"\nversion = \"1.0\"\n{more}\nwheels = [{}]\n", wheels.join(", "))
     }
 
+    fn wheels_of(text: &str) -> Result<Vec<Chosen>> {
+        let (local, hashes) = (LocalWheels::default(), Hashes::new());
+        let (target, origin) = (target(), "the pylock.toml of uv");
+        let exclude = ["gone".to_owned()];
+        let choice =
+            Choice { target: &target, local: &local, hashes: &hashes, exclude: &exclude, indexes: None, origin };
+        wheels(text, choice)
+    }
+
     fn read(packages: &[String]) -> Result<Vec<Chosen>> {
-        wheels(&format!("lock-version = \"1.0\"\ncreated-by = \"uv\"\n{}", packages.join("")), &target())
+        wheels_of(&format!("lock-version = \"1.0\"\ncreated-by = \"uv\"\n{}", packages.join("")))
     }
 
     #[test]
@@ -238,6 +321,7 @@ mod tests {
                 sha256: Some("0".repeat(64).parse().unwrap()),
                 uploaded: Some(1_767_323_045),
                 index: None,
+                local: false,
             }
         );
         assert_eq!(found[1].file_name(), "zeta-1.0-cp314-cp314-manylinux_2_28_x86_64.whl");
@@ -297,9 +381,9 @@ mod tests {
         the pylock.toml of uv has two versions of `a` for Python 3.14 on x86_64 with glibc 2.43
         cannot lock the distribution `a`: it requires Python <3.14, but the target is Python 3.14 on x86_64 with glibc 2.43
         ");
-        assert!(wheels("lock-version = \"2.0\"", &target()).is_err());
-        assert!(wheels("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]", &target()).is_err());
-        let patch = wheels("lock-version = \"1.0\"\nrequires-python = \">=3.14.1\"", &target());
+        assert!(wheels_of("lock-version = \"2.0\"").is_err());
+        assert!(wheels_of("lock-version = \"1.0\"\nenvironments = [\"sys_platform == 'win32'\"]").is_err());
+        let patch = wheels_of("lock-version = \"1.0\"\nrequires-python = \">=3.14.1\"");
         assert_eq!(patch.unwrap(), []);
     }
 }

@@ -1,8 +1,8 @@
 //! Resolution with the program `uv`. It is needed only to make a lock.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr as _;
 
@@ -12,22 +12,84 @@ use sealift_deployment::failure::Failure;
 use sealift_layers::ingredients::wheel::normalize;
 use url::Url;
 
+use super::explain::{self, Unsatisfiable};
 use super::index::{Indexes, Role};
-use super::pylock::{self, Chosen};
+use super::local::LocalWheels;
+use super::pylock::{self, Choice, Chosen};
+use super::requirements::Requirements;
 use super::tags::Target;
 
 /// The content of a virtual environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Requirements in the form of PEP 508.
-    pub requirements: &'a [String],
+    /// What is required.
+    pub required: &'a Requirements,
     /// Names of distributions to leave out, although others require them.
     pub exclude: &'a [String],
     /// The Python of the environment.
     pub target: &'a Target,
+    /// The user's wheels.
+    pub local: &'a LocalWheels,
     /// The indexes.
     pub indexes: &'a Indexes,
 }
+
+/// The result of a resolution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// The wheels, sorted by file name.
+    Found(Vec<Chosen>),
+    /// No versions satisfy the requirements.
+    Unsatisfiable(Unsatisfiable),
+}
+
+/// A project with a `uv.lock`.
+#[derive(Clone, Copy, Debug)]
+pub struct Project<'a> {
+    /// Its folder.
+    pub folder: &'a Path,
+    /// Its optional dependencies.
+    pub extras: &'a [&'a str],
+    /// Its dependency groups.
+    pub groups: &'a [&'a str],
+    /// Names of distributions to leave out, with what only they require.
+    pub exclude: &'a [String],
+}
+
+/// Files for a run of uv.
+struct Files {
+    directory: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Result<Self> {
+        Ok(Self { directory: tempfile::tempdir().context("cannot create a temporary directory for uv")? })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(fs_err::write(self.path(name), text)?)
+    }
+
+    /// Links to the user's wheels, in a folder of their own: uv takes nothing else from there.
+    fn add_links(&self, local: &LocalWheels) -> Result<()> {
+        fs_err::create_dir(self.path(LINKS))?;
+        for wheel in local.chosen.values() {
+            let target = fs_err::canonicalize(&wheel.file)?;
+            fs_err::os::unix::fs::symlink(target, self.path(LINKS).join(wheel.chosen.file_name()))?;
+        }
+        Ok(())
+    }
+}
+
+/// uv accepts only names of the form pylock.NAME.toml.
+const PYLOCK: &str = "pylock.sealift.toml";
+const OVERRIDES: &str = "overrides.txt";
+const CONSTRAINTS: &str = "constraints.txt";
+const LINKS: &str = "wheels";
 
 /// The program `uv`.
 #[derive(Clone, Debug)]
@@ -41,57 +103,91 @@ impl Uv {
         Self(named.filter(|name| !name.is_empty()).unwrap_or_else(|| "uv".into()))
     }
 
-    /// The wheels of an environment, sorted by file name. Source distributions are not used: building one runs its code.
+    /// Resolves requirements. Source distributions are not used: building one runs its code.
     ///
     /// # Errors
     /// A usage failure for a malformed requirement; a network failure if the index cannot be reached; otherwise uv's error
     /// message.
-    pub fn resolve(&self, request: &Request<'_>) -> Result<Vec<Chosen>> {
-        let requirements = requirements(request.requirements)?;
-        let overrides = overrides(request.exclude)?;
-        let directory = tempfile::tempdir().context("cannot create a temporary directory for uv")?;
-        // uv accepts only names of the form pylock.NAME.toml.
-        let lock = directory.path().join("pylock.sealift.toml");
-        let overrides_file = directory.path().join("overrides.txt");
-        fs_err::write(&overrides_file, overrides)?;
-
-        let mut command = self.resolution(request, directory.path(), &overrides_file);
-        command.args(["--format", "pylock.toml", "--output-file"]).arg(&lock);
+    pub fn resolve(&self, request: &Request<'_>) -> Result<Resolution> {
+        let requirements = requirements(&request.required.requirements)?;
+        let files = Files::new()?;
+        files.write(OVERRIDES, &overrides(request.exclude)?)?;
+        files.write(CONSTRAINTS, &constraints(request)?)?;
+        files.add_links(request.local)?;
+        let mut command = self.resolution(request, files.directory.path());
+        command.args(["--format", "pylock.toml", "--output-file"]).arg(files.path(PYLOCK));
         let output = self.run(command, &requirements)?;
         if !output.status.success() {
-            return Err(explain(&output).into());
+            return match explain::unsatisfiable(&output, &request.target.to_string()) {
+                Some(unsatisfiable) => Ok(Resolution::Unsatisfiable(unsatisfiable)),
+                None => Err(explain::failure(&output).into()),
+            };
         }
-        let mut chosen = pylock::wheels(&fs_err::read_to_string(&lock)?, request.target)?;
+        let choice = Choice {
+            target: request.target,
+            local: request.local,
+            hashes: &request.required.hashes,
+            exclude: &[],
+            indexes: None,
+            origin: "the pylock.toml of uv",
+        };
+        let mut chosen = pylock::wheels(&fs_err::read_to_string(files.path(PYLOCK))?, choice)?;
         if request.indexes.list().iter().any(|index| index.name.is_some() && index.role != Role::Default) {
-            self.name_indexes(request, directory.path(), &overrides_file, &requirements, &mut chosen)?;
+            self.name_indexes(request, &files, &requirements, &mut chosen)?;
         }
-        Ok(chosen)
+        Ok(Resolution::Found(chosen))
     }
 
     /// Asks uv once more, which remembers the answers: from which index is each distribution? A pylock does not say so.
     fn name_indexes(
         &self,
         request: &Request<'_>,
-        directory: &Path,
-        overrides: &Path,
+        files: &Files,
         requirements: &str,
         chosen: &mut [Chosen],
     ) -> Result<()> {
-        let mut command = self.resolution(request, directory, overrides);
+        let mut command = self.resolution(request, files.directory.path());
         command.args(["--format", "requirements.txt", "--no-annotate", "--emit-index-annotation"]);
         let output = self.run(command, requirements)?;
         if !output.status.success() {
-            return Err(explain(&output).into());
+            return Err(explain::failure(&output).into());
         }
         let text = String::from_utf8_lossy(&output.stdout);
         let from = annotations(&text);
-        for wheel in chosen {
-            let url = from.iter().find(|(name, _)| *name == wheel.name).map(|(_, url)| url.trim_end_matches('/'));
-            let index = request.indexes.list().iter().filter(|index| index.role != Role::Default);
-            let mut found = index.filter(|index| Some(index.address.url().as_str().trim_end_matches('/')) == url);
-            wheel.index = found.next().and_then(|index| index.name.clone());
+        for wheel in chosen.iter_mut().filter(|wheel| !wheel.local) {
+            let url = from.iter().find(|(name, _)| *name == wheel.name).map(|(_, url)| *url);
+            wheel.index = url.and_then(|url| request.indexes.named(url));
         }
         Ok(())
+    }
+
+    /// The wheels that the `uv.lock` of a project has for it, as a `pylock.toml`. The lock is not changed.
+    ///
+    /// # Errors
+    /// uv's error message.
+    pub fn export(&self, project: &Project<'_>) -> Result<String> {
+        let files = Files::new()?;
+        let mut command = Command::new(&self.0);
+        command
+            .args(["export", "--frozen", "--offline", "--no-default-groups", "--no-header", "--quiet"])
+            .args(["--no-python-downloads", "--color", "never", "--format", "pylock.toml", "--project"])
+            .arg(project.folder)
+            .arg("--output-file")
+            .arg(files.path(PYLOCK));
+        for (option, names) in [("--extra", project.extras), ("--group", project.groups)] {
+            command.args(names.iter().flat_map(|name| [option, name]));
+        }
+        command.args(project.exclude.iter().flat_map(|name| ["--prune", name]));
+        piped(&mut command, files.directory.path());
+        let output = self.run(command, "")?;
+        if !output.status.success() {
+            let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let folder = project.folder.display();
+            return Err(Failure::failed(format!("uv cannot read the lock of the project {folder}:\n{message}"))
+                .hint(format!("make it with: uv lock --project {folder}"))
+                .into());
+        }
+        Ok(fs_err::read_to_string(files.path(PYLOCK))?)
     }
 
     /// uv's default index; `None` if uv is not installed or does not print one.
@@ -104,18 +200,32 @@ impl Uv {
         index_line(&String::from_utf8_lossy(&output.stdout))
     }
 
-    fn resolution(&self, request: &Request<'_>, directory: &Path, overrides: &Path) -> Command {
+    /// The resolution, with its files in `directory`.
+    fn resolution(&self, request: &Request<'_>, directory: &Path) -> Command {
         let mut command = self.command(directory);
         command
             .args(["--python-version", &request.target.python(), "--python-platform", &request.target.uv_platform()])
             .args(["--only-binary", ":all:", "--no-header"])
             .arg("--override")
-            .arg(overrides);
+            .arg(directory.join(OVERRIDES));
         for (name, value) in request.indexes.environment() {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
+        }
+        if !request.local.chosen.is_empty() {
+            // Beside the folders that the machine's configuration names.
+            let mut links = vec![directory.join(LINKS).into_os_string()];
+            let variables = request.indexes.environment().into_iter();
+            links.extend(variables.filter(|(name, _)| *name == "UV_FIND_LINKS").filter_map(|(_, value)| value));
+            command.env("UV_FIND_LINKS", links.join(OsStr::new(",")));
+        }
+        if !request.local.chosen.is_empty() || !request.required.constraints.is_empty() {
+            command.arg("--constraint").arg(directory.join(CONSTRAINTS));
+        }
+        if request.required.prereleases {
+            command.args(["--prerelease", "allow"]);
         }
         command
     }
@@ -124,14 +234,8 @@ impl Uv {
     /// is sufficient: with wheels only, none of its code is used.
     fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(&self.0);
-        command
-            .current_dir(directory)
-            .args(["pip", "compile", "-", "--no-python-downloads", "--no-progress", "--color", "never"])
-            .env("UV_SYSTEM_CERTS", "1")
-            .env_remove("VIRTUAL_ENV")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(["pip", "compile", "-", "--no-python-downloads", "--no-progress", "--color", "never"]);
+        piped(&mut command, directory);
         command
     }
 
@@ -147,10 +251,26 @@ impl Uv {
     }
 
     fn cannot_run(&self, error: io::Error) -> Failure {
+        let hint = if self.0 == "uv" {
+            "install uv (needed only to make a lock), or set SEALIFT_UV to its path".to_owned()
+        } else {
+            format!("SEALIFT_UV is `{}`: set it to the path of uv, or remove the variable", self.0.display())
+        };
         Failure::failed(format!("cannot run `{}`, which resolves Python requirements", self.0.display()))
             .because(error)
-            .hint("install uv (needed only to make a lock), or set SEALIFT_UV to its path")
+            .hint(hint)
     }
+}
+
+/// Runs a command in `directory` with pipes for its input and output, and without the settings of another environment.
+fn piped(command: &mut Command, directory: &Path) {
+    command
+        .current_dir(directory)
+        .env("UV_SYSTEM_CERTS", "1")
+        .env_remove("VIRTUAL_ENV")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
 }
 
 /// The requirements, one per line. Anything else is refused: uv would also accept a line such as `-r FILE`.
@@ -187,27 +307,10 @@ fn overrides(exclude: &[String]) -> Result<String> {
     Ok(lines)
 }
 
-/// The error for uv's output. Distinguishes network errors from unsatisfiable requirements.
-fn explain(output: &Output) -> Failure {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("warning:")).collect();
-    let text = lines.join("\n").trim().to_owned();
-    let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
-    let message = format!("uv cannot resolve the Python requirements:\n{text}");
-    if has(&["authentication credentials", "401 Unauthorized", "403 Forbidden"]) {
-        Failure::network(message).hint(
-            "put the user name and password into the index's URL, ~/.netrc, or UV_INDEX_NAME_USERNAME and \
-             UV_INDEX_NAME_PASSWORD; `sealift mirrors` shows what is used",
-        )
-    } else if has(&["network was disabled", "error sending request", "Failed to fetch", "dns error", "timed out"]) {
-        Failure::network(message)
-            .hint("check the Python index (--python-index), the proxy variables and the certificates")
-    } else if has(&["No interpreter found"]) {
-        Failure::failed(message).hint("uv needs a Python 3 of any version on this machine: install python3")
-    } else {
-        Failure::failed(message)
-            .hint("only wheels are used; exclude a distribution that has none and is not needed, in the profile")
-    }
+/// The user's constraints; and the version of each of the user's wheels, which no other takes the place of.
+fn constraints(request: &Request<'_>) -> Result<String> {
+    let own = request.local.chosen.values().map(|wheel| format!("{}=={}\n", wheel.chosen.name, wheel.chosen.version));
+    Ok(requirements(&request.required.constraints)? + &own.collect::<String>())
 }
 
 /// Each distribution and the URL of its index, in the format of `requirements.txt`.
@@ -230,8 +333,6 @@ fn index_line(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-
     use super::*;
     use sealift_deployment::failure::Kind;
 
@@ -272,29 +373,10 @@ mod tests {
     }
 
     #[test]
-    fn network_errors_are_distinguished_from_unsatisfiable_requirements() {
-        let of = |stderr: &str| {
-            let output = Output {
-                status: std::process::ExitStatus::from_raw(256),
-                stdout: Vec::new(),
-                stderr: stderr.as_bytes().to_vec(),
-            };
-            explain(&output)
-        };
-        let network = of("warning: x\nerror: Failed to fetch: http://mirror.example/six/\n  cause: Connection refused");
-        assert_eq!(network.kind, Kind::Network);
-        insta::assert_snapshot!(network, @"
-        uv cannot resolve the Python requirements:
-        error: Failed to fetch: http://mirror.example/six/
-          cause: Connection refused
-        ");
-        assert_eq!(of("error: No solution found\n  cause: Because there is no version of six==99").kind, Kind::Failed);
-    }
-
-    #[test]
     fn the_hint_for_a_missing_uv_names_the_variable() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
-        let request = Request { requirements: &[], exclude: &[], target: &target, indexes: &indexes() };
+        let (required, local, indexes) = (Requirements::default(), LocalWheels::default(), indexes());
+        let request = Request { required: &required, exclude: &[], target: &target, local: &local, indexes: &indexes };
         let error = Uv::new(Some("/nonexistent/uv".into())).resolve(&request).unwrap_err();
         assert!(Failure::within(&error).unwrap().hint.as_ref().unwrap().contains("SEALIFT_UV"));
         assert_eq!(Uv::new(Some("/nonexistent/uv".into())).default_index(), None);
@@ -303,8 +385,9 @@ mod tests {
     #[test]
     fn uv_is_run_for_wheels_only() {
         let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
-        let request = Request { requirements: &[], exclude: &[], target: &target, indexes: &indexes() };
-        let command = Uv::new(None).resolution(&request, Path::new("/t"), Path::new("/t/overrides.txt"));
+        let (required, local, indexes) = (Requirements::default(), LocalWheels::default(), indexes());
+        let request = Request { required: &required, exclude: &[], target: &target, local: &local, indexes: &indexes };
+        let command = Uv::new(None).resolution(&request, Path::new("/t"));
         let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
         insta::assert_snapshot!(arguments.join(" ").replace(" --", "\n--"), @"
         pip compile -

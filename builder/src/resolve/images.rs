@@ -10,18 +10,15 @@ use sealift_deployment::profile::{Profile, model};
 use sealift_deployment::ui::Ui;
 use sealift_layers::platform::Platform;
 
+use super::environment;
 use crate::debian;
 use crate::debian::index::Index;
 use crate::debian::pin::{self, From};
 use crate::debian::resolve::{Resolution, Root, resolve as resolve_packages, unknown_root};
-use crate::lock::{Image, Package, Wheel};
-use crate::parallel::in_parallel;
-use crate::python::resolve::Request;
+use crate::lock::{self, Image, Package, Wheel};
+use crate::python::local;
 use crate::python::tags::Target;
 use crate::servers::Servers;
-
-/// Number of wheels about which indexes are asked at a time, if they do not say everything about them at once.
-const LOOKUPS: usize = 8;
 
 /// The package whose version is that of the image's glibc, which decides the wheels that fit.
 const LIBC: &str = "libc6";
@@ -64,7 +61,8 @@ pub(super) fn resolve(
             None => Vec::new(),
             Some(venv) => {
                 let glibc = all.packages.get(LIBC).map_or("", |package| package.version.as_str());
-                wheels(servers, venv, platform, glibc)
+                let target = target(venv, platform, glibc)?;
+                environment::wheels(profile, venv, &target, servers, ui)
                     .with_context(|| format!("cannot resolve the Python requirements of {requester}"))?
             }
         };
@@ -81,6 +79,33 @@ pub(super) fn resolve(
         ui.warn(&format!("the profile excludes `{name}`, but no package depends on it"));
     }
     Ok(all)
+}
+
+/// How the user's wheels differ from those of the lock; `None` if they do not, or if their files are not here.
+///
+/// # Errors
+/// A wheel cannot be read.
+pub fn changed_wheel(profile: &Profile, lock: &lock::Platform, platform: Platform) -> Result<Option<String>> {
+    let glibc = lock.packages.iter().find(|package| package.name == LIBC);
+    let glibc = glibc.map_or("", |package| package.version.as_str());
+    for (name, image) in &profile.model.images {
+        let (Some(venv), Some(locked)) = (&image.venv, lock.images.get(name.get_ref())) else { continue };
+        let of_image = |wheel: &&Wheel| wheel.local && locked.wheels.iter().any(|file| file == wheel.file_name());
+        let wheels: Vec<&Wheel> = lock.wheels.iter().filter(of_image).collect();
+        if !wheels.is_empty() {
+            let target = target(venv, platform, glibc)?;
+            let change =
+                local::choose(profile, venv, &target, local::Absent::Ignored).map(|now| local::change(&wheels, &now));
+            if let Some(change) = change? {
+                return Ok(Some(change));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn target(venv: &model::Venv, platform: Platform, glibc: &str) -> Result<Target> {
+    Target::new(venv.python.get_ref().trim_start_matches("python"), platform, glibc)
 }
 
 impl Images {
@@ -171,14 +196,4 @@ fn locked(index: &Index<'_>, package: &debian::index::Package<'_>) -> Package {
         size: package.size,
         sha256: package.sha256,
     }
-}
-
-fn wheels(servers: &Servers<'_>, venv: &model::Venv, platform: Platform, glibc: &str) -> Result<Vec<Wheel>> {
-    let target = Target::new(venv.python.get_ref().trim_start_matches("python"), platform, glibc)?;
-    let requirements: Vec<String> = venv.requirements.iter().map(|text| text.get_ref().clone()).collect();
-    let exclude: Vec<String> = venv.exclude.keys().map(|name| name.get_ref().clone()).collect();
-    let indexes = servers.python_indexes()?;
-    let request = Request { requirements: &requirements, exclude: &exclude, target: &target, indexes };
-    let chosen = servers.uv().resolve(&request)?;
-    in_parallel(LOOKUPS, &chosen, |wheel| servers.complete(wheel))
 }

@@ -4,6 +4,7 @@
 //! its Python requirements, and look up the crates.
 
 mod archives;
+mod environment;
 mod images;
 mod local;
 
@@ -14,6 +15,8 @@ use anyhow::{Context as _, Result};
 use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::platform::Platform;
+
+pub use images::changed_wheel;
 
 use crate::debian::index::Index;
 use crate::lock::{self, Crate, wanted};

@@ -106,6 +106,7 @@ impl Servers<'_> {
             sha256: sha256.context("the SHA-256 is known by now")?,
             uploaded,
             index: chosen.index.clone(),
+            local: chosen.local,
         })
     }
 

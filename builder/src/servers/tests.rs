@@ -31,6 +31,7 @@ fn wheel() -> Wheel {
         sha256: Digest::of(b"wheel"),
         uploaded: None,
         index: None,
+        local: false,
     }
 }
 
@@ -268,6 +269,7 @@ fn what_an_index_does_not_say_about_a_wheel_is_found_out() {
         sha256: Some(Digest::of(b"wheel")),
         uploaded: None,
         index: None,
+        local: false,
     };
     let index = Server::start(|_, request| match request.path.as_str() {
         "/dated" => Reply::ok(b"wheel").header("Last-Modified: Fri, 02 Jan 2026 03:04:05 GMT"),

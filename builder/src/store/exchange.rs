@@ -9,16 +9,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{cannot, explain};
 use sealift_layers::digest::{Digest, HashingWriter};
+use sealift_layers::limits::DOCUMENT;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::layer::listing_key;
 use super::{BLOBS, Key, LAYERS, LayerEntry, Store, reader};
+
+/// Largest listing that is accepted, in bytes. One with 200 000 paths has about 40 MB.
+const LISTING: u64 = 128 << 20;
 
 /// The record of a layer in such a folder.
 #[derive(Serialize, Deserialize)]
@@ -40,9 +44,14 @@ impl Store {
     /// When the store does not have both, or the folder cannot be written.
     pub fn export_layer(&self, key: &Key, folder: &Path) -> Result<()> {
         let missing = || Failure::failed("a layer has been removed from the store").hint("run the build again");
-        let text = fs_err::read(self.layer_path(key)).map_err(|_| missing())?;
-        let layer = LayerEntry::read(&text).map_err(|_| missing())?;
-        let listing = self.derived(&listing_key(key)).ok_or_else(missing)?;
+        let layer = match self.borrowed.entry(key) {
+            Some(entry) => entry,
+            None => {
+                let text = fs_err::read(self.layer_path(key)).map_err(|_| missing())?;
+                LayerEntry::read(&text).map_err(|_| missing())?
+            }
+        };
+        let listing = self.listing_path(key).ok_or_else(missing)?;
         let digest = Digest::of_reader(reader(&listing)?)?.digest;
         let blobs = folder.join(BLOBS);
         for (from, digest) in [(self.blob_path(&layer.blob), layer.blob), (listing, digest)] {
@@ -58,39 +67,59 @@ impl Store {
         fs_err::write(record_path(folder, key), text).map_err(|error| explain(&records, error.into()))
     }
 
-    /// Copies the layer `key` and its listing from a folder that [`Store::export_layer`] filled, and verifies both.
-    /// Returns whether the folder has the layer.
+    /// Copies the layer `key` and its listing from a folder that [`Store::export_layer`] filled, and verifies their
+    /// digests. Only this build uses it: that the layer is what its key stands for is not verified. Returns whether the
+    /// folder has the layer.
     ///
     /// # Errors
     /// When the files in the folder are damaged (verification), or the disk is full or failing.
     pub fn import_layer(&self, key: &Key, folder: &Path) -> Result<bool> {
         let path = record_path(folder, key);
-        let text = match fs_err::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            text => text?,
-        };
+        if !path.exists() {
+            return Ok(false);
+        }
+        let text = document(&path, DOCUMENT)?;
         let damaged = |why: String| Failure::verification(format!("{} is damaged: {why}", path.display()));
         let record: Record = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         let layer = serde_json::to_vec(&record.layer)?;
-        LayerEntry::read(&layer).map_err(damaged)?;
+        let entry = LayerEntry::read(&layer).map_err(damaged)?;
+        let blob_path = |digest: &Digest| folder.join(BLOBS).join(digest.hex());
         let verified = |digest: Digest| -> Result<NamedTempFile> {
-            let (file, found) = self.copied(&folder.join(BLOBS).join(digest.hex()))?;
+            let (file, found) = self.copied(&blob_path(&digest))?;
             match found {
                 found if found == digest => Ok(file),
                 found => Err(damaged(format!("its blob {digest} has the digest {found}")).into()),
             }
         };
-        let file = verified(record.listing)?;
-        self.put_derived(&listing_key(key), |path| Ok(fs_err::copy(file.path(), path).map(drop)?))?;
-        self.settle(verified(record.layer.blob)?.into_temp_path(), self.blob_path(&record.layer.blob))?;
-        let file = self.temporary()?;
-        io::Write::write_all(&mut file.as_file(), &layer).map_err(|error| explain(file.path(), error.into()))?;
-        self.settle(file.into_temp_path(), self.layer_path(key))?;
+        if regular(&blob_path(&record.listing))? > LISTING {
+            return Err(damaged(format!("its listing is larger than {} MiB", LISTING >> 20)).into());
+        }
+        let listing = verified(record.listing)?;
+        self.settle(verified(entry.blob)?.into_temp_path(), self.blob_path(&entry.blob))?;
+        self.borrowed.add(*key, entry, listing.into_temp_path());
         Ok(true)
+    }
+
+    /// Adds a layer that only this build uses, with its listing. See [`Store::put_layer`].
+    pub(super) fn borrow_layer<T: Serialize>(
+        &self,
+        key: &Key,
+        blob: NamedTempFile,
+        digest: &Digest,
+        record: &T,
+        listing: NamedTempFile,
+    ) -> Result<()> {
+        let size = blob.as_file().metadata()?.len();
+        self.settle(blob.into_temp_path(), self.blob_path(digest))?;
+        let entry = LayerEntry::new(*digest, size, serde_json::to_value(record)?)?;
+        self.borrowed.add(*key, entry, listing.into_temp_path());
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
+        Ok(())
     }
 
     /// A copy of the file `from` in the store, with its digest.
     fn copied(&self, from: &Path) -> Result<(NamedTempFile, Digest)> {
+        regular(from)?;
         let mut file = self.temporary()?;
         let mut meter = HashingWriter::new(file.as_file_mut());
         let copied = io::copy(&mut reader(from)?, &mut meter);
@@ -98,6 +127,23 @@ impl Store {
         copied.map_err(|error| explain(file.path(), error.into()))?;
         Ok((file, digest))
     }
+}
+
+/// The size of a regular file. A pipe would be waited for for ever.
+fn regular(path: &Path) -> Result<u64> {
+    let found = path.metadata().map_err(|error| cannot("read", path, &error))?;
+    if !found.is_file() {
+        return Err(Failure::verification(format!("{} is not a regular file", path.display())).into());
+    }
+    Ok(found.len())
+}
+
+/// The bytes of a regular file of at most `limit` bytes.
+fn document(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    if regular(path)? > limit {
+        return Err(Failure::verification(format!("{} is larger than {} MiB", path.display(), limit >> 20)).into());
+    }
+    Ok(fs_err::read(path)?)
 }
 
 fn record_path(folder: &Path, key: &Key) -> PathBuf {

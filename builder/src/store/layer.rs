@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -62,8 +63,18 @@ impl Store {
     #[must_use]
     pub fn finished_layer(&self, key: &Key) -> Option<LayerRecord> {
         // Without its listing no other layer can be put on top of it.
-        self.derived(&listing_key(key))?;
+        self.listing_path(key)?;
         self.layer(key)
+    }
+
+    /// Whether the layer comes from another build, or is made on top of one that does: this build alone uses it.
+    #[must_use]
+    pub fn is_borrowed(&self, key: &Key) -> bool {
+        self.borrowed.contains(key)
+    }
+
+    pub(super) fn listing_path(&self, key: &Key) -> Option<PathBuf> {
+        self.borrowed.listing(key).or_else(|| self.derived(&listing_key(key)))
     }
 
     /// The listing of a finished layer.
@@ -71,7 +82,7 @@ impl Store {
     /// # Errors
     /// When it has been removed from the store, or cannot be read.
     pub fn listing(&self, key: &Key) -> Result<Listing> {
-        let path = self.derived(&listing_key(key)).ok_or_else(|| {
+        let path = self.listing_path(key).ok_or_else(|| {
             Failure::failed("the listing of a layer has been removed from the store").hint("run the build again")
         })?;
         Ok(serde_json::from_slice(&fs_err::read(path)?)?)
@@ -83,6 +94,10 @@ impl Store {
     /// # Errors
     /// When the blob cannot be read.
     pub fn programs(&self, key: &Key, blob: Digest, codec: Codec) -> Result<Programs> {
+        // What is known of a layer with this key may be of another one.
+        if self.is_borrowed(key) {
+            return Ok(programs::of_tar(codec.decoder(self.blob(blob)?.reader())?)?);
+        }
         let derived = programs_key(key);
         if let Some(path) = self.derived(&derived) {
             return Ok(serde_json::from_slice(&fs_err::read(path)?)?);
@@ -132,6 +147,8 @@ pub struct LayerWriter<'a> {
     pub epoch: u64,
     /// Number of threads that compress.
     pub jobs: usize,
+    /// The layer depends on a borrowed one ([`Store::is_borrowed`]): later builds do not find it.
+    pub is_borrowed: bool,
 }
 
 impl LayerWriter<'_> {
@@ -160,9 +177,18 @@ impl LayerWriter<'_> {
             LayerError::Io(error) => cannot("write", self.store.root(), &error),
             other @ LayerError::Hardlink { .. } => other.into(),
         })?;
+        let record = LayerRecord { layer, remarks };
+        if self.is_borrowed {
+            let mut file = self.store.temporary()?;
+            let mut out = BufWriter::new(file.as_file_mut());
+            serde_json::to_writer(&mut out, &listing)?;
+            out.flush()?;
+            drop(out);
+            self.store.borrow_layer(key, blob, &record.layer.digest, &record, file)?;
+            return Ok(record);
+        }
         self.store.put_json(&listing_key(key), &listing)?;
         self.store.put_json(&programs_key(key), &programs?)?;
-        let record = LayerRecord { layer, remarks };
         self.store.put_layer(key, blob, &record.layer.digest, &record)?;
         Ok(record)
     }

@@ -14,6 +14,7 @@
 //! Everything is written in `tmp/`, synced and renamed. Several builds may write at the same time: what they write under
 //! one name has the same content.
 
+mod borrowed;
 mod check;
 pub mod exchange;
 mod key;
@@ -55,10 +56,11 @@ pub struct Store {
     verified: Mutex<BTreeSet<Key>>,
     /// Blobs that were written, and hashed in doing so, since the store was opened.
     written: Mutex<BTreeSet<Digest>>,
+    borrowed: borrowed::Borrowed,
 }
 
 /// A layer's record on the disk.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct LayerEntry {
     blob: Digest,
     size: u64,
@@ -109,7 +111,7 @@ impl Store {
             fs_err::create_dir_all(&folder).map_err(|error| cannot("write", &folder, &error))?;
         }
         let lock = locking::Lock::shared(&root.join("lock"), || clear(&root.join(TMP)))?;
-        Ok(Self { root, lock, verified: Mutex::default(), written: Mutex::default() })
+        Ok(Self { root, lock, verified: Mutex::default(), written: Mutex::default(), borrowed: Default::default() })
     }
 
     /// The file of an artifact, if it is in the store with this size in bytes.
@@ -155,8 +157,11 @@ impl Store {
     /// The record of the layer with this key, if its blob is there with the right size.
     #[must_use]
     pub fn layer<T: DeserializeOwned>(&self, key: &Key) -> Option<T> {
-        // An unreadable record is not an error: the layer is made again, and `check` reports the file.
-        let entry = LayerEntry::read(&fs_err::read(self.layer_path(key)).ok()?).ok()?;
+        let entry = match self.borrowed.entry(key) {
+            Some(entry) => entry,
+            // An unreadable record is not an error: the layer is made again, and `check` reports the file.
+            None => LayerEntry::read(&fs_err::read(self.layer_path(key)).ok()?).ok()?,
+        };
         self.file(BLOBS, &entry.blob, entry.size)?;
         serde_json::from_value(entry.record).ok()
     }

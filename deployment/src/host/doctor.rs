@@ -35,6 +35,10 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Resu
         let log = || runtime.last_log_lines(&status.service);
         examine_service(&status, log, &mut findings);
     }
+    if let Some(commands) = runtime.missing_boot_unit() {
+        let message = "no unit of systemd starts the services at boot, and podman does not";
+        findings.warn("boot", message, format!("in a shell:\n{}", commands.join("\n")));
+    }
     if !deployment.has_site() {
         findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
         return Ok(findings);

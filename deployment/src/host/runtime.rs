@@ -62,6 +62,10 @@ pub trait Runtime {
     /// command that looks there.
     fn elsewhere(&self) -> Option<(String, String)>;
 
+    /// The commands after which the services start at each boot of the host; `None` where they do already, or where that is
+    /// not known.
+    fn missing_boot_unit(&self) -> Option<Vec<String>>;
+
     /// Loads what the services run from, as far as it is missing.
     ///
     /// # Errors

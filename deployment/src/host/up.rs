@@ -154,6 +154,10 @@ mod tests {
             unreachable!()
         }
 
+        fn missing_boot_unit(&self) -> Option<Vec<String>> {
+            unreachable!()
+        }
+
         fn elsewhere(&self) -> Option<(String, String)> {
             unreachable!()
         }

@@ -88,9 +88,23 @@ pub(super) fn distribution(text: &str) -> Option<String> {
     Some(parts.collect::<Vec<_>>().join("-").to_ascii_lowercase())
 }
 
+/// A hash of a file as in a `requirements.txt`.
+fn is_hash(text: &str) -> bool {
+    let lengths = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
+    text.split_once(':').is_some_and(|(algorithm, hex)| {
+        lengths.contains(&(algorithm, hex.len())) && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
 /// The normalised name within a requirement (PEP 508): `name[extra,...] specifiers ; marker`. The resolver checks the
 /// marker. A requirement with an address (`name @ ...`) is refused, as locks contain no hosts.
 pub(super) fn requirement(text: &str) -> Result<String, String> {
+    let (text, hashes) = text.find(" --").map_or((text, ""), |end| text.split_at(end));
+    for option in hashes.split_whitespace() {
+        if !option.strip_prefix("--hash=").is_some_and(is_hash) {
+            return Err(format!("`{option}` is not a hash: `--hash=sha256:` and 64 hexadecimal digits"));
+        }
+    }
     let (wanted, _marker) = text.split_once(';').unwrap_or((text, ""));
     let end = wanted.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(wanted.len());
     let (name, mut rest) = wanted.split_at(end);
@@ -104,7 +118,7 @@ pub(super) fn requirement(text: &str) -> Result<String, String> {
         rest = after.trim();
     }
     if rest.starts_with('@') {
-        return Err("an address is not allowed: wheels are fetched from an index".into());
+        return Err("an address is not allowed: wheels are fetched from an index, or named in `wheels`".into());
     }
     let specifiers = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(rest);
     match specifiers.parse::<VersionSpecifiers>() {

@@ -26,6 +26,9 @@ pub struct Elf {
     pub search: Vec<String>,
 }
 
+/// Largest number of libraries that a file may need. Real ones need a few dozen.
+const NEEDED: usize = 4096;
+
 /// The dependencies of an ELF file; `None` for other processors' word sizes, for relocatable objects, core files and files
 /// that are damaged: the loader refuses these, whatever else is in the image.
 ///
@@ -51,6 +54,15 @@ fn parse<'a>(data: impl ReadRef<'a>) -> Option<Elf> {
     let segments = header.program_headers(endian, data).ok()?;
     let mut found = Elf { machine: header.e_machine(endian), ..Elf::default() };
     for segment in segments {
+        // Both are read into memory.
+        let limit = match segment.p_type(endian) {
+            elf::PT_INTERP => 4096,
+            elf::PT_DYNAMIC => 1 << 20,
+            _ => u64::MAX,
+        };
+        if segment.p_filesz(endian) > limit {
+            return None;
+        }
         if let Some(interpreter) = segment.interpreter(endian, data).ok()? {
             found.interpreter = Some(text(interpreter));
         }
@@ -75,6 +87,9 @@ fn parse<'a>(data: impl ReadRef<'a>) -> Option<Elf> {
         Some(text(data.read_bytes_at_until(start..start.checked_add(4096)?, 0).ok()?))
     };
     for (_, offset) in entries.iter().filter(|(tag, _)| *tag == u64::from(elf::DT_NEEDED)) {
+        if found.needed.len() == NEEDED {
+            return None;
+        }
         found.needed.push(string(*offset)?);
     }
     if let Some(offset) = value(elf::DT_RUNPATH).or_else(|| value(elf::DT_RPATH)) {

@@ -20,7 +20,8 @@ pub use files::ImageFiles;
 pub use missing::{Missing, MissingKind, NotRunnable};
 
 use crate::ingredients::ldcache;
-use crate::tree::{Content, Kind, Tree, TreePath, text_of};
+use crate::tar::{MemberKind, Members, Stream};
+use crate::tree::{Content, Kind, Tree, TreePath};
 
 /// What a file needs to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub enum Program {
 
 /// The programs of a layer, sorted. Other files are not listed.
 pub type Programs = BTreeMap<TreePath, Program>;
+
+/// Bytes of a program in a tar that are read into memory. Of larger ones, the end is not looked at.
+const PROGRAM: u64 = 256 << 20;
 
 /// The kernel reads this many bytes of the line after `#!` (BINPRM_BUF_SIZE).
 const LINE: u64 = 256;
@@ -68,18 +72,16 @@ pub fn of_tree(tree: &Tree) -> io::Result<Programs> {
 /// When it cannot be read.
 pub fn of_tar(tar: impl Read) -> io::Result<Programs> {
     let mut programs = Programs::new();
-    let mut archive = ::tar::Archive::new(tar);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        if !entry.header().entry_type().is_file() {
+    let mut members = Members::new(Stream(tar));
+    while let Some(member) = members.next().map_err(io::Error::other)? {
+        if member.kind != MemberKind::File {
             continue;
         }
-        let name = text_of(&entry.path_bytes());
-        let path = TreePath::new(&name).map_err(io::Error::other)?;
+        let path = TreePath::new(&member.name).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
-        (&mut entry).take(4).read_to_end(&mut bytes)?;
+        (&mut members).take(4).read_to_end(&mut bytes)?;
         if is_program(&path, &bytes) {
-            entry.read_to_end(&mut bytes)?;
+            (&mut members).take(PROGRAM).read_to_end(&mut bytes)?;
             programs.extend(program(&path, &Content::from(bytes))?.map(|program| (path, program)));
         }
     }

@@ -1,219 +1,437 @@
-//! The members of a tar, one after the other: POSIX.1-2017 ustar and pax, and GNU's long names.
+//! The members of a tar, one by one, as dpkg and GNU tar read them: ustar and GNU headers, GNU long names, and pax records
+//! (POSIX.1-2017, "pax Interchange Format"; GNU tar manual, "Basic Tar Format").
 //!
-//! The `tar` crate reads the fields of a header. It does not read the extensions here: it splits pax records at line
-//! feeds, which their values may have, and reads long names of any length into memory.
+//! What readers understand differently is refused: two names for one member, a size that differs between header and record,
+//! links with contents, sparse files, anything but zeros after the end. No size is believed before its bytes are there.
 
-use std::io::{self, Read};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek, SeekFrom};
 
-use tar::{EntryType, Header};
+use super::read::ReadError;
+use crate::limits::{EXTENSION, Exceeded, MEMBERS};
+use crate::tree::Cursor;
+use crate::tree::text_of;
 
-use super::header::BLOCK;
+const BLOCK: usize = 512;
 
-/// Largest size of a header's extension in bytes: a path has at most 4096, an extended attribute 65536.
-const EXTENSION_LIMIT: u64 = 1 << 20;
-
-/// A member of an archive, without its contents.
-pub(crate) struct Member {
-    pub(crate) header: Header,
-    /// Its path, as it is written.
-    pub(crate) path: Vec<u8>,
-    /// The target of a link; empty for other members.
-    pub(crate) link: Vec<u8>,
-    /// Size of its contents in bytes.
-    pub(crate) size: u64,
-    pub(crate) uid: u64,
-    pub(crate) gid: u64,
-    /// Extended attributes: name and value.
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What it has that `Writer` never writes, in words; empty for none.
-    pub(crate) odd: String,
+/// The type of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link, and its target.
+    Symlink(String),
+    /// A hard link, and the name of the member that it links to.
+    Hardlink(String),
+    /// A device, a pipe or another type that images do not have, in words.
+    Other(String),
 }
 
-impl Member {
-    /// Size of its contents in the archive, with what fills the last block.
-    pub(crate) fn padded(&self) -> io::Result<u64> {
-        self.size.checked_next_multiple_of(BLOCK).ok_or_else(|| damaged("a size is too large"))
+/// The header of a member.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its name, as it is written.
+    pub name: String,
+    /// Its type.
+    pub kind: MemberKind,
+    /// Offset of its contents in the archive.
+    pub offset: u64,
+    /// Bytes of its contents; 0 unless it is a file.
+    pub size: u64,
+    /// Permission bits: at most `0o7777`.
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Modification time in seconds since 1970; 0 if it is earlier.
+    pub mtime: u64,
+    /// Extended attributes.
+    pub xattrs: BTreeMap<String, Vec<u8>>,
+    /// What it has that [`Writer`](super::Writer) never writes, as the rest of a sentence; empty for nothing.
+    pub odd: String,
+}
+
+/// An input of [`Members`], which can skip the contents of members.
+pub trait Skip: Read {
+    /// Skips this many bytes.
+    ///
+    /// # Errors
+    /// The input ends before.
+    fn skip(&mut self, count: u64) -> io::Result<()>;
+}
+
+/// An input that has to be read to be skipped.
+#[derive(Debug)]
+pub struct Stream<R>(pub R);
+
+impl<R: Read> Read for Stream<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
     }
 }
 
-/// Reads the next member's headers; `None` at the end of the archive. Its contents come next.
-pub(crate) fn next(reader: &mut impl Read) -> io::Result<Option<Member>> {
-    let mut extensions = Extensions::default();
-    loop {
-        let Some(header) = next_header(reader)? else {
-            return if extensions.any { Err(damaged("it ends after an extension")) } else { Ok(None) };
-        };
-        let kind = header.entry_type();
-        if !matches!(kind, EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink) {
-            return extensions.member(header).map(Some);
+impl<R: Read> Skip for Stream<R> {
+    fn skip(&mut self, count: u64) -> io::Result<()> {
+        match io::copy(&mut (&mut self.0).take(count), &mut io::sink())? {
+            skipped if skipped == count => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
-        let body = extension(reader, header.entry_size()?)?;
-        match kind {
-            EntryType::XHeader => extensions.pax(&body)?,
-            EntryType::GNULongName => extensions.long(body, "path")?,
-            _ => extensions.long(body, "linkpath")?,
-        }
     }
 }
 
-/// The next header, `None` for a block of zeros and at the end of the file.
-fn next_header(reader: &mut impl Read) -> io::Result<Option<Header>> {
-    let mut header = Header::new_old();
-    let mut got = 0;
-    while got < BLOCK as usize {
-        match reader.read(&mut header.as_mut_bytes()[got..])? {
-            0 if got == 0 => return Ok(None),
-            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends within a header")),
-            more => got += more,
-        }
+impl Skip for Cursor<'_> {
+    fn skip(&mut self, count: u64) -> io::Result<()> {
+        let (at, size) = (self.stream_position()?, self.size()?);
+        let end = at.checked_add(count).filter(|end| *end <= size).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.seek(SeekFrom::Start(end)).map(drop)
     }
-    let bytes = header.as_bytes();
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Ok(None);
-    }
-    // The checksum counts its own field as blanks.
-    let sum = |part: &[u8]| part.iter().map(|byte| u32::from(*byte)).sum::<u32>();
-    if header.cksum()? != sum(&bytes[..148]) + 8 * u32::from(b' ') + sum(&bytes[156..]) {
-        return Err(damaged("a header has a wrong checksum"));
-    }
-    Ok(Some(header))
 }
 
-fn extension(reader: &mut impl Read, size: u64) -> io::Result<Vec<u8>> {
-    if size > EXTENSION_LIMIT {
-        return Err(damaged("an extension of a header is larger than 1 MiB"));
-    }
-    let mut body = vec![0; size.next_multiple_of(BLOCK) as usize];
-    reader.read_exact(&mut body)?;
-    body.truncate(size as usize);
-    Ok(body)
+/// Reads the members of a tar in order. Reading from it yields the contents of the current member.
+#[derive(Debug)]
+pub struct Members<R> {
+    input: R,
+    /// Offset of the next byte.
+    position: u64,
+    /// Bytes of the current member that are not read yet.
+    left: u64,
+    /// Zeros after them, up to a whole block.
+    padding: u64,
+    headers: u64,
+    is_done: bool,
 }
 
-/// The extensions before a header.
+/// What extended headers say about the member after them.
 #[derive(Default)]
-struct Extensions {
-    any: bool,
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    odd: String,
+struct Extended {
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    records: Option<BTreeMap<Vec<u8>, Vec<u8>>>,
 }
 
-impl Extensions {
-    /// Reads the records of a pax header: `LENGTH KEY=VALUE` and a line feed each.
-    fn pax(&mut self, mut body: &[u8]) -> io::Result<()> {
-        self.begin();
-        while !body.is_empty() {
-            let (key, value, rest) = record(body).ok_or_else(|| damaged("a pax record is invalid"))?;
-            body = rest;
-            let number = || {
-                let text = std::str::from_utf8(value).ok();
-                let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-                digits.and_then(|text| text.parse().ok()).ok_or_else(|| damaged("a pax record is invalid"))
-            };
-            match key {
-                b"path" => self.path = Some(value.to_vec()),
-                b"linkpath" => self.link = Some(value.to_vec()),
-                b"size" => self.size = Some(number()?),
-                b"uid" => self.uid = Some(number()?),
-                b"gid" => self.gid = Some(number()?),
-                _ => match key.strip_prefix(b"SCHILY.xattr.") {
-                    Some(name) => self.xattrs.push((name.to_vec(), value.to_vec())),
-                    None => self.odd = format!("has the pax record `{}`", String::from_utf8_lossy(key)),
-                },
+impl<R: Skip> Members<R> {
+    /// Starts at the first header.
+    pub fn new(input: R) -> Self {
+        Self { input, position: 0, left: 0, padding: 0, headers: 0, is_done: false }
+    }
+
+    /// The header of the next member; `None` after the last one, when all of the input is read.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    #[allow(clippy::should_implement_trait, reason = "it is fallible, and members are read through it")]
+    pub fn next(&mut self) -> Result<Option<Member>, ReadError> {
+        let mut extended = Extended::default();
+        while !self.is_done {
+            self.skip_rest()?;
+            let Some(block) = self.block()? else { break };
+            if block == [0; BLOCK] {
+                self.end()?;
+                break;
+            }
+            let header = Header(&block);
+            header.check()?;
+            self.headers += 1;
+            if self.headers > 3 * MEMBERS {
+                return Err(Exceeded::Count(MEMBERS, "members").into());
+            }
+            let twice = || damaged("a member has two names or two extended headers");
+            match header.flag() {
+                b'L' if extended.long_name.is_none() => extended.long_name = Some(self.long_text(&header)?),
+                b'K' if extended.long_link.is_none() => extended.long_link = Some(self.long_text(&header)?),
+                b'x' if extended.records.is_none() => extended.records = Some(records(&self.extension(&header)?)?),
+                b'L' | b'K' | b'x' => return Err(twice()),
+                _ => return self.member(&header, extended).map(Some),
             }
         }
+        self.is_done = true;
+        let Extended { long_name: None, long_link: None, records: None } = extended else {
+            return Err(damaged("it ends after the extended header of a member"));
+        };
+        Ok(None)
+    }
+
+    fn member(&mut self, header: &Header<'_>, extended: Extended) -> Result<Member, ReadError> {
+        let Extended { long_name, long_link, records } = extended;
+        let mut records = records.unwrap_or_default();
+        let is_gnu = long_name.is_some() || long_link.is_some();
+        let name = one_text(long_name, records.remove(&b"path"[..]), || header.name())?;
+        let link = one_text(long_link, records.remove(&b"linkpath"[..]), || header.link())?;
+        let mut member = Member {
+            kind: MemberKind::File,
+            offset: self.position,
+            size: header.size()?,
+            mode: u32::try_from(header.number(100..108)? & 0o7777).unwrap_or(0),
+            uid: owner(header.number(108..116)?)?,
+            gid: owner(header.number(116..124)?)?,
+            mtime: u64::try_from(header.number(136..148)?.max(0)).map_err(|_| damaged("a time is too large"))?,
+            xattrs: BTreeMap::new(),
+            odd: header.odd(is_gnu).to_owned(),
+            name,
+        };
+        for (key, value) in records {
+            apply(&mut member, &key, value)?;
+        }
+        member.kind = match header.flag() {
+            // Before POSIX a directory was a file whose name ends with a slash. dpkg and GNU tar read it so.
+            b'0' | 0 if member.name.ends_with('/') => MemberKind::Directory,
+            b'0' | 0 | b'7' => MemberKind::File,
+            b'5' => MemberKind::Directory,
+            b'2' => MemberKind::Symlink(link),
+            b'1' => MemberKind::Hardlink(link),
+            other => MemberKind::Other(kind_name(other)),
+        };
+        if member.size > 0 && member.kind != MemberKind::File {
+            return Err(damaged("a link or a directory has contents"));
+        }
+        self.left = member.size;
+        self.padding = member.size.wrapping_neg() % BLOCK as u64;
+        Ok(member)
+    }
+
+    /// The contents of an extended header.
+    fn extension(&mut self, header: &Header<'_>) -> Result<Vec<u8>, ReadError> {
+        let size = header.size()?;
+        if size > EXTENSION {
+            return Err(Exceeded::Size { what: "an extended header", limit: EXTENSION }.into());
+        }
+        (self.left, self.padding) = (size, size.wrapping_neg() % BLOCK as u64);
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The text of a GNU long name, without the NUL at its end.
+    fn long_text(&mut self, header: &Header<'_>) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = self.extension(header)?;
+        while bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+        Ok(bytes)
+    }
+
+    fn skip_rest(&mut self) -> io::Result<()> {
+        let count = self.left.checked_add(self.padding).ok_or(io::ErrorKind::UnexpectedEof)?;
+        // The padding of the last member may be missing, as may the end of the archive.
+        self.input.skip(self.left)?;
+        if self.padding > 0 {
+            let mut padding = Vec::new();
+            (&mut self.input).take(self.padding).read_to_end(&mut padding)?;
+        }
+        self.position = self.position.checked_add(count).ok_or(io::ErrorKind::UnexpectedEof)?;
+        (self.left, self.padding) = (0, 0);
         Ok(())
     }
 
-    /// Takes a long name of GNU's format, which ends with a NUL.
-    fn long(&mut self, mut body: Vec<u8>, which: &str) -> io::Result<()> {
-        self.begin();
-        if body.last() == Some(&0) {
-            body.pop();
+    /// The next block; `None` at the end of the input.
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>, ReadError> {
+        let mut bytes = Vec::with_capacity(BLOCK);
+        (&mut self.input).take(BLOCK as u64).read_to_end(&mut bytes)?;
+        self.position += bytes.len() as u64;
+        match <[u8; BLOCK]>::try_from(bytes) {
+            Ok(block) => Ok(Some(block)),
+            Err(bytes) if bytes.is_empty() => Ok(None),
+            Err(_) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         }
-        let field = if which == "path" { &mut self.path } else { &mut self.link };
-        if field.replace(body).is_some() {
-            return Err(damaged("two names are given to one member"));
-        }
-        self.odd = "has a header of GNU's format".to_owned();
-        Ok(())
     }
 
-    fn begin(&mut self) {
-        self.any = true;
-    }
-
-    fn member(self, header: Header) -> io::Result<Member> {
-        let mut odd = self.odd;
-        if let Some(ustar) = header.as_ustar() {
-            // Programs look such names up on the host, and prefer them to the numbers.
-            if ustar.uname[0] != 0 || ustar.gname[0] != 0 {
-                odd = "names its owner".to_owned();
+    /// Checks that only zeros follow the first block of zeros: some readers would go on.
+    fn end(&mut self) -> Result<(), ReadError> {
+        let mut buffer = [0; 1 << 14];
+        loop {
+            match self.input.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(got) if buffer[..got].iter().all(|byte| *byte == 0) => {}
+                Ok(_) => return Err(damaged("something follows its end")),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+impl<R: Read> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let got = self.input.read(&mut buffer[..wanted])?;
+        if got == 0 && wanted > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= got as u64;
+        self.position += got as u64;
+        Ok(got)
+    }
+}
+
+/// A header block.
+struct Header<'a>(&'a [u8; BLOCK]);
+
+impl Header<'_> {
+    /// Checks the sum of the bytes.
+    fn check(&self) -> Result<(), ReadError> {
+        let sum: u64 = self.0.iter().map(|byte| u64::from(*byte)).sum();
+        let own: u64 = self.0[148..156].iter().map(|byte| u64::from(*byte)).sum();
+        if i128::from(sum - own + 8 * u64::from(b' ')) == self.number(148..156)? {
+            Ok(())
         } else {
-            odd = "has a header of another format than POSIX's".to_owned();
+            Err(damaged("the checksum of a header is wrong"))
         }
-        Ok(Member {
-            path: self.path.unwrap_or_else(|| header.path_bytes().into_owned()),
-            link: self.link.or_else(|| header.link_name_bytes().map(|link| link.into_owned())).unwrap_or_default(),
-            size: self.size.map_or_else(|| header.entry_size(), Ok)?,
-            uid: self.uid.map_or_else(|| header.uid(), Ok)?,
-            gid: self.gid.map_or_else(|| header.gid(), Ok)?,
-            xattrs: self.xattrs,
-            odd,
-            header,
+    }
+
+    /// See [`Member::odd`].
+    fn odd(&self, is_gnu: bool) -> &'static str {
+        if is_gnu {
+            "has a header of GNU's format"
+        } else if self.0[257..263] != *b"ustar\0" {
+            "has a header of another format than POSIX's"
+        } else if self.0[265] != 0 || self.0[297] != 0 {
+            // Programs look such names up on the host, and prefer them to the numbers.
+            "names its owner"
+        } else {
+            ""
+        }
+    }
+
+    fn flag(&self) -> u8 {
+        self.0[156]
+    }
+
+    /// Octal digits, or GNU's base 256 for what they cannot hold.
+    fn number(&self, range: std::ops::Range<usize>) -> Result<i128, ReadError> {
+        let field = &self.0[range];
+        let wrong = || damaged("a number in a header is malformed");
+        if let [first @ (0x80 | 0xff), rest @ ..] = field {
+            let start = if *first == 0xff { -1 } else { 0 };
+            return Ok(rest.iter().fold(start, |number, byte| (number << 8) | i128::from(*byte)));
+        }
+        let text = field.trim_ascii_start();
+        let end = text.iter().position(|byte| matches!(byte, 0 | b' ')).unwrap_or(text.len());
+        let (digits, after) = text.split_at(end);
+        if after.iter().any(|byte| !matches!(byte, 0 | b' ')) || text.is_empty() {
+            return Err(wrong());
+        }
+        digits.iter().try_fold(0, |number, digit| match digit {
+            b'0'..=b'7' => Ok((number << 3) | i128::from(digit - b'0')),
+            _ => Err(wrong()),
         })
     }
-}
 
-/// Key and value of the first record, and what follows it.
-fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let blank = body.iter().take(20).position(|byte| *byte == b' ')?;
-    let digits = std::str::from_utf8(&body[..blank]).ok()?;
-    let length: usize = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
-    let (record, rest) = body.split_at_checked(length)?;
-    let pair = record.get(blank + 1..)?.strip_suffix(b"\n")?;
-    let equals = pair.iter().position(|byte| *byte == b'=')?;
-    Some((&pair[..equals], &pair[equals + 1..], rest))
-}
-
-fn damaged(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_value_of_a_record_may_have_line_feeds() {
-        let body = b"11 a=b\nc=d\n9 e=f=g\n\n";
-        let (key, value, rest) = record(body).unwrap();
-        assert_eq!((key, value), (&b"a"[..], &b"b\nc=d"[..]));
-        let (key, value, rest) = record(rest).unwrap();
-        assert_eq!((key, value, rest), (&b"e"[..], &b"f=g\n"[..], &b""[..]));
+    fn size(&self) -> Result<u64, ReadError> {
+        let size = self.number(124..136)?;
+        // Offsets are signed in file systems.
+        u64::try_from(size).ok().filter(|size| *size <= i64::MAX as u64).ok_or_else(|| damaged("a size is impossible"))
     }
 
-    #[test]
-    fn records_that_are_cut_off_or_have_no_key_are_refused() {
-        for body in
-            [&b"5 a=b\n"[..], b"7 a=b\n", b"-1 a=b\n", b"6 a=b ", b"5 ab\n", b" a=b\n", b"99999999999999999999 a=b\n"]
-        {
-            assert!(record(body).is_none(), "{}", String::from_utf8_lossy(body));
+    fn text(&self, range: std::ops::Range<usize>) -> &[u8] {
+        let field = &self.0[range];
+        &field[..field.iter().position(|byte| *byte == 0).unwrap_or(field.len())]
+    }
+
+    fn name(&self) -> Vec<u8> {
+        let (name, prefix) = (self.text(0..100), self.text(345..500));
+        // GNU's headers have other things in the place of the prefix.
+        let has_prefix = self.0[257..263] == *b"ustar\0" && !prefix.is_empty();
+        if has_prefix { [prefix, b"/", name].concat() } else { name.to_vec() }
+    }
+
+    fn link(&self) -> Vec<u8> {
+        self.text(157..257).to_vec()
+    }
+}
+
+/// The text of a name: from a GNU long name or a pax record, but not from both, or from the header.
+fn one_text(
+    long: Option<Vec<u8>>,
+    record: Option<Vec<u8>>,
+    header: impl FnOnce() -> Vec<u8>,
+) -> Result<String, ReadError> {
+    let bytes = match (long, record) {
+        (Some(_), Some(_)) => return Err(damaged("a member has two names or two extended headers")),
+        (Some(bytes), None) | (None, Some(bytes)) => bytes,
+        (None, None) => header(),
+    };
+    Ok(text_of(&bytes))
+}
+
+/// Applies a pax record that is not about names.
+fn apply(member: &mut Member, key: &[u8], value: Vec<u8>) -> Result<(), ReadError> {
+    let number = |member: &Member| -> Result<u64, ReadError> {
+        let text = std::str::from_utf8(&value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let name = member.name.escape_debug();
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| damaged(&format!("`{name}` has an invalid pax record")))
+    };
+    match key {
+        b"uid" => member.uid = owner(number(member)?.into())?,
+        b"gid" => member.gid = owner(number(member)?.into())?,
+        b"size" => {
+            let size = number(member)?;
+            if ![0, size].contains(&member.size) || size > i64::MAX as u64 {
+                return Err(damaged("the size of a member differs between its header and its pax record"));
+            }
+            member.size = size;
+        }
+        key if key.starts_with(b"GNU.sparse.") => return Err(damaged("it has a sparse file")),
+        key => {
+            if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                let name = utf8(name.to_vec())?;
+                // overlayfs takes these as instructions to hide what is below.
+                if name.is_empty() || name.contains('\0') || name.contains(".overlay.") {
+                    let name = name.escape_debug();
+                    return Err(damaged(&format!("the extended attribute `{name}` is not one of a file")));
+                }
+                member.xattrs.insert(name, value);
+            } else {
+                member.odd = format!("has the pax record `{}`", String::from_utf8_lossy(key));
+            }
         }
     }
+    Ok(())
+}
 
-    #[test]
-    fn a_long_name_of_any_size_is_not_read_into_memory() {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::GNULongName);
-        header.set_size(3 << 30);
-        header.set_cksum();
-        let error = next(&mut &header.as_bytes()[..]).err().unwrap();
-        assert_eq!(error.to_string(), "an extension of a header is larger than 1 MiB");
+/// Parses pax records: `LENGTH KEY=VALUE` and a newline, where the length is that of the whole record. Values may have any
+/// bytes.
+fn records(bytes: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
+    let wrong = || damaged("a pax record is malformed");
+    let mut records = BTreeMap::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let space = rest.iter().take(8).position(|byte| *byte == b' ').ok_or_else(wrong)?;
+        let digits = std::str::from_utf8(&rest[..space]).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let length: usize = digits.and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
+        let (record, after) = rest.split_at_checked(length).ok_or_else(wrong)?;
+        let body = record.get(space + 1..).and_then(|body| body.strip_suffix(b"\n")).ok_or_else(wrong)?;
+        let equals = body.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).ok_or_else(wrong)?;
+        if records.insert(body[..equals].to_vec(), body[equals + 1..].to_vec()).is_some() {
+            return Err(damaged("a member has a pax record twice"));
+        }
+        rest = after;
+    }
+    Ok(records)
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, ReadError> {
+    String::from_utf8(bytes)
+        .map_err(|error| ReadError::NotUtf8(String::from_utf8_lossy(error.as_bytes()).escape_debug().to_string()))
+}
+
+fn owner(number: i128) -> Result<u32, ReadError> {
+    u32::try_from(number).map_err(|_| damaged(&format!("the owner {number} does not fit 32 bits")))
+}
+
+fn damaged(what: &str) -> ReadError {
+    ReadError::Io(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()))
+}
+
+fn kind_name(flag: u8) -> String {
+    match flag {
+        b'3' => "character device".to_owned(),
+        b'4' => "block device".to_owned(),
+        b'6' => "pipe".to_owned(),
+        b'S' => "sparse file".to_owned(),
+        b'g' => "global pax header".to_owned(),
+        other => format!("`{}`", char::from(other).escape_debug()),
     }
 }

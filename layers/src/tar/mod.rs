@@ -17,9 +17,12 @@
 //! ```
 
 mod header;
-pub(crate) mod members;
+mod members;
+#[cfg(test)]
+mod members_tests;
 mod read;
 mod write;
 
+pub use members::{Member, MemberKind, Members, Skip, Stream};
 pub use read::{ReadError, read, read_with_oddities};
 pub use write::{DIRECTORY_TIME, Options, Writer, write};

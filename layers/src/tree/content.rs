@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::digest::{Digest, Hasher};
+use crate::limits::{Exceeded, MEMORY};
 
 /// Largest number of bytes that are copied at a time.
 const BUFFER: usize = 64 * 1024;
@@ -51,6 +52,13 @@ impl SourceFile {
     #[must_use]
     pub fn cursor(&self) -> Cursor<'_> {
         Cursor { source: self, position: 0 }
+    }
+}
+
+impl Cursor<'_> {
+    /// The length of the source in bytes.
+    pub(crate) fn size(&self) -> io::Result<u64> {
+        self.source.size()
     }
 }
 
@@ -172,7 +180,8 @@ impl Content {
             }
             Data::Deflated { file, offset, compressed } => {
                 let range = RangeReader { file, offset: *offset, left: *compressed };
-                Box::new(Exact { inner: flate2::read::DeflateDecoder::new(range), left: self.length })
+                let inner = Inflated { decoder: flate2::read::DeflateDecoder::new(range), compressed: *compressed };
+                Box::new(Exact { inner, left: self.length })
             }
         }
     }
@@ -196,9 +205,13 @@ impl Content {
     /// Reads all bytes into memory.
     ///
     /// # Errors
-    /// Any error of reading.
+    /// Any error of reading; there are more than [`MEMORY`].
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0));
+        if self.length > MEMORY {
+            return Err(Exceeded::Size { what: "a file that is read as a whole", limit: MEMORY }.into());
+        }
+        // The length may be a lie: memory is taken as the bytes come.
+        let mut bytes = Vec::with_capacity(usize::try_from(self.length).unwrap_or(0).min(1 << 20));
         self.reader().read_to_end(&mut bytes)?;
         Ok(bytes)
     }
@@ -255,6 +268,23 @@ impl Read for RangeReader<'_> {
         let got = self.file.read_at(&mut buffer[..wanted], self.offset)?;
         self.offset += got as u64;
         self.left -= got as u64;
+        Ok(got)
+    }
+}
+
+/// Inflates a stream, which must be all of its `compressed` bytes: a reader that does not know their number would find
+/// something else in the rest.
+struct Inflated<R> {
+    decoder: flate2::read::DeflateDecoder<R>,
+    compressed: u64,
+}
+
+impl<R: Read> Read for Inflated<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.decoder.read(buffer)?;
+        if got == 0 && !buffer.is_empty() && self.decoder.total_in() != self.compressed {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes follow its compressed contents"));
+        }
         Ok(got)
     }
 }
@@ -341,5 +371,8 @@ mod tests {
         assert_eq!(Content::deflated(&file, 0, size, 17).read().unwrap(), b"hello hello hello");
         assert_eq!(Content::deflated(&file, 0, size, 16).read().unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(Content::deflated(&file, 0, size, 18).read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let longer = source(&[&packed[..], b"hidden"].concat());
+        let error = Content::deflated(&longer, 0, size + 6, 17).read().unwrap_err();
+        assert_eq!(error.to_string(), "bytes follow its compressed contents");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::{Entry, Kind, Tree, TreePath};
+use crate::limits::MESSAGES;
 
 /// Two ingredients have the same path with different contents.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -35,11 +36,10 @@ pub enum MergeError {
     },
 }
 
-fn list(conflicts: &[Conflict]) -> String {
-    const SHOWN: usize = 10;
-    let mut lines: Vec<String> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
-    if conflicts.len() > SHOWN {
-        lines.push(format!("and {} more", conflicts.len() - SHOWN));
+pub(super) fn list(conflicts: &[Conflict]) -> String {
+    let mut lines: Vec<String> = conflicts.iter().take(MESSAGES).map(ToString::to_string).collect();
+    if conflicts.len() > MESSAGES {
+        lines.push(format!("and {} more", conflicts.len() - MESSAGES));
     }
     lines.join("\n")
 }

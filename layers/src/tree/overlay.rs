@@ -39,7 +39,7 @@ pub enum OverlayError {
         parent: TreePath,
     },
     /// A lower layer has these paths with other contents.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", super::merge::list(.0))]
     Conflicts(Vec<Conflict>),
     /// A content cannot be read.
     #[error(transparent)]
@@ -86,13 +86,14 @@ const MAX_LINKS: usize = 40;
 pub fn overlay(tree: Tree, lower: &Listing, overlap: Overlap) -> Result<Tree, OverlayError> {
     let mut upper = Tree::new();
     let mut conflicts = Vec::new();
+    let mut links = Links { lower, last: None };
     for (path, mut entry) in tree.entries {
         if path.is_whiteout() {
             return Err(OverlayError::Whiteout { origin: entry.origin.to_string(), path });
         }
-        let at = followed(&path, &path, &entry, lower)?;
+        let at = links.follow(&path, &path, &entry)?;
         if let Kind::Hardlink(target) = &entry.kind {
-            entry.kind = Kind::Hardlink(followed(target, &path, &entry, lower)?);
+            entry.kind = Kind::Hardlink(links.follow(target, &path, &entry)?);
         }
         if let Some(below) = lower.get(&at) {
             match compare(&at, &mut entry, below, lower, overlap)? {
@@ -163,10 +164,35 @@ fn same(entry: &Entry, below: &Node) -> Result<bool, OverlayError> {
     })
 }
 
-/// [`follow`], with an error that names the entry at `path`.
-fn followed(target: &TreePath, path: &TreePath, entry: &Entry, lower: &Listing) -> Result<TreePath, OverlayError> {
-    follow(target, |path| link_below(path, lower))
-        .ok_or_else(|| OverlayError::Link { path: path.clone(), origin: entry.origin.to_string() })
+/// Resolves paths through the links of the layers below. It keeps the last directory, which most entries share: looking all
+/// its parts up for each of them would take a time that grows with the depth.
+struct Links<'a> {
+    lower: &'a Listing,
+    /// A directory, and what it resolves to; empty for the root.
+    last: Option<(TreePath, String)>,
+}
+
+impl Links<'_> {
+    /// [`follow`], with an error that names the entry at `path`.
+    fn follow(&mut self, target: &TreePath, path: &TreePath, entry: &Entry) -> Result<TreePath, OverlayError> {
+        let error = || OverlayError::Link { path: path.clone(), origin: entry.origin.to_string() };
+        let Some(parent) = target.parent() else { return Ok(target.clone()) };
+        let known = self.last.as_ref().filter(|(directory, _)| *directory == parent);
+        let resolved = match known {
+            Some((_, resolved)) => resolved.clone(),
+            None => {
+                let inside = parent
+                    .join("x")
+                    .ok()
+                    .and_then(|inside| follow(&inside, |path| link_below(path, self.lower)))
+                    .ok_or_else(error)?;
+                let resolved = inside.parent().map_or_else(String::new, String::from);
+                self.last = Some((parent, resolved.clone()));
+                resolved
+            }
+        };
+        TreePath::new(&format!("{resolved}/{}", target.file_name())).map_err(|_| error())
+    }
 }
 
 /// Resolves symbolic links in all components of `path` but the last. `link_at` gives the target of the link at a path.

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use ::tar::EntryType;
+
 use super::*;
 use crate::archive;
 use crate::image::{Image, tests::spec};
@@ -87,6 +89,6 @@ fn whiteouts_and_devices_in_layers_are_reported() {
     assert_eq!(found.wrong, [""; 0]);
     assert_eq!(
         found.unusual,
-        ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has the device `dev/sda`"]
+        ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has `dev/sda`, a block device"]
     );
 }

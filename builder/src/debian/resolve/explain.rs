@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sealift_deployment::failure::Failure;
+use sealift_layers::limits::MESSAGES;
 
 use super::{Chosen, Conflict, Reason, Root};
 use crate::debian::index::{Field, Index};
@@ -29,7 +30,26 @@ fn chain_text(chosen: &ChosenMap, name: &str) -> String {
         Reason::Requested { by } => Some(format!("{by} requests ")),
         _ => None,
     });
-    requester.unwrap_or_default() + &chain.join(" > ")
+    requester.unwrap_or_default() + &shortened(&chain, " > ")
+}
+
+/// The texts with `between` between them; of a long list, the first and the last ones. Names and versions of an index may have
+/// any number and any length.
+fn shortened(texts: &[&str], between: &str) -> String {
+    const ENDS: usize = 6;
+    let text = |text: &&str| match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => (*text).to_owned(),
+    };
+    let shown: Vec<String> = match texts.len().checked_sub(2 * ENDS) {
+        Some(more @ 1..) => {
+            let (first, rest) = texts.split_at(ENDS);
+            let last = rest[more..].iter().map(text);
+            first.iter().map(text).chain([format!("... {more} more ...")]).chain(last).collect()
+        }
+        _ => texts.iter().map(text).collect(),
+    };
+    shown.join(between)
 }
 
 /// The error for a requested name that is not a package.
@@ -59,7 +79,7 @@ pub(crate) fn unknown_root(index: &Index, root: Root) -> Failure {
 /// The error for a dependency that no package satisfies.
 pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, dependent: &str, group: &Group) -> Failure {
     let mut hints = Vec::new();
-    for atom in &group.atoms {
+    for atom in group.atoms.iter().take(MESSAGES) {
         if let Some(other) = chosen.get(atom.name) {
             hints.push(format!("{} {} is already chosen ({})", atom.name, other.package.version, other.reason));
             continue;
@@ -67,7 +87,7 @@ pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, dependent: &str, gr
         hints.extend(malformed(index, atom.name).map(|reason| format!("{}: {reason}", atom.name)));
         let versions: Vec<&str> = index.versions(atom.name).iter().map(|package| package.version).collect();
         if !versions.is_empty() {
-            hints.push(format!("the index has {} {}", atom.name, versions.join(", ")));
+            hints.push(format!("the index has {} {}", atom.name, shortened(&versions, ", ")));
             hints.extend(preferred(index, atom.name));
             continue;
         }
@@ -78,13 +98,14 @@ pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, dependent: &str, gr
     }
     hints.push(format!("if the image works without it, add {} to [debian.exclude]", group.atoms[0].name));
     let chain = chain_text(chosen, dependent);
-    Failure::failed(format!("no package satisfies `{}`, a dependency of {dependent} ({chain})", group.text))
+    let wanted = shortened(&group.text.split('|').map(str::trim).collect::<Vec<_>>(), " | ");
+    Failure::failed(format!("no package satisfies `{wanted}`, a dependency of {dependent} ({chain})"))
         .hint(hints.join("; "))
 }
 
-/// The error for chosen packages that conflict: a line for each pair.
-pub(super) fn conflicts(chosen: &ChosenMap, conflicts: &[Conflict]) -> Failure {
-    let lines: Vec<String> = conflicts
+/// The error for chosen packages that conflict: a line for each pair, and the number of `more` pairs.
+pub(super) fn conflicts(chosen: &ChosenMap, conflicts: &[Conflict], more: usize) -> Failure {
+    let mut lines: Vec<String> = conflicts
         .iter()
         .map(|conflict| {
             let verb = if conflict.field == Field::Breaks { "breaks" } else { "conflicts with" };
@@ -99,6 +120,9 @@ pub(super) fn conflicts(chosen: &ChosenMap, conflicts: &[Conflict]) -> Failure {
             )
         })
         .collect();
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
     Failure::failed(lines.join("\n")).hint("exclude one of them, or request another alternative by name")
 }
 

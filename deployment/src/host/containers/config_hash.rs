@@ -3,6 +3,7 @@
 //! Engines keep the arguments that a container was created with, but not the contents of the files that it reads. The digest
 //! is kept in a label of the container, so that no other record is needed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -27,7 +28,8 @@ impl Containers<'_> {
         let mounted = spec.secrets.iter().filter_map(|name| mounted_path(model, name.get_ref()));
         let rendered = spec.env_files.iter().chain(spec.config_files.keys()).map(|path| path.get_ref().clone());
         let paths: Vec<String> = mounted.chain(rendered).map(|path| format!("site/{path}")).collect();
-        let mut arguments = container::create(model, service, layout, Networks::All);
+        let without_ipv6 = HostLayout { ipv6: BTreeSet::new(), ..layout.clone() };
+        let mut arguments = container::create(model, service, &without_ipv6, Networks::All);
         // Where the settings of the site open or close a network, its containers move to the new one.
         for name in spec.networks.iter().map(|name| name.get_ref()) {
             arguments.push(format!("internal {name}: {}", network::is_internal(model, name, &layout.variables)));
@@ -54,6 +56,7 @@ fn digest(folder: &Path, arguments: &[String], paths: &[String]) -> Result<Diges
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::testing;
     use crate::profile::sample;
 
     fn hash(folder: &Path, variables: &[(&str, &str)]) -> String {
@@ -62,6 +65,21 @@ mod tests {
         let arguments =
             container::create(&model, "shop-web", &HostLayout::new(&model, "/srv/shop", variables), Networks::All);
         digest(folder, &arguments, &["site/a.env".to_owned()]).unwrap().hex()
+    }
+
+    /// Each `up` recreated the containers whose ports were published on IPv6, too.
+    #[test]
+    fn ipv6_does_not_change_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let podman = testing::Podman::new("");
+        let containers = podman.containers(&deployment);
+        let layout = containers.layout().unwrap();
+        let with = HostLayout { ipv6: ["front".to_owned()].into(), ..layout.clone() };
+        let hash = |layout: &HostLayout| containers.config_hash(layout, "shop-web").unwrap();
+        assert_eq!(hash(&layout), hash(&with));
+        let open = [("SEALIFT_OUTSIDE_INTERNAL".to_owned(), "false".to_owned())];
+        assert_ne!(hash(&layout), hash(&HostLayout { variables: open.into(), ..layout.clone() }));
     }
 
     #[test]

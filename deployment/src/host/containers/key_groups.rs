@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Output;
 
 use anyhow::{Context, Result};
 
 use super::context::Containers;
 use super::kind::EngineKind;
+use super::output::EngineInfo;
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::host::deployment::Deployment;
@@ -34,7 +36,8 @@ impl Containers<'_> {
             return Ok(());
         }
         if self.engine.kind == EngineKind::Docker {
-            return Err(rootless_docker(&files).into());
+            let first = first_group(&self.machine.path("/etc/subgid"), self.machine.var("USER"));
+            return Ok(rootless_docker(&self.deployment.site(), &files, first)?);
         }
         let pairs = files.into_iter().flat_map(|file| [file.group.to_string(), format!("site/{}", file.path)]);
         let mut command = self.engine.command(&["unshare", "sh", "-c", CHGRP, "sh"]);
@@ -70,6 +73,15 @@ pub(super) fn check(deployment: &Deployment, rootless: bool, user: &User, findin
     findings.error("key groups", message, "repeat this command as root, with sudo");
 }
 
+/// Checks whether the groups of containers are those of the host: with `userns-remap`, Docker has others for all containers,
+/// and nothing here can assign files to them.
+pub(super) fn check_remapped(deployment: &Deployment, info: &EngineInfo, findings: &mut Findings) {
+    if info.remapped && !site::groups(&deployment.profile.model).is_empty() {
+        let message = "Docker maps the groups of containers (userns-remap): the services could not read their keys";
+        findings.error("key groups", message, "remove userns-remap from /etc/docker/daemon.json, or use podman");
+    }
+}
+
 /// The user and the groups of this process.
 pub(super) struct User {
     /// Whether it may change everything.
@@ -87,19 +99,41 @@ impl User {
     }
 }
 
-/// Rootless Docker has no command that runs within its mapping.
-fn rootless_docker(files: &[GroupFile]) -> Failure {
-    let files: Vec<String> = files.iter().map(|file| format!("{} site/{}", file.group, file.path)).collect();
-    Failure::failed("with rootless Docker, the services cannot read their keys yet").hint(format!(
-        "set the group of each file with sudo chgrp. On the host it is the first number of the daemon's user in \
-         /etc/subgid, plus the group, minus 1: {}",
-        files.join(", ")
-    ))
+/// The first subordinate group number of a user (subgid(5)).
+fn first_group(subgid: &Path, user: Option<&str>) -> Option<u32> {
+    let text = fs_err::read_to_string(subgid).ok()?;
+    let number = rustix::process::geteuid().as_raw().to_string();
+    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let line = lines.find(|line| line.len() == 3 && (Some(line[0]) == user || line[0] == number))?;
+    line[1].parse().ok()
+}
+
+/// Rootless Docker has no command that runs within its mapping: root has to set the groups. On the host a group of a container
+/// is `first`, plus its number, minus 1.
+fn rootless_docker(site: &Path, files: &[GroupFile], first: Option<u32>) -> Result<(), Failure> {
+    let failure = Failure::failed("with rootless Docker, the services cannot read their keys yet");
+    let Some(first) = first else {
+        return Err(
+            failure.hint("give the user of Docker's daemon a range in /etc/subgid, as rootless Docker requires")
+        );
+    };
+    let mapped = |file: &GroupFile| first + file.group - 1;
+    let is_set = |file: &&GroupFile| {
+        fs_err::metadata(site.join(&file.path)).is_ok_and(|metadata| metadata.gid() == mapped(file))
+    };
+    let missing: Vec<&GroupFile> = files.iter().filter(|file| !is_set(file)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let commands: Vec<String> =
+        missing.iter().map(|file| format!("chgrp {} {}", mapped(file), site.join(&file.path).display())).collect();
+    Err(failure.hint(format!("as root: {}; then run this again", commands.join("; "))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::containers::output;
 
     /// A user of the group `docker` got a warning, and then waited for services that could not read their keys.
     #[test]
@@ -120,11 +154,34 @@ mod tests {
     }
 
     #[test]
-    fn rootless_docker_gets_the_groups_for_chgrp() {
-        let failure = rootless_docker(&[
-            GroupFile { path: "tls/web.key".to_owned(), group: 1000 },
-            GroupFile { path: "secrets/token".to_owned(), group: 999 },
-        ]);
-        assert!(failure.hint.unwrap().ends_with("minus 1: 1000 site/tls/web.key, 999 site/secrets/token"));
+    fn remapped_groups_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment = crate::host::testing::deployment(folder.path());
+        let info = output::docker_info(r#"{"SecurityOptions": ["name=userns"]}"#).unwrap();
+        let mut findings = Findings::default();
+        check_remapped(&deployment, &info, &mut findings);
+        assert_eq!(findings, Findings::default());
+        deployment.profile.model.site.certificates.values_mut().next().unwrap().key_group = Some(1234);
+        check_remapped(&deployment, &info, &mut findings);
+        assert!(findings.0[0].message.contains("userns-remap"));
+    }
+
+    /// `up` failed with this hint for ever, also once the groups were set.
+    #[test]
+    fn rootless_docker_gets_the_commands_for_root() {
+        let place = tempfile::tempdir().unwrap();
+        let subgid = place.path().join("subgid");
+        fs_err::write(&subgid, "other:1:9\nada:100000:65536\n").unwrap();
+        let first = first_group(&subgid, Some("ada"));
+        assert_eq!((first, first_group(&subgid, Some("bo"))), (Some(100_000), None));
+        let files = [("web.key", 1000), ("token", 999)].map(|(path, group)| GroupFile { path: path.to_owned(), group });
+        let hint = rootless_docker(Path::new("/srv"), &files, first).unwrap_err().hint.unwrap();
+        assert_eq!(hint, "as root: chgrp 100999 /srv/web.key; chgrp 100998 /srv/token; then run this again");
+        // As if root had set it.
+        fs_err::write(place.path().join("own"), "").unwrap();
+        let own = fs_err::metadata(place.path().join("own")).unwrap().gid();
+        let file = GroupFile { path: "own".to_owned(), group: 1 };
+        rootless_docker(place.path(), &[file], Some(own)).unwrap();
+        assert!(rootless_docker(place.path(), &files, None).unwrap_err().hint.unwrap().contains("/etc/subgid"));
     }
 }

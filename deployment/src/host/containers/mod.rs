@@ -1,5 +1,6 @@
 //! Deployments that podman or Docker runs.
 
+mod boot;
 mod config_hash;
 mod context;
 mod engine;

@@ -208,6 +208,8 @@ pub(super) struct EngineInfo {
     pub(super) runtime: String,
     /// How many user numbers containers have, when they are mapped.
     pub(super) ids: Option<u64>,
+    /// Docker maps the user and group numbers of all containers (`userns-remap`).
+    pub(super) remapped: bool,
     /// It gives containers SELinux labels, where the host has SELinux.
     pub(super) selinux: bool,
     /// The engine runs on another machine, or in a virtual one.
@@ -231,6 +233,7 @@ pub(super) fn podman_info(json: &str) -> Result<EngineInfo> {
         temporary: Some(store["imageCopyTmpDir"].as_str().unwrap_or("/var/tmp").into()),
         runtime: text(&host["ociRuntime"]["name"]),
         ids: rootless.then_some(ids),
+        remapped: false,
         selinux: host["security"]["selinuxEnabled"].as_bool().unwrap_or(false),
         remote: host["serviceIsRemote"].as_bool().unwrap_or(false),
     })
@@ -256,6 +259,7 @@ pub(super) fn docker_info(json: &str) -> Result<EngineInfo> {
         temporary: None,
         runtime: text(&info["DefaultRuntime"]),
         ids: None,
+        remapped: has("name=userns"),
         selinux: has("name=selinux"),
         remote: false,
     })

@@ -32,6 +32,7 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     system::kernel(engine, info, highest_id(containers), machine, &mut findings);
     system::selinux(&deployment.folder, info, machine, &mut findings);
     key_groups::check(deployment, info.rootless, &User::of_process(), &mut findings);
+    key_groups::check_remapped(deployment, info, &mut findings);
     containers.check_engine(&mut findings);
     containers.check_ownership(&mut findings)?;
     let missing = load::missing(containers)?;

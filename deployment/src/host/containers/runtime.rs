@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::context::Containers;
+use super::output::Container;
+use super::status::MANY_RESTARTS;
 use super::{load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
@@ -88,6 +90,10 @@ impl Runtime for Containers<'_> {
         self.shown_place()
     }
 
+    fn missing_boot_unit(&self) -> Option<Vec<String>> {
+        Containers::missing_boot_unit(self)
+    }
+
     fn elsewhere(&self) -> Option<(String, String)> {
         self.other_engine()
     }
@@ -97,7 +103,12 @@ impl Runtime for Containers<'_> {
     }
 
     fn last_log_lines(&self, service: &str) -> Vec<String> {
-        self.log_lines(service, &["--tail", output::LAST_LINES])
+        let container = self.inspected().ok().and_then(|mut found| found.remove(service));
+        match container {
+            // Its last lines repeat with each start.
+            Some(container) if container.restarts >= MANY_RESTARTS => self.lines_of_last_run(service, &container),
+            _ => self.log_lines(service, &["--tail", output::LAST_LINES]),
+        }
     }
 
     fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
@@ -170,16 +181,14 @@ impl Containers<'_> {
     }
 
     /// The last log lines of a service that ends again and again: those of its last run, or each line once.
-    pub(super) fn lines_of_last_run(&self, service: &str) -> Vec<String> {
-        let container = self.inspected().ok().and_then(|mut found| found.remove(service));
-        let since = container.filter(|found| !found.is_running()).map(|found| found.started).unwrap_or_default();
-        if !since.is_empty() {
-            let lines = self.log_lines(service, &["--since", &since, "--tail", output::LAST_LINES]);
+    fn lines_of_last_run(&self, service: &str, container: &Container) -> Vec<String> {
+        if !container.is_running() && !container.started.is_empty() {
+            let lines = self.log_lines(service, &["--since", &container.started, "--tail", output::LAST_LINES]);
             if !lines.is_empty() {
                 return lines;
             }
         }
-        let lines = self.last_log_lines(service);
+        let lines = self.log_lines(service, &["--tail", output::LAST_LINES]);
         let is_last = |(at, line): &(usize, &String)| !lines[at + 1..].contains(line);
         lines.iter().enumerate().filter(is_last).map(|(_, line)| line.clone()).collect()
     }

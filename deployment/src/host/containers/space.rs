@@ -169,6 +169,7 @@ mod tests {
             temporary: temporary.map(PathBuf::from),
             runtime: String::new(),
             ids: None,
+            remapped: false,
             selinux: false,
             remote: false,
         }

@@ -151,7 +151,7 @@ impl<'a> Start<'a> {
 
     fn does_not_stay_up(&self, service: &str, why: &str) -> Failure {
         let mut message = format!("{service} does not stay up: {why}");
-        for line in self.containers.lines_of_last_run(service) {
+        for line in self.containers.last_log_lines(service) {
             message += &format!("\n    {line}");
         }
         let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");

@@ -129,6 +129,11 @@ impl Runtime for Systemd<'_> {
         format!("systemd ({UNITS})")
     }
 
+    /// The units are enabled.
+    fn missing_boot_unit(&self) -> Option<Vec<String>> {
+        None
+    }
+
     fn elsewhere(&self) -> Option<(String, String)> {
         None
     }

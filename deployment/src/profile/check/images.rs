@@ -7,7 +7,7 @@ use sealift_layers::ingredients::nix_store::Closure;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Crate, Image, Nix, Requested, User, Venv};
+use super::super::model::{Crate, Image, Nix, Requested, RequirementsFile, User, Venv};
 use super::super::suggest;
 use super::super::words;
 use super::{Check, TemplateUser};
@@ -195,24 +195,8 @@ impl Check<'_> {
             let message = format!("`{python}` is not in the packages of the image `{name}`");
             self.report(venv.python.span(), message, format!("add \"{python}\" to images.{name}.packages"));
         }
-        if venv.requirements.is_empty() {
-            let span = self.document.value(&["images", name, "venv", "requirements"]);
-            self.report(span, "there are no requirements", "add at least one distribution, or remove the venv");
-        }
-        let excluded: Vec<String> = venv.exclude.keys().filter_map(|key| words::distribution(key.get_ref())).collect();
-        for requirement in &venv.requirements {
-            match words::requirement(requirement.get_ref()) {
-                Err(why) => {
-                    let message = format!("`{}` is not a requirement: {why}", requirement.get_ref());
-                    self.report(requirement.span(), message, "use pip's syntax: \"NAME==1.2\", \"NAME[extra]>=1,<2\"");
-                }
-                Ok(distribution) if excluded.contains(&distribution) => {
-                    let message = format!("`{distribution}` is required and excluded");
-                    self.report(requirement.span(), message, "remove it here or from `exclude` of the venv");
-                }
-                Ok(_) => {}
-            }
-        }
+        self.requirements(venv);
+        self.local_wheels(venv);
         for distribution in venv.application.iter().chain(venv.exclude.keys()).chain(venv.accept.keys()) {
             if words::distribution(distribution.get_ref()).is_none() {
                 let message = format!("`{}` is not the name of a distribution", distribution.get_ref());
@@ -227,6 +211,62 @@ impl Check<'_> {
         for distribution in venv.accept.keys().filter(|distribution| venv.exclude.contains_key(*distribution)) {
             let message = format!("`{}` is accepted and excluded", distribution.get_ref());
             self.report(distribution.span(), message, "remove it here or from `exclude` of the venv");
+        }
+    }
+
+    /// Checks requirements and constraints, or the name of their file.
+    fn requirements(&mut self, venv: &Venv) {
+        let requirements = venv.requirements.get_ref();
+        let excluded: Vec<String> = venv.exclude.keys().filter_map(|key| words::distribution(key.get_ref())).collect();
+        if let Some(file) = requirements.file() {
+            self.outside_path(venv.requirements.span(), file);
+            if RequirementsFile::of(file).is_none() {
+                let message = format!("`{file}` is not a file with requirements");
+                let hint =
+                    "name a requirements.txt, a pylock.toml or a pyproject.toml, or list requirements: [\"NAME==1.2\"]";
+                self.report(venv.requirements.span(), message, hint);
+            }
+        } else if requirements.listed().is_empty() {
+            let hint = "add at least one distribution, or remove the venv";
+            self.report(venv.requirements.span(), "there are no requirements", hint);
+        }
+        let is_project = requirements.file().and_then(RequirementsFile::of) == Some(RequirementsFile::Project);
+        for name in venv.extras.iter().chain(&venv.groups) {
+            if !is_project {
+                let hint = "they are those of a project: requirements = \"pyproject.toml\"; else write \"NAME[EXTRA]\"";
+                self.report(name.span(), "`extras` and `groups` need a project", hint);
+            } else if words::distribution(name.get_ref()).is_none() {
+                let message = format!("`{}` is not the name of an extra or a group", name.get_ref());
+                self.report(name.span(), message, "use letters, digits, `-`, `_` and `.`");
+            }
+        }
+        for requirement in requirements.listed().iter().chain(&venv.constraints) {
+            match words::requirement(requirement.get_ref()) {
+                Err(why) => {
+                    let message = format!("`{}` is not a requirement: {why}", requirement.get_ref());
+                    self.report(requirement.span(), message, "use pip's syntax: \"NAME==1.2\", \"NAME[extra]>=1,<2\"");
+                }
+                Ok(distribution) if excluded.contains(&distribution) => {
+                    let message = format!("`{distribution}` is required and excluded");
+                    self.report(requirement.span(), message, "remove it here or from `exclude` of the venv");
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Checks the paths of the user's wheels. Whether they exist matters only when a lock is made.
+    fn local_wheels(&mut self, venv: &Venv) {
+        for path in &venv.wheels {
+            self.outside_path(path.span(), path.get_ref());
+        }
+    }
+
+    /// Checks a path relative to the profile's folder that may lead out of it: of a project that the profile belongs to.
+    fn outside_path(&mut self, span: Range<usize>, path: &str) {
+        if path.is_empty() || path.starts_with('/') || path.contains(char::is_control) {
+            let message = format!("`{}` is not a relative path", path.escape_debug());
+            self.report(span, message, "write it relative to the profile's folder: \"dist\", \"../dist\"");
         }
     }
 

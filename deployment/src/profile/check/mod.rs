@@ -118,10 +118,10 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that an exclusion has a reason.
+    /// Checks that what departs from the rule has a reason.
     fn reason(&mut self, path: &[&str], why: &str) {
         if why.trim().is_empty() {
-            self.report(self.document.value(path), "the reason is missing", "write why it can be excluded");
+            self.report(self.document.value(path), "the reason is missing", "write why");
         }
     }
 

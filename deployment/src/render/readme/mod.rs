@@ -7,6 +7,7 @@ mod networks;
 
 use sealift_layers::codec::Codec;
 
+use super::boot::{self, Manager};
 use crate::profile::model::{Model, Run};
 use crate::profile::names::{bundle_file, image_name, project_name};
 
@@ -103,6 +104,9 @@ fn commands(model: &Model) -> String {
     let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
     let project = project_name(model);
     let ports: String = model.site.ports.keys().map(|name| format!(" --port {name}=NUMBER")).collect();
+    let start = r#""ExecStart=\"$PWD/sealift\" up --directory \"$PWD\"""#;
+    let unit = |manager| format!("    {}", boot::commands(&project, start, manager).join("\n").replace('\n', "\n    "));
+    let (system, user) = (unit(Manager::System), unit(Manager::User));
     format!(
         "\
 ## Daily operation
@@ -117,17 +121,21 @@ fn commands(model: &Model) -> String {
 | `./sealift site renew` | renew certificates that expire soon |
 | `./sealift task` | list the tasks: see below |
 
-After a reboot, Docker starts the services again. podman does not (`podman-restart` only starts containers with another \
-         restart policy). Install a unit that runs `up` at each boot: once, as root, in this directory:
+### After a reboot
 
-    printf '%s\\n' '[Unit]' 'Wants=network-online.target' 'After=network-online.target' \\
-        '[Service]' 'Type=oneshot' 'RemainAfterExit=yes' 'TimeoutStartSec=600' \"ExecStart=$PWD/sealift up\" \\
-        '[Install]' 'WantedBy=multi-user.target' >/etc/systemd/system/{project}.service
-    systemctl enable {project}
+Docker starts the services again, all at once; those that end because another one is not ready yet are restarted until all work.
 
-With podman as an ordinary user, write the unit to `~/.config/systemd/user/`, with `WantedBy=default.target`, enable it with \
-         `systemctl --user enable`, and run `loginctl enable-linger`: it also keeps the services running after that user logs \
-         out.
+podman does not (`podman-restart` only starts containers with another restart policy). Install a unit that runs `up` at each
+boot, which starts the services in their order: once, as root, in this directory:
+
+{system}
+
+With podman as an ordinary user, as that user; the last command also keeps the services running after the user logs out, and may
+need root (`loginctl enable-linger USER`):
+
+{user}
+
+### A second deployment
 
 For a second deployment on this host, unpack the bundle into another directory, and give it a name and ports of its own:
 

@@ -15,6 +15,9 @@ pub(super) struct Member {
     pub(super) size: u64,
 }
 
+/// Largest number of members. Packages have three.
+const MEMBERS: usize = 100;
+
 /// The members in order.
 pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
     let length = file.size()?;
@@ -35,13 +38,18 @@ pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
         }
         let text = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim_end).ok();
         let name = text(0..16).ok_or_else(|| invalid("the name of a member is not UTF-8"))?;
+        let digits = text(48..58).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let size: u64 =
-            text(48..58).and_then(|t| t.parse().ok()).ok_or_else(|| invalid("the size of a member is not a number"))?;
+            digits.and_then(|text| text.parse().ok()).ok_or_else(|| invalid("the size of a member is not a number"))?;
+        // At most ten digits: the sum cannot overflow.
         let offset = at + HEADER;
         if offset + size > length {
             return Err(invalid("it is truncated"));
         }
-        members.push(Member { name: name.trim_end_matches('/').to_owned(), offset, size });
+        if members.len() == MEMBERS {
+            return Err(invalid("it has more than 100 members"));
+        }
+        members.push(Member { name: name.strip_suffix('/').unwrap_or(name).to_owned(), offset, size });
         at = offset + size + size % 2;
     }
     Ok(members)
@@ -84,7 +92,10 @@ mod tests {
             assert!(members(&SourceFile::Memory(bad.to_vec())).is_err());
         }
         let mut no_number = good.clone();
-        no_number[8 + 48] = b'x';
-        assert!(members(&SourceFile::Memory(no_number)).is_err());
+        for byte in [b'x', b'+', b'-', b' '] {
+            no_number[8 + 48] = byte;
+            assert!(members(&SourceFile::Memory(no_number.clone())).is_err());
+        }
+        assert!(members(&SourceFile::Memory(archive(&[("a", ""); 101]))).is_err());
     }
 }

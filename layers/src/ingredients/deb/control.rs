@@ -1,5 +1,7 @@
 //! The control stanza of a package (Debian policy 5.3).
 
+use std::collections::BTreeMap;
+
 /// The fields of the stanza that Sealift uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
@@ -24,42 +26,62 @@ pub fn is_package_name(text: &str) -> bool {
 }
 
 impl Control {
+    /// Parses the only stanza of a control file. As for dpkg, every line is a field or continues one, and no field occurs
+    /// twice.
     pub(super) fn parse(stanza: &[u8]) -> Result<Self, String> {
         // Names of maintainers and descriptions may have any encoding. The fields that are used are ASCII.
         let text = String::from_utf8_lossy(stanza);
-        let mut control =
-            Self { name: String::new(), version: String::new(), architecture: String::new(), replaces: Vec::new() };
-        let mut field = "";
-        let mut replaces = String::new();
-        for line in text.lines() {
-            let value = if line.starts_with([' ', '\t']) {
-                line
-            } else if let Some((name, value)) = line.split_once(':') {
-                field = name;
-                value
-            } else {
-                continue;
-            };
-            match field.to_ascii_lowercase().as_str() {
-                "package" => control.name = value.trim().to_owned(),
-                "version" => control.version = value.trim().to_owned(),
-                "architecture" => control.architecture = value.trim().to_owned(),
-                "replaces" => replaces.push_str(value),
-                _ => {}
-            }
-        }
-        control.replaces = replaces
-            .split(',')
-            .filter_map(|relation| {
-                relation.split(|c: char| c.is_whitespace() || c == '(' || c == ':').find(|n| !n.is_empty())
-            })
-            .map(str::to_owned)
-            .collect();
-        if !is_package_name(&control.name) || control.version.is_empty() || control.architecture.is_empty() {
+        let fields = fields(&text)?;
+        let value = |name: &str| fields.get(name).map_or("", |value| value.trim());
+        let replaces = value("replaces").split(',').filter_map(|relation| {
+            relation.split(|c: char| c.is_whitespace() || c == '(' || c == ':').find(|n| !n.is_empty())
+        });
+        let replaces = replaces.map(str::to_owned).collect();
+        let (name, version, architecture) = (value("package"), value("version"), value("architecture"));
+        let plain = |text: &str, more: &[u8]| text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));
+        let is_version = !version.is_empty() && plain(version, b".+-~:");
+        if !is_package_name(name) || !is_version || architecture.is_empty() || !plain(architecture, b"-") {
             return Err("its control file has no valid Package, Version or Architecture".to_owned());
         }
-        Ok(control)
+        let (name, version, architecture) = (name.to_owned(), version.to_owned(), architecture.to_owned());
+        Ok(Self { name, version, architecture, replaces })
     }
+}
+
+/// Name in lower case, and value, of each field.
+fn fields(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut fields: BTreeMap<String, String> = BTreeMap::new();
+    let mut current: Option<String> = None;
+    let mut is_over = false;
+    for (index, line) in text.lines().enumerate() {
+        let error = |what: &str| Err(format!("line {} of its control file {what}", index + 1));
+        if line.trim().is_empty() {
+            is_over = current.is_some();
+            continue;
+        }
+        if is_over {
+            return error("is part of a second stanza");
+        }
+        if line.starts_with([' ', '\t']) {
+            let Some(value) = current.as_ref().and_then(|name| fields.get_mut(name)) else {
+                return error("continues no field");
+            };
+            value.push('\n');
+            value.push_str(line);
+            continue;
+        }
+        let Some((name, value)) = line.split_once(':') else { return error("is not a field") };
+        let name = name.trim_end();
+        if name.is_empty() || name.starts_with(['#', '-']) || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return error("is not a field");
+        }
+        let name = name.to_ascii_lowercase();
+        if fields.insert(name.clone(), value.to_owned()).is_some() {
+            return error("has a field for the second time");
+        }
+        current = Some(name);
+    }
+    Ok(fields)
 }
 
 #[cfg(test)]
@@ -77,8 +99,29 @@ mod tests {
     }
 
     #[test]
+    fn a_file_with_two_meanings_is_rejected() {
+        let good = "Package: aa\nVersion: 1\nArchitecture: all\n";
+        Control::parse(format!("\n{good}\n\n").as_bytes()).unwrap();
+        for (more, line) in [
+            ("package: bb\n", "line 4 of its control file has a field for the second time"),
+            ("\nPackage: bb\n", "line 5 of its control file is part of a second stanza"),
+            ("no field\n", "line 4 of its control file is not a field"),
+            ("#a: b\n", "line 4 of its control file is not a field"),
+        ] {
+            assert_eq!(Control::parse(format!("{good}{more}").as_bytes()).unwrap_err(), line);
+        }
+        assert_eq!(Control::parse(b" x\n").unwrap_err(), "line 1 of its control file continues no field");
+    }
+
+    #[test]
     fn invalid_names_are_rejected() {
-        for bad in ["Package: ../x\nVersion: 1\nArchitecture: all\n", "Version: 1\n", "\u{fffd}"] {
+        for bad in [
+            "Package: ../x\nVersion: 1\nArchitecture: all\n",
+            "Version: 1\n",
+            "\u{fffd}",
+            "Package: aa\nVersion: 1\u{1b}[2J\nArchitecture: all\n",
+            "Package: aa\nVersion: 1\nArchitecture: a b\n",
+        ] {
             assert!(Control::parse(bad.as_bytes()).is_err());
         }
         for good in ["mongo_exporter", "q", "0ad", "Foo", "libstdc++6", "a.b-c"] {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub use control::{Control, is_package_name};
 
 use crate::decompress;
+use crate::limits::{DOCUMENT, Exceeded, Limits, Within};
 use crate::tar::{self, ReadError};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
@@ -43,16 +44,14 @@ pub struct Package {
     pub tree: Tree,
 }
 
-/// Largest size of a control archive in bytes, uncompressed. Real ones have a few kilobytes.
-const CONTROL_LIMIT: u64 = 16 * 1024 * 1024;
-
-/// Opens the package in `deb`. Its files are decompressed into `spool`, an empty file to which the tree then refers.
+/// Opens the package in `deb`. Its files are decompressed into `spool`, an empty file to which the tree then refers, within
+/// `limits`.
 ///
 /// # Errors
 /// [`DebError`].
-pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError> {
-    let members = ar::members(deb)?;
-    let control_tree = control_tree(deb, &members)?;
+pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Package, DebError> {
+    let Members { control, data } = find_members(deb)?;
+    let control_tree = control_tree(deb, &control)?;
     let stanza = control_file(&control_tree)?;
     let control = Control::parse(&stanza).map_err(DebError::Invalid)?;
     let scripts = ["config", "postinst", "postrm", "preinst", "prerm"]
@@ -61,7 +60,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
         .map(str::to_owned)
         .collect();
 
-    io::copy(&mut decompressed(deb, find(&members, "data.tar")?)?, &mut spool)?;
+    io::copy(&mut Within::new(decompressed(deb, &data)?, limits.unpacked(deb.size()?)), &mut spool)?;
     let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
     let payload = tar::read(&SourceFile::new(spool), &origin)?;
     let mut tree = usr_merged(payload)?;
@@ -86,25 +85,15 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File) -> Result<Package, DebError>
 /// # Errors
 /// [`DebError`].
 pub fn control_stanza(deb: &Arc<SourceFile>) -> Result<Vec<u8>, DebError> {
-    control_file(&control_tree(deb, &ar::members(deb)?)?)
-}
-
-fn find<'m>(members: &'m [ar::Member], stem: &str) -> Result<&'m ar::Member, DebError> {
-    let is = |member: &&ar::Member| {
-        member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    members.iter().find(is).ok_or_else(|| DebError::Invalid(format!("it has no member {stem}")))
+    control_file(&control_tree(deb, &find_members(deb)?.control)?)
 }
 
 /// The files of the control archive.
-fn control_tree(deb: &Arc<SourceFile>, members: &[ar::Member]) -> Result<Tree, DebError> {
-    if members.first().is_none_or(|member| member.name != "debian-binary") {
-        return Err(DebError::Invalid("its first member is not debian-binary".to_owned()));
-    }
+fn control_tree(deb: &Arc<SourceFile>, member: &ar::Member) -> Result<Tree, DebError> {
     let mut bytes = Vec::new();
-    decompressed(deb, find(members, "control.tar")?)?.take(CONTROL_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONTROL_LIMIT {
-        return Err(DebError::Invalid("its control archive is larger than 16 MiB".to_owned()));
+    decompressed(deb, member)?.take(DOCUMENT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > DOCUMENT {
+        return Err(io::Error::from(Exceeded::Size { what: "its control archive", limit: DOCUMENT }).into());
     }
     Ok(tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?)
 }
@@ -121,12 +110,62 @@ fn read(control_tree: &Tree, name: &str) -> Result<Option<Vec<u8>>, DebError> {
     }
 }
 
+/// The two members that are used.
+struct Members {
+    control: ar::Member,
+    data: ar::Member,
+}
+
+/// Finds the members in the order that deb(5) requires: `debian-binary`, `control.tar`, `data.tar`. Before the last one may
+/// be others whose names begin with `_`, after it any others.
+fn find_members(deb: &SourceFile) -> Result<Members, DebError> {
+    let invalid = |text: String| Err(DebError::Invalid(text));
+    let mut members = ar::members(deb)?.into_iter();
+    match members.next() {
+        Some(first) if first.name == "debian-binary" => check_version(deb, &first)?,
+        _ => return invalid("its first member is not debian-binary".to_owned()),
+    }
+    let is = |member: &ar::Member, stem: &str| {
+        member.name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let mut next = |stem: &str| match members.find(|member| !member.name.starts_with('_')) {
+        Some(member) if is(&member, stem) => Ok(member),
+        Some(other) => Err(DebError::Invalid(format!("it has the member {} before {stem}", other.name.escape_debug()))),
+        None => Err(DebError::Invalid(format!("it has no member {stem}"))),
+    };
+    let found = Members { control: next("control.tar")?, data: next("data.tar")? };
+    match members.find(|member| ["debian-binary", "control.tar", "data.tar"].iter().any(|stem| is(member, stem))) {
+        Some(again) => invalid(format!("it has two members {}", again.name.escape_debug())),
+        None => Ok(found),
+    }
+}
+
+/// Checks the version of the format, of which only the first number counts.
+fn check_version(deb: &SourceFile, member: &ar::Member) -> Result<(), DebError> {
+    let mut cursor = deb.cursor();
+    io::Seek::seek(&mut cursor, io::SeekFrom::Start(member.offset))?;
+    let mut text = Vec::new();
+    cursor.take(member.size.min(64)).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('\n').and_then(|(version, _)| version.split_once('.')) {
+        Some(("2", minor)) if digits(minor) => Ok(()),
+        _ => {
+            let shown = text.lines().next().unwrap_or_default().escape_debug().to_string();
+            Err(DebError::Invalid(format!("its format is `{shown}`, not 2.0")))
+        }
+    }
+}
+
 fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box<dyn Read + 'a>, DebError> {
     let mut cursor = deb.cursor();
     io::Seek::seek(&mut cursor, io::SeekFrom::Start(member.offset))?;
     let raw = io::BufReader::with_capacity(1 << 16, cursor.take(member.size));
     let ending = member.name.rsplit_once(".tar").map_or("", |(_, ending)| ending.trim_start_matches('.'));
-    let unsupported = || DebError::Invalid(format!("{} has the unsupported compression {ending}", member.name));
+    let unsupported = || {
+        let message = format!("{} has the unsupported compression {ending}", member.name);
+        DebError::Invalid(message.escape_debug().to_string())
+    };
     decompress::by_ending(ending, raw)?.ok_or_else(unsupported)
 }
 
@@ -208,7 +247,7 @@ mod tests {
         data.insert(path("lib"), Entry::directory(0o755, &origin));
         data.insert(path("lib/x.so"), Entry::file("elf", 0o644, &origin).modified(5));
         data.insert(path("lib64"), Entry::symlink("usr/lib64", &origin));
-        let package = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap()).unwrap();
+        let package = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap(), Limits::default()).unwrap();
         let paths: Vec<&str> = package.tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["lib64", "usr/lib", "usr/lib/x.so", "var/lib/dpkg/status.d/hello"]);
         assert_eq!(package.scripts, ["postinst"]);
@@ -223,7 +262,7 @@ mod tests {
         let mut data = Tree::new();
         data.insert(path("lib/x"), Entry::file("1", 0o644, &origin));
         data.insert(path("usr/lib/x"), Entry::file("2", 0o644, &origin));
-        let error = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap()).unwrap_err();
+        let error = open(&deb(CONTROL, &data), tempfile::tempfile().unwrap(), Limits::default()).unwrap_err();
         assert!(error.to_string().contains("`/usr/lib/x` in two places"), "{error}");
     }
 
@@ -232,7 +271,7 @@ mod tests {
         let SourceFile::Memory(bytes) = &*deb(CONTROL, &Tree::new()) else { unreachable!() };
         for length in (0..bytes.len()).step_by(37) {
             let cut = Arc::new(SourceFile::Memory(bytes[..length].to_vec()));
-            assert!(open(&cut, tempfile::tempfile().unwrap()).is_err(), "{length}");
+            assert!(open(&cut, tempfile::tempfile().unwrap(), Limits::default()).is_err(), "{length}");
         }
     }
 }

@@ -1,22 +1,20 @@
 //! The zip archive of a wheel. Nothing is extracted; members are ranges of the file.
 //!
 //! Zip readers treat ambiguous archives differently: two headers of one member that disagree, two members with one name,
-//! bytes before or after the archive. All of these are rejected, so that every other tool would install exactly the members
+//! bytes before, after or between members. All of these are rejected, so that every other tool would install exactly the members
 //! that are verified here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::Arc;
 
 use rawzip::{CompressionMethod, FileReader, ZipArchive, ZipFileHeaderRecord};
 
 use super::WheelErrorKind;
+use super::layout::{self, Place};
+use crate::limits::{Exceeded, Limits, MEMBERS, Paths};
 use crate::tree::{Content, SourceFile};
 
-/// Largest number of members, including directories.
-pub(super) const MEMBERS: u64 = 200_000;
-/// Largest size of all members together, uncompressed, in bytes: 2 GiB.
-pub(super) const TOTAL: u64 = 2 << 30;
 /// Largest size of the variable part of a local header in bytes: a name and an extra field, each with a 16-bit length.
 const LOCAL_HEADER: usize = 2 * (u16::MAX as usize);
 
@@ -29,8 +27,8 @@ pub(super) struct Member {
     pub(super) executable: bool,
 }
 
-/// Reads the central directory: name to member.
-pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
+/// Reads the central directory: name to member. Together they unpack within `limits`.
+pub(super) fn members(file: File, limits: Limits) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
     let length = file.metadata()?.len();
     let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
     let archive = ZipArchive::from_file(file.try_clone()?, &mut buffer)?;
@@ -38,15 +36,17 @@ pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, WheelError
         return Err(WheelErrorKind::Layout("bytes follow the archive"));
     }
     if archive.entries_hint() > MEMBERS {
-        return Err(WheelErrorKind::TooMany);
+        return Err(Exceeded::Count(MEMBERS, "members").into());
     }
     let mut reader = DirectoryReader {
         archive: &archive,
         source: SourceFile::new(file),
         members: BTreeMap::new(),
         directories: Vec::new(),
-        ranges: Vec::new(),
+        places: Vec::new(),
+        directory_end: archive.directory_offset(),
         total: 0,
+        limit: limits.unpacked(length),
         local: vec![0; LOCAL_HEADER],
     };
     let mut entries = archive.entries(&mut buffer);
@@ -56,15 +56,41 @@ pub(super) fn members(file: File) -> Result<BTreeMap<String, Member>, WheelError
     reader.finish()
 }
 
+/// The latest modification time of a member, in seconds since 1970. Zip archives have local times; they are taken as UTC.
+///
+/// # Errors
+/// The file is not a zip archive, or cannot be read.
+pub fn newest_member(file: File) -> Result<u64, WheelErrorKind> {
+    let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
+    let archive = ZipArchive::from_file(file, &mut buffer)?;
+    let mut newest = 0;
+    let mut entries = archive.entries(&mut buffer);
+    while let Some(header) = entries.next_entry()? {
+        newest = newest.max(seconds(header.last_modified_dos()).unwrap_or(0));
+    }
+    Ok(newest)
+}
+
+fn seconds(time: rawzip::time::DosDateTime) -> Option<u64> {
+    let number = |value: u8| i8::try_from(value).ok();
+    let date = jiff::civil::Date::new(i16::try_from(time.year()).ok()?, number(time.month())?, number(time.day())?);
+    let time = jiff::civil::Time::new(number(time.hour())?, number(time.minute())?, number(time.second())?, 0);
+    let moment = date.ok()?.to_datetime(time.ok()?);
+    u64::try_from(jiff::tz::TimeZone::UTC.to_timestamp(moment).ok()?.as_second()).ok()
+}
+
 struct DirectoryReader<'a> {
     archive: &'a ZipArchive<FileReader>,
     source: Arc<SourceFile>,
     members: BTreeMap<String, Member>,
     directories: Vec<String>,
-    /// First and last byte offset of each member with its local header.
-    ranges: Vec<(u64, u64)>,
+    places: Vec<Place>,
+    /// End of the last record of the central directory.
+    directory_end: u64,
     /// Sum of the uncompressed sizes in bytes.
     total: u64,
+    /// Its limit.
+    limit: u64,
     /// Buffer for local headers.
     local: Vec<u8>,
 }
@@ -77,17 +103,18 @@ impl DirectoryReader<'_> {
         })?;
         let refuse = |why| Err(WheelErrorKind::Member(name.to_owned(), why));
         let plain = check_name(name)?;
+        layout::check_extra(name, header.flags().is_utf8(), header.extra_fields())?;
         if header.flags().is_encrypted() || header.flags().is_masked() {
             return refuse("it is encrypted");
         }
         let (start, end) = self.data_range(name, header)?;
         let size = header.uncompressed_size_hint();
         self.total = self.total.saturating_add(size);
-        if self.total > TOTAL {
-            return Err(WheelErrorKind::TooLarge);
+        if self.total > self.limit {
+            return Err(Exceeded::Unpacked(self.limit).into());
         }
-        if self.ranges.len() as u64 > MEMBERS {
-            return Err(WheelErrorKind::TooMany);
+        if self.places.len() as u64 > MEMBERS {
+            return Err(Exceeded::Count(MEMBERS, "members").into());
         }
         let mode = header.external_attributes() >> 16;
         let kind = mode & 0o170_000;
@@ -119,46 +146,59 @@ impl DirectoryReader<'_> {
         let entry = self.archive.get_entry(header.wayfinder())?;
         let (start, end) = entry.compressed_data_range();
         let local = entry.local_header(&mut self.local)?;
+        let disagree = || Err(WheelErrorKind::Member(name.to_owned(), "its two headers disagree"));
+        // The bits beside these describe how it was compressed, and some tools set them only once.
+        const FLAGS: u16 = 0b0010_1000_0100_1001;
         if local.file_path().as_bytes() != header.file_path().as_bytes()
             || local.compression_method() != header.compression_method()
+            || local.flags().bits() & FLAGS != header.flags().bits() & FLAGS
         {
-            return Err(WheelErrorKind::Member(name.to_owned(), "its two headers disagree"));
+            return disagree();
         }
-        self.ranges.push((header.local_header_offset(), end));
+        let place = Place {
+            start: header.local_header_offset(),
+            end,
+            crc: header.crc32(),
+            compressed: header.compressed_size_hint(),
+            size: header.uncompressed_size_hint(),
+            has_descriptor: header.flags().has_data_descriptor(),
+        };
+        let values = [
+            (u64::from(local.crc32()), u64::from(place.crc)),
+            (local.compressed_size_hint(), place.compressed),
+            (local.uncompressed_size_hint(), place.size),
+        ];
+        // With a data descriptor, the local header may leave them out.
+        if values.iter().any(|(own, central)| own != central && !(place.has_descriptor && *own == 0)) {
+            return disagree();
+        }
+        layout::check_extra(name, local.flags().is_utf8(), local.extra_fields())?;
+        self.places.push(place);
+        self.directory_end = layout::record_end(header);
         Ok((start, end))
     }
 
     /// Checks the members as a whole.
     fn finish(self) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
         let both = |name: &str| Err(WheelErrorKind::Member(name.to_owned(), "it is a file and a directory"));
-        for name in self.members.keys().chain(&self.directories) {
-            let mut above = name.as_str();
-            while let Some((parent, _)) = above.rsplit_once('/') {
-                if self.members.contains_key(parent) {
-                    return both(parent);
-                }
-                above = parent;
+        let mut paths = Paths::default();
+        let all: BTreeSet<&str> = self.members.keys().chain(&self.directories).map(String::as_str).collect();
+        for name in &all {
+            paths.add(name)?;
+        }
+        for name in self.members.keys() {
+            // Sorted by name, what is below it comes at once.
+            let below = format!("{name}/");
+            if all.range(below.as_str()..).next().is_some_and(|next| next.starts_with(&below)) {
+                return both(name);
             }
         }
         if let Some(name) = self.directories.iter().find(|name| self.members.contains_key(*name)) {
             return both(name);
         }
-        check_ranges(self.ranges, self.archive.directory_offset())?;
+        layout::check(self.archive, &self.source, self.places, self.directory_end)?;
         Ok(self.members)
     }
-}
-
-/// Checks that the first member is at the start of the file, that members do not overlap, and that all are before the
-/// central directory.
-fn check_ranges(mut ranges: Vec<(u64, u64)>, directory: u64) -> Result<(), WheelErrorKind> {
-    ranges.sort_unstable();
-    if ranges.first().is_some_and(|(start, _)| *start != 0) {
-        return Err(WheelErrorKind::Layout("bytes precede the archive"));
-    }
-    if ranges.windows(2).any(|pair| pair[0].1 > pair[1].0) || ranges.last().is_some_and(|(_, end)| *end > directory) {
-        return Err(WheelErrorKind::Layout("members overlap"));
-    }
-    Ok(())
 }
 
 /// Checks that the name of a member is a relative path in normal form. Returns it without the `/` that marks a directory.

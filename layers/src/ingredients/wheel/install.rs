@@ -150,9 +150,10 @@ impl Files {
     /// Checks that no file has the path of a directory that another one needs.
     fn check_parents(&self) -> Result<(), WheelErrorKind> {
         for place in self.places.keys() {
-            let parents = place.match_indices('/').map(|(end, _)| &place[..end]);
-            if let Some(file) = parents.into_iter().find(|parent| self.places.contains_key(*parent)) {
-                return Err(WheelErrorKind::Collision(file.to_owned()));
+            // Sorted by path, what is below it comes at once.
+            let below = format!("{place}/");
+            if self.places.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below)) {
+                return Err(WheelErrorKind::Collision(place.clone()));
             }
         }
         Ok(())

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use super::archive::Member;
 use super::names::{WheelFileName, normalize};
 use super::{Verified, WheelErrorKind};
-
-/// Largest size of a metadata file in bytes: 16 MiB.
-const LIMIT: u64 = 16 << 20;
+use crate::limits::DOCUMENT;
 
 /// The `NAME-VERSION` of the only `.dist-info` directory. It must match the file name of the wheel.
 pub(super) fn stem<'a>(
@@ -33,7 +31,7 @@ pub(super) fn stem<'a>(
 
 /// The text of a small member.
 pub(super) fn text(name: &str, member: &Member) -> Result<String, WheelErrorKind> {
-    if member.content.len() > LIMIT {
+    if member.content.len() > DOCUMENT {
         return Err(WheelErrorKind::Member(name.to_owned(), "it is larger than 16 MiB"));
     }
     let bytes = member.content.read().map_err(|source| WheelErrorKind::Unreadable { name: name.to_owned(), source })?;

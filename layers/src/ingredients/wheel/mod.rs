@@ -7,6 +7,7 @@
 mod archive;
 mod entry_points;
 mod install;
+mod layout;
 mod metadata;
 mod names;
 mod record;
@@ -19,10 +20,13 @@ use std::fs::File;
 use std::io;
 
 use archive::Member;
+pub use archive::newest_member;
 pub use names::{BuildTag, WheelFileName, WheelFileNameError, normalize};
 use pep440_rs::Version;
 use record::FileHash;
 pub use venv::{Venv, VenvError};
+
+use crate::limits::{Exceeded, Limits};
 
 /// A wheel whose members are all verified.
 #[derive(Clone, Debug)]
@@ -77,12 +81,9 @@ pub enum WheelErrorKind {
     /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Read(#[from] io::Error),
-    /// There are too many members.
-    #[error("it has more than {} members", archive::MEMBERS)]
-    TooMany,
-    /// The members are too large.
-    #[error("its members are larger than {} bytes together", archive::TOTAL)]
-    TooLarge,
+    /// It is larger than any real one, or unpacks to too much.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// The layout of the zip archive is ambiguous.
     #[error("in its zip archive, {0}")]
     Layout(&'static str),
@@ -148,14 +149,14 @@ impl Wheel {
 
 /// Opens and verifies a wheel: the structure and checksums of the zip archive; that hashes and sizes in `RECORD` are right;
 /// and that name and version are the same everywhere in the wheel. `file_name` is the name of the wheel without
-/// directories. The file is read by offset and stays open as long as trees refer to it.
+/// directories. It unpacks within `limits`. The file is read by offset and stays open as long as trees refer to it.
 ///
 /// # Errors
 /// [`WheelError`] for the first error that is found.
-pub fn open(file: File, file_name: &str, check: RecordCheck) -> Result<Wheel, WheelError> {
+pub fn open(file: File, file_name: &str, check: RecordCheck, limits: Limits) -> Result<Wheel, WheelError> {
     let mut wrong = Vec::new();
     let error = |kind, only_record| WheelError { file_name: file_name.to_owned(), kind, only_record };
-    let mut wheel = open_members(file, file_name, &mut wrong).map_err(|kind| error(kind, false))?;
+    let mut wheel = open_members(file, file_name, limits, &mut wrong).map_err(|kind| error(kind, false))?;
     match check {
         RecordCheck::Lenient => wheel.differences.extend(wrong.iter().map(ToString::to_string)),
         RecordCheck::Strict => {
@@ -168,9 +169,14 @@ pub fn open(file: File, file_name: &str, check: RecordCheck) -> Result<Wheel, Wh
 }
 
 /// As [`open`]. Adds what is wrong in `RECORD` to `wrong`.
-fn open_members(file: File, file_name: &str, wrong: &mut Vec<WheelErrorKind>) -> Result<Wheel, WheelErrorKind> {
+fn open_members(
+    file: File,
+    file_name: &str,
+    limits: Limits,
+    wrong: &mut Vec<WheelErrorKind>,
+) -> Result<Wheel, WheelErrorKind> {
     let parsed: WheelFileName = file_name.parse()?;
-    let mut members = archive::members(file)?;
+    let mut members = archive::members(file, limits)?;
     let stem = metadata::stem(members.keys(), &parsed)?;
     let info = |name: &str| format!("{stem}.dist-info/{name}");
 
