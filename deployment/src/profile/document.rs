@@ -24,6 +24,30 @@ impl<'a> Document<'a> {
         self.walk(path).0
     }
 
+    /// All keys and texts, with the bytes of each.
+    pub(crate) fn texts(&self) -> Vec<(Range<usize>, String)> {
+        let mut texts = Vec::new();
+        let mut tables = vec![&self.0];
+        let mut values: Vec<(Range<usize>, &DeValue<'_>)> = Vec::new();
+        while !tables.is_empty() || !values.is_empty() {
+            for table in std::mem::take(&mut tables) {
+                for (key, value) in table {
+                    texts.push((key.span(), key.get_ref().to_string()));
+                    values.push((value.span(), value.get_ref()));
+                }
+            }
+            for (span, value) in std::mem::take(&mut values) {
+                match value {
+                    DeValue::String(text) => texts.push((span, text.to_string())),
+                    DeValue::Array(array) => values.extend(array.iter().map(|value| (value.span(), value.get_ref()))),
+                    DeValue::Table(table) => tables.push(table),
+                    _ => {}
+                }
+            }
+        }
+        texts
+    }
+
     fn walk(&self, path: &[&str]) -> (Range<usize>, Range<usize>) {
         let mut place = (0..0, 0..0);
         let mut parent: Option<&DeValue> = None;
@@ -58,6 +82,14 @@ mod tests {
         assert_eq!(value(&["b", "c", "ports", "1"]), "443");
         assert_eq!(value(&["b", "users", "0", "uid"]), "7");
         assert_eq!(&TEXT[document.key(&["b", "users", "0", "uid"])], "uid");
+    }
+
+    #[test]
+    fn all_texts_are_found() {
+        let document = Document::new(DeTable::parse("a = [['x'], { b = 'y' }]\n[c.d]\ne = 1\n").unwrap().into_inner());
+        let mut texts: Vec<String> = document.texts().into_iter().map(|(_, text)| text).collect();
+        texts.sort();
+        assert_eq!(texts, ["a", "b", "c", "d", "e", "x", "y"]);
     }
 
     #[test]

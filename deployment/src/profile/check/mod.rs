@@ -7,6 +7,7 @@ mod services;
 mod settings;
 mod site;
 mod tasks;
+mod texts;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 /// All diagnostics of `model`, which was read from `table`. The profile is in `directory`; its files are in `sources`.
 pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
     let mut check = Check { directory, sources, model, document: Document::new(table), diagnostics: Vec::new() };
+    check.texts();
     check.root();
     check.debian();
     check.base();
