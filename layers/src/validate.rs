@@ -321,10 +321,10 @@ fn unpacked(content: &Content, codec: Codec) -> io::Result<Unpacked> {
             }
         };
         match &member.kind {
-            MemberKind::Hardlink(target) => {
-                if TreePath::new(target).ok().is_none_or(|target| !paths.contains(&target)) {
-                    wrong.push(format!("its hard link `{name}` does not come after its target"));
-                }
+            MemberKind::Hardlink(target)
+                if TreePath::new(target).ok().is_none_or(|target| !paths.contains(&target)) =>
+            {
+                wrong.push(format!("its hard link `{name}` does not come after its target"));
             }
             MemberKind::Other(kind) => unusual.push(format!("its tar has `{name}`, a {kind}")),
             _ => {}
