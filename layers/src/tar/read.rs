@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::members::{Member, MemberKind, Members};
+use super::members::{Member, MemberKind, Members, kind_name};
 use crate::escape::line;
 use crate::limits::{Exceeded, Paths};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
@@ -54,18 +54,23 @@ pub fn read_with_oddities(
     source: &Arc<SourceFile>,
     origin: &Arc<str>,
 ) -> Result<(Tree, Vec<(String, String)>), ReadError> {
-    let (mut tree, mut oddities) = (Tree::new(), Vec::new());
+    let mut tree = Tree::new();
+    let mut oddities = Vec::new();
     let mut paths = Paths::default();
     let mut members = Members::new(source.cursor());
-    while let Some(mut member) = members.next()? {
+    while let Some(member) = members.next()? {
         let path = match TreePath::new(&member.name) {
-            Err(PathError::Empty) if member.kind == MemberKind::Directory => continue,
+            Err(PathError::Empty) if member.kind == MemberKind::Directory => {
+                oddities.push(("./".to_owned(), "sets mode and owner of the folder itself".to_owned()));
+                continue;
+            }
             other => other?,
         };
-        paths.add(path.as_str())?;
-        if !member.odd.is_empty() {
-            oddities.push((path.to_string(), std::mem::take(&mut member.odd)));
+        if member.name.strip_suffix('/').unwrap_or(&member.name) != path.as_str() {
+            oddities.push((path.to_string(), format!("is written as `{}`", line(&member.name))));
         }
+        paths.add(path.as_str())?;
+        oddities.extend(member.oddity.clone().map(|oddity| (path.to_string(), oddity)));
         let entry = entry(member, &path, source, origin)?;
         let is_directory = matches!(entry.kind, Kind::Directory);
         // A directory may be repeated, as for tar and dpkg: the last metadata count.
@@ -86,7 +91,9 @@ fn entry(member: Member, path: &TreePath, source: &Arc<SourceFile>, origin: &Arc
         MemberKind::File => Kind::File(Content::range(source, offset, size)),
         MemberKind::Symlink(target) => Kind::Symlink(target),
         MemberKind::Hardlink(target) => Kind::Hardlink(TreePath::new(&target)?),
-        MemberKind::Other(kind) => return Err(ReadError::UnsupportedType { path: path.clone(), kind }),
+        MemberKind::Device(flag) => {
+            return Err(ReadError::UnsupportedType { path: path.clone(), kind: kind_name(flag) });
+        }
     };
     Ok(Entry { kind, mode, uid, gid, mtime: Some(mtime), xattrs, origin: origin.clone() })
 }
@@ -135,6 +142,16 @@ mod tests {
             read_all(&[header("./", EntryType::Directory).as_bytes(), header("./x", EntryType::Regular).as_bytes()]);
         let tree = tree.unwrap();
         assert_eq!(tree.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["x"]);
+    }
+
+    /// As root, `tar` would have given the folder of a deployment to another user.
+    #[test]
+    fn what_other_programs_act_on_is_told() {
+        let members = [header("./", EntryType::Directory), header("./x", EntryType::Regular), header("d/", EntryType::Directory)];
+        let bytes = [&members.map(|header| *header.as_bytes()).concat()[..], &[0; 1024]].concat();
+        let (_, oddities) = read_with_oddities(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test")).unwrap();
+        let told: Vec<String> = oddities.into_iter().map(|(path, what)| format!("{path} {what}")).collect();
+        assert_eq!(told, ["./ sets mode and owner of the folder itself", "x is written as `./x`"]);
     }
 
     #[test]
