@@ -147,7 +147,8 @@ mod tests {
     /// As root, `tar` would have given the folder of a deployment to another user.
     #[test]
     fn what_other_programs_act_on_is_told() {
-        let members = [header("./", EntryType::Directory), header("./x", EntryType::Regular), header("d/", EntryType::Directory)];
+        let members =
+            [header("./", EntryType::Directory), header("./x", EntryType::Regular), header("d/", EntryType::Directory)];
         let bytes = [&members.map(|header| *header.as_bytes()).concat()[..], &[0; 1024]].concat();
         let (_, oddities) = read_with_oddities(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test")).unwrap();
         let told: Vec<String> = oddities.into_iter().map(|(path, what)| format!("{path} {what}")).collect();
