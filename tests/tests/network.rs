@@ -95,7 +95,7 @@ fn index(folder: &Path, archive: &Archive) -> Process {
             continue;
         };
         assert!(!first.is_empty());
-        let page = path.ends_with('/').then(|| format!("{path}index.html")).unwrap_or(path);
+        let page = if path.ends_with('/') { format!("{path}index.html") } else { path };
         let file = folder.join("served").join(page);
         fs_err::create_dir_all(file.parent().unwrap()).unwrap();
         fs_err::write(file, bytes).unwrap();

@@ -60,9 +60,15 @@ pub fn read_with_oddities(
     let mut members = Members::new(source.cursor());
     while let Some(member) = members.next()? {
         let path = match TreePath::new(&member.name) {
-            Err(PathError::Empty) if member.kind == MemberKind::Directory => continue,
+            Err(PathError::Empty) if member.kind == MemberKind::Directory => {
+                oddities.push(("./".to_owned(), "sets mode and owner of the folder itself".to_owned()));
+                continue;
+            }
             other => other?,
         };
+        if member.name.strip_suffix('/').unwrap_or(&member.name) != path.as_str() {
+            oddities.push((path.to_string(), format!("is written as `{}`", line(&member.name))));
+        }
         paths.add(path.as_str())?;
         oddities.extend(member.oddity.clone().map(|oddity| (path.to_string(), oddity)));
         let entry = with_final_target(entry(member, &path, source, origin)?, &tree);
@@ -146,6 +152,17 @@ mod tests {
             read_all(&[header("./", EntryType::Directory).as_bytes(), header("./x", EntryType::Regular).as_bytes()]);
         let tree = tree.unwrap();
         assert_eq!(tree.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["x"]);
+    }
+
+    /// As root, `tar` would have given the folder of a deployment to another user.
+    #[test]
+    fn what_other_programs_act_on_is_told() {
+        let members =
+            [header("./", EntryType::Directory), header("./x", EntryType::Regular), header("d/", EntryType::Directory)];
+        let bytes = [&members.map(|header| *header.as_bytes()).concat()[..], &[0; 1024]].concat();
+        let (_, oddities) = read_with_oddities(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test")).unwrap();
+        let told: Vec<String> = oddities.into_iter().map(|(path, what)| format!("{path} {what}")).collect();
+        assert_eq!(told, ["./ sets mode and owner of the folder itself", "x is written as `./x`"]);
     }
 
     #[test]
