@@ -203,6 +203,8 @@ pub struct Wheel {
     pub files: Vec<(String, String)>,
     /// `RECORD` has a wrong hash for this file.
     pub lie: Option<String>,
+    /// `RECORD` does not have this file.
+    pub unlisted: Option<String>,
     /// Bytes in the place of all of these.
     pub raw: Option<Vec<u8>>,
 }
@@ -219,7 +221,7 @@ impl Wheel {
             format!("{info}/WHEEL"),
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
         ));
-        Self { name: name.into(), version: version.into(), files: all, lie: None, raw: None }
+        Self { name: name.into(), version: version.into(), files: all, lie: None, unlisted: None, raw: None }
     }
 
     /// The file name.
@@ -236,7 +238,7 @@ impl Wheel {
         }
         let record = format!("{}-{}.dist-info/RECORD", self.name, self.version);
         let mut lines = String::new();
-        for (path, text) in &self.files {
+        for (path, text) in self.files.iter().filter(|(path, _)| self.unlisted.as_ref() != Some(path)) {
             let lies = self.lie.as_ref() == Some(path);
             let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(if lies { "something else" } else { text }));
             let _ = writeln!(lines, "{path},sha256={hash},{}", text.len());

@@ -92,7 +92,8 @@ impl Host<'_> {
 
     /// Starts `up` and kills it after `moment`. Returns whether it was still running. What it started stays.
     fn killed_up(&self, moment: Duration) -> Result<bool> {
-        const SCRIPT: &str = "\"$1\" up --host web.test >/dev/null 2>&1 & sleep $2; kill -9 $! 2>/dev/null; wait $!; echo $?";
+        const SCRIPT: &str =
+            "\"$1\" up --host web.test >/dev/null 2>&1 & sleep $2; kill -9 $! 2>/dev/null; wait $!; echo $?";
         let mut command = self.podman.command(self.folder, "sh");
         command.args(["-c", SCRIPT, "sh"]).arg(program()?).arg(format!("{:.3}", moment.as_secs_f64()));
         Ok(command::output(&mut command)?.trim() == "137")
@@ -113,7 +114,16 @@ impl Host<'_> {
         let volumes = self.list(&["volume", "ls", "--format", "{{.Name}}"])?;
         ensure!(volumes == ["demo-up_data"], "volumes: {volumes:?}");
         let mut find = Command::new("find");
-        find.arg(self.folder).args(["-name", ".*", "!", "-name", ".env", "!", "-path", self.folder.to_str().context("UTF-8")?]);
+        find.arg(self.folder).args([
+            "-name",
+            ".*",
+            "!",
+            "-name",
+            ".env",
+            "!",
+            "-path",
+            self.folder.to_str().context("UTF-8")?,
+        ]);
         let left = command::output(&mut find)?;
         ensure!(left.is_empty(), "left behind: {left}");
         Ok(())

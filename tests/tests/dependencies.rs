@@ -40,7 +40,8 @@ fn licences_of_all_dependencies_are_allowed() {
         let (name, licence) = (package["name"].as_str().unwrap(), package["license"].as_str().unwrap_or_default());
         let exception = exceptions.iter().find(|exception| exception["crate"].as_str() == Some(name));
         let excepted = exception.map(|exception| texts(&exception["allow"])).unwrap_or_default();
-        let expression = Expression::parse_mode(licence, ParseMode::LAX).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let expression =
+            Expression::parse_mode(licence, ParseMode::LAX).unwrap_or_else(|error| panic!("{name}: {error}"));
         let good = expression.evaluate(|requirement| {
             let id = requirement.license.id().map(|id| id.name).unwrap_or_default();
             let known = allowed.iter().chain(&excepted).find(|allowed| **allowed == id);
@@ -77,7 +78,8 @@ fn two_versions_of_a_crate_have_a_reason() {
     }
     for (name, found) in versions.iter().filter(|(_, found)| found.len() > 1) {
         let version = skipped.remove(name.as_str());
-        let others = found.iter().filter(|found| version.is_none_or(|version| !found.starts_with(&format!("{version}."))));
+        let others =
+            found.iter().filter(|found| version.is_none_or(|version| !found.starts_with(&format!("{version}."))));
         assert_eq!(others.count(), 1, "{name} has the versions {found:?}: see deny.toml");
     }
     assert!(skipped.is_empty(), "there is one version only of {skipped:?}: remove them from deny.toml");

@@ -222,6 +222,13 @@ impl Workers<'_> {
                 error => error,
             })
         })?;
+        // Where one server does not have the file, others that forbid it do not have it either: object stores say so.
+        let outcome = match outcome {
+            Outcome::Failed(tried) if tried.len() < urls.len() && tried.iter().all(|tried| tried.forbidden) => {
+                Outcome::Missing
+            }
+            outcome => outcome,
+        };
         match outcome {
             Outcome::Found(()) => {
                 partial.promote()?;

@@ -30,8 +30,9 @@ pub(super) enum RequestError {
     Slow(String),
     /// The server does not have the file (404, 410).
     NotFound,
-    /// The server will not, or cannot, deliver the file: trying it again does not help, another one may.
-    Refused { reason: String, hint: Option<String> },
+    /// The server will not, or cannot, deliver the file: trying it again does not help, another one may. `forbidden`: it
+    /// answered 403, as object stores do for files that they do not have.
+    Refused { reason: String, hint: Option<String>, forbidden: bool },
     /// The content differs from the expected one. The text completes a sentence that begins with the file's name.
     WrongContent(String),
     /// The content is not valid. The error says why.
@@ -46,7 +47,7 @@ impl RequestError {
     }
 
     pub(super) fn refused(reason: impl Into<String>, hint: Option<&str>) -> Self {
-        Self::Refused { reason: reason.into(), hint: hint.map(str::to_owned) }
+        Self::Refused { reason: reason.into(), hint: hint.map(str::to_owned), forbidden: false }
     }
 
     /// Changes the reason.
@@ -54,7 +55,7 @@ impl RequestError {
         match self {
             Self::Temporary { reason, pause, progress } => Self::Temporary { reason: change(reason), pause, progress },
             Self::Slow(reason) => Self::Slow(change(reason)),
-            Self::Refused { reason, hint } => Self::Refused { reason: change(reason), hint },
+            Self::Refused { reason, hint, forbidden } => Self::Refused { reason: change(reason), hint, forbidden },
             other => other,
         }
     }
@@ -76,7 +77,8 @@ impl RequestError {
                     Some(credentials) => (credentials.to_string(), "check the user name and password".to_owned()),
                     None => ("no user name and password".to_owned(), where_to_put(address)),
                 };
-                Self::Refused { reason: format!("{answered}; it was sent {sent}"), hint: Some(hint) }
+                let forbidden = status == StatusCode::FORBIDDEN;
+                Self::Refused { reason: format!("{answered}; it was sent {sent}"), hint: Some(hint), forbidden }
             }
             407 => Self::of_proxy(answered),
             _ => Self::refused(answered, None),

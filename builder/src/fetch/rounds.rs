@@ -61,6 +61,8 @@ pub(super) struct Tried {
     reason: Reason,
     hint: Option<String>,
     tries: u32,
+    /// It answered 403.
+    pub(super) forbidden: bool,
 }
 
 #[derive(Debug)]
@@ -107,12 +109,13 @@ impl Client {
                     Err(error) => error,
                 };
                 server.tries += 1;
+                let forbidden = matches!(error, RequestError::Refused { forbidden: true, .. });
                 let (reason, hint, last) = match error {
                     RequestError::NotFound => continue,
                     RequestError::Fatal(error) => return Err(error),
                     RequestError::WrongContent(what) => (Reason::Wrong(what), None, true),
                     RequestError::Invalid(error) => (Reason::Invalid(error), None, true),
-                    RequestError::Refused { reason, hint } => (Reason::Failed(reason), hint, true),
+                    RequestError::Refused { reason, hint, .. } => (Reason::Failed(reason), hint, true),
                     RequestError::Temporary { reason, pause, progress } => {
                         self.failing.set(server.address, true);
                         down.insert(server_of(server.address));
@@ -128,7 +131,8 @@ impl Client {
                     }
                 };
                 if last || stop.load(Ordering::Relaxed) {
-                    failed.push(Tried { address: server.address.to_string(), reason, hint, tries: server.tries });
+                    let (address, tries) = (server.address.to_string(), server.tries);
+                    failed.push(Tried { address, reason, hint, tries, forbidden });
                 } else {
                     again.push(server);
                 }

@@ -131,6 +131,17 @@ fn any_failure_of_one_server_leads_to_the_next() {
     }
 }
 
+/// Object stores answer 403 for files that they do not have.
+#[test]
+fn a_file_that_one_server_lacks_and_another_forbids_is_missing() {
+    let forbidden = Server::start(|_, _| Reply::status("403 Forbidden"));
+    let gone = Server::start(|_, _| Reply::status("404 Not Found"));
+    let (_, message) = download_from(configured(&[], &[&gone.url("/f"), &forbidden.url("/f")])).unwrap_err();
+    assert!(message.starts_with("no server has this file any more:"), "{message}");
+    let (_, message) = download_from(configured(&[], &[&forbidden.url("/f")])).unwrap_err();
+    assert!(message.contains("403 Forbidden"), "{message}");
+}
+
 #[test]
 fn a_server_that_failed_is_asked_last_from_then_on() {
     let bad = Server::start(|_, _| Reply::status("500 Oops"));

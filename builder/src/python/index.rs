@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,14 +47,29 @@ pub struct Index {
 }
 
 /// The indexes of a machine, in the order in which uv asks them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Indexes {
     list: Vec<Index>,
+    /// `no-index`: only those of [`Role::Links`] count.
+    links_only: bool,
     /// Variables for uv, about what it does not read itself.
     environment: BTreeMap<&'static str, OsString>,
 }
 
+/// Without the variables, which may have passwords.
+impl fmt::Debug for Indexes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.list).finish()
+    }
+}
+
 impl Indexes {
+    /// Whether uv is to use no index, only folders and pages of links.
+    #[must_use]
+    pub fn links_only(&self) -> bool {
+        self.links_only
+    }
+
     /// The indexes.
     #[must_use]
     pub fn list(&self) -> &[Index] {
@@ -148,12 +164,13 @@ pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option
     let own = Config::read(machine)?;
     let (pip, files) = (Pip::read(machine), UvFiles::read(machine));
     let none = [pip.option("no-index"), machine.var("UV_NO_INDEX").map(|value| Setting::new(value, "UV_NO_INDEX"))];
-    let none = none.into_iter().chain([files.option("no-index")]).flatten().find(is_true);
+    let none = none.into_iter().chain([files.option("no-index")]).flatten().any(|setting| is_true(&setting));
+    let links_only = none && option.is_none();
     let mut named = Vec::new();
-    if none.is_none() {
+    if !none {
         named.extend(extra(machine, &pip, &files));
     }
-    if none.is_none() || option.is_some() {
+    if !links_only {
         named.extend(default(option, machine, &own, &pip, &files, uv));
     }
     named.extend(links(machine, &pip, &files));
@@ -167,10 +184,7 @@ pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option
     }
     let mut access = Access::of_environment(machine)?;
     access.read_netrc(machine);
-    let mut environment = network(&mut access, machine, &pip, &files)?;
-    if let Some(none) = none {
-        environment.insert("UV_NO_INDEX", none.text.into());
-    }
+    let environment = network(&mut access, machine, &pip, &files)?;
     let mut found = Vec::new();
     for index in named {
         let url = url(machine, &index)?;
@@ -188,7 +202,7 @@ pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option
         role: index.role,
         known_to_uv: index.known_to_uv,
     });
-    Ok(Indexes { list: list.collect(), environment })
+    Ok(Indexes { list: list.collect(), links_only, environment })
 }
 
 fn default(
@@ -542,7 +556,9 @@ mod tests {
             ("UV_FIND_LINKS", "/srv/wheels,https://x.example/links"),
             ("uv", "https://uv.example"),
         ];
-        let roles: Vec<Role> = all_with(None, &settings).unwrap().list.iter().map(|index| index.role).collect();
+        let found = all_with(None, &settings).unwrap();
+        assert!(found.links_only());
+        let roles: Vec<Role> = found.list.iter().map(|index| index.role).collect();
         assert_eq!(roles, [Role::Links, Role::Links]);
     }
 }

@@ -209,6 +209,9 @@ impl Uv {
             .args(["--only-binary", ":all:", "--no-header"])
             .arg("--override")
             .arg(directory.join(OVERRIDES));
+        if request.indexes.links_only() {
+            command.arg("--no-index");
+        }
         for (name, value) in request.indexes.environment() {
             match value {
                 Some(value) => command.env(name, value),
@@ -282,6 +285,11 @@ fn requirements(texts: &[String]) -> Result<String> {
             return Err(
                 Failure::usage(format!("the requirement `{}` has a control character", text.escape_debug())).into()
             );
+        }
+        // The parser of markers calls itself for each parenthesis.
+        if text.len() > 4096 || text.matches('(').count() > 100 {
+            let start: String = text.chars().take(60).collect();
+            return Err(Failure::usage(format!("the requirement `{start}...` is too long")).into());
         }
         let parsed: Requirement<Url> = Requirement::from_str(text)
             .map_err(|error| Failure::usage(format!("the requirement `{text}` is malformed: {}", error.message)))?;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use sealift_layers::tree::Open;
 
 pub use background_sync::Streamed;
-pub use pending::{Pending, is_unfinished};
+pub use pending::{Pending, PendingFolder, is_unfinished};
 pub(crate) use regular::kind_name;
 pub use regular::{DOCUMENT_LIMIT, open, open_below, open_folder_below, read, read_text, read_up_to};
 

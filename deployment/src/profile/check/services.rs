@@ -13,6 +13,9 @@ use super::{Check, TemplateUser};
 /// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
 const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
 
+/// Most services of a profile: chains of dependencies are followed with a stack.
+const SERVICE_LIMIT: usize = 1000;
+
 impl Check<'_> {
     pub(super) fn service(&mut self, key: &Spanned<String>, service: &Service) {
         let model = self.model;
@@ -134,6 +137,11 @@ impl Check<'_> {
 
     /// Checks that services do not wait for each other in a circle.
     pub(super) fn cycles(&mut self) {
+        if self.model.services.len() > SERVICE_LIMIT {
+            let message = format!("the profile has more than {SERVICE_LIMIT} services");
+            let span = self.document.key(&["services"]);
+            return self.report(span, message, "a bundle runs on one host: make several profiles of it");
+        }
         let mut done = BTreeSet::new();
         for name in self.model.services.keys() {
             self.follow(name.get_ref(), &mut Vec::new(), &mut done);

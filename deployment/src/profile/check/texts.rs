@@ -3,19 +3,22 @@
 
 use std::ops::Range;
 
+use sealift_layers::escape;
+
 use super::Check;
 
 impl Check<'_> {
-    /// Checks the characters of all texts. YAML (1.1) and systemd end a line, and so a comment, at other characters than
-    /// line feeds; no program takes a NUL.
+    /// Checks the characters of all keys and texts. Terminals act on control characters, YAML 1.1 and systemd end lines at
+    /// some of them, and characters that change the direction of text make a reviewer see another text than the engine.
     pub(super) fn characters(&mut self) {
-        let wrong = |c: char| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{2028}' | '\u{2029}');
-        let found = |text: &str| text.replace("\r\n", "\n").chars().find(|c| wrong(*c));
+        let found = |text: &str| {
+            text.replace("\r\n", "\n").chars().find(|c| escape::is_unsafe(*c) && !matches!(c, '\n' | '\t'))
+        };
         let texts = self.document.texts().into_iter();
         let texts: Vec<_> = texts.filter_map(|(span, text)| found(text).map(|c| (span, c))).collect();
         for (span, c) in texts {
-            let message = format!("the text has the control character U+{:04X}", u32::from(c));
-            self.report(span, message, "remove it: only line breaks and tabs are allowed");
+            let message = format!("the text has the character U+{:04X}", u32::from(c));
+            self.report(span, message, "remove it: it is invisible, and terminals and other programs act on it");
         }
     }
 
