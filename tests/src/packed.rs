@@ -57,6 +57,12 @@ impl Member {
         Self { mode, ..self }
     }
 
+    /// Sets its content.
+    #[must_use]
+    pub fn content(self, bytes: Vec<u8>) -> Self {
+        Self { bytes, ..self }
+    }
+
     /// Sets the type flag of its header.
     #[must_use]
     pub fn kind(self, kind: u8) -> Self {

@@ -15,7 +15,7 @@ mod runnable;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -30,6 +30,7 @@ pub use lock::{Relocked, relock};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
 pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Output, Target};
 
+use crate::bundle::program::HostProgram;
 use crate::bundle::{self, Bundle};
 use crate::fetch::Fetched;
 use crate::inputs::Options;
@@ -70,7 +71,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     let layers = layers::make(&plan, store, request.jobs, ui)?;
     runnable::check(&plan, &layers, store, ui)?;
     let images = images::make(&plan, &layers)?;
-    let (program, site) = (program.as_deref(), request.site.as_ref());
+    let (program, site) = (program.as_ref(), request.site.as_ref());
     let bundle =
         Bundle { plan: &plan, lock: &lock, images: &images, layers: &layers, site, program, jobs: request.jobs };
     let output = write(&request.target, &bundle, store)?;
@@ -82,7 +83,7 @@ fn fetch_missing(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, ui: &Ui)
 }
 
 /// Checks what can be checked before the work begins. Returns the program for the host.
-fn prepare(request: &BuildRequest<'_>) -> Result<Option<PathBuf>> {
+fn prepare(request: &BuildRequest<'_>) -> Result<Option<HostProgram>> {
     match &request.target {
         Target::Plan => Ok(None),
         Target::Image { output, .. } => bundle::check_absent(output).map(|()| None),

@@ -105,6 +105,10 @@ pub(super) fn requirement(text: &str) -> Result<String, String> {
             return Err(format!("`{option}` is not a hash: `--hash=sha256:` and 64 hexadecimal digits"));
         }
     }
+    // The resolver reads one requirement or option a line.
+    if text.contains(['\n', '\r']) {
+        return Err("it has more than one line".into());
+    }
     let (wanted, _marker) = text.split_once(';').unwrap_or((text, ""));
     let end = wanted.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(wanted.len());
     let (name, mut rest) = wanted.split_at(end);
@@ -136,7 +140,7 @@ mod tests {
         for good in ["Foo_Bar==1.0", "foo.bar [x, y-z] >=1,<2 ; python_version > '3'", "foo-bar", "foo-bar (>1)"] {
             assert_eq!(requirement(good).as_deref(), Ok("foo-bar"), "{good}");
         }
-        for bad in ["", "==1", "foo=1", "foo[", "foo[,]", "foo @ file:///x", "foo 1", "-foo"] {
+        for bad in ["", "==1", "foo=1", "foo[", "foo[,]", "foo @ file:///x", "foo 1", "-foo", "foo\n-r x"] {
             assert!(requirement(bad).is_err(), "{bad}");
         }
     }

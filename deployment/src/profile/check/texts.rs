@@ -29,8 +29,6 @@ impl Check<'_> {
         model.next.iter().for_each(|next| self.one_line(&["next"], next));
         for (name, image) in &model.images {
             self.one_line(&["images", name.get_ref(), "title"], &image.title);
-            let requirements = image.venv.iter().flat_map(|venv| venv.requirements.get_ref().listed());
-            requirements.for_each(|requirement| self.one_line_at(requirement.span(), requirement.get_ref()));
         }
         for (name, service) in &model.services {
             self.one_line(&["services", name.get_ref(), "title"], &service.title);
@@ -44,11 +42,8 @@ impl Check<'_> {
     }
 
     pub(super) fn one_line(&mut self, path: &[&str], text: &str) {
-        self.one_line_at(self.document.value(path), text);
-    }
-
-    fn one_line_at(&mut self, span: Range<usize>, text: &str) {
         if text.contains(['\n', '\t']) {
+            let span = self.document.value(path);
             self.report(span, "the text has more than one line, or a tab", "write it in one line");
         }
     }
