@@ -28,12 +28,20 @@ pub const PATH: usize = 4096;
 pub const DEPTH: usize = 256;
 /// Directories that the paths of one archive may need.
 pub const DIRECTORIES: u64 = 400_000;
+/// Bytes of all paths of one archive together.
+pub const PATHS: u64 = 64 << 20;
+/// Bytes of all extended headers of one archive together.
+pub const EXTENSIONS: u64 = 64 << 20;
+/// Commands of one wheel.
+pub const COMMANDS: usize = 10_000;
 /// Bytes of the extended header of one member of a tar: long names and pax records.
 pub const EXTENSION: u64 = 1 << 20;
 /// Bytes of a file that is parsed: control data, `METADATA`, `RECORD`.
 pub const DOCUMENT: u64 = 16 << 20;
 /// Bytes of a content that is read into memory as a whole.
 pub const MEMORY: u64 = 64 << 20;
+/// Bytes of a package index, which is read into memory. That of Debian's main component has 60 MB.
+pub const INDEX: u64 = 256 << 20;
 /// Bytes of memory that decompressing xz may take; xz -9 needs 65 MiB.
 pub const DICTIONARY: u64 = 128 << 20;
 /// Messages of one kind that an error lists; it counts the others.
@@ -145,6 +153,7 @@ impl fmt::Display for Bytes {
 pub struct Paths {
     members: u64,
     directories: u64,
+    bytes: u64,
     last: String,
 }
 
@@ -166,6 +175,10 @@ impl Paths {
         self.members += 1;
         if self.members > MEMBERS {
             return Err(Exceeded::Count(MEMBERS, "members"));
+        }
+        self.bytes += path.len() as u64;
+        if self.bytes > PATHS {
+            return Err(Exceeded::Size { what: "the list of its paths", limit: PATHS });
         }
         // Those above the previous path are not counted again: archives have the files of a directory together.
         let shared = path.bytes().zip(self.last.bytes()).take_while(|(one, other)| one == other).count();

@@ -12,6 +12,7 @@ use crate::archive::{DockerImage, INDEX, LAYOUT, MANIFEST, NAME_ANNOTATION, blob
 use crate::codec::Codec;
 use crate::digest::{Digest, Hasher, Measured};
 use crate::escape::{line, lines};
+use crate::limits::Paths;
 use crate::tar::{MemberKind, Members, Stream};
 use crate::tree::{Content, Kind, Tree, TreePath};
 
@@ -309,37 +310,39 @@ const MESSAGE_LIMIT: usize = 100;
 fn unpacked(content: &Content, codec: Codec) -> io::Result<Unpacked> {
     let mut tee = Tee { reader: codec.decoder(content.reader())?, hasher: Hasher::default() };
     let (mut wrong, mut unusual) = (Vec::new(), Vec::new());
-    let mut paths = BTreeSet::new();
+    let (mut paths, mut counted) = (BTreeSet::new(), Paths::default());
     let mut members = Members::new(Stream(&mut tee));
     while let Some(member) = members.next().map_err(io::Error::other)? {
-        let name = line(&member.name);
-        let path = match TreePath::new(&member.name) {
+        let name = &member.name;
+        let path = match TreePath::new(name) {
             Ok(path) => path,
             Err(error) => {
                 wrong.push(format!("its tar has a bad path: {error}"));
+                wrong.truncate(MESSAGE_LIMIT);
                 continue;
             }
         };
+        counted.add(path.as_str())?;
         match &member.kind {
             MemberKind::Hardlink(target) => {
-                if TreePath::new(target).ok().is_none_or(|target| !paths.contains(&target)) {
-                    wrong.push(format!("its hard link `{name}` does not come after its target"));
+                let target = TreePath::new(target).ok();
+                if target.is_none_or(|target| !paths.contains(&target)) {
+                    wrong.push(format!("its hard link `{}` does not come after its target", line(name)));
                 }
             }
-            MemberKind::Other(kind) => unusual.push(format!("its tar has `{name}`, a {kind}")),
+            MemberKind::Device(_) => unusual.push(format!("its tar has the device `{}`", line(name))),
             _ => {}
         }
         if path.is_whiteout() {
-            unusual.push(format!("its tar has `{name}`, which removes files of the layers below"));
+            unusual.push(format!("its tar has `{}`, which removes files of the layers below", line(name)));
         }
         if !paths.insert(path) {
-            wrong.push(format!("its tar has `{name}` twice"));
+            wrong.push(format!("its tar has `{}` twice", line(name)));
         }
         wrong.truncate(MESSAGE_LIMIT);
         unusual.truncate(MESSAGE_LIMIT);
     }
-    // The diff ID covers everything to the end, the padding too.
-    io::copy(&mut tee, &mut io::sink())?;
+    // The members were read to the end of the file: the diff ID covers the padding, too.
     Ok(Unpacked { diff_id: tee.hasher.finish(), wrong, unusual })
 }
 

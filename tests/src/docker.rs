@@ -22,17 +22,29 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `dockerd` without networking; its client is `docker`. Needs root.
+    /// `dockerd` that sets no rules of the firewall; its client is `docker`. Needs root.
     ///
     /// # Errors
     /// When it does not start: the error has its log.
     pub fn docker() -> Result<Self> {
+        Self::dockerd(&["--iptables=false", "--ip6tables=false"])
+    }
+
+    /// `dockerd` that keeps networks apart by rules of the firewall, as on a host; its client is `docker`. Needs root.
+    ///
+    /// # Errors
+    /// When it does not start: the error has its log.
+    pub fn with_firewall() -> Result<Self> {
+        Self::dockerd(&[])
+    }
+
+    fn dockerd(arguments: &[&str]) -> Result<Self> {
         let engine = Self { sandbox: Sandbox::new()?, client: "docker" };
         let data = engine.sandbox.folder().join("data");
         let start = |driver| {
             engine.start("dockerd", "version", |daemon| {
                 daemon.arg("--data-root").arg(&data).args(["--storage-driver", driver]);
-                daemon.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+                daemon.arg("--bridge=none").args(arguments);
                 daemon.args(["--exec-opt", "native.cgroupdriver=cgroupfs"]);
                 // Below those of a container that the test itself may run in.
                 daemon.args(["--default-ulimit", "nofile=1024:1024"]);

@@ -57,6 +57,12 @@ impl Member {
         Self { mode, ..self }
     }
 
+    /// Sets the type flag of its header.
+    #[must_use]
+    pub fn kind(self, kind: u8) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Sets user and group.
     #[must_use]
     pub fn owner(self, owner: u32) -> Self {
@@ -98,6 +104,19 @@ pub fn xz(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes everything")
 }
 
+/// An archive in the format of ar(5).
+#[must_use]
+pub fn ar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut out = b"!<arch>\n".to_vec();
+    for (name, body) in members {
+        let head = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", THEN, 0, 0, "100644", body.len());
+        out.extend(head.as_bytes());
+        out.extend(body);
+        out.resize(out.len().next_multiple_of(2), b'\n');
+    }
+    out
+}
+
 /// A Debian package (deb(5)) and its entry in a package index.
 #[derive(Clone, Debug)]
 pub struct Package {
@@ -111,6 +130,8 @@ pub struct Package {
     pub stated: String,
     /// The files that it installs.
     pub members: Vec<Member>,
+    /// Bytes in the place of all of these.
+    pub raw: Option<Vec<u8>>,
 }
 
 impl Package {
@@ -123,6 +144,7 @@ impl Package {
             fields: fields.into(),
             stated: name.into(),
             members: members.to_vec(),
+            raw: None,
         }
     }
 
@@ -136,20 +158,16 @@ impl Package {
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
         let control =
             format!("Package: {}\nVersion: {}\nArchitecture: all\n{}", self.stated, self.version, self.fields);
-        let mut out = b"!<arch>\n".to_vec();
-        for (name, body) in [
+        ar(&[
             ("debian-binary", b"2.0\n".to_vec()),
             ("control.tar", tar(&[Member::file("./control", &control)])),
             ("data.tar.xz", xz(&tar(&self.members))),
-        ] {
-            let head = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", THEN, 0, 0, "100644", body.len());
-            out.extend(head.as_bytes());
-            out.extend(&body);
-            out.resize(out.len().next_multiple_of(2), b'\n');
-        }
-        out
+        ])
     }
 
     /// The stanza in the index.
@@ -179,6 +197,10 @@ pub struct Wheel {
     pub files: Vec<(String, String)>,
     /// `RECORD` has a wrong hash for this file.
     pub lie: Option<String>,
+    /// `RECORD` does not have this file.
+    pub unlisted: Option<String>,
+    /// Bytes in the place of all of these.
+    pub raw: Option<Vec<u8>>,
 }
 
 impl Wheel {
@@ -193,7 +215,7 @@ impl Wheel {
             format!("{info}/WHEEL"),
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
         ));
-        Self { name: name.into(), version: version.into(), files: all, lie: None }
+        Self { name: name.into(), version: version.into(), files: all, lie: None, unlisted: None, raw: None }
     }
 
     /// The file name.
@@ -205,9 +227,12 @@ impl Wheel {
     /// The content of the file: a zip archive of stored members.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
         let record = format!("{}-{}.dist-info/RECORD", self.name, self.version);
         let mut lines = String::new();
-        for (path, text) in &self.files {
+        for (path, text) in self.files.iter().filter(|(path, _)| self.unlisted.as_ref() != Some(path)) {
             let lies = self.lie.as_ref() == Some(path);
             let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(if lies { "something else" } else { text }));
             let _ = writeln!(lines, "{path},sha256={hash},{}", text.len());

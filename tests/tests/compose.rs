@@ -43,6 +43,8 @@ fn up_and_compose_create_the_same_containers_on_podman() -> Result<()> {
         "Config.Labels.io.podman.compose.config-hash",
         "Config.Labels.io.podman.compose.version",
         "HostConfig.LogConfig.Path",
+        // Compose publishes on IPv4 only.
+        "HostConfig.PortBindings",
     ];
     same(&Host { run: &run, engine: "podman", compose: "podman-compose", may_differ: &may_differ })
         .inspect_err(|_| command::report(&podman.story()))
@@ -71,6 +73,8 @@ fn up_and_compose_create_the_same_containers_on_docker() -> Result<()> {
         "Config.Volumes",
         "HostConfig.Binds",
         "HostConfig.Mounts",
+        // Compose publishes on IPv4 only.
+        "HostConfig.PortBindings",
     ];
     same(&Host { run: &run, engine: "docker", compose: "docker-compose", may_differ: &may_differ })
 }
@@ -134,13 +138,15 @@ fn configuration(container: &Value) -> Result<Value> {
     }
     let networks = container["NetworkSettings"]["Networks"].as_object().context("there are networks")?;
     let id = container["Id"].as_str().unwrap_or_default();
+    let mut connected = Vec::new();
     for (name, network) in networks {
         let aliases = network["Aliases"].as_array().into_iter().flatten().filter_map(Value::as_str);
         // Engines always resolve the ID and the name of a container.
         let own = |alias: &&str| id.starts_with(alias) || container["Name"] == format!("/{alias}");
         let aliases: Vec<&str> = aliases.filter(|alias| !own(alias)).collect();
-        all.insert("network".to_owned(), serde_json::json!([name, aliases]));
+        connected.push(serde_json::json!([name, aliases]));
     }
+    all.insert("networks".to_owned(), connected.into());
     let mut all = Value::Object(all);
     if let Some(labels) = all["Config"]["Labels"].as_object_mut() {
         labels.remove("org.sealift.made-from");

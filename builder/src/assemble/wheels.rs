@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use sealift_deployment::profile::model;
 use sealift_deployment::{bundle, ui};
-use sealift_layers::ingredients::wheel::Venv;
+use sealift_layers::ingredients::wheel::{Venv, normalize};
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath};
 
@@ -155,6 +156,7 @@ impl Ingredient for Wheels {
                 _ => {}
             }
         }
+        warnings.extend(unused_acceptance(image, venv));
         warnings
     }
 }
@@ -189,6 +191,17 @@ impl Wheels {
 /// What the files of a wheel are part of, for messages.
 fn origin(wheel: &Wheel) -> String {
     format!("wheel {} {}", wheel.name, wheel.version)
+}
+
+/// A warning for each accepted distribution that the image does not have.
+fn unused_acceptance(image: ImageInputs<'_>, venv: &model::Venv) -> Vec<String> {
+    let wheels = image.locked().wheels.iter().filter_map(|file| image.inputs.wheel(file).ok());
+    let names: BTreeSet<&str> = wheels.map(|wheel| wheel.name.as_str()).collect();
+    let unused = venv.accept.keys().filter(|name| !names.contains(&*normalize(name.get_ref())));
+    let warning = |name: &toml::Spanned<String>| {
+        format!("the profile accepts the wheel of `{}`, but the image {} has none", name.get_ref(), image.name)
+    };
+    unused.map(warning).collect()
 }
 
 /// The warning for a wheel whose `RECORD` does not list all of its files.

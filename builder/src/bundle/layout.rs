@@ -1,11 +1,10 @@
 //! Images as a folder: an OCI image layout, whose layers another build can import.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::{self, cannot, explain};
+use sealift_deployment::files::{PendingFolder, cannot, explain};
 use sealift_layers::archive::{self, Parts};
 use sealift_layers::image::Image;
 
@@ -33,19 +32,9 @@ pub fn check_absent(output: &Path) -> Result<()> {
 /// When `output` exists or cannot be written.
 pub fn write_layout(plan: &Plan<'_>, images: &[Image], store: &Store, output: &Path) -> Result<()> {
     check_absent(output)?;
-    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = tempfile::Builder::new().prefix(".sealift-").tempdir_in(parent);
-    let folder = folder.map_err(|error| cannot("write", output, &error))?;
+    let folder = PendingFolder::create(output).map_err(|error| cannot("write", output, &error))?;
     fill(plan, images, store, folder.path()).map_err(|error| explain(output, error))?;
-    let commit = || {
-        fs_err::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
-        files::sync_below(folder.path())?;
-        fs_err::rename(folder.path(), output)
-    };
-    commit().map_err(|error| cannot("write", output, &error))?;
-    // It has another name now: there is nothing to remove.
-    let _ = folder.keep();
-    Ok(())
+    folder.commit(output).map_err(|error| cannot("write", output, &error))
 }
 
 fn fill(plan: &Plan<'_>, images: &[Image], store: &Store, folder: &Path) -> Result<()> {

@@ -70,8 +70,8 @@ fn text(manifest: &Manifest, packages: bool) -> String {
     let mut text = format!("{product} {profile} {version}, {platform}\n{title}\ninputs up to {date}\n");
     let mut seen = std::collections::BTreeSet::new();
     for image in &manifest.images {
-        let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
-        let unpacked: u64 = image.layers.iter().map(|layer| layer.unpacked).sum();
+        let size = ui::total(image.layers.iter().map(|layer| layer.size));
+        let unpacked = ui::total(image.layers.iter().map(|layer| layer.unpacked));
         text.push_str(&format!(
             "\n{}\n  digest {}\n  id     {}\n  {} packed, {} unpacked, {} packages, {} wheels\n",
             image.reference,

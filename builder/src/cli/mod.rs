@@ -34,6 +34,8 @@ mod verify;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use sealift_deployment::host;
+
 use self::output::Output;
 
 /// Build reproducible OCI images and deployment bundles for hosts without a network
@@ -107,6 +109,8 @@ enum Command {
     Completions(shell::Completions),
     #[command(hide = true)]
     Man(shell::Man),
+    #[command(name = host::LOOK, hide = true)]
+    LookIntoVolume(shell::LookIntoVolume),
 }
 
 /// The state that all commands share.
@@ -172,6 +176,7 @@ impl Cli {
             Command::Down(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,
             Command::Man(command) => command.run()?,
+            Command::LookIntoVolume(command) => command.run(&mut context)?,
         }
         context.out.finish()
     }

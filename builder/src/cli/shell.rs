@@ -1,10 +1,11 @@
-//! Commands for packagers: shell completions and man pages.
+//! Hidden commands: shell completions and man pages for packagers, and what this program runs itself.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use sealift_deployment::host;
 
 use super::{Cli, Context};
 
@@ -25,6 +26,21 @@ impl Completions {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "sealift", &mut script);
         Ok(context.out.write_all(&script)?)
+    }
+}
+
+/// Print what is in a volume as JSON. `up` and `doctor` run it where only containers have the user numbers of its files.
+#[derive(Args, Debug)]
+pub(super) struct LookIntoVolume {
+    /// Folder of the volume
+    folder: PathBuf,
+    /// Paths below it, in which `*` stands for any characters
+    patterns: Vec<String>,
+}
+
+impl LookIntoVolume {
+    pub(super) fn run(&self, context: &mut Context) -> anyhow::Result<()> {
+        context.out.json(&host::look(&self.folder, &self.patterns)?)
     }
 }
 

@@ -59,6 +59,9 @@ struct New {
     /// Port number on the host for a published port of the profile; can be repeated
     #[arg(long = "port", value_name = "NAME=NUMBER", value_parser = port)]
     ports: Vec<(String, u16)>,
+    /// File with the private key of the site's authority, to keep it elsewhere; created if it does not exist
+    #[arg(long, value_name = "FILE")]
+    authority_key: Option<PathBuf>,
     /// Issue certificates that you would have to provide with the site's own authority, for trials
     #[arg(long)]
     self_signed: bool,
@@ -73,11 +76,16 @@ struct New {
 /// same key. Secrets and the authority, which clients trust, are kept. The key of the authority,
 /// `custom-ca.key`, is needed. Certificates that you provided are not changed.
 ///
+/// `--authority` issues the authority's certificate again, for the same key: it is valid for a new term,
+/// and for the names and addresses of this site only, whatever the old one allowed. The certificates that
+/// it signed stay valid. Give the new one to everyone who trusts the old one, and let them remove that.
+///
 /// In an unpacked bundle, run `./sealift up` afterwards: it restarts services with a new certificate.
 ///
 /// Examples:
 ///   ./sealift site renew
 ///   ./sealift site renew --days-left 90 && ./sealift up
+///   ./sealift site renew --authority --authority-key /media/safe/custom-ca.key
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 struct Renew {
@@ -93,6 +101,12 @@ struct Renew {
     /// Renew all certificates
     #[arg(long)]
     force: bool,
+    /// Also issue the authority's certificate again, for the same key
+    #[arg(long)]
+    authority: bool,
+    /// File with the private key of the authority, where it is not kept in the site
+    #[arg(long, value_name = "FILE")]
+    authority_key: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -132,6 +146,8 @@ impl New {
             days_left: None,
             leave_groups: false,
             self_signed: self.self_signed,
+            authority_key: self.authority_key.as_deref(),
+            renew_authority: false,
             known: &KnownSites::of(&machine),
             accept: false,
             now: sealift_deployment::clock::now().cast_signed(),
@@ -166,6 +182,8 @@ impl Renew {
             // Keys are kept, and so are their groups.
             leave_groups: true,
             self_signed: false,
+            authority_key: self.authority_key.as_deref(),
+            renew_authority: self.authority,
             known: &KnownSites::of(&machine),
             accept: false,
             now: sealift_deployment::clock::now().cast_signed(),

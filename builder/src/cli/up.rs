@@ -1,6 +1,7 @@
 //! `sealift up`
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -57,6 +58,9 @@ pub(super) struct Up {
     /// For trials: let the site's own authority issue certificates that you would have to provide
     #[arg(long)]
     self_signed: bool,
+    /// File with the private key of the site's authority, where it is not kept in the site
+    #[arg(long, value_name = "FILE")]
+    authority_key: Option<PathBuf>,
     /// Use a site (`site/`, `.env`) that was not made on this host, such as one that you copied here
     #[arg(long)]
     accept_site: bool,
@@ -78,6 +82,7 @@ impl Up {
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect(),
             self_signed: self.self_signed,
+            authority_key: self.authority_key.as_deref(),
             known: KnownSites::of(&machine),
             accept_site: self.accept_site,
             timeout: Duration::from_secs(self.timeout),

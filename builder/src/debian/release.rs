@@ -6,6 +6,7 @@ use std::io::Read;
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
+use sealift_layers::limits::{DICTIONARY, INDEX};
 
 use super::date;
 use super::index::is_path;
@@ -186,11 +187,19 @@ impl Release {
         };
         known(path)?.verify(path, bytes)?;
         let (plain_path, reader): (&str, Box<dyn Read>) = match path.rsplit_once('.') {
-            Some((plain, "xz")) => (plain, Box::new(liblzma::read::XzDecoder::new(bytes))),
+            Some((plain, "xz")) => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(DICTIONARY, liblzma::stream::CONCATENATED);
+                let stream = stream.context("cannot decompress xz")?;
+                (plain, Box::new(liblzma::read::XzDecoder::new_stream(bytes, stream)))
+            }
             Some((plain, "gz")) => (plain, Box::new(flate2::read::MultiGzDecoder::new(bytes))),
             _ => (path, Box::new(bytes)),
         };
         let plain = known(plain_path)?;
+        if plain.size > INDEX {
+            let message = format!("{plain_path} has {} bytes, more than {} MiB", plain.size, INDEX >> 20);
+            return Err(Failure::verification(message).hint("name fewer components, or another mirror").into());
+        }
         let mut text = Vec::with_capacity(usize::try_from(plain.size).unwrap_or(0).min(1 << 28));
         // One byte more than listed is enough to detect a wrong size.
         reader

@@ -11,7 +11,7 @@ use anyhow::Result;
 use sealift_layers::tree::Open;
 
 pub use background_sync::Streamed;
-pub use pending::{Pending, is_unfinished};
+pub use pending::{Pending, PendingFolder, is_unfinished};
 pub(crate) use regular::kind_name;
 pub use regular::{DOCUMENT_LIMIT, open, open_below, open_folder_below, read, read_text, read_up_to};
 
@@ -85,6 +85,15 @@ pub fn cannot(verb: &str, path: &Path, error: &io::Error) -> anyhow::Error {
         _ => return failure.into(),
     };
     failure.hint(hint).into()
+}
+
+/// A temporary directory for other programs, in the machine's folder for such (`TMPDIR`).
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn temporary_directory() -> Result<tempfile::TempDir> {
+    let place = tempfile::env::temp_dir();
+    tempfile::tempdir_in(&place).map_err(|error| cannot("create a temporary directory in", &place, &error))
 }
 
 /// Replaces an error that is caused by a full disk with one that has a message and a hint. Other errors are returned

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::background_sync::BackgroundSync;
 use super::{cannot, sorted_dir};
@@ -149,6 +149,50 @@ impl Temporary {
     }
 }
 
+/// A folder that is being filled. [`PendingFolder::commit`] makes it appear under its name; dropped without, it is removed.
+/// What a killed process left is removed by the next one, as for [`Pending`].
+#[derive(Debug)]
+pub struct PendingFolder {
+    folder: TempDir,
+    /// Holds the lock.
+    _opened: File,
+}
+
+impl PendingFolder {
+    /// Starts a folder that will be `path`.
+    ///
+    /// # Errors
+    /// The directory is missing or not writable.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        remove_unfinished(path);
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = tempfile::Builder::new().prefix(&prefix(path)).tempdir_in(parent)?;
+        let opened = File::options().read(true).open(folder.path())?;
+        // Where the file system has no locks, nothing is removed either.
+        let _ = opened.try_lock();
+        Ok(Self { folder, _opened: opened })
+    }
+
+    /// Where the folder is until it is finished.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Syncs everything in it, then makes it appear as `path`, with the mode 0755.
+    ///
+    /// # Errors
+    /// The disk is full or failing, or `path` exists.
+    pub fn commit(self, path: &Path) -> io::Result<()> {
+        fs_err::set_permissions(self.folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        super::sync_below(self.folder.path())?;
+        fs_err::rename(self.folder.path(), path)?;
+        // It has another name now: there is nothing to remove.
+        let _ = self.folder.keep();
+        Ok(())
+    }
+}
+
 /// What the temporary names of `path` begin with.
 fn prefix(path: &Path) -> String {
     format!(".{}.sealift-", path.file_name().unwrap_or_default().to_string_lossy())
@@ -161,7 +205,7 @@ pub fn is_unfinished(name: &str) -> bool {
     name.starts_with('.') && name.contains(".sealift-")
 }
 
-/// Removes what killed processes left behind of `path`: files with a temporary name that nobody has locked.
+/// Removes what killed processes left behind of `path`: files and folders with a temporary name that nobody has locked.
 fn remove_unfinished(path: &Path) {
     let prefix = prefix(path);
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -172,12 +216,13 @@ fn remove_unfinished(path: &Path) {
     }
 }
 
-/// Removes the regular file at `path`, unless a process has locked it.
+/// Removes the regular file or folder at `path`, unless a process has locked it.
 fn remove_unlocked(path: &Path) {
-    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
-        && super::open(path).is_ok_and(|file| file.file().try_lock().is_ok())
-    {
+    let Ok(metadata) = path.symlink_metadata() else { return };
+    if metadata.is_file() && super::open(path).is_ok_and(|file| file.file().try_lock().is_ok()) {
         let _ = fs_err::remove_file(path);
+    } else if metadata.is_dir() && super::open_folder_below(path, "").is_ok_and(|file| file.file().try_lock().is_ok()) {
+        let _ = fs_err::remove_dir_all(path);
     }
 }
 
@@ -290,6 +335,20 @@ mod tests {
         drop(busy);
         assert_eq!(names(place.path()), [".b.old", ".other.sealift-new", "b"]);
         assert!(is_unfinished(".b.sealift-new") && is_unfinished(".sealift-a") && !is_unfinished("b.sealift-new"));
+    }
+
+    #[test]
+    fn a_folder_appears_at_commit_only_and_leaves_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("b");
+        fs_err::create_dir_all(place.path().join(".b.sealift-1a2b3c/blobs")).unwrap();
+        let folder = PendingFolder::create(&path).unwrap();
+        fs_err::write(folder.path().join("index.json"), "{}").unwrap();
+        drop(PendingFolder::create(&path).unwrap());
+        assert!(folder.path().exists() && !path.exists());
+        folder.commit(&path).unwrap();
+        assert_eq!(names(place.path()), ["b"]);
+        assert_eq!(names(&path), ["index.json"]);
     }
 
     #[test]

@@ -14,8 +14,13 @@ use crate::ui;
 
 /// Certificates with fewer days left get a warning.
 const WARN_DAYS: i64 = 30;
+/// The same for the authority, whose certificate has to get to everyone who trusts it.
+const WARN_DAYS_OF_AUTHORITY: i64 = 120;
 /// Mends certificates that are about to expire.
 const RENEW: &str = "./sealift site renew, then ./sealift up";
+/// The same for the authority.
+const RENEW_AUTHORITY: &str =
+    "./sealift site renew --authority, then give site/custom-ca.crt to everyone who trusts the old one";
 
 /// Examines the host, the images, the services (with the last log lines of those that are not healthy), the certificates,
 /// and who can read the secrets. Changes nothing. `now` is in seconds since 1970.
@@ -91,11 +96,18 @@ fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findin
     // Those that are not valid yet, the check of the clock has reported.
     for certificate in certificates.into_iter().filter(|found| !found.not_yet_valid) {
         let topic = format!("site/{}", certificate.path);
+        let (limit, renew) = match certificate.is_authority {
+            true => (WARN_DAYS_OF_AUTHORITY, RENEW_AUTHORITY),
+            false => (WARN_DAYS, RENEW),
+        };
+        if certificate.is_unconstrained {
+            findings.warn(topic.as_str(), "whoever has its key can pose as any server to those who trust it", renew);
+        }
         match (certificate.invalid, certificate.days_left) {
-            (Some(invalid), _) => findings.error(topic, invalid, format!("if the clock is right: {RENEW}")),
-            (None, days) if days < WARN_DAYS => {
+            (Some(invalid), _) => findings.error(topic, invalid, format!("if the clock is right: {renew}")),
+            (None, days) if days < limit => {
                 let left = ui::count(days.unsigned_abs() as usize, "day");
-                findings.warn(topic, format!("valid for {left}"), RENEW);
+                findings.warn(topic, format!("valid for {left}"), renew);
             }
             (None, days) => findings.ok(topic, format!("valid for {days} days")),
         }

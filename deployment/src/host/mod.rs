@@ -12,7 +12,9 @@ mod containers;
 mod deployment;
 mod doctor;
 mod ipv6;
+mod look;
 mod origin;
+mod passed_on;
 mod ports;
 mod runtime;
 mod status;
@@ -25,6 +27,7 @@ use anyhow::Result;
 
 pub use deployment::Deployment;
 pub use doctor::examine;
+pub use look::{Contents, LOOK, look};
 pub use origin::{Objection, objection};
 pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 pub use status::{HealthState, Outdated, ServiceState, ServiceStatus};

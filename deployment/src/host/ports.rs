@@ -107,7 +107,9 @@ pub(super) struct Probe<'a> {
 pub(super) fn check(ports: &[PublishedPort], probe: &Probe<'_>, findings: &mut Findings) {
     for port in ports {
         let number = port.number;
-        if probe.own.contains(&number) {
+        if let Some((message, hint)) = unusable_address(port, probe) {
+            findings.error(format!("port {}", port.name), message, hint);
+        } else if probe.own.contains(&number) {
             findings.ok(format!("port {}", port.name), format!("{number} is used by this deployment"));
         } else if !probe.remote {
             check_one(port, probe, findings);
@@ -115,23 +117,31 @@ pub(super) fn check(ports: &[PublishedPort], probe: &Probe<'_>, findings: &mut F
     }
 }
 
+/// Why a port cannot be published on its address whatever its number is, and a hint. A deployment that runs may have got
+/// another address.
+fn unusable_address(port: &PublishedPort, probe: &Probe<'_>) -> Option<(String, String)> {
+    let address = port.address;
+    let change = |to: &str| format!("set {} in .env to {to}", names::address_variable(&port.name));
+    if address.is_ipv6() && !probe.ipv6 && !probe.remote {
+        return Some((format!("{address} cannot be used: this host has no IPv6"), change("an IPv4 address")));
+    }
+    if address == Ipv6Addr::LOCALHOST && !probe.ipv6_loopback {
+        return Some(("podman as root cannot publish ports on ::1".to_owned(), change("127.0.0.1")));
+    }
+    let any_number = TcpListener::bind(SocketAddr::new(address, 0));
+    let is_missing = any_number.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable);
+    (is_missing && !probe.remote)
+        .then(|| (format!("{address} is not an address of this host"), change("an address of this host")))
+}
+
 fn check_one(port: &PublishedPort, probe: &Probe<'_>, findings: &mut Findings) {
     let PublishedPort { name, address, number } = port;
     let topic = format!("port {name}");
-    let variable = names::address_variable(name);
-    if address.is_ipv6() && !probe.ipv6 {
-        let hint = format!("set {variable} in .env to an IPv4 address");
-        return findings.error(topic, format!("{address} cannot be used: this host has no IPv6"), hint);
-    }
-    if *address == Ipv6Addr::LOCALHOST && !probe.ipv6_loopback {
-        let hint = format!("set {variable} in .env to 127.0.0.1");
-        return findings.error(topic, "podman as root cannot publish ports on ::1", hint);
-    }
     let all = *address == Ipv4Addr::UNSPECIFIED && probe.ipv6;
     let addresses: Vec<IpAddr> = std::iter::once(*address).chain(all.then_some(Ipv6Addr::UNSPECIFIED.into())).collect();
     for address in &addresses {
         let Err(kind) = listen(*address, *number, probe.machine) else { continue };
-        return report_unusable(port, *address, kind, probe, findings);
+        return report_unusable(port, kind, probe, findings);
     }
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     findings.ok(topic, format!("{number} is free on {}", addresses.join(" and ")));
@@ -149,8 +159,8 @@ fn listen(address: IpAddr, number: u16, machine: &Machine) -> Result<(), ErrorKi
     }
 }
 
-/// Reports why a port of an address cannot be used.
-fn report_unusable(port: &PublishedPort, address: IpAddr, kind: ErrorKind, probe: &Probe<'_>, findings: &mut Findings) {
+/// Reports why a port cannot be used.
+fn report_unusable(port: &PublishedPort, kind: ErrorKind, probe: &Probe<'_>, findings: &mut Findings) {
     let PublishedPort { name, number, .. } = port;
     let topic = format!("port {name}");
     let choose = format!("choose another port: --port {name}=NUMBER");
@@ -161,10 +171,6 @@ fn report_unusable(port: &PublishedPort, address: IpAddr, kind: ErrorKind, probe
         ErrorKind::AddrInUse => {
             let by = listener(probe.machine, *number);
             in_use(topic, by.as_deref().unwrap_or("another program"));
-        }
-        ErrorKind::AddrNotAvailable => {
-            let hint = format!("set {} in .env to an address of this host", names::address_variable(name));
-            findings.error(topic, format!("{address} is not an address of this host"), hint);
         }
         ErrorKind::PermissionDenied if probe.rootless => {
             let hint = format!(
@@ -260,6 +266,8 @@ mod tests {
         error: port web: 192.0.2.1 is not an address of this host
           hint: set SEALIFT_WEB_ADDRESS in .env to an address of this host
         ");
+        // Whoever has the port now: the containers are made again for the new address.
+        assert_eq!(checked(&port, &[8080]), checked(&port, &[]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The steps from an unpacked bundle to healthy services.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,6 +23,8 @@ pub struct UpRequest<'a> {
     pub ports: BTreeMap<String, u16>,
     /// The site's authority issues the certificates that the operator would have to provide.
     pub self_signed: bool,
+    /// The private key of the site's authority, where it is not kept in the site.
+    pub authority_key: Option<&'a Path>,
     /// The sites that this host knows.
     pub known: KnownSites,
     /// The operator takes a site that this host does not know.
@@ -87,6 +90,8 @@ fn prepare_site(
         days_left: None,
         leave_groups: runtime.key_groups()? == KeyGroups::Mapped,
         self_signed: request.self_signed,
+        authority_key: request.authority_key,
+        renew_authority: false,
         known: &request.known,
         // The check of the host has accepted it.
         accept: true,
@@ -202,6 +207,7 @@ mod tests {
             host,
             ports: BTreeMap::new(),
             self_signed: false,
+            authority_key: None,
             known: KnownSites::default(),
             accept_site: false,
             timeout: Duration::from_secs(1),

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A parsed TOML file with the positions of everything in it.
@@ -24,6 +25,13 @@ impl<'a> Document<'a> {
         self.walk(path).0
     }
 
+    /// All texts of the file, keys and values, with their bytes.
+    pub(crate) fn texts(&self) -> Vec<(Range<usize>, &str)> {
+        let mut texts = Vec::new();
+        of_table(&self.0, &mut texts);
+        texts
+    }
+
     fn walk(&self, path: &[&str]) -> (Range<usize>, Range<usize>) {
         let mut place = (0..0, 0..0);
         let mut parent: Option<&DeValue> = None;
@@ -44,6 +52,22 @@ impl<'a> Document<'a> {
     }
 }
 
+fn of_table<'d>(table: &'d DeTable<'_>, texts: &mut Vec<(Range<usize>, &'d str)>) {
+    for (key, value) in table {
+        texts.push((key.span(), key.get_ref()));
+        of_value(value, texts);
+    }
+}
+
+fn of_value<'d>(value: &'d Spanned<DeValue<'_>>, texts: &mut Vec<(Range<usize>, &'d str)>) {
+    match value.get_ref() {
+        DeValue::String(text) => texts.push((value.span(), text)),
+        DeValue::Array(array) => array.iter().for_each(|value| of_value(value, texts)),
+        DeValue::Table(table) => of_table(table, texts),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +82,12 @@ mod tests {
         assert_eq!(value(&["b", "c", "ports", "1"]), "443");
         assert_eq!(value(&["b", "users", "0", "uid"]), "7");
         assert_eq!(&TEXT[document.key(&["b", "users", "0", "uid"])], "uid");
+    }
+
+    #[test]
+    fn all_texts_are_found() {
+        let document = Document::new(DeTable::parse("a = 'b'\nc = [{ d = 'e' }, 1]\n").unwrap().into_inner());
+        assert_eq!(document.texts().iter().map(|(_, text)| *text).collect::<String>(), "abcde");
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! replaced (remove one to get a new one). The operator's own files are kept too: a certificate that was neither signed
 //! by the authority nor written here, and a rendered file that was edited.
 
+mod constraints;
 mod create;
 mod env;
 mod files;

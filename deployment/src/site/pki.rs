@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, parse_x509_pem};
 
+use super::constraints::{self, Constraints};
 use crate::failure::Failure;
 
 /// Certificates are valid from one hour before they are issued, as the clocks of hosts may be slow. In seconds.
@@ -33,6 +34,8 @@ pub(super) struct Certificate {
     public_key: Vec<u8>,
     pub(super) is_authority: bool,
     pub(super) self_issued: bool,
+    /// Which names it may sign for; `None`: any.
+    pub(super) constraints: Option<Constraints>,
 }
 
 impl Certificate {
@@ -42,6 +45,10 @@ impl Certificate {
             Failure::failed(format!("{path} is not a PEM certificate"))
                 .hint("provide a valid one, or remove it to have one created")
         };
+        // The parser takes any label at the end; programs that read the file do not.
+        if !["-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"].iter().all(|line| pem.contains(line)) {
+            return Err(wrong().into());
+        }
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| wrong())?;
         Self::of(&block).map_err(|_| wrong().into())
     }
@@ -58,6 +65,7 @@ impl Certificate {
             public_key: x509.public_key().subject_public_key.data.to_vec(),
             is_authority: x509.is_ca(),
             self_issued: x509.subject().as_raw() == x509.issuer().as_raw(),
+            constraints: Constraints::of(&x509),
             der: block.contents.clone(),
         })
     }
@@ -70,6 +78,11 @@ impl Certificate {
             return false;
         };
         this.issuer().as_raw() == ca.subject().as_raw() && this.verify_signature(Some(ca.public_key())).is_ok()
+    }
+
+    /// Whether it may sign for `name`, a DNS name in lower case or an IP address.
+    pub(super) fn allows(&self, name: &str) -> bool {
+        self.constraints.as_ref().is_none_or(|constraints| constraints.allow(name))
     }
 
     /// Whether it is the certificate of `key`.
@@ -145,10 +158,12 @@ pub(super) fn parse_key(pem: &str) -> Option<KeyPair> {
     KeyPair::from_pem(pem).ok()
 }
 
-/// A self-signed certificate for an authority that signs servers' certificates only (path length 0), as PEM.
-pub(super) fn authority(key: &KeyPair, name: &str, days: u32, now: i64) -> Result<String> {
+/// A self-signed certificate for an authority that signs only servers' certificates (path length 0) for these names, as
+/// PEM.
+pub(super) fn authority(key: &KeyPair, name: &str, names: &BTreeSet<String>, days: u32, now: i64) -> Result<String> {
     let mut params = params(name, now, now.saturating_add(i64::from(days) * DAY))?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.name_constraints = Some(constraints::permitting(names));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params.self_signed(key)?.pem())
 }
@@ -215,8 +230,52 @@ mod tests {
 
     fn ca(days: u32) -> (KeyPair, String) {
         let key = new_key().unwrap();
-        let pem = authority(&key, "Mini Authority", days, NOW).unwrap();
+        let names = ["a", "a.example", "2001:db8::7", "127.0.0.1"].map(str::to_owned).into();
+        let pem = authority(&key, "Mini Authority", &names, days, NOW).unwrap();
         (key, pem)
+    }
+
+    /// Whoever got the key could pose as any server to everyone who trusts the site.
+    #[test]
+    fn an_authority_may_sign_for_the_names_of_its_site_only() {
+        let allowed = |names: &[&str], name: &str| {
+            let key = new_key().unwrap();
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let pem = authority(&key, "Mini Authority", &names, 10, NOW).unwrap();
+            Certificate::parse(&pem, "ca").unwrap().allows(name)
+        };
+        let both = ["a.example", "192.0.2.7", "db"];
+        for name in ["a.example", "x.a.example", "192.0.2.7", "db"] {
+            assert!(allowed(&both, name), "{name}");
+        }
+        for name in ["b.example", "example", "xa.example", "192.0.2.8", "2001:db8::7", "::192.0.2.7"] {
+            assert!(!allowed(&both, name), "{name}");
+        }
+        assert!(!allowed(&["a.example"], "192.0.2.7") && !allowed(&["a.example"], "::1"));
+        assert!(!allowed(&["2001:db8::7"], "a.example") && allowed(&["2001:db8::7"], "2001:db8::7"));
+    }
+
+    /// What other programs make of it.
+    #[test]
+    fn openssl_refuses_other_names() {
+        if std::process::Command::new("openssl").arg("version").output().is_err() {
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let (ca_key, ca_pem) = ca(100);
+        let certificate = Certificate::parse(&ca_pem, "ca").unwrap();
+        let signer = Signer { certificate: &certificate, pem: &ca_pem, key: &ca_key };
+        fs_err::write(place.path().join("ca"), &ca_pem).unwrap();
+        let accepts = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let pem = signer.sign(&new_key().unwrap(), "server", &names, 10, NOW).unwrap();
+            fs_err::write(place.path().join("leaf"), pem).unwrap();
+            let mut openssl = std::process::Command::new("openssl");
+            openssl.args(["verify", "-x509_strict", "-attime", &(NOW + 60).to_string(), "-CAfile", "ca", "leaf"]);
+            openssl.current_dir(place.path()).output().unwrap().status.success()
+        };
+        assert!(accepts(&["a.example"]) && accepts(&["a", "127.0.0.1"]) && accepts(&["2001:db8::7"]));
+        assert!(!accepts(&["bank.example"]) && !accepts(&["a.example", "127.0.0.2"]) && !accepts(&["2001:db8::8"]));
     }
 
     #[test]

@@ -31,6 +31,11 @@ pub struct Validity {
     pub invalid: Option<String>,
     /// It is not valid yet: the clock may be wrong.
     pub not_yet_valid: bool,
+    /// It is the site's authority, which everyone who connects has to trust.
+    pub is_authority: bool,
+    /// It is an authority that may sign for any name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_unconstrained: bool,
 }
 
 /// The existing certificates of the site in `directory`, the authority's first, at `now` (seconds since 1970).
@@ -47,6 +52,8 @@ pub fn certificates(directory: &Path, model: &Model, now: i64) -> Result<Vec<Val
             days_left: (certificate.not_after - now).div_euclid(DAY),
             invalid: certificate.invalid_at(now),
             not_yet_valid: now < certificate.not_before,
+            is_authority: path == CA_CERTIFICATE,
+            is_unconstrained: path == CA_CERTIFICATE && certificate.self_issued && certificate.constraints.is_none(),
             path,
         });
     }

@@ -7,7 +7,7 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -24,13 +24,17 @@ const DAY: i64 = 86400;
 struct Bench {
     directory: tempfile::TempDir,
     model: Model,
+    sources: crate::profile::Sources,
+    known: KnownSites,
 }
 
 impl Bench {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs_err::create_dir_all(directory.path().join("profile/files")).unwrap();
-        let bench = Self { directory, model: sample() };
+        let sources = crate::profile::Sources::of(&directory.path().join("profile"));
+        let known = KnownSites::at(&directory.path().join("state"));
+        let bench = Self { directory, model: sample(), sources, known };
         bench.write("profile/files/shop.env", "URL=https://{{ host }}:{{ ports.https }}/\n");
         bench.write("profile/files/shop.conf", "server_name {{ host }};\n");
         bench.write(
@@ -57,21 +61,42 @@ impl Bench {
     }
 
     fn request(&self, now: i64, host: Option<&str>, ports: &[(&str, u16)], self_signed: bool) -> Result<SiteReport> {
-        create(&SiteRequest {
-            directory: &self.path("site"),
-            model: &self.model,
-            sources: &crate::profile::Sources::of(&self.path("profile")),
+        let ports = ports.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect();
+        self.run(&self.path("site"), |request| SiteRequest { host, ports, self_signed, now, ..request })
+    }
+
+    /// A run with these choices about the authority.
+    fn with_authority(&self, host: Option<&str>, key: Option<&Path>, renew: bool) -> Result<SiteReport> {
+        self.run(&self.path("site"), |request| SiteRequest {
             host,
-            ports: ports.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect(),
+            authority_key: key,
+            renew_authority: renew,
+            ..request
+        })
+    }
+
+    fn run<'a>(
+        &'a self,
+        directory: &'a Path,
+        change: impl FnOnce(SiteRequest<'a>) -> SiteRequest<'a>,
+    ) -> Result<SiteReport> {
+        create(&change(SiteRequest {
+            directory,
+            model: &self.model,
+            sources: &self.sources,
+            host: None,
+            ports: BTreeMap::new(),
             project: None,
             engine: None,
             days_left: None,
             leave_groups: false,
-            self_signed,
-            known: &KnownSites::at(&self.path("state")),
+            self_signed: false,
+            known: &self.known,
             accept: false,
-            now,
-        })
+            authority_key: None,
+            renew_authority: false,
+            now: NOW,
+        }))
     }
 
     fn create(&self) -> SiteReport {
@@ -177,12 +202,13 @@ fn new_host_or_port_renews_the_files_that_contain_it() {
     let token = bench.read("site/secrets/token");
     let report = bench.create_at(NOW, Some("192.0.2.7"), &[("https", 8443)]).unwrap();
     insta::assert_snapshot!(report, @"
+    replaced custom-ca.crt: it may not sign for 192.0.2.7
     replaced tls/shop-web.crt: it lacks 192.0.2.7
     replaced env/shop.env: its template or values changed
     replaced nginx/shop.conf: its template or values changed
     replaced ports.env: its template or values changed
     replaced site.toml: it records what changed
-    kept 6 files
+    kept 5 files
     ");
     assert_eq!(bench.read("site/env/shop.env"), "URL=https://192.0.2.7:8443/\n");
     assert_eq!(bench.read("site/secrets/token"), token);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealift_layers::escape;
 
-pub use units::{bytes, count, duration};
+pub use units::{bytes, count, duration, total};
 
 use crate::finding::{Finding, Level};
 use crate::machine::Machine;

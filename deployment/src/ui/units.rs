@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// The sum of sizes, or the largest number if it is larger: sizes that somebody made up need not have a sum.
+#[must_use]
+pub fn total(sizes: impl IntoIterator<Item = u64>) -> u64 {
+    sizes.into_iter().fold(0, u64::saturating_add)
+}
+
 /// A number of bytes in powers of ten: `999 B`, `1.2 kB`, `112.3 MB`.
 #[must_use]
 pub fn bytes(n: u64) -> String {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::limits;
 use crate::tree::TreePath;
 
 /// Path of the first configuration file in an image.
@@ -13,6 +14,10 @@ pub const PATH: &str = "etc/ld.so.conf";
 /// How many symbolic links a path may go through, and how many files may include each other. Linux has the limit for
 /// links.
 const DEPTH: usize = 40;
+
+/// Most files that are read, patterns that are looked up, and directories that are found. What comes later is left out: files
+/// that include each other twice would never end.
+const TOTAL: usize = 1000;
 
 /// The directories that the configuration of an image names, in its order, each once. Paths go through the symbolic links
 /// of the image: `/lib/x86_64-linux-gnu` is `usr/lib/x86_64-linux-gnu` where `/lib` is a link to `/usr/lib`.
@@ -27,7 +32,7 @@ pub fn directories<E>(
     mut read: impl FnMut(&TreePath) -> Result<Vec<u8>, E>,
 ) -> Result<Vec<TreePath>, E> {
     let mut found = Vec::new();
-    read_file(paths, PATH, &mut read, &mut found, DEPTH)?;
+    read_file(paths, PATH, &mut read, &mut found, &mut 0, DEPTH)?;
     let mut seen = BTreeSet::new();
     found.retain(|directory| seen.insert(directory.clone()));
     Ok(found)
@@ -38,6 +43,7 @@ fn read_file<E>(
     name: &str,
     read: &mut impl FnMut(&TreePath) -> Result<Vec<u8>, E>,
     found: &mut Vec<TreePath>,
+    looked_up: &mut usize,
     depth: usize,
 ) -> Result<(), E> {
     let Some(path) = resolve(paths, name).filter(|path| paths.get(path) == Some(&None)) else { return Ok(()) };
@@ -50,13 +56,20 @@ fn read_file<E>(
             None | Some("hwcap") => {}
             Some("include") => {
                 for pattern in words {
+                    *looked_up += 1;
+                    if *looked_up > TOTAL {
+                        return Ok(());
+                    }
                     for included in matching(paths, name, pattern) {
-                        read_file(paths, &included, read, found, depth)?;
+                        *looked_up += 1;
+                        if *looked_up <= TOTAL {
+                            read_file(paths, &included, read, found, looked_up, depth)?;
+                        }
                     }
                 }
             }
             // The rest of the line is the directory, blanks and all.
-            Some(_) if line.starts_with('/') => found.extend(resolve(paths, line)),
+            Some(_) if line.starts_with('/') && found.len() < TOTAL => found.extend(resolve(paths, line)),
             Some(_) => {}
         }
     }
@@ -85,22 +98,36 @@ fn component_matches(glob: &[u8], name: &[u8]) -> bool {
     (name.first() != Some(&b'.') || glob.first() == Some(&b'.')) && glob_matches(glob, name)
 }
 
+/// Goes back to the last `*` only, so that the time is at most the product of both lengths.
 fn glob_matches(glob: &[u8], name: &[u8]) -> bool {
-    match glob.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => (0..=name.len()).any(|skip| glob_matches(rest, &name[skip..])),
-        Some((b'?', rest)) => !name.is_empty() && glob_matches(rest, &name[1..]),
-        Some((b'[', rest)) => {
-            let Some((&first, below)) = name.split_first() else { return false };
-            match class(rest, first) {
-                Some((is_member, rest)) => is_member && glob_matches(rest, below),
-                // Without its end the bracket is an ordinary character.
-                None => first == b'[' && glob_matches(rest, below),
-            }
+    let (mut pattern, mut at) = (glob, 0);
+    // What follows the last `*`, and where in the name that was tried.
+    let mut star: Option<(&[u8], usize)> = None;
+    while let Some(byte) = name.get(at) {
+        if let Some((b'*', rest)) = pattern.split_first() {
+            (pattern, star) = (rest, Some((rest, at)));
+        } else if let Some(rest) = after_one(pattern, *byte) {
+            (pattern, at) = (rest, at + 1);
+        } else if let Some((rest, tried)) = star {
+            (pattern, at, star) = (rest, tried + 1, Some((rest, tried + 1)));
+        } else {
+            return false;
         }
-        Some((b'\\', rest)) if !rest.is_empty() => name.first() == rest.first() && glob_matches(&rest[1..], &name[1..]),
-        Some((byte, rest)) => name.first() == Some(byte) && glob_matches(rest, &name[1..]),
     }
+    pattern.iter().all(|byte| *byte == b'*')
+}
+
+/// What follows the first element of a pattern, if that is not `*` and matches `byte`.
+fn after_one(glob: &[u8], byte: u8) -> Option<&[u8]> {
+    let (first, rest) = glob.split_first()?;
+    let (is_match, rest) = match first {
+        b'?' => (true, rest),
+        // Without its end the bracket is an ordinary character.
+        b'[' => class(rest, byte).unwrap_or((byte == b'[', rest)),
+        b'\\' if !rest.is_empty() => (rest[0] == byte, &rest[1..]),
+        other => (*other == byte, rest),
+    };
+    is_match.then_some(rest)
 }
 
 /// Whether `byte` is in the class that `glob` starts with, after its `[`; and what follows the class.
@@ -127,6 +154,9 @@ fn class(glob: &[u8], byte: u8) -> Option<(bool, &[u8])> {
 
 /// The path that `name` leads to through symbolic links. `None` for the root, a loop, and a path out of the image.
 fn resolve(paths: &BTreeMap<&TreePath, Option<&str>>, name: &str) -> Option<TreePath> {
+    if name.len() > limits::PATH {
+        return None;
+    }
     let mut pending: Vec<String> = name.split('/').rev().map(str::to_owned).collect();
     let (mut done, mut links): (Vec<String>, usize) = (Vec::new(), 0);
     while let Some(component) = pending.pop() {
@@ -141,7 +171,7 @@ fn resolve(paths: &BTreeMap<&TreePath, Option<&str>>, name: &str) -> Option<Tree
         let at = TreePath::new(&done.join("/")).ok()?;
         if let Some(Some(target)) = paths.get(&at) {
             links += 1;
-            if links > DEPTH {
+            if links > DEPTH || target.len() > limits::PATH {
                 return None;
             }
             done.pop();
@@ -194,6 +224,18 @@ mod tests {
         assert_eq!(read(&[("etc/ld.so.conf", "include /etc/ld.so.conf\n/x\n")]), "x");
         assert_eq!(read(&[conf, ("etc/ld.so.conf.d/x", "-> x"), ("etc/ld.so.conf.d/y", "-> none")]), "");
         assert_eq!(read(&[]), "");
+    }
+
+    /// Two files that include all files twice were read 2^40 times, and each `*` multiplied the time.
+    #[test]
+    fn hostile_configurations_end() {
+        let conf = ("etc/ld.so.conf", "include ld.so.conf.d/*\n/x\n");
+        let all = "include /etc/ld.so.conf.d/* /etc/ld.so.conf.d/*\n/y\n";
+        assert!(read(&[conf, ("etc/ld.so.conf.d/a", all), ("etc/ld.so.conf.d/b", all)]).starts_with('y'));
+        let stars = "*a".repeat(40) + "b";
+        assert!(!component_matches(stars.as_bytes(), "a".repeat(200).as_bytes()));
+        assert!(component_matches(b"*a*b*", b"xaayb"));
+        assert_eq!(read(&[("etc/ld.so.conf", &format!("/{}\n/z\n", "a/".repeat(500_000)))]), "z");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::read::ReadError;
-use crate::limits::{EXTENSION, Exceeded, MEMBERS};
-use crate::tree::Cursor;
+use crate::escape::line;
+use crate::limits::{EXTENSION, EXTENSIONS, Exceeded, MEMBERS};
+use crate::tree::{Cursor, TreePath};
 
 const BLOCK: usize = 512;
 
@@ -24,8 +25,8 @@ pub enum MemberKind {
     Symlink(String),
     /// A hard link, and the name of the member that it links to.
     Hardlink(String),
-    /// A device, a pipe or another type that images do not have, in words.
-    Other(String),
+    /// A device or a pipe: `3`, `4` or `6` as in the header. Images and packages have none.
+    Device(char),
 }
 
 /// The header of a member.
@@ -49,8 +50,9 @@ pub struct Member {
     pub mtime: u64,
     /// Extended attributes.
     pub xattrs: BTreeMap<String, Vec<u8>>,
-    /// What it has that [`Writer`](super::Writer) never writes, as the rest of a sentence; empty for nothing.
-    pub odd: String,
+    /// What it has that [`Writer`](super::Writer) never writes, although programs act on it, as the rest of a sentence that begins
+    /// with its name.
+    pub oddity: Option<String>,
 }
 
 /// An input of [`Members`], which can skip the contents of members.
@@ -100,6 +102,8 @@ pub struct Members<R> {
     /// Zeros after them, up to a whole block.
     padding: u64,
     headers: u64,
+    /// Bytes of the extended headers so far.
+    extended: u64,
     is_done: bool,
 }
 
@@ -114,7 +118,7 @@ struct Extended {
 impl<R: Skip> Members<R> {
     /// Starts at the first header.
     pub fn new(input: R) -> Self {
-        Self { input, position: 0, left: 0, padding: 0, headers: 0, is_done: false }
+        Self { input, position: 0, left: 0, padding: 0, headers: 0, extended: 0, is_done: false }
     }
 
     /// The header of the next member; `None` after the last one, when all of the input is read.
@@ -154,9 +158,12 @@ impl<R: Skip> Members<R> {
     }
 
     fn member(&mut self, header: &Header<'_>, extended: Extended) -> Result<Member, ReadError> {
+        let mut oddity = header.oddity();
         let Extended { long_name, long_link, records } = extended;
+        if long_name.is_some() || long_link.is_some() {
+            oddity = Some("has a header of GNU's format".to_owned());
+        }
         let mut records = records.unwrap_or_default();
-        let is_gnu = long_name.is_some() || long_link.is_some();
         let name = one_text(long_name, records.remove(&b"path"[..]), || header.name())?;
         let link = one_text(long_link, records.remove(&b"linkpath"[..]), || header.link())?;
         let mut member = Member {
@@ -168,7 +175,7 @@ impl<R: Skip> Members<R> {
             gid: owner(header.number(116..124)?)?,
             mtime: u64::try_from(header.number(136..148)?.max(0)).map_err(|_| damaged("a time is too large"))?,
             xattrs: BTreeMap::new(),
-            odd: header.odd(is_gnu).to_owned(),
+            oddity,
             name,
         };
         for (key, value) in records {
@@ -181,7 +188,11 @@ impl<R: Skip> Members<R> {
             b'5' => MemberKind::Directory,
             b'2' => MemberKind::Symlink(link),
             b'1' => MemberKind::Hardlink(link),
-            other => MemberKind::Other(kind_name(other)),
+            b'3' | b'4' | b'6' => MemberKind::Device(header.flag().into()),
+            other => {
+                let kind = kind_name(other.into());
+                return Err(ReadError::UnsupportedType { path: TreePath::new(&member.name)?, kind });
+            }
         };
         if member.size > 0 && member.kind != MemberKind::File {
             return Err(damaged("a link or a directory has contents"));
@@ -196,6 +207,10 @@ impl<R: Skip> Members<R> {
         let size = header.size()?;
         if size > EXTENSION {
             return Err(Exceeded::Size { what: "an extended header", limit: EXTENSION }.into());
+        }
+        self.extended += size;
+        if self.extended > EXTENSIONS {
+            return Err(Exceeded::Size { what: "the extended headers together", limit: EXTENSIONS }.into());
         }
         (self.left, self.padding) = (size, size.wrapping_neg() % BLOCK as u64);
         let mut bytes = Vec::new();
@@ -280,20 +295,6 @@ impl Header<'_> {
         }
     }
 
-    /// See [`Member::odd`].
-    fn odd(&self, is_gnu: bool) -> &'static str {
-        if is_gnu {
-            "has a header of GNU's format"
-        } else if self.0[257..263] != *b"ustar\0" {
-            "has a header of another format than POSIX's"
-        } else if self.0[265] != 0 || self.0[297] != 0 {
-            // Programs look such names up on the host, and prefer them to the numbers.
-            "names its owner"
-        } else {
-            ""
-        }
-    }
-
     fn flag(&self) -> u8 {
         self.0[156]
     }
@@ -336,6 +337,14 @@ impl Header<'_> {
         if has_prefix { [prefix, b"/", name].concat() } else { name.to_vec() }
     }
 
+    fn oddity(&self) -> Option<String> {
+        if self.0[257..265] != *b"ustar\x0000" {
+            return Some("has a header of another format than POSIX's".to_owned());
+        }
+        // Programs look such names up on the host, and prefer them to the numbers.
+        (self.0[265] != 0 || self.0[297] != 0).then(|| "names its owner".to_owned())
+    }
+
     fn link(&self) -> Vec<u8> {
         self.text(157..257).to_vec()
     }
@@ -359,7 +368,7 @@ fn one_text(
 fn apply(member: &mut Member, key: &[u8], value: Vec<u8>) -> Result<(), ReadError> {
     let number = |member: &Member| -> Result<u64, ReadError> {
         let text = std::str::from_utf8(&value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let name = member.name.escape_debug();
+        let name = line(&member.name);
         text.and_then(|text| text.parse().ok()).ok_or_else(|| damaged(&format!("`{name}` has an invalid pax record")))
     };
     match key {
@@ -378,12 +387,12 @@ fn apply(member: &mut Member, key: &[u8], value: Vec<u8>) -> Result<(), ReadErro
                 let name = utf8(name.to_vec())?;
                 // overlayfs takes these as instructions to hide what is below.
                 if name.is_empty() || name.contains('\0') || name.contains(".overlay.") {
-                    let name = name.escape_debug();
+                    let name = line(&name);
                     return Err(damaged(&format!("the extended attribute `{name}` is not one of a file")));
                 }
                 member.xattrs.insert(name, value);
             } else {
-                member.odd = format!("has the pax record `{}`", String::from_utf8_lossy(key));
+                member.oddity = Some(format!("has the pax record `{}`", line(&String::from_utf8_lossy(key))));
             }
         }
     }
@@ -412,8 +421,7 @@ fn records(bytes: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
 }
 
 fn utf8(bytes: Vec<u8>) -> Result<String, ReadError> {
-    String::from_utf8(bytes)
-        .map_err(|error| ReadError::NotUtf8(String::from_utf8_lossy(error.as_bytes()).escape_debug().to_string()))
+    String::from_utf8(bytes).map_err(|error| ReadError::NotUtf8(String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 fn owner(number: i128) -> Result<u32, ReadError> {
@@ -424,13 +432,14 @@ fn damaged(what: &str) -> ReadError {
     ReadError::Io(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()))
 }
 
-fn kind_name(flag: u8) -> String {
+/// The name of a type that is not supported.
+pub(super) fn kind_name(flag: char) -> String {
     match flag {
-        b'3' => "character device".to_owned(),
-        b'4' => "block device".to_owned(),
-        b'6' => "pipe".to_owned(),
-        b'S' => "sparse file".to_owned(),
-        b'g' => "global pax header".to_owned(),
-        other => format!("`{}`", char::from(other).escape_debug()),
+        '3' => "character device".to_owned(),
+        '4' => "block device".to_owned(),
+        '6' => "pipe".to_owned(),
+        'S' => "sparse file".to_owned(),
+        'g' => "global pax header".to_owned(),
+        other => format!("`{}`", other.escape_debug()),
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::members::{Member, MemberKind, Members};
+use super::members::{Member, MemberKind, Members, kind_name};
 use crate::escape::line;
 use crate::limits::{Exceeded, Paths};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
@@ -54,18 +54,17 @@ pub fn read_with_oddities(
     source: &Arc<SourceFile>,
     origin: &Arc<str>,
 ) -> Result<(Tree, Vec<(String, String)>), ReadError> {
-    let (mut tree, mut oddities) = (Tree::new(), Vec::new());
+    let mut tree = Tree::new();
+    let mut oddities = Vec::new();
     let mut paths = Paths::default();
     let mut members = Members::new(source.cursor());
-    while let Some(mut member) = members.next()? {
+    while let Some(member) = members.next()? {
         let path = match TreePath::new(&member.name) {
             Err(PathError::Empty) if member.kind == MemberKind::Directory => continue,
             other => other?,
         };
         paths.add(path.as_str())?;
-        if !member.odd.is_empty() {
-            oddities.push((path.to_string(), std::mem::take(&mut member.odd)));
-        }
+        oddities.extend(member.oddity.clone().map(|oddity| (path.to_string(), oddity)));
         let entry = entry(member, &path, source, origin)?;
         let is_directory = matches!(entry.kind, Kind::Directory);
         // A directory may be repeated, as for tar and dpkg: the last metadata count.
@@ -86,7 +85,9 @@ fn entry(member: Member, path: &TreePath, source: &Arc<SourceFile>, origin: &Arc
         MemberKind::File => Kind::File(Content::range(source, offset, size)),
         MemberKind::Symlink(target) => Kind::Symlink(target),
         MemberKind::Hardlink(target) => Kind::Hardlink(TreePath::new(&target)?),
-        MemberKind::Other(kind) => return Err(ReadError::UnsupportedType { path: path.clone(), kind }),
+        MemberKind::Device(flag) => {
+            return Err(ReadError::UnsupportedType { path: path.clone(), kind: kind_name(flag) });
+        }
     };
     Ok(Entry { kind, mode, uid, gid, mtime: Some(mtime), xattrs, origin: origin.clone() })
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ::tar::EntryType;
+use tar::EntryType;
 
 use super::*;
 use crate::archive;
@@ -89,6 +89,6 @@ fn whiteouts_and_devices_in_layers_are_reported() {
     assert_eq!(found.wrong, [""; 0]);
     assert_eq!(
         found.unusual,
-        ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has `dev/sda`, a block device"]
+        ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has the device `dev/sda`"]
     );
 }

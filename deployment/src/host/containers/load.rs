@@ -115,7 +115,7 @@ fn archive(deployment: &Deployment, images: &[&BundleImage], engine: EngineKind)
         }
         documents.push(DockerImage { config, repo_tags: vec![image.reference.clone()], layers });
     }
-    let size = parts.values().map(Content::len).sum();
+    let size = ui::total(parts.values().map(Content::len));
     let origin: Arc<str> = "bundle".into();
     tables.push((MANIFEST, serde_json::to_vec(&documents)?.into()));
     let files = tables.into_iter().map(|(name, content)| (name.to_owned(), content)).chain(parts);

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::kind::EngineKind;
 use crate::render::container::{CONFIG_HASH_LABEL, FOLDER_LABEL};
+use crate::ui::total;
 
 /// How many last lines of a log are shown of a service that is not healthy.
 pub(super) const LAST_LINES: &str = "20";
@@ -223,7 +224,7 @@ pub(super) fn podman_info(json: &str) -> Result<EngineInfo> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let rootless = host["security"]["rootless"].as_bool().unwrap_or(false);
     let map = host["idMappings"]["uidmap"].as_array();
-    let ids = map.into_iter().flatten().filter_map(|range| range["size"].as_u64()).sum();
+    let ids = total(map.into_iter().flatten().filter_map(|range| range["size"].as_u64()));
     Ok(EngineInfo {
         rootless,
         architecture: text(&host["arch"]),

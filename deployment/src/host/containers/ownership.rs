@@ -6,20 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
 use super::context::Containers;
-use super::kind::EngineKind;
 use super::output::{self, Container};
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::profile::model::Model;
 use crate::site;
-
-/// Exits with 0 when the folder `$1` is empty, with 1 when it has something, with 3 when it cannot be read.
-const IS_EMPTY: &str = r#"found=$(ls -A "$1" 2>/dev/null) || exit 3; [ -z "$found" ]"#;
 
 /// The end of both hints.
 const OTHER_PROJECT: &str = "to run a second deployment beside it, give this one another name: --project NAME";
@@ -138,15 +133,8 @@ impl Containers<'_> {
     fn volumes_with_data(&self) -> Result<Vec<String>> {
         let mut full = Vec::new();
         for volume in self.volumes()?.into_values() {
-            let folder = self.engine.query(&["volume", "inspect", "--format", "{{.Mountpoint}}", &volume])?;
-            let Some(folder) = folder else { continue };
-            // The files of an ordinary user's podman belong to user numbers that only its mapping has.
-            let mut command = match self.engine.kind {
-                EngineKind::Podman if self.engine.info()?.rootless => self.engine.command(&["unshare", "sh"]),
-                _ => Command::new("sh"),
-            };
-            let status = command.args(["-c", IS_EMPTY, "sh", folder.trim()]).stdin(Stdio::null()).status();
-            if !status.is_ok_and(|status| status.success()) {
+            let contents = self.look_into_volume(&volume, &[])?;
+            if contents.is_some_and(|contents| !contents.is_ok_and(|contents| contents.is_empty)) {
                 full.push(volume);
             }
         }

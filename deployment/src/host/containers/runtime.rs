@@ -11,6 +11,7 @@ use super::status::MANY_RESTARTS;
 use super::{load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
+use crate::host::passed_on::{self, Raw};
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::ServiceStatus;
 use crate::profile::model::{Run, Task};
@@ -121,7 +122,7 @@ impl Runtime for Containers<'_> {
             command.args(["--tail", &lines.to_string()]);
         }
         command.arg(self.container(service)?);
-        if command.status().with_context(|| self.engine.cannot_run())?.success() {
+        if passed_on::run(&mut command, Raw::Never).with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
         let (place, elsewhere) = (self.shown_place(), self.other_engine());
@@ -141,7 +142,7 @@ impl Runtime for Containers<'_> {
                 command
             }
         };
-        if command.status().with_context(|| self.engine.cannot_run())?.success() {
+        if passed_on::run(&mut command, Raw::UnlessTerminal).with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
         Err(Failure::failed(format!("the task {name} failed"))

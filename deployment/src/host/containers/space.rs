@@ -32,7 +32,7 @@ pub(super) fn need(images: &[&BundleImage], info: &EngineInfo, machine: &Machine
     if let Some(folder) = &info.containerd {
         // It reads the archive as it comes, and keeps the compressed blobs beside the unpacked layers.
         let blobs: BTreeMap<_, _> = images.iter().flat_map(|image| &image.layers).map(|l| (l.digest, l.size)).collect();
-        let bytes = stored_bytes(images, info) + blobs.values().sum::<u64>();
+        let bytes = ui::total(blobs.into_values().chain([stored_bytes(images, info)]));
         return vec![Need { folder: folder.clone(), bytes, temporary: false }];
     }
     let storage = Need { folder: info.storage.clone(), bytes: stored_bytes(images, info), temporary: false };
@@ -43,16 +43,16 @@ pub(super) fn need(images: &[&BundleImage], info: &EngineInfo, machine: &Machine
 fn stored_bytes(images: &[&BundleImage], info: &EngineInfo) -> u64 {
     // A layer that two images share is stored once, but only on top of the same layers.
     let mut seen = BTreeSet::new();
-    let mut bytes = 0;
+    let mut bytes: u64 = 0;
     for image in images {
         let mut stack = Vec::new();
-        let mut height = 0;
+        let mut height: u64 = 0;
         for layer in &image.layers {
             stack.push(layer.diff_id);
-            height += layer.unpacked;
+            height = height.saturating_add(layer.unpacked);
             if seen.insert(stack.clone()) {
                 // Without overlays, each layer is a copy of everything below it.
-                bytes += if info.driver == "vfs" { height } else { layer.unpacked };
+                bytes = bytes.saturating_add(if info.driver == "vfs" { height } else { layer.unpacked });
             }
         }
     }
@@ -64,12 +64,12 @@ fn stored_bytes(images: &[&BundleImage], info: &EngineInfo) -> u64 {
 fn temporary_need(images: &[&BundleImage], info: &EngineInfo, machine: &Machine) -> Need {
     let layers = images.iter().flat_map(|image| &image.layers);
     let layers: BTreeMap<_, _> = layers.map(|layer| (layer.diff_id, layer)).collect();
-    let sum = |size: fn(&BundleLayer) -> u64| layers.values().map(|layer| size(layer)).sum::<u64>();
-    let unpacked = |image: &&BundleImage| image.layers.iter().map(|layer| layer.unpacked).sum::<u64>();
+    let sum = |size: fn(&BundleLayer) -> u64| ui::total(layers.values().map(|layer| size(layer)));
+    let unpacked = |image: &&BundleImage| ui::total(image.layers.iter().map(|layer| layer.unpacked));
     let (folder, bytes) = match &info.temporary {
         Some(default) => {
             let folder = machine.var("TMPDIR").map_or_else(|| default.clone(), PathBuf::from);
-            (folder, sum(|layer| layer.unpacked) + images.iter().map(unpacked).max().unwrap_or(0))
+            (folder, ui::total([sum(|layer| layer.unpacked), images.iter().map(unpacked).max().unwrap_or(0)]))
         }
         None => (info.storage.join("tmp"), sum(|layer| layer.size)),
     };
@@ -89,7 +89,7 @@ struct FileSystem {
 fn file_system(path: &Path) -> Option<FileSystem> {
     let existing = path.ancestors().find(|above| above.exists())?;
     let stat = rustix::fs::statvfs(existing).ok()?;
-    Some(FileSystem { device: existing.metadata().ok()?.dev(), free: stat.f_bavail * stat.f_frsize })
+    Some(FileSystem { device: existing.metadata().ok()?.dev(), free: stat.f_bavail.saturating_mul(stat.f_frsize) })
 }
 
 /// Checks whether there is enough space. Needs on the same file system are added up.
@@ -122,7 +122,7 @@ fn compare(needs: &[Need], storage: &Path, find: impl Fn(&Path) -> Option<FileSy
 
 fn compare_one(found: FileSystem, needs: &[&Need], storage: &Path, findings: &mut Findings) {
     let folders: Vec<String> = needs.iter().map(|need| need.folder.display().to_string()).collect();
-    let bytes = needs.iter().map(|need| need.bytes).sum::<u64>() + MARGIN;
+    let bytes = ui::total(needs.iter().map(|need| need.bytes).chain([MARGIN]));
     let (folders, bytes_text, free) = (folders.join(" and "), ui::bytes(bytes), ui::bytes(found.free));
     if bytes <= found.free {
         return findings.ok("space", format!("{bytes_text} for the images, {free} free in {folders}"));

@@ -1,25 +1,14 @@
 //! The check whether the images can read the data that is on the host.
 
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::context::Containers;
 use super::kind::EngineKind;
 use crate::finding::Findings;
+use crate::host::look::{Contents, LOOK, look};
 use crate::profile::model::Volume;
-
-/// Prints the first line and the path of each file below the folder `$1` that the other arguments, patterns, match. Exits
-/// with 3 when the folder cannot be entered.
-const PRINT_VERSIONS: &str = r#"
-cd "$1" 2>/dev/null || exit 3
-shift
-for pattern in "$@"; do
-    for file in $pattern; do
-        if [ -f "$file" ]; then printf '%s %s\n' "$(head -n 1 "$file")" "$file"; fi
-    done
-done
-"#;
 
 impl Containers<'_> {
     /// Checks the version of the data in the volumes that exist and whose contents only one version can read.
@@ -27,37 +16,48 @@ impl Containers<'_> {
         for (name, full_name) in self.volumes()? {
             let Some(spec) = self.deployment.profile.model.volumes.get(name.as_str()) else { continue };
             let topic = format!("volume {full_name}");
-            let folder = self.engine.query(&["volume", "inspect", "--format", "{{.Mountpoint}}", &full_name])?;
-            let Some(folder) = folder else {
-                findings.ok(topic, "none yet");
-                continue;
-            };
-            // The files of an ordinary user's podman belong to user numbers that only its mapping has.
-            let mut command = match self.engine.kind {
-                EngineKind::Podman if self.engine.info()?.rootless => self.engine.command(&["unshare", "sh"]),
-                _ => Command::new("sh"),
-            };
-            command.args(["-c", PRINT_VERSIONS, "sh", folder.trim()]).args(&spec.version_files).stdin(Stdio::null());
-            let output = command.output().context("cannot look into the volumes")?;
-            if output.status.success() {
-                compare(topic, spec, &String::from_utf8_lossy(&output.stdout), findings);
-            } else {
-                let hint = "run this as root to see the version; the service checks it again when it starts";
-                findings.warn(topic, "this user cannot read its data", hint);
+            match self.look_into_volume(&full_name, &spec.version_files)? {
+                None => findings.ok(topic, "none yet"),
+                Some(Ok(contents)) => compare(topic, spec, &contents, findings),
+                Some(Err(_)) => {
+                    let hint = "run this as root to see the version; the service checks it again when it starts";
+                    findings.warn(topic, "this user cannot read its data", hint);
+                }
             }
         }
         Ok(())
     }
+
+    /// What is in a volume; `None` if there is no such volume, an inner error if it cannot be read.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub(super) fn look_into_volume(&self, volume: &str, patterns: &[String]) -> Result<Option<Result<Contents>>> {
+        let folder = self.engine.query(&["volume", "inspect", "--format", "{{.Mountpoint}}", volume])?;
+        let Some(folder) = folder.as_deref().map(str::trim) else { return Ok(None) };
+        Ok(Some(match self.engine.kind {
+            EngineKind::Podman if self.engine.info()?.rootless => self.look_as_container(folder, patterns),
+            _ => look(Path::new(folder), patterns),
+        }))
+    }
+
+    /// As [`look`], by this program among the user numbers of containers: to those belong the files of an ordinary user's
+    /// podman.
+    fn look_as_container(&self, folder: &str, patterns: &[String]) -> Result<Contents> {
+        let program = self.machine.program().and_then(Path::to_str).context("the path of this program is not known")?;
+        let mut arguments = vec!["unshare", program, LOOK, "--", folder];
+        arguments.extend(patterns.iter().map(String::as_str));
+        Ok(serde_json::from_str(&self.engine.run(&arguments)?)?)
+    }
 }
 
-/// `versions` has a line for each file: its version, a space, its path.
-fn compare(topic: String, spec: &Volume, versions: &str, findings: &mut Findings) {
-    let found: Vec<(&str, &str)> = versions.lines().filter_map(|line| line.split_once(' ')).collect();
+fn compare(topic: String, spec: &Volume, contents: &Contents, findings: &mut Findings) {
     let version = spec.version.as_str();
-    match found.iter().find(|(found, _)| *found == version).or(found.first()) {
+    let mut found = contents.first_lines.iter();
+    match found.clone().find(|(_, found)| *found == version).or(found.next()) {
         None => findings.ok(topic, "empty"),
-        Some((found, _)) if *found == version => findings.ok(topic, format!("data of version {version}")),
-        Some((found, path)) => {
+        Some((_, found)) if found == version => findings.ok(topic, format!("data of version {version}")),
+        Some((path, found)) => {
             let message = format!("its data has version {found} ({path}), but this bundle needs version {version}");
             findings.error(topic, message, spec.upgrade.as_str());
         }
@@ -66,8 +66,6 @@ fn compare(topic: String, spec: &Volume, versions: &str, findings: &mut Findings
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn check(folder: &Path) -> String {
@@ -76,15 +74,8 @@ mod tests {
             version: "18".into(),
             upgrade: "dump it, load it".into(),
         };
-        let output = Command::new("sh")
-            .args(["-c", PRINT_VERSIONS, "sh"])
-            .arg(folder)
-            .args(&spec.version_files)
-            .output()
-            .unwrap();
-        assert!(output.status.success());
         let mut findings = Findings::default();
-        compare("volume shop_data".into(), &spec, &String::from_utf8(output.stdout).unwrap(), &mut findings);
+        compare("volume shop_data".into(), &spec, &look(folder, &spec.version_files).unwrap(), &mut findings);
         findings.0[0].to_string()
     }
 
@@ -106,11 +97,5 @@ mod tests {
         // The old data may stay beside the new.
         put("18/data/VERSION", "18\n");
         insta::assert_snapshot!(check(place.path()), @"ok: volume shop_data: data of version 18");
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_entered_differs_from_an_empty_one() {
-        let output = Command::new("sh").args(["-c", PRINT_VERSIONS, "sh", "/nowhere/at/all", "*"]).output().unwrap();
-        assert_eq!(output.status.code(), Some(3));
     }
 }

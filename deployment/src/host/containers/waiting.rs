@@ -42,6 +42,8 @@ struct Watch {
     restarts: u64,
     /// Since when it does not run.
     down: Option<Instant>,
+    /// The last exit code that was seen; podman restarts a service so fast that there may be none.
+    exit_code: Option<i64>,
     /// When it was seen for the first time after its last start.
     seen: (String, Instant),
     /// What its health check printed last.
@@ -185,7 +187,8 @@ impl Watch {
     fn new(found: Option<&Container>) -> Self {
         let now = Instant::now();
         let seen = (found.map(|found| found.started.clone()).unwrap_or_default(), now);
-        Self { since: now, restarts: found.map_or(0, |found| found.restarts), down: None, seen, output: Vec::new() }
+        let restarts = found.map_or(0, |found| found.restarts);
+        Self { since: now, restarts, down: None, exit_code: None, seen, output: Vec::new() }
     }
 
     /// Looks at the service again. Returns why it is not expected to become healthy by itself, if it is not.
@@ -194,12 +197,15 @@ impl Watch {
         if found.started != self.seen.0 {
             self.seen = (found.started.clone(), Instant::now());
         }
+        // While a container runs, engines report 0.
+        self.exit_code = if found.is_running() { self.exit_code } else { Some(found.exit_code) };
         let again = found.restarts.saturating_sub(self.restarts);
         self.down = if found.is_running() { None } else { self.down.or_else(|| Some(Instant::now())) };
         let loops = again >= MANY_RESTARTS || found.state == "restarting" && found.restarts >= MANY_RESTARTS;
         if loops && self.since.elapsed() > PATIENCE {
             let times = again.max(1) + u64::from(!found.is_running());
-            return Some(format!("it ended {times} times, the last time with exit code {}", found.exit_code));
+            let code = self.exit_code.map(|code| format!(", the last time with exit code {code}")).unwrap_or_default();
+            return Some(format!("it ended {times} times{code}"));
         }
         let is_down = self.down.is_some_and(|down| down.elapsed() > PATIENCE) && found.state != "restarting";
         is_down.then(|| format!("it is {}, with exit code {}", found.state, found.exit_code))

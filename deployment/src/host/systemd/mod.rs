@@ -16,6 +16,7 @@ use crate::files::{self, write_atomically};
 use crate::finding::Findings;
 use crate::host::checks;
 use crate::host::deployment::Deployment;
+use crate::host::passed_on::{self, Raw};
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::machine::Machine;
@@ -150,7 +151,8 @@ impl Runtime for Systemd<'_> {
     }
 
     fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
-        let status = self.journalctl(service, "short-iso", options).status().context("cannot run journalctl")?;
+        let mut command = self.journalctl(service, "short-iso", options);
+        let status = passed_on::run(&mut command, Raw::Never).context("cannot run journalctl")?;
         if status.success() {
             return Ok(());
         }
@@ -161,7 +163,8 @@ impl Runtime for Systemd<'_> {
 
     fn run_task(&self, name: &str, _task: &Task, arguments: &[String]) -> Result<()> {
         let program = self.deployment.folder.join(task_path(name));
-        let status = Command::new(&program).args(arguments).stdin(Stdio::null()).status();
+        let mut command = Command::new(&program);
+        let status = passed_on::run(command.args(arguments).stdin(Stdio::null()), Raw::UnlessTerminal);
         if status.with_context(|| format!("cannot run {}", program.display()))?.success() {
             return Ok(());
         }

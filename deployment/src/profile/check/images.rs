@@ -98,7 +98,9 @@ impl Check<'_> {
         for template in image.env_files.iter().chain(image.config_files.keys()) {
             self.template(template, TemplateUser::Image);
         }
-        self.image_path(at(self, &["env-directory"]), &image.env_directory);
+        if self.image_path(at(self, &["env-directory"]), &image.env_directory).is_some() {
+            self.plain_path(at(self, &["env-directory"]), &image.env_directory);
+        }
         self.ports_and_volumes(name, image);
         self.configuration(name, image);
     }
@@ -170,7 +172,9 @@ impl Check<'_> {
     }
 
     fn venv(&mut self, name: &str, image: &Image, venv: &Venv) {
-        self.image_path(venv.path.span(), venv.path.get_ref());
+        if self.image_path(venv.path.span(), venv.path.get_ref()).is_some() {
+            self.plain_path(venv.path.span(), venv.path.get_ref());
+        }
         let python = venv.python.get_ref();
         let minor = python.strip_prefix("python3.").unwrap_or_default();
         if minor.is_empty() || !minor.bytes().all(|b| b.is_ascii_digit()) {
@@ -314,6 +318,10 @@ impl Check<'_> {
                 }
             }
             self.image_path(at(self, "home"), &user.home);
+            if user.home.contains(':') {
+                let message = format!("`{}` cannot be a home: `:` separates the fields of /etc/passwd", user.home);
+                self.report(at(self, "home"), message, "use another path");
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod services;
 mod settings;
 mod site;
 mod tasks;
+mod texts;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,9 @@ const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 /// All diagnostics of `model`, which was read from `table`. The profile is in `directory`; its files are in `sources`.
 pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
     let mut check = Check { directory, sources, model, document: Document::new(table), diagnostics: Vec::new() };
+    check.characters();
     check.root();
+    check.lines();
     check.debian();
     check.base();
     for (name, image) in &model.images {
@@ -171,6 +174,7 @@ impl Check<'_> {
     /// Checks an absolute path within an image or container, other than `/`, and returns it in normal form.
     fn image_path(&mut self, span: Range<usize>, path: &str) -> Option<TreePath> {
         let message = match TreePath::new(path) {
+            _ if path.contains(char::is_control) => format!("`{}` has a line break or a tab", path.escape_debug()),
             _ if !path.starts_with('/') => format!("`{path}` is not absolute"),
             Ok(path) => return Some(path),
             Err(PathError::Empty) => format!("`{path}` is the root directory"),

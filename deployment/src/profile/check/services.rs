@@ -13,6 +13,9 @@ use super::{Check, TemplateUser};
 /// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
 const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
 
+/// Most services of a profile: chains of dependencies are followed with a stack.
+const SERVICE_LIMIT: usize = 1000;
+
 impl Check<'_> {
     pub(super) fn service(&mut self, key: &Spanned<String>, service: &Service) {
         let model = self.model;
@@ -103,6 +106,10 @@ impl Check<'_> {
         let mut seen: BTreeSet<TreePath> = BTreeSet::new();
         for (span, path) in mounts {
             let Some(path) = self.image_path(span.clone(), path) else { continue };
+            if path.as_str().contains(':') {
+                let message = format!("nothing can be mounted at `/{path}`: `:` is followed by options of a mount");
+                self.report(span.clone(), message, "use a path without `:`");
+            }
             if seen.contains(&path) {
                 let message = format!("something else is mounted at `/{path}`");
                 self.report(span, message, "`config-files`, `volumes` and `tmpfs` need different paths");
@@ -130,6 +137,11 @@ impl Check<'_> {
 
     /// Checks that services do not wait for each other in a circle.
     pub(super) fn cycles(&mut self) {
+        if self.model.services.len() > SERVICE_LIMIT {
+            let message = format!("the profile has more than {SERVICE_LIMIT} services");
+            let span = self.document.key(&["services"]);
+            return self.report(span, message, "a bundle runs on one host: make several profiles of it");
+        }
         let mut done = BTreeSet::new();
         for name in self.model.services.keys() {
             self.follow(name.get_ref(), &mut Vec::new(), &mut done);

@@ -87,7 +87,8 @@ connect to, without `https://` and without a port.
 
 `up` checks the bundle and the host, makes certificates and secrets in `site/`, loads the images, and starts the services. It
 ends when all services are healthy, and prints their addresses. If a check fails, it reports every problem with a hint, and
-changes nothing: mend the problems and run it again. It is always safe to run `./sealift up` again; it restarts only services
+changes nothing: mend the problems and run it again. A directory `site` that neither this host made nor `SHA256SUMS` names is
+such a problem: somebody may have added it. It is always safe to run `./sealift up` again; it restarts only services
 that changed."
     );
     let ports = &model.site.ports;
@@ -174,7 +175,8 @@ The same can be done with the engine and compose (`podman-compose`, `docker comp
 created, and the reverse. Of two commands in a step, the first is for podman and the second for Docker. If `docker compose` is
 an unknown command, use `docker-compose`.
 
-1. Check the files. The output is `whole`; if there is other output, copy the bundle again.
+1. Check the files. The output is `whole`; if there is other output, copy the bundle again. `./sealift verify .` also finds files
+   that were added.
 
        sha256sum --quiet -c SHA256SUMS && echo whole
 
@@ -302,11 +304,13 @@ Existing secrets are never replaced.
             }
         };
         text += "
-- `site/custom-ca.key` is the key of the authority. It is needed only to sign certificates, and can be kept elsewhere in the
-  meantime.
+  It may sign for the names and addresses of this site only.
+- `site/custom-ca.key` is the key of the authority. It is needed only to sign certificates, and can be kept elsewhere:
+  `--authority-key FILE` of `up` and `site renew` names it.
 - `./sealift site renew` and every `up` renew certificates with less than a fifth of their lifetime left. Run
   `./sealift site renew`, with `site/custom-ca.key` in its place, and then `./sealift up` every month. `./sealift doctor`
-  shows how many days are left.
+  shows how many days are left. Before the authority itself ends, `./sealift site renew --authority` makes a new one: give it to
+  users in time.
 - To use certificates of your own, put them into `site/tls/` under the same names; they are not replaced.
 ";
     }
@@ -348,6 +352,8 @@ It uses the same volumes, and recreates the containers. The old directory is no 
 
        cp -a ../OLD/.env ../OLD/site .
        ./sealift up
+
+On another host, or as another user, add `--accept-site` to the first `up`: it then takes a site that it does not know.
 
 Before an upgrade, and every day, back up `.env`, `site/`"
         .to_owned();

@@ -79,7 +79,8 @@ Run these steps as root, on a host with systemd:
        cd /opt/{project}
        tar xf PATH/{bundle}
 
-2. Check the files. The output is `whole`; if there is other output, copy the bundle again.
+2. Check the files. The output is `whole`; if there is other output, copy the bundle again. `./sealift verify .` also finds
+   files that were added.
 
        sha256sum --quiet -c SHA256SUMS && echo whole
 
@@ -147,10 +148,12 @@ service, so all files can belong to root with no permissions for others."
         text += "
 
 - `site/custom-ca.crt` is the authority that signs the certificates. Give it to users: their programs have to trust it.
-- `site/custom-ca.key` is the key of the authority. It is needed only to sign certificates, and can be kept elsewhere in the
-  meantime.
+  It may sign for the names and addresses of this site only.
+- `site/custom-ca.key` is the key of the authority. It is needed only to sign certificates, and can be kept elsewhere:
+  `--authority-key FILE` names it.
 - The same command renews certificates with less than a fifth of their lifetime left. Run it every month, with
-  `site/custom-ca.key` in its place, and restart the services when it replaced a file.
+  `site/custom-ca.key` in its place, and restart the services when it replaced a file. Before the authority itself ends,
+  `./sealift site renew --authority` makes a new one: give it to users in time.
 - To use certificates of your own, put them into `site/tls/` under the same names; they are not replaced.";
     }
     if !model.site.ports.is_empty() {

@@ -93,7 +93,9 @@ impl SiteUpdate<'_> {
             ),
             false => (
                 format!("is due and cannot be renewed without {CA_KEY}: {text}"),
-                format!("put {CA_KEY} beside {CA_CERTIFICATE} and run this again"),
+                format!(
+                    "put {CA_KEY} beside {CA_CERTIFICATE}, or name it with --authority-key FILE, and run this again"
+                ),
             ),
         });
         Ok(Decision::Keep { own, warning })
@@ -128,7 +130,10 @@ impl SiteUpdate<'_> {
             let why = reason.as_deref().unwrap_or("it is missing");
             let directory = self.request.directory.display();
             return Err(Failure::failed(format!("{path} must be issued ({why}), but {CA_KEY} is missing"))
-                .hint(format!("put {CA_KEY} into {directory} for this run, or provide {path} and {key_path}"))
+                .hint(format!(
+                    "put {CA_KEY} into {directory} for this run, or name it with --authority-key FILE; or provide {path} \
+                     and {key_path}"
+                ))
                 .into());
         };
         let key = match (key, key_text) {

@@ -38,6 +38,10 @@ pub struct SiteRequest<'a> {
     pub leave_groups: bool,
     /// Let the site's authority issue certificates that the operator would have to provide, where there are none.
     pub self_signed: bool,
+    /// The private key of the authority, where it is not kept in the site. It is created there if it does not exist.
+    pub authority_key: Option<&'a Path>,
+    /// Issue the authority's certificate again, for the same key and the names that the site has now.
+    pub renew_authority: bool,
     /// The sites that this host knows. The site becomes one of them if it is new, known or [`SiteRequest::accept`]ed.
     pub known: &'a KnownSites,
     /// The operator, or a check, accepts a site that this host does not know.

@@ -77,7 +77,7 @@ fn valid_files_are_kept_without_the_key_of_the_authority() {
     let soon = bench.create_at(NOW + 90 * DAY, None, &[]).unwrap();
     insta::assert_snapshot!(soon.warnings.0[0], @"
     warning: tls/shop-web.crt: is due and cannot be renewed without custom-ca.key: it expires on 2027-04-25
-      hint: put custom-ca.key beside custom-ca.crt and run this again
+      hint: put custom-ca.key beside custom-ca.crt, or name it with --authority-key FILE, and run this again
     ");
     assert_eq!(bench.contents(), before);
     let error = bench.create_at(NOW, Some("other.example"), &[]).unwrap_err();
@@ -136,4 +136,64 @@ fn new_authority_issues_all_certificates_again() {
     // A key that is not the authority's is never used nor replaced.
     bench.write("site/custom-ca.key", &bench.read("site/tls/shop-web.key"));
     insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap_err(), @"custom-ca.key is not the key of custom-ca.crt");
+}
+
+/// A certificate of the authority that everyone trusts is worth little to others: it may sign only for this site.
+#[test]
+fn a_new_name_of_the_site_needs_a_new_certificate_of_the_authority() {
+    let bench = Bench::new();
+    bench.create();
+    let key = bench.read("site/custom-ca.key");
+    let report = bench.create_at(NOW, Some("other.example"), &[]).unwrap();
+    insta::assert_snapshot!(report.to_string().lines().take(2).collect::<Vec<_>>().join("\n"), @"
+    replaced custom-ca.crt: it may not sign for other.example
+    replaced tls/shop-web.crt: it lacks other.example
+    ");
+    assert_eq!(bench.read("site/custom-ca.key"), key);
+    bench.load(NOW).unwrap();
+}
+
+#[test]
+fn an_authority_without_constraints_is_kept_until_a_new_one_is_asked_for() {
+    let bench = Bench::new();
+    bench.create();
+    let (key, leaf) = (bench.read("site/custom-ca.key"), bench.read("site/tls/shop-web.crt"));
+    let parsed = |pem: &str| pki::Certificate::parse(pem, "ca").unwrap();
+    // As earlier versions made it.
+    let certificate = parsed(&bench.read("site/custom-ca.crt"));
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let name = bench.model.site.authority.as_ref().unwrap().name.as_str();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let old = params.self_signed(&pki::parse_key(&key).unwrap()).unwrap().pem();
+    assert!(!certificate.allows("bank.example") && parsed(&old).allows("bank.example"));
+    bench.write("site/custom-ca.crt", &old);
+    bench.create_at(NOW, None, &[]).unwrap();
+    assert_eq!(bench.read("site/custom-ca.crt"), old);
+    let report = bench.with_authority(None, None, true).unwrap();
+    assert!(report.paths(Action::Replaced).any(|path| path == "custom-ca.crt"), "{report}");
+    assert!(!parsed(&bench.read("site/custom-ca.crt")).allows("bank.example"));
+    // What it signed stays valid.
+    assert!(parsed(&leaf).signed_by(&parsed(&bench.read("site/custom-ca.crt"))));
+    assert_eq!(bench.read("site/custom-ca.key"), key);
+    bench.load(NOW).unwrap();
+}
+
+#[test]
+fn the_key_of_the_authority_can_be_kept_elsewhere() {
+    let bench = Bench::new();
+    let elsewhere = bench.path("safe.key");
+    let request = |host| bench.with_authority(host, Some(&elsewhere), false);
+    request(Some("shop.example")).unwrap();
+    assert!(elsewhere.exists() && !bench.path("site/custom-ca.key").exists());
+    assert_eq!(fs_err::metadata(&elsewhere).unwrap().permissions().mode() & 0o777, 0o600);
+    // Everything is valid: the key is not needed.
+    bench.create_at(NOW, None, &[]).unwrap();
+    let error = bench.create_at(NOW, Some("other.example"), &[]).unwrap_err();
+    assert!(failure(&error).hint.as_ref().unwrap().contains("--authority-key FILE"));
+    request(Some("other.example")).unwrap();
+    bench.load(NOW).unwrap();
+    let error = bench.with_authority(None, None, true).unwrap_err();
+    insta::assert_snapshot!(error, @"custom-ca.crt cannot be issued again without its key");
 }

@@ -27,7 +27,7 @@ fn edited_file_is_kept() {
     bench.write("site/env/shop.env", "URL=https://mine/\n");
     let report = bench.create_at(NOW, Some("other.example"), &[]).unwrap();
     assert_eq!(bench.read("site/env/shop.env"), "URL=https://mine/\n");
-    insta::assert_snapshot!(report.warnings.0[0], @"
+    insta::assert_snapshot!(report.warnings.0.last().unwrap(), @"
     warning: env/shop.env: was edited, and is kept unchanged
       hint: to render it again, remove env/shop.env and run this again
     ");

@@ -6,10 +6,10 @@ use super::*;
 /// A certificate of another authority's for `names`, valid for `days` from `NOW`: chain, key, authority.
 fn foreign(names: &[&str], days: u32) -> (String, String, String) {
     let authority = pki::new_key().unwrap();
-    let ca = pki::authority(&authority, "Another", 3650, NOW - 400 * DAY).unwrap();
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let ca = pki::authority(&authority, "Another", &names.iter().cloned().collect(), 3650, NOW - 400 * DAY).unwrap();
     let certificate = pki::Certificate::parse(&ca, "ca").unwrap();
     let key = pki::new_key().unwrap();
-    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let signer = pki::Signer { certificate: &certificate, pem: &ca, key: &authority };
     (signer.sign(&key, "x", &names, days, NOW).unwrap(), key.serialize_pem(), ca)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::WheelErrorKind;
+use crate::limits::{COMMANDS, Exceeded};
 
 /// The function that a command calls: `module:object`, where both are dotted names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,9 @@ pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelEr
         let (module, object) = (module.trim().to_owned(), object.trim().to_owned());
         if !is_dotted(&module) || !is_dotted(&object) {
             return Err(error("its value is not of the form `module:object`"));
+        }
+        if console.len() + gui.len() == COMMANDS {
+            return Err(Exceeded::Count(COMMANDS as u64, "commands").into());
         }
         let commands = if is_gui { &mut gui } else { &mut console };
         if commands.insert(name.to_owned(), Callable { module, object }).is_some() {
