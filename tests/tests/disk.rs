@@ -115,6 +115,10 @@ fn a_damaged_file_in_the_store_is_found_and_repaired() {
     let mut kinds = std::collections::BTreeSet::new();
     for file in files.iter().filter(|file| *file != "lock") {
         let kind = file.split('/').next().unwrap();
+        // A repair removed it, and no build has needed it since.
+        if !lab.path("store").join(file).exists() {
+            continue;
+        }
         flip(&lab.path("store").join(file));
         let check = lab.run(&["store", "check"]);
         assert_eq!(check.code, Some(4), "the check does not find the damaged {file}");
@@ -207,8 +211,10 @@ fn a_build_that_was_killed_leaves_a_valid_store() {
         let ended_by_itself = child.try_wait().unwrap().is_some();
         child.kill().unwrap();
         child.wait().unwrap();
-        let check = lab.run(&["store", "check"]);
-        assert_eq!(check.code, Some(0), "killed after {moment} ms: {}{}", check.stdout, check.stderr);
+        if lab.path("store").exists() {
+            let check = lab.run(&["store", "check"]);
+            assert_eq!(check.code, Some(0), "killed after {moment} ms: {}{}", check.stdout, check.stderr);
+        }
         let files = lab.below("");
         let left: Vec<_> = files.iter().filter(|file| file.contains("out.tar") || file.contains("sealift-")).collect();
         if left.is_empty() {

@@ -260,7 +260,7 @@ fn a_malformed_lock() {
             ),
         ),
         ("lock-of-another-profile", lock.replacen("profile = \"tiny\"", "profile = \"huge\"", 1)),
-        ("lock-of-the-future", lock.replacen("schema = 1", "schema = 2", 1)),
+        ("lock-of-the-future", lock.replacen("schema = 1", "schema = 99", 1)),
         ("lock-bad-digest", lock.replacen("sha256 = \"", "sha256 = \"zz", 1)),
         ("lock-merge-conflict", lock.replacen("[platforms.", "<<<<<<< HEAD\n[platforms.", 1)),
         ("lock-path-escapes", lock.replacen("path = \"pool/", "path = \"../../pool/", 1)),

@@ -66,7 +66,10 @@ impl Verify {
         let bundle = bundle::open(&self.bundle)?;
         let report = bundle.verify(Depth::Blobs);
         let mut problems = report.violations;
-        problems.extend(self.site_problem(&bundle)?);
+        // A damaged bundle need not have a profile that can be read.
+        if problems.is_empty() {
+            problems.extend(self.site_problem(&bundle)?);
+        }
         let images: Vec<String> = report.images.into_iter().map(|image| image.name).collect();
         if self.json {
             let wrong = problems.iter().map(|p| Problem { file: p.file.clone(), what: p.message.clone() }).collect();

@@ -375,6 +375,8 @@ struct Values<'a> {
     priority: &'a str,
     essential: &'a str,
     relations: [&'a str; Field::ALL.len()],
+    /// A field that occurs twice; empty for none.
+    repeated: &'a str,
 }
 
 impl<'a> Values<'a> {
@@ -398,7 +400,10 @@ impl<'a> Values<'a> {
                     None => continue,
                 },
             };
-            *slot = value;
+            let before = std::mem::replace(slot, value);
+            if !before.is_empty() {
+                values.repeated = field;
+            }
         }
         values
     }
@@ -406,7 +411,11 @@ impl<'a> Values<'a> {
 
 /// Builds a package from the fields of a stanza. `wanted` is the architecture whose relations are checked.
 fn package<'a>(fields: &[(&'a str, &'a str)], values: &Values<'a>, wanted: &str) -> Result<Package<'a>> {
-    let Values { name, version, architecture, .. } = *values;
+    let Values { name, version, architecture, repeated, .. } = *values;
+    if !repeated.is_empty() {
+        // Readers choose differently between them.
+        return Err(Failure::failed(format!("the field {repeated} of the package {name} occurs twice")).into());
+    }
     if name.is_empty() {
         let first = fields.first().map_or(String::new(), |(name, value)| format!("{name}: {value}"));
         return Err(Failure::failed(format!("a stanza has no field Package; its first field is `{first}`")).into());

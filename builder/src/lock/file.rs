@@ -1,5 +1,6 @@
 //! The lock file: canonical TOML beside the profile, which Nix's `builtins.fromTOML` can read.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
 
-use super::{Lock, Platform};
+use super::{Lock, Platform, Wheel};
 
 /// The file's name, in the profile's folder.
 pub const FILE: &str = "sealift.lock";
@@ -48,6 +49,15 @@ impl Lock {
             return Err(Failure::usage(message).hint(hint).into());
         }
         for platform in lock.platforms.values() {
+            let packages = platform.packages.iter().map(|package| package.name.as_str());
+            let wheels = platform.wheels.iter().map(Wheel::file_name);
+            for names in [packages.collect::<Vec<_>>(), wheels.collect()] {
+                let mut seen = BTreeSet::new();
+                if let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) {
+                    let message = format!("{}: `{twice}` is listed twice", path.display());
+                    return Err(Failure::usage(message).hint(hint).into());
+                }
+            }
             let paths = platform.packages.iter().map(|package| &package.path);
             let archives = platform.packages.iter().filter_map(|package| package.archive.as_ref());
             for file in paths.chain(archives).chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
