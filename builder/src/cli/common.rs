@@ -114,8 +114,12 @@ impl PlatformOption {
 #[derive(Args, Debug)]
 pub(super) struct Jobs {
     /// Number of threads; does not affect the result [default: one per processor]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = threads)]
     jobs: Option<NonZero<usize>>,
+}
+
+fn threads(text: &str) -> Result<NonZero<usize>, &'static str> {
+    text.parse().map_err(|_| "the number of threads is at least 1")
 }
 
 impl Jobs {
