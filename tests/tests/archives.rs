@@ -10,7 +10,7 @@ use sealift_tests::bundle;
 use sealift_tests::command;
 use sealift_tests::lab::{Ended, Lab};
 use sealift_tests::mirror::Reply;
-use sealift_tests::packed::{Member, Package};
+use sealift_tests::packed::{Member, Package, static_program};
 use sealift_tests::signing::Key;
 
 const BUILD: [&str; 5] = ["build", "tiny", "--output", "out.tar", "--locked"];
@@ -18,13 +18,18 @@ const BUILD: [&str; 5] = ["build", "tiny", "--output", "out.tar", "--locked"];
 /// Seed of the key of the other archive.
 const VENDOR_KEY: u64 = 2;
 
+/// A program without an interpreter, which can run in any image.
+fn program(path: &str) -> Member {
+    Member::file(path, &String::from_utf8(static_program()).unwrap()).mode(0o755)
+}
+
 /// A later version of `clock`, which needs a later `libc6`, and a package that only this archive has.
 fn vendor() -> Archive {
-    let file = |path: &str| [Member::file(path, "by the vendor\n")];
+    let program = |path: &str| [program(path)];
     let packages = vec![
-        Package::new("clock", "1:5.0-1", "Depends: libc6 (>= 3)\n", &file("./usr/bin/clock")),
-        Package::new("libc6", "3.0-1", "", &file("./lib/libc.so.6")),
-        Package::new("mongo_exporter", "1", "", &file("./usr/bin/exporter")),
+        Package::new("clock", "1:5.0-1", "Depends: libc6 (>= 2.50)\n", &program("./usr/bin/clock")),
+        Package::new("libc6", "2.50-1", "", &[Member::file("./lib/libc.so.6", "by the vendor\n")]),
+        Package::new("mongo_exporter", "1", "", &program("./usr/bin/exporter")),
     ];
     Archive { packages, wheels: Vec::new(), key: VENDOR_KEY, ..Archive::default() }
 }
@@ -68,11 +73,11 @@ fn locked(lab: &Lab, names: &[&str]) -> Vec<String> {
 #[test]
 fn the_highest_version_of_the_highest_priority_is_locked_with_its_archive() {
     let both = ["clock", "libc6"];
-    assert_eq!(locked(&lab(VENDOR), &both), ["clock 1:5.0-1 vendor", "libc6 3.0-1 vendor"]);
+    assert_eq!(locked(&lab(VENDOR), &both), ["clock 1:5.0-1 vendor", "libc6 2.50-1 vendor"]);
     let low = format!("{VENDOR}priority = 100\n");
     assert_eq!(locked(&lab(&low), &both), ["clock 1:4.2-1 -", "libc6 2.43-1 -"]);
     let pinned = format!("{low}\n[debian.pins]\nclock = \"vendor\"\n");
-    assert_eq!(locked(&lab(&pinned), &both), ["clock 1:5.0-1 vendor", "libc6 3.0-1 vendor"]);
+    assert_eq!(locked(&lab(&pinned), &both), ["clock 1:5.0-1 vendor", "libc6 2.50-1 vendor"]);
 }
 
 #[test]
@@ -133,7 +138,7 @@ fn each_archive_is_verified_with_its_own_keyring() {
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("cannot read the archive vendor"), "{}", ended.stderr);
     let lab = lab(&format!("{VENDOR}priority = 100\n"));
-    lab.edit("tiny/profile.toml", "\"clock\"]", "{ name = \"clokc\", from = \"vendor\" }]");
+    lab.edit("tiny/profile.toml", "packages = [\"clock\"]", "packages = [{ name = \"clokc\", from = \"vendor\" }]");
     let ended = lab.run(&["lock", "tiny"]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("the archive vendor has no package clokc"), "{}", ended.stderr);
@@ -143,7 +148,7 @@ fn each_archive_is_verified_with_its_own_keyring() {
 #[test]
 fn deb_files_of_the_profile_are_an_archive() {
     let lab = lab("[debian.archives.own]\nfiles = [\"packages\"]\n");
-    let package = Package::new("clock", "1:6-1", "", &[Member::file("./usr/bin/clock", "own\n")]);
+    let package = Package::new("clock", "1:6-1", "", &[program("./usr/bin/clock")]);
     fs_err::create_dir_all(lab.path("tiny/packages/deep")).unwrap();
     fs_err::write(lab.path("tiny/packages/deep/clock.deb"), package.bytes()).unwrap();
     assert_eq!(locked(&lab, &["clock"]), ["clock 1:6-1 own"]);
