@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 
 use sealift_layers::digest::Digest;
 
-use crate::lab::static_program;
-use crate::packed::{Member, Package, Wheel, xz};
+use crate::packed::{Member, Package, Wheel, static_program, xz};
 use crate::signing::Key;
 
 /// The content of the server. Tests can change it before they [publish](Archive::publish) it.

@@ -123,6 +123,9 @@ pub struct Package {
     pub version: String,
     /// Its architecture.
     pub architecture: String,
+    /// Its archive, by its name in the profile; `None` for the one that `[debian]` itself describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
     /// Its maintainer scripts. None of them was run.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use pep440_rs::VersionSpecifiers;
+use sealift_layers::ingredients::deb;
 
 /// A name of the profile: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
@@ -18,11 +19,9 @@ pub(super) fn is_tag(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
-/// A Debian package's name (policy 5.6.7).
+/// A Debian package's name, as dpkg takes it.
 pub(super) fn is_package(text: &str) -> bool {
-    text.len() >= 2
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+    deb::is_package_name(text)
 }
 
 /// A login name, as `useradd` accepts it.
@@ -171,7 +170,7 @@ mod tests {
     #[test]
     fn tags_packages_logins_and_variables() {
         assert!(is_tag("3.10.0-rc1") && !is_tag(".1") && !is_tag("1+2") && !is_tag(""));
-        assert!(is_package("libstdc++6") && !is_package("g") && !is_package("Foo") && !is_package("a=1"));
+        assert!(is_package("libstdc++6") && is_package("mongo_exporter") && !is_package("-a") && !is_package("a=1"));
         assert!(is_login("www-data") && !is_login("0day") && !is_login("") && !is_login("a:b"));
         assert!(is_variable("PARSEC_DB") && !is_variable("1A") && !is_variable("A=B") && !is_variable(""));
     }

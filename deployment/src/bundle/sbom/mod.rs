@@ -82,7 +82,8 @@ fn components(manifest: &Manifest) -> Vec<Component> {
     let packages = manifest.packages.iter().map(|package| {
         let component = Component::new(Kind::Library, &package.name).known_as(deb_ref(&package.name));
         let purl = purl::deb(&package.name, &package.version, &package.architecture);
-        component.version(&package.version).hash(package.sha256).purl(purl)
+        let component = component.version(&package.version).hash(package.sha256).purl(purl);
+        package.archive.iter().fold(component, |component, archive| component.property("archive", archive))
     });
     let wheels = manifest.wheels.iter().map(|wheel| {
         let component = Component::new(Kind::Library, &wheel.name).known_as(wheel_ref(&wheel.file));
