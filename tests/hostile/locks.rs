@@ -34,12 +34,6 @@ fn hostile_locks() {
             let at = lock.find("sha256 = \"").unwrap() + 10;
             format!("{}{}{}", &lock[..at], "0".repeat(64), &lock[at + 64..])
         }),
-        ("package-twice", "which of the two is meant", {
-            let start = lock.find("[[platforms.\"linux/amd64\".package]]").unwrap();
-            let rest = &lock[start..];
-            let end = rest[2..].find("[[").map_or(rest.len(), |end| end + 2);
-            format!("{}{}{}", &lock[..start], &rest[..end], rest)
-        }),
     ];
     let mut group = Group::new("locks");
     for (name, reason, text) in cases {
