@@ -8,7 +8,7 @@
 let
   inherit (builtins)
     all any attrValues baseNameOf concatMap concatStringsSep dirOf elem filter fromTOML head isPath isString listToAttrs
-    map mapAttrs match path placeholder readFile split substring tail unsafeDiscardStringContext
+    map mapAttrs match path pathExists placeholder readFile split substring tail unsafeDiscardStringContext
     ;
 
   executable = file: if isPath file then "${path { name = "sealift"; path = file; }}" else "${file}/bin/sealift";
@@ -59,8 +59,8 @@ rec {
   # `artifacts` all fetched files.
   #
   # profile    The profile's folder, with its lock. Profiles that it extends are in the same parent folder.
-  # mirrors    Where to fetch from: `debian` is the root of a Debian mirror (`pool/` is below it), `python` the root of the
-  #            server that has the files of a Python index (the lock has paths below it).
+  # mirrors    Where to fetch from: `debian` is the root of a Debian mirror (`pool/` is below it), NAME that of the profile's
+  #            archive NAME, `python` the root of the server that has the files of a Python index (the lock has paths below it).
   # artifacts  A folder of files named by their SHA-256, such as `artifacts/sha256` of Sealift's store. Files in it
   #            are not fetched.
   # closures   Packages for the images with `nix` in the profile: image name -> list of packages.
@@ -85,7 +85,10 @@ rec {
 
       fetched = fetch { inherit mirrors artifacts; };
       by = name: list: listToAttrs (map (entry: { name = name entry; value = entry; }) list);
-      packages = mapAttrs (_: fetched "debian") (by (entry: entry.name) (lock.package or [ ]));
+      # Packages of an archive of files are in the profile's folder.
+      isFile = entry: entry ? archive && pathExists (profile + "/${entry.path}");
+      package = _: entry: if isFile entry then "${source}/${entry.path}" else fetched (entry.archive or "debian") entry;
+      packages = mapAttrs package (by (entry: entry.name) (lock.package or [ ]));
       wheels = mapAttrs (_: fetched "python") (by (entry: baseNameOf entry.path) (lock.wheel or [ ]));
 
       # The base layer has the bytecode of a standard library that all images share, compiled by one image for all.

@@ -107,6 +107,17 @@ impl<'a> Inputs<'a> {
         ImageInputs { inputs: self, name }
     }
 
+    /// Everything that the lock names, in the order in which artifacts are listed, each once.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<Artifact<'a>> {
+        let packages = self.lock.packages.iter().map(Artifact::Package);
+        let wheels = self.lock.wheels.iter().map(Artifact::Wheel);
+        let mut all: Vec<_> = packages.chain(wheels).chain(self.lock.crates.iter().map(Artifact::Crate)).collect();
+        all.sort_by_key(Artifact::order);
+        all.dedup_by_key(|artifact| artifact.digest());
+        all
+    }
+
     /// The package of this name in the lock.
     ///
     /// # Errors
@@ -114,6 +125,22 @@ impl<'a> Inputs<'a> {
     pub fn package(&self, name: &str) -> Result<&'a Package> {
         let found = self.lock.packages.iter().find(|package| package.name == name);
         found.ok_or_else(|| incomplete_lock(&format!("the package {name}")))
+    }
+
+    /// The locked index of the archive that has this package.
+    ///
+    /// # Errors
+    /// When the lock contradicts itself.
+    pub fn archive(&self, package: &Package) -> Result<&'a lock::Debian> {
+        let found = self.lock.archive(package.archive.as_deref());
+        found.ok_or_else(|| incomplete_lock(&format!("the archive {}", package.archive.as_deref().unwrap_or_default())))
+    }
+
+    /// The file of a package that is a file of the profile.
+    #[must_use]
+    pub fn file(&self, package: &Package) -> Option<PathBuf> {
+        let archive = self.profile.model.debian.get_ref().archive(package.archive.as_deref()?)?;
+        archive.suite.is_none().then(|| self.profile.sources.path(&package.path))
     }
 
     /// The wheel of this file name in the lock.

@@ -74,6 +74,7 @@ fn the_readme_names_every_key() {
     let tables = [
         (keys::<m::Model>(), rest.split("\n#").next().unwrap_or_default().to_owned()),
         (keys::<m::Debian>(), section("## `[debian]`")),
+        (keys::<m::Archive>(), section("### `[debian.archives.NAME]`")),
         (keys::<m::Base>(), section("## `[base]`")),
         (keys::<m::Image>(), image.clone()),
         (keys::<m::User>(), image.clone()),

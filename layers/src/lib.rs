@@ -85,6 +85,7 @@
 
 pub mod archive;
 pub mod codec;
+pub mod decompress;
 pub mod digest;
 pub mod escape;
 pub mod image;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use sealift_layers::digest::Digest;
 
-use crate::packed::{Member, Package, Wheel, xz};
+use crate::packed::{Member, Package, Wheel, static_program, xz};
 use crate::signing::Key;
 
 /// The content of the server. Tests can change it before they [publish](Archive::publish) it.
@@ -122,6 +122,8 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICA
 /// merged /usr moves, and a file that two packages have.
 fn packages() -> Vec<Package> {
     let file = Member::file;
+    // A build checks that what an image starts is a program.
+    let program = String::from_utf8(static_program()).expect("a header in ASCII");
     vec![
         Package::new(
             "base-files",
@@ -157,7 +159,7 @@ fn packages() -> Vec<Package> {
             "1:4.2-1",
             "Depends: libc6 (>= 2.40)\nReplaces: libc6\n",
             &[
-                file("./usr/bin/clock", "tick\n").mode(0o4755),
+                file("./usr/bin/clock", &program).mode(0o4755),
                 Member::hardlink("./usr/bin/watch", "./usr/bin/clock").mode(0o4755),
                 file("./usr/share/clock/\u{e9}t\u{e9}", "not ASCII\n"),
                 Member::directory("./var/spool/clock/").mode(0o2770).owner(38),
@@ -168,7 +170,7 @@ fn packages() -> Vec<Package> {
             "python3.14",
             "3.14.2-1",
             "Depends: libc6\n",
-            &[file("./usr/bin/python3.14", "snake\n").mode(0o755)],
+            &[file("./usr/bin/python3.14", &program).mode(0o755)],
         ),
     ]
 }

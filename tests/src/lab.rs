@@ -10,6 +10,7 @@ use crate::archive::Archive;
 use crate::archive::KNOWN_KEY;
 use crate::bundle;
 use crate::mirror::Mirror;
+use crate::packed::static_program;
 use crate::signing::Key;
 
 /// The folder with the profiles of the tests.
@@ -201,18 +202,6 @@ impl Ended {
         let code = self.code.map_or("killed".to_owned(), |code| code.to_string());
         format!("exit {code}\n{}", self.stderr)
     }
-}
-
-/// The smallest file that is accepted as a statically linked program: an ELF header for x86-64 and one empty entry of the
-/// program header table. The real program would change the digests with every change of the code.
-#[must_use]
-pub fn static_program() -> Vec<u8> {
-    let mut elf = vec![0; 64 + 56];
-    elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
-    for (at, value) in [(18, 62), (32, 64), (54, 56), (56, 1)] {
-        elf[at] = value;
-    }
-    elf
 }
 
 /// Replaces each digest in `text` by `[DIGEST]`.

@@ -9,9 +9,11 @@
 pub mod archive;
 pub mod blocks;
 pub mod bundle;
+pub mod chaos;
 pub mod command;
 pub mod compare;
 pub mod control_group;
+pub mod disks;
 pub mod docker;
 pub mod hosts;
 pub mod lab;

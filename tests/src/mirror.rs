@@ -1,7 +1,7 @@
 //! An HTTP server on loopback with files that a test chooses. It can interrupt responses.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,6 +15,10 @@ pub enum Reply {
     Cut(Vec<u8>, usize),
     /// Half of it; then the connection stays open.
     Stuck(Vec<u8>),
+    /// Only this many bytes; then the connection is reset.
+    Reset(Vec<u8>, usize),
+    /// Completely, with a `Content-Length` of this many bytes.
+    Claims(Vec<u8>, usize),
 }
 
 /// The files of the server, and the requests that it received.
@@ -69,7 +73,11 @@ impl Mirror {
     #[must_use]
     pub fn file(&self, path: &str) -> Vec<u8> {
         match &self.state().files[path] {
-            Reply::Whole(bytes) | Reply::Cut(bytes, _) | Reply::Stuck(bytes) => bytes.clone(),
+            Reply::Whole(bytes)
+            | Reply::Cut(bytes, _)
+            | Reply::Stuck(bytes)
+            | Reply::Reset(bytes, _)
+            | Reply::Claims(bytes, _) => bytes.clone(),
         }
     }
 
@@ -94,13 +102,25 @@ impl Mirror {
     }
 }
 
+/// The head of a request, which stays unread. `None` if the client goes away.
+fn request(stream: &TcpStream) -> Option<String> {
+    let mut buffer = [0; 8192];
+    loop {
+        let length = stream.peek(&mut buffer).ok().filter(|length| *length > 0)?;
+        let text = str::from_utf8(&buffer[..length]).ok()?;
+        if text.contains("\r\n\r\n") {
+            return Some(text.to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Sends the response to one request. If the client cannot be written to, the connection is closed.
 fn serve(mut stream: TcpStream, state: &Mutex<State>) {
-    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-    let request = lines.next().unwrap_or_default();
-    let path = request.split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
+    let Some(request) = request(&stream) else { return };
+    let mut lines = request.lines();
+    let path = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
     let start = lines
-        .take_while(|line| !line.is_empty())
         .filter_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=")?.strip_suffix('-')?.parse().ok())
         .last()
         .unwrap_or(0_usize);
@@ -109,34 +129,40 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         state.requests.push(path.clone());
         state.files.get(&path).cloned()
     };
-    let (bytes, limit) = match reply {
-        None => {
-            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            return;
-        }
-        Some(Reply::Whole(bytes)) => (bytes, None),
-        Some(Reply::Cut(bytes, length)) => (bytes, Some((length, false))),
-        Some(Reply::Stuck(bytes)) => {
-            let half = bytes.len() / 2;
-            (bytes, Some((half, true)))
-        }
+    // A socket that is closed with unread data resets the connection.
+    if !matches!(reply, Some(Reply::Reset(..))) {
+        let _ = stream.read_exact(&mut vec![0; request.len()]);
+    }
+    let Some(reply) = reply else {
+        let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        return;
     };
-    let total = bytes.len();
-    let start = start.min(total);
+    // Where the response ends, and its claimed total length.
+    let (bytes, end, claimed) = match &reply {
+        Reply::Whole(bytes) => (bytes, bytes.len(), bytes.len()),
+        Reply::Cut(bytes, length) | Reply::Reset(bytes, length) => (bytes, *length, bytes.len()),
+        Reply::Stuck(bytes) => (bytes, bytes.len() / 2, bytes.len()),
+        Reply::Claims(bytes, length) => (bytes, bytes.len(), *length),
+    };
+    let start = start.min(bytes.len());
     let (status, range) = match start {
         0 => ("200 OK", String::new()),
-        _ => ("206 Partial Content", format!("Content-Range: bytes {start}-{}/{total}\r\n", total.saturating_sub(1))),
+        _ => {
+            ("206 Partial Content", format!("Content-Range: bytes {start}-{}/{claimed}\r\n", claimed.saturating_sub(1)))
+        }
     };
     let kind =
         if path.starts_with("simple/") { "application/vnd.pypi.simple.v1+json" } else { "application/octet-stream" };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{range}Content-Length: {}\r\nConnection: close\r\n\r\n",
-        total - start
+        claimed.saturating_sub(start)
     );
-    let end = limit.map_or(total, |(length, _)| length.max(start));
-    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes[start..end]));
-    if sent.is_ok() && limit.is_some_and(|(_, waits)| waits) {
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
-        let _ = std::io::Read::read(&mut stream, &mut [0]);
+    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes[start..end.max(start)]));
+    if sent.is_err() {
+        return;
+    }
+    if let Reply::Stuck(_) = reply {
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(600)));
+        let _ = stream.read(&mut [0]);
     }
 }

@@ -57,6 +57,18 @@ impl Member {
         Self { mode, ..self }
     }
 
+    /// Sets its content.
+    #[must_use]
+    pub fn content(self, bytes: Vec<u8>) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Sets the type flag of its header.
+    #[must_use]
+    pub fn kind(self, kind: u8) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Sets user and group.
     #[must_use]
     pub fn owner(self, owner: u32) -> Self {
@@ -98,6 +110,31 @@ pub fn xz(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes everything")
 }
 
+/// The smallest file that is accepted as a statically linked program: an ELF header for x86-64 and one empty entry of the
+/// program header table. The real program would change the digests with every change of the code.
+#[must_use]
+pub fn static_program() -> Vec<u8> {
+    let mut elf = vec![0; 64 + 56];
+    elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    for (at, value) in [(6, 1), (16, 2), (18, 62), (32, 64), (54, 56), (56, 1)] {
+        elf[at] = value;
+    }
+    elf
+}
+
+/// An archive in the format of ar(5).
+#[must_use]
+pub fn ar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut out = b"!<arch>\n".to_vec();
+    for (name, body) in members {
+        let head = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", THEN, 0, 0, "100644", body.len());
+        out.extend(head.as_bytes());
+        out.extend(body);
+        out.resize(out.len().next_multiple_of(2), b'\n');
+    }
+    out
+}
+
 /// A Debian package (deb(5)) and its entry in a package index.
 #[derive(Clone, Debug)]
 pub struct Package {
@@ -111,6 +148,8 @@ pub struct Package {
     pub stated: String,
     /// The files that it installs.
     pub members: Vec<Member>,
+    /// Bytes in the place of all of these.
+    pub raw: Option<Vec<u8>>,
 }
 
 impl Package {
@@ -123,6 +162,7 @@ impl Package {
             fields: fields.into(),
             stated: name.into(),
             members: members.to_vec(),
+            raw: None,
         }
     }
 
@@ -136,20 +176,16 @@ impl Package {
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
         let control =
             format!("Package: {}\nVersion: {}\nArchitecture: all\n{}", self.stated, self.version, self.fields);
-        let mut out = b"!<arch>\n".to_vec();
-        for (name, body) in [
+        ar(&[
             ("debian-binary", b"2.0\n".to_vec()),
             ("control.tar", tar(&[Member::file("./control", &control)])),
             ("data.tar.xz", xz(&tar(&self.members))),
-        ] {
-            let head = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", THEN, 0, 0, "100644", body.len());
-            out.extend(head.as_bytes());
-            out.extend(&body);
-            out.resize(out.len().next_multiple_of(2), b'\n');
-        }
-        out
+        ])
     }
 
     /// The stanza in the index.
@@ -181,6 +217,8 @@ pub struct Wheel {
     pub lie: Option<String>,
     /// `RECORD` does not have this file.
     pub unlisted: Option<String>,
+    /// Bytes in the place of all of these.
+    pub raw: Option<Vec<u8>>,
 }
 
 impl Wheel {
@@ -195,7 +233,7 @@ impl Wheel {
             format!("{info}/WHEEL"),
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned(),
         ));
-        Self { name: name.into(), version: version.into(), files: all, lie: None, unlisted: None }
+        Self { name: name.into(), version: version.into(), files: all, lie: None, unlisted: None, raw: None }
     }
 
     /// The file name.
@@ -207,6 +245,9 @@ impl Wheel {
     /// The content of the file: a zip archive of stored members.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
         let record = format!("{}-{}.dist-info/RECORD", self.name, self.version);
         let mut lines = String::new();
         for (path, text) in self.files.iter().filter(|(path, _)| self.unlisted.as_ref() != Some(path)) {

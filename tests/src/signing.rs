@@ -1,6 +1,8 @@
 //! OpenPGP keys that are always the same, and texts signed with them.
 
-use pgp::composed::{ArmorOptions, CleartextSignedMessage, KeyType, SignedKeyDetails, SignedPublicKey};
+use pgp::composed::{
+    ArmorOptions, CleartextSignedMessage, DetachedSignature, KeyType, SignedKeyDetails, SignedPublicKey,
+};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{
     KeyFlags, PubKeyInner, PublicKey, SecretKey, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId,
@@ -63,6 +65,17 @@ impl Key {
             Ok(vec![config.sign(&self.0, &Password::empty(), text.as_bytes())?])
         });
         message.and_then(|message| message.to_armored_string(ArmorOptions::default())).expect("a signature")
+    }
+
+    /// The armoured signature of `bytes`, for a file of its own.
+    ///
+    /// # Panics
+    /// The OpenPGP library fails.
+    #[must_use]
+    pub fn detached(&self, bytes: &[u8]) -> String {
+        let signature = self.config(SignatureType::Binary, vec![]).sign(&self.0, &Password::empty(), bytes);
+        let signature = DetachedSignature::new(signature.expect("a signature"));
+        signature.to_armored_string(ArmorOptions::default()).expect("armour")
     }
 
     /// The configuration of a signature. Not the library's default, which adds a salt: signatures would differ.

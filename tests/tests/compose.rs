@@ -42,9 +42,12 @@ fn up_and_compose_create_the_same_containers_on_podman() -> Result<()> {
         "Config.Labels.com.docker.compose.oneoff",
         "Config.Labels.io.podman.compose.config-hash",
         "Config.Labels.io.podman.compose.version",
+        // podman-compose 1.0 does not read `stop_grace_period`.
+        "Config.StopTimeout",
         "HostConfig.LogConfig.Path",
         // Compose publishes on IPv4 only.
-        "HostConfig.PortBindings",
+        "HostConfig.PortBindings.8080/tcp",
+        "HostConfig.PortBindings.8443/tcp",
     ];
     same(&Host { run: &run, engine: "podman", compose: "podman-compose", may_differ: &may_differ })
         .inspect_err(|_| command::report(&podman.story()))
@@ -73,8 +76,11 @@ fn up_and_compose_create_the_same_containers_on_docker() -> Result<()> {
         "Config.Volumes",
         "HostConfig.Binds",
         "HostConfig.Mounts",
+        // The network that a container was created on; the others are connected afterwards. `networks` has all.
+        "HostConfig.NetworkMode",
         // Compose publishes on IPv4 only.
-        "HostConfig.PortBindings",
+        "HostConfig.PortBindings.8080/tcp",
+        "HostConfig.PortBindings.8443/tcp",
     ];
     same(&Host { run: &run, engine: "docker", compose: "docker-compose", may_differ: &may_differ })
 }

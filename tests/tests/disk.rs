@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use sealift_tests::archive::Archive;
 use sealift_tests::compare::difference;
+use sealift_tests::disks;
 use sealift_tests::lab::{Ended, Lab, without_digests};
 use sealift_tests::mirror::Reply;
 
@@ -55,26 +56,13 @@ fn a_store_that_cannot_be_created() {
 /// a list of the files in `folder`. `None` if this user is not allowed to mount.
 fn mounted(lab: &Lab, folder: &str, options: &str, arguments: &[&str]) -> Option<Ended> {
     fs_err::create_dir_all(lab.path(folder)).unwrap();
-    let namespace = |script: &str| {
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
-        unshare
-    };
-    let possible = namespace("mount -t tmpfs none /tmp").stderr(Stdio::null()).status();
-    if !possible.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this user is not allowed to mount a file system in a user namespace");
+    if !disks::possible() {
         return None;
     }
     let script = "options=$1 folder=$2; shift 2; mount -t tmpfs -o \"$options\" none \"$folder\" || exit 99
         \"$@\"; code=$?; find \"$folder\" -type f ! -path '*/partial/*' ! -path '*/artifacts/*' ! -name lock; exit $code";
-    let program = lab.command(arguments);
-    let mut command = namespace(script);
-    command.args(["sh", options]).arg(lab.path(folder)).arg(program.get_program()).args(program.get_args());
-    command.current_dir(lab.path("")).env_clear();
-    for (name, value) in program.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    Some(lab.ended(&command.output().unwrap()))
+    let folder = lab.path(folder).display().to_string();
+    Some(lab.ended(&disks::run(lab, script, &[options, &folder], &lab.command(arguments))))
 }
 
 #[test]

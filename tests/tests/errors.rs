@@ -37,6 +37,9 @@ fn leaves_no_output(lab: &Lab) {
 
 #[track_caller]
 fn store_is_undamaged(lab: &Lab) {
+    if !lab.path("store").exists() {
+        return;
+    }
     let check = lab.run(&["store", "check"]);
     assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use sealift_tests::archive::Archive;
 use sealift_tests::command::report;
 use sealift_tests::lab::Lab;
@@ -77,12 +77,14 @@ server.serve_forever()
 /// Writes the authority's certificate, and certificates with keys of the server and of a client.
 fn certificates(folder: &Path) {
     let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, "authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     fs_err::write(folder.join("ca.pem"), authority.pem()).unwrap();
     for (file, name) in [("server.pem", "127.0.0.2"), ("client.pem", "client.example")] {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &authority).unwrap();
         fs_err::write(folder.join(file), certificate.pem() + &key.serialize_pem()).unwrap();
     }

@@ -11,9 +11,10 @@ use sealift_deployment::machine::Machine;
 use sealift_tests::bundle::{profile, sealift};
 use sealift_tests::command::{self, report};
 use sealift_tests::compare::difference;
-use sealift_tests::lab::{Lab, copy, static_program};
+use sealift_tests::lab::{Lab, copy};
 use sealift_tests::mirror::{Mirror, Reply};
 use sealift_tests::nix::{self, Nix, Rust};
+use sealift_tests::packed::static_program;
 use sealift_tests::podman::Podman;
 use sealift_tests::real;
 

@@ -7,12 +7,12 @@ use anyhow::Result;
 use sealift_deployment::{bundle, ui};
 use sealift_layers::ingredients::deb;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath};
+use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs, strings};
 use super::workshop::{Opens, Workshop, conflict, overlay};
-use super::{bytecode, library_cache};
+use super::{bytecode, library_cache, patterns};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
 use crate::store::layer::{LayerRecord, Remarks};
@@ -97,8 +97,9 @@ impl Ingredient for Packages {
 
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let opened = workshop.open_packages(&self.names)?;
-        let mut tree = self.union(image, &opened)?;
-        let mut remarks = Remarks::default();
+        let mut matched = BTreeSet::new();
+        let mut tree = self.union(image, &opened, lower, &mut matched)?;
+        let mut remarks = Remarks { matched: Some(matched), ..Remarks::default() };
         for python in &self.interpreters {
             self.add_bytecode(&mut tree, workshop, image, python, &opened, &mut remarks)?;
         }
@@ -126,6 +127,7 @@ impl Ingredient for Packages {
                 name: package.name.clone(),
                 version: package.version.clone(),
                 architecture: package.architecture.clone(),
+                archive: package.archive.clone(),
                 sha256: package.sha256,
                 scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
             };
@@ -146,19 +148,29 @@ impl Ingredient for Packages {
 }
 
 impl Packages {
-    /// The image's own patterns of dropped paths, which do not concern the base layer.
-    fn own_drop<'a>(&self, image: ImageInputs<'a>) -> &'a [toml::Spanned<String>] {
-        if self.is_base { &[] } else { &image.model().drop }
+    /// The image's own patterns of dropped paths. Those that all images have concern the base layer, too.
+    fn own_drop<'a>(&self, image: ImageInputs<'a>) -> impl Iterator<Item = &'a toml::Spanned<String>> {
+        let images = &image.inputs.profile.model.images;
+        let applies = move |pattern: &&toml::Spanned<String>| {
+            !self.is_base || images.values().all(|other| other.drop.contains(pattern))
+        };
+        image.model().drop.iter().filter(applies)
     }
 
-    /// The files of opened packages, without those that the profile drops from this layer.
-    fn union(&self, image: ImageInputs<'_>, opened: &[Arc<deb::Package>]) -> Result<Tree> {
+    /// The files of opened packages, without those that the profile drops from this layer. Patterns that match a path are
+    /// added to `matched`.
+    fn union(
+        &self,
+        image: ImageInputs<'_>,
+        opened: &[Arc<deb::Package>],
+        lower: &Listing,
+        matched: &mut BTreeSet<String>,
+    ) -> Result<Tree> {
         let base = &image.inputs.profile.model.base;
-        let patterns = |list: &[toml::Spanned<String>]| -> Vec<Pattern> {
-            list.iter().map(|pattern| Pattern::new(pattern.get_ref())).collect()
-        };
-        let drop = [patterns(&base.drop), patterns(self.own_drop(image))].concat();
-        let keep = patterns(&base.keep);
+        let dropped = || base.drop.iter().chain(self.own_drop(image));
+        let texts = || dropped().chain(&base.keep).map(|pattern| pattern.get_ref().as_str());
+        let drop: Vec<Pattern> = dropped().map(|pattern| Pattern::new(pattern.get_ref())).collect();
+        let keep: Vec<Pattern> = base.keep.iter().map(|pattern| Pattern::new(pattern.get_ref())).collect();
         let packages: BTreeMap<&str, &deb::Package> =
             opened.iter().map(|package| (package.control.name.as_str(), package.as_ref())).collect();
         // Debian policy 7.6.1: a package that replaces another takes over the files that both have.
@@ -166,10 +178,16 @@ impl Packages {
             let package = package_of(one).and_then(|name| packages.get(name));
             package.zip(package_of(other)).is_some_and(|(p, other)| p.control.replaces.iter().any(|name| name == other))
         };
-        let mut tree = Tree::new();
-        for package in opened {
+        let kept = opened.iter().map(|package| {
             let mut files = package.tree.clone();
-            files.retain(|path| !drop.iter().any(|p| p.matches(path)) || keep.iter().any(|p| p.matches(path)));
+            let hit = |path: &&TreePath| drop.iter().any(|pattern| pattern.matches(path));
+            let hit: BTreeSet<TreePath> = files.iter().map(|(path, _)| path).filter(hit).cloned().collect();
+            patterns::add_matches(texts(), &hit, matched);
+            files.retain(|path| !hit.contains(path) || keep.iter().any(|pattern| pattern.matches(path)));
+            files
+        });
+        let mut tree = Tree::new();
+        for files in through_links(kept.collect(), lower) {
             let merged = tree.merge(files, |first, second| match (replaces(first, second), replaces(second, first)) {
                 (true, false) => Prefer::First,
                 (false, true) => Prefer::Second,

@@ -20,6 +20,7 @@ mod description;
 mod env_files;
 mod ingredient;
 mod library_cache;
+pub mod patterns;
 mod store_paths;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreeP
 use super::bytecode::{self, Compiled};
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, strings};
+use super::patterns;
 use super::workshop::{Opens, Workshop, accepted, conflict, environment, overlay, venv_of};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::Wheel;
@@ -96,14 +97,19 @@ impl Ingredient for Wheels {
             tree = venv.skeleton(upstream_version(&image.inputs.package(python)?.version));
         }
         let dropped = Dropped::new(image)?;
-        let (mut remarks, mut trees) = (Remarks::default(), Vec::new());
+        let (mut remarks, mut trees, mut matched) = (Remarks::default(), Vec::new(), BTreeSet::new());
         for (file, mut installed) in self.files.iter().zip(workshop.take_wheels(image, &self.files)?) {
-            installed.tree.retain(|path| !dropped.matches(path));
+            let texts = dropped.drop.iter().chain(&dropped.keep).copied();
+            let hit = installed.tree.iter().map(|(path, _)| path).filter(|path| dropped.hits(path));
+            let hit: BTreeSet<TreePath> = hit.cloned().collect();
+            patterns::add_matches(texts, &hit, &mut matched);
+            installed.tree.retain(|path| !hit.contains(path) || dropped.keeps(path));
             trees.push(installed.tree);
             if !installed.differences.is_empty() {
                 remarks.differences.insert(file.clone(), installed.differences);
             }
         }
+        remarks.matched = Some(matched);
         let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees {
             add(&mut tree, part)?;
@@ -239,9 +245,14 @@ impl<'a> Dropped<'a> {
         Ok(Self { drop, keep })
     }
 
-    fn matches(&self, path: &TreePath) -> bool {
-        let any = |list: &[&str]| list.iter().any(|text| Pattern::new(text).matches(path));
-        any(&self.drop) && !any(&self.keep)
+    /// Whether a `drop` pattern matches `path`.
+    fn hits(&self, path: &TreePath) -> bool {
+        self.drop.iter().any(|text| Pattern::new(text).matches(path))
+    }
+
+    /// Whether it is kept all the same.
+    fn keeps(&self, path: &TreePath) -> bool {
+        self.keep.iter().any(|text| Pattern::new(text).matches(path))
     }
 }
 

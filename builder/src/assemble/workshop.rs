@@ -55,6 +55,14 @@ pub struct Workshop<'a> {
     below: Vec<Digest>,
 }
 
+impl Opens<'_> {
+    /// Whether there is anything to open.
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        !self.packages.is_empty() || !self.wheels.is_empty()
+    }
+}
+
 impl<'a> Workshop<'a> {
     /// A workshop where nothing is opened yet. At most `jobs` threads work in it.
     #[must_use]

@@ -1,12 +1,15 @@
 //! Fetching: the artifacts of the layers that the store lacks.
 
+use std::path::Path;
+
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::ui::{self, Ui};
+use sealift_layers::digest::Digest;
 
 use crate::fetch::{self, Download, Fetched};
-use crate::inputs::Artifact;
-use crate::lock::Wheel;
+use crate::inputs::{Artifact, Inputs};
+use crate::lock::{Package, Wheel};
 use crate::plan::Plan;
 use crate::servers::Servers;
 use crate::store::Store;
@@ -21,12 +24,21 @@ pub(super) fn missing<'p>(plan: &'p Plan<'_>, store: &Store) -> Result<Vec<Artif
     Ok(needs)
 }
 
-/// Fetches the artifacts that servers provide. Those that no server has are in the result, and are not an error.
-pub(super) fn artifacts(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, ui: &Ui) -> Result<Fetched> {
+/// Fetches those of `missing` that servers provide. Those that no server has are in the result, and are not an error.
+pub(super) fn artifacts(
+    inputs: &Inputs<'_>,
+    missing: &[Artifact<'_>],
+    store: &Store,
+    servers: &Servers<'_>,
+    ui: &Ui,
+) -> Result<Fetched> {
     let mut downloads: Vec<Download<'_>> = Vec::new();
-    for artifact in missing(plan, store)? {
+    for artifact in missing {
         match artifact {
-            Artifact::Package(package) => downloads.push(servers.package(package)?),
+            Artifact::Package(package) => match inputs.file(package) {
+                Some(file) => take(package, &file, inputs, store)?,
+                None => downloads.push(servers.package(package, inputs.archive(package)?)?),
+            },
             Artifact::Wheel(wheel) if wheel.local => return Err(gone(wheel).into()),
             Artifact::Wheel(wheel) => downloads.push(servers.wheel(wheel)),
             // By cargo: see `crates`.
@@ -50,11 +62,27 @@ fn gone(wheel: &Wheel) -> Failure {
     )
 }
 
-/// Fetches crates with cargo, which knows its registries.
-pub(super) fn crates(plan: &Plan<'_>, store: &Store) -> Result<()> {
-    for artifact in missing(plan, store)? {
+/// Copies a package that is a file of the profile into the store.
+fn take(package: &Package, file: &Path, inputs: &Inputs<'_>, store: &Store) -> Result<()> {
+    let changed = |what: &str| {
+        let message = format!("the package {} {what} since the lock was made", file.display());
+        let hint = format!("restore the file, or run sealift lock {}", inputs.profile.argument);
+        Failure::verification(message).hint(hint)
+    };
+    if !file.is_file() {
+        return Err(changed("has been removed").into());
+    }
+    if Digest::of_reader(fs_err::File::open(file)?)?.digest != package.sha256 {
+        return Err(changed("has changed").into());
+    }
+    store.add_artifact(&package.path, fs_err::File::open(file)?, &package.sha256).map(drop)
+}
+
+/// Fetches the crates among `missing` with cargo, which knows its registries.
+pub(super) fn crates(inputs: &Inputs<'_>, missing: &[Artifact<'_>], store: &Store) -> Result<()> {
+    for artifact in missing {
         if let Artifact::Crate(locked) = artifact {
-            plan.inputs.cargo()?.fetch(locked, store)?;
+            inputs.cargo()?.fetch(locked, store)?;
         }
     }
     Ok(())

@@ -50,6 +50,14 @@ impl Imports {
         Ok(imports)
     }
 
+    /// Looks for the artifacts `wanted` in files, and in folders of files at any depth.
+    ///
+    /// # Errors
+    /// When a file or folder does not exist or cannot be read.
+    pub(super) fn of_artifacts(wanted: &[Artifact<'_>], files: &[PathBuf]) -> Result<Self> {
+        Ok(Self { layers: BTreeMap::new(), artifacts: find_artifacts(wanted, files)? })
+    }
+
     /// The folder that has the layer, if one has it.
     pub(super) fn layer(&self, key: &Key) -> Option<&Path> {
         self.layers.get(key).map(PathBuf::as_path)

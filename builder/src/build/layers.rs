@@ -7,7 +7,7 @@ use sealift_deployment::files::explain;
 use sealift_deployment::ui::{Phase, Ui};
 use sealift_layers::listing::Listing;
 
-use crate::assemble::{Made, Workshop};
+use crate::assemble::{Made, Workshop, patterns};
 use crate::plan::{FinishedLayers, Image, Layer, Plan};
 use crate::store::layer::{LayerRecord, LayerWriter};
 use crate::store::{Key, Store};
@@ -35,6 +35,7 @@ fn warn(plan: &Plan<'_>, finished: &FinishedLayers, ui: &Ui) {
             warnings.extend(layer.ingredient.warnings(plan.inputs.image(&image.name), finished.record(&layer.key)));
         }
     }
+    warnings.extend(patterns::warnings(plan, finished));
     for warning in warnings {
         ui.warn(&warning);
     }

@@ -6,6 +6,7 @@
 mod fetch;
 mod images;
 mod imports;
+mod keep;
 mod layers;
 mod lock;
 mod preview;
@@ -14,7 +15,7 @@ mod runnable;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -24,11 +25,14 @@ use sealift_deployment::site::{Site, SiteParameters};
 use sealift_deployment::ui::Ui;
 use sealift_layers::ingredients::certs::Certificate;
 
+pub use keep::{Kept, keep};
 pub use lock::{Relocked, relock};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
 pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Output, Target};
 
+use crate::bundle::program::HostProgram;
 use crate::bundle::{self, Bundle};
+use crate::fetch::Fetched;
 use crate::inputs::Options;
 use crate::lock::Lock;
 use crate::plan::Plan;
@@ -55,27 +59,31 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     }
     check_output(request, &plan)?;
     imports.take(store)?;
-    let unavailable = fetch::artifacts(&plan, store, servers, ui)?;
+    let unavailable = fetch_missing(&plan, store, servers, ui)?;
     drop(plan);
     if !unavailable.missing.is_empty() {
         lock = lock::update(request, servers, lock, &unavailable, ui)?;
-        fetch::artifacts(&make_plan(request, &lock, &options)?, store, servers, ui)?
+        fetch_missing(&make_plan(request, &lock, &options)?, store, servers, ui)?
             .complete("the mirror may be in the middle of an update: try again in a few minutes")?;
     }
     let plan = make_plan(request, &lock, &options)?;
-    fetch::crates(&plan, store)?;
+    fetch::crates(&plan.inputs, &fetch::missing(&plan, store)?, store)?;
     let layers = layers::make(&plan, store, request.jobs, ui)?;
     runnable::check(&plan, &layers, store, ui)?;
     let images = images::make(&plan, &layers)?;
-    let (program, site) = (program.as_deref(), request.site.as_ref());
+    let (program, site) = (program.as_ref(), request.site.as_ref());
     let bundle =
         Bundle { plan: &plan, lock: &lock, images: &images, layers: &layers, site, program, jobs: request.jobs };
     let output = write(&request.target, &bundle, store)?;
     Ok(Built { preview, images: images.iter().map(BuiltImage::from).collect(), output })
 }
 
+fn fetch_missing(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, ui: &Ui) -> Result<Fetched> {
+    fetch::artifacts(&plan.inputs, &fetch::missing(plan, store)?, store, servers, ui)
+}
+
 /// Checks what can be checked before the work begins. Returns the program for the host.
-fn prepare(request: &BuildRequest<'_>) -> Result<Option<PathBuf>> {
+fn prepare(request: &BuildRequest<'_>) -> Result<Option<HostProgram>> {
     match &request.target {
         Target::Plan => Ok(None),
         Target::Image { output, .. } => bundle::check_absent(output).map(|()| None),

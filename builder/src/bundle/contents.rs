@@ -1,10 +1,9 @@
 //! The parts of a bundle.
 
-use std::path::Path;
-
 use sealift_deployment::site::Site;
 use sealift_layers::image::Image;
 
+use super::program::HostProgram;
 use crate::lock::Lock;
 use crate::plan::{FinishedLayers, Plan};
 
@@ -25,7 +24,7 @@ pub struct Bundle<'a> {
     /// The site, if the bundle is for a single installation.
     pub site: Option<&'a Site>,
     /// The program for the host ([`super::program::choose`]).
-    pub program: Option<&'a Path>,
+    pub program: Option<&'a HostProgram>,
     /// Number of threads that compress, where the bundle as a whole is compressed.
     pub jobs: usize,
 }

@@ -36,6 +36,7 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         excluded,
         bytecode: (!interpreters.is_empty()).then(|| Bytecode { recipe: recipe::BYTECODE.to_owned(), interpreters }),
         compiled,
+        program: Vec::new(),
         site: Default::default(),
     })
 }

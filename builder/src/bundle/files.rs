@@ -22,6 +22,7 @@ use crate::store::Store;
 pub(super) fn common(bundle: &Bundle<'_>) -> Result<Tree> {
     let mut files = Files(Tree::new());
     let mut manifest = describe::manifest(bundle.plan, bundle.images, bundle.layers)?;
+    manifest.program = bundle.program.map(|program| program.crates.clone()).unwrap_or_default();
     manifest.site = site(bundle).into_iter().map(SitePart::described).collect();
     let mut json = serde_json::to_string_pretty(&manifest)?;
     json.push('\n');
@@ -29,7 +30,7 @@ pub(super) fn common(bundle: &Bundle<'_>) -> Result<Tree> {
     files.add("README.md", readme(bundle)?, 0o644)?;
     add_deployment(bundle, &mut files)?;
     if let Some(program) = bundle.program {
-        let file = SourceFile::new(files::open(program)?.into_parts().0);
+        let file = SourceFile::new(files::open(&program.path)?.into_parts().0);
         let length = file.size()?;
         files.add("sealift", Content::range(&file, 0, length), 0o755)?;
     }

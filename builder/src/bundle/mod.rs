@@ -4,6 +4,7 @@
 //! deployments without containers it has the image's files instead of images.
 
 mod contents;
+mod crates;
 mod describe;
 mod digest_cache;
 mod files;

@@ -3,29 +3,56 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use sealift_deployment::bundle::ProgramCrate;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files::open;
+use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::platform::Architecture;
 
+use super::crates;
 use crate::elf;
+
+/// The program for the host.
+#[derive(Clone, Debug)]
+pub struct HostProgram {
+    /// Its file.
+    pub path: PathBuf,
+    /// The crates that it consists of; empty when it is another program than this one.
+    pub crates: Vec<ProgramCrate>,
+}
 
 /// The program for the bundle: the file `named`, or else `own`, this program itself, if it runs on any host of
 /// `architecture`; else none.
 ///
 /// # Errors
 /// When `named` cannot be read, is not statically linked, or is for another architecture.
-pub fn choose(named: Option<&Path>, own: Option<&Path>, architecture: Architecture) -> Result<Option<PathBuf>> {
+pub fn choose(named: Option<&Path>, own: Option<&Path>, architecture: Architecture) -> Result<Option<HostProgram>> {
     let Some(path) = named else {
         return match own {
-            Some(own) if elf::is_static_executable(own, architecture)? => Ok(Some(own.to_owned())),
+            Some(own) if elf::is_static_executable(own, architecture)? => {
+                Ok(Some(HostProgram { path: own.to_owned(), crates: crates::own() }))
+            }
             _ => Ok(None),
         };
     };
     let is_static = elf::is_static_executable(path, architecture)
         .map_err(|error| Failure::usage("cannot read the program for the host").because(error))?;
     if is_static {
-        return Ok(Some(path.to_owned()));
+        let is_own = own.is_some_and(|own| same(own, path).unwrap_or_default());
+        let crates = if is_own { crates::own() } else { Vec::new() };
+        return Ok(Some(HostProgram { path: path.to_owned(), crates }));
     }
     let message = format!("{} is not a statically linked program for {architecture}", path.display());
     let hint = "build it with RUSTFLAGS=\"-C target-feature=+crt-static\" and --target";
     Err(Failure::usage(message).hint(hint).into())
+}
+
+/// Whether two files have the same content.
+fn same(one: &Path, other: &Path) -> Result<bool> {
+    let digest = |path: &Path| -> Result<Digest> {
+        let mut hasher = Hasher::default();
+        std::io::copy(&mut open(path)?, &mut hasher)?;
+        Ok(hasher.finish())
+    };
+    Ok(one == other || digest(one)? == digest(other)?)
 }

@@ -13,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result};
 use sealift_deployment::bundle::Toolchain;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files::temporary_directory;
 use sealift_deployment::machine::Machine;
 use sealift_layers::digest::Digest;
 use serde::Deserialize;
@@ -149,7 +150,7 @@ impl Cargo {
 
 /// A temporary package that depends on one crate.
 fn dependent(name: &str, version: &str) -> Result<tempfile::TempDir> {
-    let package = tempfile::tempdir().context("cannot create a temporary directory for cargo")?;
+    let package = temporary_directory()?;
     let manifest = format!(
         "[package]\nname = \"sealift-lock\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n\
          [dependencies]\n{name} = \"={version}\"\n\n[workspace]\n"

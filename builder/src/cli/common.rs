@@ -21,9 +21,9 @@ const SERVERS: &str = "Servers";
 pub(super) struct ServerOptions {
     /// URL of the Debian mirror's root; may be repeated: if one fails, the next is tried
     ///
-    /// Default: SEALIFT_DEBIAN_MIRROR, else `debian-mirror` in ~/.config/sealift/config.toml, else the
-    /// machine's apt sources. `sealift mirrors` shows what is used.
-    #[arg(long, value_name = "URL", help_heading = SERVERS)]
+    /// NAME=URL is for the profile's archive NAME. Default: SEALIFT_DEBIAN_MIRROR, else `debian-mirror` in
+    /// ~/.config/sealift/config.toml, else the machine's apt sources. `sealift mirrors` shows what is used.
+    #[arg(long, value_name = "[NAME=]URL", help_heading = SERVERS)]
     debian_mirror: Vec<String>,
     /// URL of the Python index's simple API
     ///
@@ -35,9 +35,20 @@ pub(super) struct ServerOptions {
 
 impl ServerOptions {
     pub(super) fn open<'m>(&self, machine: &'m Machine, offline: bool) -> anyhow::Result<Servers<'m>> {
+        self.open_at(machine, offline, None)
+    }
+
+    /// The servers, with the Debian archives as they were at a time in seconds since 1970.
+    pub(super) fn open_at<'m>(
+        &self,
+        machine: &'m Machine,
+        offline: bool,
+        at: Option<u64>,
+    ) -> anyhow::Result<Servers<'m>> {
         let options = servers::Options {
             debian_mirrors: self.debian_mirror.clone(),
             python_index: self.python_index.clone(),
+            at,
             offline,
         };
         Servers::new(machine, options)

@@ -98,7 +98,9 @@ fn text(manifest: &Manifest, packages: bool) -> String {
                 let scripts = found.map_or(&[][..], |package| &package.scripts_not_run);
                 let undone =
                     if scripts.is_empty() { String::new() } else { format!(" (not run: {})", scripts.join(", ")) };
-                text.push_str(&format!("    package {name} {version}{undone}\n"));
+                let from = found.and_then(|package| package.archive.as_ref());
+                let from = from.map_or(String::new(), |archive| format!(", from {archive}"));
+                text.push_str(&format!("    package {name} {version}{from}{undone}\n"));
             }
             for file in &image.wheels {
                 text.push_str(&format!("    wheel   {file}\n"));

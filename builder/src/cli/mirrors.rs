@@ -6,10 +6,12 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::one_line;
 use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use serde::Serialize;
 
 use super::Context;
 use super::common::ServerOptions;
+use crate::mirrors::ArchiveName;
 use crate::mirrors::access::Address;
 use crate::python::index::Role;
 use crate::servers::Servers;
@@ -75,9 +77,9 @@ impl Mirrors {
 }
 
 fn debian(servers: &Servers<'_>) -> Result<Vec<Server>> {
-    let mirrors = servers.debian_mirrors()?.iter();
+    let mirrors = servers.archive_mirrors(ArchiveName { name: MAIN_ARCHIVE, suite: "" })?;
     let kind = |is_list| if is_list { "list" } else { "mirror" };
-    mirrors.map(|mirror| Server::new(&mirror.address, kind(mirror.is_list), &mirror.origin, None)).collect()
+    mirrors.iter().map(|mirror| Server::new(&mirror.address, kind(mirror.is_list), &mirror.origin, None)).collect()
 }
 
 fn python(servers: &Servers<'_>) -> Result<Vec<Server>> {

@@ -10,6 +10,7 @@ mod common;
 mod deployment;
 mod doctor;
 mod down;
+mod fetch;
 mod groups;
 mod image;
 mod inspect;
@@ -94,6 +95,7 @@ enum Command {
     Build(build::Build),
     Image(image::ImageCommand),
     Closure(closure::ClosureCommand),
+    Fetch(fetch::Fetch),
     Store(store::StoreCommand),
     Site(site::SiteCommand),
     Inspect(inspect::Inspect),
@@ -162,6 +164,7 @@ impl Cli {
             Command::Plan(command) => command.run(&mut context)?,
             Command::Build(command) => command.run(&mut context)?,
             Command::Image(command) => command.run(&mut context)?,
+            Command::Fetch(command) => command.run(&mut context)?,
             Command::Closure(command) => command.run(&mut context)?,
             Command::Store(command) => command.run(&mut context)?,
             Command::Site(command) => command.run(&mut context)?,

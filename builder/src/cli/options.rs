@@ -26,6 +26,9 @@ pub(super) struct BuildOptions {
     #[arg(long, value_name = "DIR")]
     site: Option<PathBuf>,
     /// Reuse the layers in a folder written by `sealift image`; may be repeated
+    ///
+    /// The folder is trusted for this build: only making a layer shows that it is the right one. The store does not keep its
+    /// layers.
     #[arg(long, value_name = "DIR")]
     from: Vec<PathBuf>,
     /// Use a file, or the files in a folder, instead of fetching them; may be repeated

@@ -2,13 +2,18 @@
 //!
 //! The file of Debian's main component is 60 MB of text, of which a build needs a few hundred stanzas: an index borrows
 //! from the text, and relations are parsed on demand.
+//!
+//! An index may be that of several archives. Which of several versions of a package may be chosen is decided as apt does
+//! (apt_preferences(5)): the highest version of the highest priority, its *candidate*, unless a pin names another archive.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
+use sealift_layers::ingredients::deb::is_package_name;
 
+use super::pin::Pins;
 use super::relation::{self, Atom, Group};
 use super::stanza::Stanzas;
 use super::version;
@@ -82,6 +87,10 @@ pub struct Package<'a> {
     pub priority: Priority,
     /// Essential packages may be used by others without a dependency (policy 3.8).
     pub essential: bool,
+    /// The archive that it is taken from: of those that have it, the one with the highest priority.
+    pub archive: ArchiveId,
+    /// All archives that have it.
+    archives: u64,
     /// Values of the fields in [`Field::ALL`], unparsed.
     relations: [&'a str; 6],
 }
@@ -98,6 +107,22 @@ pub struct Provider<'i, 'a> {
 /// A provider in the index: package name, position among its versions, provided version.
 type ProviderPlace<'a> = (&'a str, usize, Option<&'a str>);
 
+/// An archive by its position among those of the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ArchiveId(u8);
+
+/// An archive, and the texts of its `Packages` files.
+#[derive(Clone, Debug)]
+pub struct Archive<'a> {
+    /// Its name in the profile.
+    pub name: &'a str,
+    /// Its pin priority, as in apt_preferences(5). Packages of an archive with a negative one are taken only if they are
+    /// pinned.
+    pub priority: i32,
+    /// A label for messages (the path in the archive) and the text of each file.
+    pub files: Vec<(&'a str, &'a str)>,
+}
+
 /// A malformed stanza, which is not part of the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Omitted<'a> {
@@ -107,10 +132,13 @@ pub struct Omitted<'a> {
     pub reason: String,
 }
 
-/// The packages of an archive for one architecture.
+/// The packages of one or several archives for one architecture.
 #[derive(Clone, Debug)]
 pub struct Index<'a> {
     architecture: &'a str,
+    /// Name and priority of each archive.
+    archives: Vec<(&'a str, i32)>,
+    pins: Pins<'a>,
     /// Versions by name, the highest first; no list is empty.
     packages: BTreeMap<&'a str, Vec<Package<'a>>>,
     /// Providers by virtual name, sorted by priority, name and descending version.
@@ -119,14 +147,16 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Parses `Packages` files. Each is a label for messages (its path in the archive) and its text. Packages of
-    /// architectures other than `architecture` and `all` are skipped; of equal versions the first one is used. Malformed
-    /// stanzas are left out, see [`Self::omitted`].
+    /// Parses the `Packages` files of archives, at most 64. Packages of architectures other than `architecture` and `all`
+    /// are skipped; of equal versions in one archive the first one is used. Malformed stanzas are left out, see
+    /// [`Self::omitted`].
     #[must_use]
-    pub fn parse(files: &[(&str, &'a str)], architecture: &'a str) -> Self {
+    pub fn parse(archives: &[Archive<'a>], architecture: &'a str) -> Self {
         let mut packages: BTreeMap<&str, Vec<Package>> = BTreeMap::new();
         let (mut omitted, mut fields) = (Vec::new(), Vec::new());
-        for (label, text) in files {
+        let files =
+            archives.iter().zip(0..64).flat_map(|(archive, id)| archive.files.iter().map(move |file| (id, file)));
+        for (id, (label, text)) in files {
             let mut stanzas = Stanzas::new(text);
             loop {
                 let read = stanzas.next(&mut fields);
@@ -138,19 +168,65 @@ impl<'a> Index<'a> {
                     continue;
                 }
                 match read.and_then(|_| package(&fields, &values, architecture)) {
-                    Ok(package) => packages.entry(package.name).or_default().push(package),
+                    Ok(package) => packages.entry(package.name).or_default().push(package.of(ArchiveId(id))),
                     Err(error) => omitted.push(Omitted { name: values.name, reason: format!("{label}: {error:#}") }),
                 }
             }
         }
+        let archives: Vec<(&str, i32)> = archives.iter().map(|archive| (archive.name, archive.priority)).collect();
         for versions in packages.values_mut() {
-            // The sort is stable: among equal versions, that of the first file stays first.
-            versions.sort_by(|left, right| version::compare(right.version, left.version));
-            versions.dedup_by(|later, earlier| version::compare(later.version, earlier.version).is_eq());
+            merge_equal(versions, &archives);
         }
-        let mut index = Self { architecture, packages, providers: BTreeMap::new(), omitted };
+        let (pins, providers) = (Pins::default(), BTreeMap::new());
+        let mut index = Self { architecture, archives, pins, packages, providers, omitted };
         index.providers = index.find_providers();
         index
+    }
+
+    /// The pins: of a package with a pin, only the pinned version may be chosen.
+    pub(super) fn pins(&self) -> &Pins<'a> {
+        &self.pins
+    }
+
+    pub(super) fn pins_mut(&mut self) -> &mut Pins<'a> {
+        &mut self.pins
+    }
+
+    /// The archive of this name.
+    #[must_use]
+    pub fn archive(&self, name: &str) -> Option<ArchiveId> {
+        (0..).zip(&self.archives).find_map(|(id, (known, _))| (*known == name).then_some(ArchiveId(id)))
+    }
+
+    /// The name of an archive.
+    ///
+    /// # Panics
+    /// When it is not of this index.
+    #[must_use]
+    pub fn archive_name(&self, archive: ArchiveId) -> &'a str {
+        self.archives[usize::from(archive.0)].0
+    }
+
+    fn priority(&self, package: &Package<'a>) -> i32 {
+        self.archives[usize::from(package.archive.0)].1
+    }
+
+    /// The versions of `name` that may be chosen, the highest first: the pinned one, or those of the highest priority.
+    pub fn eligible<'i>(&'i self, name: &str) -> impl Iterator<Item = &'i Package<'a>> {
+        let versions = self.versions(name);
+        let pin = self.pins.get(name);
+        let highest = versions.iter().map(|package| self.priority(package)).max().unwrap_or(-1);
+        let may = move |package: &Package<'a>| match pin {
+            Some(pin) => pin.is(package),
+            None => highest >= 0 && self.priority(package) == highest,
+        };
+        versions.iter().filter(move |package| may(package))
+    }
+
+    /// Whether this version of a package may be chosen.
+    #[must_use]
+    pub fn is_eligible(&self, package: &Package<'a>) -> bool {
+        self.eligible(package.name).any(|other| std::ptr::eq(other, package))
     }
 
     /// Malformed stanzas, in the order of the files. An archive may have them for years: only a package that is needed is
@@ -166,7 +242,9 @@ impl<'a> Index<'a> {
             for (place, package) in versions.iter().enumerate() {
                 // The field was checked when the package was parsed.
                 let provides = self.relations(package, Field::Provides).unwrap_or_default();
-                for atom in provides.into_iter().flat_map(|group| group.atoms) {
+                let atoms = provides.into_iter().flat_map(|group| group.atoms);
+                // `Provides: NAME:ARCHITECTURE` provides the name for that architecture only.
+                for atom in atoms.filter(|atom| self.architecture_suits(atom)) {
                     let version = atom.constraint.map(|constraint| constraint.version);
                     ranked.entry(atom.name).or_default().push((package.priority, (name, place, version)));
                 }
@@ -240,6 +318,41 @@ impl<'a> Index<'a> {
     }
 }
 
+impl Package<'_> {
+    /// The same package as one of `archive`.
+    fn of(self, archive: ArchiveId) -> Self {
+        Self { archive, archives: 1 << archive.0, ..self }
+    }
+
+    /// Whether `archive` has this version.
+    #[must_use]
+    pub fn is_in(&self, archive: ArchiveId) -> bool {
+        self.archives & (1 << archive.0) != 0
+    }
+}
+
+/// Sorts the versions of a package, the highest first. The same file in several archives becomes one version; so do equal
+/// versions of one archive, of which the first counts.
+fn merge_equal(versions: &mut Vec<Package<'_>>, archives: &[(&str, i32)]) {
+    let priority = |package: &Package| archives[usize::from(package.archive.0)].1;
+    // The sort is stable: among equal versions, that of the first file stays first.
+    versions.sort_by(|left, right| {
+        version::compare(right.version, left.version).then_with(|| priority(right).cmp(&priority(left)))
+    });
+    let mut merged: Vec<Package> = Vec::with_capacity(versions.len());
+    for package in versions.drain(..) {
+        let equal =
+            merged.iter_mut().rev().take_while(|known| version::compare(known.version, package.version).is_eq());
+        let mut equal = equal.filter(|known| known.sha256 == package.sha256 || known.is_in(package.archive));
+        match equal.next() {
+            Some(known) if known.sha256 == package.sha256 => known.archives |= package.archives,
+            Some(_) => {}
+            None => merged.push(package),
+        }
+    }
+    *versions = merged;
+}
+
 fn relations<'a>(package: &Package<'a>, field: Field, architecture: &str) -> Result<Vec<Group<'a>>> {
     let text = package.relations[field as usize];
     if text.is_empty() {
@@ -302,9 +415,9 @@ fn package<'a>(fields: &[(&'a str, &'a str)], values: &Values<'a>, wanted: &str)
     let path = values.path.strip_prefix("./").unwrap_or(values.path);
     // These become parts of URLs, file names and the lock.
     let valid = [
-        ("Package", relation::is_name(name)),
+        ("Package", is_package_name(name)),
         ("Version", relation::is_version(version)),
-        ("Architecture", relation::is_name(architecture)),
+        ("Architecture", is_package_name(architecture)),
         ("Filename", is_path(path)),
     ];
     if let Some((field, _)) = valid.iter().find(|(_, valid)| !valid) {
@@ -325,6 +438,8 @@ fn package<'a>(fields: &[(&'a str, &'a str)], values: &Values<'a>, wanted: &str)
             _ => Priority::Optional,
         },
         essential: values.essential == "yes",
+        archive: ArchiveId(0),
+        archives: 1,
         relations: values.relations,
     };
     for field in Field::ALL {
@@ -358,6 +473,11 @@ pub(super) mod tests {
         text
     }
 
+    /// An index of one archive.
+    pub(in crate::debian) fn index<'a>(label: &'a str, text: &'a str) -> Index<'a> {
+        Index::parse(&[Archive { name: "debian", priority: 500, files: vec![(label, text)] }], "amd64")
+    }
+
     #[test]
     fn sorts_versions_and_filters_architectures() {
         let text = packages(&[
@@ -367,7 +487,7 @@ pub(super) mod tests {
             "b 2\nArchitecture: arm64",
             "a\nArchitecture: all",
         ]);
-        let index = Index::parse(&[("Packages", &text)], "amd64");
+        let index = self::index("Packages", &text);
         let versions: Vec<_> = index.versions("b").iter().map(|found| (found.version, found.architecture)).collect();
         assert_eq!(versions, [("1.10", "amd64"), ("1.9", "amd64")]);
         assert_eq!(index.names().collect::<Vec<_>>(), ["a", "b"]);
@@ -380,7 +500,7 @@ pub(super) mod tests {
             "b\nProvides: awk",
             "a\nPriority: extra\nProvides: awk",
         ]);
-        let index = Index::parse(&[("Packages", &text)], "amd64");
+        let index = self::index("Packages", &text);
         assert_eq!(index.providers("awk").map(|found| found.package.name).collect::<Vec<_>>(), ["z", "a", "b"]);
         assert_eq!(index.providers("x").next().and_then(|found| found.version), Some("2"));
         assert_eq!(index.providers("y").count(), 0);
@@ -401,7 +521,7 @@ pub(super) mod tests {
         ];
         let reason = |text: &String| {
             let text = [text, &other].map(String::as_str).concat();
-            let index = Index::parse(&[("P", &text)], "amd64");
+            let index = self::index("P", &text);
             assert_eq!(index.names().collect::<Vec<_>>(), ["z"]);
             assert_eq!(index.omitted().len(), 1);
             index.omitted()[0].reason.clone()
@@ -417,6 +537,6 @@ pub(super) mod tests {
         P: Depends of a 1: `b (>= 1` is not a relation to a package: `)` is missing after its version
         ");
         let foreign = packages(&["a 1_2\nArchitecture: arm64"]);
-        assert_eq!(Index::parse(&[("P", &foreign)], "amd64").omitted(), []);
+        assert_eq!(self::index("P", &foreign).omitted(), []);
     }
 }

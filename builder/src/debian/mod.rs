@@ -7,6 +7,7 @@ mod clearsign;
 pub(crate) mod date;
 pub mod index;
 pub mod openpgp;
+pub mod pin;
 pub mod relation;
 pub mod release;
 pub mod resolve;

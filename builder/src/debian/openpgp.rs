@@ -24,6 +24,7 @@ use super::date;
 pub(super) const CLOCK_TOLERANCE: u64 = 24 * 60 * 60;
 
 const BEGIN_KEY: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 
 /// Trusted keys.
 #[derive(Clone, Debug)]
@@ -40,7 +41,9 @@ impl Keyring {
     /// A verification failure if the file is malformed or has no key.
     pub fn parse(label: &str, bytes: &[u8]) -> Result<Self> {
         let mut keys = BTreeMap::new();
-        for block in binary_blocks(bytes).with_context(|| format!("keyring {label}"))? {
+        for block in
+            binary_blocks(bytes, BEGIN_KEY, &BlockType::PublicKey).with_context(|| format!("keyring {label}"))?
+        {
             let packets = PacketParser::new(&block[..]).filter(is_relevant).peekable();
             for key in SignedPublicKey::from_packets(packets) {
                 let key = key.map_err(|error| unreadable(&error)).with_context(|| format!("keyring {label}"))?;
@@ -62,16 +65,16 @@ impl Keyring {
     }
 }
 
-/// The binary form of a key file: one block, or those within the armour.
-fn binary_blocks(bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+/// The binary form of a file of keys or signatures: one block, or those within the armour, each from a line `begin`.
+fn binary_blocks(bytes: &[u8], begin: &str, typ: &BlockType) -> Result<Vec<Vec<u8>>> {
     // The first byte of a binary packet has its highest bit set; armour is ASCII.
     if bytes.first().is_some_and(|byte| byte & 0x80 != 0) {
         return Ok(vec![bytes.to_vec()]);
     }
     let text = String::from_utf8_lossy(bytes);
-    let mut starts: Vec<usize> = text.match_indices(BEGIN_KEY).map(|(start, _)| start).collect();
+    let mut starts: Vec<usize> = text.match_indices(begin).map(|(start, _)| start).collect();
     starts.push(text.len());
-    starts.windows(2).map(|pair| dearmor(&text[pair[0]..pair[1]], &BlockType::PublicKey)).collect()
+    starts.windows(2).map(|pair| dearmor(&text[pair[0]..pair[1]], typ)).collect()
 }
 
 fn dearmor(block: &str, wanted: &BlockType) -> Result<Vec<u8>> {
@@ -143,17 +146,46 @@ enum Rejection {
 pub fn verify(name: &str, bytes: &[u8], keyring: &Keyring, now: u64) -> Result<Signed> {
     let parsed = Clearsigned::parse(name, bytes)?;
     let hashed = parsed.hashed();
+    let blocks = parsed.signatures.iter().map(|block| dearmor(block, &BlockType::Signature));
+    let blocks = blocks.collect::<Result<Vec<_>>>().with_context(|| format!("signature of {name}"))?;
+    let message = Message { bytes: hashed.as_bytes(), types: &[SignatureType::Text] };
+    Ok(Signed { signed_by: signer(name, message, &blocks, keyring, now)?, text: parsed.text() })
+}
+
+/// Verifies a text with a signature in a file of its own, binary or armoured, at the time `now` (seconds since 1970). One
+/// valid signature is enough. `name` is the text's name in messages.
+///
+/// # Errors
+/// A verification failure if the signature is malformed or not valid; it has a reason for each signature.
+pub fn verify_detached(name: &str, bytes: &[u8], signature: &[u8], keyring: &Keyring, now: u64) -> Result<Signed> {
+    let blocks = binary_blocks(signature, BEGIN_SIGNATURE, &BlockType::Signature)
+        .with_context(|| format!("signature of {name}"))?;
+    let message = Message { bytes, types: &[SignatureType::Binary, SignatureType::Text] };
+    let signed_by = signer(name, message, &blocks, keyring, now)?;
+    // Names of maintainers and descriptions may have any encoding. The fields that are used are ASCII.
+    Ok(Signed { text: String::from_utf8_lossy(bytes).into_owned(), signed_by })
+}
+
+/// What signatures are checked against.
+#[derive(Clone, Copy)]
+struct Message<'a> {
+    bytes: &'a [u8],
+    /// The types of signature that are accepted.
+    types: &'a [SignatureType],
+}
+
+/// The fingerprint of the primary key of the first valid signature in `blocks`.
+fn signer(name: &str, message: Message<'_>, blocks: &[Vec<u8>], keyring: &Keyring, now: u64) -> Result<String> {
     let mut rejections = Vec::new();
-    for block in &parsed.signatures {
-        let binary = dearmor(block, &BlockType::Signature).with_context(|| format!("signature of {name}"))?;
+    for binary in blocks {
         for packet in PacketParser::new(&binary[..]) {
             let outcome = match packet {
-                Ok(Packet::Signature(signature)) => check(&signature, &hashed, keyring, now),
+                Ok(Packet::Signature(signature)) => check(&signature, message, keyring, now),
                 Ok(packet) => Err(Rejection::Other(format!("a {:?} packet is not a signature", packet.tag()))),
                 Err(error) => Err(Rejection::Other(format!("a signature is unreadable: {error}"))),
             };
             match outcome {
-                Ok(signed_by) => return Ok(Signed { text: parsed.text(), signed_by }),
+                Ok(signed_by) => return Ok(signed_by),
                 Err(rejection) => rejections.push(rejection),
             }
         }
@@ -200,14 +232,14 @@ fn no_valid_signature(name: &str, keyring: &Keyring, rejections: &[Rejection]) -
 }
 
 /// Checks one signature of the text. Returns the fingerprint of the primary key.
-fn check(signature: &Signature, hashed: &str, keyring: &Keyring, now: u64) -> Result<String, Rejection> {
+fn check(signature: &Signature, message: Message<'_>, keyring: &Keyring, now: u64) -> Result<String, Rejection> {
     let other = |reason: String| Err(Rejection::Other(reason));
     let issuer = issuer(signature);
     if !matches!(signature.version(), SignatureVersion::V4 | SignatureVersion::V6) {
         return other("a signature has an unsupported version (not 4 or 6)".into());
     }
     let Some(issuer) = issuer else { return other("a signature does not name its key".into()) };
-    if signature.typ() != Some(SignatureType::Text) {
+    if !signature.typ().is_some_and(|typ| message.types.contains(&typ)) {
         return other(format!("the signature by key {issuer} is not a signature of a text"));
     }
     let mut rejection = Rejection::UnknownKey(issuer.clone());
@@ -215,8 +247,8 @@ fn check(signature: &Signature, hashed: &str, keyring: &Keyring, now: u64) -> Re
         let subkeys = key.public_subkeys.iter().map(Some);
         for subkey in std::iter::once(None).chain(subkeys) {
             let verified = match subkey {
-                None if is_issuer(signature, key) => signature.verify(&key.primary_key, hashed.as_bytes()),
-                Some(subkey) if is_issuer(signature, subkey) => signature.verify(&subkey.key, hashed.as_bytes()),
+                None if is_issuer(signature, key) => signature.verify(&key.primary_key, message.bytes),
+                Some(subkey) if is_issuer(signature, subkey) => signature.verify(&subkey.key, message.bytes),
                 _ => continue,
             };
             rejection = match is_acceptable(signature, now).and_then(|()| may_sign(key, subkey, signature, now)) {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_layers::ingredients::deb::is_package_name;
 
 use super::version;
 
@@ -118,10 +119,10 @@ fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
         Some((name, qualifier)) => (name, Some(qualifier)),
         None => (head, None),
     };
-    if !is_name(name) {
+    if !is_package_name(name) {
         return Err(wrong("it does not start with a package name").into());
     }
-    if qualifier.is_some_and(|qualifier| !is_name(qualifier)) {
+    if qualifier.is_some_and(|qualifier| !is_package_name(qualifier)) {
         return Err(wrong("no architecture follows the colon").into());
     }
     let mut constraint = None;
@@ -149,12 +150,6 @@ fn atom<'a>(text: &'a str, architecture: &str) -> Result<Option<Atom<'a>>> {
         rest = after;
     }
     Ok((wanted_architecture && profiles.unwrap_or(true)).then_some(Atom { name, qualifier, constraint }))
-}
-
-/// Wider than policy 5.6.1, as third-party archives are. A name cannot be mistaken for a path.
-pub(super) fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))
 }
 
 /// The characters of policy 5.6.12.

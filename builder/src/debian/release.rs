@@ -1,20 +1,20 @@
-//! `InRelease`: the signed list of a suite's index files ("DebianRepository/Format" in Debian's wiki).
+//! `InRelease`: the signed list of a suite's index files ("DebianRepository/Format" in Debian's wiki). In older archives, the
+//! list is `Release`, and `Release.gpg` its signature.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::model::is_flat;
+use sealift_layers::decompress::{self, ENDINGS};
 use sealift_layers::digest::Digest;
-use sealift_layers::limits::{DICTIONARY, INDEX};
+use sealift_layers::limits::INDEX;
 
 use super::date;
 use super::index::is_path;
 use super::openpgp::{self, CLOCK_TOLERANCE, Keyring};
 use super::stanza::Stanzas;
-
-/// Endings of the forms of a package index that can be read, the preferred one first.
-const FORMS: [&str; 3] = [".xz", ".gz", ""];
 
 /// Seconds per day.
 const DAY: u64 = 24 * 60 * 60;
@@ -34,6 +34,13 @@ pub struct Release {
     pub codename: String,
     /// `Components`, such as `main`.
     pub components: Vec<String>,
+    /// Packages of architecture `all` are in indexes of their own: `all` is among `Architectures`, and
+    /// `No-Support-for-Architecture-all` does not say that the other indexes have them, too.
+    pub separate_all: bool,
+    /// `NotAutomatic`: its packages are not taken unless they are asked for.
+    pub not_automatic: bool,
+    /// `ButAutomaticUpgrades`: what is taken from it is upgraded from it.
+    pub but_automatic_upgrades: bool,
     /// `Acquire-By-Hash`: the archive also serves index files under their digest.
     pub acquire_by_hash: bool,
     /// The index files that it lists, by path below `dists/SUITE/`.
@@ -85,6 +92,18 @@ impl Release {
         Ok(release)
     }
 
+    /// As [`Self::parse`], for a `Release` file and its signature `Release.gpg`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_detached(bytes: &[u8], signature: &[u8], policy: &Policy) -> Result<Self> {
+        let signed = openpgp::verify_detached("Release", bytes, signature, policy.keyring, policy.now)?;
+        let release = Self::read(&signed.text, signed.signed_by)
+            .with_context(|| format!("Release file of suite {}", policy.suite))?;
+        release.check(policy)?;
+        Ok(release)
+    }
+
     /// Parses the signed text.
     fn read(text: &str, signed_by: String) -> Result<Self> {
         let (mut stanzas, mut list, mut more) = (Stanzas::new(text), Vec::new(), Vec::new());
@@ -106,7 +125,10 @@ impl Release {
             });
             parsed.transpose()
         };
-        let words = |name: &str| get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let words = |name: &str| -> Vec<String> {
+            get(name).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+        };
+        let has = |name: &str, word: &str| words(name).iter().any(|other| other == word);
         Ok(Self {
             signed_by,
             date: time("Date")?.ok_or_else(|| Failure::verification("the field Date is missing"))?,
@@ -114,6 +136,9 @@ impl Release {
             suite: get("Suite").unwrap_or_default().to_owned(),
             codename: get("Codename").unwrap_or_default().to_owned(),
             components: words("Components"),
+            separate_all: has("Architectures", "all") && !has("No-Support-for-Architecture-all", "Packages"),
+            not_automatic: get("NotAutomatic") == Some("yes"),
+            but_automatic_upgrades: get("ButAutomaticUpgrades") == Some("yes"),
             acquire_by_hash: get("Acquire-By-Hash") == Some("yes"),
             files: files(get("SHA256").ok_or_else(|| Failure::verification("the field SHA256 is missing"))?)?,
         })
@@ -123,7 +148,9 @@ impl Release {
     fn check(&self, policy: &Policy) -> Result<()> {
         let Policy { suite, now, .. } = policy;
         let names = [&self.suite, &self.codename];
-        if !names.contains(&&(*suite).to_owned()) && names.iter().any(|name| !name.is_empty()) {
+        // A flat repository is not in a folder of its suite.
+        let is_own = is_flat(suite) || names.contains(&&(*suite).to_owned());
+        if !is_own && names.iter().any(|name| !name.is_empty()) {
             return Err(Failure::verification(format!(
                 "the Release file in dists/{suite} is of the suite `{}`, codename `{}`",
                 self.suite, self.codename
@@ -155,25 +182,51 @@ impl Release {
         }
     }
 
-    /// The package index of a component.
+    /// The pin priority that apt gives the packages of this archive by default (apt_preferences(5)).
+    #[must_use]
+    pub fn default_priority(&self) -> i32 {
+        match (self.not_automatic, self.but_automatic_upgrades) {
+            (false, _) => 500,
+            (true, true) => 100,
+            (true, false) => 1,
+        }
+    }
+
+    /// The package indexes of a component: that of `architecture`, and that of `all` if it is a separate one. Without a
+    /// component, the index of a flat repository.
     ///
     /// # Errors
     /// A usage failure if the archive has no such component or architecture.
-    pub fn package_index(&self, component: &str, architecture: &str) -> Result<IndexFile> {
-        let path = format!("{component}/binary-{architecture}/Packages");
-        let listed = FORMS.iter().find_map(|form| {
-            let path = format!("{path}{form}");
-            self.files.get(&path).map(|file| IndexFile { path, file: *file })
-        });
-        match listed {
-            Some(index) => Ok(index),
-            None => Err(Failure::usage(format!(
-                "the suite {} has no index {path}",
-                if self.codename.is_empty() { &self.suite } else { &self.codename }
-            ))
-            .hint(format!("components of the suite: {}", self.components.join(", ")))
-            .into()),
+    pub fn package_indexes(&self, component: Option<&str>, architecture: &str) -> Result<Vec<IndexFile>> {
+        let Some(component) = component else { return Ok(vec![self.required_index("Packages")?]) };
+        let path = |architecture: &str| format!("{component}/binary-{architecture}/Packages");
+        let all = self.separate_all.then(|| self.index(&path("all"))).flatten();
+        let own = self.index(&path(architecture));
+        if own.is_none() && all.is_none() {
+            self.required_index(&path(architecture))?;
         }
+        Ok(own.into_iter().chain(all).collect())
+    }
+
+    fn required_index(&self, path: &str) -> Result<IndexFile> {
+        let name = if self.codename.is_empty() { &self.suite } else { &self.codename };
+        let missing = || {
+            let failure = Failure::usage(format!("the suite {name} has no index {path}"));
+            match &self.components[..] {
+                [] => failure
+                    .hint("the Release file lists no components: if the repository is flat, write suite = \"./\""),
+                components => failure.hint(format!("components of the suite: {}", components.join(", "))),
+            }
+        };
+        Ok(self.index(path).ok_or_else(missing)?)
+    }
+
+    /// The preferred form of the index at `path` among those that are listed.
+    fn index(&self, path: &str) -> Option<IndexFile> {
+        ENDINGS.iter().find_map(|ending| {
+            let path = if ending.is_empty() { path.to_owned() } else { format!("{path}.{ending}") };
+            self.files.get(&path).map(|file| IndexFile { path, file: *file })
+        })
     }
 
     /// Verifies a fetched package index and decompresses it, by the ending of `path`.
@@ -186,27 +239,30 @@ impl Release {
             self.files.get(path).copied().ok_or_else(missing)
         };
         known(path)?.verify(path, bytes)?;
-        let (plain_path, reader): (&str, Box<dyn Read>) = match path.rsplit_once('.') {
-            Some((plain, "xz")) => {
-                let stream = liblzma::stream::Stream::new_stream_decoder(DICTIONARY, liblzma::stream::CONCATENATED);
-                let stream = stream.context("cannot decompress xz")?;
-                (plain, Box::new(liblzma::read::XzDecoder::new_stream(bytes, stream)))
-            }
-            Some((plain, "gz")) => (plain, Box::new(flate2::read::MultiGzDecoder::new(bytes))),
-            _ => (path, Box::new(bytes)),
-        };
-        let plain = known(plain_path)?;
-        if plain.size > INDEX {
+        let file_name = path.rsplit('/').next().unwrap_or(path);
+        let ending = file_name.rsplit_once('.').map_or("", |(_, ending)| ending);
+        let damaged = |error: std::io::Error| Failure::verification(format!("cannot decompress {path}")).because(error);
+        let reader = decompress::by_ending(ending, bytes).map_err(damaged)?;
+        let reader = reader.ok_or_else(|| Failure::failed(format!("{path} has an unknown compression")))?;
+        let plain_path = path.strip_suffix(ending).unwrap_or(path).trim_end_matches('.');
+        let plain = self.files.get(plain_path);
+        if let Some(plain) = plain.filter(|plain| plain.size > INDEX) {
             let message = format!("{plain_path} has {} bytes, more than {} MiB", plain.size, INDEX >> 20);
             return Err(Failure::verification(message).hint("name fewer components, or another mirror").into());
         }
-        let mut text = Vec::with_capacity(usize::try_from(plain.size).unwrap_or(0).min(1 << 28));
+        let limit = plain.map_or(INDEX, |plain| plain.size);
+        let mut text =
+            Vec::with_capacity(plain.map_or(0, |plain| usize::try_from(plain.size).unwrap_or(0).min(1 << 28)));
         // One byte more than listed is enough to detect a wrong size.
-        reader
-            .take(plain.size.saturating_add(1))
-            .read_to_end(&mut text)
-            .map_err(|error| Failure::verification(format!("cannot decompress {path}")).because(error))?;
-        plain.verify(plain_path, &text)?;
+        reader.take(limit.saturating_add(1)).read_to_end(&mut text).map_err(damaged)?;
+        match plain {
+            Some(plain) => plain.verify(plain_path, &text)?,
+            None if text.len() as u64 > limit => {
+                let message = format!("{path} has more than {} MiB when it is decompressed", INDEX >> 20);
+                return Err(Failure::verification(message).into());
+            }
+            None => {}
+        }
         // Names of maintainers and descriptions may have any encoding. The fields that are used must be ASCII.
         Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
@@ -242,7 +298,7 @@ fn changed(message: String) -> Failure {
     Failure::verification(message).hint("the mirror may be in the middle of an update: try again in a few minutes")
 }
 
-/// Parses lines of digest, size and path.
+/// Parses lines of digest, size and path. The paths of flat repositories may begin with `./`.
 fn files(list: &str) -> Result<BTreeMap<String, File>> {
     let mut files = BTreeMap::new();
     for line in list.lines().filter(|line| !line.trim().is_empty()) {
@@ -253,6 +309,7 @@ fn files(list: &str) -> Result<BTreeMap<String, File>> {
             return Err(wrong().into());
         };
         let file = File { size: size.parse().map_err(|_| wrong())?, sha256: digest.parse().map_err(|_| wrong())? };
+        let path = path.strip_prefix("./").unwrap_or(path);
         if !is_path(path) || files.insert(path.to_owned(), file).is_some_and(|other| other != file) {
             return Err(wrong().into());
         }

@@ -3,7 +3,8 @@
 //! There is no backtracking: a chosen package stays chosen. So every choice can be explained, and distributions are made
 //! so that it suffices. The rules:
 //!
-//! 1. The requested packages are chosen first, in their highest version.
+//! 1. The requested packages are chosen first, each in the highest version that may be chosen: of several archives, that of
+//!    the highest priority, or the pinned one ([`Index::eligible`]). All other versions count as absent.
 //! 2. `Depends` and `Pre-Depends` of the chosen packages follow. If a chosen package satisfies a dependency, nothing is
 //!    added. If only one package can satisfy it, that package is chosen, in the highest version that satisfies it.
 //! 3. Only when no such dependency is left, the oldest one with several candidates is decided: the first alternative that
@@ -170,7 +171,7 @@ impl<'i, 'a> Resolver<'_, 'i, 'a> {
             .hint("remove it from [debian.exclude], or from the packages")
             .into());
         }
-        match self.index.versions(root.name).first() {
+        match self.index.eligible(root.name).next() {
             Some(package) => self.choose(package, Reason::Requested { by: root.by }),
             None => return Err(explain::unknown_root(self.index, root).into()),
         }
@@ -252,7 +253,7 @@ impl<'i, 'a> Resolver<'_, 'i, 'a> {
                     candidates.push(Candidate { package, reason });
                 }
             };
-            if let Some(package) = self.index.versions(atom.name).iter().find(|package| atom.accepts(package.version)) {
+            if let Some(package) = self.index.eligible(atom.name).find(|package| atom.accepts(package.version)) {
                 let reason = match dependency.group.atoms.len() {
                     1 => Reason::Dependency { of: dependency.of },
                     _ => Reason::Alternative { of: dependency.of, place, among: dependency.group.text },
@@ -260,7 +261,7 @@ impl<'i, 'a> Resolver<'_, 'i, 'a> {
                 add(package, reason);
             }
             for provider in self.index.providers(atom.name) {
-                if atom.accepts_provided(provider.version) {
+                if atom.accepts_provided(provider.version) && self.index.is_eligible(provider.package) {
                     add(provider.package, Reason::Provides { of: dependency.of, name: atom.name });
                 }
             }

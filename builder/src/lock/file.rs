@@ -8,7 +8,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
 
-use super::Lock;
+use super::{Lock, Platform};
 
 /// The file's name, in the profile's folder.
 pub const FILE: &str = "sealift.lock";
@@ -36,7 +36,7 @@ impl Lock {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             Failure::usage(format!("{}:{line}: {}", path.display(), error.message())).hint(hint)
         })?;
-        if lock.schema != 1 {
+        if !(1..=2).contains(&lock.schema) {
             let message = format!("{}: format version {} is not supported", path.display(), lock.schema);
             return Err(Failure::usage(message)
                 .hint("use the version of sealift that wrote it, or remove it and run sealift lock")
@@ -49,7 +49,8 @@ impl Lock {
         }
         for platform in lock.platforms.values() {
             let paths = platform.packages.iter().map(|package| &package.path);
-            for file in paths.chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
+            let archives = platform.packages.iter().filter_map(|package| package.archive.as_ref());
+            for file in paths.chain(archives).chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
                 // Paths become parts of URLs.
                 if file.split('/').any(|part| matches!(part, "" | "." | "..")) {
                     let message = format!("{}: `{file}` is not a valid path in an archive", path.display());
@@ -65,7 +66,10 @@ impl Lock {
     /// # Errors
     /// The lock cannot be written as TOML, which does not happen.
     pub fn text(&self) -> Result<String> {
-        let body = toml::to_string_pretty(self).context("cannot format the lock as TOML")?;
+        // Older versions of this program read locks that do not need the newer format.
+        let schema = if self.platforms.values().any(Platform::needs_archives) { 2 } else { 1 };
+        let body =
+            toml::to_string_pretty(&Self { schema, ..self.clone() }).context("cannot format the lock as TOML")?;
         Ok(format!("{HEADER}\n{body}"))
     }
 
@@ -123,8 +127,11 @@ mod tests {
     #[test]
     fn other_formats_and_profiles_are_usage_failures_with_a_hint() {
         let (folder, profile) = profile();
-        for lock in [Lock { schema: 2, ..empty() }, Lock { profile: "other".into(), ..empty() }] {
-            lock.write(folder.path()).unwrap();
+        for lock in [
+            empty().text().unwrap().replace("schema = 1", "schema = 3"),
+            Lock { profile: "other".into(), ..empty() }.text().unwrap(),
+        ] {
+            fs_err::write(folder.path().join(FILE), lock).unwrap();
             let error = Lock::read(&profile).unwrap_err();
             assert_eq!(Kind::of(&error), Kind::Usage);
             assert!(Failure::hint_in(&error).unwrap().contains("sealift lock"), "{error}");

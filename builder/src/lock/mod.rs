@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sealift_deployment::profile::Profile;
-use sealift_deployment::profile::model::{RequirementsFile, Venv};
+use sealift_deployment::profile::model::{self, RequirementsFile, Venv};
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +16,13 @@ pub use file::FILE;
 
 use crate::python::requirements;
 use crate::recipe;
-use crate::store::Key;
+use crate::store::{Builder, Key};
 
 /// A whole lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Lock {
-    /// Version of this format: 1.
+    /// Version of this format: 1, or 2 if a platform has [`Platform::archives`] or packages from one.
     pub schema: u32,
     /// Name of the profile.
     pub profile: String,
@@ -38,8 +38,11 @@ pub struct Platform {
     pub epoch: u64,
     /// [`wanted`] of the profile when it was resolved. If the profile has another hash now, the entry is out of date.
     pub wanted: Digest,
-    /// The signed index with the packages.
+    /// The signed index of the profile's suite.
     pub debian: Debian,
+    /// Those of the other archives, by their names in the profile. Archives of files have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub archives: BTreeMap<String, Debian>,
     /// The images, by name.
     pub images: BTreeMap<String, Image>,
     /// Packages of all images, sorted by name.
@@ -61,11 +64,11 @@ pub struct Debian {
     pub suite: String,
     /// Its `Date`, in seconds since 1970.
     pub date: u64,
-    /// SHA-256 of the `InRelease` file.
+    /// SHA-256 of the `InRelease` file; or of the `Release` file, where its signature is in a file of its own.
     pub release: Digest,
     /// Fingerprint of the primary key that signed it, in upper-case hex.
     pub signed_by: String,
-    /// SHA-256 of each `Packages.xz` read, by its path below `dists/SUITE/`.
+    /// SHA-256 of each `Packages` file read, compressed as it was fetched, by its path below `dists/SUITE/`.
     pub indexes: BTreeMap<String, Digest>,
 }
 
@@ -90,7 +93,10 @@ pub struct Package {
     pub version: String,
     /// Debian architecture: `amd64`, or `all`.
     pub architecture: String,
-    /// Path below the archive's root (`pool/...`).
+    /// Its archive, by its name in the profile; `None` for the one that `[debian]` itself describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
+    /// Path below the archive's root (`pool/...`); of an archive of files, below the profile's folder.
     pub path: String,
     /// Size in bytes.
     pub size: u64,
@@ -148,16 +154,17 @@ pub fn wanted(profile: &Profile) -> Digest {
     for component in &debian.components {
         key = key.field("component", component);
     }
+    key = archives(key, debian);
     for name in debian.exclude.keys() {
         key = key.field("exclude", name.get_ref());
     }
     for package in &model.base.packages {
-        key = key.field("base", package.get_ref());
+        key = requested(key, "base", package.get_ref());
     }
     for (name, image) in &model.images {
         key = key.field("image", name.get_ref());
         for package in &image.packages {
-            key = key.field("package", package.get_ref());
+            key = requested(key, "package", package.get_ref());
         }
         if let Some(krate) = &image.krate {
             key = key.field("crate", krate.name.get_ref()).field("crate-version", krate.version.get_ref());
@@ -186,6 +193,50 @@ pub fn wanted(profile: &Profile) -> Digest {
         }
     }
     key.finish().digest()
+}
+
+/// Adds priorities, archives and pins. Profiles without them have the same hash as before there were any.
+fn archives(mut key: Builder, debian: &model::Debian) -> Builder {
+    if let Some(priority) = &debian.priority {
+        key = key.field("priority", priority.get_ref());
+    }
+    for (name, archive) in &debian.archives {
+        key = key.field("archive", name.get_ref());
+        if let Some(suite) = &archive.suite {
+            key = key.field("archive-suite", suite.get_ref());
+        }
+        for component in archive.components.iter().flatten() {
+            key = key.field("archive-component", component);
+        }
+        if let Some(priority) = &archive.priority {
+            key = key.field("archive-priority", priority.get_ref());
+        }
+        for file in &archive.files {
+            key = key.field("archive-file", file.get_ref());
+        }
+    }
+    for (package, archive) in &debian.pins {
+        key = key.field("pin", package.get_ref()).field("pin-archive", archive.get_ref());
+    }
+    key
+}
+
+fn requested(key: Builder, field: &str, package: &model::Requested) -> Builder {
+    let key = key.field(field, &package.name);
+    package.from.iter().fold(key, |key, from| key.field("from", from))
+}
+
+impl Platform {
+    /// The locked index of an archive, by its name in the profile; `None` if the lock has none.
+    #[must_use]
+    pub fn archive(&self, name: Option<&str>) -> Option<&Debian> {
+        name.map_or(Some(&self.debian), |name| self.archives.get(name))
+    }
+
+    /// Whether only format 2 can express it.
+    fn needs_archives(&self) -> bool {
+        !self.archives.is_empty() || self.packages.iter().any(|package| package.archive.is_some())
+    }
 }
 
 /// The files that the requirements of a virtual environment are read from.

@@ -44,6 +44,15 @@ impl Address {
         self.at(url)
     }
 
+    /// The file called `name` in the folder of this one.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        let mut url = self.url.clone();
+        let folder = url.path().rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        url.set_path(&format!("{folder}/{name}"));
+        self.at(url)
+    }
+
     /// The URL.
     #[must_use]
     pub fn url(&self) -> &Url {

@@ -38,14 +38,25 @@ struct Source {
 }
 
 impl Source {
-    /// How likely this is Debian's main archive; a smaller rank is more likely.
-    fn rank(&self) -> u8 {
+    /// How likely this archive has `suite`; a smaller rank is more likely. Sources of the suite itself come first, then
+    /// those of the same kind: security updates have an archive of their own.
+    fn rank(&self, suite: &str) -> u8 {
+        if self.suite == suite {
+            return 0;
+        }
+        if is_security(suite) && is_security(&self.suite) {
+            return 1;
+        }
+        2 + self.rank_as_main()
+    }
+
+    /// How likely this is Debian's main archive.
+    fn rank_as_main(&self) -> u8 {
         let debian_key = self.signed_by.as_deref().is_some_and(|key| key.contains("debian-archive"));
         let suite = self.suite.split(['-', '/']).next().unwrap_or_default();
-        let security = self.suite.ends_with("-security") || self.suite.ends_with("/updates");
         let own_suite = suite == self.suite || ["-updates", "-backports"].iter().any(|end| self.suite.ends_with(end));
         let main = self.components.iter().any(|component| component == "main");
-        if security {
+        if is_security(&self.suite) {
             // A security archive has only its own suites.
             return 3;
         }
@@ -57,16 +68,20 @@ impl Source {
     }
 }
 
-/// The mirrors in apt's sources, the most likely to be Debian's main archive first, each once. Files that cannot be read or
-/// parsed are skipped: apt reports their errors.
-pub(super) fn mirrors(machine: &Machine) -> Vec<Named> {
+fn is_security(suite: &str) -> bool {
+    suite.ends_with("-security") || suite.ends_with("/updates")
+}
+
+/// The mirrors in apt's sources, the most likely to have `suite` first, each once. Files that cannot be read or parsed are
+/// skipped: apt reports their errors.
+pub(super) fn mirrors(machine: &Machine, suite: &str) -> Vec<Named> {
     let mut found: Vec<(u8, Named)> = Vec::new();
     let mut seen = BTreeMap::new();
     for path in files(machine) {
         let Some(text) = read(&path) else { continue };
         let sources = if path.extension().is_some_and(|end| end == "sources") { stanzas(&text) } else { lines(&text) };
         for source in sources {
-            let rank = source.rank();
+            let rank = source.rank(suite);
             for (url, is_list) in addresses(&source.uri, machine) {
                 let at = *seen.entry(url.clone()).or_insert(found.len());
                 match found.get_mut(at) {
@@ -188,7 +203,7 @@ mod tests {
 
     fn bases(files: &[(&str, &str)]) -> String {
         let (_root, machine) = machine(files);
-        mirrors(&machine).into_iter().map(|mirror| format!("{}\n", mirror.url)).collect()
+        mirrors(&machine, "duke").into_iter().map(|mirror| format!("{}\n", mirror.url)).collect()
     }
 
     #[test]
@@ -213,6 +228,24 @@ mod tests {
         http://flat.example/
         http://security.example/debian-security
         ");
+    }
+
+    #[test]
+    fn sources_of_the_suite_come_first() {
+        let (_root, machine) = machine(&[(
+            "sources.list",
+            "deb http://mirror.example/debian bookworm main\n\
+             deb http://security.example/debian-security bookworm-security main\n\
+             deb [signed-by=/x.gpg] https://tool.example/apt stable main\n\
+             deb https://flat.example ./\n",
+        )]);
+        let first = |suite| mirrors(&machine, suite)[0].url.to_string();
+        assert_eq!(first("bookworm"), "http://mirror.example/debian");
+        assert_eq!(first("bookworm-backports"), "http://mirror.example/debian");
+        assert_eq!(first("bookworm-security"), "http://security.example/debian-security");
+        assert_eq!(first("trixie-security"), "http://security.example/debian-security");
+        assert_eq!(first("stable"), "https://tool.example/apt");
+        assert_eq!(first("./"), "https://flat.example/");
     }
 
     #[test]
@@ -263,7 +296,7 @@ mod tests {
         fs_err::create_dir_all(root.path().join("etc/apt")).unwrap();
         let text = b"# d\xe9p\xf4ts\ndeb http://mirror.example/debian trixie main\n";
         fs_err::write(root.path().join("etc/apt/sources.list"), text).unwrap();
-        assert_eq!(mirrors(&machine)[0].url.as_str(), "http://mirror.example/debian");
+        assert_eq!(mirrors(&machine, "duke")[0].url.as_str(), "http://mirror.example/debian");
     }
 
     proptest! {

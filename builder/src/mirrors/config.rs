@@ -10,9 +10,12 @@ use serde::{Deserialize, Deserializer};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// `debian-mirror`: URL of a Debian mirror, or a list of them.
+    /// `debian-mirror`: URL of a Debian mirror, or a list of them; see [`super::debian`].
     #[serde(default, deserialize_with = "one_or_more")]
     pub debian_mirror: Vec<String>,
+    /// `debian-snapshots`: URL of the archives of past times, or a list of them; see [`super::snapshots`].
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub debian_snapshots: Vec<String>,
     /// `python-index`: URL of a Python index.
     pub python_index: Option<String>,
     /// The file's path, for messages; the file need not exist.
@@ -38,7 +41,7 @@ impl Config {
         };
         let config: Self = toml::from_str(&text).map_err(|error| {
             let failure = Failure::usage(format!("cannot parse {path}")).because(error);
-            failure.hint("its settings are `debian-mirror`, a URL or a list of URLs, and `python-index`, a URL")
+            failure.hint("its settings are `debian-mirror` and `debian-snapshots`, each a URL or a list of URLs, and `python-index`, a URL")
         })?;
         Ok(Self { path, ..config })
     }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use url::Url;
 
 use access::{Access, Address};
@@ -47,25 +48,50 @@ struct Named {
     is_list: bool,
 }
 
-/// The Debian mirrors to try, in this order; never empty. The first of these that is set names all mirrors: `options`
-/// (`--debian-mirror`), `SEALIFT_DEBIAN_MIRROR`, `debian-mirror` in the user's `config.toml`. Otherwise the mirrors are
-/// those in apt's sources, the most likely to be Debian's main archive first; the caller uses those that have
+/// An archive of a profile, whose mirrors are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ArchiveName<'a> {
+    /// Its name in the profile.
+    pub name: &'a str,
+    /// Its suite.
+    pub suite: &'a str,
+}
+
+/// The mirrors of an archive to try, in this order; never empty.
+///
+/// Mirrors are named by `options` (`--debian-mirror`), else `SEALIFT_DEBIAN_MIRROR`, else `debian-mirror` in the user's
+/// `config.toml`: each a URL, or `NAME=URL` for the archive of that name. Those that are named for the archive are its only
+/// ones; for the profile's main archive, so are those without a name. Otherwise the mirrors are those without a name, then
+/// those in apt's sources, the most likely ones for the suite first; the caller uses those that have
 /// `dists/SUITE/InRelease`.
 ///
 /// # Errors
 /// A usage failure if there is none, a named one is not an http, https or file URL, or a proxy variable is malformed.
-pub fn debian(options: &[String], machine: &Machine) -> Result<Vec<Mirror>> {
+pub fn debian(options: &[String], machine: &Machine, archive: ArchiveName<'_>) -> Result<Vec<Mirror>> {
     let config = Config::read(machine)?;
     let variable = machine.var("SEALIFT_DEBIAN_MIRROR").unwrap_or_default();
-    let named = [
-        (options.to_vec(), "--debian-mirror"),
-        (variable.split_whitespace().map(str::to_owned).collect(), "SEALIFT_DEBIAN_MIRROR"),
-        (config.debian_mirror.clone(), &config.path),
+    let lists: [(Vec<&str>, &str); 3] = [
+        (options.iter().map(String::as_str).collect(), "--debian-mirror"),
+        (variable.split_whitespace().collect(), "SEALIFT_DEBIAN_MIRROR"),
+        (config.debian_mirror.iter().map(String::as_str).collect(), &config.path),
     ];
-    let named = match named.into_iter().find(|(urls, _)| !urls.is_empty()) {
-        Some((urls, origin)) => urls.iter().map(|url| by_hand(url, origin)).collect::<Result<_>>()?,
-        None => apt::mirrors(machine),
+    let of = |wanted: Option<&str>| -> Result<Vec<Named>> {
+        for (texts, origin) in &lists {
+            let texts = texts.iter().map(|text| split_name(text)).filter(|(name, _)| *name == wanted);
+            let found: Vec<Named> = texts.map(|(_, url)| by_hand(url, origin)).collect::<Result<_>>()?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
     };
+    let mut named = of(Some(archive.name))?;
+    if named.is_empty() {
+        named = of(None)?;
+        if named.is_empty() || archive.name != MAIN_ARCHIVE {
+            named.extend(apt::mirrors(machine, archive.suite));
+        }
+    }
     if named.is_empty() {
         return Err(Failure::usage("no Debian mirror is configured: apt's sources on this machine have no http or https URL")
             .hint(format!(
@@ -74,6 +100,32 @@ pub fn debian(options: &[String], machine: &Machine) -> Result<Vec<Mirror>> {
             ))
             .into());
     }
+    with_access(named, machine)
+}
+
+/// The archives of past times: URLs in which `{time}` stands for a time, such as `20260101T000000Z`. They are those that
+/// `debian-snapshots` in the user's `config.toml` names for the archive (`NAME=URL`), or else those without a name.
+///
+/// # Errors
+/// A usage failure for a URL without `{time}`, and those of [`debian`].
+pub fn snapshots(machine: &Machine, archive: &str, time: &str) -> Result<Vec<Mirror>> {
+    const PLACE: &str = "{time}";
+    let config = Config::read(machine)?;
+    let texts: Vec<_> = config.debian_snapshots.iter().map(|text| split_name(text)).collect();
+    let has_own = texts.iter().any(|(name, _)| *name == Some(archive));
+    let texts = texts.into_iter().filter(|(name, _)| if has_own { *name == Some(archive) } else { name.is_none() });
+    let named = texts.map(|(_, text)| {
+        if !text.contains(PLACE) {
+            let message = format!("`{text}` (debian-snapshots in {}) has no {PLACE}", config.path);
+            return Err(Failure::usage(message).hint("such as https://mirror.example/debian/{time}/").into());
+        }
+        by_hand(&text.replace(PLACE, time), &config.path)
+    });
+    with_access(named.collect::<Result<_>>()?, machine)
+}
+
+/// Each mirror once, with how it is reached.
+fn with_access(named: Vec<Named>, machine: &Machine) -> Result<Vec<Mirror>> {
     let mut access = Access::debian(machine)?;
     let named: Vec<Named> =
         named.into_iter().map(|named| Named { url: access.configured(named.url, &named.origin), ..named }).collect();
@@ -86,6 +138,12 @@ pub fn debian(options: &[String], machine: &Machine) -> Result<Vec<Mirror>> {
         }
     }
     Ok(mirrors)
+}
+
+/// Splits `NAME=URL`; a URL alone has no name.
+fn split_name(text: &str) -> (Option<&str>, &str) {
+    let name = text.split_once('=').filter(|(name, _)| !name.contains(['/', ':', '?']));
+    name.map_or((None, text), |(name, url)| (Some(name), url))
 }
 
 fn by_hand(text: &str, origin: &str) -> Result<Named> {
@@ -130,9 +188,52 @@ mod tests {
         (root, machine)
     }
 
+    const MAIN: ArchiveName<'static> = ArchiveName { name: MAIN_ARCHIVE, suite: "sid" };
+
     fn all(options: &[&str], machine: &Machine) -> Vec<String> {
+        all_of(options, machine, MAIN)
+    }
+
+    fn all_of(options: &[&str], machine: &Machine, archive: ArchiveName<'_>) -> Vec<String> {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        debian(&options, machine).unwrap().iter().map(|mirror| mirror.address.to_string()).collect()
+        debian(&options, machine, archive).unwrap().iter().map(|mirror| mirror.address.to_string()).collect()
+    }
+
+    #[test]
+    fn each_archive_has_its_mirrors() {
+        let (root, machine) = machine(&[]);
+        let sources =
+            "deb http://apt.example/debian bookworm main\ndeb http://apt.example/security bookworm-security main\n";
+        fs_err::write(root.path().join("etc/apt/sources.list"), sources).unwrap();
+        let security = ArchiveName { name: "security", suite: "bookworm-security" };
+        let named = ["http://a.example/debian", "security=http://s.example/a=b"];
+        assert_eq!(all(&named, &machine), ["http://a.example/debian"]);
+        assert_eq!(all_of(&named, &machine, security), ["http://s.example/a=b"]);
+        // A mirror without a name may have more than one suite.
+        let expected = ["http://a.example/debian", "http://apt.example/security", "http://apt.example/debian"];
+        assert_eq!(all_of(&named[..1], &machine, security), expected);
+        // One for another archive says nothing about this one.
+        assert_eq!(all(&named[1..], &machine), ["http://apt.example/debian", "http://apt.example/security"]);
+    }
+
+    #[test]
+    fn snapshots_have_a_time() {
+        let (root, machine) = machine(&[]);
+        let config = root.path().join("home/sealift/config.toml");
+        let of = |archive| -> Vec<String> {
+            let found = snapshots(&machine, archive, "20260102T030405Z").unwrap();
+            found.iter().map(|mirror| mirror.address.to_string()).collect()
+        };
+        assert_eq!(of("debian"), [""; 0]);
+        let list =
+            "debian-snapshots = ['http://a.example/debian/{time}/', 'security=http://a.example/security/{time}']\n";
+        fs_err::write(&config, list).unwrap();
+        assert_eq!(of("debian"), ["http://a.example/debian/20260102T030405Z"]);
+        assert_eq!(of("updates"), ["http://a.example/debian/20260102T030405Z"]);
+        assert_eq!(of("security"), ["http://a.example/security/20260102T030405Z"]);
+        fs_err::write(&config, "debian-snapshots = 'http://a.example/debian'\n").unwrap();
+        let error = snapshots(&machine, "debian", "x").unwrap_err().to_string();
+        assert!(error.contains("has no {time}"), "{error}");
     }
 
     #[test]
@@ -157,7 +258,7 @@ mod tests {
     #[test]
     fn without_a_mirror_the_hint_names_the_settings() {
         let machine = Machine::of(Path::new("/nowhere"), &[]);
-        let error = debian(&[], &machine).unwrap_err();
+        let error = debian(&[], &machine, MAIN).unwrap_err();
         let failure = Failure::within(&error).unwrap();
         insta::assert_snapshot!(
             format!("{failure}\nhint: {}", failure.hint.as_ref().unwrap()),
@@ -172,7 +273,7 @@ mod tests {
     fn other_urls_are_usage_failures() {
         let (_root, machine) = machine(&[]);
         for url in ["mirror.example/debian", "ftp://u:secret@mirror.example", "file:///", "https://", "http://a b"] {
-            let error = debian(&[url.to_owned()], &machine).unwrap_err();
+            let error = debian(&[url.to_owned()], &machine, MAIN).unwrap_err();
             assert_eq!(Failure::within(&error).unwrap().kind, sealift_deployment::failure::Kind::Usage, "{url}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use pep508_rs::{PackageName, Requirement, VersionOrUrl};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files::temporary_directory;
 use sealift_layers::ingredients::wheel::normalize;
 use url::Url;
 
@@ -63,7 +64,7 @@ struct Files {
 
 impl Files {
     fn new() -> Result<Self> {
-        Ok(Self { directory: tempfile::tempdir().context("cannot create a temporary directory for uv")? })
+        Ok(Self { directory: temporary_directory()? })
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -1,8 +1,11 @@
 //! What goes into each image: Debian packages and wheels.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use anyhow::{Context as _, Result};
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::model::{MAIN_ARCHIVE, Requested};
 use sealift_deployment::profile::{Profile, model};
 use sealift_deployment::ui::Ui;
 use sealift_layers::platform::Platform;
@@ -10,6 +13,7 @@ use sealift_layers::platform::Platform;
 use super::environment;
 use crate::debian;
 use crate::debian::index::Index;
+use crate::debian::pin::{self, From};
 use crate::debian::resolve::{Resolution, Root, resolve as resolve_packages, unknown_root};
 use crate::lock::{self, Image, Package, Wheel};
 use crate::python::local;
@@ -36,12 +40,13 @@ pub(super) struct Images {
 pub(super) fn resolve(
     profile: &Profile,
     servers: &Servers<'_>,
-    index: &Index<'_>,
+    index: Index<'_>,
     platform: Platform,
     ui: &Ui,
 ) -> Result<Images> {
     let exclude: BTreeSet<&str> =
         profile.model.debian.get_ref().exclude.keys().map(|name| name.get_ref().as_str()).collect();
+    let index = &with_pins(profile, index, &exclude)?;
     let mut unused = exclude.clone();
     let mut all = Images::default();
     for (name, image) in &profile.model.images {
@@ -51,7 +56,7 @@ pub(super) fn resolve(
         for used in resolution.excluded.keys() {
             unused.remove(*used);
         }
-        let reasons = all.add_packages(&resolution);
+        let reasons = all.add_packages(name, index, &resolution)?;
         let wheels = match &image.venv {
             None => Vec::new(),
             Some(venv) => {
@@ -104,15 +109,58 @@ fn target(venv: &model::Venv, platform: Platform, glibc: &str) -> Result<Target>
 }
 
 impl Images {
-    /// Adds the packages of an image; returns the reason for each, by package name.
-    fn add_packages(&mut self, resolution: &Resolution<'_, '_>) -> BTreeMap<String, String> {
+    /// Adds the packages of `image`; returns the reason for each, by package name.
+    ///
+    /// # Errors
+    /// Another image has another version of a package: they share layers, so a package has one version in all of them.
+    fn add_packages(
+        &mut self,
+        image: &str,
+        index: &Index<'_>,
+        resolution: &Resolution<'_, '_>,
+    ) -> Result<BTreeMap<String, String>> {
         let mut reasons = BTreeMap::new();
         for (name, chosen) in &resolution.packages {
-            reasons.insert((*name).to_owned(), chosen.reason.to_string());
-            self.packages.insert((*name).to_owned(), locked(chosen.package));
+            let package = locked(index, chosen.package);
+            let from = package.archive.as_ref().map_or(String::new(), |archive| format!(", from {archive}"));
+            reasons.insert((*name).to_owned(), format!("{}{from}", chosen.reason));
+            let version = package.version.clone();
+            match self.packages.insert((*name).to_owned(), package) {
+                Some(other) if other.sha256 != chosen.package.sha256 => {
+                    let (other, because) = (other.version, chosen.reason.to_string());
+                    let message =
+                        format!("the image {image} needs {name} {version} ({because}), another image has {other}");
+                    let hint = format!("request one version in both: {{ name = \"{name}\", from = \"ARCHIVE\" }}");
+                    return Err(Failure::failed(message).hint(hint).into());
+                }
+                _ => {}
+            }
         }
-        reasons
+        Ok(reasons)
     }
+}
+
+/// The index with the pins of the profile: those of `[debian.pins]`, and of packages that are requested from an archive.
+fn with_pins<'a>(profile: &Profile, index: Index<'a>, exclude: &BTreeSet<&str>) -> Result<Index<'a>> {
+    let model = &profile.model;
+    let mut wanted: BTreeMap<&str, (Range<usize>, From<'_>)> = BTreeMap::new();
+    for (package, archive) in &model.debian.get_ref().pins {
+        let from = From { name: package.get_ref(), archive: archive.get_ref() };
+        wanted.insert(from.name, (package.span(), from));
+    }
+    let own = model.images.values().flat_map(|image| &image.packages);
+    for package in model.base.packages.iter().chain(own) {
+        if let Requested { name, from: Some(archive) } = package.get_ref() {
+            wanted.entry(name).or_insert((package.span(), From { name, archive }));
+        }
+    }
+    for (span, from) in wanted.values() {
+        if let Err(failure) = pin::check(&index, *from) {
+            return Err(profile.diagnostic_at(span.clone(), failure.message, failure.hint.unwrap_or_default()));
+        }
+    }
+    let wanted: Vec<From<'_>> = wanted.into_values().map(|(_, from)| from).collect();
+    pin::pinned(index, &wanted, exclude)
 }
 
 fn packages<'i, 'a>(
@@ -124,20 +172,23 @@ fn packages<'i, 'a>(
 ) -> Result<Resolution<'i, 'a>> {
     let base = profile.model.base.packages.iter().map(|package| (package, "the profile's base"));
     let own = image.packages.iter().map(|package| (package, requester));
-    let wanted: Vec<_> = base.chain(own).collect();
-    for (package, by) in &wanted {
+    let mut roots = Vec::new();
+    for (package, by) in base.chain(own) {
+        let root = Root { name: &package.get_ref().name, by };
         // The resolver checks this, too, but cannot point into the profile.
-        if index.versions(package.get_ref()).is_empty() {
-            let unknown = unknown_root(index, Root { name: package.get_ref(), by });
+        if index.eligible(root.name).next().is_none() {
+            let unknown = unknown_root(index, root);
             return Err(profile.diagnostic_at(package.span(), unknown.message, unknown.hint.unwrap_or_default()));
         }
+        roots.push(root);
     }
-    let roots: Vec<Root<'_>> = wanted.iter().map(|(package, by)| Root { name: package.get_ref(), by }).collect();
     resolve_packages(index, &roots, exclude)
 }
 
-fn locked(package: &debian::index::Package<'_>) -> Package {
+fn locked(index: &Index<'_>, package: &debian::index::Package<'_>) -> Package {
+    let archive = index.archive_name(package.archive);
     Package {
+        archive: (archive != MAIN_ARCHIVE).then(|| archive.to_owned()),
         name: package.name.to_owned(),
         version: package.version.to_owned(),
         architecture: package.architecture.to_owned(),

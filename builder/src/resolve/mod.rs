@@ -1,10 +1,12 @@
 //! Resolution: from a profile to the exact packages, wheels and crates of one platform, which the lock then names.
 //!
-//! The steps: fetch the suite's signed indexes ([`Archive`]), choose the Debian packages of each image, let uv resolve
+//! The steps: fetch the signed indexes of the archives ([`archives`]), choose the Debian packages of each image, let uv resolve
 //! its Python requirements, and look up the crates.
 
+mod archives;
 mod environment;
 mod images;
+mod local;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,14 +14,14 @@ use std::collections::btree_map::Entry;
 use anyhow::{Context as _, Result};
 use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::{self, Ui};
-use sealift_layers::digest::Digest;
 use sealift_layers::platform::Platform;
 
 pub use images::changed_wheel;
 
 use crate::debian::index::Index;
 use crate::lock::{self, Crate, wanted};
-use crate::servers::{PackageIndex, ReleaseRequest, Servers, SignedRelease};
+use crate::servers::Servers;
+use archives::Archives;
 
 /// How to resolve.
 #[derive(Clone, Copy, Debug)]
@@ -47,64 +49,23 @@ pub struct Resolved {
 /// A server cannot be reached, a signature is bad, or a package, wheel or crate does not exist.
 pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Resolved> {
     let platform = options.platform;
-    let archive = Archive::fetch(profile, servers, options, ui)?;
-    let index = archive.index(platform);
+    let archives = Archives::fetch(profile, servers, options, ui)?;
+    let index = archives.index(platform);
     warn_of_omitted(&index, ui);
-    let images = images::resolve(profile, servers, &index, platform, ui)?;
+    let images = images::resolve(profile, servers, index, platform, ui)?;
     let crates = crates(profile, servers)?;
     let newest_wheel = images.wheels.values().map(|wheel| wheel.time()).max().unwrap_or(0);
     let resolved = lock::Platform {
-        epoch: archive.signed.release.date.max(newest_wheel),
+        epoch: archives.newest().max(newest_wheel),
         wanted: wanted(profile),
-        debian: archive.locked(),
+        debian: archives.main(),
+        archives: archives.others(),
         images: images.entries,
         packages: images.packages.into_values().collect(),
         wheels: images.wheels.into_values().collect(),
         crates,
     };
     Ok(Resolved { platform: resolved, reasons: images.reasons })
-}
-
-/// The signed index of the profile's suite, and the package indexes of its components.
-struct Archive {
-    signed: SignedRelease,
-    indexes: Vec<PackageIndex>,
-}
-
-impl Archive {
-    fn fetch(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Self> {
-        let debian = profile.model.debian.get_ref();
-        let suite = debian.suite.get_ref();
-        let keyring = debian.keyring.as_ref().map(|file| profile.sources.path(file.get_ref()));
-        let signed = servers.release(&ReleaseRequest {
-            suite,
-            keyring: keyring.as_deref(),
-            now: options.now,
-            allow_expired: options.allow_expired || debian.allow_expired,
-        })?;
-        let mut indexes = Vec::new();
-        for component in &debian.components {
-            let index = servers.package_index(&signed, component, options.platform.architecture().as_str())?;
-            ui.note(&format!("{suite} {component}: index of {}", ui::bytes(index.text.len() as u64)));
-            indexes.push(index);
-        }
-        Ok(Self { signed, indexes })
-    }
-
-    fn index(&self, platform: Platform) -> Index<'_> {
-        let texts: Vec<(&str, &str)> = self.indexes.iter().map(|index| (&*index.path, &*index.text)).collect();
-        Index::parse(&texts, platform.architecture().as_str())
-    }
-
-    fn locked(&self) -> lock::Debian {
-        lock::Debian {
-            suite: self.signed.suite.clone(),
-            date: self.signed.release.date,
-            release: Digest::of(&self.signed.bytes),
-            signed_by: self.signed.release.signed_by.clone(),
-            indexes: self.indexes.iter().map(|index| (index.path.clone(), index.sha256)).collect(),
-        }
-    }
 }
 
 /// Prints the malformed stanzas of the package indexes, a few of them in full.

@@ -6,7 +6,8 @@
 mod debian;
 mod python;
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
 use sealift_deployment::machine::Machine;
@@ -23,13 +24,18 @@ use crate::python::resolve::Uv;
 /// The user's options about servers. They take precedence over the machine's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `--debian-mirror`: URLs of Debian mirrors.
+    /// `--debian-mirror`: URLs of Debian mirrors, each for one archive of the profile or for all.
     pub debian_mirrors: Vec<String>,
+    /// `--at`: use the archives as they were at this time, in seconds since 1970.
+    pub at: Option<u64>,
     /// `--python-index`: URL of a Python index.
     pub python_index: Option<String>,
     /// `--offline`: contact no server.
     pub offline: bool,
 }
+
+/// The mirrors of archives that were looked up so far, by name of the archive, and its suite or a time.
+type ArchiveMirrors = BTreeMap<(String, String), Arc<[Mirror]>>;
 
 /// The servers of a machine. Each is looked up when it is first needed: a build that finds all artifacts in the store
 /// needs none of them.
@@ -37,7 +43,7 @@ pub struct Servers<'m> {
     machine: &'m Machine,
     options: Options,
     client: Client,
-    debian: OnceLock<Vec<Mirror>>,
+    debian: Mutex<ArchiveMirrors>,
     python: OnceLock<Result<Indexes, python::IndexError>>,
 }
 
@@ -49,7 +55,7 @@ impl<'m> Servers<'m> {
     pub fn new(machine: &'m Machine, options: Options) -> Result<Self> {
         Access::of_environment(machine)?;
         let client = Client::new(options.offline);
-        Ok(Self { machine, options, client, debian: OnceLock::new(), python: OnceLock::new() })
+        Ok(Self { machine, options, client, debian: Mutex::default(), python: OnceLock::new() })
     }
 
     /// The HTTP client for all requests.

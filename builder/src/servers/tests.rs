@@ -9,7 +9,8 @@ use sealift_layers::digest::Digest;
 use super::*;
 use crate::fetch::Urls;
 use crate::fetch::server::{Reply, Server};
-use crate::lock::{Package, Wheel};
+use crate::lock::{self, Package, Wheel};
+use crate::mirrors::ArchiveName;
 use crate::python::pylock::Chosen;
 
 fn servers<'m>(machine: &'m Machine, options: Options) -> Servers<'m> {
@@ -31,6 +32,21 @@ fn wheel() -> Wheel {
         uploaded: None,
         index: None,
         local: false,
+    }
+}
+
+fn main(suite: &str) -> ArchiveName<'_> {
+    ArchiveName { name: "debian", suite }
+}
+
+/// The index of a suite in a lock, of 14 November 2023.
+fn locked() -> lock::Debian {
+    lock::Debian {
+        suite: "tiny".into(),
+        date: 1_700_000_000,
+        release: Digest::of(b""),
+        signed_by: String::new(),
+        indexes: BTreeMap::new(),
     }
 }
 
@@ -67,11 +83,12 @@ fn a_package_has_the_same_path_on_every_mirror() {
         name: "clock".into(),
         version: "1:4".into(),
         architecture: "all".into(),
+        archive: None,
         path: "pool/main/c/clock/clock_4_all.deb".into(),
         size: 3,
         sha256: Digest::of(b"deb"),
     };
-    let download = servers(&machine, options).package(&package).unwrap();
+    let download = servers(&machine, options).package(&package, &locked()).unwrap();
     assert_eq!(download.name, "clock_4_all.deb");
     assert_eq!(urls(&download).unwrap(), ["https://mirror.example/debian/pool/main/c/clock/clock_4_all.deb"]);
 }
@@ -84,11 +101,12 @@ fn paths_of_packages_are_percent_encoded() {
         name: "c++".into(),
         version: "5:1~2".into(),
         architecture: "all".into(),
+        archive: None,
         path: "pool/c++_5%3a1~2_all.deb".into(),
         size: 3,
         sha256: Digest::of(b"deb"),
     };
-    let download = servers(&machine, options).package(&package).unwrap();
+    let download = servers(&machine, options).package(&package, &locked()).unwrap();
     assert_eq!(urls(&download).unwrap(), ["https://mirror.example/pool/c%2b%2b_5%253a1%7e2_all.deb"]);
 }
 
@@ -150,9 +168,9 @@ fn a_package_index_is_fetched_by_digest_and_else_by_name() {
         let options = Options { debian_mirrors: vec![mirror.url("/debian")], ..Options::default() };
         let servers = servers(&machine, options);
         let request =
-            ReleaseRequest { suite: "tiny", keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
+            ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
         let signed = servers.release(&request).unwrap();
-        let index = servers.package_index(&signed, "main", "amd64").unwrap();
+        let index = &servers.package_indexes(&signed, Some("main"), "amd64").unwrap()[0];
         assert_eq!((index.path.as_str(), index.text.as_str()), ("main/binary-amd64/Packages.xz", "Package: clock\n"));
         let paths: Vec<String> = mirror.requests().into_iter().map(|request| request.path).collect();
         assert!(paths[1].contains("/by-hash/SHA256/"), "{paths:?}");
@@ -168,7 +186,7 @@ fn a_suite_that_no_mirror_has_is_a_network_failure() {
     let place = tempfile::tempdir().unwrap();
     let keyring = place.path().join("keys.asc");
     fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
-    let request = ReleaseRequest { suite: "trixie", keyring: Some(&keyring), now: 0, allow_expired: false };
+    let request = ReleaseRequest { archive: main("trixie"), keyring: Some(&keyring), now: 0, allow_expired: false };
     let Err(error) = servers(&machine, options).release(&request) else { panic!("there is no such suite") };
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Network);
@@ -180,7 +198,7 @@ fn a_suite_that_no_mirror_has_is_a_network_failure() {
 fn a_machine_without_a_keyring_is_a_usage_failure() {
     let machine = bare_machine(&[]);
     let options = Options { debian_mirrors: vec!["https://mirror.example".into()], ..Options::default() };
-    let request = ReleaseRequest { suite: "trixie", keyring: None, now: 0, allow_expired: false };
+    let request = ReleaseRequest { archive: main("trixie"), keyring: None, now: 0, allow_expired: false };
     let Err(error) = servers(&machine, options).release(&request) else { panic!("there is no keyring") };
     let failure = Failure::within(&error).unwrap();
     assert_eq!(failure.kind, Kind::Usage);
@@ -192,7 +210,8 @@ fn any_failure_of_one_mirror_leads_to_the_next() {
     let place = tempfile::tempdir().unwrap();
     let keyring = place.path().join("keys.asc");
     fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
-    let request = ReleaseRequest { suite: "tiny", keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
+    let request =
+        ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
     let forbidding = Server::start(|_, _| Reply::status("403 Forbidden"));
     let unsigned = Server::start(|_, _| Reply::ok(b"Suite: tiny"));
     // Delivers the release, and fails from then on.
@@ -208,7 +227,11 @@ fn any_failure_of_one_mirror_leads_to_the_next() {
         let options = Options { debian_mirrors: vec![bad.clone(), good.url("/debian")], ..Options::default() };
         let servers = servers(&machine, options);
         let signed = servers.release(&request).unwrap();
-        assert_eq!(servers.package_index(&signed, "main", "amd64").unwrap().text, "Package: clock\n", "{bad}");
+        assert_eq!(
+            servers.package_indexes(&signed, Some("main"), "amd64").unwrap()[0].text,
+            "Package: clock\n",
+            "{bad}"
+        );
     }
     let machine = bare_machine(&[]);
     let both = vec![unsigned.url(""), forbidding.url("")];
@@ -229,7 +252,8 @@ fn a_list_of_mirrors_may_be_on_a_server() {
     fs_err::write(root.path().join("etc/apt/sources.list"), source).unwrap();
     let machine = Machine::of(root.path(), &[]);
     let servers = servers(&machine, Options::default());
-    let urls: Vec<String> = servers.debian_mirrors().unwrap().iter().map(|mirror| mirror.address.to_string()).collect();
+    let urls: Vec<String> =
+        servers.archive_mirrors(main("tiny")).unwrap().iter().map(|mirror| mirror.address.to_string()).collect();
     assert_eq!(urls, ["http://one.example/debian", "http://two.example/debian"]);
 }
 

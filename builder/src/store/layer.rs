@@ -1,6 +1,6 @@
 //! Finished layers: what the store keeps of each, and how one is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -39,6 +39,10 @@ pub struct Remarks {
     /// Python sources without bytecode because they cannot be compiled: origin to paths.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uncompiled: BTreeMap<String, Vec<String>>,
+    /// The `drop` and `keep` patterns that match a path of its packages or wheels. `None` if it has none of them, or was made
+    /// before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched: Option<BTreeSet<String>>,
 }
 
 /// A check of a layer's contents that runs while the layer is compressed.

@@ -142,3 +142,35 @@ fn check_finds_and_repairs() {
     assert_eq!(store.layer(&key("good")), Some("good".to_owned()));
     assert!(store.derived(&key("kept")).is_some() && store.derived(&key("tree")).is_none());
 }
+
+/// A folder with another layer under the right key poisoned the store for later builds.
+#[test]
+fn layers_of_other_builds_never_outlive_the_build_nor_do_those_on_top_of_them() {
+    use sealift_layers::codec::Codec;
+    use sealift_layers::tree::Tree;
+
+    let ((place, store), (_other_place, other)) = (self::store(), self::store());
+    let write = |store: &Store, name: &str, is_borrowed| {
+        let writer = layer::LayerWriter { store, codec: Codec::Gzip, epoch: 0, jobs: 1, is_borrowed };
+        writer.write(&key(name), Tree::new(), layer::Remarks::default(), None).unwrap()
+    };
+    let made = write(&other, "base", false);
+    let folder = tempfile::tempdir().unwrap();
+    other.export_layer(&key("base"), folder.path()).unwrap();
+
+    assert!(store.import_layer(&key("base"), folder.path()).unwrap());
+    assert!(!store.import_layer(&key("none"), folder.path()).unwrap());
+    assert!(store.is_borrowed(&key("base")));
+    assert_eq!(store.finished_layer(&key("base")).unwrap().layer, made.layer);
+    write(&store, "top", true);
+    assert!(store.is_borrowed(&key("top")) && store.listing(&key("top")).unwrap().is_empty());
+    store.export_layer(&key("top"), folder.path()).unwrap();
+    assert_eq!(check(&store, false).damaged, []);
+
+    drop(store);
+    let later = Store::open(&place.path().join("a/store")).unwrap();
+    assert!(["base", "top"].iter().all(|name| later.finished_layer(&key(name)).is_none()));
+    let kept = |folder: &str| files::sorted_dir(&later.root.join(folder)).unwrap().len();
+    assert_eq!((kept(LAYERS), kept(DERIVED)), (0, 0));
+    assert!(tmp_is_empty(&later));
+}

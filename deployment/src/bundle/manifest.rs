@@ -52,6 +52,10 @@ pub struct Manifest {
     /// How crates were compiled, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<Compiled>,
+    /// The crates that the program `sealift` in the bundle consists of, itself included. Empty when there is no program, or
+    /// another one than that which built the bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub program: Vec<ProgramCrate>,
     /// The site of a bundle for one installation, by path: files (`site/...`, `.env`), whose digests are in `SHA256SUMS`,
     /// and folders, with a `/` at their end. Empty in all other bundles.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -119,6 +123,9 @@ pub struct Package {
     pub version: String,
     /// Its architecture.
     pub architecture: String,
+    /// Its archive, by its name in the profile; `None` for the one that `[debian]` itself describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
     /// Its maintainer scripts. None of them was run.
@@ -163,6 +170,22 @@ pub struct Crate {
     /// Features in addition to the default ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+}
+
+/// A crate of the program in the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ProgramCrate {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its archive; `None` for the crates of Sealift itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+    /// The crates that it depends on: name and version, with a blank between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
 }
 
 /// One path of a Nix store.

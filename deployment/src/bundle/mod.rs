@@ -9,7 +9,8 @@ pub mod sbom;
 mod verify;
 
 pub use manifest::{
-    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, SiteMember, StorePath, Toolchain, Wheel,
+    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, ProgramCrate, SiteMember, StorePath,
+    Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
 pub use read::{Bundle, Form, open};

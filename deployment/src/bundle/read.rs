@@ -139,7 +139,8 @@ const RATIO_LIMIT: u64 = 200;
 fn decompressed(path: &Path, mut file: File, codec: Codec) -> Result<File> {
     file.seek(SeekFrom::Start(0))?;
     let limit = file.metadata()?.len().saturating_mul(RATIO_LIMIT).max(1 << 30);
-    let mut plain = tempfile::tempfile()?;
+    let temporary = tempfile::env::temp_dir();
+    let mut plain = tempfile::tempfile().map_err(|error| files::cannot("write to", &temporary, &error))?;
     let copied = io::copy(&mut codec.decoder(BufReader::new(file))?.take(limit), &mut plain);
     match copied {
         Ok(size) if size == limit => {
@@ -149,7 +150,7 @@ fn decompressed(path: &Path, mut file: File, codec: Codec) -> Result<File> {
         }
         Ok(_) => Ok(plain),
         Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
-            Err(files::cannot("decompress it into", &tempfile::env::temp_dir(), &error))
+            Err(files::cannot("decompress it into", &temporary, &error))
         }
         Err(error) => {
             let failure = Failure::verification(format!("{} cannot be decompressed", path.display()));

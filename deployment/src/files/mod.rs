@@ -87,6 +87,15 @@ pub fn cannot(verb: &str, path: &Path, error: &io::Error) -> anyhow::Error {
     failure.hint(hint).into()
 }
 
+/// A temporary directory for other programs, in the machine's folder for such (`TMPDIR`).
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn temporary_directory() -> Result<tempfile::TempDir> {
+    let place = tempfile::env::temp_dir();
+    tempfile::tempdir_in(&place).map_err(|error| cannot("create a temporary directory in", &place, &error))
+}
+
 /// Replaces an error that is caused by a full disk with one that has a message and a hint. Other errors are returned
 /// unchanged.
 pub fn explain(path: &Path, error: anyhow::Error) -> anyhow::Error {

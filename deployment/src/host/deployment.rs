@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use sealift_layers::validate::{Depth, Violation};
 
 use crate::bundle::{self, Bundle, Manifest};
@@ -116,6 +116,9 @@ impl Deployment {
             let message = format!(".env: {PROJECT_VARIABLE} is `{own}`, but {COMPOSE_PROJECT_VARIABLE} is `{compose}`");
             return Err(Failure::usage(message).hint("give both the same name").into());
         }
+        if let Some(name) = named(PROJECT_VARIABLE).or(named(COMPOSE_PROJECT_VARIABLE)) {
+            check_project(name).context(".env")?;
+        }
         let layout = HostLayout::new(&self.profile.model, folder, variables);
         Ok(match &self.project {
             Some(project) => HostLayout { project: project.clone(), ..layout },
@@ -128,12 +131,7 @@ impl Deployment {
     /// # Errors
     /// [`Failure::usage`] for a name that engines do not take, and when the site belongs to another project already.
     pub fn choose_project(&mut self, name: &str) -> Result<()> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-        if !name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) || !name.chars().all(plain) {
-            return Err(Failure::usage(format!("`{name}` is not a name for a project"))
-                .hint("use lower-case letters, digits, `-` and `_`; the first is a letter or digit")
-                .into());
-        }
+        check_project(name)?;
         if self.profile.model.deployment == Deployed::Systemd {
             return Err(Failure::usage("a deployment without containers has no project")
                 .hint("its units have the names of its services: one host runs one such deployment")
@@ -211,6 +209,17 @@ impl Deployment {
     }
 }
 
+/// Refuses a prefix of names that engines do not take.
+fn check_project(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    if name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`{name}` is not a name for a project"))
+        .hint("use lower-case letters, digits, `-` and `_`; the first is a letter or digit")
+        .into())
+}
+
 /// Refuses links, pipes and the like: what is read below would be other files than those in the folder.
 fn refuse_types(folder: &Path, bundle: &Bundle) -> Result<()> {
     let violations = bundle.verify_types();
@@ -259,6 +268,9 @@ mod tests {
         fs_err::write(folder.path().join(".env"), "COMPOSE_PROJECT_NAME=a\nSEALIFT_PROJECT=b\n").unwrap();
         let error = deployment.layout().unwrap_err();
         assert_eq!(error.to_string(), ".env: SEALIFT_PROJECT is `b`, but COMPOSE_PROJECT_NAME is `a`");
+        fs_err::write(folder.path().join(".env"), "SEALIFT_PROJECT=a/../b\n").unwrap();
+        let error = deployment.layout().unwrap_err();
+        assert_eq!(format!("{error:#}"), ".env: `a/../b` is not a name for a project");
     }
 
     #[test]

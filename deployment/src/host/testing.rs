@@ -40,6 +40,7 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         excluded: [].into(),
         bytecode: None,
         compiled: None,
+        program: Vec::new(),
         site: [].into(),
     };
     let form = Form::Folder { owner: 0 };

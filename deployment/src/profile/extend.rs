@@ -237,7 +237,7 @@ image = \"web\"
         assert_eq!(own.model.name.get_ref(), "own");
         assert_eq!(own.model.version.get_ref(), "2.0");
         assert_eq!(own.model.title, "A page");
-        let packages: Vec<_> = web.packages.iter().map(|package| package.get_ref().as_str()).collect();
+        let packages: Vec<_> = web.packages.iter().map(|package| package.get_ref().name.as_str()).collect();
         assert_eq!(packages, ["lighttpd"], "arrays are replaced");
         let env: Vec<_> = web.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(env, ["A=1", "B=2", "C=2"], "tables are merged");
@@ -267,14 +267,14 @@ image = \"web\"
     #[test]
     fn diagnostics_point_into_their_file() {
         let base = BASE.replace("\"stable\"", "\"\"");
-        let own = OWN.replace("lighttpd", "Light");
+        let own = OWN.replace("lighttpd", "light=1");
         let place = place(&[("base", &base), ("own", &own)]);
         insta::assert_snapshot!(error(&place, "own"), @r#"
-        error: `Light` is not the name of a Debian package
+        error: `light=1` is not the name of a Debian package
          --> PLACE/own/profile.toml:6:13
           |
-        6 | packages = ["Light"]
-          |             ^^^^^^^
+        6 | packages = ["light=1"]
+          |             ^^^^^^^^^
           |
           = hint: use only the name, as in `apt install NAME`: the lock has the version
 
@@ -284,7 +284,7 @@ image = \"web\"
         9 | suite = ""
           |         ^^
           |
-          = hint: name a suite or a codename, such as "stable"
+          = hint: name a suite or a codename, such as "stable", or the folder of a flat repository, such as "./"
         "#);
         let wrong = OWN.replace("\"2.0\"", "2");
         fs_err::write(place.path().join("own").join(FILE), wrong).unwrap();

@@ -87,7 +87,9 @@ impl Profile {
         let images = model.images.values().flat_map(|image| &image.files).map(|file| &file.source);
         let templates = model.site.templates.values().map(|template| &template.source);
         let closures = model.images.values().filter_map(|image| Some(&image.nix.as_ref()?.closure));
-        let single = model.readme.iter().chain(&model.debian.get_ref().keyring);
+        let debian = model.debian.get_ref();
+        let keyrings = debian.archives.values().filter_map(|archive| archive.keyring.as_ref());
+        let single = model.readme.iter().chain(&debian.keyring).chain(keyrings);
         images.chain(templates).chain(closures).chain(single).map(|source| source.get_ref().clone()).collect()
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use pep440_rs::VersionSpecifiers;
+use sealift_layers::ingredients::deb;
 
 /// A name of the profile: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
@@ -18,11 +19,9 @@ pub(super) fn is_tag(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
-/// A Debian package's name (policy 5.6.7).
+/// A Debian package's name, as dpkg takes it.
 pub(super) fn is_package(text: &str) -> bool {
-    text.len() >= 2
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+    deb::is_package_name(text)
 }
 
 /// A login name, as `useradd` accepts it.
@@ -106,6 +105,10 @@ pub(super) fn requirement(text: &str) -> Result<String, String> {
             return Err(format!("`{option}` is not a hash: `--hash=sha256:` and 64 hexadecimal digits"));
         }
     }
+    // The resolver reads one requirement or option a line.
+    if text.contains(['\n', '\r']) {
+        return Err("it has more than one line".into());
+    }
     let (wanted, _marker) = text.split_once(';').unwrap_or((text, ""));
     let end = wanted.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(wanted.len());
     let (name, mut rest) = wanted.split_at(end);
@@ -137,7 +140,7 @@ mod tests {
         for good in ["Foo_Bar==1.0", "foo.bar [x, y-z] >=1,<2 ; python_version > '3'", "foo-bar", "foo-bar (>1)"] {
             assert_eq!(requirement(good).as_deref(), Ok("foo-bar"), "{good}");
         }
-        for bad in ["", "==1", "foo=1", "foo[", "foo[,]", "foo @ file:///x", "foo 1", "-foo"] {
+        for bad in ["", "==1", "foo=1", "foo[", "foo[,]", "foo @ file:///x", "foo 1", "-foo", "foo\n-r x"] {
             assert!(requirement(bad).is_err(), "{bad}");
         }
     }
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn tags_packages_logins_and_variables() {
         assert!(is_tag("3.10.0-rc1") && !is_tag(".1") && !is_tag("1+2") && !is_tag(""));
-        assert!(is_package("libstdc++6") && !is_package("g") && !is_package("Foo") && !is_package("a=1"));
+        assert!(is_package("libstdc++6") && is_package("mongo_exporter") && !is_package("-a") && !is_package("a=1"));
         assert!(is_login("www-data") && !is_login("0day") && !is_login("") && !is_login("a:b"));
         assert!(is_variable("PARSEC_DB") && !is_variable("1A") && !is_variable("A=B") && !is_variable(""));
     }

@@ -206,9 +206,14 @@ fn check(health: &Health) -> Check {
 }
 
 /// The check as one line for the image's shell: engines accept no list of words, and podman-compose 1.0 joins the words of a
-/// `CMD` check without quoting them.
+/// `CMD` check without quoting them. podman takes some first words as the kind of the check: they are quoted.
 pub(super) fn health_line(health: &Health) -> String {
-    let words: Vec<String> = health.command.iter().map(|word| quoted(word)).collect();
+    let kinds = ["CMD", "CMD-SHELL", "NONE"];
+    let word = |(at, word): (usize, &String)| match kinds.iter().any(|kind| kind.eq_ignore_ascii_case(word)) {
+        true if at == 0 => format!("'{word}'"),
+        _ => quoted(word),
+    };
+    let words: Vec<String> = health.command.iter().enumerate().map(word).collect();
     words.join(" ")
 }
 
@@ -267,5 +272,7 @@ mod tests {
         let script = format!("printf '<%s>' {}", line.replace("$$", "$"));
         let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), words.map(|word| format!("<{word}>")).concat());
+        let health = Health { command: vec!["none".into(), "none".into()], ..health };
+        assert_eq!(health_line(&health), "'none' none");
     }
 }

@@ -45,6 +45,10 @@ impl Certificate {
             Failure::failed(format!("{path} is not a PEM certificate"))
                 .hint("provide a valid one, or remove it to have one created")
         };
+        // The parser takes any label at the end; programs that read the file do not.
+        if !["-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"].iter().all(|line| pem.contains(line)) {
+            return Err(wrong().into());
+        }
         let (_, block) = parse_x509_pem(pem.as_bytes()).map_err(|_| wrong())?;
         Self::of(&block).map_err(|_| wrong().into())
     }

@@ -5,6 +5,9 @@
 //! only when it is marked `secret`, `secrets.NAME` and those settings that are secret. Dashes in names are written as
 //! `_`. An unknown name is an error; the last newline is kept. Nothing is escaped, except by the
 //! filter `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
+//!
+//! What an operator sets cannot become syntax: in env files [`parse_env`] refuses it, and in other files texts with
+//! characters that have a meaning in configuration files ([`SYNTAX`]) must go through that filter.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +25,9 @@ use crate::files;
 use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
 use crate::profile::template::{identifier, reads};
+
+/// Characters with a meaning in configuration files of many kinds: quotes, comments, blocks, variables, tags.
+const SYNTAX: &str = "\"'`\\;{}$#<>|";
 
 /// The permission bits of a rendered template.
 #[must_use]
@@ -81,6 +87,7 @@ pub(super) fn render(
     let text = files::read_text(&sources.path(file.as_str()))
         .map_err(|error| Failure::usage(format!("cannot read the template of `{path}`")).because(error))?;
 
+    let texts = if is_env_file(model, path) { Vec::new() } else { with_syntax(model, parameters, secrets) };
     let secrets = if template.secret {
         Value::from_pairs(secrets.iter().map(|(name, text)| (identifier(name), text.as_str())))
     } else {
@@ -101,13 +108,17 @@ pub(super) fn render(
         ports,
         secrets,
     };
-    let rendered = environment().render_named_str(source, &text, values).map_err(|error| {
+    let rendered = environment(texts).render_named_str(source, &text, values).map_err(|error| {
         let line = error.line().unwrap_or(1);
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
             ErrorKind::UndefinedError => failure.hint(
                 "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
                  when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
+            ),
+            ErrorKind::BadEscape => failure.hint(
+                "choose another value; or write it in quotes in the template, with the filter \
+                 backslashed('\"') for the characters that end it",
             ),
             _ => failure,
         }
@@ -121,11 +132,38 @@ pub(super) fn render(
     Ok(rendered)
 }
 
-fn environment() -> Environment<'static> {
+/// The values of operators, with their names, that have characters of [`SYNTAX`].
+fn with_syntax(
+    model: &Model,
+    parameters: &SiteParameters,
+    secrets: &BTreeMap<String, String>,
+) -> Vec<(String, String)> {
+    let settings = model.site.settings.keys().filter_map(|name| Some((name, parameters.settings.get(name)?)));
+    let settings = settings.flat_map(|(name, value)| {
+        value.texts().into_iter().map(move |text| (format!("settings.{}", identifier(name)), text.to_owned()))
+    });
+    let secrets = secrets.iter().map(|(name, text)| (format!("secrets.{}", identifier(name)), text.clone()));
+    settings.chain(secrets).filter(|(_, text)| text.contains(|c| SYNTAX.contains(c))).collect()
+}
+
+/// `texts` (name and text) may be written only by the filter `backslashed`.
+fn environment(texts: Vec<(String, String)>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("backslashed", backslashed);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(move |out, state, value| {
+        let written = value.as_str().filter(|_| !value.is_safe());
+        let found = written.and_then(|written| texts.iter().find(|(_, text)| written.contains(text.as_str())));
+        match found {
+            Some((name, text)) => {
+                let c = text.chars().find(|c| SYNTAX.contains(*c)).unwrap_or_default();
+                let detail = format!("the value of {name} has a `{c}`, which has a meaning in configuration files");
+                Err(Error::new(ErrorKind::BadEscape, detail))
+            }
+            None => minijinja::escape_formatter(out, state, value),
+        }
+    });
     environment.set_syntax(
         SyntaxConfig::builder().keep_trailing_newline(true).build().expect("Jinja's own delimiters are valid"),
     );
@@ -134,9 +172,9 @@ fn environment() -> Environment<'static> {
 
 /// `text` with a backslash before each of `characters` and before each backslash.
 #[expect(clippy::needless_pass_by_value, reason = "minijinja's interface")]
-fn backslashed(text: String, characters: String) -> String {
+fn backslashed(text: String, characters: String) -> Value {
     let escaped = |c: char| (c == '\\' || characters.contains(c)).then_some('\\').into_iter().chain([c]);
-    text.chars().flat_map(escaped).collect()
+    Value::from_safe_string(text.chars().flat_map(escaped).collect())
 }
 
 /// The message of the error, with the line it is about.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use tar::{EntryType, Header};
 
-use crate::tree::{Entry, Kind, TreePath};
+use crate::tree::{Entry, Kind, TreePath, bytes_of};
 
 pub(super) const BLOCK: u64 = 512;
 /// The largest number that fits seven octal digits.
@@ -68,12 +68,18 @@ struct Pax {
 
 impl Pax {
     /// Stores `text` in a ustar field, or in a record if it is too long or not ASCII.
+    /// A name that is not UTF-8 is stated to be binary.
     fn text(&mut self, key: &str, text: &str, field: &mut [u8]) {
         let fits = text.len() <= field.len() && text.is_ascii();
         let kept = if fits { text.as_bytes() } else { &ascii_prefix(text, field.len())[..] };
         field[..kept.len()].copy_from_slice(kept);
         if !fits {
-            self.records.push((key.to_owned(), text.as_bytes().to_vec()));
+            let name = bytes_of(text);
+            let charset = ("hdrcharset".to_owned(), b"BINARY".to_vec());
+            if std::str::from_utf8(&name).is_err() && !self.records.contains(&charset) {
+                self.records.push(charset);
+            }
+            self.records.push((key.to_owned(), name.into_owned()));
         }
     }
 

@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::read::ReadError;
 use crate::escape::line;
 use crate::limits::{EXTENSION, EXTENSIONS, Exceeded, MEMBERS};
-use crate::tree::{Cursor, TreePath};
+use crate::tree::{Cursor, TreePath, text_of};
 
 const BLOCK: usize = 512;
 
@@ -361,7 +361,7 @@ fn one_text(
         (Some(bytes), None) | (None, Some(bytes)) => bytes,
         (None, None) => header(),
     };
-    utf8(bytes)
+    Ok(text_of(&bytes))
 }
 
 /// Applies a pax record that is not about names.

@@ -20,8 +20,8 @@ pub enum ReadError {
     /// A path is empty or leaves the tree.
     #[error("the tar archive has a bad path")]
     Path(#[from] PathError),
-    /// A name is not UTF-8.
-    #[error("the tar archive has the path `{}`, which is not UTF-8", line(.0))]
+    /// The name of an extended attribute is not UTF-8.
+    #[error("the tar archive has the attribute `{}`, which is not UTF-8", line(.0))]
     NotUtf8(String),
     /// A member is a device, a pipe or another type that images do not have.
     #[error("the tar archive has `/{}` of the unsupported type {kind}", line(.path.as_str()))]
@@ -71,7 +71,7 @@ pub fn read_with_oddities(
         }
         paths.add(path.as_str())?;
         oddities.extend(member.oddity.clone().map(|oddity| (path.to_string(), oddity)));
-        let entry = entry(member, &path, source, origin)?;
+        let entry = with_final_target(entry(member, &path, source, origin)?, &tree);
         let is_directory = matches!(entry.kind, Kind::Directory);
         // A directory may be repeated, as for tar and dpkg: the last metadata count.
         if let Some(first) = tree.insert(path.clone(), entry) {
@@ -82,6 +82,16 @@ pub fn read_with_oddities(
         }
     }
     Ok((tree, oddities))
+}
+
+/// A hard link to a hard link links the same file; one to a symbolic link is the same symbolic link.
+fn with_final_target(entry: Entry, before: &Tree) -> Entry {
+    let Kind::Hardlink(target) = &entry.kind else { return entry };
+    match before.get(target) {
+        Some(link @ Entry { kind: Kind::Symlink(_), .. }) => link.clone(),
+        Some(Entry { kind: kind @ Kind::Hardlink(_), .. }) => Entry { kind: kind.clone(), ..entry },
+        _ => entry,
+    }
 }
 
 fn entry(member: Member, path: &TreePath, source: &Arc<SourceFile>, origin: &Arc<str>) -> Result<Entry, ReadError> {
@@ -170,13 +180,49 @@ mod tests {
         assert!(matches!(read_all(&[file.as_bytes(), first.as_bytes()]), Err(ReadError::Duplicate(_))));
     }
 
+    /// As for tar and dpkg, a name is any bytes.
     #[test]
-    fn a_name_that_is_not_utf8_is_rejected() {
-        let mut header = header("x", EntryType::Regular);
-        header.as_ustar_mut().unwrap().name[0] = 0xff;
-        header.set_cksum();
-        let error = read_all(&[header.as_bytes()]).unwrap_err();
-        assert!(matches!(error, ReadError::NotUtf8(_)), "{error}");
+    fn a_name_that_is_not_utf8_is_kept() {
+        let mut latin = header("cafe", EntryType::Regular);
+        latin.as_ustar_mut().unwrap().name[3] = 0xe9;
+        latin.set_cksum();
+        let mut link = header("link", EntryType::Symlink);
+        link.as_ustar_mut().unwrap().linkname[..4].copy_from_slice(b"caf\xe9");
+        link.set_cksum();
+        let tree = read_all(&[latin.as_bytes(), link.as_bytes()]).unwrap();
+        let mut written = Vec::new();
+        crate::tar::write(&tree, crate::tar::Options { epoch: 0, file_digests: false }, &mut written).unwrap();
+        let mut archive = tar::Archive::new(&written[..]);
+        let names: Vec<(Vec<u8>, Option<Vec<u8>>)> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.path_bytes().into_owned(), entry.link_name_bytes().map(std::borrow::Cow::into_owned)))
+            .collect();
+        assert_eq!(names, [(b"caf\xe9".to_vec(), None), (b"link".to_vec(), Some(b"caf\xe9".to_vec()))]);
+        assert!(written.windows(18).any(|bytes| bytes == b"hdrcharset=BINARY\n"));
+        let again = read(&Arc::new(SourceFile::Memory(written)), &Arc::from("test")).unwrap();
+        assert!(again.iter().map(|(path, _)| path).eq(tree.iter().map(|(path, _)| path)));
+    }
+
+    /// dpkg makes such a link with link(2), which links the symbolic link itself.
+    #[test]
+    fn a_hard_link_to_a_link_is_that_link() {
+        let linked = |name: &str, kind, target: &str| {
+            let mut header = header(name, kind);
+            header.as_ustar_mut().unwrap().linkname[..target.len()].copy_from_slice(target.as_bytes());
+            header.set_cksum();
+            header
+        };
+        let (symlink, file) = (linked("a", EntryType::Symlink, "x"), header("f", EntryType::Regular));
+        let (hard, second) = (linked("b", EntryType::Link, "a"), linked("g", EntryType::Link, "f"));
+        let third = linked("h", EntryType::Link, "./g");
+        let blocks = [&symlink, &file, &hard, &second, &third].map(|header| &header.as_bytes()[..]);
+        let tree = read_all(&blocks).unwrap();
+        let shown: Vec<String> = tree.iter().map(|(path, entry)| format!("{path} {:?}", entry.kind)).collect();
+        assert_eq!(shown[0], r#"a Symlink("x")"#);
+        assert_eq!(shown[1], r#"b Symlink("x")"#);
+        assert_eq!(shown[3..], [r#"g Hardlink(TreePath("f"))"#, r#"h Hardlink(TreePath("f"))"#]);
     }
 
     #[test]

@@ -20,7 +20,9 @@
 //! ```
 
 mod content;
+mod links;
 mod merge;
+mod name;
 mod overlay;
 mod path;
 mod pattern;
@@ -29,7 +31,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use content::{Content, Cursor, Open, SourceFile};
+pub use links::through_links;
 pub use merge::{Conflict, MergeError, Prefer};
+pub use name::{bytes_of, text_of};
 pub use overlay::{Overlap, OverlayError, overlay};
 pub use path::{PathError, TreePath};
 pub use pattern::Pattern;

@@ -181,7 +181,11 @@ impl Links<'_> {
         let resolved = match known {
             Some((_, resolved)) => resolved.clone(),
             None => {
-                let inside = parent.join("x").ok().and_then(|inside| follow(&inside, self.lower)).ok_or_else(error)?;
+                let inside = parent
+                    .join("x")
+                    .ok()
+                    .and_then(|inside| follow(&inside, |path| link_below(path, self.lower)))
+                    .ok_or_else(error)?;
                 let resolved = inside.parent().map_or_else(String::new, String::from);
                 self.last = Some((parent, resolved.clone()));
                 resolved
@@ -191,12 +195,12 @@ impl Links<'_> {
     }
 }
 
-/// Resolves the symbolic links of `lower` in all components of `path` but the last. `None` for a loop, and for a path that
-/// leads out of the image.
-fn follow(path: &TreePath, lower: &Listing) -> Option<TreePath> {
+/// Resolves symbolic links in all components of `path` but the last. `link_at` gives the target of the link at a path.
+/// `None` for a loop, and for a path that leads out of the image.
+pub(super) fn follow<'a>(path: &TreePath, link_at: impl Fn(&TreePath) -> Option<&'a str>) -> Option<TreePath> {
     let mut text = path.as_str().to_owned();
     for _ in 0..MAX_LINKS {
-        let Some((at, target)) = first_link(&text, lower) else { return TreePath::new(&text).ok() };
+        let Some((at, target)) = first_link(&text, &link_at) else { return TreePath::new(&text).ok() };
         let rest = text[at.len()..].to_owned();
         let base = if target.starts_with('/') { "" } else { at.rsplit_once('/').map_or("", |(parent, _)| parent) };
         text = normalize(&format!("{base}/{target}{rest}"))?;
@@ -204,14 +208,20 @@ fn follow(path: &TreePath, lower: &Listing) -> Option<TreePath> {
     None
 }
 
-/// The first directory part of `path` that is a symbolic link in `lower`, and its target.
-fn first_link<'a>(path: &str, lower: &'a Listing) -> Option<(String, &'a str)> {
+/// The target of the symbolic link that `lower` has at `path`.
+pub(super) fn link_below<'a>(path: &TreePath, lower: &'a Listing) -> Option<&'a str> {
+    match &lower.get(path)?.node {
+        Node::Symlink { target } => Some(target),
+        _ => None,
+    }
+}
+
+/// The first directory part of `path` that is a symbolic link, and its target.
+fn first_link<'a>(path: &str, link_at: &impl Fn(&TreePath) -> Option<&'a str>) -> Option<(String, &'a str)> {
     path.match_indices('/').find_map(|(end, _)| {
         let prefix = TreePath::new(&path[..end]).ok()?;
-        match &lower.get(&prefix)?.node {
-            Node::Symlink { target } => Some((prefix.as_str().to_owned(), target.as_str())),
-            _ => None,
-        }
+        let target = link_at(&prefix)?;
+        Some((prefix.as_str().to_owned(), target))
     })
 }
 
@@ -232,7 +242,11 @@ fn normalize(path: &str) -> Option<String> {
 
 fn is_link_to_directory(path: &TreePath, lower: &Listing) -> bool {
     // A path below the link is resolved through the link itself.
-    let below = path.join("x").ok().and_then(|inside| follow(&inside, lower)).and_then(|inside| inside.parent());
+    let below = path
+        .join("x")
+        .ok()
+        .and_then(|inside| follow(&inside, |path| link_below(path, lower)))
+        .and_then(|inside| inside.parent());
     below.is_some_and(|target| matches!(lower.get(&target).map(|listed| &listed.node), Some(Node::Directory)))
 }
 

@@ -8,8 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sealift::mirrors;
+use sealift::mirrors::{self, ArchiveName};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::profile::model::MAIN_ARCHIVE;
 
 use super::USER;
 use crate::command::{self, report};
@@ -87,7 +88,7 @@ fn debootstrap(suite: &str, target: &Path, packages: &str) -> Result<()> {
     let scripts = Path::new("/usr/share/debootstrap/scripts");
     let script = scripts.join(if scripts.join(suite).exists() { suite } else { "sid" });
     let mut result = Ok(());
-    for mirror in mirrors::debian(&[], &Machine::here())? {
+    for mirror in mirrors::debian(&[], &Machine::here(), ArchiveName { name: MAIN_ARCHIVE, suite })? {
         // What it mounts goes with the namespace.
         let mut make = command::limited(LIMIT, "unshare");
         make.args(["--mount", "debootstrap", "--variant=minbase", &format!("--include={packages}"), suite]);

@@ -412,3 +412,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn signatures_in_files_of_their_own_are_verified() {
+    use pgp::composed::DetachedSignature;
+
+    let key = primary(1);
+    let keyring = keyring(&[certificate(&key, &[Spec::signing()])]);
+    let text = b"Suite: tiny\nDescription: J\xf6rg's \n";
+    for typ in [SignatureType::Binary, SignatureType::Text] {
+        let signature = Spec::default().config(&key, typ).sign(&key, &Password::empty(), &text[..]).unwrap();
+        let signature = DetachedSignature::new(signature);
+        let armoured = signature.to_armored_string(ArmorOptions::default()).unwrap().into_bytes();
+        for form in [signature.to_bytes().unwrap(), armoured] {
+            let signed = verify_detached("Release", text, &form, &keyring, NOW).unwrap();
+            assert!(signed.text.starts_with("Suite: tiny\n"), "{signed:?}");
+            let changed = [&text[..], b"more"].concat();
+            let error = verify_detached("Release", &changed, &form, &keyring, NOW).unwrap_err().to_string();
+            assert!(error.contains("does not match the text"), "{error}");
+        }
+    }
+    for bad in [&b""[..], b"<html></html>", b"\xff\xff"] {
+        assert!(verify_detached("Release", text, bad, &keyring, NOW).is_err(), "{bad:?}");
+    }
+}

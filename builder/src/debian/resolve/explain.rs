@@ -57,6 +57,13 @@ pub(crate) fn unknown_root(index: &Index, root: Root) -> Failure {
     if let Some(reason) = malformed(index, root.name) {
         return Failure::failed(format!("{} requests the package {}: {reason}", root.by, root.name));
     }
+    if let Some(package) = index.versions(root.name).first() {
+        let (name, archive) = (root.name, index.archive_name(package.archive));
+        let message = format!("{} requests the package {name}, which no archive with a positive priority has", root.by);
+        return Failure::usage(message).hint(format!(
+            "it is in {archive}: take it from there with {{ name = \"{name}\", from = \"{archive}\" }}"
+        ));
+    }
     let failure = Failure::usage(format!("{} requests the package {}, which is not in the index", root.by, root.name));
     let providers: Vec<&str> = index.providers(root.name).map(|provider| provider.package.name).collect();
     if !providers.is_empty() {
@@ -81,6 +88,7 @@ pub(super) fn unsatisfied(index: &Index, chosen: &ChosenMap, dependent: &str, gr
         let versions: Vec<&str> = index.versions(atom.name).iter().map(|package| package.version).collect();
         if !versions.is_empty() {
             hints.push(format!("the index has {} {}", atom.name, shortened(&versions, ", ")));
+            hints.extend(preferred(index, atom.name));
             continue;
         }
         let similar = similar(index, atom.name);
@@ -116,6 +124,22 @@ pub(super) fn conflicts(chosen: &ChosenMap, conflicts: &[Conflict], more: usize)
         lines.push(format!("and {more} more"));
     }
     Failure::failed(lines.join("\n")).hint("exclude one of them, or request another alternative by name")
+}
+
+/// Why not every version of `name` in the index may be chosen.
+fn preferred(index: &Index, name: &str) -> Option<String> {
+    let may: Vec<_> = index.eligible(name).collect();
+    if may.len() == index.versions(name).len() {
+        return None;
+    }
+    let Some(first) = may.first() else { return Some("no archive with a positive priority has it".to_owned()) };
+    let archive = index.archive_name(first.archive);
+    Some(match index.pins().get(name) {
+        Some(_) => format!("{name} is pinned to {} of {archive}", first.version),
+        None => format!(
+            "{archive} has the highest priority: request another version with {{ name = \"{name}\", from = \"ARCHIVE\" }}"
+        ),
+    })
 }
 
 /// Why the index has not every version of `name`, if it left out one.

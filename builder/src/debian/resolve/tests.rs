@@ -6,7 +6,7 @@ use crate::debian::index::tests::packages;
 /// Resolves with an index of short stanzas. Formats the result, or the error and its hint, line by line.
 fn outcome(stanzas: &[&str], roots: &[&str], exclude: &[&str]) -> String {
     let text = packages(stanzas);
-    let index = Index::parse(&[("Packages", &text)], "amd64");
+    let index = crate::debian::index::tests::index("Packages", &text);
     let roots: Vec<Root> = roots.iter().map(|name| Root { name, by: "image web" }).collect();
     match resolve(&index, &roots, &exclude.iter().copied().collect()) {
         Ok(resolution) => lines(&resolution),
@@ -191,7 +191,7 @@ fn conflicts_are_found_at_the_end() {
 #[test]
 fn chains_start_with_a_requested_package() {
     let text = packages(&["a\nDepends: b", "b\nDepends: c", "c"]);
-    let index = Index::parse(&[("Packages", &text)], "amd64");
+    let index = crate::debian::index::tests::index("Packages", &text);
     let resolution = resolve(&index, &[Root { name: "a", by: "image web" }], &BTreeSet::new()).unwrap();
     assert_eq!(resolution.chain("c"), ["a", "b", "c"]);
     assert!(resolution.chain("d").is_empty());
@@ -224,7 +224,7 @@ proptest! {
         exclude in prop::collection::btree_set(5..10_usize, 0..2),
     ) {
         let names: Vec<String> = (0..10).map(|name| format!("p{name}")).collect();
-        let index = Index::parse(&[("Packages", &text)], "amd64");
+        let index = crate::debian::index::tests::index("Packages", &text);
         let exclude: BTreeSet<&str> = exclude.into_iter().map(|name| names[name].as_str()).collect();
         let mut roots: Vec<Root> = roots
             .iter()
@@ -248,7 +248,7 @@ proptest! {
 #[test]
 fn a_malformed_package_is_an_error_if_it_is_needed() {
     let text = packages(&["bad 1_2", "user\nDepends: bad", "free"]);
-    let index = Index::parse(&[("P", &text)], "amd64");
+    let index = crate::debian::index::tests::index("P", &text);
     let outcome = |name| match resolve(&index, &[Root { name, by: "the image i" }], &BTreeSet::new()) {
         Ok(_) => format!("{name} is chosen"),
         Err(error) => {

@@ -35,6 +35,9 @@ fn bill_of_materials(version: &str, manifest: &Manifest, program: Option<Digest>
         let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned());
         program.version(&manifest.sealift).hash(digest)
     }));
+    if program.is_some() {
+        components.extend(program_crates(manifest));
+    }
     components.sort_by(|one, other| one.bom_ref.cmp(&other.bom_ref));
     let mut bom = Bom {
         bom_format: "CycloneDX",
@@ -79,7 +82,8 @@ fn components(manifest: &Manifest) -> Vec<Component> {
     let packages = manifest.packages.iter().map(|package| {
         let component = Component::new(Kind::Library, &package.name).known_as(deb_ref(&package.name));
         let purl = purl::deb(&package.name, &package.version, &package.architecture);
-        component.version(&package.version).hash(package.sha256).purl(purl)
+        let component = component.version(&package.version).hash(package.sha256).purl(purl);
+        package.archive.iter().fold(component, |component, archive| component.property("archive", archive))
     });
     let wheels = manifest.wheels.iter().map(|wheel| {
         let component = Component::new(Kind::Library, &wheel.name).known_as(wheel_ref(&wheel.file));
@@ -106,6 +110,18 @@ fn components(manifest: &Manifest) -> Vec<Component> {
     });
     let images = manifest.images.iter().map(|made| image(manifest, made));
     images.chain(packages).chain(wheels).chain(crates).chain(store_paths).collect()
+}
+
+/// The crates of the program in the bundle, other than the program itself.
+fn program_crates(manifest: &Manifest) -> impl Iterator<Item = Component> {
+    manifest.program.iter().filter(|made| made.name != "sealift").map(|made| {
+        let reference = program_ref(&format!("{} {}", made.name, made.version));
+        let component = Component::new(Kind::Library, &made.name).known_as(reference).version(&made.version);
+        match made.sha256 {
+            Some(digest) => component.hash(digest).purl(purl::cargo(&made.name, &made.version)),
+            None => component,
+        }
+    })
 }
 
 /// An image; without containers the folder in its place, without digests, as the bundle does not contain the image.
@@ -139,6 +155,10 @@ fn dependencies(manifest: &Manifest, program: bool) -> Vec<Dependency> {
             .chain(image.store_paths.iter().map(|name| store_ref(name)));
         graph.insert(image_ref(&image.name), held.collect());
     }
+    for made in manifest.program.iter().filter(|_| program) {
+        let needed = made.depends_on.iter().map(|other| program_ref(other));
+        graph.insert(program_ref(&format!("{} {}", made.name, made.version)), needed.collect());
+    }
     for path in &manifest.store_paths {
         graph.insert(store_ref(&path.name), path.references.iter().map(|name| store_ref(name)).collect());
     }
@@ -161,6 +181,15 @@ fn wheel_ref(file: &str) -> String {
 /// The image is part of it: images may have the same crate with different features.
 fn crate_ref(image: &str, name: &str) -> String {
     format!("crate:{image}:{name}")
+}
+
+/// A crate of the program in the bundle, by name and version.
+fn program_ref(crate_: &str) -> String {
+    match crate_.split_once(' ') {
+        Some(("sealift", _)) => PROGRAM.to_owned(),
+        Some((name, version)) => format!("program:{name}@{version}"),
+        None => format!("program:{crate_}"),
+    }
 }
 
 fn store_ref(name: &str) -> String {

@@ -7,11 +7,16 @@ use sealift_layers::ingredients::nix_store::Closure;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Crate, Image, Nix, RequirementsFile, User, Venv};
+use super::super::model::{Crate, Image, Nix, Requested, RequirementsFile, User, Venv};
 use super::super::suggest;
 use super::super::words;
 use super::{Check, TemplateUser};
 use crate::files;
+
+/// The names of requested packages, with their spans.
+fn names(packages: &[Spanned<Requested>]) -> Vec<Spanned<String>> {
+    packages.iter().map(|package| Spanned::new(package.span(), package.get_ref().name.clone())).collect()
+}
 
 /// Accounts of every image: name, and the number of user and group.
 const BUILT_IN: [(&str, u32); 2] = [("root", 0), ("nobody", 65534)];
@@ -31,13 +36,17 @@ impl Check<'_> {
     }
 
     /// Checks requested packages and `drop` patterns.
-    fn packages(&mut self, packages: &[Spanned<String>], drop: &[Spanned<String>]) {
-        self.distinct(packages, "package");
+    fn packages(&mut self, packages: &[Spanned<Requested>], drop: &[Spanned<String>]) {
+        self.distinct(&names(packages), "package");
         for package in packages {
-            self.package(package);
-            if self.model.debian.get_ref().exclude.contains_key(package) {
-                let message = format!("the package `{}` is requested and excluded", package.get_ref());
+            let name = Spanned::new(package.span(), package.get_ref().name.clone());
+            self.package(&name);
+            if self.model.debian.get_ref().exclude.contains_key(&name) {
+                let message = format!("the package `{}` is requested and excluded", name.get_ref());
                 self.report(package.span(), message, "remove it here or from debian.exclude");
+            }
+            if let Some(from) = &package.get_ref().from {
+                self.archive(package.span(), from);
             }
         }
         for pattern in drop {
@@ -68,7 +77,8 @@ impl Check<'_> {
             self.report(key.span(), format!("no service uses the image `{name}`"), hint);
         }
         self.packages(&image.packages, &image.drop);
-        for package in image.packages.iter().filter(|package| self.model.base.packages.contains(package)) {
+        let base = names(&self.model.base.packages);
+        for package in names(&image.packages).into_iter().filter(|package| base.contains(package)) {
             let message = format!("the package `{}` is already in the base of all images", package.get_ref());
             self.report(package.span(), message, "remove it here or from base.packages");
         }
@@ -98,7 +108,9 @@ impl Check<'_> {
         for template in image.env_files.iter().chain(image.config_files.keys()) {
             self.template(template, TemplateUser::Image);
         }
-        self.image_path(at(self, &["env-directory"]), &image.env_directory);
+        if self.image_path(at(self, &["env-directory"]), &image.env_directory).is_some() {
+            self.plain_path(at(self, &["env-directory"]), &image.env_directory);
+        }
         self.ports_and_volumes(name, image);
         self.configuration(name, image);
     }
@@ -170,13 +182,20 @@ impl Check<'_> {
     }
 
     fn venv(&mut self, name: &str, image: &Image, venv: &Venv) {
-        self.image_path(venv.path.span(), venv.path.get_ref());
+        if self.image_path(venv.path.span(), venv.path.get_ref()).is_some() {
+            self.plain_path(venv.path.span(), venv.path.get_ref());
+        }
         let python = venv.python.get_ref();
         let minor = python.strip_prefix("python3.").unwrap_or_default();
         if minor.is_empty() || !minor.bytes().all(|b| b.is_ascii_digit()) {
             let hint = "name the package with its minor version, such as \"python3.14\"";
             self.report(venv.python.span(), format!("`{python}` is not a Python interpreter"), hint);
-        } else if !image.packages.iter().chain(&self.model.base.packages).any(|package| *package == venv.python) {
+        } else if !image
+            .packages
+            .iter()
+            .chain(&self.model.base.packages)
+            .any(|package| package.get_ref().name == *python)
+        {
             let message = format!("`{python}` is not in the packages of the image `{name}`");
             self.report(venv.python.span(), message, format!("add \"{python}\" to images.{name}.packages"));
         }
@@ -314,6 +333,10 @@ impl Check<'_> {
                 }
             }
             self.image_path(at(self, "home"), &user.home);
+            if user.home.contains(':') {
+                let message = format!("`{}` cannot be a home: `:` separates the fields of /etc/passwd", user.home);
+                self.report(at(self, "home"), message, "use another path");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Checks of a whole profile, beyond what its types express. Reports every problem, not only the first.
 
+mod debian;
 mod deployment;
 mod images;
 mod networks;
@@ -30,8 +31,9 @@ const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 /// All diagnostics of `model`, which was read from `table`. The profile is in `directory`; its files are in `sources`.
 pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
     let mut check = Check { directory, sources, model, document: Document::new(table), diagnostics: Vec::new() };
-    check.texts();
+    check.characters();
     check.root();
+    check.lines();
     check.debian();
     check.base();
     for (name, image) in &model.images {
@@ -104,32 +106,6 @@ impl Check<'_> {
         }
     }
 
-    fn debian(&mut self) {
-        let debian = self.model.debian.get_ref();
-        let is_suite = |text: &str| !text.is_empty() && text.split('/').all(words::is_tag);
-        if !is_suite(debian.suite.get_ref()) {
-            let message = format!("`{}` is not a suite", debian.suite.get_ref());
-            self.report(debian.suite.span(), message, "name a suite or a codename, such as \"stable\"");
-        }
-        if debian.components.is_empty() {
-            let span = self.document.value(&["debian", "components"]);
-            self.report(span, "there are no components", "write components = [\"main\"]");
-        }
-        for (index, component) in debian.components.iter().enumerate() {
-            if !is_suite(component) {
-                let span = self.document.value(&["debian", "components", &index.to_string()]);
-                self.report(span, format!("`{component}` is not a component"), "such as \"main\"");
-            }
-        }
-        if let Some(keyring) = &debian.keyring {
-            self.source(keyring);
-        }
-        for (package, why) in &debian.exclude {
-            self.package(package);
-            self.reason(&["debian", "exclude", package.get_ref()], why);
-        }
-    }
-
     /// Checks a name of the profile, see [`words::is_name`]. `what` is a noun phrase such as `a service`.
     fn name(&mut self, span: Range<usize>, name: &str, what: &str) {
         if !words::is_name(name) {
@@ -173,6 +149,7 @@ impl Check<'_> {
     /// Checks an absolute path within an image or container, other than `/`, and returns it in normal form.
     fn image_path(&mut self, span: Range<usize>, path: &str) -> Option<TreePath> {
         let message = match TreePath::new(path) {
+            _ if path.contains(char::is_control) => format!("`{}` has a line break or a tab", path.escape_debug()),
             _ if !path.starts_with('/') => format!("`{path}` is not absolute"),
             Ok(path) => return Some(path),
             Err(PathError::Empty) => format!("`{path}` is the root directory"),
@@ -185,13 +162,9 @@ impl Check<'_> {
     /// Checks a path of a file of the profile: relative, existing, and within the folder after links are resolved.
     fn source(&mut self, source: &Spanned<String>) {
         let text = source.get_ref().as_str();
-        let hint = format!("paths are relative to the profile's folder, {}", self.directory.display());
-        let leaves = |part: Component| !matches!(part, Component::Normal(_) | Component::CurDir);
         let path = self.sources.path(text);
-        let message = if text.is_empty() {
-            "the file name is empty".into()
-        } else if Path::new(text).components().any(leaves) {
-            format!("`{text}` is outside of the profile's folder")
+        let message = if let Some(message) = leaves(text) {
+            message
         } else if !path.exists() {
             format!("the file `{text}` does not exist")
         } else if !path.is_file() {
@@ -201,7 +174,19 @@ impl Check<'_> {
         } else {
             return;
         };
-        self.report(source.span(), message, hint);
+        self.outside(source.span(), message);
+    }
+
+    /// Checks a path below the profile's folder, which need not exist: hosts read the profile without these files.
+    fn release_side_source(&mut self, source: &Spanned<String>) {
+        if let Some(message) = leaves(source.get_ref()) {
+            self.outside(source.span(), message);
+        }
+    }
+
+    fn outside(&mut self, span: Range<usize>, message: String) {
+        let hint = format!("paths are relative to the profile's folder, {}", self.directory.display());
+        self.report(span, message, hint);
     }
 
     /// Checks the name of a site template. An image cannot use a secret one.
@@ -232,4 +217,13 @@ impl Check<'_> {
             self.report(self.document.value(path), message, "use \"0600\", or \"0640\" with a group");
         }
     }
+}
+
+/// What is wrong with a path of a file of the profile, as far as the text shows it.
+fn leaves(text: &str) -> Option<String> {
+    let outside = |part: Component| !matches!(part, Component::Normal(_) | Component::CurDir);
+    if text.is_empty() {
+        return Some("the file name is empty".into());
+    }
+    Path::new(text).components().any(outside).then(|| format!("`{text}` is outside of the profile's folder"))
 }

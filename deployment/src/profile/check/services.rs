@@ -106,6 +106,10 @@ impl Check<'_> {
         let mut seen: BTreeSet<TreePath> = BTreeSet::new();
         for (span, path) in mounts {
             let Some(path) = self.image_path(span.clone(), path) else { continue };
+            if path.as_str().contains(':') {
+                let message = format!("nothing can be mounted at `/{path}`: `:` is followed by options of a mount");
+                self.report(span.clone(), message, "use a path without `:`");
+            }
             if seen.contains(&path) {
                 let message = format!("something else is mounted at `/{path}`");
                 self.report(span, message, "`config-files`, `volumes` and `tmpfs` need different paths");

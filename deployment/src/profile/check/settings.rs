@@ -87,6 +87,9 @@ impl Check<'_> {
             let message = "only the kinds text and word have `min-length`";
             self.report(at(self, "min-length"), message, "remove it, or change `kind`");
         }
+        for choice in &setting.choices {
+            self.one_line(&[path, &["choices"]].concat(), choice);
+        }
         self.default_and_example(path, setting);
     }
 

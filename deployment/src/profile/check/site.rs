@@ -133,6 +133,9 @@ impl Check<'_> {
                 return;
             }
         };
+        if !self.plain_path(span.clone(), name) {
+            return;
+        }
         let below =
             |a: &TreePath, b: &TreePath| a.as_str().strip_prefix(b.as_str()).is_some_and(|r| r.starts_with('/'));
         if seen.contains(&path) {

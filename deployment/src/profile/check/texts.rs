@@ -1,21 +1,60 @@
-//! Characters that no text of a profile may have.
-//!
-//! Texts of a profile become lines of compose files, units, env files, READMEs and terminals. Control characters end up as
-//! commands there, and characters that change the direction of text make a reviewer see another text than the engine.
+//! Checks of texts that become part of other files: `compose.yaml`, units, scripts, certificates. What these would read as
+//! something else than text is refused here, for all of them.
+
+use std::ops::Range;
 
 use sealift_layers::escape;
 
 use super::Check;
 
 impl Check<'_> {
-    /// Checks every key and every text.
-    pub(super) fn texts(&mut self) {
-        let forbidden = |text: &str| text.chars().find(|c| escape::is_unsafe(*c) && !matches!(c, '\n' | '\t' | '\r'));
-        let found = self.document.texts().into_iter().filter_map(|(span, text)| Some((span, forbidden(&text)?)));
-        let found: Vec<_> = found.collect();
-        for (span, c) in found {
-            let message = format!("the text has the character `{}`", c.escape_default());
-            self.report(span, message, "leave it out: it is invisible, and terminals and other programs act on it");
+    /// Checks the characters of all keys and texts. Terminals act on control characters, YAML 1.1 and systemd end lines at
+    /// some of them, and characters that change the direction of text make a reviewer see another text than the engine.
+    pub(super) fn characters(&mut self) {
+        let found = |text: &str| {
+            text.replace("\r\n", "\n").chars().find(|c| escape::is_unsafe(*c) && !matches!(c, '\n' | '\t'))
+        };
+        let texts = self.document.texts().into_iter();
+        let texts: Vec<_> = texts.filter_map(|(span, text)| found(text).map(|c| (span, c))).collect();
+        for (span, c) in texts {
+            let message = format!("the text has the character U+{:04X}", u32::from(c));
+            self.report(span, message, "remove it: it is invisible, and terminals and other programs act on it");
         }
+    }
+
+    /// Checks texts that are shown or written in one line.
+    pub(super) fn lines(&mut self) {
+        let model = self.model;
+        self.one_line(&["title"], &model.title);
+        model.next.iter().for_each(|next| self.one_line(&["next"], next));
+        for (name, image) in &model.images {
+            self.one_line(&["images", name.get_ref(), "title"], &image.title);
+        }
+        for (name, service) in &model.services {
+            self.one_line(&["services", name.get_ref(), "title"], &service.title);
+        }
+        for (name, task) in &model.tasks {
+            self.one_line(&["tasks", name.get_ref(), "title"], &task.title);
+        }
+        if let Some(authority) = &model.site.authority {
+            self.one_line(&["site", "authority", "name"], &authority.name);
+        }
+    }
+
+    pub(super) fn one_line(&mut self, path: &[&str], text: &str) {
+        if text.contains(['\n', '\t']) {
+            let span = self.document.value(path);
+            self.report(span, "the text has more than one line, or a tab", "write it in one line");
+        }
+    }
+
+    /// Checks a path that scripts, units and `compose.yaml` contain without quotes. Returns whether it can be one.
+    pub(super) fn plain_path(&mut self, span: Range<usize>, path: &str) -> bool {
+        let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c));
+        if !plain {
+            let message = format!("`{path}` has characters that scripts and units read as something else");
+            self.report(span, message, "use letters, digits, `/`, `.`, `_`, `+` and `-` only");
+        }
+        plain
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::crate_::Crate;
+use super::debian::Requested;
 use super::mode::{Mode, directory_mode, file_mode};
 use super::nix::Nix;
 use super::venv::Venv;
@@ -18,7 +19,7 @@ pub struct Image {
     pub title: String,
     /// Requested Debian packages. Dependencies are added.
     #[serde(default)]
-    pub packages: Vec<Spanned<String>>,
+    pub packages: Vec<Spanned<Requested>>,
     /// Files and folders of packages that the image does not have. In these paths, `*` matches within a component, `**`
     /// matches any depth.
     #[serde(default)]

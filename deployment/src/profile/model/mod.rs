@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 pub use crate_::Crate;
-pub use debian::{Base, Debian};
+pub use debian::{Archive, Base, Debian, MAIN_ARCHIVE, Requested, is_flat};
 pub use depends_on::{Condition, Dependency, DependsOn};
 pub use image::{Image, ImageDirectory, ImageFile, User};
 pub use mode::Mode;

@@ -121,7 +121,10 @@ impl Setting {
                 if !self.schemes.iter().any(|scheme| scheme == url.scheme()) {
                     return wrong("a URL with another scheme", &hint);
                 }
-                if url.host_str().unwrap_or_default().is_empty() || text.contains(char::is_whitespace) {
+                // Our parser takes `\\` for `/`, and any number of them before the host; other programs do not.
+                let after = text.split_once("://").map_or("/", |(_, rest)| rest);
+                let odd = after.starts_with('/') || text.contains('\\') || text.contains(char::is_whitespace);
+                if url.host_str().unwrap_or_default().is_empty() || odd {
                     return wrong("not a URL with a host", &hint);
                 }
             }

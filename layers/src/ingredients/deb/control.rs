@@ -16,12 +16,22 @@ pub struct Control {
     pub replaces: Vec<String>,
 }
 
+/// Whether `text` is a package's name as dpkg takes it, which is wider than policy 5.6.1: letters, digits and `-+._`, first a
+/// letter or digit. So a name is a file name, and cannot be mistaken for a path or an option. The only rule for names:
+/// profiles, indexes and locks use it, too.
+#[must_use]
+pub fn is_package_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte))
+}
+
 impl Control {
     /// Parses the only stanza of a control file. As for dpkg, every line is a field or continues one, and no field occurs
     /// twice.
     pub(super) fn parse(stanza: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(stanza).map_err(|_| "its control file is not UTF-8".to_owned())?;
-        let fields = fields(text)?;
+        // Names of maintainers and descriptions may have any encoding. The fields that are used are ASCII.
+        let text = String::from_utf8_lossy(stanza);
+        let fields = fields(&text)?;
         let value = |name: &str| fields.get(name).map_or("", |value| value.trim());
         let replaces = value("replaces").split(',').filter_map(|relation| {
             relation.split(|c: char| c.is_whitespace() || c == '(' || c == ':').find(|n| !n.is_empty())
@@ -29,9 +39,8 @@ impl Control {
         let replaces = replaces.map(str::to_owned).collect();
         let (name, version, architecture) = (value("package"), value("version"), value("architecture"));
         let plain = |text: &str, more: &[u8]| text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));
-        let is_name = name.len() > 1 && plain(name, b"+-.") && !name.bytes().any(|b| b.is_ascii_uppercase());
         let is_version = !version.is_empty() && plain(version, b".+-~:");
-        if !is_name || !is_version || architecture.is_empty() || !plain(architecture, b"-") {
+        if !is_package_name(name) || !is_version || architecture.is_empty() || !plain(architecture, b"-") {
             return Err("its control file has no valid Package, Version or Architecture".to_owned());
         }
         let (name, version, architecture) = (name.to_owned(), version.to_owned(), architecture.to_owned());
@@ -114,6 +123,12 @@ mod tests {
             "Package: aa\nVersion: 1\nArchitecture: a b\n",
         ] {
             assert!(Control::parse(bad.as_bytes()).is_err());
+        }
+        for good in ["mongo_exporter", "q", "0ad", "Foo", "libstdc++6", "a.b-c"] {
+            assert!(is_package_name(good), "{good}");
+        }
+        for bad in ["", "_a", "-a", ".a", "a/b", "a:b", "a b", "\u{e9}"] {
+            assert!(!is_package_name(bad), "{bad}");
         }
     }
 }

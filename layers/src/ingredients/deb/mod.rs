@@ -9,9 +9,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-pub use control::Control;
+pub use control::{Control, is_package_name};
 
-use crate::limits::{DICTIONARY, DOCUMENT, Exceeded, Limits, Within};
+use crate::decompress;
+use crate::limits::{DOCUMENT, Exceeded, Limits, Within};
 use crate::tar::{self, ReadError};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
@@ -50,17 +51,8 @@ pub struct Package {
 /// [`DebError`].
 pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Package, DebError> {
     let Members { control, data } = find_members(deb)?;
-    let mut bytes = Vec::new();
-    decompressed(deb, &control)?.take(DOCUMENT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > DOCUMENT {
-        return Err(io::Error::from(Exceeded::Size { what: "its control archive", limit: DOCUMENT }).into());
-    }
-    let control_tree = tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?;
-    let read = |name: &str| match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
-        Some(Kind::File(content)) => Ok::<_, DebError>(Some(content.read()?)),
-        _ => Ok(None),
-    };
-    let stanza = read("control")?.ok_or_else(|| DebError::Invalid("it has no control file".to_owned()))?;
+    let control_tree = control_tree(deb, &control)?;
+    let stanza = control_file(&control_tree)?;
     let control = Control::parse(&stanza).map_err(DebError::Invalid)?;
     let scripts = ["config", "postinst", "postrm", "preinst", "prerm"]
         .into_iter()
@@ -82,10 +74,40 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Pa
         Ok(())
     };
     record(&control.name, stanza)?;
-    if let Some(sums) = read("md5sums")? {
+    if let Some(sums) = read(&control_tree, "md5sums")? {
         record(&format!("{}.md5sums", control.name), sums)?;
     }
     Ok(Package { control, scripts, tree })
+}
+
+/// The control stanza of the package in `deb`, as it is in the file.
+///
+/// # Errors
+/// [`DebError`].
+pub fn control_stanza(deb: &Arc<SourceFile>) -> Result<Vec<u8>, DebError> {
+    control_file(&control_tree(deb, &find_members(deb)?.control)?)
+}
+
+/// The files of the control archive.
+fn control_tree(deb: &Arc<SourceFile>, member: &ar::Member) -> Result<Tree, DebError> {
+    let mut bytes = Vec::new();
+    decompressed(deb, member)?.take(DOCUMENT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > DOCUMENT {
+        return Err(io::Error::from(Exceeded::Size { what: "its control archive", limit: DOCUMENT }).into());
+    }
+    Ok(tar::read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("control archive"))?)
+}
+
+fn control_file(control_tree: &Tree) -> Result<Vec<u8>, DebError> {
+    read(control_tree, "control")?.ok_or_else(|| DebError::Invalid("it has no control file".to_owned()))
+}
+
+/// The content of a file of the control archive.
+fn read(control_tree: &Tree, name: &str) -> Result<Option<Vec<u8>>, DebError> {
+    match control_tree.get(&TreePath::new(name)?).map(|entry| &entry.kind) {
+        Some(Kind::File(content)) => Ok(Some(content.read()?)),
+        _ => Ok(None),
+    }
 }
 
 /// The two members that are used.
@@ -139,22 +161,12 @@ fn decompressed<'a>(deb: &'a Arc<SourceFile>, member: &ar::Member) -> Result<Box
     let mut cursor = deb.cursor();
     io::Seek::seek(&mut cursor, io::SeekFrom::Start(member.offset))?;
     let raw = io::BufReader::with_capacity(1 << 16, cursor.take(member.size));
-    Ok(match member.name.rsplit_once(".tar").map_or("", |(_, codec)| codec) {
-        "" => Box::new(raw),
-        ".gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
-        ".xz" => Box::new(xz_decoder(raw)?),
-        ".zst" => Box::new(zstd::Decoder::with_buffer(raw)?),
-        other => {
-            let message = format!("{} has the unsupported compression {other}", member.name);
-            return Err(DebError::Invalid(message.escape_debug().to_string()));
-        }
-    })
-}
-
-/// A decoder of xz with a bounded dictionary: the header of a stream may ask for 4 GiB.
-fn xz_decoder<R: io::BufRead>(raw: R) -> io::Result<liblzma::bufread::XzDecoder<R>> {
-    let stream = liblzma::stream::Stream::new_stream_decoder(DICTIONARY, liblzma::stream::CONCATENATED);
-    Ok(liblzma::bufread::XzDecoder::new_stream(raw, stream.map_err(io::Error::from)?))
+    let ending = member.name.rsplit_once(".tar").map_or("", |(_, ending)| ending.trim_start_matches('.'));
+    let unsupported = || {
+        let message = format!("{} has the unsupported compression {ending}", member.name);
+        DebError::Invalid(message.escape_debug().to_string())
+    };
+    decompress::by_ending(ending, raw)?.ok_or_else(unsupported)
 }
 
 /// Directories that are links to those of the same name in `/usr` on a system with a merged `/usr`.

@@ -1,0 +1,147 @@
+//! The archives of a profile: their signed indexes, and the packages in them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use sealift_deployment::profile::Profile;
+use sealift_deployment::profile::model::{self, MAIN_ARCHIVE, is_flat};
+use sealift_deployment::ui::{self, Ui};
+use sealift_layers::digest::Digest;
+use sealift_layers::platform::Platform;
+
+use super::{Options, local};
+use crate::debian::index::{self, Index};
+use crate::lock;
+use crate::mirrors::ArchiveName;
+use crate::servers::{PackageIndex, ReleaseRequest, Servers, SignedRelease};
+
+/// The priority of an archive of files.
+const FILES_PRIORITY: i32 = 500;
+
+/// The archives of a profile, that of `[debian]` first, the others by name.
+pub(super) struct Archives(Vec<Archive>);
+
+struct Archive {
+    name: String,
+    priority: i32,
+    /// `None` for an archive of files.
+    signed: Option<SignedRelease>,
+    indexes: Vec<PackageIndex>,
+}
+
+/// A suite of an archive, with the defaults of `[debian]`.
+struct Suite<'a> {
+    archive: ArchiveName<'a>,
+    components: &'a [String],
+    keyring: Option<PathBuf>,
+    allow_expired: bool,
+    priority: Option<i32>,
+}
+
+impl<'a> Suite<'a> {
+    fn main(profile: &'a Profile) -> Self {
+        let debian = profile.model.debian.get_ref();
+        Self {
+            archive: ArchiveName { name: MAIN_ARCHIVE, suite: debian.suite.get_ref() },
+            components: &debian.components,
+            keyring: debian.keyring.as_ref().map(|file| profile.sources.path(file.get_ref())),
+            allow_expired: debian.allow_expired,
+            priority: debian.priority.as_ref().map(|priority| *priority.get_ref()),
+        }
+    }
+
+    fn of(profile: &'a Profile, name: &'a str, suite: &'a str, archive: &'a model::Archive) -> Self {
+        let main = Self::main(profile);
+        let keyring = archive.keyring.as_ref().map(|file| profile.sources.path(file.get_ref()));
+        Self {
+            archive: ArchiveName { name, suite },
+            components: archive.components.as_deref().unwrap_or(main.components),
+            keyring: keyring.or(main.keyring),
+            allow_expired: archive.allow_expired,
+            priority: archive.priority.as_ref().map(|priority| *priority.get_ref()),
+        }
+    }
+
+    fn fetch(&self, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Archive> {
+        let signed = servers.release(&ReleaseRequest {
+            archive: self.archive,
+            keyring: self.keyring.as_deref(),
+            now: options.now,
+            allow_expired: options.allow_expired || self.allow_expired,
+        })?;
+        let architecture = options.platform.architecture();
+        let suite = self.archive.suite;
+        let components: Vec<Option<&str>> = match is_flat(suite) {
+            true => vec![None],
+            false => self.components.iter().map(|component| Some(component.as_str())).collect(),
+        };
+        let mut indexes = Vec::new();
+        for component in components {
+            let found = servers.package_indexes(&signed, component, architecture.as_str())?;
+            let size = found.iter().map(|index| index.text.len() as u64).sum();
+            ui.note(&format!("{suite} {}: index of {}", component.unwrap_or_default(), ui::bytes(size)));
+            indexes.extend(found);
+        }
+        let priority = self.priority.unwrap_or_else(|| signed.release.default_priority());
+        Ok(Archive { name: self.archive.name.to_owned(), priority, signed: Some(signed), indexes })
+    }
+}
+
+impl Archives {
+    pub(super) fn fetch(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Self> {
+        let mut archives = vec![Suite::main(profile).fetch(servers, options, ui)?];
+        for (name, archive) in &profile.model.debian.get_ref().archives {
+            let name = name.get_ref();
+            let fetched = match &archive.suite {
+                Some(suite) => Suite::of(profile, name, suite.get_ref(), archive).fetch(servers, options, ui),
+                None => local::index(profile, archive).map(|index| Archive {
+                    name: name.clone(),
+                    priority: archive.priority.as_ref().map_or(FILES_PRIORITY, |priority| *priority.get_ref()),
+                    signed: None,
+                    indexes: vec![index],
+                }),
+            };
+            archives.push(fetched.with_context(|| format!("cannot read the archive {name}"))?);
+        }
+        Ok(Self(archives))
+    }
+
+    pub(super) fn index(&self, platform: Platform) -> Index<'_> {
+        let archives: Vec<index::Archive<'_>> = self.0.iter().map(Archive::for_index).collect();
+        Index::parse(&archives, platform.architecture().as_str())
+    }
+
+    /// The newest date of a Release file, in seconds since 1970.
+    pub(super) fn newest(&self) -> u64 {
+        self.0.iter().filter_map(|archive| archive.signed.as_ref()).map(|signed| signed.release.date).max().unwrap_or(0)
+    }
+
+    /// The lock's entry for the archive of `[debian]`.
+    pub(super) fn main(&self) -> lock::Debian {
+        self.0[0].locked().expect("[debian] has a suite")
+    }
+
+    /// The lock's entries for the other archives.
+    pub(super) fn others(&self) -> BTreeMap<String, lock::Debian> {
+        self.0[1..].iter().filter_map(|archive| Some((archive.name.clone(), archive.locked()?))).collect()
+    }
+}
+
+impl Archive {
+    fn for_index(&self) -> index::Archive<'_> {
+        let files = self.indexes.iter().map(|index| (&*index.path, &*index.text)).collect();
+        index::Archive { name: &self.name, priority: self.priority, files }
+    }
+
+    fn locked(&self) -> Option<lock::Debian> {
+        let signed = self.signed.as_ref()?;
+        Some(lock::Debian {
+            suite: signed.suite.clone(),
+            date: signed.release.date,
+            release: Digest::of(&signed.bytes),
+            signed_by: signed.release.signed_by.clone(),
+            indexes: self.indexes.iter().map(|index| (index.path.clone(), index.sha256)).collect(),
+        })
+    }
+}

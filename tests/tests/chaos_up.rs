@@ -1,0 +1,178 @@
+//! `sealift up`, killed at random moments: the next `up` succeeds, nothing is lost, and nothing is left behind.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use sealift_tests::archive::Archive;
+use sealift_tests::bundle::program;
+use sealift_tests::chaos::{Chance, Tally, rounds};
+use sealift_tests::command::{self, report};
+use sealift_tests::lab::Lab;
+use sealift_tests::packed::{Member, Package};
+use sealift_tests::podman::Podman;
+
+/// Two services that only sleep, with a secret, settings and data.
+const PROFILE: &str = r#"
+schema = 1
+name = "up"
+product = "demo"
+version = "1"
+title = "Two services"
+
+[debian]
+suite = "tiny"
+components = ["main"]
+keyring = "archive-key.asc"
+
+[base]
+packages = ["base-files", "busybox-static"]
+
+[images.sleeper]
+title = "A program that sleeps"
+user = "1000:1000"
+entrypoint = ["/usr/bin/busybox", "sleep", "100000"]
+stop-signal = "SIGKILL"
+
+[services.store]
+image = "sleeper"
+volumes = { data = "/data" }
+
+[services.web]
+image = "sleeper"
+env-files = ["env/web.env"]
+secrets = ["token", "web.key", "web.crt"]
+depends-on = ["store"]
+
+[site.authority]
+name = "Authority"
+days = 100
+
+[site.certificates.web]
+names = ["web"]
+host = true
+days = 30
+
+[site.secrets.token]
+bytes = 32
+encoding = "hex"
+
+[site.templates."env/web.env"]
+source = "web.env"
+secret = true
+"#;
+
+/// An unpacked bundle of the profile.
+fn unpacked(lab: &Lab) -> Result<()> {
+    let profile = lab.path("up");
+    fs_err::create_dir(&profile)?;
+    fs_err::write(profile.join("profile.toml"), PROFILE)?;
+    fs_err::write(profile.join("web.env"), "TOKEN={{ secrets.token }}\nHOST={{ host }}\n")?;
+    fs_err::copy(lab.path("tiny/files/archive-key.asc"), profile.join("archive-key.asc"))?;
+    for arguments in [&["lock", "up"][..], &["build", "up", "--locked", "--output", "up.tar"]] {
+        let ended = lab.run(arguments);
+        ensure!(ended.code == Some(0), "{arguments:?}: {}", ended.stderr);
+    }
+    fs_err::create_dir(lab.path("folder"))?;
+    command::output(Command::new("tar").args(["xpf", "up.tar", "-C", "folder"]).current_dir(lab.path("")))?;
+    Ok(())
+}
+
+struct Host<'a> {
+    podman: &'a Podman,
+    folder: &'a Path,
+}
+
+impl Host<'_> {
+    fn sealift(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = self.podman.command(self.folder, &program()?.display().to_string());
+        command::output(command.args(arguments)).map(drop)
+    }
+
+    /// Starts `up` and kills it after `moment`. Returns whether it was still running. What it started stays.
+    fn killed_up(&self, moment: Duration) -> Result<bool> {
+        const SCRIPT: &str =
+            "\"$1\" up --host web.test >/dev/null 2>&1 & sleep $2; kill -9 $! 2>/dev/null; wait $!; echo $?";
+        let mut command = self.podman.command(self.folder, "sh");
+        command.args(["-c", SCRIPT, "sh"]).arg(program()?).arg(format!("{:.3}", moment.as_secs_f64()));
+        Ok(command::output(&mut command)?.trim() == "137")
+    }
+
+    fn list(&self, arguments: &[&str]) -> Result<Vec<String>> {
+        let mut lines: Vec<String> = self.podman.podman(arguments)?.lines().map(str::to_owned).collect();
+        lines.sort();
+        Ok(lines)
+    }
+
+    /// Everything is there once, and nothing else.
+    fn is_whole(&self) -> Result<()> {
+        let running = self.list(&["ps", "--format", "{{.Names}}"])?;
+        ensure!(running == ["demo-up_store", "demo-up_web"], "running: {running:?}");
+        let all = self.list(&["ps", "--all", "--format", "{{.Names}}"])?;
+        ensure!(all == running, "all containers: {all:?}");
+        let volumes = self.list(&["volume", "ls", "--format", "{{.Name}}"])?;
+        ensure!(volumes == ["demo-up_data"], "volumes: {volumes:?}");
+        let mut find = Command::new("find");
+        find.arg(self.folder).args([
+            "-name",
+            ".*",
+            "!",
+            "-name",
+            ".env",
+            "!",
+            "-path",
+            self.folder.to_str().context("UTF-8")?,
+        ]);
+        let left = command::output(&mut find)?;
+        ensure!(left.is_empty(), "left behind: {left}");
+        Ok(())
+    }
+
+    fn token(&self) -> Option<Vec<u8>> {
+        fs_err::read(self.folder.join("site/secrets/token")).ok()
+    }
+}
+
+#[test]
+#[ignore = "needs root, podman and busybox-static: tests/chaos/run"]
+fn a_killed_up() -> Result<()> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
+    let busybox = fs_err::read(busybox.context("busybox-static is not installed")?)?;
+    let mut archive = Archive::default();
+    let file = Member::file("./usr/bin/busybox", "").content(busybox).mode(0o755);
+    archive.packages.push(Package::new("busybox-static", "1", "", &[file]));
+    let lab = Lab::with(&archive);
+    unpacked(&lab)?;
+    let podman = Podman::new()?;
+    let folder = lab.path("folder");
+    let host = Host { podman: &podman, folder: &folder };
+    let start = Instant::now();
+    host.sealift(&["up", "--host", "web.test"])?;
+    let whole = start.elapsed();
+    report(&format!("up, undisturbed: {:.1} s", whole.as_secs_f64()));
+    host.is_whole()?;
+    let (mut chance, mut tally) = (Chance::new("up"), Tally::default());
+    for round in 0..rounds(4) {
+        match chance.below(3) {
+            0 => {
+                host.sealift(&["down", "--volumes", "--yes"])?;
+                podman.podman(&["rmi", "--all", "--force"])?;
+                fs_err::remove_dir_all(folder.join("site"))?;
+            }
+            1 => host.sealift(&["down"])?,
+            _ => drop(podman.podman(&["kill", "demo-up_web"])?),
+        }
+        let before = host.token();
+        let moment = chance.moment(whole);
+        tally.count(if host.killed_up(moment)? { "killed" } else { "had ended" });
+        let after = host.token();
+        ensure!(before.is_none() || before == after, "round {round}, {moment:?}: the secret was made again");
+        host.sealift(&["up", "--host", "web.test"]).with_context(|| format!("round {round}, after {moment:?}"))?;
+        host.is_whole().with_context(|| format!("round {round}, after {moment:?}"))?;
+        ensure!(after.is_none() || after == host.token(), "round {round}, {moment:?}: the secret was made again");
+        tally.count("started by the next up, nothing lost and nothing left");
+    }
+    tally.print("up, killed");
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Input that tries to do harm, or that has two meanings: refused, each with the whole message in a snapshot.
+//!
+//! Each case has a name and a reason. A group's messages are in one snapshot; `tests/hostile/` has a file for each group.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+#[path = "../hostile/archives.rs"]
+mod archives;
+#[path = "../hostile/bundles.rs"]
+mod bundles;
+#[path = "../hostile/indexes.rs"]
+mod indexes;
+#[path = "../hostile/locks.rs"]
+mod locks;
+#[path = "../hostile/profiles.rs"]
+mod profiles;
+#[path = "../hostile/settings.rs"]
+mod settings;
+#[path = "../hostile/wheels.rs"]
+mod wheels;
+
+use std::fmt::Write as _;
+
+use sealift_tests::lab::{Ended, Lab, without_digests};
+
+/// The cases of a group, and what the program said to each.
+struct Group {
+    name: &'static str,
+    text: String,
+    cases: usize,
+    /// Cases that were not refused in an orderly way.
+    wrong: Vec<String>,
+}
+
+impl Group {
+    fn new(name: &'static str) -> Self {
+        Self { name, text: String::new(), cases: 0, wrong: Vec::new() }
+    }
+
+    /// Adds a case: the program must have refused it, with one of its exit codes and without a panic.
+    fn refused(&mut self, name: &str, reason: &str, ended: &Ended) {
+        self.cases += 1;
+        if !matches!(ended.code, Some(1..=4)) || ended.stderr.contains("panicked") {
+            self.wrong.push(format!("{name}: {ended:?}"));
+        }
+        let said = without_digests(&format!("{}{}", ended.stdout, ended.stderr));
+        write!(self.text, "## {name}: {reason}\nexit {}\n{said}\n", ended.code.unwrap_or(-1)).unwrap();
+    }
+
+    /// Compares with the snapshot. `at_least` cases must have been tried.
+    fn finish(self, at_least: usize) {
+        assert!(self.wrong.is_empty(), "{} are not refused:\n{}", self.wrong.len(), self.wrong.join("\n"));
+        assert!(self.cases >= at_least, "{} cases", self.cases);
+        insta::assert_snapshot!(self.name, self.text);
+    }
+}
+
+/// Runs the program with a text file changed: `from`, which occurs once, becomes `to`. Then it is as before.
+fn with_edit(lab: &Lab, file: &str, from: &str, to: &str, arguments: &[&str]) -> Ended {
+    let before = fs_err::read(lab.path(file)).unwrap();
+    lab.edit(file, from, to);
+    let ended = lab.run(arguments);
+    fs_err::write(lab.path(file), before).unwrap();
+    ended
+}
