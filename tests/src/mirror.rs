@@ -122,7 +122,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let path = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or("/").trim_start_matches('/').to_owned();
     let start = lines
         .filter_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=")?.strip_suffix('-')?.parse().ok())
-        .last()
+        .next_back()
         .unwrap_or(0_usize);
     let reply = {
         let mut state = state.lock().expect("no thread of the server panics");
