@@ -71,7 +71,7 @@ impl Host<'_> {
     }
 
     /// The answer of the proxy to another host.
-    fn from_outside(&self, host: &str) -> Result<()> {
+    fn request_from_outside(&self, host: &str) -> Result<()> {
         let url = format!("https://{host}/");
         let curl = ["netns", "exec", "outside", "curl", "--silent", "--show-error", "--globoff", "--noproxy", "*"];
         let rest = ["--fail", "--max-time", "20", "--retry", "5", "--output", "/dev/null", "--insecure", &url];
@@ -109,8 +109,8 @@ fn only_services_that_share_a_network_reach_each_other_on_docker() -> Result<()>
 fn scenario(host: &Host<'_>, folder: &Path) -> Result<()> {
     host.output("sh", &["-c", OUTSIDE])?;
     host.sealift(&["up", "--host", "2001:db8::1"])?;
-    host.from_outside("192.0.2.1")?;
-    host.from_outside("[2001:db8::1]")?;
+    host.request_from_outside("192.0.2.1")?;
+    host.request_from_outside("[2001:db8::1]")?;
     let link = host.sealift(&["task", "create-organization", "MyOrg"])?;
     ensure!(link.starts_with("parsec3://[2001:db8::1]/MyOrg?"), "{link}");
     host.sealift(&["task", "ping-mail", "someone@parsec.test"])?;

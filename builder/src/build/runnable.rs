@@ -185,7 +185,12 @@ impl Checks {
                     }
                 }
                 _ if allowed.contains(command) => {}
-                _ => verdict.errors.push(message),
+                NotRunnable::Absent { .. } | NotRunnable::NotInPath { .. } if error.cause() == &error => {
+                    verdict.errors.push(message);
+                }
+                NotRunnable::Directory { .. } | NotRunnable::OtherProcessor { .. } => verdict.errors.push(message),
+                // The file is there: whether it runs may depend on how it is started.
+                _ => verdict.warnings.push(message),
             }
         }
         files.path = split(&self.path);
