@@ -235,7 +235,7 @@ fn a_vendors_archive_beside_debian_and_its_security_updates() {
     );
     let key = lab.path("real/vendor.gpg");
     run("gpg", &["--batch", "--output", key.to_str().unwrap(), "--export"], &gnupg);
-    let control = "Package: vendor-tool\nVersion: 1.0\nArchitecture: all\nMaintainer: V <v@example.org>\n\
+    let control = "Package: vendor-tool\nVersion: 1.0\nArchitecture: all\nMaintainer: V <v@example.org>\nSection: utils\nPriority: optional\n\
                    Depends: busybox-static\nDescription: x\n";
     fs_err::write(lab.path("source/DEBIAN/control"), control).unwrap();
     fs_err::write(lab.path("source/usr/bin/vendor-tool"), "#!/bin/busybox sh\n").unwrap();

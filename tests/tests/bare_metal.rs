@@ -124,7 +124,10 @@ impl<'a> Host<'a> {
     fn unpack(sandbox: &'a Sandbox, bundle: &Bundle) -> Result<Self> {
         let folder = sandbox.folder().join("any place");
         fs_err::create_dir(&folder)?;
-        std::os::unix::fs::chown(&folder, Some(4321), Some(4321))?;
+        fs_err::create_dir(sandbox.folder().join("state"))?;
+        for own in [&folder, &sandbox.folder().join("state")] {
+            std::os::unix::fs::chown(own, Some(4321), Some(4321))?;
+        }
         let (tar, sealift) = (sandbox.folder().join("bundle.tar.gz"), sandbox.folder().join("sealift"));
         fs_err::copy(&bundle.tar, &tar)?;
         fs_err::copy(program()?, &sealift)?;
@@ -138,7 +141,9 @@ impl<'a> Host<'a> {
     fn user(&self, program: &str) -> Command {
         let mut command = self.sandbox.command(LIMIT, &self.folder, "setpriv");
         command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--no-new-privs", "env", "-i"]);
-        command.args(["PATH=/usr/bin:/bin", program]);
+        // Where the host remembers that the site is its own.
+        let state = format!("XDG_STATE_HOME={}", self.folder.with_file_name("state").display());
+        command.args(["PATH=/usr/bin:/bin", &state, program]);
         command
     }
 
@@ -290,8 +295,11 @@ fn by_systemd(host: &Host<'_>) -> Result<()> {
     for (program, arguments) in [("cp", ["-r", &source, "/opt/parsec"]), ("chown", ["-R", "0:0", "/opt/parsec"])] {
         ensure!(root(program, &arguments)?.code == Some(0));
     }
+    // The site was made by another user.
+    let refused = sealift(&["up"])?;
+    ensure!(refused.code == Some(1) && refused.stderr.contains("use --accept-site"), "{refused:?}");
     let start = Instant::now();
-    let up = sealift(&["up"])?;
+    let up = sealift(&["up", "--accept-site"])?;
     ensure!(up.code == Some(0) && up.stdout.contains("https: parsec.test:6777"), "{up:?}");
     report(&format!("up with systemd: {:.1} s", start.elapsed().as_secs_f64()));
     ensure!(host.organization_status(&host.token()?, "MyOrg")? == "200");

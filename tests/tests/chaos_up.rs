@@ -159,6 +159,7 @@ fn a_killed_up() -> Result<()> {
                 host.sealift(&["down", "--volumes", "--yes"])?;
                 podman.podman(&["rmi", "--all", "--force"])?;
                 fs_err::remove_dir_all(folder.join("site"))?;
+                let _ = fs_err::remove_file(folder.join(".env"));
             }
             1 => host.sealift(&["down"])?,
             _ => drop(podman.podman(&["kill", "demo-up_web"])?),

@@ -103,9 +103,7 @@ pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks
     options.add("--label", "com.docker.compose.oneoff=False");
     options.add("--label", "com.docker.compose.container-number=1");
     for (port, inside) in &service.publish {
-        for value in published(model, service, port.get_ref(), *inside, layout) {
-            options.add("--publish", value);
-        }
+        options.add("--publish", published(model, service, port.get_ref(), *inside, layout));
     }
     service.health.iter().for_each(|health| options.health(health));
     options.image(model, service, &service.command)
@@ -230,20 +228,20 @@ fn mount(fields: &[&str]) -> String {
     fields.iter().map(field).collect::<Vec<_>>().join(",")
 }
 
-/// The values of `--publish`. As for compose, empty variables count as not set. `0.0.0.0` stands for all addresses of the host:
-/// those of IPv6, too, where the service has a network with IPv6.
-fn published(model: &Model, service: &Service, name: &str, inside: u16, layout: &HostLayout) -> Vec<String> {
+/// The value of `--publish`. As for compose, empty variables count as not set. `0.0.0.0` stands for all addresses of the host:
+/// those of IPv6, too, where the service has a network with IPv6. Engines take a port without an address so; both addresses
+/// side by side make podman 5 list some rules twice, and fail when it removes them.
+fn published(model: &Model, service: &Service, name: &str, inside: u16, layout: &HostLayout) -> String {
     let (address, port) = default_port(model, name, inside);
     let or = |variable: String, default: String| {
         layout.variables.get(&variable).filter(|value| !value.is_empty()).cloned().unwrap_or(default)
     };
     let (address, port) = (or(address_variable(name), address), or(port_variable(name), port.to_string()));
     let has_ipv6 = network::of_service(model, service).into_iter().any(|network| layout.ipv6.contains(network));
-    let mut values = vec![format!("{}:{port}:{inside}", bracketed(&address))];
     if address == "0.0.0.0" && has_ipv6 {
-        values.push(format!("[::]:{port}:{inside}"));
+        return format!("{port}:{inside}");
     }
-    values
+    format!("{}:{port}:{inside}", bracketed(&address))
 }
 
 #[cfg(test)]
@@ -303,7 +301,7 @@ mod tests {
             values.map(|(_, value)| value.clone()).collect::<Vec<_>>().join(" ")
         };
         let admin = "127.0.0.1:8080:8080";
-        assert_eq!(published(&[], "front"), format!("{admin} 0.0.0.0:443:8443 [::]:443:8443"));
+        assert_eq!(published(&[], "front"), format!("{admin} 443:8443"));
         assert_eq!(published(&[], "other"), format!("{admin} 0.0.0.0:443:8443"));
         for written in ["::", "[::]"] {
             let found = published(&[("SEALIFT_HTTPS_ADDRESS", written)], "front");

@@ -136,7 +136,7 @@ pub(super) fn write(directory: &Path, name: &str, bytes: &[u8], access: Access, 
     // Refuses links in its path.
     files::open_folder_below(&folder, name_in_folder.rsplit_once('/').map_or("", |(parent, _)| parent))?;
     let mut file = Pending::private(&path)?;
-    file.write_all(bytes).with_context(context)?;
+    file.write_all(bytes).map_err(|error| files::explain(&path, error.into()))?;
     set_group(file.as_file(), name, &path, access, warnings).with_context(context)?;
     file.as_file().set_permissions(PermissionsExt::from_mode(access.mode)).with_context(context)?;
     file.commit()

@@ -35,6 +35,9 @@ struct Known {
     schema: u32,
     /// SHA-256 of its secrets and its authority, by path below the site.
     files: BTreeMap<String, Digest>,
+    /// A run of `up` or `site new` has begun to change it and has not ended: it may have been killed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unfinished: bool,
 }
 
 /// Where a site comes from.
@@ -68,24 +71,37 @@ impl KnownSites {
     pub fn origin(&self, directory: &Path, model: &Model) -> Result<Origin> {
         let id = Record::read(directory, model.name.get_ref())?.and_then(|record| record.id);
         let Some(known) = id.and_then(|id| self.read(&id)) else { return Ok(Origin::Unknown) };
-        let differs = |(path, digest): (String, Digest)| (known.get(&path) != Some(&digest)).then_some(path);
+        if known.unfinished {
+            return Ok(Origin::Here);
+        }
+        let differs = |(path, digest): (String, Digest)| (known.files.get(&path) != Some(&digest)).then_some(path);
         let changed: Vec<String> = digests(directory, model)?.into_iter().filter_map(differs).collect();
         Ok(if changed.is_empty() { Origin::Here } else { Origin::Changed(changed) })
     }
 
+    /// Remembers that the site with the identifier `id` is being changed: what a run that is killed leaves is of this host.
+    pub(super) fn begin(&self, id: &str) -> Result<()> {
+        let files = self.read(id).map_or_else(BTreeMap::new, |known| known.files);
+        self.write(id, &Known { schema: 1, files, unfinished: true })
+    }
+
     /// Remembers the site with the identifier `id` in `directory` as it is.
     pub(super) fn remember(&self, id: &str, directory: &Path, model: &Model) -> Result<()> {
-        let folder = self.folder.as_ref().context("this user has no home directory")?;
         let mut files = digests(directory, model)?;
         // What was taken away, such as the authority's key, may come back.
-        for (path, digest) in self.read(id).unwrap_or_default() {
+        for (path, digest) in self.read(id).map_or_else(BTreeMap::new, |known| known.files) {
             files.entry(path).or_insert(digest);
         }
+        self.write(id, &Known { schema: 1, files, unfinished: false })
+    }
+
+    fn write(&self, id: &str, known: &Known) -> Result<()> {
+        let folder = self.folder.as_ref().context("this user has no home directory")?;
         std::fs::DirBuilder::new()
             .recursive(true)
             .create(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
-        let text = serde_json::to_vec_pretty(&Known { schema: 1, files })?;
+        let text = serde_json::to_vec_pretty(known)?;
         let path = folder.join(format!("{id}.json"));
         if any_files::read(&path).is_ok_and(|old| old == text) {
             return Ok(());
@@ -95,14 +111,14 @@ impl KnownSites {
         file.commit()
     }
 
-    fn read(&self, id: &str) -> Option<BTreeMap<String, Digest>> {
+    fn read(&self, id: &str) -> Option<Known> {
         // It comes from the site: nothing but an identifier may become a path.
         if !is_id(id) {
             return None;
         }
         let text = any_files::read(&self.folder.as_ref()?.join(format!("{id}.json"))).ok()?;
         let known: Known = serde_json::from_slice(&text).ok()?;
-        (known.schema == 1).then_some(known.files)
+        (known.schema == 1).then_some(known)
     }
 }
 

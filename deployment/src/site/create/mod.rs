@@ -69,8 +69,9 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let parameters = SiteParameters { host, ports, settings: SettingValues::default(), trusted: BTreeMap::new() };
     let is_trusted = request.accept || is_new || request.known.origin(directory, request.model)? == Origin::Here;
     let operator_certificates = BTreeSet::new();
-    let mut update = SiteUpdate { request, parameters, old, new, report, is_trusted, operator_certificates };
+    let mut update = SiteUpdate { request, parameters, old, new, report, is_new, is_trusted, operator_certificates };
     update.warn_of_unknown_site();
+    update.begin()?;
     update.close_directories()?;
     update.check_operator_input()?;
     update.certificates()?;

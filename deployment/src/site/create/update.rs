@@ -59,6 +59,8 @@ pub(in crate::site) struct SiteUpdate<'a> {
     /// The record of this run.
     pub(in crate::site) new: Record,
     pub(in crate::site) report: SiteReport,
+    /// Whether there was nothing of the site before.
+    pub(super) is_new: bool,
     /// Whether the host remembers the site.
     pub(in crate::site) is_trusted: bool,
     /// Names of certificates that the operator provided.
@@ -112,13 +114,37 @@ impl SiteUpdate<'_> {
         Ok(())
     }
 
+    /// Lets the host know of the site before anything of it is made: a run may be killed at any time.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        if !self.is_trusted {
+            return Ok(());
+        }
+        if self.is_new {
+            self.new.id = Some(new_id()?);
+            self.write_first_record()?;
+        }
+        // A host that cannot remember is told of at the end.
+        let _ = self.new.id.as_deref().filter(|id| is_id(id)).map(|id| self.request.known.begin(id));
+        Ok(())
+    }
+
+    fn write_first_record(&mut self) -> Result<()> {
+        let (directory, text) = (self.request.directory, self.new.text()?);
+        files::write(directory, record::FILE, text.as_bytes(), Access::mode(0o644), &mut self.report.warnings)
+    }
+
     /// Writes `site.toml`, and lets the host remember the site.
     pub(in crate::site) fn write_record(&mut self) -> Result<()> {
         if !self.new.id.as_deref().is_some_and(is_id) {
             self.new.id = Some(new_id()?);
         }
-        let text = self.new.text()?;
-        self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")?;
+        if self.is_new {
+            self.write_first_record()?;
+            self.report.add(record::FILE, Action::Created, "");
+        } else {
+            let text = self.new.text()?;
+            self.put(record::FILE, text.as_bytes(), Access::mode(0o644), "it records what changed")?;
+        }
         let SiteRequest { directory, model, known, .. } = *self.request;
         let id = self.new.id.as_deref().filter(|_| self.is_trusted);
         if let Some(Err(error)) = id.map(|id| known.remember(id, directory, model)) {
