@@ -92,7 +92,7 @@ struct Checks {
     commands: Vec<(String, String, String)>,
     workdir: Option<String>,
     path: String,
-    library_path: String,
+    ld_library_path: String,
     mounted: Vec<String>,
     /// Patterns of what may be missing in this image.
     allowed: Vec<String>,
@@ -100,8 +100,6 @@ struct Checks {
     allowed_everywhere: Vec<String>,
     /// Debian packages of the image.
     packages: Vec<String>,
-    /// Debian packages that the profile excludes.
-    excluded: Vec<String>,
 }
 
 impl Checks {
@@ -122,12 +120,11 @@ impl Checks {
             commands: Vec::new(),
             workdir: None,
             path: path.to_owned(),
-            library_path: image.env.get("LD_LIBRARY_PATH").cloned().unwrap_or_default(),
+            ld_library_path: image.env.get("LD_LIBRARY_PATH").cloned().unwrap_or_default(),
             mounted: mounted(own, &services),
             allowed: names(&own.allow_missing),
             allowed_everywhere: names(&model.base.allow_missing),
             packages: plan.inputs.image(&image.name).locked().packages.clone(),
-            excluded: names(&model.debian.get_ref().exclude),
         };
         if model.deployment == Deployed::Systemd {
             // Without containers, programs are started by units of the host, whose files are not in the image.
@@ -145,7 +142,7 @@ impl Checks {
             programs,
             architecture: plan.inputs.architecture(),
             path: split(&self.path),
-            library_path: split(&self.library_path),
+            ld_library_path: split(&self.ld_library_path),
             mounted: self.mounted.iter().filter_map(|path| TreePath::new(path).ok()).collect(),
         };
         let mut allowed = Allowed::new(self);
@@ -198,8 +195,9 @@ impl Checks {
     }
 
     fn judge(&self, missing: &Missing, is_needed: bool, verdict: &mut Verdict) {
-        let package = missing.debian_package().and_then(|name| self.known_package(&name));
-        // What a Debian package cannot do without is among its dependencies: everything else serves optional parts.
+        let package = missing.debian_package().and_then(|name| self.own_package(&name));
+        // What a Debian package cannot do without is among its dependencies, and those that the profile excludes have a
+        // reason: everything else serves optional parts.
         let is_debian = missing.needed_by.iter().all(|(_, origin)| origin.starts_with("package "));
         let is_optional = missing.kind == MissingKind::Interpreter
             || missing.kind == MissingKind::Library && is_debian && package.is_none();
@@ -208,7 +206,7 @@ impl Checks {
             verdict.warnings.push(message);
             return;
         }
-        if let Some(package) = package.filter(|package| self.packages.contains(package)) {
+        if let Some(package) = package {
             let why = "is in the image, but its maintainer scripts, which may create a link, are not run: see `links`";
             verdict.errors.push(format!("{message}; the package {package} {why}"));
         } else {
@@ -217,11 +215,11 @@ impl Checks {
         }
     }
 
-    /// The package `name`, if it is in the image or excluded by the profile.
-    fn known_package(&self, name: &str) -> Option<String> {
+    /// The package `name`, if the image has it.
+    fn own_package(&self, name: &str) -> Option<String> {
         // The suffix of libraries with 64-bit times.
         let names = [name.to_owned(), format!("{name}t64")];
-        self.packages.iter().chain(&self.excluded).find(|package| names.contains(package)).cloned()
+        self.packages.iter().find(|package| names.contains(package)).cloned()
     }
 }
 

@@ -25,7 +25,7 @@ pub struct ImageFiles<'a> {
     /// Directories where programs are looked for: `PATH`.
     pub path: Vec<String>,
     /// Directories where libraries are looked for first: `LD_LIBRARY_PATH`.
-    pub library_path: Vec<String>,
+    pub ld_library_path: Vec<String>,
     /// Paths that exist in containers only: volumes, mounted files and folders in memory. Whatever is below them may exist.
     pub mounted: Vec<TreePath>,
 }
@@ -147,7 +147,7 @@ impl ImageFiles<'_> {
                         add(Missing::loader(loader, path, entry));
                     }
                     for name in &elf.needed {
-                        if self.library(name, path, elf).is_none() && !self.comes_with(name, &entry.origin) {
+                        if self.find_library(name, path, elf).is_none() && !self.comes_with(name, &entry.origin) {
                             add(Missing::library(name, path, entry));
                         }
                     }
@@ -173,7 +173,7 @@ impl ImageFiles<'_> {
     }
 
     /// Looks for a library as ld.so(8) does. The path may lead through links.
-    fn library(&self, name: &str, user: &TreePath, elf: &Elf) -> Option<String> {
+    fn find_library(&self, name: &str, user: &TreePath, elf: &Elf) -> Option<String> {
         let exists = |path: &String| !matches!(self.find(path), Found::Nothing);
         if name.contains('/') {
             return Some(name.to_owned()).filter(exists);
@@ -185,7 +185,7 @@ impl ImageFiles<'_> {
             with_origin.replace("$LIB", library).replace("${LIB}", library)
         };
         let own =
-            elf.search.iter().chain(&self.library_path).map(expand).map(|directory| format!("{directory}/{name}"));
+            elf.search.iter().chain(&self.ld_library_path).map(expand).map(|directory| format!("{directory}/{name}"));
         let cached = self.programs.values().filter_map(|program| match program {
             Program::LibraryCache { libraries } => libraries.get(name).cloned(),
             _ => None,
@@ -205,7 +205,7 @@ impl ImageFiles<'_> {
             return None;
         }
         elf.needed.iter().find_map(|name| {
-            let Some(path) = self.library(name, user, elf) else { return Some((user.clone(), name.clone())) };
+            let Some(path) = self.find_library(name, user, elf) else { return Some((user.clone(), name.clone())) };
             match self.find(&path) {
                 Found::Entry(path, _) => match self.programs.get(&path) {
                     Some(Program::Elf(library)) => self.no_library(&path, library, seen),

@@ -44,7 +44,7 @@ fn files<'a>((listing, programs): &'a (Listing, Programs)) -> ImageFiles<'a> {
         programs,
         architecture: Architecture::Amd64,
         path: vec!["/usr/bin".into(), "/bin".into()],
-        library_path: Vec::new(),
+        ld_library_path: Vec::new(),
         mounted: vec![path("data")],
     }
 }
