@@ -32,6 +32,7 @@ const MACHINE: [&str; 8] =
 const LIMITED: &str = "ulimit -v 4194304 2>/dev/null || :; ulimit -t 900 2>/dev/null || :; \
     ulimit -f 1048576 2>/dev/null || :; ulimit -n 256 2>/dev/null || :; ulimit -c 0 2>/dev/null || :; \
     ulimit -p 64 2>/dev/null || ulimit -u 64 2>/dev/null || :; exec \"$@\"";
+const SHELL: &str = "/bin/sh";
 const NAMESPACES: [&str; 7] = ["--user", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--"];
 
 /// A program to run.
@@ -88,7 +89,10 @@ impl Confined<'_> {
             words.push(unshare.into());
             words.extend(NAMESPACES.map(OsString::from));
         }
-        words.extend(["/bin/sh", "-c", LIMITED, "sh"].map(OsString::from));
+        // Nix builds where there is no shell, and limits what it builds itself.
+        if Path::new(SHELL).exists() {
+            words.extend([SHELL, "-c", LIMITED, "sh"].map(OsString::from));
+        }
         words.extend(self.command.iter().cloned());
         // An old kernel has no Landlock, or one without some of the rules.
         let _ = restrict(self.readable, self.writable);
@@ -128,7 +132,7 @@ fn namespaces() -> Option<&'static Path> {
         let program =
             ["/usr/bin/unshare", "/bin/unshare"].into_iter().map(PathBuf::from).find(|path| path.is_file())?;
         let mut probe = Command::new(&program);
-        probe.args(NAMESPACES).args(["/bin/sh", "-c", ":"]).env_clear();
+        probe.args(NAMESPACES).args([SHELL, "-c", ":"]).env_clear();
         probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         probe.status().is_ok_and(|status| status.success()).then_some(program)
     };
