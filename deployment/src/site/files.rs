@@ -73,7 +73,8 @@ pub(super) fn directory(directory: &Path, name: &str, mode: u32) -> Result<()> {
     let context = || format!("cannot create {}", path.display());
     // The site itself may be reached through a link, what is in it may not.
     if !directory.is_dir() || !name.is_empty() && path.symlink_metadata().is_err() {
-        DirBuilder::new().recursive(true).mode(mode).create(&path).with_context(context)?;
+        let made = DirBuilder::new().recursive(true).mode(mode).create(&path);
+        made.map_err(|error| files::cannot("create", &path, &error))?;
     }
     let opened = files::open_folder_below(directory, name).with_context(context)?;
     let found = opened.metadata()?;
