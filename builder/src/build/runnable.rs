@@ -155,7 +155,7 @@ impl Checks {
         }
         verdict.errors.extend(needed.into_values());
         if let Some(workdir) = self.workdir.as_ref().filter(|workdir| !files.has_directory(workdir)) {
-            verdict.errors.push(format!("workdir: the image has no folder `{workdir}`; `directories` makes one"));
+            verdict.warnings.push(format!("workdir: the image has no folder `{workdir}`; `directories` makes one"));
         }
         verdict.warnings.extend(allowed.unused());
         verdict
@@ -182,11 +182,7 @@ impl Checks {
                     }
                 }
                 _ if allowed.contains(command) => {}
-                NotRunnable::Absent { .. } | NotRunnable::NotInPath { .. } if error.cause() == &error => {
-                    verdict.errors.push(message);
-                }
-                NotRunnable::Directory { .. } | NotRunnable::OtherProcessor { .. } => verdict.errors.push(message),
-                // The file is there: whether it runs may depend on how it is started.
+                // Services may be started in other ways, and volumes or mounted files may bring what the image lacks.
                 _ => verdict.warnings.push(message),
             }
         }
