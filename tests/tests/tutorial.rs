@@ -144,7 +144,11 @@ impl Reader {
             Some(podman) if on_host => podman.command(folder, "sh"),
             _ => Command::new("sh"),
         };
-        let script = format!("exec 2>&1\nset -eu\n{}\npwd >'{}'\n", block.text, end.display());
+        // A bundle contains the program only if it is statically linked, as `./build` makes it. Otherwise the one in the PATH
+        // replaces it: a bundle with another file in its folder is refused.
+        let is_alone = folder.join("bundle.json").exists() && !folder.join("sealift").exists();
+        let text = if is_alone { block.text.replace("./sealift", "sealift") } else { block.text.clone() };
+        let script = format!("exec 2>&1\nset -eu\n{text}\npwd >'{}'\n", end.display());
         let path = std::env::var("PATH").unwrap_or_default();
         shell.args(["-c", &script]).current_dir(&*folder).env_remove("SOURCE_DATE_EPOCH");
         shell.env("PATH", format!("{}:{path}", self.place.path().join("bin").display()));
@@ -153,12 +157,6 @@ impl Reader {
         }
         let output = command::output(&mut shell)?;
         *folder = PathBuf::from(fs_err::read_to_string(end)?.trim_end());
-        // A bundle contains the program only if it is statically linked, as `./build` makes it. Otherwise a link replaces it:
-        // `verify` reports files that the bundle does not list.
-        let program = folder.join("sealift");
-        if folder.join("bundle.json").exists() && !program.exists() {
-            std::os::unix::fs::symlink(self.place.path().join("bin/sealift"), program)?;
-        }
         Ok(output)
     }
 }
