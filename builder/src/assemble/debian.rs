@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sealift_deployment::{bundle, ui};
+use sealift_deployment::bundle::{self, Source, System};
+use sealift_deployment::ui;
 use sealift_layers::ingredients::deb;
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
+use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs, strings};
@@ -61,7 +63,8 @@ impl Ingredient for Packages {
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
-        let mut key = key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1);
+        let mut key =
+            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("sources", 1);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
@@ -116,11 +119,18 @@ impl Ingredient for Packages {
         library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
         remarks.scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
+        remarks.sources = (opened.iter().map(|package| &package.control))
+            .filter(|control| (&control.name, &control.version) != (&control.source.0, &control.source.1))
+            .map(|control| (control.name.clone(), control.source.clone()))
+            .collect();
+        remarks.system = os_release(&tree)?;
         Ok(Made { tree, remarks, check: None })
     }
 
     fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
         description.image.packages.clone_from(&image.locked().packages);
+        description.system = description.system.take().or_else(|| record.remarks.system.clone());
+        let locked = image.inputs.lock;
         for name in &self.names {
             let package = image.inputs.package(name)?;
             let described = bundle::Package {
@@ -128,6 +138,17 @@ impl Ingredient for Packages {
                 version: package.version.clone(),
                 architecture: package.architecture.clone(),
                 archive: package.archive.clone(),
+                source: record
+                    .remarks
+                    .sources
+                    .get(name)
+                    .map(|(name, version)| Source { name: name.clone(), version: version.clone() }),
+                vendor: package.archive.as_deref().map_or_else(
+                    || locked.debian.origin.clone(),
+                    |archive| {
+                        locked.archives.get(archive).map_or_else(|| Some(archive.to_owned()), |a| a.origin.clone())
+                    },
+                ),
                 sha256: package.sha256,
                 scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
             };
@@ -145,6 +166,18 @@ impl Ingredient for Packages {
     fn warnings(&self, _image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
         bytecode::warnings(&record.remarks)
     }
+}
+
+/// What the file `os-release` of a tree says of the system, if the tree has it (os-release(5)).
+fn os_release(tree: &Tree) -> Result<Option<System>> {
+    for path in ["usr/lib/os-release", "etc/os-release"] {
+        if let Some(Kind::File(content)) = tree.get(&TreePath::new(path)?).map(|entry| &entry.kind)
+            && content.len() <= DOCUMENT
+        {
+            return Ok(System::parse(&String::from_utf8_lossy(&content.read()?)));
+        }
+    }
+    Ok(None)
 }
 
 impl Packages {

@@ -68,6 +68,9 @@ pub struct Debian {
     pub release: Digest,
     /// Fingerprint of the primary key that signed it, in upper-case hex.
     pub signed_by: String,
+    /// `Origin` of the Release file, who makes its packages; `None`: Debian, or the file does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// SHA-256 of each `Packages` file read, compressed as it was fetched, by its path below `dists/SUITE/`.
     pub indexes: BTreeMap<String, Digest>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::system::System;
 use crate::profile::model::{Deployed, Mode};
 
 /// The whole document.
@@ -34,6 +35,9 @@ pub struct Manifest {
     pub host: String,
     /// The images.
     pub images: Vec<BundleImage>,
+    /// The distribution that the images are of, if one of them says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     /// All Debian packages.
     pub packages: Vec<Package>,
     /// All wheels.
@@ -126,11 +130,27 @@ pub struct Package {
     /// Its archive, by its name in the profile; `None` for the one that `[debian]` itself describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
+    /// Its source package, if that has another name or version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// Who made it, as the archive calls itself (`Origin`), or the profile an archive of files; `None` for Debian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
     /// Its maintainer scripts. None of them was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts_not_run: Vec<String>,
+}
+
+/// A source package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// One wheel.
