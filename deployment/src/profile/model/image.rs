@@ -24,7 +24,7 @@ pub struct Image {
     /// matches any depth.
     #[serde(default)]
     pub drop: Vec<Spanned<String>>,
-    /// Libraries, loaders and interpreters that files of the image need and that are left out on purpose: file name or path,
+    /// Libraries, programs, interpreters, folders and links that the image lacks on purpose: file name or path,
     /// with the wildcards of `drop`, to reason.
     #[serde(default)]
     pub allow_missing: BTreeMap<Spanned<String>, String>,
