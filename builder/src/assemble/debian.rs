@@ -11,8 +11,8 @@ use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath, t
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs, strings};
-use super::workshop::{Opens, Workshop, conflict, overlay};
-use super::{bytecode, library_cache, patterns};
+use super::workshop::{Opens, Workshop, conflict, overlay, overlay_replacing};
+use super::{bytecode, library_cache, patterns, scripts};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
 use crate::store::layer::{LayerRecord, Remarks};
@@ -61,7 +61,8 @@ impl Ingredient for Packages {
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
-        let mut key = key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1);
+        let mut key =
+            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 1);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
@@ -112,8 +113,14 @@ impl Ingredient for Packages {
             tree.merge(links, |_, _| Prefer::Neither)?;
         }
         self.link_to_usr(&mut tree, lower, image)?;
+        let outcome = scripts::apply(&mut tree, &opened, lower, image, |path| workshop.read_below(path))?;
         let mut tree = overlay(tree, lower)?;
+        let made = overlay_replacing(self.without_dropped(outcome.made, image), lower)?;
+        tree.merge(made, |_, _| Prefer::First)?;
         library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
+        remarks.accounts = outcome.accounts;
+        remarks.applied = outcome.applied;
+        remarks.left = outcome.left;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
         remarks.scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
         Ok(Made { tree, remarks, check: None })
@@ -130,6 +137,8 @@ impl Ingredient for Packages {
                 archive: package.archive.clone(),
                 sha256: package.sha256,
                 scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
+                applied: record.remarks.applied.get(name).cloned().unwrap_or_default(),
+                not_applied: record.remarks.left.get(name).cloned().unwrap_or_default(),
             };
             description.packages.insert(name.clone(), described);
         }
@@ -142,8 +151,10 @@ impl Ingredient for Packages {
         Ok(())
     }
 
-    fn warnings(&self, _image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
-        bytecode::warnings(&record.remarks)
+    fn warnings(&self, image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
+        let mut warnings = bytecode::warnings(&record.remarks);
+        warnings.extend(scripts::warnings(image, &record.remarks));
+        warnings
     }
 }
 
@@ -216,6 +227,19 @@ impl Packages {
             }
         }
         Ok(())
+    }
+
+    /// Files and links that scripts would have made, without those that the profile drops.
+    fn without_dropped(&self, mut made: Tree, image: ImageInputs<'_>) -> Tree {
+        let base = &image.inputs.profile.model.base;
+        let patterns = |texts: Vec<&toml::Spanned<String>>| -> Vec<Pattern> {
+            texts.into_iter().map(|text| Pattern::new(text.get_ref())).collect()
+        };
+        let drop = patterns(base.drop.iter().chain(self.own_drop(image)).collect());
+        let keep = patterns(base.keep.iter().collect());
+        let matches = |patterns: &[Pattern], path: &TreePath| patterns.iter().any(|pattern| pattern.matches(path));
+        made.retain(|path| !matches(&drop, path) || matches(&keep, path));
+        made
     }
 
     /// Adds the bytecode of the standard library of `python`, package by package.
