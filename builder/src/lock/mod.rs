@@ -166,6 +166,9 @@ pub fn wanted(profile: &Profile) -> Digest {
         for package in &image.packages {
             key = requested(key, "package", package.get_ref());
         }
+        if model.is_essential(image) {
+            key = key.field("essential", "yes");
+        }
         if let Some(krate) = &image.krate {
             key = key.field("crate", krate.name.get_ref()).field("crate-version", krate.version.get_ref());
         }

@@ -7,6 +7,16 @@ use crate::debian::contents::Wanted;
 use crate::resolve;
 use crate::servers::Servers;
 
+/// Programs that no package names as a dependency, since every Debian system has them: paths below `/` or `/usr`, and the
+/// packages that they are in.
+const ESSENTIAL: [(&str, &str); 5] = [
+    ("bin/sh", "dash"),
+    ("bin/bash", "bash"),
+    ("bin/env", "coreutils"),
+    ("bin/id", "coreutils"),
+    ("bin/perl", "perl-base"),
+];
+
 /// Most packages that a hint names for one file.
 const NAMED: usize = 3;
 
@@ -24,6 +34,10 @@ pub(super) fn hints(
     for (image, files) in missing {
         let mut packages = BTreeSet::new();
         for (wanted, guessed) in files {
+            if let Some(package) = essential(&wanted) {
+                packages.insert(format!("{package} (or all that Debian systems have, with `essential = true`)"));
+                continue;
+            }
             match found.get(&wanted) {
                 Some(listed) => {
                     packages.insert(listed.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" or "));
@@ -37,4 +51,12 @@ pub(super) fn hints(
         }
     }
     if hints.is_empty() { hints } else { vec![hints.join(", ")] }
+}
+
+/// The essential package that has a program.
+fn essential(wanted: &Wanted) -> Option<&'static str> {
+    let (Wanted::Path(path) | Wanted::Program(path)) = wanted else { return None };
+    let path = path.trim_start_matches("usr/");
+    let is_it = |known: &str| path == known || Some(path) == known.strip_prefix("bin/");
+    ESSENTIAL.iter().find(|(known, _)| is_it(known)).map(|(_, package)| *package)
 }
