@@ -52,8 +52,8 @@ pub struct Manifest {
     /// How crates were compiled, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<Compiled>,
-    /// The crates that the program `sealift` in the bundle consists of, itself included. Empty when there is no program, or
-    /// another one than that which built the bundle.
+    /// The crates that the program `sealift` in the bundle consists of, itself included. Empty when there is no program,
+    /// or one that does not contain this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub program: Vec<ProgramCrate>,
     /// The site of a bundle for one installation, by path: files (`site/...`, `.env`), whose digests are in `SHA256SUMS`,

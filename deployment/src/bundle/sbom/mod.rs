@@ -30,10 +30,11 @@ pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
 
 fn bill_of_materials(version: &str, manifest: &Manifest, program: Option<Digest>) -> Bom {
     let mut components = components(manifest);
-    // The version of the program that built the bundle, which is the one in the bundle unless `--program` was used.
     components.extend(program.map(|digest| {
-        let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned());
-        program.version(&manifest.sealift).hash(digest)
+        // Not `manifest.sealift`, the version of the program that built the bundle.
+        let own = manifest.program.iter().find(|made| made.name == "sealift");
+        let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned()).hash(digest);
+        own.into_iter().fold(program, |program, own| program.version(&own.version))
     }));
     if program.is_some() {
         components.extend(program_crates(manifest));
