@@ -150,6 +150,11 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
+    /// The names of the essential packages (policy 3.8), sorted: those whose candidate is one.
+    pub fn essential(&self) -> impl Iterator<Item = &'a str> {
+        self.packages.keys().copied().filter(|name| self.eligible(name).next().is_some_and(|package| package.essential))
+    }
+
     /// Parses the `Packages` files of archives, at most 64. Packages of architectures other than `architecture` and `all`
     /// are skipped; of equal versions in one archive the first one is used. Malformed stanzas are left out, see
     /// [`Self::omitted`].

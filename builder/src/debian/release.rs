@@ -211,6 +211,18 @@ impl Release {
         Ok(own.into_iter().chain(all).collect())
     }
 
+    /// The indexes of the files of a component's packages, those of `architecture` first. Older archives have them beside
+    /// their components.
+    #[must_use]
+    pub fn contents_indexes(&self, component: Option<&str>, architecture: &str) -> Vec<IndexFile> {
+        let folder = component.map_or(String::new(), |component| format!("{component}/"));
+        let find = |architecture| {
+            let name = format!("Contents-{architecture}");
+            self.index(&format!("{folder}{name}")).or_else(|| self.index(&name))
+        };
+        [architecture, "all"].into_iter().filter_map(find).collect()
+    }
+
     fn required_index(&self, path: &str) -> Result<IndexFile> {
         let name = if self.codename.is_empty() { &self.suite } else { &self.codename };
         let missing = || {

@@ -169,6 +169,9 @@ pub fn wanted(profile: &Profile) -> Digest {
         for package in &image.packages {
             key = requested(key, "package", package.get_ref());
         }
+        if model.is_essential(image) {
+            key = key.field("essential", "yes");
+        }
         if let Some(krate) = &image.krate {
             key = key.field("crate", krate.name.get_ref()).field("crate-version", krate.version.get_ref());
         }
@@ -230,6 +233,13 @@ fn requested(key: Builder, field: &str, package: &model::Requested) -> Builder {
 }
 
 impl Platform {
+    /// Who made a package: the `Origin` of its archive, or the name of its archive of files; `None` for Debian.
+    #[must_use]
+    pub fn vendor(&self, package: &Package) -> Option<String> {
+        let Some(name) = &package.archive else { return self.debian.origin.clone() };
+        self.archives.get(name).map_or_else(|| Some(name.clone()), |archive| archive.origin.clone())
+    }
+
     /// The locked index of an archive, by its name in the profile; `None` if the lock has none.
     #[must_use]
     pub fn archive(&self, name: Option<&str>) -> Option<&Debian> {

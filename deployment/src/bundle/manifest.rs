@@ -1,6 +1,6 @@
 //! `bundle.json`: the contents of a bundle, with digests and origins. It contains no secrets and no hosts of mirrors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -141,6 +141,12 @@ pub struct Package {
     /// Its maintainer scripts. None of them was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts_not_run: Vec<String>,
+    /// What they would have done and the build has done without them: `alternatives: /usr/bin/java`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub applied: BTreeSet<String>,
+    /// What they would have done and is not done, by kind: `alternatives`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_applied: BTreeSet<String>,
 }
 
 /// A source package.

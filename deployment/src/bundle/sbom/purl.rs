@@ -80,6 +80,8 @@ mod tests {
             vendor: None,
             sha256: Digest::of(b""),
             scripts_not_run: Vec::new(),
+            applied: [].into(),
+            not_applied: [].into(),
         }
     }
 
