@@ -6,6 +6,7 @@ mod file;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::model::{self, RequirementsFile, Venv};
 use sealift_layers::digest::Digest;
@@ -182,7 +183,7 @@ pub fn wanted(profile: &Profile) -> Digest {
             }
             for file in requirement_files(profile, venv) {
                 // A missing file is reported when it is read.
-                let content = fs_err::read(&file).unwrap_or_default();
+                let content = files::read(&file).unwrap_or_default();
                 key = key.field("requirements-file", Digest::of(&content));
             }
             for (name, list) in [
