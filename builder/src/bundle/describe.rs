@@ -1,7 +1,10 @@
 //! Describes a plan and its finished layers as `bundle.json`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest};
+use sealift_deployment::profile::model::{Model, Service};
 use sealift_layers::image::Image;
 
 use crate::assemble::{Description, ImageDescription};
@@ -36,11 +39,21 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         crates,
         store_paths: store_paths.into_values().collect(),
         excluded,
+        privileges: privileges(model),
         bytecode: (!interpreters.is_empty()).then(|| Bytecode { recipe: recipe::BYTECODE.to_owned(), interpreters }),
         compiled,
         program: Vec::new(),
         site: Default::default(),
     })
+}
+
+/// What services may do beyond what all services may, by service, with reasons.
+fn privileges(model: &Model) -> BTreeMap<String, BTreeMap<String, String>> {
+    let of_service = |service: &Service| -> BTreeMap<String, String> {
+        service.privileges().into_iter().map(|(what, why)| (what, why.to_owned())).collect()
+    };
+    let all = model.services.iter().map(|(name, service)| (name.get_ref().clone(), of_service(service)));
+    all.filter(|(_, rights)| !rights.is_empty()).collect()
 }
 
 fn describe_image(

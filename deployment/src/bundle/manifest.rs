@@ -50,6 +50,9 @@ pub struct Manifest {
     pub store_paths: Vec<StorePath>,
     /// Packages and distributions that were excluded although something depends on them: name to reason.
     pub excluded: BTreeMap<String, String>,
+    /// What services may do beyond what all services may: service, right, reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub privileges: BTreeMap<String, BTreeMap<String, String>>,
     /// How bytecode was compiled, if any was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytecode: Option<Bytecode>,

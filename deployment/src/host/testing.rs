@@ -39,6 +39,7 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         crates: Vec::new(),
         store_paths: Vec::new(),
         excluded: [].into(),
+        privileges: [].into(),
         bytecode: None,
         compiled: None,
         program: Vec::new(),
