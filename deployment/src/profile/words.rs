@@ -7,7 +7,8 @@ use sealift_layers::ingredients::deb;
 
 /// A name of the profile: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
-pub(super) fn is_name(text: &str) -> bool {
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     text.len() <= 63 && text.split('-').all(part)
 }
