@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sealift_deployment::{bundle, ui};
+use sealift_deployment::bundle::{self, Source, System};
+use sealift_deployment::ui;
 use sealift_layers::ingredients::deb;
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
+use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs, strings};
@@ -123,11 +125,21 @@ impl Ingredient for Packages {
         remarks.left = outcome.left;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
         remarks.scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
+        remarks.sources = (opened.iter().map(|package| &package.control))
+            .filter(|control| (&control.name, &control.version) != (&control.source.0, &control.source.1))
+            .map(|control| {
+                let (name, version) = control.source.clone();
+                (control.name.clone(), Source { name, version })
+            })
+            .collect();
+        remarks.system = os_release(&tree)?;
         Ok(Made { tree, remarks, check: None })
     }
 
     fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
         description.image.packages.clone_from(&image.locked().packages);
+        description.system = description.system.take().or_else(|| record.remarks.system.clone());
+        let locked = image.inputs.lock;
         for name in &self.names {
             let package = image.inputs.package(name)?;
             let described = bundle::Package {
@@ -135,6 +147,8 @@ impl Ingredient for Packages {
                 version: package.version.clone(),
                 architecture: package.architecture.clone(),
                 archive: package.archive.clone(),
+                source: record.remarks.sources.get(name).cloned(),
+                vendor: locked.vendor(package),
                 sha256: package.sha256,
                 scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
                 applied: record.remarks.applied.get(name).cloned().unwrap_or_default(),
@@ -156,6 +170,18 @@ impl Ingredient for Packages {
         warnings.extend(scripts::warnings(image, &record.remarks));
         warnings
     }
+}
+
+/// What the file `os-release` of a tree says of the system, if the tree has it (os-release(5)).
+fn os_release(tree: &Tree) -> Result<Option<System>> {
+    for path in ["usr/lib/os-release", "etc/os-release"] {
+        if let Some(Kind::File(content)) = tree.get(&TreePath::new(path)?).map(|entry| &entry.kind)
+            && content.len() <= DOCUMENT
+        {
+            return Ok(System::parse(&String::from_utf8_lossy(&content.read()?)));
+        }
+    }
+    Ok(None)
 }
 
 impl Packages {

@@ -114,6 +114,12 @@ fn text(manifest: &Manifest, packages: bool) -> String {
             }
         }
     }
+    for (service, rights) in &manifest.privileges {
+        text.push_str(&format!("\nservice {service} may use\n"));
+        for (what, why) in rights {
+            text.push_str(&format!("  {what}: {why}\n"));
+        }
+    }
     if packages && !manifest.excluded.is_empty() {
         text.push_str("\nexcluded on purpose\n");
         for (what, why) in &manifest.excluded {

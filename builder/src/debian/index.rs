@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::deb::is_package_name;
+use sealift_layers::limits::ARTIFACT;
 
 use super::pin::Pins;
 use super::relation::{self, Atom, Group};
@@ -445,7 +446,7 @@ fn package<'a>(fields: &[(&'a str, &'a str)], values: &Values<'a>, wanted: &str)
         version,
         architecture,
         path,
-        size: values.size.parse().map_err(|_| wrong("Size"))?,
+        size: values.size.parse().ok().filter(|size| *size <= ARTIFACT).ok_or_else(|| wrong("Size"))?,
         sha256: values.sha256.parse().map_err(|_| wrong("SHA256"))?,
         installed_size: values.installed_size.parse().unwrap_or(0),
         priority: match values.priority {

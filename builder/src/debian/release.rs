@@ -28,6 +28,8 @@ pub struct Release {
     pub date: u64,
     /// `Valid-Until`, in seconds since 1970, if the file has that field.
     pub valid_until: Option<u64>,
+    /// `Origin`, such as `Debian`; empty if the field is missing.
+    pub origin: String,
     /// `Suite`, such as `testing`; empty if the field is missing.
     pub suite: String,
     /// `Codename`, such as `forky`; empty if the field is missing.
@@ -133,6 +135,7 @@ impl Release {
             signed_by,
             date: time("Date")?.ok_or_else(|| Failure::verification("the field Date is missing"))?,
             valid_until: time("Valid-Until")?,
+            origin: get("Origin").unwrap_or_default().to_owned(),
             suite: get("Suite").unwrap_or_default().to_owned(),
             codename: get("Codename").unwrap_or_default().to_owned(),
             components: words("Components"),

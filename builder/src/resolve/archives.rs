@@ -177,7 +177,27 @@ impl Archive {
             date: signed.release.date,
             release: Digest::of(&signed.bytes),
             signed_by: signed.release.signed_by.clone(),
+            origin: other_than_debian(&signed.release.origin),
             indexes: self.indexes.iter().map(|index| (index.path.clone(), index.sha256)).collect(),
         })
+    }
+}
+
+/// The `Origin` of a Release file, unless it is Debian: `Debian` itself, or a service of it such as `Debian Backports`.
+fn other_than_debian(origin: &str) -> Option<String> {
+    let first = origin.split_whitespace().next()?;
+    (!first.eq_ignore_ascii_case("debian")).then(|| origin.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_of_debian_are_debian() {
+        let names = ["Debian", "Debian Backports", "debian", "", " "].map(other_than_debian);
+        assert_eq!(names, [const { None::<String> }; 5]);
+        let others = ["Ubuntu", "Debianish", "apt.example.org PGDG"].map(|name| other_than_debian(name).unwrap());
+        assert_eq!(others, ["Ubuntu", "Debianish", "apt.example.org PGDG"]);
     }
 }

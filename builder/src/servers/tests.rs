@@ -47,6 +47,7 @@ fn locked() -> lock::Debian {
         date: 1_700_000_000,
         release: Digest::of(b""),
         signed_by: String::new(),
+        origin: None,
         indexes: BTreeMap::new(),
     }
 }

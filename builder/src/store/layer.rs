@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use sealift_deployment::bundle::{Source, System};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Streamed, cannot};
 use sealift_layers::codec::Codec;
@@ -34,6 +35,12 @@ pub struct LayerRecord {
 pub struct Remarks {
     /// Maintainer scripts of Debian packages that were not run: package to names of scripts.
     pub scripts: BTreeMap<String, Vec<String>>,
+    /// Source packages of Debian packages that are named otherwise or have another version, by package.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, Source>,
+    /// What `os-release` in the layer says, if it has that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     /// Accounts that its packages want.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Request>,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::system::System;
 use crate::profile::model::{Deployed, Mode};
 
 /// The whole document.
@@ -34,6 +35,9 @@ pub struct Manifest {
     pub host: String,
     /// The images.
     pub images: Vec<BundleImage>,
+    /// The distribution that the images are of, if one of them says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     /// All Debian packages.
     pub packages: Vec<Package>,
     /// All wheels.
@@ -46,6 +50,9 @@ pub struct Manifest {
     pub store_paths: Vec<StorePath>,
     /// Packages and distributions that were excluded although something depends on them: name to reason.
     pub excluded: BTreeMap<String, String>,
+    /// What services may do beyond what all services may: service, right, reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub privileges: BTreeMap<String, BTreeMap<String, String>>,
     /// How bytecode was compiled, if any was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytecode: Option<Bytecode>,
@@ -126,6 +133,12 @@ pub struct Package {
     /// Its archive, by its name in the profile; `None` for the one that `[debian]` itself describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
+    /// Its source package, if that has another name or version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// Who made it, as the archive calls itself (`Origin`), or the profile an archive of files; `None` for Debian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
     /// Its maintainer scripts. None of them was run.
@@ -137,6 +150,16 @@ pub struct Package {
     /// What they would have done and is not done, by kind: `alternatives`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub not_applied: BTreeSet<String>,
+}
+
+/// A source package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// One wheel.

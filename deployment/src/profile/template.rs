@@ -45,6 +45,14 @@ pub(crate) fn reads(group: &str, name: &str, text: &str) -> Result<Reads, Error>
     Ok(Reads::of(group, Environment::new().template_from_named_str(name, text)?.undeclared_variables(true)))
 }
 
+/// Whether the template `text` reads one of these variables, or is no template.
+pub(crate) fn reads_any(variables: &[&str], name: &str, text: &str) -> bool {
+    let environment = Environment::new();
+    let template = environment.template_from_named_str(name, text);
+    let read = template.map(|template| template.undeclared_variables(false));
+    read.map_or(true, |read| variables.iter().any(|variable| read.contains(*variable)))
+}
+
 /// The values of `group` that an expression reads.
 ///
 /// # Errors

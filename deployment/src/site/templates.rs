@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::profile::Sources;
 use crate::profile::model::{Model, Template};
-use crate::profile::template::{identifier, reads};
+use crate::profile::template::{identifier, reads, reads_any};
 
 /// Characters with a meaning in configuration files of many kinds: quotes, comments, blocks, variables, tags.
 const SYNTAX: &str = "\"'`\\;{}$#<>|";
@@ -34,6 +34,17 @@ const SYNTAX: &str = "\"'`\\;{}$#<>|";
 #[must_use]
 pub fn template_mode(template: &Template) -> u32 {
     template.mode.map_or(if template.secret { 0o600 } else { 0o644 }, |mode| mode.0)
+}
+
+/// Whether an installation needs its public host: a certificate or a template has it. One that cannot be read may have it.
+#[must_use]
+pub fn uses_host(model: &Model, sources: &Sources) -> bool {
+    let reads = |template: &Template| {
+        let source = template.source.get_ref();
+        let text = files::read_text(&sources.path(source));
+        text.map_or(true, |text| reads_any(&["host", "url_host", "mail_host"], source, &text))
+    };
+    model.site.certificates.values().any(|certificate| certificate.host) || model.site.templates.values().any(reads)
 }
 
 /// Renders the templates without secrets: path below the site to text. Deterministic. When `parameters` are not those of

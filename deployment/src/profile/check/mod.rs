@@ -3,6 +3,7 @@
 mod debian;
 mod deployment;
 mod images;
+mod limits;
 mod networks;
 mod services;
 mod settings;
@@ -176,6 +177,25 @@ impl Check<'_> {
             return;
         };
         self.outside(source.span(), message);
+    }
+
+    /// As [`Self::source`], for a folder. Returns whether it can be used.
+    fn source_folder(&mut self, source: &Spanned<String>) -> bool {
+        let text = source.get_ref().as_str();
+        let path = self.sources.path(text);
+        let message = if let Some(message) = leaves(text) {
+            message
+        } else if !path.exists() {
+            format!("the folder `{text}` does not exist")
+        } else if !path.is_dir() {
+            format!("`{text}` is not a folder")
+        } else if !self.sources.contain(&path) {
+            format!("`{text}` is a link to a folder outside of the profile's folder")
+        } else {
+            return true;
+        };
+        self.outside(source.span(), message);
+        false
     }
 
     /// Checks a path below the profile's folder, which need not exist: hosts read the profile without these files.

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::crate_::Crate;
 use super::debian::Requested;
-use super::mode::{Mode, directory_mode, file_mode};
+use super::mode::{Mode, directory_mode};
 use super::nix::Nix;
 use super::venv::Venv;
 
@@ -105,17 +105,23 @@ fn default_home() -> String {
     "/nonexistent".into()
 }
 
-/// A file of the profile in an image.
+/// A file of the profile, or all files below a folder of it, in an image. Exactly one of `source` and `tree` is set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ImageFile {
-    /// Path relative to the profile's folder.
-    pub source: Spanned<String>,
-    /// Image path.
+    /// A file: its path relative to the profile's folder.
+    pub source: Option<Spanned<String>>,
+    /// A folder: its path relative to the profile's folder.
+    pub tree: Option<Spanned<String>>,
+    /// Image path of the file, or of the folder.
     pub path: Spanned<String>,
-    /// Permission bits, in octal.
-    #[serde(default = "file_mode")]
-    pub mode: Mode,
+    /// Of a folder only the files that one of these patterns matches, with the wildcards of [`Image::drop`].
+    #[serde(default)]
+    pub only: Vec<Spanned<String>>,
+    /// Permission bits of files, in octal. Default: `0644`, and in a folder `0755` for programs.
+    pub mode: Option<Mode>,
+    /// `UID:GID` or a user's name. Default: root.
+    pub owner: Option<Spanned<String>>,
 }
 
 /// A directory in an image.
