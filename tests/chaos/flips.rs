@@ -36,6 +36,7 @@ fn a_flipped_bit_in_a_bundle() {
     succeeds(&lab, &BUILD);
     let whole = fs_err::read(lab.path("out.tar")).unwrap();
     let (mut chance, mut tally) = (Chance::new("bundle"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(8) {
         fs_err::write(lab.path("bad.tar"), &whole).unwrap();
         let at = chance.flip(&lab.path("bad.tar"));
@@ -67,7 +68,7 @@ fn a_flipped_bit_in_a_bundle() {
             }
         }
     }
-    tally.print("flips in a bundle");
+    tally.print("flips in a bundle", start);
 }
 
 #[test]
@@ -77,6 +78,7 @@ fn a_flipped_bit_in_an_unpacked_bundle() {
     unpack(&lab, "out.tar", "folder");
     let files = lab.below("folder");
     let (mut chance, mut tally) = (Chance::new("folder"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(8) {
         let file = &files[chance.below(files.len())];
         let path = lab.path("folder").join(file);
@@ -94,7 +96,7 @@ fn a_flipped_bit_in_an_unpacked_bundle() {
         tally.count("noticed and named");
     }
     succeeds(&lab, &["verify", "folder"]);
-    tally.print("flips in an unpacked bundle");
+    tally.print("flips in an unpacked bundle", start);
 }
 
 /// A build notices the damage, or its result has the expected bytes.
@@ -104,6 +106,7 @@ fn a_flipped_bit_in_the_store() {
     expected_bundle(&lab);
     succeeds(&lab, &BUILD);
     let (mut chance, mut tally) = (Chance::new("store"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(8) {
         let files: Vec<String> = lab.below("store").into_iter().filter(|file| file != "lock").collect();
         let file = &files[chance.below(files.len())];
@@ -130,7 +133,7 @@ fn a_flipped_bit_in_the_store() {
         succeeds(&lab, &BUILD);
         is_expected(&lab, &what);
     }
-    tally.print("flips in the store, all found by store check");
+    tally.print("flips in the store, all found by store check", start);
 }
 
 /// A build with a changed lock fails, or its images and packages are the expected ones.
@@ -142,6 +145,7 @@ fn a_flipped_bit_in_a_lock() {
     let lock = lab.path("tiny/sealift.lock");
     let good = fs_err::read(&lock).unwrap();
     let (mut chance, mut tally) = (Chance::new("lock"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(8) {
         let at = chance.flip(&lock);
         let line = String::from_utf8_lossy(&good[..at]).matches('\n').count();
@@ -167,7 +171,7 @@ fn a_flipped_bit_in_a_lock() {
     }
     succeeds(&lab, &BUILD);
     is_expected(&lab, "with the lock as it was");
-    tally.print("flips in a lock");
+    tally.print("flips in a lock", start);
 }
 
 /// A changed site is refused, or mended, or the change is one that its operator may make: another value of a setting or a
@@ -178,6 +182,7 @@ fn a_flipped_bit_in_a_site() {
     succeeds(&lab, &["site", "new", "good", "--profile", "tiny", "--host", "greeter.example"]);
     let files = lab.below("good");
     let (mut chance, mut tally) = (Chance::new("site-flip"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(8) {
         let _ = fs_err::remove_dir_all(lab.path("site"));
         sealift_tests::lab::copy(&lab.path("good"), &lab.path("site")).unwrap();
@@ -203,7 +208,7 @@ fn a_flipped_bit_in_a_site() {
         };
         tally.count(class);
     }
-    tally.print("flips in a site");
+    tally.print("flips in a site", start);
 }
 
 /// How messages name a file of the site.
