@@ -18,6 +18,9 @@ use std::io::{self, Read};
 pub const UNPACKED: u64 = 4 << 30;
 /// Bytes that any of them may unpack to, however small it is.
 pub const UNPACKED_AT_LEAST: u64 = 64 << 20;
+/// Bytes that a layer, the layers of a bundle together, or a bundle that is compressed as a whole may unpack to, however
+/// small they are. Above, it is [`RATIO`] times their size.
+pub const BUNDLE_AT_LEAST: u64 = 1 << 30;
 /// Between the two: the unpacked size divided by the packed one. Text packs to a tenth, zeros to a thousandth.
 pub const RATIO: u64 = 200;
 /// Members of one archive, directories included.
@@ -44,14 +47,16 @@ pub const MEMORY: u64 = 64 << 20;
 pub const INDEX: u64 = 256 << 20;
 /// Bytes of memory that decompressing xz may take; xz -9 needs 65 MiB.
 pub const DICTIONARY: u64 = 128 << 20;
+/// Problems of one archive that are reported. A hostile one may have hundreds of thousands.
+pub const PROBLEMS: usize = 1000;
 /// Messages of one kind that an error lists; it counts the others.
 pub const MESSAGES: usize = 10;
 
 /// The limits that a user can change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that one package, wheel or crate may unpack to (`--limit-unpacked`); `None` for the default, which depends on
-    /// the packed size.
+    /// Bytes that one package, wheel, crate, layer or bundle may unpack to (`--limit-unpacked`); `None` for the default,
+    /// which depends on the packed size.
     pub unpacked: Option<u64>,
 }
 
@@ -60,6 +65,12 @@ impl Limits {
     #[must_use]
     pub fn unpacked(self, packed: u64) -> u64 {
         self.unpacked.unwrap_or_else(|| packed.saturating_mul(RATIO).clamp(UNPACKED_AT_LEAST, UNPACKED))
+    }
+
+    /// Bytes that a layer, or a whole bundle, of `packed` bytes may unpack to.
+    #[must_use]
+    pub fn bundle(self, packed: u64) -> u64 {
+        self.unpacked.unwrap_or_else(|| packed.saturating_mul(RATIO).max(BUNDLE_AT_LEAST))
     }
 }
 

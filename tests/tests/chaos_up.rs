@@ -108,9 +108,20 @@ impl Host<'_> {
     /// What a start gives: containers and how they run, volumes, networks, images, and the files of the folder with their
     /// modes. It is the same after every start.
     fn state(&self) -> Result<String> {
-        const CONTAINER: &str = "{{.Name}} {{.ImageName}} {{.State.Status}} {{json .Mounts}} {{json .HostConfig.Binds}} \
-            {{json .Config.Labels}} {{json .Config.Cmd}} {{json .HostConfig.RestartPolicy}} {{json .Config.User}}";
-        let mut lines = self.list(&["inspect", "demo-up_store", "demo-up_web", "--format", CONTAINER])?;
+        let mut lines = Vec::new();
+        for name in ["demo-up_store", "demo-up_web"] {
+            let text = self.podman.podman(&["inspect", name])?;
+            let container = &serde_json::from_str::<serde_json::Value>(&text)?[0];
+            let mut mounts: Vec<String> =
+                container["Mounts"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+            mounts.sort();
+            lines.push(format!("{name} {} {}", container["ImageName"], container["State"]["Status"]));
+            for part in ["Labels", "User", "Entrypoint", "Cmd", "StopSignal"] {
+                lines.push(format!("  {part} {}", container["Config"][part]));
+            }
+            lines.push(format!("  {}", container["HostConfig"]["RestartPolicy"]));
+            lines.extend(mounts);
+        }
         lines.extend(self.list(&["volume", "ls", "--format", "{{.Name}}"])?);
         lines.extend(self.list(&["network", "ls", "--format", "{{.Name}} {{.Driver}}"])?);
         lines.extend(self.list(&["images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])?);

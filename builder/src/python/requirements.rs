@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files::read_text;
 use sealift_layers::ingredients::wheel::normalize;
 
 /// SHA-256 hashes that the wheel of a distribution may have, in lower-case hex, by the distribution's normalised name.
@@ -75,7 +76,7 @@ impl Requirements {
         if !seen.insert(path.to_owned()) {
             return Ok(());
         }
-        let text = fs_err::read_to_string(path)
+        let text = read_text(path)
             .map_err(|error| Failure::usage("cannot read a file with requirements").because(error))?;
         for (number, line) in lines(&text) {
             let place = format!("{}:{number}", path.display());
@@ -111,7 +112,7 @@ pub fn files(path: &Path) -> Vec<PathBuf> {
     let mut next = 0;
     while let Some(path) = found.get(next).cloned() {
         next += 1;
-        let text = fs_err::read_to_string(&path).unwrap_or_default();
+        let text = read_text(&path).unwrap_or_default();
         for (_, line) in lines(&text) {
             if let Some(("-r" | "--requirement" | "-c" | "--constraint", value)) = option(&line) {
                 let included = path.parent().unwrap_or(Path::new("")).join(value);

@@ -13,4 +13,4 @@ pub use manifest::{
     Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
-pub use read::{Bundle, Form, open};
+pub use read::{Bundle, Form, open, open_within};

@@ -181,6 +181,9 @@ fn check_certificate(pem: &str, key: Option<&str>, path: &str, now: i64, finding
     if let Some(invalid) = certificate.invalid_at(now) {
         findings.error(path, invalid, "");
     }
+    if let Some(damage) = certificate.damage() {
+        findings.error(path, damage, "");
+    }
     // A key of a kind that cannot be read here (such as P-521) is the operator's own: it cannot be compared.
     if key.and_then(pki::parse_key).is_some_and(|key| !certificate.belongs_to(&key)) {
         findings.error(path, "it is not the certificate of the key beside it", "");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sealift_layers::ingredients::nix_store::Closure;
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
@@ -298,8 +299,9 @@ impl Check<'_> {
         let before = self.diagnostics.len();
         self.source(&nix.closure);
         if self.diagnostics.len() == before {
-            let text = files::read(&self.sources.path(nix.closure.get_ref())).unwrap_or_default();
-            if let Err(error) = Closure::parse(&text) {
+            let text = files::read_within(&self.sources.path(nix.closure.get_ref()), DOCUMENT);
+            let parsed = text.map_err(anyhow::Error::from).and_then(|text| Ok(Closure::parse(&text).map(drop)?));
+            if let Err(error) = parsed {
                 let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());
                 self.report(nix.closure.span(), message, "create it with: nix path-info --json --recursive PATH");
             }
