@@ -24,17 +24,17 @@ pub const BUNDLE_AT_LEAST: u64 = 1 << 30;
 /// Between the two: the unpacked size divided by the packed one. Text packs to a tenth, zeros to a thousandth.
 pub const RATIO: u64 = 200;
 /// Members of one archive, directories included.
-pub const MEMBERS: u64 = 200_000;
+pub const MEMBERS: u64 = 150_000;
 /// Bytes of a path: `PATH_MAX` of Linux.
 pub const PATH: usize = 4096;
 /// Components of a path.
 pub const DEPTH: usize = 256;
 /// Directories that the paths of one archive may need.
-pub const DIRECTORIES: u64 = 400_000;
+pub const DIRECTORIES: u64 = 300_000;
 /// Bytes of all paths of one archive together.
-pub const PATHS: u64 = 64 << 20;
+pub const PATHS: u64 = 32 << 20;
 /// Bytes of all extended headers of one archive together.
-pub const EXTENSIONS: u64 = 64 << 20;
+pub const EXTENSIONS: u64 = 32 << 20;
 /// Commands of one wheel.
 pub const COMMANDS: usize = 10_000;
 /// Bytes of the extended header of one member of a tar: long names and pax records.
@@ -266,9 +266,9 @@ mod tests {
         assert!(add(&format!("{}x", "abc/".repeat(1024))).unwrap_err().ends_with("more than 4096 bytes"));
         let mut paths = Paths::default();
         let error = (0..MEMBERS).find_map(|n| paths.add(&format!("{n}/a/b/c/d")).err());
-        assert_eq!(error.unwrap().to_string(), "it has more than 400000 directories");
+        assert_eq!(error.unwrap().to_string(), "it has more than 300000 directories");
         let mut paths = Paths::default();
         let error = (0..=MEMBERS).find_map(|n| paths.add(&format!("a/b/{n}")).err());
-        assert_eq!(error.unwrap().to_string(), "it has more than 200000 members");
+        assert_eq!(error.unwrap().to_string(), "it has more than 150000 members");
     }
 }

@@ -19,10 +19,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_deployment::bundle::SUMS;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Pending, explain};
 use sealift_deployment::profile::model::Deployed;
 use sealift_layers::archive::{self, ArchiveError, Parts};
 use sealift_layers::digest::{Digest, HashingWriter, Measured};
+use sealift_layers::escape::line;
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, Tree, TreePath};
 
@@ -52,6 +54,7 @@ impl Bundle<'_> {
             }
         };
         self.add_site(&mut files)?;
+        check_names(&files)?;
         let sums = checksums(parts.as_ref(), &files)?;
         let epoch = self.plan.inputs.epoch;
         // A bundle with a site is built once.
@@ -140,6 +143,23 @@ impl ArchiveWriter<'_> {
             error => error.into(),
         }
     }
+}
+
+/// Checks that `SHA256SUMS` and `LINKS`, which have a line for each file and link, can name all of them.
+fn check_names(files: &Tree) -> Result<()> {
+    let is_unfit = |text: &str| text.chars().any(char::is_control);
+    for (path, entry) in files.iter() {
+        let what = match &entry.kind {
+            _ if is_unfit(path.as_str()) => "the name",
+            Kind::Symlink(target) if is_unfit(target) => "the target of the link",
+            _ => continue,
+        };
+        let path = line(path.as_str());
+        let message = format!("{what} `{path}` of {} has a control character, such as a line break", entry.origin);
+        let hint = "a bundle without containers lists its files by lines: leave it out, with `drop` in the profile";
+        return Err(Failure::failed(message).hint(hint).into());
+    }
+    Ok(())
 }
 
 /// The text of `SHA256SUMS`: all files of the bundle but itself.

@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::super::model::{Crate, Image, Nix, Requested, RequirementsFile, User, Venv};
 use super::super::suggest;
 use super::super::words;
-use super::{Check, TemplateUser};
+use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, needs_root};
 use crate::files;
 
 /// The names of requested packages, with their spans.
@@ -122,7 +122,9 @@ impl Check<'_> {
         for (index, port) in image.ports.iter().enumerate() {
             let span = at(self, &["ports", &index.to_string()]);
             if *port == 0 {
-                self.report(span, "0 is not a port", "use 1 to 65535");
+                self.report(span, "0 is not a port", "use 1024 to 65535");
+            } else if *port < FIRST_PORT {
+                self.report(span, needs_root(*port), HIGH_PORT);
             } else if image.ports[..index].contains(port) {
                 self.report(span, format!("port {port} is listed twice"), "remove one");
             }

@@ -74,6 +74,15 @@ struct Check<'a> {
     diagnostics: Vec<Diagnostic>,
 }
 
+/// The first port that a program without root can listen on, with every engine.
+const FIRST_PORT: u16 = 1024;
+const HIGH_PORT: &str =
+    "let the program listen on a higher port, and publish it as the port that you want: `publish` and [site.ports]";
+
+fn needs_root(port: u16) -> String {
+    format!("only root can listen on port {port}, and no container runs as root")
+}
+
 impl Check<'_> {
     fn report(&mut self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
         self.diagnostics.push(Diagnostic::new(span, message, hint));

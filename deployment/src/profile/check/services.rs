@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::model::{Condition, Dependency, Health, Service};
 use super::super::suggest;
-use super::{Check, TemplateUser};
+use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, needs_root};
 
 /// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
 const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
@@ -38,9 +38,11 @@ impl Check<'_> {
                 let hint = suggest::hint(port.get_ref(), "site.ports", model.site.ports.keys().map(String::as_str));
                 self.report(port.span(), format!("there is no site port `{}`", port.get_ref()), hint);
             }
-            if *inside == 0 {
-                let span = self.document.value(&["services", name, "publish", port.get_ref()]);
-                self.report(span, "0 is not a port", "use 1 to 65535");
+            let span = self.document.value(&["services", name, "publish", port.get_ref()]);
+            match *inside {
+                0 => self.report(span, "0 is not a port", "use 1024 to 65535"),
+                1..FIRST_PORT => self.report(span, needs_root(*inside), HIGH_PORT),
+                _ => {}
             }
         }
         self.dependencies(name, service);
