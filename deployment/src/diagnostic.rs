@@ -88,10 +88,8 @@ impl Diagnostics {
             let span = span.start - shown.start..span.end.min(shown.end) - shown.start;
             let (source, file) = (visible(&part.text[shown]), escape::line(&part.file));
             let (message, hint) = (escape::lines(&diagnostic.message), escape::lines(&diagnostic.hint));
-            let snippet = Snippet::source(&*source)
-                .path(&*file)
-                .line_start(line)
-                .annotation(AnnotationKind::Primary.span(span));
+            let snippet =
+                Snippet::source(&*source).path(&*file).line_start(line).annotation(AnnotationKind::Primary.span(span));
             let mut group = Level::ERROR.primary_title(&*message).element(snippet);
             if !hint.is_empty() {
                 group = group.element(Level::HELP.with_name("hint").message(&*hint));

@@ -23,7 +23,7 @@ pub const UNPACKED_AT_LEAST: u64 = 64 << 20;
 pub const BUNDLE_AT_LEAST: u64 = 1 << 30;
 /// Between the two: the unpacked size divided by the packed one. Text packs to a tenth, zeros to a thousandth.
 pub const RATIO: u64 = 200;
-/// Members of one archive, directories included.
+/// Members of one archive, directories included; and files of all packages and wheels that are open at a time.
 pub const MEMBERS: u64 = 150_000;
 /// Bytes of a path: `PATH_MAX` of Linux.
 pub const PATH: usize = 4096;
@@ -65,6 +65,12 @@ impl Limits {
     #[must_use]
     pub fn unpacked(self, packed: u64) -> u64 {
         self.unpacked.unwrap_or_else(|| packed.saturating_mul(RATIO).clamp(UNPACKED_AT_LEAST, UNPACKED))
+    }
+
+    /// Files of all packages and wheels that are open at a time. No limit where the user has set one for the unpacked size.
+    #[must_use]
+    pub fn members(self) -> u64 {
+        if self.unpacked.is_some() { u64::MAX } else { MEMBERS }
     }
 
     /// Bytes that a layer, or a whole bundle, of `packed` bytes may unpack to.

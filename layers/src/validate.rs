@@ -328,7 +328,9 @@ impl Check<'_> {
 fn does_not_unpack(error: &io::Error) -> String {
     match Exceeded::within(error) {
         Some(Exceeded::Unpacked(limit)) => {
-            format!("does not unpack: it has more than {limit} bytes, or more than is left for the layers of the bundle; --limit-unpacked SIZE allows more")
+            format!(
+                "does not unpack: it has more than {limit} bytes, or more than is left for the layers of the bundle; --limit-unpacked SIZE allows more"
+            )
         }
         _ => format!("does not unpack: {error}"),
     }

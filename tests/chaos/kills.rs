@@ -141,7 +141,8 @@ fn a_killed_site_new() {
         let after = contents(&lab, "site");
         let litter: Vec<&String> = after.keys().filter(|path| !complete.contains(path)).collect();
         tally.add("files left until the next run", litter.len() + leftovers(&lab).len());
-        let secrets: Vec<&Vec<u8>> = after.iter().filter(|(path, _)| is_lasting(path)).map(|(_, file)| &file.1).collect();
+        let secrets: Vec<&Vec<u8>> =
+            after.iter().filter(|(path, _)| is_lasting(path)).map(|(_, file)| &file.1).collect();
         for path in &litter {
             let (mode, bytes) = &after[*path];
             let is_secret = secrets.iter().any(|secret| memchr::memmem::find(bytes, secret).is_some());

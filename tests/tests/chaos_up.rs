@@ -165,7 +165,9 @@ impl Host<'_> {
         let Some(token) = self.token() else { return Ok(Vec::new()) };
         let storage = self.podman.sandbox().folder();
         let mut grep = Command::new("grep");
-        grep.args(["-rlF", "--exclude-dir=storage", "-e", str::from_utf8(&token)?.trim()]).arg(self.folder).arg(storage);
+        grep.args(["-rlF", "--exclude-dir=storage", "-e", str::from_utf8(&token)?.trim()])
+            .arg(self.folder)
+            .arg(storage);
         let found = command::run(&mut grep)?.stdout;
         let meant = ["site/secrets/token", "site/env/web.env"].map(|name| self.folder.join(name).display().to_string());
         Ok(found.lines().map(str::to_owned).filter(|path| !meant.contains(path)).collect())

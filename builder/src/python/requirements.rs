@@ -76,8 +76,8 @@ impl Requirements {
         if !seen.insert(path.to_owned()) {
             return Ok(());
         }
-        let text = read_text(path)
-            .map_err(|error| Failure::usage("cannot read a file with requirements").because(error))?;
+        let text =
+            read_text(path).map_err(|error| Failure::usage("cannot read a file with requirements").because(error))?;
         for (number, line) in lines(&text) {
             let place = format!("{}:{number}", path.display());
             if let Some((option, value)) = option(&line) {

@@ -148,7 +148,6 @@ fn verify_manifest(manifest: &Manifest, report: &mut Report) {
     }
 }
 
-
 /// Digest and name in a line of `SHA256SUMS`. The name is a path in the form that members have.
 fn sum_line(line: &str) -> Option<(Digest, &str)> {
     let (hex, name) = line.split_once("  ")?;

@@ -24,7 +24,8 @@ fn sample(change: impl Fn(&mut archive::Parts)) -> Tree {
 }
 
 fn violations(files: &Tree) -> String {
-    let found: Vec<String> = validate(files, Depth::Blobs, Limits::default()).violations.iter().map(ToString::to_string).collect();
+    let found: Vec<String> =
+        validate(files, Depth::Blobs, Limits::default()).violations.iter().map(ToString::to_string).collect();
     found.join("\n")
 }
 
