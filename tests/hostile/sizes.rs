@@ -277,9 +277,14 @@ fn large_documents() {
             fs_err::write(lab.path(file), format!("{text}{start}")).unwrap();
             peaks.judge(&format!("{file}, {what}"), &lab.run(command));
         }
-        match before {
-            Some(before) => fs_err::write(lab.path(file), before).unwrap(),
-            None => fs_err::remove_file(lab.path(file)).unwrap(),
+        // Nothing waits for the other end of a pipe.
+        fs_err::remove_file(lab.path(file)).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(lab.path(file)).status();
+        assert!(made.unwrap().success());
+        peaks.judge(&format!("{file}, a named pipe"), &lab.run(command));
+        fs_err::remove_file(lab.path(file)).unwrap();
+        if let Some(before) = before {
+            fs_err::write(lab.path(file), before).unwrap();
         }
     }
     peaks.finish();

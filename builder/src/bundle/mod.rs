@@ -178,3 +178,24 @@ fn checksums(parts: Option<&Parts>, files: &Tree) -> io::Result<String> {
     }
     Ok(sums.iter().map(|(path, digest)| format!("{}  {path}\n", digest.hex())).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `SHA256SUMS` had two lines for such a file, neither of them right.
+    #[test]
+    fn names_that_the_tables_cannot_list_are_refused() {
+        let origin: Arc<str> = "package odd 1".into();
+        let check = |name: &str, entry: Entry| {
+            let mut files = Tree::new();
+            files.insert(TreePath::new(name).unwrap(), entry);
+            check_names(&files).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("usr/a b\u{e9}", Entry::file("", 0o644, &origin)), Ok(()));
+        let error = check("usr/a\nb", Entry::file("", 0o644, &origin)).unwrap_err();
+        insta::assert_snapshot!(error, @r"the name `usr/a\nb` of package odd 1 has a control character, such as a line break");
+        let error = check("usr/a", Entry::symlink("b\r", &origin)).unwrap_err();
+        insta::assert_snapshot!(error, @"the target of the link `usr/a` of package odd 1 has a control character, such as a line break");
+    }
+}

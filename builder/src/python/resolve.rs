@@ -75,7 +75,7 @@ impl Files {
     /// The text of the `pylock.toml` that uv wrote: it has every file of every distribution.
     fn pylock(&self) -> Result<String> {
         let bytes = any_files::read_within(&self.path(PYLOCK), DOCUMENT)?;
-        Ok(String::from_utf8(bytes).context("uv wrote a pylock.toml that is not UTF-8")?)
+        String::from_utf8(bytes).context("uv wrote a pylock.toml that is not UTF-8")
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {

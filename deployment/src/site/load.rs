@@ -144,13 +144,19 @@ impl Site {
 
     /// Checks the authority's certificate and those that it issued. A missing file was reported before.
     fn check_certificates(&self, model: &Model, operators: &BTreeSet<&str>, now: i64, findings: &mut Findings) {
-        if let Some(pem) = model.site.authority.as_ref().and_then(|_| self.text(CA_CERTIFICATE)) {
-            check_certificate(&pem, None, CA_CERTIFICATE, now, findings);
+        let authority = model.site.authority.as_ref().and_then(|_| self.text(CA_CERTIFICATE));
+        if let Some(pem) = &authority {
+            check_certificate(pem, None, CA_CERTIFICATE, now, findings);
         }
+        let authority = authority.and_then(|pem| Certificate::parse(&pem, CA_CERTIFICATE).ok());
         for name in model.site.certificates.keys().filter(|name| !operators.contains(name.as_str())) {
             let path = certificate_path(name);
             if let (Some(pem), Some(key)) = (self.text(&path), self.text(&key_path(name))) {
                 check_certificate(&pem, Some(&key), &path, now, findings);
+                let damage = |certificate: Certificate| certificate.damage(authority.as_ref()?);
+                if let Some(damage) = Certificate::parse(&pem, &path).ok().and_then(damage) {
+                    findings.error(path, damage, "");
+                }
             }
         }
     }
@@ -185,7 +191,7 @@ fn check_certificate(pem: &str, key: Option<&str>, path: &str, now: i64, finding
     if let Some(invalid) = certificate.invalid_at(now) {
         findings.error(path, invalid, "");
     }
-    if let Some(damage) = certificate.damage() {
+    if let Some(damage) = certificate.damage(&certificate) {
         findings.error(path, damage, "");
     }
     // A key of a kind that cannot be read here (such as P-521) is the operator's own: it cannot be compared.

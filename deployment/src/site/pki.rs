@@ -81,11 +81,13 @@ impl Certificate {
         this.issuer().as_raw() == ca.subject().as_raw() && this.verify_signature(Some(ca.public_key())).is_ok()
     }
 
-    /// What is wrong with it if it names itself as its issuer, but is not what it was when it was signed.
-    pub(super) fn damage(&self) -> Option<&'static str> {
+    /// What is wrong with it if it names `issuer` as its issuer, but is not what that signed.
+    pub(super) fn damage(&self, issuer: &Self) -> Option<&'static str> {
         let (_, this) = X509Certificate::from_der(&self.der).ok()?;
+        let (_, issuer) = X509Certificate::from_der(&issuer.der).ok()?;
         // Other errors are of algorithms that cannot be checked here.
-        let is_wrong = self.self_issued && this.verify_signature(None) == Err(X509Error::SignatureVerificationError);
+        let is_wrong = this.issuer().as_raw() == issuer.subject().as_raw()
+            && this.verify_signature(Some(issuer.public_key())) == Err(X509Error::SignatureVerificationError);
         is_wrong.then_some("it is damaged: its signature is wrong")
     }
 

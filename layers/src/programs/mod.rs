@@ -62,7 +62,7 @@ pub fn of_tree(tree: &Tree) -> io::Result<Programs> {
 #[must_use]
 pub fn files(tree: &Tree) -> Vec<(TreePath, Content)> {
     let file = |(path, entry): (&TreePath, &Entry)| match &entry.kind {
-        Kind::File(content) if content.len() > 0 => Some((path.clone(), content.clone())),
+        Kind::File(content) if !content.is_empty() => Some((path.clone(), content.clone())),
         _ => None,
     };
     tree.iter().filter_map(file).collect()

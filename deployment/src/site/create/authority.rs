@@ -38,7 +38,7 @@ impl SiteUpdate<'_> {
         };
         let certificate = Certificate::parse(&pem, CA_CERTIFICATE)?;
         check_authority(&certificate, key.as_ref())?;
-        if let Some(damage) = certificate.damage() {
+        if let Some(damage) = certificate.damage(&certificate) {
             return match key {
                 Some(key) => self.new_authority(wanted, Some(key), Some(damage.to_owned())),
                 None => Err(Failure::failed(format!("{CA_CERTIFICATE}: {damage}"))
