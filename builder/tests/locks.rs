@@ -28,7 +28,7 @@ fn an_extending_profile_and_its_merged_text_have_the_same_hash() {
     let extending = Profile::load(bare).unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs_err::write(folder.path().join("profile.toml"), &extending.text).unwrap();
-    for file in extending.files() {
+    for file in extending.files().unwrap() {
         let target = folder.path().join(&file);
         fs_err::create_dir_all(target.parent().unwrap()).unwrap();
         fs_err::copy(extending.sources.path(&file), target).unwrap();

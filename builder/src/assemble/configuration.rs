@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
-use sealift_deployment::profile::model;
+use sealift_deployment::profile::{PlacedFile, model};
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::accounts::{self, Account};
 use sealift_layers::listing::Listing;
@@ -39,9 +39,16 @@ impl Ingredient for Configuration {
         for (file, path) in &model.config_files {
             key = key.field("path", path).field("text", &inputs.rendered[file.get_ref()]);
         }
-        for file in &model.files {
+        let placed = inputs.profile.placed(model)?;
+        for file in &placed.files {
             let bytes = read(inputs, file)?;
-            key = key.field("path", file.path.get_ref()).field("mode", file.mode.0).field("file", Digest::of(&bytes));
+            key = key.field("path", &file.path).field("mode", file.mode).field("file", Digest::of(&bytes));
+            if let Some(owner) = file.owner {
+                key = key.field("file owner", owner);
+            }
+        }
+        for folder in &placed.folders {
+            key = key.field("folder", &folder.path).field("folder owner", folder.owner);
         }
         for directory in &model.directories {
             key = key.field("directory", directory.path.get_ref()).field("mode", directory.mode.0);
@@ -50,11 +57,11 @@ impl Ingredient for Configuration {
         Ok(pairs(key, "link", &model.links))
     }
 
-    fn make<'a>(&'a self, _workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
+    fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let (inputs, model) = (image.inputs, image.model());
         let origin: Arc<str> = format!("the profile's image {}", image.name).into();
         let accounts = accounts(model);
-        let mut tree = accounts::tree(&accounts)?;
+        let mut tree = accounts::with_requests(&accounts, &workshop.accounts)?;
         let mut add = |path: &str, entry: Entry| -> Result<()> {
             tree.insert(TreePath::new(path)?, entry);
             Ok(())
@@ -66,9 +73,15 @@ impl Ingredient for Configuration {
             };
             add(directory.path.get_ref(), Entry::directory(directory.mode.0, &origin).owned_by(uid, gid))?;
         }
-        for file in &model.files {
+        let placed = inputs.profile.placed(model)?;
+        for folder in &placed.folders {
+            let (uid, gid) = owner_ids(folder.owner, &accounts)?;
+            add(&folder.path, Entry::directory(0o755, &origin).owned_by(uid, gid))?;
+        }
+        for file in &placed.files {
             let bytes = read(inputs, file)?;
-            add(file.path.get_ref(), Entry::file(bytes, file.mode.0, &origin))?;
+            let (uid, gid) = file.owner.map_or(Ok((0, 0)), |owner| owner_ids(owner, &accounts))?;
+            add(&file.path, Entry::file(bytes, file.mode, &origin).owned_by(uid, gid))?;
         }
         for (file, path) in &model.config_files {
             add(path, Entry::file(inputs.rendered[file.get_ref()].as_str(), 0o644, &origin))?;
@@ -95,8 +108,8 @@ pub(crate) fn accounts(model: &model::Image) -> Vec<Account> {
 const FILE_LIMIT: u64 = 1 << 30;
 
 /// The contents of a file of the profile.
-fn read(inputs: &Inputs<'_>, file: &model::ImageFile) -> Result<Vec<u8>> {
-    Ok(files::read_up_to(files::open(&inputs.profile.sources.path(file.source.get_ref()))?, FILE_LIMIT)?)
+fn read(inputs: &Inputs<'_>, file: &PlacedFile<'_>) -> Result<Vec<u8>> {
+    Ok(files::read_up_to(files::open(&inputs.profile.sources.path(&file.source))?, FILE_LIMIT)?)
 }
 
 /// Numeric user and group of a profile's `user` or `owner`, which is `UID:GID` or the name of one of the image's

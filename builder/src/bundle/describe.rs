@@ -1,7 +1,10 @@
 //! Describes a plan and its finished layers as `bundle.json`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest};
+use sealift_deployment::profile::model::{Model, Service};
 use sealift_layers::image::Image;
 
 use crate::assemble::{Description, ImageDescription};
@@ -16,7 +19,8 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
     for (planned, image) in plan.images.iter().zip(images) {
         described.push(describe_image(plan, planned, image, layers, &mut description)?);
     }
-    let Description { packages, wheels, crates, store_paths, excluded, interpreters, compiled, image: _ } = description;
+    let Description { system, packages, wheels, crates, store_paths, excluded, interpreters, compiled, image: _ } =
+        description;
     Ok(Manifest {
         schema: 1,
         sealift: env!("CARGO_PKG_VERSION").to_owned(),
@@ -29,16 +33,27 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         epoch: inputs.epoch,
         host: inputs.options.parameters.host.to_string(),
         images: described,
+        system,
         packages: packages.into_values().collect(),
         wheels: wheels.into_values().collect(),
         crates,
         store_paths: store_paths.into_values().collect(),
         excluded,
+        privileges: privileges(model),
         bytecode: (!interpreters.is_empty()).then(|| Bytecode { recipe: recipe::BYTECODE.to_owned(), interpreters }),
         compiled,
         program: Vec::new(),
         site: Default::default(),
     })
+}
+
+/// What services may do beyond what all services may, by service, with reasons.
+fn privileges(model: &Model) -> BTreeMap<String, BTreeMap<String, String>> {
+    let of_service = |service: &Service| -> BTreeMap<String, String> {
+        service.privileges().into_iter().map(|(what, why)| (what, why.to_owned())).collect()
+    };
+    let all = model.services.iter().map(|(name, service)| (name.get_ref().clone(), of_service(service)));
+    all.filter(|(_, rights)| !rights.is_empty()).collect()
 }
 
 fn describe_image(

@@ -8,9 +8,10 @@ use anyhow::Result;
 use sealift_deployment::bundle::{LINKS, MANIFEST, SiteMember};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
-use sealift_deployment::profile::model::{Deployed, Mode};
+use sealift_deployment::profile::model::{Deployed, Health, Mode};
+use sealift_deployment::profile::names::PROGRAM;
 use sealift_deployment::render::{self, systemd};
-use sealift_deployment::site::{SiteFile, private_directories};
+use sealift_deployment::site::{SiteFile, private_directories, uses_host};
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
 use super::contents::{Bundle, ORIGIN};
@@ -32,10 +33,22 @@ pub(super) fn common(bundle: &Bundle<'_>) -> Result<Tree> {
     if let Some(program) = bundle.program {
         let file = SourceFile::new(files::open(&program.path)?.into_parts().0);
         let length = file.size()?;
-        files.add("sealift", Content::range(&file, 0, length), 0o755)?;
+        files.add(PROGRAM, Content::range(&file, 0, length), 0o755)?;
+    } else {
+        refuse_probes(bundle)?;
     }
     add_profile(bundle, &mut files)?;
     Ok(files.0)
+}
+
+/// Refuses services whose health the program checks, in a bundle without the program.
+fn refuse_probes(bundle: &Bundle<'_>) -> Result<()> {
+    let services = &bundle.plan.inputs.profile.model.services;
+    let probed = services.iter().find(|(_, service)| service.health.as_ref().is_some_and(Health::is_probe));
+    let Some((name, _)) = probed else { return Ok(()) };
+    let message = format!("the health check of `{}` needs this program in the bundle", name.get_ref());
+    let hint = "this program is not statically linked for the platform: name one that is with --program";
+    Err(Failure::usage(message).hint(hint).into())
 }
 
 /// Adds the files of the one image, with a launcher for its Python, and the table of all links: for deployments without
@@ -126,7 +139,8 @@ fn readme(bundle: &Bundle<'_>) -> Result<String> {
         Deployed::Compose => {
             let names: Vec<&str> = plan.images.iter().map(|image| image.name.as_str()).collect();
             let platform = plan.inputs.options.platform.to_string();
-            render::readme::render(&profile.model, &platform, &names, has_program, &notes)
+            let has_host = uses_host(&profile.model, &profile.sources);
+            render::readme::render(&profile.model, &platform, &names, has_program, has_host, &notes)
         }
         Deployed::Systemd => systemd::readme::render(&profile.model, &plan.file_name(), has_program, &notes),
     })
@@ -158,7 +172,7 @@ fn add_profile(bundle: &Bundle<'_>, files: &mut Files) -> Result<()> {
     let profile = bundle.plan.inputs.profile;
     files.add("profile/profile.toml", profile.text.as_str(), 0o644)?;
     files.add(&format!("profile/{}", lock::FILE), bundle.lock.text()?, 0o644)?;
-    for source in profile.files() {
+    for source in profile.files()? {
         let path = profile.sources.path(&source);
         let mode = if is_executable(&path)? { 0o755 } else { 0o644 };
         files.add(&format!("profile/{source}"), files::read_within(&path, files::FILE_LIMIT)?, mode)?;

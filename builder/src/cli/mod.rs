@@ -20,6 +20,7 @@ mod mirrors;
 mod options;
 pub mod output;
 mod plan;
+mod probe;
 mod profiles;
 #[cfg(test)]
 mod reference;
@@ -111,6 +112,8 @@ enum Command {
     Completions(shell::Completions),
     #[command(hide = true)]
     Man(shell::Man),
+    #[command(hide = true)]
+    Probe(probe::Probe),
     #[command(name = host::LOOK, hide = true)]
     LookIntoVolume(shell::LookIntoVolume),
 }
@@ -179,6 +182,7 @@ impl Cli {
             Command::Down(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,
             Command::Man(command) => command.run()?,
+            Command::Probe(command) => command.run()?,
             Command::LookIntoVolume(command) => command.run(&mut context)?,
         }
         context.out.finish()

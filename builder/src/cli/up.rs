@@ -45,7 +45,7 @@ use super::site::port;
 pub(super) struct Up {
     #[command(flatten)]
     deployment: DeploymentOptions,
-    /// Public name or address of the installation; required for the first start
+    /// Public name or address of the installation; required for the first start if the profile uses it
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     /// Port on the host for a published port of the profile; may be repeated

@@ -16,6 +16,7 @@ mod look;
 mod origin;
 mod passed_on;
 mod ports;
+pub mod probe;
 mod runtime;
 mod status;
 mod systemd;

@@ -5,6 +5,8 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use sealift_layers::escape;
 
+use crate::profile::model::Task;
+
 /// What is passed on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Raw {
@@ -12,6 +14,8 @@ pub(super) enum Raw {
     Never,
     /// What does not go to a terminal: a task may print anything, such as a dump.
     UnlessTerminal,
+    /// Everything: the program draws on the terminal itself.
+    Always,
 }
 
 /// Runs a command. What a terminal would act on in its output is escaped. When the reader of this program's output closes
@@ -21,8 +25,11 @@ pub(super) enum Raw {
 /// It cannot be started.
 pub(super) fn run(command: &mut Command, raw: Raw) -> io::Result<ExitStatus> {
     let (stdout, stderr) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-    let stream =
-        |terminal: bool| if raw == Raw::UnlessTerminal && !terminal { Stdio::inherit() } else { Stdio::piped() };
+    let stream = |terminal: bool| match raw {
+        Raw::Always => Stdio::inherit(),
+        Raw::UnlessTerminal if !terminal => Stdio::inherit(),
+        Raw::UnlessTerminal | Raw::Never => Stdio::piped(),
+    };
     let mut child = command.stdout(stream(stdout)).stderr(stream(stderr)).spawn()?;
     let (output, errors) = (child.stdout.take(), child.stderr.take());
     let is_closed = std::thread::scope(|scope| {
@@ -35,6 +42,12 @@ pub(super) fn run(command: &mut Command, raw: Raw) -> io::Result<ExitStatus> {
     });
     let status = child.wait()?;
     Ok(if is_closed { ExitStatus::default() } else { status })
+}
+
+/// What is passed on of a task: one for a terminal that has one draws on it.
+pub(super) fn of_task(task: &Task) -> Raw {
+    let has_terminal = task.terminal && io::stdin().is_terminal() && io::stdout().is_terminal();
+    if has_terminal { Raw::Always } else { Raw::UnlessTerminal }
 }
 
 /// Copies text as it comes, and escapes it. Bytes that are not UTF-8 are escaped, too.

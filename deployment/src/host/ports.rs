@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::{Context, Result};
 
@@ -10,6 +10,7 @@ use super::deployment::Deployment;
 use crate::files;
 use crate::finding::Findings;
 use crate::machine::Machine;
+use crate::profile::model::{Protocol, SitePort};
 use crate::profile::names;
 use crate::site;
 
@@ -20,8 +21,10 @@ pub(super) struct PublishedPort {
     pub(super) name: String,
     /// The host's address. `0.0.0.0` stands for all addresses, those of IPv6 too where the host has it.
     pub(super) address: IpAddr,
-    /// The host's port.
+    /// The host's port, or the first one.
     pub(super) number: u16,
+    /// What the profile says about it.
+    pub(super) spec: SitePort,
 }
 
 impl Deployment {
@@ -46,7 +49,7 @@ impl Deployment {
                 .parse()
                 .with_context(|| format!("the address of the port {name}: `{address}`"))?;
             let number = numbers.get(name).copied().unwrap_or(port.default);
-            ports.push(PublishedPort { name: name.to_owned(), address, number });
+            ports.push(PublishedPort { name: name.to_owned(), address, number, spec: port.clone() });
         }
         Ok(ports)
     }
@@ -69,13 +72,13 @@ impl Deployment {
     /// When `.env` cannot be read.
     pub(super) fn addresses(&self, host: &site::PublicHost) -> Result<Vec<String>> {
         let mut lines = Vec::new();
-        for PublishedPort { name, address, number } in self.published(&BTreeMap::new())? {
+        for PublishedPort { name, address, number, spec } in self.published(&BTreeMap::new())? {
             let shown = if address.is_loopback() { address.to_string() } else { host.in_url() };
             let url = match (name.as_str(), number) {
                 ("https", 443) => format!("https://{shown}/"),
                 ("http", 80) => format!("http://{shown}/"),
                 ("https" | "http", _) => format!("{name}://{shown}:{number}/"),
-                _ => format!("{shown}:{number}"),
+                _ => format!("{shown}:{}", spec.shown(number)),
             };
             let only = if address.is_loopback() { ", from this host only" } else { "" };
             lines.push(format!("{name}: {url}{only}"));
@@ -83,6 +86,13 @@ impl Deployment {
         // The address for browsers comes first.
         lines.sort_by_key(|line| !line.starts_with("https"));
         Ok(lines)
+    }
+}
+
+impl PublishedPort {
+    /// Its number, its protocol unless that is TCP, or its range.
+    fn shown(&self) -> String {
+        self.spec.shown(self.number)
     }
 }
 
@@ -106,11 +116,11 @@ pub(super) struct Probe<'a> {
 /// Tries to listen on each port that no container of this deployment has. Nothing stays open.
 pub(super) fn check(ports: &[PublishedPort], probe: &Probe<'_>, findings: &mut Findings) {
     for port in ports {
-        let number = port.number;
+        let (first, last) = (port.number, port.spec.last(port.number));
         if let Some((message, hint)) = unusable_address(port, probe) {
             findings.error(format!("port {}", port.name), message, hint);
-        } else if probe.own.contains(&number) {
-            findings.ok(format!("port {}", port.name), format!("{number} is used by this deployment"));
+        } else if (first..=last).all(|number| probe.own.contains(&number)) {
+            findings.ok(format!("port {}", port.name), format!("{} is used by this deployment", port.shown()));
         } else if !probe.remote {
             check_one(port, probe, findings);
         }
@@ -135,33 +145,41 @@ fn unusable_address(port: &PublishedPort, probe: &Probe<'_>) -> Option<(String, 
 }
 
 fn check_one(port: &PublishedPort, probe: &Probe<'_>, findings: &mut Findings) {
-    let PublishedPort { name, address, number } = port;
+    let PublishedPort { name, address, number, spec } = port;
     let topic = format!("port {name}");
     let all = *address == Ipv4Addr::UNSPECIFIED && probe.ipv6;
     let addresses: Vec<IpAddr> = std::iter::once(*address).chain(all.then_some(Ipv6Addr::UNSPECIFIED.into())).collect();
-    for address in &addresses {
-        let Err(kind) = listen(*address, *number, probe.machine) else { continue };
-        return report_unusable(port, kind, probe, findings);
+    for number in (*number..=spec.last(*number)).filter(|number| !probe.own.contains(number)) {
+        for address in &addresses {
+            let Err(kind) = listen(*address, number, spec.protocol, probe.machine) else { continue };
+            return report_unusable(&PublishedPort { number, ..port.clone() }, kind, probe, findings);
+        }
     }
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    findings.ok(topic, format!("{number} is free on {}", addresses.join(" and ")));
+    findings.ok(topic, format!("{} is free on {}", port.shown(), addresses.join(" and ")));
 }
 
 /// Tries to listen on a port of an address as engines do, which keep IPv4 and IPv6 apart.
-fn listen(address: IpAddr, number: u16, machine: &Machine) -> Result<(), ErrorKind> {
-    match TcpListener::bind(SocketAddr::new(address, number)) {
+fn listen(address: IpAddr, number: u16, protocol: Protocol, machine: &Machine) -> Result<(), ErrorKind> {
+    let place = SocketAddr::new(address, number);
+    let result = match protocol {
+        Protocol::Tcp => TcpListener::bind(place).map(drop),
+        Protocol::Udp => UdpSocket::bind(place).map(drop),
+    };
+    match result {
         // Here `::` stands for IPv4, too: what listens there only is no hindrance.
         Err(error) if error.kind() == ErrorKind::AddrInUse && address == Ipv6Addr::UNSPECIFIED => {
-            let table = fs_err::read_to_string(machine.path("/proc/net/tcp6")).map_err(|_| ErrorKind::AddrInUse)?;
-            if listening(&table, number).is_empty() { Ok(()) } else { Err(ErrorKind::AddrInUse) }
+            let [_, table] = tables(protocol);
+            let table = fs_err::read_to_string(machine.path(table)).map_err(|_| ErrorKind::AddrInUse)?;
+            if listening(&table, number, protocol).is_empty() { Ok(()) } else { Err(ErrorKind::AddrInUse) }
         }
-        result => result.map(drop).map_err(|error| error.kind()),
+        result => result.map_err(|error| error.kind()),
     }
 }
 
 /// Reports why a port cannot be used.
 fn report_unusable(port: &PublishedPort, kind: ErrorKind, probe: &Probe<'_>, findings: &mut Findings) {
-    let PublishedPort { name, number, .. } = port;
+    let PublishedPort { name, number, spec, .. } = port;
     let topic = format!("port {name}");
     let choose = format!("choose another port: --port {name}=NUMBER");
     let mut in_use = |topic: String, by: &str| {
@@ -169,7 +187,7 @@ fn report_unusable(port: &PublishedPort, kind: ErrorKind, probe: &Probe<'_>, fin
     };
     match kind {
         ErrorKind::AddrInUse => {
-            let by = listener(probe.machine, *number);
+            let by = listener(probe.machine, *number, spec.protocol);
             in_use(topic, by.as_deref().unwrap_or("another program"));
         }
         ErrorKind::PermissionDenied if probe.rootless => {
@@ -179,7 +197,7 @@ fn report_unusable(port: &PublishedPort, kind: ErrorKind, probe: &Probe<'_>, fin
             findings.error(topic, format!("ordinary users cannot use port {number}"), hint);
         }
         // The engine has more rights than this user.
-        ErrorKind::PermissionDenied => match listener(probe.machine, *number) {
+        ErrorKind::PermissionDenied => match listener(probe.machine, *number, spec.protocol) {
             None => findings.ok(topic, format!("no program listens on {number}")),
             Some(by) => in_use(topic, &by),
         },
@@ -187,10 +205,18 @@ fn report_unusable(port: &PublishedPort, kind: ErrorKind, probe: &Probe<'_>, fin
     }
 }
 
-/// The program that listens on a TCP port: `nginx (process 12)`, as far as the kernel shows it to this user.
-fn listener(machine: &Machine, number: u16) -> Option<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs_err::read_to_string(machine.path(path)));
-    let sockets: BTreeSet<u64> = tables.iter().flatten().flat_map(|table| listening(table, number)).collect();
+/// The kernel's tables of the sockets of IPv4 and IPv6 (proc(5)).
+fn tables(protocol: Protocol) -> [&'static str; 2] {
+    match protocol {
+        Protocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+        Protocol::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+    }
+}
+
+/// The program that listens on a port: `nginx (process 12)`, as far as the kernel shows it to this user.
+fn listener(machine: &Machine, number: u16, protocol: Protocol) -> Option<String> {
+    let tables = tables(protocol).map(|path| fs_err::read_to_string(machine.path(path)));
+    let sockets: BTreeSet<u64> = tables.iter().flatten().flat_map(|table| listening(table, number, protocol)).collect();
     if sockets.is_empty() {
         return None;
     }
@@ -213,11 +239,14 @@ fn processes(machine: &Machine) -> io::Result<Vec<(u32, std::path::PathBuf)>> {
     Ok(folders.into_iter().filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path))).collect())
 }
 
-/// The inodes of the sockets that listen on `number`, from a table of `/proc/net/tcp` (proc(5)).
-fn listening(table: &str, number: u16) -> Vec<u64> {
+/// The inodes of the sockets that listen on `number`, from one of the [`tables`]. Sockets of UDP have the state of closed
+/// ones of TCP.
+fn listening(table: &str, number: u16, protocol: Protocol) -> Vec<u64> {
+    let state = if protocol == Protocol::Tcp { "0A" } else { "07" };
     let suffix = format!(":{number:04X}");
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let rows = rows.filter(|row| row.get(1).is_some_and(|local| local.ends_with(&suffix)) && row.get(3) == Some(&"0A"));
+    let rows =
+        rows.filter(|row| row.get(1).is_some_and(|local| local.ends_with(&suffix)) && row.get(3) == Some(&state));
     rows.filter_map(|row| row.get(9)?.parse().ok()).collect()
 }
 
@@ -226,6 +255,30 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    fn spec(protocol: &str, count: u16) -> SitePort {
+        toml::from_str(&format!("default = 1\naddress = \"\"\nprotocol = \"{protocol}\"\ncount = {count}")).unwrap()
+    }
+
+    /// UDP and TCP have ports of their own; all ports of a range must be free.
+    #[test]
+    fn ports_of_udp_and_ranges_are_tried() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let number = taken.local_addr().unwrap().port();
+        let port = |protocol: &str, number: u16, count: u16| PublishedPort {
+            name: "media".into(),
+            address: "127.0.0.1".parse().unwrap(),
+            number,
+            spec: spec(protocol, count),
+        };
+        let text = checked(&port("udp", number, 1), &[]);
+        let by = format!("error: port media: {number} is in use by ");
+        assert!(text.starts_with(&by) && text.contains(&format!("(process {})", std::process::id())), "{text}");
+        let text = checked(&port("udp", number - 1, 2), &[number - 1]);
+        assert!(text.starts_with(&by), "{text}");
+        let used = checked(&port("udp", number - 1, 2), &[number - 1, number]);
+        assert_eq!(used, format!("ok: port media: {}-{number}/udp is used by this deployment", number - 1));
+    }
 
     fn checked(port: &PublishedPort, own: &[u16]) -> String {
         with_ipv6(port, own, false)
@@ -244,7 +297,12 @@ mod tests {
     fn a_port_in_use_is_reported_with_its_program() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
-        let port = |address: &str| PublishedPort { name: "https".into(), address: address.parse().unwrap(), number };
+        let port = |address: &str| PublishedPort {
+            name: "https".into(),
+            address: address.parse().unwrap(),
+            number,
+            spec: spec("tcp", 1),
+        };
         for address in ["127.0.0.1", "0.0.0.0"] {
             let text = checked(&port(address), &[]);
             let expected = format!("error: port https: {number} is in use by ");
@@ -261,7 +319,12 @@ mod tests {
 
     #[test]
     fn an_address_of_another_host_is_refused() {
-        let port = PublishedPort { name: "web".into(), address: "192.0.2.1".parse().unwrap(), number: 8080 };
+        let port = PublishedPort {
+            name: "web".into(),
+            address: "192.0.2.1".parse().unwrap(),
+            number: 8080,
+            spec: spec("tcp", 1),
+        };
         insta::assert_snapshot!(checked(&port, &[]), @r"
         error: port web: 192.0.2.1 is not an address of this host
           hint: set SEALIFT_WEB_ADDRESS in .env to an address of this host
@@ -273,8 +336,12 @@ mod tests {
     #[test]
     fn all_addresses_are_those_of_ipv6_where_the_host_has_it() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let port =
-            |address: &str| PublishedPort { name: "web".into(), address: address.parse().unwrap(), number: free };
+        let port = |address: &str| PublishedPort {
+            name: "web".into(),
+            address: address.parse().unwrap(),
+            number: free,
+            spec: spec("tcp", 1),
+        };
         insta::assert_snapshot!(with_ipv6(&port("::"), &[], false), @r"
         error: port web: :: cannot be used: this host has no IPv6
           hint: set SEALIFT_WEB_ADDRESS in .env to an IPv4 address
@@ -304,8 +371,8 @@ mod tests {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
             0: 00000000:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0\n   \
             1: 0100007F:01BB 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 20 4 30 10 -1\n";
-        assert_eq!(listening(table, 443), [4711]);
-        assert_eq!(listening(table, 444).len(), 0);
-        assert_eq!(listener(&Machine::of(Path::new("/nowhere"), &[]), 443), None);
+        assert_eq!(listening(table, 443, Protocol::Tcp), [4711]);
+        assert_eq!(listening(table, 444, Protocol::Tcp).len(), 0);
+        assert_eq!(listener(&Machine::of(Path::new("/nowhere"), &[]), 443, Protocol::Tcp), None);
     }
 }

@@ -17,7 +17,7 @@ use crate::ui::Ui;
 /// The operator's choices for a start.
 #[derive(Clone, Debug)]
 pub struct UpRequest<'a> {
-    /// The public host, a DNS name or an IP address. Required while there is no site.
+    /// The public host, a DNS name or an IP address. Required while there is no site, if the profile uses it.
     pub host: Option<&'a str>,
     /// Published ports that differ from those of the site, by name.
     pub ports: BTreeMap<String, u16>,
@@ -41,7 +41,8 @@ impl UpRequest<'_> {
     /// # Errors
     /// [`Failure::usage`] when the host's name is missing.
     pub fn check(&self, deployment: &Deployment) -> Result<()> {
-        if deployment.has_site() || self.host.is_some() {
+        let profile = &deployment.profile;
+        if deployment.has_site() || self.host.is_some() || !site::uses_host(&profile.model, &profile.sources) {
             return Ok(());
         }
         Err(Failure::usage("the first start needs the name or address of this installation")
@@ -230,6 +231,26 @@ mod tests {
         let deployment = deployment(&folder);
         assert!(request(None).check(&deployment).is_err());
         assert!(request(Some("shop.test")).check(&deployment).is_ok());
+    }
+
+    /// A file server's first start asked for a name that was used nowhere.
+    #[test]
+    fn a_profile_that_uses_no_host_name_needs_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment = deployment(&folder);
+        deployment.profile.model.site.certificates.clear();
+        let services = &mut deployment.profile.model.services;
+        services
+            .values_mut()
+            .for_each(|service| service.secrets.retain(|name| !name.get_ref().starts_with("shop-web")));
+        let ui = Ui::plain(std::io::sink());
+        request(None).check(&deployment).unwrap();
+        let started = up(&deployment, &Recorder::default(), &request(None), &ui).unwrap();
+        assert_eq!(started, Started::Healthy(vec!["localhost".to_owned()]));
+
+        fs_err::write(folder.path().join("files/shop.conf"), "name {{ url_host }}\n").unwrap();
+        fs_err::remove_dir_all(folder.path().join("site")).unwrap();
+        assert!(request(None).check(&deployment).is_err());
     }
 
     #[test]

@@ -8,11 +8,13 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::Deserializer;
 
-use super::model::Model;
+use super::model::{Image, Model};
 use super::search::Search;
 use super::sources::Sources;
+use super::trees::{self, Placed};
 use super::{check, extend, syntax};
 use crate::diagnostic::{Diagnostic, Diagnostics, Part};
+use crate::failure::Failure;
 use crate::machine::Machine;
 
 /// First line of the text of a profile that extends another.
@@ -80,17 +82,31 @@ impl Profile {
         Self { directory, argument, sources, text: String::new(), parts: Vec::new(), model }
     }
 
+    /// The files of the profile in an image.
+    ///
+    /// # Errors
+    /// A folder cannot be read, or was changed since the profile was checked so that it cannot be used.
+    pub fn placed<'m>(&self, image: &'m Image) -> anyhow::Result<Placed<'m>> {
+        trees::of_image(image, &self.sources).map_err(|message| Failure::usage(message).into())
+    }
+
     /// The files that `profile.toml` refers to, sorted, each once.
-    #[must_use]
-    pub fn files(&self) -> BTreeSet<String> {
+    ///
+    /// # Errors
+    /// As [`Profile::placed`].
+    pub fn files(&self) -> anyhow::Result<BTreeSet<String>> {
         let model = &self.model;
-        let images = model.images.values().flat_map(|image| &image.files).map(|file| &file.source);
+        let mut all = BTreeSet::new();
+        for image in model.images.values() {
+            all.extend(self.placed(image)?.files.into_iter().map(|file| file.source));
+        }
         let templates = model.site.templates.values().map(|template| &template.source);
         let closures = model.images.values().filter_map(|image| Some(&image.nix.as_ref()?.closure));
         let debian = model.debian.get_ref();
         let keyrings = debian.archives.values().filter_map(|archive| archive.keyring.as_ref());
         let single = model.readme.iter().chain(&debian.keyring).chain(keyrings);
-        images.chain(templates).chain(closures).chain(single).map(|source| source.get_ref().clone()).collect()
+        all.extend(templates.chain(closures).chain(single).map(|source| source.get_ref().clone()));
+        Ok(all)
     }
 
     /// An error that points into the profile, for checks of other modules such as an unknown package. `span` is a range of

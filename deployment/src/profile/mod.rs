@@ -12,11 +12,13 @@ mod sources;
 pub(crate) mod suggest;
 mod syntax;
 pub(crate) mod template;
+mod trees;
 mod words;
 
 pub use load::Profile;
 pub use search::Search;
 pub use sources::Sources;
+pub use trees::{Placed, PlacedFile, PlacedFolder};
 
 /// The profile of `sample.toml`.
 #[cfg(test)]

@@ -5,6 +5,9 @@ use sealift_layers::codec::Codec;
 
 use super::model::{Deployed, Model, SitePort, Venv};
 
+/// The program in a bundle's folder.
+pub const PROGRAM: &str = "sealift";
+
 /// The variable of `.env` with the prefix of the names of containers, volumes and the network. Default: [`project_name`].
 pub const PROJECT_VARIABLE: &str = "SEALIFT_PROJECT";
 
@@ -62,6 +65,12 @@ pub fn bundle_file(model: &Model, platform: &str, codec: Codec) -> String {
 #[must_use]
 pub fn port_variable(name: &str) -> String {
     format!("SEALIFT_{}_PORT", variable(name))
+}
+
+/// The compose variable with the last port on the host, for a site port of several: `SEALIFT_MEDIA_LAST_PORT`.
+#[must_use]
+pub fn last_port_variable(name: &str) -> String {
+    format!("SEALIFT_{}_LAST_PORT", variable(name))
 }
 
 /// The compose variable with the address on the host: `SEALIFT_HTTPS_ADDRESS` for the port `https`.

@@ -63,6 +63,11 @@ pub(super) fn is_variable(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// The path of an HTTP request, perhaps with a query (RFC 9112, `origin-form`): visible characters of ASCII.
+pub(super) fn is_request_path(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
 /// A DNS name or an IP address.
 pub(super) fn is_host(text: &str) -> bool {
     let label = |label: &str| {

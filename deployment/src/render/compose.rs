@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 
 use sealift_layers::codec::Codec;
 use serde::Serialize;
+use toml::Spanned;
 
 use super::network::ISOLATE;
-use crate::profile::model::{Condition, Health, Internal, Model, Network, Service};
+use crate::profile::model::{Condition, Health, Internal, Model, Network, PROBE, Service, Ulimit, range};
 use crate::profile::names::{
-    PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, internal_variable, mounted_path,
-    port_variable, project_name,
+    PROGRAM, PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, internal_variable,
+    last_port_variable, mounted_path, port_variable, project_name,
 };
 
 #[derive(Serialize)]
@@ -36,8 +37,14 @@ struct ComposeService {
     container_name: String,
     hostname: String,
     restart: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     command: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    group_add: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     environment: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -59,8 +66,59 @@ struct ComposeService {
     stop_grace_period: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<Check>,
-    cap_drop: [&'static str; 1],
-    security_opt: [&'static str; 1],
+    logging: Logging,
+    #[serde(flatten)]
+    limits: Limits,
+    #[serde(flatten)]
+    privileges: Privileges,
+}
+
+#[derive(Serialize)]
+struct Logging {
+    driver: &'static str,
+    options: BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem_limit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpus: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pids_limit: Option<u32>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ulimits: BTreeMap<String, SoftHard>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shm_size: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sysctls: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extra_hosts: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct SoftHard {
+    soft: i64,
+    hard: i64,
+}
+
+#[derive(Serialize)]
+struct Privileges {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network_mode: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_false")]
+    privileged: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cap_drop: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cap_add: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    security_opt: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -70,7 +128,7 @@ struct Requirement {
 
 #[derive(Serialize)]
 struct Check {
-    test: [String; 2],
+    test: Vec<String>,
     interval: String,
     timeout: String,
     retries: u32,
@@ -154,17 +212,22 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         .iter()
         .map(|(template, path)| format!("./site/{}:{}:ro", template.get_ref(), escape(path)));
     let volumes = service.volumes.iter().map(|(volume, path)| format!("{volume}:{}", escape(path)));
+    let is_probe = service.health.as_ref().is_some_and(Health::is_probe);
+    let probe = is_probe.then(|| format!("./{PROGRAM}:{PROBE}:ro"));
     ComposeService {
         image: image_name(model, service.image.get_ref()),
         pull_policy: "never",
         container_name: resource_name(model, name),
         hostname: name.to_owned(),
-        restart: "unless-stopped",
+        restart: service.restart.policy(),
+        entrypoint: service.entrypoint.as_deref().map(escape_all),
         command: escape_all(&service.command),
+        user: service.user.as_ref().map(|user| user.get_ref().clone()),
+        group_add: service.groups.iter().map(u32::to_string).collect(),
         environment: service.environment.iter().map(|(key, value)| (key.clone(), escape(value))).collect(),
         env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
         secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
-        volumes: configs.chain(volumes).collect(),
+        volumes: configs.chain(probe).chain(volumes).collect(),
         read_only: service.read_only,
         tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
@@ -172,9 +235,48 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         depends_on: requirements(model, name),
         stop_grace_period: format!("{}s", service.stop_grace),
         healthcheck: service.health.as_ref().map(check),
+        logging: logging(service),
+        limits: limits(service),
+        privileges: privileges(service),
+    }
+}
+
+/// podman takes the driver's name, too, for the one that keeps files.
+fn logging(service: &Service) -> Logging {
+    let options = [("max-size", service.log.size.to_string()), ("max-file", service.log.files.to_string())];
+    Logging { driver: "json-file", options: options.into() }
+}
+
+fn limits(service: &Service) -> Limits {
+    let texts = |texts: &BTreeMap<Spanned<String>, String>| {
+        texts.iter().map(|(key, value)| (key.get_ref().clone(), escape(value))).collect()
+    };
+    let ulimits = service.ulimits.iter();
+    let hosts = service.extra_hosts.iter();
+    Limits {
+        mem_limit: service.memory.map(|size| size.to_string()),
+        cpus: service.cpus,
+        pids_limit: service.pids,
+        ulimits: ulimits
+            .map(|(name, &Ulimit { soft, hard })| (name.get_ref().clone(), SoftHard { soft, hard }))
+            .collect(),
+        shm_size: service.shm_size.map(|size| size.to_string()),
+        sysctls: texts(&service.sysctls),
+        extra_hosts: hosts.map(|(name, address)| format!("{}:{address}", name.get_ref())).collect(),
+        labels: texts(&service.labels),
+    }
+}
+
+fn privileges(service: &Service) -> Privileges {
+    let confined = service.privileged.is_none();
+    Privileges {
+        network_mode: service.host_network.as_ref().map(|_| "host"),
+        privileged: !confined,
         // Programs run as their own users from the start: they need no capability, and none may be gained.
-        cap_drop: ["ALL"],
-        security_opt: ["no-new-privileges:true"],
+        cap_drop: if confined { vec!["ALL"] } else { Vec::new() },
+        cap_add: service.capabilities.keys().filter(|_| confined).map(|name| name.get_ref().clone()).collect(),
+        devices: service.devices.keys().map(|path| format!("{0}:{0}", path.get_ref())).collect(),
+        security_opt: if confined { vec!["no-new-privileges:true"] } else { Vec::new() },
     }
 }
 
@@ -196,8 +298,12 @@ fn compose_network(model: &Model, name: &str, network: &Network) -> ComposeNetwo
 }
 
 fn check(health: &Health) -> Check {
+    let test = match health.is_probe() {
+        true => std::iter::once("CMD".to_owned()).chain(escape_all(&health.words())).collect(),
+        false => vec!["CMD-SHELL".to_owned(), escape(&health_line(health))],
+    };
     Check {
-        test: ["CMD-SHELL".to_owned(), escape(&health_line(health))],
+        test,
         interval: format!("{}s", health.interval),
         timeout: format!("{}s", health.timeout),
         retries: health.retries,
@@ -205,16 +311,27 @@ fn check(health: &Health) -> Check {
     }
 }
 
-/// The check as one line for the image's shell: engines accept no list of words, and podman-compose 1.0 joins the words of a
-/// `CMD` check without quoting them. podman takes some first words as the kind of the check: they are quoted.
+/// The check as one line for the image's shell: Docker's client accepts no list of words, and podman-compose 1.0 takes only
+/// the first word of a `CMD` check. podman takes some first words as the kind of the check: they are quoted.
 pub(super) fn health_line(health: &Health) -> String {
-    let kinds = ["CMD", "CMD-SHELL", "NONE"];
-    let word = |(at, word): (usize, &String)| match kinds.iter().any(|kind| kind.eq_ignore_ascii_case(word)) {
+    let words = health.words();
+    let word = |(at, word): (usize, &String)| match is_kind(word) {
         true if at == 0 => format!("'{word}'"),
         _ => quoted(word),
     };
-    let words: Vec<String> = health.command.iter().enumerate().map(word).collect();
+    let words: Vec<String> = words.iter().enumerate().map(word).collect();
     words.join(" ")
+}
+
+/// Whether engines take a first word as the kind of a check.
+fn is_kind(word: &str) -> bool {
+    ["CMD", "CMD-SHELL", "NONE"].iter().any(|kind| kind.eq_ignore_ascii_case(word))
+}
+
+/// The check as podman takes it without a shell, if it can: an array in JSON of two words or more.
+pub(super) fn health_array(health: &Health) -> Option<String> {
+    let words = health.words();
+    (words.len() > 1 && !is_kind(&words[0])).then(|| serde_json::to_string(&words).expect("texts are JSON"))
 }
 
 /// A host-wide name of a container, a network or a volume.
@@ -224,7 +341,14 @@ fn resource_name(model: &Model, name: &str) -> String {
 
 fn published(model: &Model, name: &str, inside: u16) -> String {
     let (address, port) = default_port(model, name, inside);
-    format!("${{{}:-{address}}}:${{{}:-{port}}}:{inside}", address_variable(name), port_variable(name))
+    let spec = model.site.ports.get(name);
+    let (count, suffix) = spec.map_or((1, ""), |spec| (spec.count, spec.suffix()));
+    let mut outside = format!("${{{}:-{port}}}", port_variable(name));
+    if count > 1 {
+        let last = spec.map_or(port, |spec| spec.last(port));
+        outside += &format!("-${{{}:-{last}}}", last_port_variable(name));
+    }
+    format!("${{{}:-{address}}}:{outside}:{}{suffix}", address_variable(name), range(inside, count))
 }
 
 /// A word, quoted so that the POSIX shell reads it unchanged (Shell Command Language, 2.2.2).
@@ -263,9 +387,9 @@ mod tests {
     #[test]
     fn a_health_check_is_one_line_that_the_shell_splits_into_the_same_words() {
         let words = ["wget", "-q", "", "it's", "a b", "$HOME", "http://127.0.0.1:8080/", "\\\"*"];
-        let health =
-            Health { command: words.map(str::to_owned).to_vec(), interval: 5, timeout: 3, retries: 2, start_period: 0 };
-        let [kind, line] = check(&health).test;
+        let health: Health = toml::from_str("timeout = 3").unwrap();
+        let health = Health { command: words.map(str::to_owned).to_vec(), ..health };
+        let [kind, line] = check(&health).test.try_into().unwrap();
         assert_eq!(kind, "CMD-SHELL");
         insta::assert_snapshot!(line, @r#"wget -q '' 'it'\''s' 'a b' '$$HOME' http://127.0.0.1:8080/ '\"*'"#);
         // As compose and then the shell read it.
@@ -274,5 +398,16 @@ mod tests {
         assert_eq!(String::from_utf8(output.stdout).unwrap(), words.map(|word| format!("<{word}>")).concat());
         let health = Health { command: vec!["none".into(), "none".into()], ..health };
         assert_eq!(health_line(&health), "'none' none");
+        assert_eq!(health_array(&health), None);
+    }
+
+    #[test]
+    fn a_request_needs_neither_a_shell_nor_a_tool() {
+        let health: Health = toml::from_str("http = { port = 80, path = \"/a?b=$c\", status = 204 }").unwrap();
+        let words = ["CMD", "/run/sealift", "probe", "http", "80", "/a?b=$$c", "--status", "204", "--timeout", "5"];
+        assert_eq!(check(&health).test, words);
+        let health: Health = toml::from_str("tcp = { port = 53 }\ntimeout = 2").unwrap();
+        let array = r#"["/run/sealift","probe","tcp","53","--timeout","2"]"#;
+        assert_eq!(health_array(&health).as_deref(), Some(array));
     }
 }

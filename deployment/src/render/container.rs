@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compose::health_line;
+use super::compose::{health_array, health_line};
 use super::network;
-use crate::profile::model::{Health, Model, Service};
+use crate::profile::model::{Health, Log, Model, PROBE, Service, Ulimit, range};
 use crate::profile::names::{
-    PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, port_variable, project_name,
+    PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, port_variable,
+    project_name,
 };
 
 /// What differs between hosts: names, the folder and the variables of `.env`.
@@ -23,6 +24,18 @@ pub struct HostLayout {
     pub variables: BTreeMap<String, String>,
     /// Networks of the profile that have IPv6 on this host.
     pub ipv6: BTreeSet<String>,
+    /// The engine whose arguments are made, where engines differ.
+    pub dialect: Dialect,
+}
+
+/// Engines that take some options in forms of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// podman.
+    #[default]
+    Podman,
+    /// Docker.
+    Docker,
 }
 
 impl HostLayout {
@@ -35,6 +48,7 @@ impl HostLayout {
             folder: folder.to_owned(),
             variables,
             ipv6: BTreeSet::new(),
+            dialect: Dialect::default(),
         }
     }
 
@@ -96,8 +110,10 @@ pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks
     let service = &model.services[name];
     let mut options = Options::default();
     options.add("--name", layout.resource_name(name));
-    options.add("--restart", "unless-stopped");
-    options.add("--network-alias", name);
+    options.add("--restart", service.restart.policy());
+    if service.host_network.is_none() {
+        options.add("--network-alias", name);
+    }
     options.add("--stop-timeout", service.stop_grace.to_string());
     options.service(model, name, service, layout, networks);
     options.add("--label", "com.docker.compose.oneoff=False");
@@ -105,8 +121,24 @@ pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks
     for (port, inside) in &service.publish {
         options.add("--publish", published(model, service, port.get_ref(), *inside, layout));
     }
-    service.health.iter().for_each(|health| options.health(health));
+    service.health.iter().for_each(|health| options.health(health, layout));
+    service.labels.iter().for_each(|(name, value)| options.add("--label", format!("{}={value}", name.get_ref())));
     options.image(model, service, &service.command)
+}
+
+/// The options of `create` that keep the log of a service small. `driver` is Docker's log driver: those that keep files on
+/// the host are told how many. podman has one file, which it begins anew at its largest size.
+#[must_use]
+pub fn log_options(service: &Service, dialect: Dialect, driver: &str) -> Vec<String> {
+    let Log { size, files } = &service.log;
+    let options = match dialect {
+        Dialect::Podman => vec![format!("max-size={}", size.0.saturating_mul(u64::from(*files)))],
+        Dialect::Docker if ["json-file", "local"].contains(&driver) => {
+            vec![format!("max-size={size}"), format!("max-file={files}")]
+        }
+        Dialect::Docker => Vec::new(),
+    };
+    options.into_iter().flat_map(|option| ["--log-opt".to_owned(), option]).collect()
 }
 
 /// The arguments of `run` for a container that runs one command beside the service's own container, which may be running. It
@@ -149,14 +181,12 @@ impl Options {
 
     /// The options that all containers of a service have.
     fn service(&mut self, model: &Model, name: &str, service: &Service, layout: &HostLayout, networks: Networks) {
-        // Programs run as their own users from the start: they need no capability, and none may be gained.
-        for (option, value) in [
-            ("--pull", "never"),
-            ("--hostname", name),
-            ("--cap-drop", "ALL"),
-            ("--security-opt", "no-new-privileges:true"),
-        ] {
-            self.add(option, value);
+        self.add("--pull", "never");
+        self.add("--hostname", name);
+        self.privileges(service);
+        self.limits(service);
+        if service.host_network.is_some() {
+            self.add("--network", "host");
         }
         let all = network::of_service(model, service);
         let number = if networks == Networks::All { all.len() } else { 1 };
@@ -190,22 +220,59 @@ impl Options {
         self.add("--label", "com.docker.compose.project.config_files=compose.yaml");
     }
 
+    fn privileges(&mut self, service: &Service) {
+        // Programs run as their own users from the start: they need no capability, and none may be gained.
+        if service.privileged.is_some() {
+            self.0.push("--privileged".to_owned());
+        } else {
+            self.add("--cap-drop", "ALL");
+            service.capabilities.keys().for_each(|name| self.add("--cap-add", name.get_ref()));
+            self.add("--security-opt", "no-new-privileges:true");
+        }
+        service.user.iter().for_each(|user| self.add("--user", user.get_ref()));
+        service.groups.iter().for_each(|group| self.add("--group-add", group.to_string()));
+        service.devices.keys().for_each(|path| self.add("--device", path.get_ref()));
+    }
+
+    fn limits(&mut self, service: &Service) {
+        service.memory.iter().for_each(|size| self.add("--memory", size.to_string()));
+        service.cpus.iter().for_each(|number| self.add("--cpus", number.to_string()));
+        service.pids.iter().for_each(|number| self.add("--pids-limit", number.to_string()));
+        for (resource, Ulimit { soft, hard }) in &service.ulimits {
+            self.add("--ulimit", format!("{}={soft}:{hard}", resource.get_ref()));
+        }
+        service.shm_size.iter().for_each(|size| self.add("--shm-size", size.to_string()));
+        service.sysctls.iter().for_each(|(key, value)| self.add("--sysctl", format!("{}={value}", key.get_ref())));
+        for (name, address) in &service.extra_hosts {
+            self.add("--add-host", format!("{}:{address}", name.get_ref()));
+        }
+    }
+
     /// Mounts a file of the site. Unlike `--volume`, this does not create a folder when the file is missing.
     fn file(&mut self, layout: &HostLayout, path: &str, inside: &str) {
         let from = source(&format!("{}/site/{path}", layout.folder));
         self.add("--mount", mount(&["type=bind", &from, &target(inside), "readonly"]));
     }
 
-    fn health(&mut self, health: &Health) {
-        self.add("--health-cmd", health_line(health));
+    fn health(&mut self, health: &Health, layout: &HostLayout) {
+        let array = if layout.dialect == Dialect::Podman { health_array(health) } else { None };
+        self.add("--health-cmd", array.unwrap_or_else(|| health_line(health)));
+        if health.is_probe() {
+            let program = source(&format!("{}/{PROGRAM}", layout.folder));
+            self.add("--mount", mount(&["type=bind", &program, &target(PROBE), "readonly"]));
+        }
         self.add("--health-interval", format!("{}s", health.interval));
         self.add("--health-timeout", format!("{}s", health.timeout));
         self.add("--health-retries", health.retries.to_string());
         self.add("--health-start-period", format!("{}s", health.start_period));
     }
 
+    /// The image and the command. Engines take one word as the entrypoint, and drop the image's command then.
     fn image(mut self, model: &Model, service: &Service, command: &[String]) -> Vec<String> {
+        let entrypoint = service.entrypoint.as_deref().and_then(<[String]>::split_first);
+        entrypoint.iter().for_each(|(program, _)| self.add("--entrypoint", *program));
         self.0.push(image_name(model, service.image.get_ref()));
+        entrypoint.iter().for_each(|(_, fixed)| self.0.extend_from_slice(fixed));
         self.0.extend_from_slice(command);
         self.0
     }
@@ -237,11 +304,15 @@ fn published(model: &Model, service: &Service, name: &str, inside: u16, layout: 
         layout.variables.get(&variable).filter(|value| !value.is_empty()).cloned().unwrap_or(default)
     };
     let (address, port) = (or(address_variable(name), address), or(port_variable(name), port.to_string()));
+    let (count, suffix) = model.site.ports.get(name).map_or((1, ""), |spec| (spec.count, spec.suffix()));
+    // What is no number is left for the engine's message.
+    let outside = port.parse().map_or(port, |first| range(first, count));
+    let ports = format!("{outside}:{}{suffix}", range(inside, count));
     let has_ipv6 = network::of_service(model, service).into_iter().any(|network| layout.ipv6.contains(network));
     if address == "0.0.0.0" && has_ipv6 {
-        return format!("{port}:{inside}");
+        return ports;
     }
-    format!("{}:{port}:{inside}", bracketed(&address))
+    format!("{}:{ports}", bracketed(&address))
 }
 
 #[cfg(test)]
@@ -275,6 +346,50 @@ mod tests {
         let networks: Vec<String> = networks.collect();
         let volume = lines(&volume(&layout, "orders"));
         insta::assert_snapshot!([containers.join("\n\n"), task, networks.join("\n\n"), volume].join("\n\n"));
+    }
+
+    #[test]
+    fn a_service_on_the_host_s_network_has_no_other() {
+        let text = include_str!("../profile/sample.toml").replace(
+            "networks = [\"data\"]\nstop-grace = 90",
+            "host-network = \"because\"\nprivileged = \"because\"\nroot = \"because\"",
+        );
+        let model: Model = toml::from_str(&text.replace("user = \"999:999\"\ngroups", "user = \"0\"\ngroups")).unwrap();
+        let options = lines(&create(&model, "shop-database", &layout(&[]), Networks::First));
+        for (part, is_there) in [
+            ("--network host", true),
+            ("--network-alias", false),
+            ("--privileged", true),
+            ("--cap-", false),
+            ("no-new-privileges", false),
+            ("--user 0", true),
+        ] {
+            assert_eq!(options.contains(part), is_there, "{part}: {options}");
+        }
+        assert!(connect(&model, "shop-database", &layout(&[]), "x", None).is_empty());
+    }
+
+    #[test]
+    fn logs_are_kept_small_where_the_engine_s_driver_takes_that() {
+        let service = &sample().services["shop-database"];
+        let options = |dialect, driver| log_options(service, dialect, driver).join(" ");
+        assert_eq!(options(Dialect::Podman, ""), "--log-opt max-size=104857600");
+        assert_eq!(options(Dialect::Docker, "json-file"), "--log-opt max-size=50m --log-opt max-file=2");
+        assert_eq!(options(Dialect::Docker, "journald"), "");
+    }
+
+    #[test]
+    fn docker_runs_health_checks_through_a_shell_and_podman_does_not() {
+        let model = sample();
+        let check = |dialect| {
+            let layout = HostLayout { dialect, ..layout(&[]) };
+            let arguments = create(&model, "shop-web", &layout, Networks::All);
+            let at = arguments.iter().position(|word| word == "--health-cmd").unwrap();
+            arguments[at + 1].clone()
+        };
+        let words = r#"["wget","-q","--header=Accept: */*","http://127.0.0.1:8080/"]"#;
+        assert_eq!(check(Dialect::Podman), words);
+        assert_eq!(check(Dialect::Docker), "wget -q '--header=Accept: */*' http://127.0.0.1:8080/");
     }
 
     #[test]

@@ -28,10 +28,13 @@ pub fn names(model: &Model) -> Vec<&str> {
     names
 }
 
-/// The networks that a service is on. Those with a way out come first: Docker publishes ports through the first one.
+/// The networks that a service is on; none for one on the host's own. Those with a way out come first: Docker publishes ports through the first one.
 #[must_use]
 pub fn of_service<'m>(model: &'m Model, service: &'m Service) -> Vec<&'m str> {
     let mut names: Vec<&str> = service.networks.iter().map(|name| name.get_ref().as_str()).collect();
+    if service.host_network.is_some() {
+        return names;
+    }
     names.sort_by_key(|name| !model.networks.get(*name).is_some_and(crate::profile::model::Network::is_open));
     if names.is_empty() {
         names.push(DEFAULT);

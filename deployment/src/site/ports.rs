@@ -9,14 +9,16 @@ use anyhow::Result;
 use crate::failure::Failure;
 use crate::profile::model::{Model, SitePort};
 use crate::profile::names::{
-    COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE, address_variable, bracketed, internal_variable, port_variable,
-    project_name, published_address,
+    COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE, address_variable, bracketed, internal_variable, last_port_variable,
+    port_variable, project_name, published_address,
 };
 
-/// Whether two ports with the same number conflict on one host.
-fn conflict(one: &SitePort, other: &SitePort) -> bool {
+/// Whether two ports conflict on one host when these are their numbers, or their first ones.
+fn conflict((one, first): (&SitePort, u16), (other, other_first): (&SitePort, u16)) -> bool {
     let anywhere = |port: &SitePort| port.address.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
-    one.address == other.address || anywhere(one) || anywhere(other)
+    let overlap = first <= other.last(other_first) && other_first <= one.last(first);
+    let same_address = one.address == other.address || anywhere(one) || anywhere(other);
+    overlap && one.protocol == other.protocol && same_address
 }
 
 /// The text of `ports.env`, which compose reads as `.env`: the project's name (the profile's own if there is none), and
@@ -39,7 +41,17 @@ pub fn ports_env(
         let (address, variable) = (address_variable(name), port_variable(name));
         writeln!(text, "{address}={}\n{variable}={number}", published_address(port)).expect("text takes all writes");
     }
-    text + &internal_lines(internal)
+    text + &last_port_lines(model, ports) + &internal_lines(internal)
+}
+
+/// The lines about the ends of ranges: the next start writes them again.
+fn last_port_lines(model: &Model, ports: &BTreeMap<String, u16>) -> String {
+    let ranges = model.site.ports.iter().filter(|(_, port)| port.count > 1);
+    let line = |(name, port): (&String, &SitePort)| {
+        let first = ports.get(name).copied().unwrap_or(port.default);
+        format!("{}={}\n", last_port_variable(name), port.last(first))
+    };
+    ranges.map(line).collect()
 }
 
 /// The lines about networks: the next start writes them again, as the settings decide.
@@ -77,10 +89,16 @@ pub fn edited_ports(model: &Model, variables: &BTreeMap<String, String>) -> Resu
 
 /// An edited `.env` with the numbers of these ports and the state of these networks, and otherwise as it is. IPv6 addresses get
 /// the brackets that compose needs.
-pub(super) fn updated(env: &str, ports: &BTreeMap<String, u16>, internal: &BTreeMap<String, bool>) -> String {
+pub(super) fn updated(
+    model: &Model,
+    env: &str,
+    ports: &BTreeMap<String, u16>,
+    internal: &BTreeMap<String, bool>,
+) -> String {
     let numbers: BTreeMap<String, u16> = ports.iter().map(|(name, number)| (port_variable(name), *number)).collect();
     let addresses: Vec<String> = ports.keys().map(|name| address_variable(name)).collect();
-    let networks: Vec<String> = internal.keys().map(|name| internal_variable(name)).collect();
+    let ends = ports.keys().map(|name| last_port_variable(name));
+    let written: Vec<String> = internal.keys().map(|name| internal_variable(name)).chain(ends).collect();
     let mut text = String::new();
     for line in env.lines() {
         let (name, value) = line.split_once('=').unwrap_or((line, ""));
@@ -90,11 +108,11 @@ pub(super) fn updated(env: &str, ports: &BTreeMap<String, u16>, internal: &BTree
             text += &format!("{name}={number}\n");
         } else if addresses.iter().any(|variable| variable == name) && bracketed(address) != address {
             text += &format!("{name}={}\n", bracketed(address));
-        } else if !networks.iter().any(|variable| variable == name) {
+        } else if !written.iter().any(|variable| variable == name) {
             text += &format!("{line}\n");
         }
     }
-    text + &internal_lines(internal)
+    text + &last_port_lines(model, ports) + &internal_lines(internal)
 }
 
 /// The ports of the site, by name: from `chosen`, else from `recorded`, else the profile's defaults.
@@ -122,9 +140,15 @@ pub(super) fn choose(
                 .hint("use a number from 1 to 65535")
                 .into());
         }
-        let taken = ports.iter().find(|(other, taken)| **taken == number && conflict(&known[*other], port));
-        if let Some((other, _)) = taken {
-            return Err(Failure::usage(format!("the ports `{other}` and `{name}` are both {number}"))
+        if u32::from(number) + u32::from(port.count) > 65_536 {
+            return Err(Failure::usage(format!("there are no {} ports from {number} on for `{name}`", port.count))
+                .hint("choose a lower number: the last port is 65535")
+                .into());
+        }
+        let taken = ports.iter().find(|(other, taken)| conflict((&known[*other], **taken), (port, number)));
+        if let Some((other, taken)) = taken {
+            let both = number.max(*taken);
+            return Err(Failure::usage(format!("the ports `{other}` and `{name}` are both {both}"))
                 .hint("use different numbers")
                 .into());
         }
@@ -147,8 +171,9 @@ mod tests {
     #[test]
     fn an_edited_env_file_gets_the_ports_and_networks_of_the_site() {
         let env = "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_ADDRESS=::\nOTHER=1\n";
+        let model = crate::profile::sample();
         let ports = [("https".to_owned(), 9443), ("http".to_owned(), 80)].into();
-        let updated = updated(env, &ports, &[("outside".to_owned(), false)].into());
+        let updated = updated(&model, env, &ports, &[("outside".to_owned(), false)].into());
         insta::assert_snapshot!(updated, @"
         # mine
         SEALIFT_HTTPS_ADDRESS=127.0.0.1
@@ -157,6 +182,30 @@ mod tests {
         OTHER=1
         SEALIFT_OUTSIDE_INTERNAL=false
         ");
-        assert_eq!(super::updated(&updated, &ports, &[("outside".to_owned(), false)].into()), updated);
+        assert_eq!(super::updated(&model, &updated, &ports, &[("outside".to_owned(), false)].into()), updated);
+    }
+
+    #[test]
+    fn a_range_has_an_end_and_overlaps_only_with_its_protocol() {
+        let text = include_str!("../profile/sample.toml").replace(
+            "[site.ports]",
+            "[site.ports]\nmedia = { default = 440, address = \"0.0.0.0\", protocol = \"udp\", count = 10 }",
+        );
+        let model: Model = toml::from_str(&text).unwrap();
+        let chosen = |ports: &[(&str, u16)]| {
+            let ports = ports.iter().map(|&(name, number)| (name.to_owned(), number)).collect();
+            choose(&model, &BTreeMap::new(), &ports)
+        };
+        let ports = chosen(&[("media", 441)]).unwrap();
+        let env = ports_env(&model, None, &ports, &BTreeMap::new());
+        assert!(env.contains("SEALIFT_MEDIA_PORT=441\n") && env.contains("SEALIFT_MEDIA_LAST_PORT=450\n"), "{env}");
+        let moved = [("media".to_owned(), 1000)].into();
+        let env = updated(&model, &env, &moved, &BTreeMap::new());
+        assert!(env.contains("_PORT=1000\n") && env.contains("SEALIFT_MEDIA_LAST_PORT=1009\n"), "{env}");
+        assert_eq!(env.matches("LAST").count(), 1);
+        assert!(chosen(&[("media", 65_530)]).is_err());
+        let tcp: Model = toml::from_str(&text.replace("protocol = \"udp\", ", "")).unwrap();
+        let error = choose(&tcp, &BTreeMap::new(), &BTreeMap::new()).unwrap_err();
+        assert_eq!(error.to_string(), "the ports `https` and `media` are both 443");
     }
 }

@@ -30,6 +30,7 @@ impl Containers<'_> {
         let paths: Vec<String> = mounted.chain(rendered).map(|path| format!("site/{path}")).collect();
         let without_ipv6 = HostLayout { ipv6: BTreeSet::new(), ..layout.clone() };
         let mut arguments = container::create(model, service, &without_ipv6, Networks::All);
+        arguments.extend(container::log_options(spec, layout.dialect, "json-file"));
         // Where the settings of the site open or close a network, its containers move to the new one.
         for name in spec.networks.iter().map(|name| name.get_ref()) {
             arguments.push(format!("internal {name}: {}", network::is_internal(model, name, &layout.variables)));

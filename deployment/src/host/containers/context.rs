@@ -3,9 +3,10 @@
 use anyhow::Result;
 
 use super::engine::Engine;
+use super::kind::EngineKind;
 use crate::host::deployment::Deployment;
 use crate::machine::Machine;
-use crate::render::container::HostLayout;
+use crate::render::container::{Dialect, HostLayout};
 
 /// A deployment and the container engine of its host.
 #[derive(Debug)]
@@ -30,7 +31,11 @@ impl<'a> Containers<'a> {
 
     /// As [`Deployment::layout`]; `.env` is read again, since the site may have been made in between.
     pub(super) fn layout(&self) -> Result<HostLayout> {
-        self.deployment.layout()
+        let dialect = match self.engine.kind {
+            EngineKind::Podman => Dialect::Podman,
+            EngineKind::Docker => Dialect::Docker,
+        };
+        Ok(HostLayout { dialect, ..self.deployment.layout()? })
     }
 
     /// The name of a service's container.

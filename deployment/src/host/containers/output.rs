@@ -205,6 +205,8 @@ pub(super) struct EngineInfo {
     pub(super) driver: String,
     /// The folder that podman unpacks archives into first; `None` for Docker.
     pub(super) temporary: Option<PathBuf>,
+    /// Docker's log driver; empty for podman.
+    pub(super) log_driver: String,
     /// The OCI runtime: `crun`, `runc`; empty where the engine does not report it.
     pub(super) runtime: String,
     /// How many user numbers containers have, when they are mapped.
@@ -232,6 +234,7 @@ pub(super) fn podman_info(json: &str) -> Result<EngineInfo> {
         containerd: None,
         driver: text(&store["graphDriverName"]),
         temporary: Some(store["imageCopyTmpDir"].as_str().unwrap_or("/var/tmp").into()),
+        log_driver: String::new(),
         runtime: text(&host["ociRuntime"]["name"]),
         ids: rootless.then_some(ids),
         remapped: false,
@@ -258,6 +261,7 @@ pub(super) fn docker_info(json: &str) -> Result<EngineInfo> {
         containerd: containerd_store(&info),
         driver: text(&info["Driver"]),
         temporary: None,
+        log_driver: text(&info["LoggingDriver"]),
         runtime: text(&info["DefaultRuntime"]),
         ids: None,
         remapped: has("name=userns"),

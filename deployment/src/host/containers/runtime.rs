@@ -134,15 +134,17 @@ impl Runtime for Containers<'_> {
 
     fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
         self.refuse_other_folder()?;
+        let raw = passed_on::of_task(task);
+        let input = if raw == Raw::Always { &["--interactive", "--tty"][..] } else { &["--interactive"] };
         let mut command = match task.run {
-            Run::Once => self.run_once(task, arguments)?,
+            Run::Once => self.run_once(task, arguments, input)?,
             Run::Exec => {
-                let mut command = self.engine.command(&["exec", &self.container(task.service.get_ref())?]);
-                command.args(task.command.iter().chain(arguments));
+                let mut command = self.engine.command(&["exec"]);
+                command.args(input).arg(self.container(task.service.get_ref())?).args(task.words(arguments));
                 command
             }
         };
-        if passed_on::run(&mut command, Raw::UnlessTerminal).with_context(|| self.engine.cannot_run())?.success() {
+        if passed_on::run(&mut command, raw).with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
         Err(Failure::failed(format!("the task {name} failed"))
@@ -152,19 +154,20 @@ impl Runtime for Containers<'_> {
 }
 
 impl Containers<'_> {
-    /// The command that runs `task` in a container of its own.
-    pub(super) fn run_once(&self, task: &Task, arguments: &[String]) -> Result<Command> {
-        let words = [&task.command[..], arguments].concat();
+    /// The command that runs `task` in a container of its own. `input` are options for its input.
+    pub(super) fn run_once(&self, task: &Task, arguments: &[String], input: &[&str]) -> Result<Command> {
+        let words = task.words(arguments);
         let model = &self.deployment.profile.model;
         let (service, layout) = (task.service.get_ref().as_str(), self.layout()?);
         let networks = self.networks_at_creation();
         let arguments = container::run_once(model, service, &layout, networks, &words);
-        if networks == Networks::All || network::of_service(model, &model.services[service]).len() == 1 {
+        if networks == Networks::All || network::of_service(model, &model.services[service]).len() <= 1 {
             let mut command = self.engine.command(&["run", "--rm"]);
-            command.args(arguments);
+            command.args(input).args(arguments);
             return Ok(command);
         }
-        let create: Vec<String> = ["create", "--rm"].map(str::to_owned).into_iter().chain(arguments).collect();
+        let create: Vec<String> =
+            ["create", "--rm"].iter().chain(input).map(|word| (*word).to_owned()).chain(arguments).collect();
         let created = self.engine.run(&create)?;
         let id = created.trim();
         self.connect(&layout, service, id, None)?;

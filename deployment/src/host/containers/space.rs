@@ -167,6 +167,7 @@ mod tests {
             containerd: None,
             driver: driver.into(),
             temporary: temporary.map(PathBuf::from),
+            log_driver: String::new(),
             runtime: String::new(),
             ids: None,
             remapped: false,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 
 use super::context::Containers;
+use super::kind::EngineKind;
 use super::waiting::Start;
 use crate::failure::Failure;
 use crate::host::runtime::Deadline;
@@ -59,12 +60,21 @@ impl Containers<'_> {
         for service in services {
             let mut arguments = vec!["create".to_owned()];
             arguments.extend(container::config_hash_labels(&self.config_hash(layout, service)?));
+            arguments.extend(container::log_options(&model.services[*service], layout.dialect, self.log_driver()?));
             arguments.extend(container::create(model, service, layout, self.networks_at_creation()));
             self.engine.run(&arguments).with_context(|| format!("cannot create the container of {service}"))?;
             self.connect(layout, service, &layout.resource_name(service), Some(service))?;
         }
         phase.finish(&services.join(", "));
         Ok(())
+    }
+
+    /// Docker's log driver: not all of them take the same options.
+    fn log_driver(&self) -> Result<&str> {
+        match self.engine.kind {
+            EngineKind::Podman => Ok(""),
+            EngineKind::Docker => Ok(&self.engine.info()?.log_driver),
+        }
     }
 
     /// Starts services whose containers exist.
@@ -89,7 +99,7 @@ impl Containers<'_> {
     pub(super) fn run_start_tasks(&self, service: &str, ui: &Ui) -> Result<()> {
         for (name, task) in self.deployment.start_tasks(service) {
             let phase = ui.phase(&format!("Task {name}"), 0);
-            let output = self.run_once(task, &[])?.output().with_context(|| self.engine.cannot_run())?;
+            let output = self.run_once(task, &[], &[])?.output().with_context(|| self.engine.cannot_run())?;
             if !output.status.success() {
                 let printed = [output.stdout, output.stderr].concat();
                 let message = format!("the task {name} failed:\n{}", String::from_utf8_lossy(&printed).trim_end());

@@ -138,7 +138,12 @@ impl Containers<'_> {
     /// image's `timeout` ends it; where there is none, the client's limit is the only one.
     fn run_check(&self, container: &str, check: &model::Health) -> Result<Attempt> {
         let (seconds, limit) = (check.timeout.to_string(), Duration::from_secs(check.timeout.into()) + GRACE);
-        let command = check.command.iter().map(String::as_str);
+        let words = check.words();
+        let command = words.iter().map(String::as_str);
+        if check.is_probe() {
+            let probe: Vec<&str> = ["exec", container].into_iter().chain(command).collect();
+            return self.engine.run_within(&probe, limit);
+        }
         let limited: Vec<&str> =
             ["exec", container, "timeout", "-s", "KILL", &seconds].into_iter().chain(command.clone()).collect();
         let attempt = self.engine.run_within(&limited, limit)?;
@@ -165,8 +170,8 @@ fn last_lines(attempt: &Attempt, check: &model::Health) -> Vec<String> {
     let lines: Vec<&str> = attempt.printed.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(OUTPUT_LINES)..];
     match (last, attempt.code) {
-        ([], None | Some(137)) => vec![format!("{} took longer than {} s", check.command.join(" "), check.timeout)],
-        ([], Some(code)) => vec![format!("{} exited with {code}", check.command.join(" "))],
+        ([], None | Some(137)) => vec![format!("{} took longer than {} s", check.words().join(" "), check.timeout)],
+        ([], Some(code)) => vec![format!("{} exited with {code}", check.words().join(" "))],
         _ => last.iter().map(|line| (*line).to_owned()).collect(),
     }
 }

@@ -161,10 +161,10 @@ impl Runtime for Systemd<'_> {
             .into())
     }
 
-    fn run_task(&self, name: &str, _task: &Task, arguments: &[String]) -> Result<()> {
+    fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
         let program = self.deployment.folder.join(task_path(name));
         let mut command = Command::new(&program);
-        let status = passed_on::run(command.args(arguments).stdin(Stdio::null()), Raw::UnlessTerminal);
+        let status = passed_on::run(command.args(arguments), passed_on::of_task(task));
         if status.with_context(|| format!("cannot run {}", program.display()))?.success() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::model::{Deployed, Run};
+use super::super::model::{Deployed, Log, Run};
 use super::super::names;
 use super::Check;
 
@@ -38,13 +38,29 @@ impl Check<'_> {
                 ("volumes", service.volumes.is_empty(), "programs cannot keep data: store it elsewhere"),
                 ("config-files", service.config_files.is_empty(), "use env files, or files of the image"),
             ];
-            for (key, empty, hint) in of_containers {
+            let container = "the unit's own sandbox applies: use containers";
+            let fixed = "set it in the unit with systemctl edit";
+            let more = [
+                ("user", service.user.is_none(), "systemd gives each service a user of its own"),
+                ("entrypoint", service.entrypoint.is_none(), "change the image's `entrypoint`"),
+                ("shm-size", service.shm_size.is_none(), "the host decides"),
+                ("sysctls", service.sysctls.is_empty(), "they are the host's: its administrator sets them"),
+                ("extra-hosts", service.extra_hosts.is_empty(), "add them to the host's /etc/hosts"),
+                ("labels", service.labels.is_empty(), "units have none"),
+                ("capabilities", service.capabilities.is_empty(), container),
+                ("devices", service.devices.is_empty(), container),
+                ("privileged", service.privileged.is_none(), container),
+                ("host-network", service.host_network.is_none(), "services use the host's network"),
+                ("log", service.log == Log::default(), "journald limits all logs"),
+                ("groups", service.groups.is_empty(), fixed),
+            ];
+            for (key, empty, hint) in of_containers.into_iter().chain(more) {
                 if !empty {
                     let span = self.document.key(&["services", name, key]);
                     self.report(span, format!("without containers, services cannot have `{key}`"), hint);
                 }
             }
-            if let Some(health) = &service.health {
+            if let Some(health) = service.health.as_ref().filter(|health| !health.is_probe()) {
                 self.program(&["services", name, "health", "command"], service.image.get_ref(), &health.command);
             }
             let mut seen: BTreeMap<String, &str> = BTreeMap::new();

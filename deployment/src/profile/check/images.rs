@@ -8,10 +8,11 @@ use sealift_layers::limits::DOCUMENT;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Crate, Image, Nix, Requested, RequirementsFile, User, Venv};
+use super::super::model::{Crate, Image, ImageFile, Nix, Requested, RequirementsFile, User, Venv};
 use super::super::suggest;
+use super::super::trees::{self, Placed};
 use super::super::words;
-use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, needs_root};
+use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, has_low_ports, needs_root};
 use crate::files;
 
 /// The names of requested packages, with their spans.
@@ -119,11 +120,13 @@ impl Check<'_> {
     /// Checks ports, volumes and the stop signal.
     fn ports_and_volumes(&mut self, name: &str, image: &Image) {
         let at = |check: &Self, path: &[&str]| check.document.value(&[&["images", name], path].concat());
+        let mut services = self.model.services.values().filter(|service| service.image.get_ref() == name);
+        let low = services.any(has_low_ports);
         for (index, port) in image.ports.iter().enumerate() {
             let span = at(self, &["ports", &index.to_string()]);
             if *port == 0 {
                 self.report(span, "0 is not a port", "use 1024 to 65535");
-            } else if *port < FIRST_PORT {
+            } else if *port < FIRST_PORT && !low {
                 self.report(span, needs_root(*port), HIGH_PORT);
             } else if image.ports[..index].contains(port) {
                 self.report(span, format!("port {port} is listed twice"), "remove one");
@@ -152,8 +155,7 @@ impl Check<'_> {
             seen.extend(program.ok().map(|path| (path, "crate")));
         }
         for file in &image.files {
-            self.source(&file.source);
-            self.place(file.path.span(), file.path.get_ref(), "files", &mut seen);
+            self.image_file(image, file, &mut seen);
         }
         for (template, path) in &image.config_files {
             let span = self.document.value(&["images", name, "config-files", template.get_ref()]);
@@ -165,6 +167,40 @@ impl Check<'_> {
             if let Some(owner) = &directory.owner {
                 self.account(owner, &image.users);
             }
+        }
+    }
+
+    /// Checks an entry of `files`.
+    fn image_file(&mut self, image: &Image, file: &ImageFile, seen: &mut BTreeMap<TreePath, &'static str>) {
+        if let Some(owner) = &file.owner {
+            self.account(owner, &image.users);
+        }
+        let tree = match (&file.source, &file.tree) {
+            (Some(source), None) => {
+                self.source(source);
+                if let Some(pattern) = file.only.first() {
+                    self.report(pattern.span(), "`only` selects files of a `tree`", "write `tree` for a folder");
+                }
+                return self.place(file.path.span(), file.path.get_ref(), "files", seen);
+            }
+            (None, Some(tree)) => tree,
+            _ => {
+                let hint = "write `source` for a file, `tree` for all files below a folder";
+                return self.report(file.path.span(), "an entry of `files` has either `source` or `tree`", hint);
+            }
+        };
+        if file.path.get_ref() != "/" && self.image_path(file.path.span(), file.path.get_ref()).is_none()
+            || !self.source_folder(tree)
+        {
+            return;
+        }
+        let mut placed = Placed::default();
+        if let Err(message) = trees::of_file(file, self.sources, &mut placed) {
+            let hint = "folders, files and their permission to execute are taken over; remove what is something else";
+            self.report(tree.span(), message, hint);
+        }
+        for file in placed.files {
+            self.place(tree.span(), &file.path, "files", seen);
         }
     }
 
@@ -347,13 +383,14 @@ impl Check<'_> {
     /// Checks the user of the program: not root.
     fn user(&mut self, user: &Spanned<String>, users: &[User]) {
         if self.account(user, users) == Some(0) {
-            let hint = "add a user to `users` and set its name here, or use UID:GID, such as \"1234:1234\"";
+            let hint = "add a user to `users` and set its name here, or use UID:GID, such as \"1234:1234\"; \
+                        a service may have `user = \"0\"` with a reason";
             self.report(user.span(), "the image would run as root", hint);
         }
     }
 
     /// The uid of `UID:GID` or of a user's name.
-    fn account(&mut self, account: &Spanned<String>, users: &[User]) -> Option<u32> {
+    pub(super) fn account(&mut self, account: &Spanned<String>, users: &[User]) -> Option<u32> {
         let text = account.get_ref().as_str();
         let numbers = text.split_once(':').and_then(|(uid, gid)| Some((number(uid)?, number(gid)?)));
         if let Some((uid, _)) = numbers {

@@ -3,6 +3,7 @@
 mod debian;
 mod deployment;
 mod images;
+mod limits;
 mod networks;
 mod services;
 mod settings;
@@ -20,7 +21,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::document::Document;
-use super::model::{Mode, Model};
+use super::model::{Mode, Model, Service};
 use super::sources::Sources;
 use super::{suggest, syntax, words};
 use crate::diagnostic::Diagnostic;
@@ -34,6 +35,7 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     check.characters();
     check.root();
     check.lines();
+    check.literals();
     check.debian();
     check.base();
     for (name, image) in &model.images {
@@ -74,13 +76,19 @@ struct Check<'a> {
     diagnostics: Vec<Diagnostic>,
 }
 
-/// The first port that a program without root can listen on, with every engine.
+/// The first port that a program can listen on without a right of root, with every engine.
 const FIRST_PORT: u16 = 1024;
-const HIGH_PORT: &str =
-    "let the program listen on a higher port, and publish it as the port that you want: `publish` and [site.ports]";
+const HIGH_PORT: &str = "let it listen on a higher port, which `publish` and [site.ports] lead to from the one that you want; or \
+                         give its service capabilities = { NET_BIND_SERVICE = \"REASON\" }";
 
 fn needs_root(port: u16) -> String {
-    format!("only root can listen on port {port}, and no container runs as root")
+    format!("no program can listen on port {port} with every engine without a right of root")
+}
+
+/// Whether the service has a right with which its program can listen on every port.
+fn has_low_ports(service: &Service) -> bool {
+    let is_bind = |name: &Spanned<String>| name.get_ref() == "NET_BIND_SERVICE";
+    service.root.is_some() || service.privileged.is_some() || service.capabilities.keys().any(is_bind)
 }
 
 impl Check<'_> {
@@ -184,6 +192,25 @@ impl Check<'_> {
             return;
         };
         self.outside(source.span(), message);
+    }
+
+    /// As [`Self::source`], for a folder. Returns whether it can be used.
+    fn source_folder(&mut self, source: &Spanned<String>) -> bool {
+        let text = source.get_ref().as_str();
+        let path = self.sources.path(text);
+        let message = if let Some(message) = leaves(text) {
+            message
+        } else if !path.exists() {
+            format!("the folder `{text}` does not exist")
+        } else if !path.is_dir() {
+            format!("`{text}` is not a folder")
+        } else if !self.sources.contain(&path) {
+            format!("`{text}` is a link to a folder outside of the profile's folder")
+        } else {
+            return true;
+        };
+        self.outside(source.span(), message);
+        false
     }
 
     /// Checks a path below the profile's folder, which need not exist: hosts read the profile without these files.

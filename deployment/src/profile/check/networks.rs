@@ -39,7 +39,7 @@ impl Check<'_> {
             };
             self.report(network.span(), format!("there is no network `{}`", network.get_ref()), hint);
         }
-        if networks.is_empty() {
+        if networks.is_empty() || service.host_network.is_some() {
             return;
         }
         if service.networks.is_empty() {

@@ -7,8 +7,8 @@ use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
 use super::super::model::{Condition, Dependency, Health, Service};
-use super::super::suggest;
-use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, needs_root};
+use super::super::{suggest, words};
+use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, has_low_ports, needs_root};
 
 /// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
 const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
@@ -38,10 +38,14 @@ impl Check<'_> {
                 let hint = suggest::hint(port.get_ref(), "site.ports", model.site.ports.keys().map(String::as_str));
                 self.report(port.span(), format!("there is no site port `{}`", port.get_ref()), hint);
             }
+            let count = model.site.ports.get(port.get_ref()).map_or(1, |port| port.count);
             let span = self.document.value(&["services", name, "publish", port.get_ref()]);
             match *inside {
                 0 => self.report(span, "0 is not a port", "use 1024 to 65535"),
-                1..FIRST_PORT => self.report(span, needs_root(*inside), HIGH_PORT),
+                1..FIRST_PORT if !has_low_ports(service) => self.report(span, needs_root(*inside), HIGH_PORT),
+                first if u32::from(first) + u32::from(count) > 65_536 => {
+                    self.report(span, format!("there are no {count} ports from {first} on"), "the last port is 65535");
+                }
                 _ => {}
             }
         }
@@ -55,6 +59,8 @@ impl Check<'_> {
         if let Some(health) = &service.health {
             self.health(name, health);
         }
+        self.limits(name, service);
+        self.privileges(key, service);
     }
 
     fn dependencies(&mut self, name: &str, service: &Service) {
@@ -122,12 +128,37 @@ impl Check<'_> {
 
     fn health(&mut self, name: &str, health: &Health) {
         let at = |check: &Self, key| check.document.value(&["services", name, "health", key]);
-        if health.command.is_empty() {
-            self.report(
+        let written = [!health.command.is_empty(), health.http.is_some(), health.tcp.is_some()];
+        match written.into_iter().filter(|written| *written).count() {
+            0 => self.report(
                 at(self, "command"),
                 "the command of the health check is empty",
-                "set a program of the image and its arguments",
-            );
+                "set a program of the image and its arguments; or `http` or `tcp`, which need none",
+            ),
+            1 => {}
+            _ => {
+                let span = self.document.key(&["services", name, "health"]);
+                self.report(span, "a service has one health check", "keep one of `command`, `http` and `tcp`");
+            }
+        }
+        for (kind, port) in
+            [("http", health.http.as_ref().map(|http| http.port)), ("tcp", health.tcp.as_ref().map(|tcp| tcp.port))]
+        {
+            if port == Some(0) {
+                let span = self.document.value(&["services", name, "health", kind, "port"]);
+                self.report(span, "0 is not a port", "use 1 to 65535");
+            }
+        }
+        if let Some(http) = &health.http {
+            if !words::is_request_path(&http.path) {
+                let span = self.document.value(&["services", name, "health", "http", "path"]);
+                let hint = "begin with `/`, without blanks; percent-encode what is not ASCII";
+                self.report(span, format!("`{}` is not the path of a request", http.path), hint);
+            }
+            if http.status.is_some_and(|status| !(100..=599).contains(&status)) {
+                let span = self.document.value(&["services", name, "health", "http", "status"]);
+                self.report(span, "this is no status of HTTP", "use 100 to 599");
+            }
         }
         let numbers = [("interval", health.interval), ("timeout", health.timeout), ("retries", health.retries)];
         for (key, value) in numbers {

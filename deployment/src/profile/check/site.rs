@@ -5,9 +5,13 @@ use std::ops::{Range, RangeInclusive};
 
 use sealift_layers::tree::TreePath;
 
+use super::super::model::SitePort;
 use super::Check;
 use crate::failure::Failure;
 use crate::site::PublicHost;
+
+/// Ports of a range: engines start a process, or make a rule, for each.
+const PORT_COUNT: RangeInclusive<u16> = 1..=1000;
 
 /// Random bytes of a secret: enough to be safe, few enough for an environment variable.
 const SECRET_BYTES: RangeInclusive<u32> = 12..=1024;
@@ -38,12 +42,16 @@ impl Check<'_> {
     }
 
     fn ports(&mut self) {
-        let mut seen: Vec<(&str, IpAddr, u16)> = Vec::new();
+        let mut seen: Vec<(&str, IpAddr, &SitePort)> = Vec::new();
         for (name, port) in &self.model.site.ports {
             let at = |check: &Self, key| check.document.value(&["site", "ports", name, key]);
             self.name(self.document.key(&["site", "ports", name]), name, "a port");
             if port.default == 0 {
                 self.report(at(self, "default"), "0 is not a port", "use 1 to 65535");
+            }
+            if !PORT_COUNT.contains(&port.count) || u32::from(port.default) + u32::from(port.count) > 65_536 {
+                let message = format!("{} ports from {} on are not possible", port.count, port.default);
+                self.report(at(self, "count"), message, "use 1 to 1000, so that the last port is 65535 at most");
             }
             let Ok(address) = port.address.parse::<IpAddr>() else {
                 let message = format!("`{}` is not an IP address", port.address);
@@ -52,14 +60,18 @@ impl Check<'_> {
                 continue;
             };
             // A wildcard takes the port on every address.
-            let clash = seen.iter().find(|(_, other, number)| {
-                *number == port.default && (*other == address || other.is_unspecified() || address.is_unspecified())
+            let clash = seen.iter().find(|(_, other, known)| {
+                let same = known.protocol == port.protocol
+                    && port.default <= known.last(known.default)
+                    && known.default <= port.last(port.default);
+                same && (*other == address || other.is_unspecified() || address.is_unspecified())
             });
-            if let Some((other, ..)) = clash {
-                let message = format!("the site port `{other}` has the same port {} of the host", port.default);
+            if let Some((other, _, known)) = clash {
+                let same = port.default.max(known.default);
+                let message = format!("the site port `{other}` has the same port {same} of the host");
                 self.report(at(self, "default"), message, "use another number or another address");
             }
-            seen.push((name, address, port.default));
+            seen.push((name, address, port));
         }
     }
 

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::crate_::Crate;
 use super::debian::Requested;
-use super::mode::{Mode, directory_mode, file_mode};
+use super::mode::{Mode, directory_mode};
 use super::nix::Nix;
 use super::venv::Venv;
 
@@ -20,11 +20,14 @@ pub struct Image {
     /// Requested Debian packages. Dependencies are added.
     #[serde(default)]
     pub packages: Vec<Spanned<Requested>>,
+    /// Whether it has the packages that each Debian system has and that no package names as a dependency: a shell, the
+    /// basic tools (`Essential: yes`, policy 3.8). Default: that of the base.
+    pub essential: Option<bool>,
     /// Files and folders of packages that the image does not have. In these paths, `*` matches within a component, `**`
     /// matches any depth.
     #[serde(default)]
     pub drop: Vec<Spanned<String>>,
-    /// Libraries, loaders and interpreters that files of the image need and that are left out on purpose: file name or path,
+    /// Libraries, programs, interpreters, folders and links that the image lacks on purpose: file name or path,
     /// with the wildcards of `drop`, to reason.
     #[serde(default)]
     pub allow_missing: BTreeMap<Spanned<String>, String>,
@@ -102,17 +105,23 @@ fn default_home() -> String {
     "/nonexistent".into()
 }
 
-/// A file of the profile in an image.
+/// A file of the profile, or all files below a folder of it, in an image. Exactly one of `source` and `tree` is set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ImageFile {
-    /// Path relative to the profile's folder.
-    pub source: Spanned<String>,
-    /// Image path.
+    /// A file: its path relative to the profile's folder.
+    pub source: Option<Spanned<String>>,
+    /// A folder: its path relative to the profile's folder.
+    pub tree: Option<Spanned<String>>,
+    /// Image path of the file, or of the folder.
     pub path: Spanned<String>,
-    /// Permission bits, in octal.
-    #[serde(default = "file_mode")]
-    pub mode: Mode,
+    /// Of a folder only the files that one of these patterns matches, with the wildcards of [`Image::drop`].
+    #[serde(default)]
+    pub only: Vec<Spanned<String>>,
+    /// Permission bits of files, in octal. Default: `0644`, and in a folder `0755` for programs.
+    pub mode: Option<Mode>,
+    /// `UID:GID` or a user's name. Default: root.
+    pub owner: Option<Spanned<String>>,
 }
 
 /// A directory in an image.

@@ -8,7 +8,9 @@
 mod crate_;
 mod debian;
 mod depends_on;
+mod health;
 mod image;
+mod limits;
 mod mode;
 mod network;
 mod nix;
@@ -27,14 +29,16 @@ use toml::Spanned;
 pub use crate_::Crate;
 pub use debian::{Archive, Base, Debian, MAIN_ARCHIVE, Requested, is_flat};
 pub use depends_on::{Condition, Dependency, DependsOn};
+pub use health::{Health, HttpCheck, PROBE, TcpCheck};
 pub use image::{Image, ImageDirectory, ImageFile, User};
+pub use limits::{Log, Restart, Size, Ulimit};
 pub use mode::Mode;
 pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
 pub use requirements::{Requirements, RequirementsFile};
-pub use service::{Health, Service};
-pub use site::{Authority, Certificate, Encoding, Rule, Secret, Site, SitePort, Template, Trusted};
-pub use task::{On, Run, Task};
+pub use service::Service;
+pub use site::{Authority, Certificate, Encoding, Protocol, Rule, Secret, Site, SitePort, Template, Trusted, range};
+pub use task::{On, Part, Run, Task};
 pub use venv::Venv;
 pub use volume::Volume;
 
@@ -92,6 +96,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// Whether an image has the essential packages of its suite.
+    #[must_use]
+    pub fn is_essential(&self, image: &Image) -> bool {
+        image.essential.unwrap_or(self.base.essential)
+    }
+
     /// The services that a service depends on, and what it waits for.
     #[must_use]
     pub fn conditions(&self, service: &str) -> Vec<(&str, Condition)> {

@@ -22,10 +22,6 @@ impl Serialize for Mode {
     }
 }
 
-pub(super) fn file_mode() -> Mode {
-    Mode(0o644)
-}
-
 pub(super) fn directory_mode() -> Mode {
     Mode(0o755)
 }

@@ -1,4 +1,4 @@
-//! `[services.NAME]`: a container or systemd unit, and its health check.
+//! `[services.NAME]`: a container or systemd unit.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::depends_on::DependsOn;
+use super::health::Health;
+use super::limits::{Log, Restart, Size, Ulimit};
 
 /// One service of the deployment.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,9 +18,16 @@ pub struct Service {
     /// One line for the operator.
     #[serde(default)]
     pub title: String,
+    /// The program and its fixed arguments, in the place of the image's `entrypoint` and `command`.
+    pub entrypoint: Option<Vec<String>>,
     /// Arguments that replace the image's command.
     #[serde(default)]
     pub command: Vec<String>,
+    /// The user that the program runs as, in the place of the image's: `UID:GID`, a name, or `0` with `root`.
+    pub user: Option<Spanned<String>>,
+    /// Numbers of further groups of the program.
+    #[serde(default)]
+    pub groups: Vec<u32>,
     /// Environment variables that are not secret.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -55,37 +64,64 @@ pub struct Service {
     pub stop_grace: u32,
     /// Its health check.
     pub health: Option<Health>,
+    /// When it is started again after its end.
+    #[serde(default)]
+    pub restart: Restart,
+    /// How much of its output is kept.
+    #[serde(default)]
+    pub log: Log,
+    /// Most memory.
+    pub memory: Option<Size>,
+    /// Most time of processors: 1.5 are one and a half.
+    pub cpus: Option<f64>,
+    /// Most processes and threads.
+    pub pids: Option<u32>,
+    /// Limits of resources (setrlimit(2)).
+    #[serde(default)]
+    pub ulimits: BTreeMap<Spanned<String>, Ulimit>,
+    /// Size of `/dev/shm`.
+    pub shm_size: Option<Size>,
+    /// Settings of the kernel for this container.
+    #[serde(default)]
+    pub sysctls: BTreeMap<Spanned<String>, String>,
+    /// Host names that are in no DNS: name to IP address.
+    #[serde(default)]
+    pub extra_hosts: BTreeMap<Spanned<String>, String>,
+    /// Labels of its container, for other programs of the host.
+    #[serde(default)]
+    pub labels: BTreeMap<Spanned<String>, String>,
+    /// Why it runs as root.
+    pub root: Option<String>,
+    /// Capabilities that it has, without `CAP_`, to reason.
+    #[serde(default)]
+    pub capabilities: BTreeMap<Spanned<String>, String>,
+    /// Devices of the host that it has, to reason.
+    #[serde(default)]
+    pub devices: BTreeMap<Spanned<String>, String>,
+    /// Why it may do everything on the host.
+    pub privileged: Option<String>,
+    /// Why it uses the host's network instead of one of its own.
+    pub host_network: Option<String>,
 }
 
-/// A health check: a command inside the container that exits with 0 when the service is healthy.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Health {
-    /// The program and its arguments.
-    pub command: Vec<String>,
-    /// Time between two checks in seconds.
-    #[serde(default = "default_interval")]
-    pub interval: u32,
-    /// Timeout of one check in seconds.
-    #[serde(default = "default_interval")]
-    pub timeout: u32,
-    /// Number of consecutive failures after which the service is unhealthy.
-    #[serde(default = "default_retries")]
-    pub retries: u32,
-    /// Time after the start in which failures do not count, in seconds.
-    #[serde(default)]
-    pub start_period: u32,
+impl Service {
+    /// What it may do beyond what all services may, each with its reason.
+    #[must_use]
+    pub fn privileges(&self) -> Vec<(String, &str)> {
+        let single = [
+            ("everything that the host's root may (privileged)", &self.privileged),
+            ("the user root in its container", &self.root),
+            ("the host's network", &self.host_network),
+        ];
+        let single = single.into_iter().filter_map(|(what, why)| Some((what.to_owned(), why.as_deref()?)));
+        let capabilities =
+            self.capabilities.iter().map(|(name, why)| (format!("CAP_{}", name.get_ref()), why.as_str()));
+        let devices = self.devices.iter().map(|(path, why)| (path.get_ref().clone(), why.as_str()));
+        single.chain(capabilities).chain(devices).collect()
+    }
 }
 
 /// Enough for a database that writes what it has in memory.
 fn default_stop_grace() -> u32 {
     30
-}
-
-fn default_interval() -> u32 {
-    5
-}
-
-fn default_retries() -> u32 {
-    12
 }

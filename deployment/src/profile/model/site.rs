@@ -43,13 +43,63 @@ pub struct Site {
 }
 
 /// A port published on the host.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SitePort {
     /// Default port number on the host.
     pub default: u16,
     /// Address of the host that it is published on.
     pub address: String,
+    /// Its protocol.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Number of ports that follow each other, from `default` on.
+    #[serde(default = "one")]
+    pub count: u16,
+}
+
+impl SitePort {
+    /// The last of its ports when `first` is the first one.
+    #[must_use]
+    pub fn last(&self, first: u16) -> u16 {
+        first.saturating_add(self.count.saturating_sub(1))
+    }
+
+    /// What follows a port in the syntax of engines and compose, and in messages: nothing for TCP.
+    #[must_use]
+    pub fn suffix(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Tcp => "",
+            Protocol::Udp => "/udp",
+        }
+    }
+
+    /// Its ports, or its only one, when `first` is the first one: `10000-10099/udp`.
+    #[must_use]
+    pub fn shown(&self, first: u16) -> String {
+        format!("{}{}", range(first, self.count), self.suffix())
+    }
+}
+
+/// `count` ports from `first` on, as engines and compose write them.
+#[must_use]
+pub fn range(first: u16, count: u16) -> String {
+    if count > 1 { format!("{first}-{}", first.saturating_add(count - 1)) } else { first.to_string() }
+}
+
+/// The protocol of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+fn one() -> u16 {
+    1
 }
 
 /// A private certificate authority.

@@ -14,18 +14,28 @@ use crate::profile::names::{bundle_file, image_name, project_name};
 /// The text of `README.md` (Markdown).
 ///
 /// `platform` is as OCI writes it (`linux/amd64`); `images` are the profile's names of the images in the bundle; `program`
-/// is whether the bundle contains the program; `notes` is the text of the profile's own readme file, or empty.
+/// is whether the bundle contains the program, `host` whether an installation needs its public host; `notes` is the text of
+/// the profile's own readme file, or empty.
 #[must_use]
-pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, notes: &str) -> String {
+pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, host: bool, notes: &str) -> String {
     let mut parts = vec![head(model, platform), start(model, platform), commands(model), tasks(model), reach(model)];
-    parts.push(networks::chapter(model));
+    parts.extend([networks::chapter(model), privileges(model)]);
     parts.extend([site(model), data(model), upgrade(model), troubleshooting(model), by_hand(model, platform)]);
     parts.push(contents(model, images));
     parts.push(notes.trim().to_owned());
     parts.retain(|part| !part.is_empty());
     let text = parts.join("\n\n") + "\n";
+    let text = if host { text } else { HOST_TEXTS.iter().fold(text, |text, part| text.replace(part, "")) };
     if program { text } else { text.replace(PROGRAM_ROW, "").replace("./sealift ", "sealift ") }
 }
+
+/// What is left out for profiles that do not use the public host.
+const HOST_TEXTS: [&str; 3] =
+    [HOST_SENTENCE, " If the bundle contains a directory `site`, leave out `--host HOST`.", " --host HOST"];
+
+/// How to replace the placeholder of the public host.
+const HOST_SENTENCE: &str = " Replace `HOST` with the name or address that users
+connect to, without `https://` and without a port.";
 
 /// The line about the program in the table of contents.
 const PROGRAM_ROW: &str = "| `sealift` | the program for the commands above: `./sealift help` |\n";
@@ -79,8 +89,7 @@ fn start(model: &Model, platform: &str) -> String {
         "\
 ## First start
 
-Unpack the bundle into a directory of its own, and run all commands there. Replace `HOST` with the name or address that users
-connect to, without `https://` and without a port.
+Unpack the bundle into a directory of its own, and run all commands there.{HOST_SENTENCE}
 
        mkdir {project} && cd {project} && tar xf ../{bundle}
        ./sealift up --host HOST
@@ -151,17 +160,38 @@ fn tasks(model: &Model) -> String {
     }
     let mut text = "## Tasks\n\n| command | purpose | by hand |\n| --- | --- | --- |\n".to_owned();
     for (name, task) in &model.tasks {
-        let arguments: String =
-            task.arguments.iter().map(|argument| format!(" {}", argument.get_ref().to_uppercase())).collect();
-        let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.command.join(" "));
+        let values: Vec<String> = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase()).collect();
+        let arguments: String = values.iter().map(|value| format!(" {value}")).collect();
+        let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.words(&values).join(" "));
         let hand = match task.run {
-            Run::Once => format!("podman-compose run --rm {service} {command}{arguments}"),
-            Run::Exec => format!("podman exec {}_{service} {command}{arguments}", project_name(model)),
+            Run::Once => format!("podman-compose run --rm {service} {command}"),
+            Run::Exec => format!("podman exec -i {}_{service} {command}", project_name(model)),
         };
         let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
         text += &format!("| `./sealift task {name}{arguments}` | {}{note} | `{hand}` |\n", task.title);
     }
     text.trim_end().to_owned()
+}
+
+/// What services may do beyond what all may; empty when none may.
+fn privileges(model: &Model) -> String {
+    let rows = model.services.iter().flat_map(|(name, service)| {
+        let rows = service.privileges().into_iter();
+        rows.map(move |(what, why)| format!("| `{}` | {what} | {} |\n", name.get_ref(), why.replace('|', "\\|")))
+    });
+    let rows: String = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let text = "\
+## What services may do on this host
+
+Services run as users of their own, without any right of root. These have more:
+
+| service | may use | why |
+| --- | --- | --- |
+";
+    format!("{text}{rows}").trim_end().to_owned()
 }
 
 /// The steps without the program: with the engine and compose.
@@ -258,7 +288,7 @@ fn reach(model: &Model) -> String {
             "127.0.0.1" => "127.0.0.1: from this host only",
             other => other,
         };
-        text += &format!("| {name} | {address} | {} |\n", port.default);
+        text += &format!("| {name} | {address} | {} |\n", port.shown(port.default));
     }
     text += "\n\
 These are the defaults; `.env` has the values for this host. To use another port:
@@ -399,7 +429,7 @@ mod tests {
     #[test]
     fn the_sample_as_operators_read_it() {
         let notes = "## First steps in the shop\n\nOpen it.\n\n";
-        insta::assert_snapshot!(render(&sample(), "linux/amd64", &["shop-database", "web"], true, notes));
+        insta::assert_snapshot!(render(&sample(), "linux/amd64", &["shop-database", "web"], true, true, notes));
     }
 
     #[test]
@@ -408,11 +438,14 @@ mod tests {
         model.site = Default::default();
         model.services.clear();
         model.tasks.clear();
-        let text = render(&model, "linux/amd64", &[], false, "");
+        let text = render(&model, "linux/amd64", &[], false, false, "");
         assert!(!text.contains("custom-ca") && !text.contains("Addresses and ports"), "{text}");
         assert!(text.contains("No service keeps data"), "{text}");
         assert!(
-            text.contains("sealift up --host") && !text.contains("./sealift") && !text.contains(PROGRAM_ROW),
+            text.contains("sealift up\n")
+                && !text.contains("HOST")
+                && !text.contains("./sealift")
+                && !text.contains(PROGRAM_ROW),
             "{text}"
         );
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::paths::{health_path, one_line, run_path, settings_path, task_path, unit_path};
-use super::script::{Arguments, Script, script, settings};
+use super::script::{Arguments, Script, probe, script, settings};
 use super::unit;
 use crate::profile::model::{Model, Run};
 
@@ -41,8 +41,12 @@ pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
         let run = Script { title, service: name, image, venv, words, arguments: Arguments::Any };
         files.insert(run_path(name), TextFile::executable(script(&run)));
         if let Some(health) = &service.health {
-            let words = health.command.iter().map(String::as_str).collect();
             let title = format!("Exits with 0 when {name} is healthy.");
+            if health.is_probe() {
+                files.insert(health_path(name), TextFile::executable(probe(&title, health)));
+                continue;
+            }
+            let words = health.command.iter().map(String::as_str).collect();
             let health = Script { title, service: name, image, venv, words, arguments: Arguments::Named(Vec::new()) };
             files.insert(health_path(name), TextFile::executable(script(&health)));
         }
@@ -51,9 +55,13 @@ pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
         let service = &model.services[&task.service];
         let image = &model.images[&service.image];
         let Some(venv) = &image.venv else { continue };
-        let entrypoint = if task.run == Run::Once { &image.entrypoint[..] } else { &[] };
-        let words = entrypoint.iter().chain(&task.command).map(String::as_str).collect();
-        let arguments = Arguments::Named(task.arguments.iter().map(|name| name.get_ref().as_str()).collect());
+        // What runs in the service's place starts with the image's program, the others with their own.
+        let (start, first) = match task.run {
+            Run::Once => (&image.entrypoint[..], 0),
+            Run::Exec => (&task.command[..1.min(task.command.len())], 1),
+        };
+        let words = start.iter().map(String::as_str).collect();
+        let arguments = Arguments::Placed(task, first);
         let title = format!("{}.", one_line(&task.title));
         let script_of_task = Script { title, service: task.service.get_ref(), image, venv, words, arguments };
         files.insert(task_path(name.get_ref()), TextFile::executable(script(&script_of_task)));

@@ -1,7 +1,7 @@
 //! The shell code of the programs in `bin/`, and of the settings in `lib/` that they share.
 
 use super::paths::{ROOT, SECRETS, settings_path};
-use crate::profile::model::{Image, Service, Venv};
+use crate::profile::model::{Health, Image, Part, Service, Task, Venv};
 use crate::profile::names::{Program, credential, program};
 use crate::render::compose::quoted;
 
@@ -115,6 +115,8 @@ pub(super) enum Arguments<'a> {
     Any,
     /// One for each name.
     Named(Vec<&'a str>),
+    /// The words of a task's command from this one on, with its arguments in their places.
+    Placed(&'a Task, usize),
 }
 
 /// The text of a program in `bin/`.
@@ -127,9 +129,14 @@ pub(super) fn script(script: &Script<'_>) -> String {
 set -eu
 "
     );
-    if let Arguments::Named(arguments) = arguments {
-        let usage: String = arguments.iter().map(|name| format!(" {}", name.to_uppercase())).collect();
-        text += &format!("[ $# = {} ] || {{ echo \"usage: $0{usage}\" >&2; exit 2; }}\n", arguments.len());
+    let names: Option<Vec<&str>> = match arguments {
+        Arguments::Any => None,
+        Arguments::Named(names) => Some(names.clone()),
+        Arguments::Placed(task, _) => Some(task.arguments.iter().map(|name| name.get_ref().as_str()).collect()),
+    };
+    if let Some(names) = names {
+        let usage: String = names.iter().map(|name| format!(" {}", name.to_uppercase())).collect();
+        text += &format!("[ $# = {} ] || {{ echo \"usage: $0{usage}\" >&2; exit 2; }}\n", names.len());
     }
     let python = format!("\"$root\"{}/bin/python", quoted(venv.path.get_ref()));
     let first = words.first().and_then(|word| program(venv, word));
@@ -144,15 +151,48 @@ set -eu
         line.push(' ');
         line += &shell_word(image, word);
     }
+    line += &match arguments {
+        Arguments::Placed(task, first) => placed(image, task, *first),
+        Arguments::Any | Arguments::Named(_) => " \"$@\"".to_owned(),
+    };
     text += &format!(
         "\
 folder=$(dirname -- \"$(dirname -- \"$(readlink -f -- \"$0\")\")\")
 . \"$folder/{}\"
-exec {line} \"$@\"
+exec {line}
 ",
         settings_path(service)
     );
     text
+}
+
+/// The words of a task's command from the word `first` on, with its arguments, each with a blank before it.
+fn placed(image: &Image, task: &Task, first: usize) -> String {
+    let part = |part: &Part<'_>| match part {
+        Part::Text(text) => quoted(text),
+        Part::Argument(at) => format!("\"${{{}}}\"", at + 1),
+    };
+    let word = |parts: Vec<Part<'_>>| match parts[..] {
+        [Part::Text(word)] => shell_word(image, word),
+        _ => parts.iter().map(part).collect(),
+    };
+    let words = task.parts().into_iter().skip(first).map(word);
+    words.map(|word| format!(" {word}")).collect()
+}
+
+/// The text of a health check that the bundle's own program makes.
+pub(super) fn probe(title: &str, health: &Health) -> String {
+    let words: Vec<String> = health.probe().iter().map(|word| quoted(word)).collect();
+    format!(
+        "\
+#!/bin/sh
+# {title}
+set -eu
+folder=$(dirname -- \"$(dirname -- \"$(readlink -f -- \"$0\")\")\")
+exec \"$folder/sealift\" {}
+",
+        words.join(" ")
+    )
 }
 
 /// A word of a command for the shell. A file that the profile puts into the image is below `root/`, one of the site is

@@ -1,7 +1,7 @@
 //! systemd units of services.
 
 use super::paths::{FOLDER, GENERATED, SECRETS, one_line, run_path, site_files, task_path};
-use crate::profile::model::{Model, On, Service};
+use crate::profile::model::{Model, On, Restart, Service, Ulimit};
 
 /// The sandbox of a service, which may only use the network and write to its log. Every line was tried with the Python and
 /// the wheels of a large server.
@@ -41,6 +41,21 @@ SystemCallErrorNumber=EPERM
 LimitNOFILE=65536
 ";
 
+/// The limits of the profile, which come after those of the sandbox.
+fn limits(service: &Service) -> String {
+    let mut text = String::new();
+    let memory = service.memory.map(|size| format!("MemoryMax={}\n", size.0));
+    // A quota is in percent of one processor.
+    let cpus = service.cpus.map(|cpus| format!("CPUQuota={}%\n", (cpus * 100.0).round()));
+    let pids = service.pids.map(|pids| format!("TasksMax={pids}\n"));
+    [memory, cpus, pids].into_iter().flatten().for_each(|line| text += &line);
+    for (resource, Ulimit { soft, hard }) in &service.ulimits {
+        let shown = |limit: i64| if limit < 0 { "infinity".to_owned() } else { limit.to_string() };
+        text += &format!("Limit{}={}:{}\n", resource.get_ref().to_uppercase(), shown(*soft), shown(*hard));
+    }
+    text
+}
+
 pub(super) fn render(model: &Model, name: &str, service: &Service) -> String {
     let title = if service.title.is_empty() { name } else { one_line(&service.title) };
     let mut text = format!(
@@ -71,7 +86,12 @@ Type=exec
         }
     }
     text += &format!("ExecStart={FOLDER}/{}\n", run_path(name));
-    text += "TimeoutStartSec=infinity\nRestart=on-failure\nRestartSec=5\n";
+    text += "TimeoutStartSec=infinity\n";
+    text += &match service.restart {
+        Restart::No => "Restart=no\n".to_owned(),
+        Restart::Always => "Restart=always\nRestartSec=5\n".to_owned(),
+        Restart::UnlessStopped | Restart::OnFailure => "Restart=on-failure\nRestartSec=5\n".to_owned(),
+    };
     if let Some(signal) = &model.images[&service.image].stop_signal {
         text += &format!("KillSignal={signal}\n");
     }
@@ -84,5 +104,6 @@ Type=exec
         text += &format!("LoadCredential={name}:{FOLDER}/site/{path}\n");
     }
     text += SANDBOX;
+    text += &limits(service);
     text + "\n[Install]\nWantedBy=multi-user.target\n"
 }

@@ -20,6 +20,7 @@ use super::origin::Origin;
 use super::public_host::PublicHost;
 use super::record::Record;
 use super::report::SiteReport;
+use super::templates::uses_host;
 use super::values::SettingValues;
 use super::values::SiteParameters;
 use super::{files, layout, ports};
@@ -48,7 +49,7 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     layout::check(request.model)?;
     let directory = request.directory;
     let record = Record::read(directory, request.model.name.get_ref())?;
-    let host = public_host(request.host, record.as_ref())?;
+    let host = public_host(request, record.as_ref())?;
     let old = record.unwrap_or_else(|| Record::new(request.model.name.get_ref()));
     let mut chosen = rendered::edited_ports(request)?;
     chosen.extend(request.ports.iter().map(|(name, number)| (name.clone(), *number)));
@@ -82,14 +83,18 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     Ok(update.report)
 }
 
-fn public_host(wanted: Option<&str>, record: Option<&Record>) -> Result<PublicHost> {
-    match wanted.or(record.map(|record| record.host.as_str())) {
+fn public_host(request: &SiteRequest<'_>, record: Option<&Record>) -> Result<PublicHost> {
+    match request.host.or(record.map(|record| record.host.as_str())) {
         Some(host) => Ok(host.parse()?),
+        None if !uses_host(request.model, request.sources) => Ok(UNNAMED.parse()?),
         None => Err(Failure::usage("a new site needs its public host: the name or address that users connect to")
             .hint("add --host, such as --host parsec.example.com")
             .into()),
     }
 }
+
+/// The host of a site that needs none, in the addresses that are shown.
+const UNNAMED: &str = "localhost";
 
 /// A locked directory.
 struct Lock(fs_err::File);

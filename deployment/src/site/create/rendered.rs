@@ -84,7 +84,8 @@ impl SiteUpdate<'_> {
         });
         if let (true, BUNDLE_ENV, Some(old)) = (edited, path, &old) {
             // Its other lines stay. Its ports are those of the site, which took over the edited ones.
-            let text = ports::updated(&String::from_utf8_lossy(old), &self.parameters.ports, internal);
+            let text =
+                ports::updated(self.request.model, &String::from_utf8_lossy(old), &self.parameters.ports, internal);
             return self.put(path, text.as_bytes(), file.access, "its ports or networks changed");
         }
         if edited {
