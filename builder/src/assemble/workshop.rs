@@ -14,7 +14,7 @@ use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::ingredients::scripts::Request;
 use sealift_layers::ingredients::wheel::{self, RecordCheck, Venv};
-use sealift_layers::limits::{Exceeded, Limits, MEMORY, MESSAGES};
+use sealift_layers::limits::{Exceeded, Limits, MEMBERS, MEMORY, MESSAGES, PATHS};
 use sealift_layers::listing::Listing;
 use sealift_layers::tar::{MemberKind, Members, Stream};
 use sealift_layers::tree::{self, Conflict, Overlap, OverlayError, SourceFile, Tree, TreePath};
@@ -76,7 +76,18 @@ impl<'a> Workshop<'a> {
     pub fn new(inputs: &'a Inputs<'a>, store: &'a Store, jobs: usize, progress: &'a Phase<'a>) -> Self {
         let (packages, wheels, interpreters) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (below, accounts) = (Vec::new(), Vec::new());
-        Self { inputs, store, jobs: jobs.max(1), progress, packages, wheels, interpreters, below, accounts, opened: AtomicUsize::new(0) }
+        Self {
+            inputs,
+            store,
+            jobs: jobs.max(1),
+            progress,
+            packages,
+            wheels,
+            interpreters,
+            below,
+            accounts,
+            opened: AtomicUsize::new(0),
+        }
     }
 
     /// Sets the layers below the next one that is made, bottom first.
@@ -134,7 +145,7 @@ impl<'a> Workshop<'a> {
         wanted.sort_by_key(|package| std::cmp::Reverse(package.size));
         let opened = in_parallel(self.jobs, &wanted, |package| {
             let opened = open_package(self.store, package, self.inputs.options.limits)?;
-            self.count(opened.tree.len())?;
+            self.count(cost(&opened.tree))?;
             Ok(opened)
         })?;
         for (package, opened) in wanted.iter().zip(opened) {
@@ -145,8 +156,8 @@ impl<'a> Workshop<'a> {
 
     /// Counts the files of what is open anew: wheels were taken, or could not all be opened.
     fn recount(&mut self) {
-        let packages = self.packages.values().map(|package| package.tree.len());
-        let wheels = self.wheels.values().map(|wheel| wheel.tree.len());
+        let packages = self.packages.values().map(|package| cost(&package.tree));
+        let wheels = self.wheels.values().map(|wheel| cost(&wheel.tree));
         *self.opened.get_mut() = packages.chain(wheels).sum();
     }
 
@@ -157,7 +168,7 @@ impl<'a> Workshop<'a> {
         if u64::try_from(all).is_ok_and(|all| all <= limit) {
             return Ok(());
         }
-        let message = format!("the packages and wheels of this build have more than {limit} files");
+        let message = format!("the packages and wheels of this build have more than {limit} files, or too long paths");
         let hint =
             "if they are real packages, any number of files is allowed with --limit-unpacked SIZE (such as 4GiB)";
         Err(Failure::failed(message).hint(hint).into())
@@ -194,7 +205,7 @@ impl<'a> Workshop<'a> {
                 ))
             })?;
             let tree = opened.tree(&venv, locked.time()).map_err(|error| refused(chain(&error), &error))?;
-            self.count(tree.len())?;
+            self.count(cost(&tree))?;
             Ok(InstalledWheel { tree, differences: opened.differences().to_vec() })
         })?;
         for (wheel, installed) in wheels.into_iter().zip(installed) {
@@ -227,6 +238,12 @@ impl<'a> Workshop<'a> {
         self.interpreters.insert(key, Arc::clone(&interpreter));
         Ok(interpreter)
     }
+}
+
+/// What the tree of a package or a wheel counts: its files, and one more for each so many bytes of paths.
+fn cost(tree: &Tree) -> usize {
+    let bytes: usize = tree.iter().map(|(path, _)| path.as_str().len()).sum();
+    tree.len() + bytes / usize::try_from(PATHS / MEMBERS).unwrap_or(usize::MAX)
 }
 
 /// The virtual environment that the profile declares for an image.
