@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::super::model::{Condition, Dependency, Health, Service};
 use super::super::{suggest, words};
-use super::{Check, TemplateUser};
+use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, has_low_ports, needs_root};
 
 /// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
 const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
@@ -39,13 +39,14 @@ impl Check<'_> {
                 self.report(port.span(), format!("there is no site port `{}`", port.get_ref()), hint);
             }
             let count = model.site.ports.get(port.get_ref()).map_or(1, |port| port.count);
-            if *inside != 0 && u32::from(*inside) + u32::from(count) > 65_536 {
-                let span = self.document.value(&["services", name, "publish", port.get_ref()]);
-                self.report(span, format!("there are no {count} ports from {inside} on"), "the last port is 65535");
-            }
-            if *inside == 0 {
-                let span = self.document.value(&["services", name, "publish", port.get_ref()]);
-                self.report(span, "0 is not a port", "use 1 to 65535");
+            let span = self.document.value(&["services", name, "publish", port.get_ref()]);
+            match *inside {
+                0 => self.report(span, "0 is not a port", "use 1024 to 65535"),
+                1..FIRST_PORT if !has_low_ports(service) => self.report(span, needs_root(*inside), HIGH_PORT),
+                first if u32::from(first) + u32::from(count) > 65_536 => {
+                    self.report(span, format!("there are no {count} ports from {first} on"), "the last port is 65535");
+                }
+                _ => {}
             }
         }
         self.dependencies(name, service);
