@@ -9,8 +9,8 @@ use super::compose::{health_array, health_line};
 use super::network;
 use crate::profile::model::{Health, Log, Model, PROBE, Service, Ulimit, range};
 use crate::profile::names::{
-    PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, port_variable,
-    project_name,
+    PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, path_variable,
+    port_variable, project_name,
 };
 
 /// What differs between hosts: names, the folder and the variables of `.env`.
@@ -50,6 +50,13 @@ impl HostLayout {
             ipv6: BTreeSet::new(),
             dialect: Dialect::default(),
         }
+    }
+
+    /// The host's folder of a setting: that of `.env`, else the profile's default.
+    #[must_use]
+    pub fn host_path(&self, model: &Model, setting: &str) -> Option<String> {
+        let own = self.variables.get(&path_variable(setting)).filter(|path| !path.is_empty()).cloned();
+        own.or_else(|| Some(model.site.settings.get(setting)?.default.as_ref()?.as_str()?.to_owned()))
     }
 
     /// The name of a service's container, a volume or a network on the host: `parsec-standalone_parsec-server`.
@@ -110,7 +117,7 @@ pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks
     let service = &model.services[name];
     let mut options = Options::default();
     options.add("--name", layout.resource_name(name));
-    options.add("--restart", service.restart.policy());
+    options.add("--restart", service.restart_policy());
     if service.host_network.is_none() {
         options.add("--network-alias", name);
     }
@@ -212,6 +219,13 @@ impl Options {
         }
         for (volume, path) in &service.volumes {
             self.add("--mount", mount(&["type=volume", &source(&layout.resource_name(volume)), &target(path)]));
+        }
+        for (setting, place) in &service.paths {
+            // Without it, the start has been refused.
+            let Some(from) = layout.host_path(model, setting.get_ref()) else { continue };
+            let (from, to) = (source(&from), target(place.path()));
+            let fields = ["type=bind", &from, &to, "readonly"];
+            self.add("--mount", mount(if place.is_writable() { &fields[..3] } else { &fields }));
         }
         for label in layout.labels("service", name) {
             self.add("--label", label);
@@ -390,6 +404,23 @@ mod tests {
         let words = r#"["wget","-q","--header=Accept: */*","http://127.0.0.1:8080/"]"#;
         assert_eq!(check(Dialect::Podman), words);
         assert_eq!(check(Dialect::Docker), "wget -q '--header=Accept: */*' http://127.0.0.1:8080/");
+    }
+
+    #[test]
+    fn a_folder_of_the_host_is_where_the_site_says() {
+        let text = include_str!("../profile/sample.toml").replace(
+            "[services.shop-database]",
+            "[services.shop-database]\npaths = { media = \"/media\", dumps = { path = \"/dumps\", writable = true } }",
+        ) + "[site.settings]\nmedia = { title = \"Media\", kind = \"folder\", required = true }\n\
+             dumps = { title = \"Dumps\", kind = \"folder\", default = \"/var/dumps\" }\n";
+        let model: Model = toml::from_str(&text).unwrap();
+        let options =
+            lines(&create(&model, "shop-database", &layout(&[("SEALIFT_MEDIA_PATH", "/a b")]), Networks::All));
+        assert!(options.contains("--mount type=bind,source=/a b,target=/media,readonly\n"), "{options}");
+        assert!(options.contains("--mount type=bind,source=/var/dumps,target=/dumps\n"), "{options}");
+        let compose = super::super::compose::render(&model, "linux/amd64");
+        assert!(compose.contains("- ${SEALIFT_DUMPS_PATH:-/var/dumps}:/dumps\n"), "{compose}");
+        assert!(compose.contains("${SEALIFT_MEDIA_PATH:?set it in .env}:/media:ro"), "{compose}");
     }
 
     #[test]
