@@ -36,6 +36,8 @@ pub const EXTENSIONS: u64 = 64 << 20;
 pub const COMMANDS: usize = 10_000;
 /// Bytes of the extended header of one member of a tar: long names and pax records.
 pub const EXTENSION: u64 = 1 << 20;
+/// Bytes that a package, wheel or crate may have according to an index or a lock: sums of such numbers fit 64 bits.
+pub const ARTIFACT: u64 = 1 << 40;
 /// Bytes of a file that is parsed: control data, `METADATA`, `RECORD`.
 pub const DOCUMENT: u64 = 16 << 20;
 /// Bytes of a content that is read into memory as a whole.
@@ -182,7 +184,8 @@ impl Paths {
         }
         // Those above the previous path are not counted again: archives have the files of a directory together.
         let shared = path.bytes().zip(self.last.bytes()).take_while(|(one, other)| one == other).count();
-        self.directories += path[shared.min(path.len())..].bytes().filter(|byte| *byte == b'/').count() as u64;
+        // By bytes: what is shared may end within a character.
+        self.directories += path.bytes().skip(shared).filter(|byte| *byte == b'/').count() as u64;
         if self.directories > DIRECTORIES {
             return Err(Exceeded::Count(DIRECTORIES, "directories"));
         }
@@ -253,6 +256,9 @@ mod tests {
         assert_eq!(add(&"a/".repeat(DEPTH - 1)), Ok(()));
         assert!(add(&"a/".repeat(DEPTH)).unwrap_err().ends_with("…` has more than 256 components"));
         assert!(add(&format!("{}x", "abc/".repeat(1024))).unwrap_err().ends_with("more than 4096 bytes"));
+        // Two names that differ within a character.
+        let mut paths = Paths::default();
+        assert!(["\u{e9}", "\u{e8}", "\u{1f600}", "\u{1f601}/x"].iter().all(|path| paths.add(path).is_ok()));
         let mut paths = Paths::default();
         let error = (0..MEMBERS).find_map(|n| paths.add(&format!("{n}/a/b/c/d")).err());
         assert_eq!(error.unwrap().to_string(), "it has more than 400000 directories");

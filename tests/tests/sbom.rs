@@ -93,6 +93,20 @@ purls = [c["purl"] for c in bill["components"] if "purl" in c]
 for purl in purls:
     canonical = PackageURL.from_string(purl).to_string()
     assert canonical == purl, f"{purl} is {canonical}"
+# Trivy takes one operating system and drops packages without it; it matches source packages, which it reads from its own
+# properties. Grype reads both from the package URL.
+systems = [c for c in bill["components"] if c["type"] == "operating-system"]
+assert len(systems) == 1 and systems[0]["name"] == "debian" and systems[0]["version"], systems
+for c in bill["components"]:
+    if c.get("purl", "").startswith("pkg:deb/"):
+        found = PackageURL.from_string(c["purl"]).qualifiers
+        assert found["distro"] == "debian-" + systems[0]["version"], found
+        source, _, version = found.get("upstream", c["name"]).partition("@")
+        trivy = {p["name"]: p["value"] for p in c.get("properties", [])}
+        assert trivy.get("aquasecurity:trivy:SrcName", c["name"]) == source, c
+        assert trivy.get("aquasecurity:trivy:SrcVersion", c["version"]) == (version or c["version"]), c
+        if c["name"] == "libc6":
+            assert source == "glibc", c
 print(len(bill["components"]), "components,", len(purls), "package URLs")
 "#;
 

@@ -13,6 +13,9 @@ use crate::store::{Builder, Store};
 /// The package whose certificates are trusted.
 const PACKAGE: &str = "ca-certificates";
 
+/// The package without whose script Java trusts nobody.
+const JAVA: &str = "ca-certificates-java";
+
 /// The bundle of all certificates that the image trusts. In `bundle.json`, the package is described by its own layer.
 #[derive(Debug)]
 struct Certificates;
@@ -33,6 +36,9 @@ impl Ingredient for Certificates {
         if image.has_package(PACKAGE) {
             key = key.field("package", image.inputs.package(PACKAGE)?.sha256);
         }
+        if image.has_package(JAVA) {
+            key = key.field("java", 1);
+        }
         let authorities = image.inputs.options.authorities.iter();
         Ok(authorities.fold(key, |key, authority| key.field("file", &authority.file_name).field("pem", &authority.pem)))
     }
@@ -47,7 +53,10 @@ impl Ingredient for Certificates {
             true => workshop.open_packages(&[PACKAGE.to_owned()])?[0].tree.clone(),
             false => Tree::new(),
         };
-        let tree = certs::tree(&package, &image.inputs.options.authorities)?;
+        let mut tree = certs::tree(&package, &image.inputs.options.authorities)?;
+        if image.has_package(JAVA) {
+            certs::add_java(&mut tree)?;
+        }
         Ok(overlay_replacing(tree, lower)?.into())
     }
 }

@@ -57,11 +57,11 @@ impl Ingredient for Configuration {
         Ok(pairs(key, "link", &model.links))
     }
 
-    fn make<'a>(&'a self, _workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
+    fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let (inputs, model) = (image.inputs, image.model());
         let origin: Arc<str> = format!("the profile's image {}", image.name).into();
         let accounts = accounts(model);
-        let mut tree = accounts::tree(&accounts)?;
+        let mut tree = accounts::with_requests(&accounts, &workshop.accounts)?;
         let mut add = |path: &str, entry: Entry| -> Result<()> {
             tree.insert(TreePath::new(path)?, entry);
             Ok(())

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sealift_deployment::{bundle, ui};
+use sealift_deployment::bundle::{self, Source, System};
+use sealift_deployment::ui;
 use sealift_layers::ingredients::deb;
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::listing::Listing;
-use sealift_layers::tree::{Entry, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
+use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs, strings};
-use super::workshop::{Opens, Workshop, conflict, overlay};
-use super::{bytecode, library_cache, patterns};
+use super::workshop::{Opens, Workshop, conflict, overlay, overlay_replacing};
+use super::{bytecode, library_cache, patterns, scripts};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
 use crate::store::layer::{LayerRecord, Remarks};
@@ -61,7 +63,8 @@ impl Ingredient for Packages {
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
-        let mut key = key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1);
+        let mut key =
+            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 1);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
@@ -112,15 +115,31 @@ impl Ingredient for Packages {
             tree.merge(links, |_, _| Prefer::Neither)?;
         }
         self.link_to_usr(&mut tree, lower, image)?;
+        let outcome = scripts::apply(&mut tree, &opened, lower, image, |path| workshop.read_below(path))?;
         let mut tree = overlay(tree, lower)?;
+        let made = overlay_replacing(self.without_dropped(outcome.made, image), lower)?;
+        tree.merge(made, |_, _| Prefer::First)?;
         library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
+        remarks.accounts = outcome.accounts;
+        remarks.applied = outcome.applied;
+        remarks.left = outcome.left;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
         remarks.scripts = with_scripts.map(|package| (package.control.name.clone(), package.scripts.clone())).collect();
+        remarks.sources = (opened.iter().map(|package| &package.control))
+            .filter(|control| (&control.name, &control.version) != (&control.source.0, &control.source.1))
+            .map(|control| {
+                let (name, version) = control.source.clone();
+                (control.name.clone(), Source { name, version })
+            })
+            .collect();
+        remarks.system = os_release(&tree)?;
         Ok(Made { tree, remarks, check: None })
     }
 
     fn describe(&self, image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
         description.image.packages.clone_from(&image.locked().packages);
+        description.system = description.system.take().or_else(|| record.remarks.system.clone());
+        let locked = image.inputs.lock;
         for name in &self.names {
             let package = image.inputs.package(name)?;
             let described = bundle::Package {
@@ -128,8 +147,12 @@ impl Ingredient for Packages {
                 version: package.version.clone(),
                 architecture: package.architecture.clone(),
                 archive: package.archive.clone(),
+                source: record.remarks.sources.get(name).cloned(),
+                vendor: locked.vendor(package),
                 sha256: package.sha256,
                 scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
+                applied: record.remarks.applied.get(name).cloned().unwrap_or_default(),
+                not_applied: record.remarks.left.get(name).cloned().unwrap_or_default(),
             };
             description.packages.insert(name.clone(), described);
         }
@@ -142,9 +165,23 @@ impl Ingredient for Packages {
         Ok(())
     }
 
-    fn warnings(&self, _image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
-        bytecode::warnings(&record.remarks)
+    fn warnings(&self, image: ImageInputs<'_>, record: &LayerRecord) -> Vec<String> {
+        let mut warnings = bytecode::warnings(&record.remarks);
+        warnings.extend(scripts::warnings(image, &record.remarks));
+        warnings
     }
+}
+
+/// What the file `os-release` of a tree says of the system, if the tree has it (os-release(5)).
+fn os_release(tree: &Tree) -> Result<Option<System>> {
+    for path in ["usr/lib/os-release", "etc/os-release"] {
+        if let Some(Kind::File(content)) = tree.get(&TreePath::new(path)?).map(|entry| &entry.kind)
+            && content.len() <= DOCUMENT
+        {
+            return Ok(System::parse(&String::from_utf8_lossy(&content.read()?)));
+        }
+    }
+    Ok(None)
 }
 
 impl Packages {
@@ -216,6 +253,19 @@ impl Packages {
             }
         }
         Ok(())
+    }
+
+    /// Files and links that scripts would have made, without those that the profile drops.
+    fn without_dropped(&self, mut made: Tree, image: ImageInputs<'_>) -> Tree {
+        let base = &image.inputs.profile.model.base;
+        let patterns = |texts: Vec<&toml::Spanned<String>>| -> Vec<Pattern> {
+            texts.into_iter().map(|text| Pattern::new(text.get_ref())).collect()
+        };
+        let drop = patterns(base.drop.iter().chain(self.own_drop(image)).collect());
+        let keep = patterns(base.keep.iter().collect());
+        let matches = |patterns: &[Pattern], path: &TreePath| patterns.iter().any(|pattern| pattern.matches(path));
+        made.retain(|path| !matches(&drop, path) || matches(&keep, path));
+        made
     }
 
     /// Adds the bytecode of the standard library of `python`, package by package.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sealift_deployment::bundle::{Compiled, Crate, Package, StorePath, Wheel};
+use sealift_deployment::bundle::{Compiled, Crate, Package, StorePath, System, Wheel};
 
 /// The contents of a whole bundle. Ingredients add to it, layer by layer; what several layers have is added once.
 #[derive(Debug, Default)]
 pub struct Description {
     /// The image whose layer is described.
     pub image: ImageDescription,
+    /// The distribution that the images are of.
+    pub system: Option<System>,
     /// Debian packages by name.
     pub packages: BTreeMap<String, Package>,
     /// Wheels by file name.

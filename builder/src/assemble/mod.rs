@@ -21,6 +21,7 @@ mod env_files;
 mod ingredient;
 mod library_cache;
 pub mod patterns;
+mod scripts;
 mod store_paths;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use sealift_deployment::profile::model;
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
+use sealift_layers::ingredients::scripts::Request;
 use sealift_layers::ingredients::wheel::{self, RecordCheck, Venv};
 use sealift_layers::limits::{Exceeded, Limits, MEMORY, MESSAGES};
 use sealift_layers::listing::Listing;
@@ -22,6 +23,7 @@ use crate::inputs::{ImageInputs, Inputs};
 use crate::lock::Package;
 use crate::parallel::in_parallel;
 use crate::store::Store;
+use crate::store::layer::LayerRecord;
 
 /// Artifacts that the workshop opens in advance.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +55,8 @@ pub struct Workshop<'a> {
     interpreters: BTreeMap<(String, String), Arc<Interpreter>>,
     /// Blobs of the layers below the one that is made, bottom first.
     below: Vec<Digest>,
+    /// Accounts that the packages of these layers want.
+    pub(super) accounts: Vec<Request>,
 }
 
 impl Opens<'_> {
@@ -68,12 +72,14 @@ impl<'a> Workshop<'a> {
     #[must_use]
     pub fn new(inputs: &'a Inputs<'a>, store: &'a Store, jobs: usize, progress: &'a Phase<'a>) -> Self {
         let (packages, wheels, interpreters) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { inputs, store, jobs: jobs.max(1), progress, packages, wheels, interpreters, below: Vec::new() }
+        let (below, accounts) = (Vec::new(), Vec::new());
+        Self { inputs, store, jobs: jobs.max(1), progress, packages, wheels, interpreters, below, accounts }
     }
 
-    /// Sets the layers below the next one that is made: the digests of their blobs in the store, bottom first.
-    pub fn set_below(&mut self, blobs: Vec<Digest>) {
-        self.below = blobs;
+    /// Sets the layers below the next one that is made, bottom first.
+    pub fn set_below(&mut self, records: &[&LayerRecord]) {
+        self.below = records.iter().map(|record| record.layer.digest).collect();
+        self.accounts = records.iter().flat_map(|record| record.remarks.accounts.clone()).collect();
     }
 
     /// The contents of a file of the layers below. They are read from the layers themselves: the packages need not be in

@@ -81,7 +81,8 @@ impl<'a> Executor<'a> {
     fn make(&mut self, image: &'a Image, layer: &'a Layer, below: &[Layer]) -> Result<LayerRecord> {
         let lower = self.listing(below, layer.ingredient.is_independent())?;
         let inputs = self.plan.inputs.image(&image.name);
-        self.workshop.set_below(below.iter().map(|layer| self.finished.record(&layer.key).layer.digest).collect());
+        let records: Vec<&LayerRecord> = below.iter().map(|layer| self.finished.record(&layer.key)).collect();
+        self.workshop.set_below(&records);
         let Made { tree, remarks, check } = layer.ingredient.make(&mut self.workshop, inputs, &lower)?;
         let (codec, epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
         // What is below decides bytes, too: paths through links, modes of directories, the cache of libraries.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::Profile;
+use sealift_deployment::site::check_templates;
 use sealift_deployment::ui::Ui;
 
 use super::request::{BuildRequest, LockPolicy};
@@ -26,6 +27,7 @@ pub struct Relocked {
 /// profile's folder.
 pub(super) fn choose(request: &BuildRequest<'_>, servers: &Servers<'_>, ui: &Ui) -> Result<Lock> {
     let profile = request.profile;
+    check_templates(profile)?;
     let platform = request.platform.to_string();
     let name = profile.model.name.get_ref();
     let found = Lock::read(profile)?;
@@ -77,6 +79,7 @@ pub fn relock(
     old: Option<Lock>,
     ui: &Ui,
 ) -> Result<Relocked> {
+    check_templates(profile)?;
     let resolved = resolve::platform(profile, servers, options, ui)?;
     let name = profile.model.name.get_ref();
     let mut lock = old.unwrap_or_else(|| Lock { schema: 1, profile: name.clone(), platforms: BTreeMap::new() });

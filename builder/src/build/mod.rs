@@ -69,7 +69,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     let plan = make_plan(request, &lock, &options)?;
     fetch::crates(&plan.inputs, &fetch::missing(&plan, store)?, store)?;
     let layers = layers::make(&plan, store, request.jobs, ui)?;
-    runnable::check(&plan, &layers, store, ui)?;
+    runnable::check(&plan, &layers, store, (request, servers), ui)?;
     let images = images::make(&plan, &layers)?;
     let (program, site) = (program.as_ref(), request.site.as_ref());
     let bundle =

@@ -1,21 +1,38 @@
-//! The crates that this program consists of, from the `Cargo.lock` that it was built with.
+//! The crates that a program `sealift` consists of, from the `Cargo.lock` that it was built with.
+//!
+//! The list is read from the bytes of the program: the bundle is the same whichever program builds it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 
+use memchr::memmem;
 use sealift_deployment::bundle::ProgramCrate;
 use sealift_layers::digest::Digest;
 use serde::Deserialize;
 
-/// The lock of the workspace.
-const LOCK: &str = include_str!("../../../Cargo.lock");
+/// Ends each part of [`SOURCES`].
+const END: u8 = 0x1e;
 
-/// The manifests of the crates of the workspace that the program consists of: a lock does not tell dependencies of tests
-/// from others.
-const MANIFESTS: [(&str, &str); 3] = [
-    ("sealift", include_str!("../../Cargo.toml")),
-    ("sealift-deployment", include_str!("../../../deployment/Cargo.toml")),
-    ("sealift-layers", include_str!("../../../layers/Cargo.toml")),
-];
+/// What the list of this program is made from, as one text that is found in its file by its first line: the lock of the
+/// workspace and the manifests of [`MEMBERS`].
+static SOURCES: &str = concat!(
+    "sealift: lock and manifests of this program\n",
+    include_str!("../../../Cargo.lock"),
+    "\u{1e}",
+    include_str!("../../Cargo.toml"),
+    "\u{1e}",
+    include_str!("../../../deployment/Cargo.toml"),
+    "\u{1e}",
+    include_str!("../../../layers/Cargo.toml"),
+    "\u{1e}",
+);
+
+/// The crates of the workspace that the program consists of. Their manifests are needed as a lock does not tell dependencies
+/// of tests from others.
+const MEMBERS: [&str; 3] = ["sealift", "sealift-deployment", "sealift-layers"];
+
+/// Longest text of [`SOURCES`] that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 #[derive(Deserialize)]
 struct Lock {
@@ -31,14 +48,47 @@ struct Locked {
     dependencies: Vec<String>,
 }
 
-/// All crates of the program: what its own crates depend on, directly or not, for any platform and to build it. Sorted by
-/// name and version; the program itself is among them. Empty if the lock cannot be read, which a test excludes.
-pub(super) fn own() -> Vec<ProgramCrate> {
-    let Ok(lock) = toml::from_str::<Lock>(LOCK) else { return Vec::new() };
+/// All crates of the program with these bytes: what its own crates depend on, directly or not, for any platform and to build
+/// it. Sorted by name and version; the program itself is among them. Empty if the program does not contain its list.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn of(program: impl Read) -> io::Result<Vec<ProgramCrate>> {
+    let (mark, _) = SOURCES.split_once('\n').unwrap_or_default();
+    Ok(behind(mark.as_bytes(), program)?.as_deref().and_then(sources).map(listed).unwrap_or_default())
+}
+
+/// At most [`LONGEST`] bytes behind the first `mark` in a file, which is not held in memory as a whole.
+fn behind(mark: &[u8], mut file: impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut piece = Vec::new();
+    loop {
+        if file.by_ref().take(LONGEST).read_to_end(&mut piece)? == 0 {
+            return Ok(None);
+        }
+        if let Some(at) = memmem::find(&piece, mark) {
+            piece.drain(..at + mark.len());
+            file.take(LONGEST).read_to_end(&mut piece)?;
+            return Ok(Some(piece));
+        }
+        // A mark may begin in one piece and end in the next one.
+        piece.drain(..piece.len().saturating_sub(mark.len()));
+    }
+}
+
+/// The lock and the manifests in the text behind the mark.
+fn sources(text: &[u8]) -> Option<(Lock, BTreeMap<&'static str, BTreeSet<String>>)> {
+    let mut parts = text.split(|byte| *byte == END).map(|part| std::str::from_utf8(part).ok());
+    let mut part = || parts.next().flatten();
+    let lock = toml::from_str(part()?).ok()?;
+    let manifests: Option<_> = MEMBERS.into_iter().map(|name| Some((name, declared(part()?)))).collect();
+    Some((lock, manifests?))
+}
+
+fn listed((lock, manifests): (Lock, BTreeMap<&str, BTreeSet<String>>)) -> Vec<ProgramCrate> {
     let mut found: BTreeMap<(&str, &str), ProgramCrate> = BTreeMap::new();
-    let mut open: Vec<&Locked> = lock.package.iter().filter(|package| package.name == MANIFESTS[0].0).collect();
+    let mut open: Vec<&Locked> = lock.package.iter().filter(|package| package.name == MEMBERS[0]).collect();
     while let Some(package) = open.pop() {
-        let needed: Vec<&Locked> = lock.dependencies(package).collect();
+        let needed: Vec<&Locked> = lock.dependencies(package, manifests.get(&*package.name)).collect();
         let made = ProgramCrate {
             name: package.name.clone(),
             version: package.version.clone(),
@@ -53,15 +103,18 @@ pub(super) fn own() -> Vec<ProgramCrate> {
 }
 
 impl Lock {
-    /// What a package depends on; for crates of the workspace, without the dependencies of tests alone.
-    fn dependencies<'l>(&'l self, package: &'l Locked) -> impl Iterator<Item = &'l Locked> {
-        let named = MANIFESTS.iter().find(|(name, _)| *name == package.name).map(|(_, text)| declared(text));
+    /// What a package depends on: for crates of the workspace, only what their manifest declares.
+    fn dependencies<'l>(
+        &'l self,
+        package: &'l Locked,
+        declared: Option<&'l BTreeSet<String>>,
+    ) -> impl Iterator<Item = &'l Locked> {
         let entries = package.dependencies.iter().filter_map(|entry| {
             // `name`, or `name version` where the lock has several versions.
             let (name, version) = entry.split_once(' ').map_or((entry.as_str(), None), |(name, v)| (name, Some(v)));
             self.package.iter().find(|other| other.name == name && version.is_none_or(|v| other.version == v))
         });
-        entries.filter(move |other| named.as_ref().is_none_or(|named| named.contains(&other.name)))
+        entries.filter(move |other| declared.is_none_or(|declared| declared.contains(&other.name)))
     }
 }
 
@@ -78,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_program_consists_of_its_crates_and_not_of_those_of_tests() {
-        let crates = own();
+        let crates = of(SOURCES.as_bytes()).unwrap();
         let has = |name: &str| crates.iter().any(|made| made.name == name);
         assert!(["sealift", "sealift-deployment", "sealift-layers", "toml", "rustls", "zstd-sys"].into_iter().all(has));
         assert!(!["insta", "proptest", "sealift-tests"].into_iter().any(has));
@@ -86,5 +139,22 @@ mod tests {
         assert!(crates.iter().all(|made| made.depends_on.iter().all(|other| names.contains(other))));
         let local = crates.iter().filter(|made| made.sha256.is_none()).map(|made| made.name.as_str());
         assert_eq!(local.collect::<Vec<_>>(), ["sealift", "sealift-deployment", "sealift-layers"]);
+    }
+
+    /// The program that builds a bundle may be another one than the program in it, as with Nix.
+    #[test]
+    fn the_list_is_that_of_the_program_in_the_bundle() {
+        let found = |bytes: &[u8]| of(bytes).unwrap();
+        let own = found(SOURCES.as_bytes());
+        let around = |before: usize, text: &str| [&vec![0x1e; before], text.as_bytes(), b"\0rest"].concat();
+        // Wherever it is in the file.
+        for before in [0, 1, (1 << 20) - 60, (1 << 20) - 20, 1 << 20, (3 << 20) - 10] {
+            assert_eq!(found(&around(before, SOURCES)), own, "{before}");
+        }
+        let older = SOURCES.replacen(&own[0].version, "0.0.1", 1);
+        assert_ne!(found(&around(5, &older)), own);
+        // Another program, and one that is cut.
+        assert_eq!(found(b"\x7fELF"), []);
+        assert_eq!(found(&around(5, &SOURCES[..SOURCES.len() / 2])), []);
     }
 }

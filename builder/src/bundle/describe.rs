@@ -19,7 +19,8 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
     for (planned, image) in plan.images.iter().zip(images) {
         described.push(describe_image(plan, planned, image, layers, &mut description)?);
     }
-    let Description { packages, wheels, crates, store_paths, excluded, interpreters, compiled, image: _ } = description;
+    let Description { system, packages, wheels, crates, store_paths, excluded, interpreters, compiled, image: _ } =
+        description;
     Ok(Manifest {
         schema: 1,
         sealift: env!("CARGO_PKG_VERSION").to_owned(),
@@ -32,6 +33,7 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         epoch: inputs.epoch,
         host: inputs.options.parameters.host.to_string(),
         images: described,
+        system,
         packages: packages.into_values().collect(),
         wheels: wheels.into_values().collect(),
         crates,

@@ -6,7 +6,6 @@ use anyhow::Result;
 use sealift_deployment::bundle::ProgramCrate;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::open;
-use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::platform::Architecture;
 
 use super::crates;
@@ -17,7 +16,7 @@ use crate::elf;
 pub struct HostProgram {
     /// Its file.
     pub path: PathBuf,
-    /// The crates that it consists of; empty when it is another program than this one.
+    /// The crates that it consists of; empty when it does not contain their list.
     pub crates: Vec<ProgramCrate>,
 }
 
@@ -27,32 +26,22 @@ pub struct HostProgram {
 /// # Errors
 /// When `named` cannot be read, is not statically linked, or is for another architecture.
 pub fn choose(named: Option<&Path>, own: Option<&Path>, architecture: Architecture) -> Result<Option<HostProgram>> {
+    let host = |path: &Path| -> Result<Option<HostProgram>> {
+        let crates = crates::of(open(path)?)?;
+        Ok(Some(HostProgram { path: path.to_owned(), crates }))
+    };
     let Some(path) = named else {
         return match own {
-            Some(own) if elf::is_static_executable(own, architecture)? => {
-                Ok(Some(HostProgram { path: own.to_owned(), crates: crates::own() }))
-            }
+            Some(own) if elf::is_static_executable(own, architecture)? => host(own),
             _ => Ok(None),
         };
     };
     let is_static = elf::is_static_executable(path, architecture)
         .map_err(|error| Failure::usage("cannot read the program for the host").because(error))?;
     if is_static {
-        let is_own = own.is_some_and(|own| same(own, path).unwrap_or_default());
-        let crates = if is_own { crates::own() } else { Vec::new() };
-        return Ok(Some(HostProgram { path: path.to_owned(), crates }));
+        return host(path);
     }
     let message = format!("{} is not a statically linked program for {architecture}", path.display());
     let hint = "build it with RUSTFLAGS=\"-C target-feature=+crt-static\" and --target";
     Err(Failure::usage(message).hint(hint).into())
-}
-
-/// Whether two files have the same content.
-fn same(one: &Path, other: &Path) -> Result<bool> {
-    let digest = |path: &Path| -> Result<Digest> {
-        let mut hasher = Hasher::default();
-        std::io::copy(&mut open(path)?, &mut hasher)?;
-        Ok(hasher.finish())
-    };
-    Ok(one == other || digest(one)? == digest(other)?)
 }

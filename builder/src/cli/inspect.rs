@@ -98,9 +98,16 @@ fn text(manifest: &Manifest, packages: bool) -> String {
                 let scripts = found.map_or(&[][..], |package| &package.scripts_not_run);
                 let undone =
                     if scripts.is_empty() { String::new() } else { format!(" (not run: {})", scripts.join(", ")) };
+                let left = found.map(|package| &package.not_applied).filter(|left| !left.is_empty());
+                let left = left.map_or(String::new(), |left| {
+                    format!(" (not applied: {})", left.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+                });
                 let from = found.and_then(|package| package.archive.as_ref());
                 let from = from.map_or(String::new(), |archive| format!(", from {archive}"));
-                text.push_str(&format!("    package {name} {version}{from}{undone}\n"));
+                text.push_str(&format!("    package {name} {version}{from}{undone}{left}\n"));
+                for what in found.iter().flat_map(|package| &package.applied) {
+                    text.push_str(&format!("      applied: {what}\n"));
+                }
             }
             for file in &image.wheels {
                 text.push_str(&format!("    wheel   {file}\n"));

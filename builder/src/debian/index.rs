@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::deb::is_package_name;
+use sealift_layers::limits::ARTIFACT;
 
 use super::pin::Pins;
 use super::relation::{self, Atom, Group};
@@ -150,6 +151,11 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
+    /// The names of the essential packages (policy 3.8), sorted: those whose candidate is one.
+    pub fn essential(&self) -> impl Iterator<Item = &'a str> {
+        self.packages.keys().copied().filter(|name| self.eligible(name).next().is_some_and(|package| package.essential))
+    }
+
     /// Parses the `Packages` files of archives, at most 64. Packages of architectures other than `architecture` and `all`
     /// are skipped; of equal versions in one archive the first one is used. Malformed stanzas are left out, see
     /// [`Self::omitted`].
@@ -440,7 +446,7 @@ fn package<'a>(fields: &[(&'a str, &'a str)], values: &Values<'a>, wanted: &str)
         version,
         architecture,
         path,
-        size: values.size.parse().map_err(|_| wrong("Size"))?,
+        size: values.size.parse().ok().filter(|size| *size <= ARTIFACT).ok_or_else(|| wrong("Size"))?,
         sha256: values.sha256.parse().map_err(|_| wrong("SHA256"))?,
         installed_size: values.installed_size.parse().unwrap_or(0),
         priority: match values.priority {

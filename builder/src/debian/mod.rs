@@ -4,6 +4,7 @@
 //! `InRelease` --[`release`]--> digests of `Packages` files --[`index`]--> packages by name --[`resolve`]--> chosen packages.
 
 mod clearsign;
+pub mod contents;
 pub(crate) mod date;
 pub mod index;
 pub mod openpgp;

@@ -28,6 +28,8 @@ pub struct Release {
     pub date: u64,
     /// `Valid-Until`, in seconds since 1970, if the file has that field.
     pub valid_until: Option<u64>,
+    /// `Origin`, such as `Debian`; empty if the field is missing.
+    pub origin: String,
     /// `Suite`, such as `testing`; empty if the field is missing.
     pub suite: String,
     /// `Codename`, such as `forky`; empty if the field is missing.
@@ -133,6 +135,7 @@ impl Release {
             signed_by,
             date: time("Date")?.ok_or_else(|| Failure::verification("the field Date is missing"))?,
             valid_until: time("Valid-Until")?,
+            origin: get("Origin").unwrap_or_default().to_owned(),
             suite: get("Suite").unwrap_or_default().to_owned(),
             codename: get("Codename").unwrap_or_default().to_owned(),
             components: words("Components"),
@@ -206,6 +209,18 @@ impl Release {
             self.required_index(&path(architecture))?;
         }
         Ok(own.into_iter().chain(all).collect())
+    }
+
+    /// The indexes of the files of a component's packages, those of `architecture` first. Older archives have them beside
+    /// their components.
+    #[must_use]
+    pub fn contents_indexes(&self, component: Option<&str>, architecture: &str) -> Vec<IndexFile> {
+        let folder = component.map_or(String::new(), |component| format!("{component}/"));
+        let find = |architecture| {
+            let name = format!("Contents-{architecture}");
+            self.index(&format!("{folder}{name}")).or_else(|| self.index(&name))
+        };
+        [architecture, "all"].into_iter().filter_map(find).collect()
     }
 
     fn required_index(&self, path: &str) -> Result<IndexFile> {

@@ -75,6 +75,7 @@ mod tests {
                 date: 0,
                 release: Digest::of(b""),
                 signed_by: String::new(),
+                origin: None,
                 indexes: BTreeMap::new(),
             },
             archives: BTreeMap::new(),

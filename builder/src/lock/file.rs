@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
+use sealift_layers::limits::ARTIFACT;
 
 use super::{Lock, Platform, Wheel};
 
@@ -31,9 +32,17 @@ impl Lock {
             return Ok(None);
         }
         let text = files::read_text(&path)?;
-        let hint = format!("restore the committed file, or remove it and run sealift lock {}", profile.argument);
+        Self::parse(&text, &path, profile.model.name.get_ref(), &profile.argument).map(Some)
+    }
+
+    /// Parses the text of the file at `path`, the lock of the profile `name`, which the user calls `argument`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(text: &str, path: &Path, name: &str, argument: &str) -> Result<Self> {
+        let hint = format!("restore the committed file, or remove it and run sealift lock {argument}");
         let hint = hint.as_str();
-        let lock: Self = toml::from_str(&text).map_err(|error| {
+        let lock: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             Failure::usage(format!("{}:{line}: {}", path.display(), error.message())).hint(hint)
         })?;
@@ -43,32 +52,16 @@ impl Lock {
                 .hint("use the version of sealift that wrote it, or remove it and run sealift lock")
                 .into());
         }
-        let name = profile.model.name.get_ref();
-        if lock.profile != *name {
+        if lock.profile != name {
             let message = format!("{} is the lock of `{}`, not of `{name}`", path.display(), lock.profile);
             return Err(Failure::usage(message).hint(hint).into());
         }
         for platform in lock.platforms.values() {
-            let packages = platform.packages.iter().map(|package| package.name.as_str());
-            let wheels = platform.wheels.iter().map(Wheel::file_name);
-            for names in [packages.collect::<Vec<_>>(), wheels.collect()] {
-                let mut seen = BTreeSet::new();
-                if let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) {
-                    let message = format!("{}: `{twice}` is listed twice", path.display());
-                    return Err(Failure::usage(message).hint(hint).into());
-                }
-            }
-            let paths = platform.packages.iter().map(|package| &package.path);
-            let archives = platform.packages.iter().filter_map(|package| package.archive.as_ref());
-            for file in paths.chain(archives).chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
-                // Paths become parts of URLs.
-                if file.split('/').any(|part| matches!(part, "" | "." | "..")) {
-                    let message = format!("{}: `{file}` is not a valid path in an archive", path.display());
-                    return Err(Failure::usage(message).hint(hint).into());
-                }
+            if let Some(wrong) = wrong(platform) {
+                return Err(Failure::usage(format!("{}: {wrong}", path.display())).hint(hint).into());
             }
         }
-        Ok(Some(lock))
+        Ok(lock)
     }
 
     /// The content of the file.
@@ -91,6 +84,32 @@ impl Lock {
         let text = self.text()?;
         files::write_atomically(&directory.join(FILE), |file| Ok(file.write_all(text.as_bytes())?))
     }
+}
+
+/// What a lock that `sealift lock` wrote does not have.
+fn wrong(platform: &Platform) -> Option<String> {
+    let packages = platform.packages.iter().map(|package| package.name.as_str());
+    let wheels = platform.wheels.iter().map(Wheel::file_name);
+    for names in [packages.collect::<Vec<_>>(), wheels.collect()] {
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) {
+            return Some(format!("`{twice}` is listed twice"));
+        }
+    }
+    let paths = platform.packages.iter().map(|package| &package.path);
+    let archives = platform.packages.iter().filter_map(|package| package.archive.as_ref());
+    for file in paths.chain(archives).chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
+        // Paths become parts of URLs.
+        if file.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Some(format!("`{file}` is not a valid path in an archive"));
+        }
+    }
+    let sizes = platform.packages.iter().map(|package| (&package.name, package.size));
+    let sizes = sizes.chain(platform.wheels.iter().map(|wheel| (&wheel.name, wheel.size)));
+    let mut sizes = sizes.chain(platform.crates.iter().map(|found| (&found.name, found.size)));
+    // They are summed up.
+    let (name, size) = sizes.find(|(_, size)| *size > ARTIFACT)?;
+    Some(format!("`{name}` cannot have {size} bytes"))
 }
 
 #[cfg(test)]
@@ -146,5 +165,21 @@ mod tests {
             assert_eq!(Kind::of(&error), Kind::Usage);
             assert!(Failure::hint_in(&error).unwrap().contains("sealift lock"), "{error}");
         }
+    }
+
+    /// Three of them do not fit 64 bits together.
+    #[test]
+    fn impossible_sizes_are_usage_failures() {
+        let digest = sealift_layers::digest::Digest::of(b"");
+        let of = |size: u64| {
+            let text = format!(
+                "schema = 1\nprofile = \"small\"\n[platforms.x]\nepoch = 1\nwanted = \"{digest}\"\nimages = {{}}\n\
+                 debian = {{ suite = \"s\", date = 1, release = \"{digest}\", signed-by = \"A\", indexes = {{}} }}\n\
+                 [[platforms.x.crate]]\nname = \"c\"\nversion = \"1.0.0\"\nsize = {size}\nsha256 = \"{digest}\"\n"
+            );
+            Lock::parse(&text, Path::new("sealift.lock"), "small", "small").map_err(|error| error.to_string())
+        };
+        assert_eq!(of(1 << 40).unwrap().platforms["x"].crates[0].size, 1 << 40);
+        assert_eq!(of(i64::MAX as u64).unwrap_err(), "sealift.lock: `c` cannot have 9223372036854775807 bytes");
     }
 }

@@ -6,6 +6,7 @@ mod file;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::model::{self, RequirementsFile, Venv};
 use sealift_layers::digest::Digest;
@@ -68,6 +69,9 @@ pub struct Debian {
     pub release: Digest,
     /// Fingerprint of the primary key that signed it, in upper-case hex.
     pub signed_by: String,
+    /// `Origin` of the Release file, who makes its packages; `None`: Debian, or the file does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// SHA-256 of each `Packages` file read, compressed as it was fetched, by its path below `dists/SUITE/`.
     pub indexes: BTreeMap<String, Digest>,
 }
@@ -166,6 +170,9 @@ pub fn wanted(profile: &Profile) -> Digest {
         for package in &image.packages {
             key = requested(key, "package", package.get_ref());
         }
+        if model.is_essential(image) {
+            key = key.field("essential", "yes");
+        }
         if let Some(krate) = &image.krate {
             key = key.field("crate", krate.name.get_ref()).field("crate-version", krate.version.get_ref());
         }
@@ -176,7 +183,7 @@ pub fn wanted(profile: &Profile) -> Digest {
             }
             for file in requirement_files(profile, venv) {
                 // A missing file is reported when it is read.
-                let content = fs_err::read(&file).unwrap_or_default();
+                let content = files::read(&file).unwrap_or_default();
                 key = key.field("requirements-file", Digest::of(&content));
             }
             for (name, list) in [
@@ -227,6 +234,13 @@ fn requested(key: Builder, field: &str, package: &model::Requested) -> Builder {
 }
 
 impl Platform {
+    /// Who made a package: the `Origin` of its archive, or the name of its archive of files; `None` for Debian.
+    #[must_use]
+    pub fn vendor(&self, package: &Package) -> Option<String> {
+        let Some(name) = &package.archive else { return self.debian.origin.clone() };
+        self.archives.get(name).map_or_else(|| Some(name.clone()), |archive| archive.origin.clone())
+    }
+
     /// The locked index of an archive, by its name in the profile; `None` if the lock has none.
     #[must_use]
     pub fn archive(&self, name: Option<&str>) -> Option<&Debian> {

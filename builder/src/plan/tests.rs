@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      8c648ca915af581f Debian packages common to all images: 1 package
-      a9ddec5c6db7f2a0 Debian packages of this image: 2 packages
-      ed8d9b5818d0f2d5 Python third-party wheels: 1 wheel
-      35d19fee0c26f840 Python application: 1 wheel
-      c9816ca8fbe06358 CA certificates
-      9852c04fd0cc58e0 env files: 1
-      c7c4b7dd77cc9f42 accounts and configuration
+      61fe2ee3e86e16d4 Debian packages common to all images: 1 package
+      d8f8a1fa11f4ada2 Debian packages of this image: 2 packages
+      2fa6936bd60ac260 Python third-party wheels: 1 wheel
+      68e9c70292f86e40 Python application: 1 wheel
+      7482f2a68b63bf00 CA certificates
+      e4d35cefd027e36e env files: 1
+      87149dfde489bbeb accounts and configuration
     localhost/demo-tool:2.1
-      8c648ca915af581f Debian packages common to all images: 1 package
+      61fe2ee3e86e16d4 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      f355f446c4536f8e tool 0.3.0, built from its crate
-      30bef647d736a222 CA certificates
-      a2d39e3dabbdc3d2 accounts and configuration
+      a2bbb30b6429207f tool 0.3.0, built from its crate
+      a6b3af209070d920 CA certificates
+      5658f55be4fdffc4 accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      91dd8235c49188e3 Debian packages common to all images: 1 package
-      e7dd7dc13d206492 Debian packages of this image: 2 packages
-      b2c1d7b96c4dbda8 Python third-party wheels: 1 wheel
-      b9ee4b18a056e729 Python application: 1 wheel
-      d03062c47acd07b4 CA certificates
-      cfb94c1cca39dfe2 env files: 1
-      3f3bf3a97ccd9254 accounts and configuration
+      dd1be14c0934f091 Debian packages common to all images: 1 package
+      5027108e38479da4 Debian packages of this image: 2 packages
+      57d9dd5176e30e76 Python third-party wheels: 1 wheel
+      63d8b1ebdf8c4ecd Python application: 1 wheel
+      285c75c345eee416 CA certificates
+      973896b2012e167e env files: 1
+      7fe0d194f3118e37 accounts and configuration
     localhost/demo-tool:2.1
-      91dd8235c49188e3 Debian packages common to all images: 1 package
+      dd1be14c0934f091 Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      0290df96e3231107 tool 0.3.0, built from its crate
-      927f28ab577851bf CA certificates
-      606ee89c59e23e0d accounts and configuration
+      108ec79f39cc803b tool 0.3.0, built from its crate
+      5c6594cecf25c720 CA certificates
+      edf1c6c3e4b3d2cf accounts and configuration
     ");
 }
 

@@ -54,6 +54,9 @@ struct Wheel {
     hashes: BTreeMap<String, String>,
 }
 
+/// Most brackets in a marker. Real ones have a few.
+const BRACKETS: usize = 200;
+
 /// What decides the wheels of an environment besides the lock itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'a> {
@@ -228,14 +231,15 @@ fn path(wheel: &Wheel) -> Result<String> {
     let Some(url) = &wheel.url else { bail!("a wheel has no URL") };
     let url: Url = url.parse().with_context(|| format!("the URL `{url}` of a wheel is malformed"))?;
     let path = percent_decode_str(url.path().trim_start_matches('/')).decode_utf8()?.into_owned();
-    if path.split('/').any(|component| component == "..") {
-        bail!("the URL of a wheel has `..` in its path `{path}`");
-    }
     // The folders of a file of this machine are none of the lock's business.
     let path = match (url.scheme(), path.rsplit_once('/')) {
         ("file", Some((_, name))) => name.to_owned(),
         _ => path,
     };
+    // The same rule as for paths of the lock, which this becomes.
+    if path.split('/').any(|component| matches!(component, "" | "." | "..")) {
+        bail!("the URL of a wheel has `..`, `.` or nothing between two `/` in its path `{path}`");
+    }
     if let Some(name) = &wheel.name
         && path.rsplit('/').next() != Some(name)
     {
@@ -263,6 +267,10 @@ fn check_python(who: &str, requires: Option<&str>, target: &Target) -> Result<()
 }
 
 fn evaluate(marker: &str, target: &Target) -> Result<bool> {
+    // The parser calls itself for each of them.
+    if marker.matches('(').count() > BRACKETS {
+        bail!("a marker has more than {BRACKETS} brackets");
+    }
     let tree: MarkerTree = marker.parse().map_err(|error: pep508_rs::Pep508Error<pep508_rs::VerbatimUrl>| {
         anyhow::anyhow!("the marker `{marker}`: {}", error.message)
     })?;
@@ -346,6 +354,25 @@ mod tests {
         let text =
             package("a", "", &["a-1.0-py3-none-any.whl"]).replace("https://files.mirror.example/p", "file:///home/me");
         assert_eq!(read(&[text]).unwrap()[0].path, "a-1.0-py3-none-any.whl");
+    }
+
+    /// A lock with such a path could not be read again.
+    #[test]
+    fn paths_are_those_that_a_lock_may_have() {
+        for path in ["p//x/", "p/%2e/"] {
+            let text = package("a", "", &["a-1.0-py3-none-any.whl"]).replace("p/ab/", path);
+            let found = read(&[text]).map(|found| found[0].path.clone());
+            assert!(!found.is_ok_and(|path| path.split('/').any(|part| matches!(part, "" | "." | ".."))), "{path}");
+        }
+    }
+
+    /// A hundred thousand would overflow the stack.
+    #[test]
+    fn markers_with_many_brackets_are_refused() {
+        let marker = |count: usize| format!("{}sys_platform == 'linux'{}", "(".repeat(count), ")".repeat(count));
+        assert!(evaluate(&marker(BRACKETS), &target()).unwrap());
+        let error = evaluate(&marker(100_000), &target()).unwrap_err().to_string();
+        assert_eq!(error, "a marker has more than 200 brackets");
     }
 
     #[test]

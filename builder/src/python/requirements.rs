@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_layers::ingredients::wheel::normalize;
 
 /// SHA-256 hashes that the wheel of a distribution may have, in lower-case hex, by the distribution's normalised name.
@@ -31,6 +32,9 @@ const WITHOUT_EFFECT: [&str; 5] =
     ["--only-binary", "--prefer-binary", "--require-hashes", "--no-binary", "--use-feature"];
 /// Options that name servers: the machine's configuration does.
 const SERVERS: [&str; 5] = ["-i", "--index-url", "--extra-index-url", "--trusted-host", "--no-index"];
+
+/// Most files that include each other. A file has any number of names (`x/../x`), so it could include itself without end.
+const FILES: usize = 100;
 
 impl Requirements {
     /// Reads a file and those that it includes.
@@ -75,7 +79,11 @@ impl Requirements {
         if !seen.insert(path.to_owned()) {
             return Ok(());
         }
-        let text = fs_err::read_to_string(path)
+        if seen.len() > FILES {
+            let message = format!("{}: more than {FILES} files include each other", path.display());
+            return Err(Failure::usage(message).into());
+        }
+        let text = files::read_text(path)
             .map_err(|error| Failure::usage("cannot read a file with requirements").because(error))?;
         for (number, line) in lines(&text) {
             let place = format!("{}:{number}", path.display());
@@ -111,11 +119,11 @@ pub fn files(path: &Path) -> Vec<PathBuf> {
     let mut next = 0;
     while let Some(path) = found.get(next).cloned() {
         next += 1;
-        let text = fs_err::read_to_string(&path).unwrap_or_default();
+        let text = files::read_text(&path).unwrap_or_default();
         for (_, line) in lines(&text) {
             if let Some(("-r" | "--requirement" | "-c" | "--constraint", value)) = option(&line) {
                 let included = path.parent().unwrap_or(Path::new("")).join(value);
-                if !found.contains(&included) {
+                if found.len() < FILES && !found.contains(&included) {
                     found.push(included);
                 }
             }
@@ -222,5 +230,15 @@ mod tests {
             assert!(error.contains("r.txt:2: "), "{error}");
         }
         assert!(Requirements::read(&folder.path().join("none.txt")).is_err());
+        let itself = write(
+            folder.path(),
+            "r.txt",
+            "-r ../r.txt\n-r ./x/../r.txt\n"
+                .replace("..", &format!("../{}", folder.path().file_name().unwrap().display()))
+                .as_str(),
+        );
+        let error = Requirements::read(&itself).unwrap_err().to_string();
+        assert!(error.ends_with("more than 100 files include each other"), "{error}");
+        assert_eq!(files(&itself).len(), FILES);
     }
 }

@@ -22,6 +22,9 @@ pub struct Target {
     ranks: BTreeMap<String, usize>,
 }
 
+/// Minor versions are below this: there is none above 100 yet, and there are tags for all older ones.
+const NEWEST: u32 = 1000;
+
 /// The oldest glibc 2.x that manylinux wheels for the architecture are built for.
 fn oldest_glibc(architecture: Architecture) -> u32 {
     match architecture {
@@ -37,7 +40,8 @@ impl Target {
     /// # Errors
     /// A usage failure if `python` or `glibc` is not such a version.
     pub fn new(python: &str, platform: Platform, glibc: &str) -> Result<Self> {
-        let minor = |text: &str, major: &str| text.strip_prefix(major)?.parse::<u32>().ok();
+        // There is a tag for each older version, of Python and of glibc.
+        let minor = |text: &str, major: &str| text.strip_prefix(major)?.parse().ok().filter(|minor| *minor < NEWEST);
         let Some(python) = minor(python, "3.") else {
             return Err(Failure::usage(format!("`{python}` is not a Python version such as 3.14")).into());
         };
@@ -194,6 +198,14 @@ mod tests {
             order.push(best);
         }
         order
+    }
+
+    /// Each older version has its tags: billions of them for the largest number.
+    #[test]
+    fn impossible_versions_are_refused() {
+        for (python, glibc) in [("3.4294967295", "2.43"), ("3.14", "2.4294967295"), ("3.1000", "2.43")] {
+            assert!(Target::new(python, "linux/amd64".parse().unwrap(), glibc).is_err(), "{python} {glibc}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The archives of a profile: their signed indexes, and the packages in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +11,7 @@ use sealift_layers::digest::Digest;
 use sealift_layers::platform::Platform;
 
 use super::{Options, local};
+use crate::debian::contents::Wanted;
 use crate::debian::index::{self, Index};
 use crate::lock;
 use crate::mirrors::ArchiveName;
@@ -63,21 +64,29 @@ impl<'a> Suite<'a> {
         }
     }
 
-    fn fetch(&self, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Archive> {
-        let signed = servers.release(&ReleaseRequest {
+    fn release(&self, servers: &Servers<'_>, options: Options) -> Result<SignedRelease> {
+        servers.release(&ReleaseRequest {
             archive: self.archive,
             keyring: self.keyring.as_deref(),
             now: options.now,
             allow_expired: options.allow_expired || self.allow_expired,
-        })?;
-        let architecture = options.platform.architecture();
-        let suite = self.archive.suite;
-        let components: Vec<Option<&str>> = match is_flat(suite) {
+        })
+    }
+
+    /// The components, `None` for a flat repository.
+    fn components(&self) -> Vec<Option<&str>> {
+        match is_flat(self.archive.suite) {
             true => vec![None],
             false => self.components.iter().map(|component| Some(component.as_str())).collect(),
-        };
+        }
+    }
+
+    fn fetch(&self, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Archive> {
+        let signed = self.release(servers, options)?;
+        let architecture = options.platform.architecture();
+        let suite = self.archive.suite;
         let mut indexes = Vec::new();
-        for component in components {
+        for component in self.components() {
             let found = servers.package_indexes(&signed, component, architecture.as_str())?;
             let size = found.iter().map(|index| index.text.len() as u64).sum();
             ui.note(&format!("{suite} {}: index of {}", component.unwrap_or_default(), ui::bytes(size)));
@@ -86,6 +95,33 @@ impl<'a> Suite<'a> {
         let priority = self.priority.unwrap_or_else(|| signed.release.default_priority());
         Ok(Archive { name: self.archive.name.to_owned(), priority, signed: Some(signed), indexes })
     }
+}
+
+/// The packages of the profile's archives that have the `wanted` files, as far as the archives list them.
+///
+/// # Errors
+/// A server cannot be reached, or delivers something else than the archive's signed list names.
+pub(super) fn contents(
+    profile: &Profile,
+    servers: &Servers<'_>,
+    options: Options,
+    wanted: &BTreeSet<&Wanted>,
+) -> Result<BTreeMap<Wanted, BTreeSet<String>>> {
+    let debian = profile.model.debian.get_ref();
+    let others = debian.archives.iter().filter_map(|(name, archive)| {
+        Some(Suite::of(profile, name.get_ref(), archive.suite.as_ref()?.get_ref(), archive))
+    });
+    let mut found = BTreeMap::new();
+    for suite in std::iter::once(Suite::main(profile)).chain(others) {
+        if wanted.iter().all(|wanted| found.contains_key(*wanted)) {
+            break;
+        }
+        let signed = suite.release(servers, options)?;
+        for component in suite.components() {
+            servers.contents(&signed, component, options.platform.architecture().as_str(), wanted, &mut found)?;
+        }
+    }
+    Ok(found)
 }
 
 impl Archives {
@@ -141,7 +177,27 @@ impl Archive {
             date: signed.release.date,
             release: Digest::of(&signed.bytes),
             signed_by: signed.release.signed_by.clone(),
+            origin: other_than_debian(&signed.release.origin),
             indexes: self.indexes.iter().map(|index| (index.path.clone(), index.sha256)).collect(),
         })
+    }
+}
+
+/// The `Origin` of a Release file, unless it is Debian: `Debian` itself, or a service of it such as `Debian Backports`.
+fn other_than_debian(origin: &str) -> Option<String> {
+    let first = origin.split_whitespace().next()?;
+    (!first.eq_ignore_ascii_case("debian")).then(|| origin.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_of_debian_are_debian() {
+        let names = ["Debian", "Debian Backports", "debian", "", " "].map(other_than_debian);
+        assert_eq!(names, [const { None::<String> }; 5]);
+        let others = ["Ubuntu", "Debianish", "apt.example.org PGDG"].map(|name| other_than_debian(name).unwrap());
+        assert_eq!(others, ["Ubuntu", "Debianish", "apt.example.org PGDG"]);
     }
 }

@@ -182,6 +182,10 @@ fn packages<'i, 'a>(
         }
         roots.push(root);
     }
+    if profile.model.is_essential(image) {
+        let wanted = index.essential().filter(|name| !exclude.contains(name));
+        roots.extend(wanted.map(|name| Root { name, by: "`essential` in the profile" }));
+    }
     resolve_packages(index, &roots, exclude)
 }
 

@@ -8,8 +8,8 @@ mod environment;
 mod images;
 mod local;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::profile::Profile;
@@ -18,6 +18,7 @@ use sealift_layers::platform::Platform;
 
 pub use images::changed_wheel;
 
+use crate::debian::contents::Wanted;
 use crate::debian::index::Index;
 use crate::lock::{self, Crate, wanted};
 use crate::servers::Servers;
@@ -66,6 +67,19 @@ pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: 
         crates,
     };
     Ok(Resolved { platform: resolved, reasons: images.reasons })
+}
+
+/// The packages of the profile's archives that have the `wanted` files, as far as the archives list them.
+///
+/// # Errors
+/// A server cannot be reached, or delivers something else than the archive's signed list names.
+pub fn contents(
+    profile: &Profile,
+    servers: &Servers<'_>,
+    options: Options,
+    wanted: &BTreeSet<&Wanted>,
+) -> Result<BTreeMap<Wanted, BTreeSet<String>>> {
+    archives::contents(profile, servers, options, wanted)
 }
 
 /// Prints the malformed stanzas of the package indexes, a few of them in full.

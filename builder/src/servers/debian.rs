@@ -1,5 +1,6 @@
 //! Debian mirrors: the signed index of a suite, and where packages are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -7,9 +8,11 @@ use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::profile::model::MAIN_ARCHIVE;
+use sealift_layers::decompress;
 use sealift_layers::digest::Digest;
 
 use super::{Servers, file_name};
+use crate::debian::contents::{self, Wanted};
 use crate::debian::date;
 use crate::debian::openpgp::Keyring;
 use crate::debian::release::{IndexFile, Policy, Release};
@@ -28,6 +31,8 @@ const RELEASE_LIMIT: u64 = 16 << 20;
 const LIST_LIMIT: u64 = 1 << 20;
 /// Largest compressed package index that is accepted, in bytes.
 const INDEX_LIMIT: u64 = 256 << 20;
+/// Largest compressed index of the files of packages that is fetched, in bytes.
+const CONTENTS_LIMIT: u64 = 64 << 20;
 
 /// Which `InRelease` file to fetch, and what makes it valid.
 #[derive(Clone, Copy, Debug)]
@@ -170,6 +175,46 @@ impl Servers<'_> {
     }
 
     fn package_index(&self, signed: &SignedRelease, index: IndexFile) -> Result<PackageIndex> {
+        let text = self.index_file(signed, &index, INDEX_LIMIT, |bytes| signed.release.unpack(&index.path, bytes))?;
+        Ok(PackageIndex { path: index.path, sha256: index.file.sha256, text })
+    }
+
+    /// Fetches and verifies the indexes that list the files of a component's packages, and adds the packages that have
+    /// the `wanted` files to `found`. Suites without such an index add nothing.
+    ///
+    /// # Errors
+    /// A file differs from what the release lists, or no mirror has it.
+    pub fn contents(
+        &self,
+        signed: &SignedRelease,
+        component: Option<&str>,
+        architecture: &str,
+        wanted: &BTreeSet<&Wanted>,
+        found: &mut BTreeMap<Wanted, BTreeSet<String>>,
+    ) -> Result<()> {
+        for index in signed.release.contents_indexes(component, architecture) {
+            if index.file.size > CONTENTS_LIMIT || wanted.iter().all(|wanted| found.contains_key(*wanted)) {
+                continue;
+            }
+            let bytes = self.index_file(signed, &index, CONTENTS_LIMIT, |bytes| {
+                index.file.verify(&index.path, bytes).map(|()| bytes.to_vec())
+            })?;
+            let ending = index.path.rsplit('/').next().and_then(|name| name.split_once('.')).map_or("", |(_, end)| end);
+            if let Some(text) = decompress::by_ending(ending, &*bytes)? {
+                contents::search(std::io::BufReader::with_capacity(1 << 18, text), wanted, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches a file that the release lists: what `check` makes of it.
+    fn index_file<T>(
+        &self,
+        signed: &SignedRelease,
+        index: &IndexFile,
+        limit: u64,
+        check: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         // From the mirror of the release first; the others may have the same file.
         let mut bases = vec![&signed.base];
         bases.extend(signed.mirrors.iter().map(|mirror| &mirror.address).filter(|base| **base != signed.base));
@@ -181,14 +226,13 @@ impl Servers<'_> {
             paths.iter().map(|path| base.below(&quoted(&index_path(&signed.suite, path)))).collect::<Vec<_>>()
         };
         let addresses: Vec<Address> = bases.into_iter().flat_map(below).collect();
-        let found = self.client.find_in(&addresses, "*/*", INDEX_LIMIT, &index.path, |asked, page| {
-            signed.release.unpack(&index.path, &page.bytes).with_context(|| format!("cannot verify {asked}"))
+        let found = self.client.find_in(&addresses, "*/*", limit, &index.path, |asked, page| {
+            check(&page.bytes).with_context(|| format!("cannot verify {asked}"))
         })?;
-        let text = found.ok_or_else(|| {
+        found.ok_or_else(|| {
             let message = format!("{}: not found (404)", addresses[addresses.len().min(paths.len()) - 1]);
-            Failure::network(message).hint("the mirror is incomplete: name another one")
-        })?;
-        Ok(PackageIndex { path: index.path, sha256: index.file.sha256, text })
+            Failure::network(message).hint("the mirror is incomplete: name another one").into()
+        })
     }
 
     /// The download of a package: the same path below each mirror of its archive, then below the snapshots of it. `locked`

@@ -46,6 +46,7 @@ fn locked() -> lock::Debian {
         date: 1_700_000_000,
         release: Digest::of(b""),
         signed_by: String::new(),
+        origin: None,
         indexes: BTreeMap::new(),
     }
 }

@@ -5,10 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use sealift_deployment::bundle::{Source, System};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Streamed, cannot};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
+use sealift_layers::ingredients::scripts::Request;
 use sealift_layers::layer::{self, Layer, LayerError, Written};
 use sealift_layers::listing::Listing;
 use sealift_layers::programs::{self, Programs};
@@ -33,6 +35,21 @@ pub struct LayerRecord {
 pub struct Remarks {
     /// Maintainer scripts of Debian packages that were not run: package to names of scripts.
     pub scripts: BTreeMap<String, Vec<String>>,
+    /// Source packages of Debian packages that are named otherwise or have another version, by package.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, Source>,
+    /// What `os-release` in the layer says, if it has that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
+    /// Accounts that its packages want.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<Request>,
+    /// What maintainer scripts would have done and is done without them: package to phrases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub applied: BTreeMap<String, BTreeSet<String>>,
+    /// What is not: package to kinds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<String, BTreeSet<String>>,
     /// How the `RECORD` of wheels differs from their files: file name of the wheel to phrases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub differences: BTreeMap<String, Vec<String>>,

@@ -1,10 +1,11 @@
 //! `bundle.json`: the contents of a bundle, with digests and origins. It contains no secrets and no hosts of mirrors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_layers::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::system::System;
 use crate::profile::model::{Deployed, Mode};
 
 /// The whole document.
@@ -34,6 +35,9 @@ pub struct Manifest {
     pub host: String,
     /// The images.
     pub images: Vec<BundleImage>,
+    /// The distribution that the images are of, if one of them says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     /// All Debian packages.
     pub packages: Vec<Package>,
     /// All wheels.
@@ -55,8 +59,8 @@ pub struct Manifest {
     /// How crates were compiled, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiled: Option<Compiled>,
-    /// The crates that the program `sealift` in the bundle consists of, itself included. Empty when there is no program, or
-    /// another one than that which built the bundle.
+    /// The crates that the program `sealift` in the bundle consists of, itself included. Empty when there is no program,
+    /// or one that does not contain this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub program: Vec<ProgramCrate>,
     /// The site of a bundle for one installation, by path: files (`site/...`, `.env`), whose digests are in `SHA256SUMS`,
@@ -129,11 +133,33 @@ pub struct Package {
     /// Its archive, by its name in the profile; `None` for the one that `[debian]` itself describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
+    /// Its source package, if that has another name or version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// Who made it, as the archive calls itself (`Origin`), or the profile an archive of files; `None` for Debian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
     /// Its maintainer scripts. None of them was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts_not_run: Vec<String>,
+    /// What they would have done and the build has done without them: `alternatives: /usr/bin/java`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub applied: BTreeSet<String>,
+    /// What they would have done and is not done, by kind: `alternatives`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_applied: BTreeSet<String>,
+}
+
+/// A source package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
 }
 
 /// One wheel.

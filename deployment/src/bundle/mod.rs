@@ -6,11 +6,13 @@ mod members;
 mod names;
 mod read;
 pub mod sbom;
+mod system;
 mod verify;
 
 pub use manifest::{
-    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, ProgramCrate, SiteMember, StorePath,
-    Toolchain, Wheel,
+    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, ProgramCrate, SiteMember, Source,
+    StorePath, Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
 pub use read::{Bundle, Form, open};
+pub use system::System;

@@ -33,6 +33,7 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         epoch: 0,
         host: String::new(),
         images,
+        system: None,
         packages: Vec::new(),
         wheels: Vec::new(),
         crates: Vec::new(),

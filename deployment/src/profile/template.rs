@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::{Environment, Error};
 
 use super::setting::Value;
+use super::suggest;
 
 /// A name as a template writes it.
 pub(crate) fn identifier(name: &str) -> String {
@@ -58,6 +59,35 @@ pub(crate) fn reads_any(variables: &[&str], name: &str, text: &str) -> bool {
 /// It is not a valid expression.
 pub(crate) fn expression_reads(group: &str, text: &str) -> Result<Reads, Error> {
     Ok(Reads::of(group, Environment::new().compile_expression(text)?.undeclared_variables(true)))
+}
+
+/// Names that every template can read.
+const GLOBALS: [&str; 6] = ["range", "dict", "debug", "namespace", "loop", "self"];
+
+/// The names that a template reads and that do not exist, each with a hint. `names` are those at the top, `groups` have
+/// names within. Templates that are not valid read nothing.
+pub(crate) fn unknown_names(
+    text: &str,
+    names: &[&str],
+    groups: &[(&str, BTreeSet<String>)],
+) -> BTreeMap<String, String> {
+    let mut unknown = BTreeMap::new();
+    let environment = Environment::new();
+    let Ok(template) = environment.template_from_str(text) else { return unknown };
+    for name in template.undeclared_variables(false) {
+        if !names.contains(&name.as_str()) && !GLOBALS.contains(&name.as_str()) {
+            let hint = suggest::hint(&name, "names in templates", names.iter().copied());
+            unknown.insert(name, hint);
+        }
+    }
+    for (group, known) in groups {
+        let read = Reads::of(group, template.undeclared_variables(true));
+        for name in read.names.into_iter().filter(|name| !known.contains(name)) {
+            let hint = suggest::hint(&name, group, known.iter().map(String::as_str));
+            unknown.insert(format!("{group}.{name}"), hint);
+        }
+    }
+    unknown
 }
 
 impl From<&Value> for minijinja::Value {

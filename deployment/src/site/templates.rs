@@ -16,6 +16,7 @@ use anyhow::Result;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Object, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, context};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sealift_layers::tree::TreePath;
 
 use super::env::{is_env_file, parse_env};
@@ -162,6 +163,10 @@ fn environment(texts: Vec<(String, String)>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("backslashed", backslashed);
+    environment.add_filter("tojson", tojson);
+    // A text of JSON is one of YAML, too (YAML 1.2, 1.3).
+    environment.add_filter("toyaml", tojson);
+    environment.add_filter("urlencode", urlencode);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(move |out, state, value| {
         let written = value.as_str().filter(|_| !value.is_safe());
@@ -186,6 +191,25 @@ fn environment(texts: Vec<(String, String)>) -> Environment<'static> {
 fn backslashed(text: String, characters: String) -> Value {
     let escaped = |c: char| (c == '\\' || characters.contains(c)).then_some('\\').into_iter().chain([c]);
     Value::from_safe_string(text.chars().flat_map(escaped).collect())
+}
+
+/// The value as JSON (RFC 8259), in one line.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja's interface")]
+fn tojson(value: Value) -> Result<Value, Error> {
+    let text = serde_json::to_string(&value);
+    let text =
+        text.map_err(|error| Error::new(ErrorKind::InvalidOperation, "cannot write it as JSON").with_source(error))?;
+    Ok(Value::from_safe_string(text))
+}
+
+/// Characters of a text that can stand anywhere in a URL (RFC 3986, 2.3).
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The value for a part of a URL, such as a password or a value of a query.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja's interface")]
+fn urlencode(value: Value) -> Value {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Value::from_safe_string(utf8_percent_encode(&text, &UNRESERVED).to_string())
 }
 
 /// The message of the error, with the line it is about.
@@ -279,6 +303,16 @@ mod tests {
         C=small shop 1.2.0+b1
         D=8081
         ");
+    }
+
+    #[test]
+    fn filters_write_the_syntax_of_json_yaml_and_urls() {
+        let source = "A={{ [host, ports.https] | tojson }}\nB=x{{ 'a\"b<' | toyaml }}\nC={{ 'a b/ü~' | urlencode }}{{ 7 | urlencode }}\n";
+        insta::assert_snapshot!(rendered(source).unwrap(), @r#"
+        A=["2001:db8::7",443]
+        B=x"a\"b<"
+        C=a%20b%2F%C3%BC~7
+        "#);
     }
 
     #[test]

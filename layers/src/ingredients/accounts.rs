@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::scripts::Request;
 use crate::tree::{Entry, Tree, TreePath};
 
 /// A user, and the group with the same name.
@@ -51,6 +52,15 @@ pub enum AccountError {
 /// # Errors
 /// [`AccountError`].
 pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
+    with_requests(accounts, &[])
+}
+
+/// As [`tree`], with the accounts that packages want and whose names are free. A number follows from the name of its
+/// account, where it is free, so that it stays the same when there are more accounts.
+///
+/// # Errors
+/// [`AccountError`].
+pub fn with_requests(accounts: &[Account], requests: &[Request]) -> Result<Tree, AccountError> {
     let account = |name: &str, id, home: &str| Account { name: name.into(), uid: id, gid: id, home: home.into() };
     let mut all = vec![account("root", 0, "/root"), account("nobody", 65534, "/nonexistent")];
     all.extend_from_slice(accounts);
@@ -70,15 +80,22 @@ pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
             }
         }
     }
+    // The group of nobody is called nogroup on Debian.
+    let group = |account: &Account| {
+        let name = if account.gid == 65534 { "nogroup".to_owned() } else { account.name.clone() };
+        (account.gid, name)
+    };
+    let mut groups: Vec<(u32, String)> = all.iter().map(group).collect();
+    add_groups(requests, &mut groups);
+    add_users(requests, &mut all, &mut groups);
+    all.sort_by_key(|account| account.uid);
+    groups.sort_by_key(|(gid, _)| *gid);
     let (mut passwd, mut group) = (String::new(), String::new());
     for Account { name, uid, gid, home } in &all {
         let shell = if *uid == 0 { "/bin/sh" } else { "/usr/sbin/nologin" };
         passwd.push_str(&format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n"));
     }
-    all.sort_by_key(|account| account.gid);
-    for Account { name, gid, .. } in &all {
-        // The group of nobody is called nogroup on Debian.
-        let name = if *gid == 65534 { "nogroup" } else { name };
+    for (gid, name) in &groups {
         group.push_str(&format!("{name}:x:{gid}:\n"));
     }
     let origin: Arc<str> = "the image's accounts".into();
@@ -90,10 +107,109 @@ pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
     Ok(tree)
 }
 
+/// Numbers of system accounts (Debian policy 9.2.2), without the highest ones, which administrators give.
+const SYSTEM: std::ops::Range<u32> = 100..900;
+
+/// A free number that follows from `name` (FNV-1a), or the next free one.
+fn number(name: &str, wanted: Option<u32>, is_free: impl Fn(u32) -> bool) -> Option<u32> {
+    if let Some(wanted) = wanted.filter(|wanted| is_free(*wanted)) {
+        return Some(wanted);
+    }
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let count = SYSTEM.end - SYSTEM.start;
+    (0..count).map(|step| SYSTEM.start + hash.wrapping_add(step) % count).find(|number| is_free(*number))
+}
+
+fn add_groups(requests: &[Request], groups: &mut Vec<(u32, String)>) {
+    // Those that need a certain number first.
+    let is_certain = |request: &&Request| matches!(request, Request::Group { gid: Some(_), .. });
+    let (certain, others): (Vec<&Request>, Vec<&Request>) = requests.iter().partition(is_certain);
+    for request in certain.into_iter().chain(others) {
+        if let Request::Group { name, gid } = request {
+            add_group(name, *gid, groups);
+        }
+    }
+}
+
+/// The number of a group, which is added if there is none of this name.
+fn add_group(name: &str, wanted: Option<u32>, groups: &mut Vec<(u32, String)>) -> Option<u32> {
+    if let Some((gid, _)) = groups.iter().find(|(_, known)| known == name) {
+        return Some(*gid);
+    }
+    let gid = number(name, wanted, |gid| groups.iter().all(|(known, _)| *known != gid))?;
+    groups.push((gid, name.to_owned()));
+    Some(gid)
+}
+
+fn add_users(requests: &[Request], users: &mut Vec<Account>, groups: &mut Vec<(u32, String)>) {
+    let is_certain = |request: &&Request| matches!(request, Request::User { uid: Some(_), .. });
+    let (certain, others): (Vec<&Request>, Vec<&Request>) = requests.iter().partition(is_certain);
+    for request in certain.into_iter().chain(others) {
+        let Request::User { name, uid, group, home } = request else { continue };
+        if users.iter().any(|user| user.name == *name) {
+            continue;
+        }
+        let Some(uid) = number(name, *uid, |uid| users.iter().all(|user| user.uid != uid)) else { continue };
+        let gid = match group.as_deref().map(|group| (group, group.parse())) {
+            Some((_, Ok(gid))) => Some(gid),
+            Some((group, Err(_))) => add_group(group, None, groups),
+            None => add_group(name, Some(uid), groups),
+        };
+        let Some(gid) = gid else { continue };
+        users.push(Account { name: name.clone(), uid, gid, home: home.clone() });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tree::Kind;
+
+    #[test]
+    fn accounts_of_packages_take_free_names_and_numbers() {
+        let group = |name: &str, gid| Request::Group { name: name.into(), gid };
+        let user = |name: &str, uid, group: Option<&str>| Request::User {
+            name: name.into(),
+            uid,
+            group: group.map(str::to_owned),
+            home: "/".into(),
+        };
+        let requests = [
+            user("epmd", None, None),
+            group("rabbitmq", None),
+            user("rabbitmq", None, Some("rabbitmq")),
+            user("www-data", Some(33), Some("33")),
+            group("www-data", Some(33)),
+            user("web", Some(5), None),
+            user("none", None, Some("nogroup")),
+            group("shadow", Some(1234)),
+        ];
+        let tree = with_requests(&[account("web", 1234, 1234)], &requests).unwrap();
+        let text: Vec<String> = tree
+            .iter()
+            .filter_map(|(_, entry)| match &entry.kind {
+                Kind::File(content) => Some(String::from_utf8(content.read().unwrap()).unwrap()),
+                _ => None,
+            })
+            .collect();
+        insta::assert_snapshot!(text.join("--\n"), @r"
+        root:x:0:
+        www-data:x:33:
+        epmd:x:157:
+        rabbitmq:x:623:
+        shadow:x:869:
+        web:x:1234:
+        nogroup:x:65534:
+        --
+        root:x:0:0:root:/root:/bin/sh
+        www-data:x:33:33:www-data:/:/usr/sbin/nologin
+        epmd:x:157:157:epmd:/:/usr/sbin/nologin
+        rabbitmq:x:623:623:rabbitmq:/:/usr/sbin/nologin
+        none:x:799:65534:none:/:/usr/sbin/nologin
+        web:x:1234:1234:web:/nonexistent:/usr/sbin/nologin
+        nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+        ");
+    }
 
     fn account(name: &str, uid: u32, gid: u32) -> Account {
         Account { name: name.into(), uid, gid, home: "/nonexistent".into() }

@@ -11,6 +11,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod jks;
+
 use std::io;
 use std::sync::Arc;
 
@@ -26,6 +28,23 @@ pub struct Certificate {
     pub file_name: String,
     /// The certificate, PEM (RFC 7468).
     pub pem: String,
+}
+
+/// Where Java on Debian expects the certificates that it trusts.
+pub const JAVA: &str = "etc/ssl/certs/java/cacerts";
+
+/// Adds the certificates of the bundle in `tree` as the file that Java reads, which the script of `ca-certificates-java` makes.
+///
+/// # Errors
+/// Any error of reading a content.
+pub fn add_java(tree: &mut Tree) -> io::Result<()> {
+    let path = |text: &str| TreePath::new(text).map_err(io::Error::other);
+    let Some(entry) = tree.get(&path(BUNDLE)?) else { return Ok(()) };
+    let Kind::File(content) = &entry.kind else { return Ok(()) };
+    let keystore = jks::keystore(&String::from_utf8_lossy(&content.read()?), entry.mtime.unwrap_or(0));
+    let entry = Entry { mtime: entry.mtime, ..Entry::file(keystore, 0o644, &entry.origin) };
+    tree.insert(path(JAVA)?, entry);
+    Ok(())
 }
 
 /// Makes the bundle of all certificates below `usr/share/ca-certificates` in `packages`, sorted bytewise by path, followed

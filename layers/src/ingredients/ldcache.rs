@@ -5,7 +5,7 @@
 //! Both are the same, since Debian policy 8.1 requires every package to ship a link with the SONAME of its library.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::platform::Architecture;
 use crate::tree::TreePath;
@@ -60,13 +60,17 @@ pub fn make<'a>(
             found.insert((rank, name), library);
         }
     }
+    let linked: BTreeSet<(usize, &str)> = found
+        .iter()
+        .filter_map(|((rank, name), library)| match library {
+            Library::Link(target) if target != name => Some((*rank, *target)),
+            _ => None,
+        })
+        .collect();
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for (rank, name) in found.keys() {
         // libz.so.1.3.1 is listed under the name of the link to it: libz.so.1.
-        let linked = found.iter().any(|((at, other), library)| {
-            at == rank && other != name && matches!(library, Library::Link(target) if target == name)
-        });
-        if !linked {
+        if !linked.contains(&(*rank, *name)) {
             names.entry(name).or_insert(*rank);
         }
     }

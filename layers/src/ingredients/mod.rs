@@ -6,4 +6,5 @@ pub mod deb;
 pub mod ldcache;
 pub mod ldconf;
 pub mod nix_store;
+pub mod scripts;
 pub mod wheel;

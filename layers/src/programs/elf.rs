@@ -26,6 +26,9 @@ pub struct Elf {
     pub search: Vec<String>,
 }
 
+/// Largest number of program headers: 64 KiB of them, as for Linux.
+const SEGMENTS: usize = (64 << 10) / 56;
+
 /// Largest number of libraries that a file may need. Real ones need a few dozen.
 const NEEDED: usize = 4096;
 
@@ -35,7 +38,7 @@ const NEEDED: usize = 4096;
 /// # Errors
 /// When the content cannot be read.
 pub(super) fn read(content: &Content) -> io::Result<Option<Elf>> {
-    let cache = ReadCache::new(Positioned { content, reader: content.reader(), at: 0, to: 0 });
+    let cache = ReadCache::new(Positioned::new(content));
     let found = parse(&cache);
     // The parser does not tell damaged files from unreadable ones.
     if found.is_none() {
@@ -51,6 +54,10 @@ fn parse<'a>(data: impl ReadRef<'a>) -> Option<Elf> {
     if !header.is_little_endian() || (kind != elf::ET_EXEC && kind != elf::ET_DYN) {
         return None;
     }
+    // More than the kernel takes, or a number that is somewhere else.
+    if usize::from(header.e_phnum(endian)) > SEGMENTS {
+        return None;
+    }
     let segments = header.program_headers(endian, data).ok()?;
     let mut found = Elf { machine: header.e_machine(endian), ..Elf::default() };
     for segment in segments {
@@ -63,8 +70,9 @@ fn parse<'a>(data: impl ReadRef<'a>) -> Option<Elf> {
         if segment.p_filesz(endian) > limit {
             return None;
         }
-        if let Some(interpreter) = segment.interpreter(endian, data).ok()? {
-            found.interpreter = Some(text(interpreter));
+        // The kernel takes the first one.
+        if found.interpreter.is_none() {
+            found.interpreter = segment.interpreter(endian, data).ok()?.map(text);
         }
     }
     let dynamic = segments.iter().find_map(|segment| segment.dynamic(endian, data).ok()?);
@@ -84,7 +92,8 @@ fn parse<'a>(data: impl ReadRef<'a>) -> Option<Elf> {
     })?;
     let string = |offset: u64| -> Option<String> {
         let start = table.checked_add(offset)?;
-        Some(text(data.read_bytes_at_until(start..start.checked_add(4096)?, 0).ok()?))
+        let end = start.checked_add(4096)?.min(data.len().ok()?);
+        Some(text(data.read_bytes_at_until(start..end, 0).ok()?))
     };
     for (_, offset) in entries.iter().filter(|(tag, _)| *tag == u64::from(elf::DT_NEEDED)) {
         if found.needed.len() == NEEDED {
@@ -102,12 +111,44 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A content with a position. Going back opens it again: a stream that is decompressed has no other way.
+/// Bytes that are read at a time.
+const WINDOW: usize = 64 << 10;
+/// How often a content may be read from its start, on average. Real files need two or three times.
+const READINGS: u64 = 16;
+
+/// A content with a position. Going back beyond what is in memory opens it again: a stream that is decompressed has no other
+/// way. A hostile file would have that done thousands of times.
 struct Positioned<'a> {
     content: &'a Content,
     reader: Box<dyn Read + 'a>,
-    at: u64,
+    /// The bytes before `end`.
+    window: Vec<u8>,
+    /// Position of the reader.
+    end: u64,
+    /// Bytes that may still be read.
+    budget: u64,
     to: u64,
+}
+
+impl<'a> Positioned<'a> {
+    fn new(content: &'a Content) -> Self {
+        let budget = content.len().saturating_mul(READINGS).saturating_add(WINDOW as u64);
+        Self { content, reader: content.reader(), window: Vec::new(), end: 0, budget, to: 0 }
+    }
+
+    /// Position of the first byte of the window.
+    fn start(&self) -> u64 {
+        self.end - self.window.len() as u64
+    }
+
+    /// Reads on; false at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        self.window.drain(..self.window.len().saturating_sub(WINDOW));
+        let got = (&mut self.reader).take(WINDOW as u64).read_to_end(&mut self.window)? as u64;
+        self.end += got;
+        self.budget = self.budget.checked_sub(got).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(got > 0)
+    }
 }
 
 impl ReadCacheOps for Positioned<'_> {
@@ -121,16 +162,19 @@ impl ReadCacheOps for Positioned<'_> {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ()> {
-        if self.to != self.at {
-            if self.to < self.at {
-                (self.reader, self.at) = (self.content.reader(), 0);
-            }
-            let skipped = io::copy(&mut (&mut self.reader).take(self.to - self.at), &mut io::sink());
-            self.at += skipped.map_err(|_| ())?;
+        if self.to < self.start() {
+            (self.reader, self.end) = (self.content.reader(), 0);
+            self.window.clear();
         }
-        let got = self.reader.read(buffer).map_err(|_| ())?;
-        self.at += got as u64;
-        self.to = self.at;
+        while self.to >= self.end {
+            if !self.advance().map_err(|_| ())? {
+                return Ok(0);
+            }
+        }
+        let from = usize::try_from(self.to - self.start()).map_err(|_| ())?;
+        let got = buffer.len().min(self.window.len() - from);
+        buffer[..got].copy_from_slice(&self.window[from..from + got]);
+        self.to += got as u64;
         Ok(got)
     }
 

@@ -118,6 +118,20 @@ impl ImageFiles<'_> {
         }
     }
 
+    /// Whether anything is at a path, or mounted there.
+    #[must_use]
+    pub fn exists(&self, path: &str) -> bool {
+        path.trim_matches('/').is_empty() || !matches!(self.find(path), Found::Nothing)
+    }
+
+    /// Whether any file is an executable ELF file. An image without one holds data for others.
+    #[must_use]
+    pub fn has_program(&self) -> bool {
+        self.programs.iter().any(|(path, program)| {
+            matches!(program, Program::Elf(_)) && self.listing.get(path).is_some_and(|entry| entry.mode & 0o111 != 0)
+        })
+    }
+
     /// Whether a directory is there, or something mounted.
     #[must_use]
     pub fn has_directory(&self, path: &str) -> bool {

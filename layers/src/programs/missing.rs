@@ -145,6 +145,16 @@ pub enum NotRunnable {
 }
 
 impl NotRunnable {
+    /// The path or name of the program that the image lacks, where that is the reason.
+    #[must_use]
+    pub fn absent(&self) -> Option<&str> {
+        match self.cause() {
+            Self::Absent { path } => Some(path),
+            Self::NotInPath { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// The reason at the end of a chain of scripts and interpreters.
     #[must_use]
     pub fn cause(&self) -> &Self {

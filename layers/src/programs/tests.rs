@@ -159,3 +159,43 @@ proptest::proptest! {
         program(&path("a"), &Content::from(bytes)).unwrap();
     }
 }
+
+/// An ELF file for x86-64 with these program headers: type, and the bytes that it is about.
+fn elf_file(segments: &[(u32, &[u8])]) -> Vec<u8> {
+    let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
+    out.extend([0_u64, 64, 0].map(u64::to_le_bytes).concat());
+    out.extend(b"\0\0\0\0\x40\0\x38\0");
+    out.extend(u16::try_from(segments.len()).unwrap().to_le_bytes());
+    out.extend([0; 6]);
+    let mut at = 64 + 56 * segments.len() as u64;
+    for (kind, bytes) in segments {
+        out.extend([kind.to_le_bytes(), [4, 0, 0, 0]].concat());
+        let size = bytes.len() as u64;
+        out.extend([at, at, at, size, size, 1].map(u64::to_le_bytes).concat());
+        at += size;
+    }
+    out.extend(segments.iter().flat_map(|(_, bytes)| *bytes));
+    out
+}
+
+fn program_of(bytes: Vec<u8>) -> Option<Program> {
+    program(&path("usr/bin/x"), &Content::from(bytes)).unwrap()
+}
+
+/// Its strings end before 4 KiB follow them, and the table is after what names it.
+#[test]
+fn small_programs_are_read_to_their_last_byte() {
+    let table = 64 + 3 * 56 + 28 + 64;
+    let dynamic = [(5, table), (1, 1), (1, 11), (0, 0)];
+    let dynamic = dynamic.map(|(tag, value): (u64, u64)| [tag.to_le_bytes(), value.to_le_bytes()].concat()).concat();
+    let file = elf_file(&[(3, b"/lib64/ld-linux-x86-64.so.2\0"), (2, &dynamic), (1, b"\0libc.so.6\0libz.so.1\0")]);
+    assert_eq!(program_of(file), Some(elf(&["libc.so.6", "libz.so.1"], &[])));
+}
+
+/// Linux refuses them, and each of their segments would be read and kept.
+#[test]
+fn programs_with_thousands_of_segments_are_none() {
+    let Some(Program::Elf(elf)) = program_of(elf_file(&[(3, b"/a\0"), (3, b"/b\0")])) else { panic!("an ELF file") };
+    assert_eq!(elf.interpreter.as_deref(), Some("/a"), "the first one counts");
+    assert_eq!(program_of(elf_file(&[(3, b"/a\0".as_slice()); 1171])), None);
+}

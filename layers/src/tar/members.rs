@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::read::ReadError;
 use crate::escape::line;
-use crate::limits::{EXTENSION, EXTENSIONS, Exceeded, MEMBERS};
+use crate::limits::{EXTENSION, EXTENSIONS, Exceeded, MEMBERS, PATH};
 use crate::tree::{Cursor, TreePath, text_of};
 
 const BLOCK: usize = 512;
@@ -180,6 +180,9 @@ impl<R: Skip> Members<R> {
         };
         for (key, value) in records {
             apply(&mut member, &key, value)?;
+        }
+        if link.len() > PATH {
+            return Err(Exceeded::Size { what: "the target of a link", limit: PATH as u64 }.into());
         }
         member.kind = match header.flag() {
             // Before POSIX a directory was a file whose name ends with a slash. dpkg and GNU tar read it so.
@@ -392,7 +395,9 @@ fn apply(member: &mut Member, key: &[u8], value: Vec<u8>) -> Result<(), ReadErro
                 }
                 member.xattrs.insert(name, value);
             } else {
-                member.oddity = Some(format!("has the pax record `{}`", line(&String::from_utf8_lossy(key))));
+                // Its first bytes will do: a tar may have 64 MiB of such keys.
+                let key = String::from_utf8_lossy(&key[..key.len().min(100)]);
+                member.oddity = Some(format!("has the pax record `{}`", line(&key)));
             }
         }
     }

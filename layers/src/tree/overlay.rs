@@ -7,6 +7,7 @@
 
 use super::merge::Conflict;
 use super::{Entry, Kind, Tree, TreePath};
+use crate::limits;
 use crate::listing::{ListedEntry, Listing, Node};
 
 /// Why a tree does not fit on the layers below.
@@ -200,6 +201,10 @@ impl Links<'_> {
 pub(super) fn follow<'a>(path: &TreePath, link_at: impl Fn(&TreePath) -> Option<&'a str>) -> Option<TreePath> {
     let mut text = path.as_str().to_owned();
     for _ in 0..MAX_LINKS {
+        // As for the kernel. Targets could make it longer with every link.
+        if text.len() > limits::PATH {
+            return None;
+        }
         let Some((at, target)) = first_link(&text, &link_at) else { return TreePath::new(&text).ok() };
         let rest = text[at.len()..].to_owned();
         let base = if target.starts_with('/') { "" } else { at.rsplit_once('/').map_or("", |(parent, _)| parent) };
@@ -218,7 +223,7 @@ pub(super) fn link_below<'a>(path: &TreePath, lower: &'a Listing) -> Option<&'a 
 
 /// The first directory part of `path` that is a symbolic link, and its target.
 fn first_link<'a>(path: &str, link_at: &impl Fn(&TreePath) -> Option<&'a str>) -> Option<(String, &'a str)> {
-    path.match_indices('/').find_map(|(end, _)| {
+    path.match_indices('/').take(limits::DEPTH).find_map(|(end, _)| {
         let prefix = TreePath::new(&path[..end]).ok()?;
         let target = link_at(&prefix)?;
         Some((prefix.as_str().to_owned(), target))

@@ -82,6 +82,8 @@ pub enum Kind {
     Application,
     /// An image.
     Container,
+    /// The distribution of images.
+    OperatingSystem,
     /// A package. CycloneDX requires this type when no other one is known.
     Library,
 }
@@ -98,7 +100,8 @@ pub struct Hash {
 /// A name and a value. Names can repeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Property {
-    /// Its name, beginning with `sealift:`.
+    /// Its name, beginning with `sealift:`; or with `aquasecurity:trivy:`, for a scanner that reads the source package from
+    /// there only.
     pub name: String,
     /// Its value.
     pub value: String,
@@ -151,6 +154,12 @@ impl Component {
 
     pub(super) fn property(mut self, name: &str, value: impl Into<String>) -> Self {
         self.properties.push(Property { name: format!("sealift:{name}"), value: value.into() });
+        self
+    }
+
+    /// A property of Trivy's (CycloneDX property taxonomy, `aquasecurity:trivy`).
+    pub(super) fn trivy(mut self, name: &str, value: &str) -> Self {
+        self.properties.push(Property { name: format!("aquasecurity:trivy:{name}"), value: value.to_owned() });
         self
     }
 }

@@ -18,6 +18,8 @@ use crate::profile::model::Deployed;
 
 /// Reference of the bundle itself.
 const BUNDLE: &str = "bundle";
+/// Reference of the distribution.
+const SYSTEM: &str = "system";
 /// Reference of the program in the bundle.
 const PROGRAM: &str = "program:sealift";
 
@@ -30,10 +32,11 @@ pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
 
 fn bill_of_materials(version: &str, manifest: &Manifest, program: Option<Digest>) -> Bom {
     let mut components = components(manifest);
-    // The version of the program that built the bundle, which is the one in the bundle unless `--program` was used.
     components.extend(program.map(|digest| {
-        let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned());
-        program.version(&manifest.sealift).hash(digest)
+        // Not `manifest.sealift`, the version of the program that built the bundle.
+        let own = manifest.program.iter().find(|made| made.name == "sealift");
+        let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned()).hash(digest);
+        own.into_iter().fold(program, |program, own| program.version(&own.version))
     }));
     if program.is_some() {
         components.extend(program_crates(manifest));
@@ -79,10 +82,13 @@ fn bundle(manifest: &Manifest) -> Component {
 }
 
 fn components(manifest: &Manifest) -> Vec<Component> {
+    let distro = manifest.system.as_ref().map(|system| format!("{}-{}", system.id, system.version)).unwrap_or_default();
     let packages = manifest.packages.iter().map(|package| {
         let component = Component::new(Kind::Library, &package.name).known_as(deb_ref(&package.name));
-        let purl = purl::deb(&package.name, &package.version, &package.architecture);
-        let component = component.version(&package.version).hash(package.sha256).purl(purl);
+        let component = component.version(&package.version).hash(package.sha256).purl(purl::deb(package, &distro));
+        let component = package.source.iter().fold(component, |component, source| {
+            component.trivy("SrcName", &source.name).trivy("SrcVersion", &source.version)
+        });
         package.archive.iter().fold(component, |component, archive| component.property("archive", archive))
     });
     let wheels = manifest.wheels.iter().map(|wheel| {
@@ -109,7 +115,11 @@ fn components(manifest: &Manifest) -> Vec<Component> {
             .property("nix:nar-size", path.nar_size.to_string())
     });
     let images = manifest.images.iter().map(|made| image(manifest, made));
-    images.chain(packages).chain(wheels).chain(crates).chain(store_paths).collect()
+    // Scanners take no more than one, and match no package without it.
+    let system = manifest.system.iter().map(|system| {
+        Component::new(Kind::OperatingSystem, &system.id).known_as(SYSTEM.to_owned()).version(&system.version)
+    });
+    images.chain(system).chain(packages).chain(wheels).chain(crates).chain(store_paths).collect()
 }
 
 /// The crates of the program in the bundle, other than the program itself.
@@ -146,6 +156,7 @@ fn dependencies(manifest: &Manifest, program: bool) -> Vec<Dependency> {
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut all: BTreeSet<String> = manifest.images.iter().map(|image| image_ref(&image.name)).collect();
     all.extend(program.then(|| PROGRAM.to_owned()));
+    all.extend(manifest.system.is_some().then(|| SYSTEM.to_owned()));
     graph.insert(BUNDLE.to_owned(), all);
     for image in &manifest.images {
         let crates = manifest.crates.iter().filter(|made| made.image == image.name);

@@ -4,12 +4,28 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::wheel::normalize;
 
+use super::super::manifest::{Package, Source};
+
 /// Characters that are percent-encoded in a name, version or value: all except letters, digits, `.-_~` and the colon.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
 
-/// The URL of a Debian package.
-pub(super) fn deb(name: &str, version: &str, architecture: &str) -> String {
-    purl("deb/debian", &name.to_ascii_lowercase(), Some(version), &[("arch", architecture)])
+/// The URL of a Debian package. `vendor` makes it, if that is not Debian. `distro` (`debian-13`) and the source package,
+/// `upstream`, are what scanners look for: security trackers name source packages.
+pub(super) fn deb(package: &Package, distro: &str) -> String {
+    let vendor = package.vendor.as_deref().map_or_else(|| "debian".to_owned(), slug);
+    let upstream = package.source.as_ref().map(|source| {
+        let Source { name, version } = source;
+        if *version == package.version { name.clone() } else { format!("{name}@{version}") }
+    });
+    let upstream = upstream.unwrap_or_default();
+    let qualifiers = [("arch", package.architecture.as_str()), ("distro", distro), ("upstream", &upstream)];
+    purl(&format!("deb/{vendor}"), &package.name.to_ascii_lowercase(), Some(&package.version), &qualifiers)
+}
+
+/// A vendor's name as part of a URL: `apt.example.org PGDG` is `apt.example.org-pgdg`.
+fn slug(name: &str) -> String {
+    let kept = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c.to_ascii_lowercase() } else { '-' };
+    name.trim().chars().map(kept).collect()
 }
 
 /// The URL of a Python distribution.
@@ -54,12 +70,29 @@ mod tests {
 
     use super::*;
 
+    fn package(name: &str, version: &str, source: Option<(&str, &str)>) -> Package {
+        Package {
+            name: name.into(),
+            version: version.into(),
+            architecture: "amd64".into(),
+            archive: None,
+            source: source.map(|(name, version)| Source { name: name.into(), version: version.into() }),
+            vendor: None,
+            sha256: Digest::of(b""),
+            scripts_not_run: Vec::new(),
+            applied: [].into(),
+            not_applied: [].into(),
+        }
+    }
+
     #[test]
     fn rules_of_each_type_are_followed() {
         let zero = Digest::of(b"");
         let lines = [
-            deb("attr", "1:2.4.47-2+b1", "amd64"),
-            deb("libstdc++6", "14.2.0-19~deb13u1", "amd64"),
+            deb(&package("attr", "1:2.4.47-2+b1", None), "debian-13"),
+            deb(&package("libstdc++6", "14.2.0-19~deb13u1", Some(("gcc-14", "14.2.0-19"))), "debian-13"),
+            deb(&package("libc6", "2.41-12", Some(("glibc", "2.41-12"))), ""),
+            deb(&Package { vendor: Some("Example Org: PGDG".into()), ..package("pg", "1", None) }, "debian-13"),
             pypi("Ruamel.YAML__clib", "0.2.12+local"),
             cargo("garage_api", "1.0.0-rc.1+build"),
             oci("Demo-Greeter", "1.2", zero, "amd64"),
@@ -67,8 +100,10 @@ mod tests {
             nix("a?b=c", None, None, "22222222222222222222222222222222"),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
-        pkg:deb/debian/attr@1:2.4.47-2%2Bb1?arch=amd64
-        pkg:deb/debian/libstdc%2B%2B6@14.2.0-19~deb13u1?arch=amd64
+        pkg:deb/debian/attr@1:2.4.47-2%2Bb1?arch=amd64&distro=debian-13
+        pkg:deb/debian/libstdc%2B%2B6@14.2.0-19~deb13u1?arch=amd64&distro=debian-13&upstream=gcc-14%4014.2.0-19
+        pkg:deb/debian/libc6@2.41-12?arch=amd64&upstream=glibc
+        pkg:deb/example-org--pgdg/pg@1?arch=amd64&distro=debian-13
         pkg:pypi/ruamel-yaml-clib@0.2.12%2Blocal
         pkg:cargo/garage_api@1.0.0-rc.1%2Bbuild
         pkg:oci/demo-greeter@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855?arch=amd64&tag=1.2

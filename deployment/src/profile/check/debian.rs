@@ -31,6 +31,9 @@ impl Check<'_> {
             self.package(package);
             self.archive(archive.span(), archive.get_ref());
         }
+        for (package, why) in &debian.allow_unapplied {
+            self.reason(&["debian", "allow-unapplied", package.get_ref()], why);
+        }
         for (package, why) in &debian.exclude {
             self.package(package);
             self.reason(&["debian", "exclude", package.get_ref()], why);

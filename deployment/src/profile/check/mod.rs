@@ -35,6 +35,7 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     check.characters();
     check.root();
     check.lines();
+    check.literals();
     check.debian();
     check.base();
     for (name, image) in &model.images {

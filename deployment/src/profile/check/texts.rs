@@ -7,6 +7,9 @@ use sealift_layers::escape;
 
 use super::Check;
 
+/// How an expression begins that only templates can have.
+const LIKE_TEMPLATES: [&str; 7] = ["secrets.", "settings.", "ports.", "trusted.", "host", "url_host", "mail_host"];
+
 impl Check<'_> {
     /// Checks the characters of all keys and texts. Terminals act on control characters, YAML 1.1 and systemd end lines at
     /// some of them, and characters that change the direction of text make a reviewer see another text than the engine.
@@ -19,6 +22,40 @@ impl Check<'_> {
         for (span, c) in texts {
             let message = format!("the text has the character U+{:04X}", u32::from(c));
             self.report(span, message, "remove it: it is invisible, and terminals and other programs act on it");
+        }
+    }
+
+    /// Checks that texts which are passed on as they are do not look like templates.
+    pub(super) fn literals(&mut self) {
+        let model = self.model;
+        let reads = |text: &str| {
+            text.split("{{").skip(1).any(|rest| {
+                let rest = rest.trim_start_matches(['-', ' ']);
+                LIKE_TEMPLATES.iter().any(|name| rest.starts_with(name))
+            })
+        };
+        let mut found = Vec::new();
+        for (name, image) in &model.images {
+            let names = image.env.iter().filter(|(_, text)| reads(text)).map(|(variable, _)| variable);
+            found.extend(names.map(|variable| vec!["images", name.get_ref(), "env", variable]));
+            for (key, list) in [("entrypoint", &image.entrypoint), ("command", &image.command)] {
+                found.extend(list.iter().any(|text| reads(text)).then(|| vec!["images", name.get_ref(), key]));
+            }
+        }
+        for (name, service) in &model.services {
+            let names = service.environment.iter().filter(|(_, text)| reads(text)).map(|(variable, _)| variable);
+            found.extend(names.map(|variable| vec!["services", name.get_ref(), "environment", variable]));
+            let is_read = service.command.iter().any(|text| reads(text));
+            found.extend(is_read.then(|| vec!["services", name.get_ref(), "command"]));
+        }
+        for path in found {
+            let hint = "write `NAME={{ ... }}` into a file of [site.templates], with `secret = true` if it reads secrets, \
+                        and name that in `env-files` of the service";
+            self.report(
+                self.document.value(&path),
+                "this text is passed on as it is: only templates are rendered",
+                hint,
+            );
         }
     }
 

@@ -36,6 +36,9 @@ pub struct Debian {
     /// Packages that no image has although something depends on them: name to reason.
     #[serde(default)]
     pub exclude: BTreeMap<Spanned<String>, String>,
+    /// Packages whose maintainer scripts would do something that is not needed: name, with `*` for any characters, to reason.
+    #[serde(default)]
+    pub allow_unapplied: BTreeMap<Spanned<String>, String>,
 }
 
 /// `[debian.archives.NAME]`: a suite of an archive, or `.deb` files of the profile.
@@ -128,6 +131,11 @@ pub struct Base {
     /// Debian packages of every image.
     #[serde(default)]
     pub packages: Vec<Spanned<Requested>>,
+    /// Whether every image has the packages that each Debian system has (policy 3.8), see [`Image::essential`].
+    ///
+    /// [`Image::essential`]: super::Image::essential
+    #[serde(default)]
+    pub essential: bool,
     /// Files and folders of packages that no image has, see [`Image::drop`].
     #[serde(default)]
     pub drop: Vec<Spanned<String>>,

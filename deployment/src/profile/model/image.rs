@@ -20,11 +20,14 @@ pub struct Image {
     /// Requested Debian packages. Dependencies are added.
     #[serde(default)]
     pub packages: Vec<Spanned<Requested>>,
+    /// Whether it has the packages that each Debian system has and that no package names as a dependency: a shell, the
+    /// basic tools (`Essential: yes`, policy 3.8). Default: that of the base.
+    pub essential: Option<bool>,
     /// Files and folders of packages that the image does not have. In these paths, `*` matches within a component, `**`
     /// matches any depth.
     #[serde(default)]
     pub drop: Vec<Spanned<String>>,
-    /// Libraries, loaders and interpreters that files of the image need and that are left out on purpose: file name or path,
+    /// Libraries, programs, interpreters, folders and links that the image lacks on purpose: file name or path,
     /// with the wildcards of `drop`, to reason.
     #[serde(default)]
     pub allow_missing: BTreeMap<Spanned<String>, String>,

@@ -103,6 +103,12 @@ impl Model {
         services.flat_map(|service| service.paths.keys()).map(|name| name.get_ref().as_str()).collect()
     }
 
+    /// Whether an image has the essential packages of its suite.
+    #[must_use]
+    pub fn is_essential(&self, image: &Image) -> bool {
+        image.essential.unwrap_or(self.base.essential)
+    }
+
     /// The services that a service depends on, and what it waits for.
     #[must_use]
     pub fn conditions(&self, service: &str) -> Vec<(&str, Condition)> {

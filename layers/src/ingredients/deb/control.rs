@@ -14,6 +14,8 @@ pub struct Control {
     /// Package names in `Replaces`: this package may overwrite their files. Version constraints are dropped: they are for
     /// upgrades of an installed system, whereas an image has the versions of the lock, which fit together.
     pub replaces: Vec<String>,
+    /// Name and version of the source package: `Source`, or those of the package itself (Debian policy 5.6.1).
+    pub source: (String, String),
 }
 
 /// Whether `text` is a package's name as dpkg takes it, which is wider than policy 5.6.1: letters, digits and `-+._`, first a
@@ -43,8 +45,9 @@ impl Control {
         if !is_package_name(name) || !is_version || architecture.is_empty() || !plain(architecture, b"-") {
             return Err("its control file has no valid Package, Version or Architecture".to_owned());
         }
+        let source = source(value("source"), name, version);
         let (name, version, architecture) = (name.to_owned(), version.to_owned(), architecture.to_owned());
-        Ok(Self { name, version, architecture, replaces })
+        Ok(Self { name, version, architecture, replaces, source })
     }
 }
 
@@ -84,6 +87,17 @@ fn fields(text: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(fields)
 }
 
+/// Name and version of the source package from the field `Source`: `NAME`, or `NAME (VERSION)`. What dpkg itself does not look
+/// at is no reason to refuse a package: without a valid field they are those of the package.
+fn source(field: &str, name: &str, version: &str) -> (String, String) {
+    let (source, rest) = field.split_once(|c: char| c.is_whitespace() || c == '(').unwrap_or((field, ""));
+    let given = rest.trim().trim_start_matches('(').trim_end_matches(')').trim();
+    let is_version = given.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-~:".contains(&b));
+    let source = if is_package_name(source) { source } else { name };
+    let version = if given.is_empty() || !is_version { version } else { given };
+    (source.to_owned(), version.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +110,21 @@ mod tests {
         .unwrap();
         assert_eq!((control.name.as_str(), control.version.as_str()), ("libc6", "2.43-1"));
         assert_eq!(control.replaces, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_package_of_another_source_names_it() {
+        let source = |field: &str| {
+            let text = format!("Package: aa\nVersion: 1:2-3+b1\nArchitecture: all\n{field}");
+            let (name, version) = Control::parse(text.as_bytes()).unwrap().source;
+            format!("{name} {version}")
+        };
+        assert_eq!(source(""), "aa 1:2-3+b1");
+        assert_eq!(source("Source: gcc-14\n"), "gcc-14 1:2-3+b1");
+        assert_eq!(source("Source: gcc-14 (14.2.0-19)\n"), "gcc-14 14.2.0-19");
+        assert_eq!(source("Source: gcc-14(14.2.0-19)\n"), "gcc-14 14.2.0-19");
+        // dpkg does not look at it.
+        assert_eq!(source("Source: ../x (\"y\")\n"), "aa 1:2-3+b1");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Package {
     pub control: Control,
     /// Names of its maintainer scripts, sorted. Sealift does not run them.
     pub scripts: Vec<String>,
+    /// The text of its `postinst`, if it has one.
+    pub postinst: Option<String>,
     /// Its files, and its control stanza in `var/lib/dpkg/status.d`, where vulnerability scanners look for packages.
     pub tree: Tree,
 }
@@ -59,6 +61,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Pa
         .filter(|name| TreePath::new(name).is_ok_and(|path| control_tree.get(&path).is_some()))
         .map(str::to_owned)
         .collect();
+    let postinst = read(&control_tree, "postinst")?.map(|text| String::from_utf8_lossy(&text).into_owned());
 
     io::copy(&mut Within::new(decompressed(deb, &data)?, limits.unpacked(deb.size()?)), &mut spool)?;
     let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
@@ -77,7 +80,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Pa
     if let Some(sums) = read(&control_tree, "md5sums")? {
         record(&format!("{}.md5sums", control.name), sums)?;
     }
-    Ok(Package { control, scripts, tree })
+    Ok(Package { control, scripts, postinst, tree })
 }
 
 /// The control stanza of the package in `deb`, as it is in the file.
@@ -195,7 +198,8 @@ fn usr_merged(tree: Tree) -> Result<Tree, DebError> {
     Ok(merged)
 }
 
-fn merged_path(path: &TreePath) -> Option<TreePath> {
+/// Where a path below one of [`MERGED`] is on a system with a merged `/usr`.
+pub(super) fn merged_path(path: &TreePath) -> Option<TreePath> {
     let first = path.as_str().split('/').next()?;
     MERGED.contains(&first).then(|| TreePath::new(&format!("usr/{path}")).ok()).flatten()
 }
@@ -251,6 +255,7 @@ mod tests {
         let paths: Vec<&str> = package.tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["lib64", "usr/lib", "usr/lib/x.so", "var/lib/dpkg/status.d/hello"]);
         assert_eq!(package.scripts, ["postinst"]);
+        assert_eq!(package.postinst.as_deref(), Some("#!/bin/sh\n"));
         let status = package.tree.get(&path("var/lib/dpkg/status.d/hello")).unwrap();
         assert_eq!(status.mtime, Some(5));
         assert_eq!(&*status.origin, "package hello 1:2-3");

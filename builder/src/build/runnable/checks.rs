@@ -1,96 +1,30 @@
-//! Checks that the finished images can run, so that a missing program or library stops the build and not the host.
+//! What is checked in an image, and what is an error.
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
-use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model::{Deployed, Image as ImageModel, Model, Run, Service};
-use sealift_deployment::ui::{self, Ui};
 use sealift_layers::listing::Listing;
 use sealift_layers::programs::{ImageFiles, Missing, MissingKind, NotRunnable, Programs};
 use sealift_layers::tree::{Pattern, TreePath};
 use toml::Spanned;
 
-use crate::plan::{FinishedLayers, Image, Plan};
-use crate::recipe;
-use crate::store::{Key, Store};
+use super::Verdict;
+use crate::debian::contents::Wanted;
+use crate::plan::{Image, Plan};
 
 /// The search path of engines for an image that sets none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// At most this many of the files that need something are named.
 const NAMED: usize = 3;
 
-/// What the check of an image found.
-#[derive(Default, serde::Serialize, serde::Deserialize)]
-struct Verdict {
-    errors: Vec<String>,
-    warnings: Vec<String>,
-    /// Debian packages that probably have the missing libraries.
-    packages: Vec<String>,
-}
-
-/// Checks the images of `plan`. The store remembers what was found: checking again costs little.
-///
-/// # Errors
-/// A program that a container starts, a loader or a library is missing, and the profile does not allow that.
-pub(super) fn check(plan: &Plan<'_>, layers: &FinishedLayers, store: &Store, ui: &Ui) -> Result<()> {
-    let mut all = Verdict::default();
-    for image in &plan.images {
-        let verdict = verdict(plan, image, layers, store)?;
-        for warning in verdict.warnings {
-            ui.warn(&format!("image {}: {warning}", image.name));
-        }
-        all.errors.extend(verdict.errors.into_iter().map(|error| format!("  image {}: {error}", image.name)));
-        all.packages.extend(verdict.packages);
-    }
-    if all.errors.is_empty() {
-        return Ok(());
-    }
-    all.packages.sort();
-    all.packages.dedup();
-    let mut hint =
-        "add the packages that have them, `drop` the files that need them, or write in `allow-missing` why they are not needed".to_owned();
-    if !all.packages.is_empty() {
-        hint = format!("{hint}; by their names the libraries are in: {}", all.packages.join(", "));
-    }
-    let count = ui::count(all.errors.len(), "error");
-    Err(Failure::failed(format!("the images would not run ({count}):\n{}", all.errors.join("\n"))).hint(hint).into())
-}
-
-fn verdict(plan: &Plan<'_>, image: &Image, layers: &FinishedLayers, store: &Store) -> Result<Verdict> {
-    let checks = Checks::new(plan, image);
-    let mut key = Key::builder(recipe::RUNNABLE).field("platform", plan.inputs.options.platform);
-    for layer in &image.layers {
-        key = key.field("layer", layers.record(&layer.key).layer.digest);
-    }
-    let key = key.field("checks", serde_json::to_string(&checks)?).finish();
-    // Their listings are not of this build's making: what follows from them is not kept.
-    let is_borrowed = image.layers.iter().any(|layer| store.is_borrowed(&layer.key));
-    if let Some(path) = store.derived(&key).filter(|_| !is_borrowed) {
-        return Ok(serde_json::from_slice(&fs_err::read(path)?)?);
-    }
-    let (mut listing, mut programs) = (Listing::new(), Programs::new());
-    for layer in &image.layers {
-        let above = store.listing(&layer.key)?;
-        // A file of an upper layer replaces one below.
-        programs.retain(|path, _| !above.contains_key(path));
-        listing.extend(above);
-        let blob = layers.record(&layer.key).layer.digest;
-        programs.extend(store.programs(&layer.key, blob, plan.inputs.options.codec)?);
-    }
-    let verdict = checks.run(&listing, &programs, plan);
-    if !is_borrowed {
-        store.put_derived(&key, |path| Ok(fs_err::write(path, serde_json::to_vec(&verdict)?)?))?;
-    }
-    Ok(verdict)
-}
-
 /// Everything outside of the layers that decides the result.
 #[derive(serde::Serialize)]
-struct Checks {
+pub(super) struct Checks {
     /// What runs: where the profile says so, the program, and `PATH`.
     commands: Vec<(String, String, String)>,
     workdir: Option<String>,
+    /// Links of the profile: image path to target.
+    links: BTreeMap<String, String>,
     path: String,
     ld_library_path: String,
     mounted: Vec<String>,
@@ -103,7 +37,7 @@ struct Checks {
 }
 
 impl Checks {
-    fn new(plan: &Plan<'_>, image: &Image) -> Self {
+    pub(super) fn new(plan: &Plan<'_>, image: &Image) -> Self {
         let model = &plan.inputs.profile.model;
         let own = plan.inputs.model(&image.name);
         let services: Vec<(&str, &Service)> = model
@@ -119,6 +53,7 @@ impl Checks {
         let mut checks = Self {
             commands: Vec::new(),
             workdir: None,
+            links: BTreeMap::new(),
             path: path.to_owned(),
             ld_library_path: image.env.get("LD_LIBRARY_PATH").cloned().unwrap_or_default(),
             mounted: mounted(own, &services),
@@ -131,12 +66,14 @@ impl Checks {
             checks.path.clear();
         } else {
             checks.workdir.clone_from(&own.workdir);
+            checks.links.clone_from(&own.links);
             checks.commands = commands(model, &image.name, own, &services, path);
         }
         checks
     }
 
-    fn run(&self, listing: &Listing, programs: &Programs, plan: &Plan<'_>) -> Verdict {
+    /// Looks at the files of the image: the union of its layers.
+    pub(super) fn run(&self, listing: &Listing, programs: &Programs, plan: &Plan<'_>) -> Verdict {
         let mut files = ImageFiles {
             listing,
             programs,
@@ -145,70 +82,22 @@ impl Checks {
             ld_library_path: split(&self.ld_library_path),
             mounted: self.mounted.iter().filter_map(|path| TreePath::new(path).ok()).collect(),
         };
-        let mut allowed = Allowed::new(self);
-        let mut verdict = Verdict::default();
-        let mut needed = self.run_commands(&mut files, &mut allowed, &mut verdict);
-        for missing in files.missing().iter().filter(|missing| !allowed.contains(&missing.name)) {
-            // Programs that are run need it.
-            let is_needed = needed.remove(&missing.name).is_some();
-            self.judge(missing, is_needed, &mut verdict);
-        }
-        verdict.errors.extend(needed.into_values());
-        if let Some(workdir) = self.workdir.as_ref().filter(|workdir| !files.has_directory(workdir)) {
-            verdict.warnings.push(format!("workdir: the image has no folder `{workdir}`; `directories` makes one"));
-        }
-        verdict.warnings.extend(allowed.unused());
-        verdict
-    }
-
-    /// Checks the commands. Returns the libraries that they lack, each with the message for it.
-    fn run_commands(
-        &self,
-        files: &mut ImageFiles<'_>,
-        allowed: &mut Allowed<'_>,
-        verdict: &mut Verdict,
-    ) -> BTreeMap<String, String> {
-        let mut libraries = BTreeMap::new();
-        for (place, command, path) in &self.commands {
-            files.path = split(path);
-            let Err(error) = files.runs(command) else { continue };
-            let message = format!("{place}: {error}");
-            match error.cause() {
-                // Reported for all of the image's files.
-                NotRunnable::NoLoader { .. } => {}
-                NotRunnable::NoLibrary { library, .. } => {
-                    if !allowed.contains(library) {
-                        libraries.insert(library.clone(), message);
-                    }
-                }
-                _ if allowed.contains(command) => {}
-                // Services may be started in other ways, and volumes or mounted files may bring what the image lacks.
-                _ => verdict.warnings.push(message),
+        // Without any program it is an image of data, whose commands another image may bring.
+        let is_strict = files.has_program();
+        let mut judge = Judge { checks: self, is_strict, allowed: Allowed::new(self), verdict: Verdict::default() };
+        let mut needed = judge.commands(&mut files);
+        for missing in &files.missing() {
+            if !judge.allowed.contains(&missing.name) {
+                // Programs that are run need it.
+                let is_needed = needed.remove(&missing.name).is_some();
+                judge.missing(missing, is_needed);
             }
         }
-        files.path = split(&self.path);
-        libraries
-    }
-
-    fn judge(&self, missing: &Missing, is_needed: bool, verdict: &mut Verdict) {
-        let package = missing.debian_package().and_then(|name| self.own_package(&name));
-        // What a Debian package cannot do without is among its dependencies, and those that the profile excludes have a
-        // reason: everything else serves optional parts.
-        let is_debian = missing.needed_by.iter().all(|(_, origin)| origin.starts_with("package "));
-        let is_optional = missing.kind == MissingKind::Interpreter
-            || missing.kind == MissingKind::Library && is_debian && package.is_none();
-        let message = describe(missing);
-        if is_optional && !is_needed {
-            verdict.warnings.push(message);
-            return;
-        }
-        if let Some(package) = package {
-            let why = "is in the image, but its maintainer scripts, which may create a link, are not run: see `links`";
-            verdict.errors.push(format!("{message}; the package {package} {why}"));
-        } else {
-            verdict.packages.extend(missing.debian_package());
-            verdict.errors.push(message);
-        }
+        judge.verdict.errors.extend(needed.into_values());
+        judge.places(&files);
+        let Judge { allowed, mut verdict, .. } = judge;
+        verdict.warnings.extend(allowed.unused());
+        verdict
     }
 
     /// The package `name`, if the image has it.
@@ -216,6 +105,98 @@ impl Checks {
         // The suffix of libraries with 64-bit times.
         let names = [name.to_owned(), format!("{name}t64")];
         self.packages.iter().find(|package| names.contains(package)).cloned()
+    }
+}
+
+/// A check in progress.
+struct Judge<'a> {
+    checks: &'a Checks,
+    /// What cannot start is an error, not a warning.
+    is_strict: bool,
+    allowed: Allowed<'a>,
+    verdict: Verdict,
+}
+
+impl Judge<'_> {
+    /// Reports something that does not work: an error in an image that has programs.
+    fn fault(&mut self, message: String, wanted: Option<Wanted>) {
+        if self.is_strict {
+            self.verdict.errors.push(message);
+            self.verdict.missing.extend(wanted.map(|wanted| (wanted, None)));
+        } else {
+            self.verdict.warnings.push(message);
+        }
+    }
+
+    /// Checks the commands. Returns the libraries that they lack, each with the message for it.
+    fn commands(&mut self, files: &mut ImageFiles<'_>) -> BTreeMap<String, String> {
+        let mut libraries = BTreeMap::new();
+        for (place, command, path) in &self.checks.commands {
+            files.path = split(path);
+            let Err(error) = files.runs(command) else { continue };
+            let message = format!("{place}: {error}");
+            match error.cause() {
+                // Reported for all of the image's files.
+                NotRunnable::NoLoader { .. } => {}
+                NotRunnable::NoLibrary { library, .. } => {
+                    if !self.allowed.contains(library) {
+                        libraries.insert(library.clone(), message);
+                    }
+                }
+                _ => {
+                    let absent = error.absent();
+                    let is_allowed =
+                        [Some(command.as_str()), absent].into_iter().flatten().any(|name| self.allowed.contains(name));
+                    if !is_allowed {
+                        self.fault(message, absent.map(Wanted::program));
+                    }
+                }
+            }
+        }
+        files.path = split(&self.checks.path);
+        libraries
+    }
+
+    /// Checks the working directory and the targets of links.
+    fn places(&mut self, files: &ImageFiles<'_>) {
+        if let Some(workdir) = &self.checks.workdir
+            && !files.has_directory(workdir)
+            && !self.allowed.contains(workdir)
+        {
+            self.fault(format!("workdir: the image has no folder `{workdir}`; `directories` makes one"), None);
+        }
+        for (link, target) in &self.checks.links {
+            if !files.exists(link) && ![link, target].into_iter().any(|path| self.allowed.contains(path)) {
+                let wanted = target.starts_with('/').then(|| Wanted::program(target));
+                self.fault(format!("links: `{link}` leads to `{target}`, which the image does not have"), wanted);
+            }
+        }
+    }
+
+    fn missing(&mut self, missing: &Missing, is_needed: bool) {
+        let package = missing.debian_package().and_then(|name| self.checks.own_package(&name));
+        let is_debian = missing.needed_by.iter().all(|(_, origin)| origin.starts_with("package "));
+        // What a Debian package cannot do without is among its dependencies, and those that the profile excludes have a
+        // reason: everything else serves optional parts. Scripts of packages rely on packages that every Debian system has:
+        // those that are run are checked above.
+        let is_optional = is_debian
+            && (missing.kind == MissingKind::Interpreter || missing.kind == MissingKind::Library && package.is_none());
+        let message = describe(missing);
+        if is_optional && !is_needed {
+            self.verdict.warnings.push(message);
+        } else if missing.kind == MissingKind::Interpreter {
+            self.fault(message, Some(Wanted::program(&missing.name)));
+        } else if let Some(package) = package {
+            let why = "is in the image, but the link that its maintainer scripts make is not: see `links`";
+            self.verdict.errors.push(format!("{message}; the package {package} {why}"));
+        } else {
+            let wanted = match missing.kind {
+                MissingKind::Library => Wanted::library(&missing.name),
+                _ => Wanted::program(&missing.name),
+            };
+            self.verdict.missing.insert(wanted, missing.debian_package());
+            self.verdict.errors.push(message);
+        }
     }
 }
 

@@ -1,0 +1,47 @@
+//! What the maintainer scripts of packages would have made: see [`sealift_layers::ingredients::scripts`].
+
+use std::io;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use sealift_layers::ingredients::deb;
+use sealift_layers::ingredients::scripts::{self, Below, Outcome, Script};
+use sealift_layers::listing::Listing;
+use sealift_layers::tree::{Pattern, Tree, TreePath};
+
+use crate::inputs::ImageInputs;
+use crate::store::layer::Remarks;
+
+/// Reads the scripts of `packages`, whose files are in `tree`. `read_below` returns the contents of a file in the layers
+/// below.
+pub(super) fn apply(
+    tree: &mut Tree,
+    packages: &[Arc<deb::Package>],
+    lower: &Listing,
+    image: ImageInputs<'_>,
+    read_below: impl Fn(&TreePath) -> Result<Vec<u8>>,
+) -> Result<Outcome> {
+    let script = |package: &'_ Arc<deb::Package>| -> Option<(String, String)> {
+        Some((package.control.name.clone(), package.postinst.clone()?))
+    };
+    let texts: Vec<(String, String)> = packages.iter().filter_map(script).collect();
+    let scripts: Vec<Script<'_>> = texts.iter().map(|(package, text)| Script { package, text }).collect();
+    let read = |path: &TreePath| read_below(path).map_err(io::Error::other);
+    let below = Below { listing: lower, read: &read };
+    scripts::apply(&scripts, tree, &below, image.inputs.architecture())
+        .context("cannot make what maintainer scripts would have made")
+}
+
+/// A line for each package of which something is not done, unless the profile says why that is fine.
+pub(super) fn warnings(image: ImageInputs<'_>, remarks: &Remarks) -> Vec<String> {
+    let allowed = &image.inputs.profile.model.debian.get_ref().allow_unapplied;
+    let allowed: Vec<Pattern> = allowed.keys().map(|name| Pattern::new(name.get_ref())).collect();
+    let is_allowed =
+        |package: &str| TreePath::new(package).is_ok_and(|name| allowed.iter().any(|pattern| pattern.matches(&name)));
+    let left = remarks.left.iter().filter(|(package, _)| !is_allowed(package));
+    left.map(|(package, kinds)| {
+        let kinds = kinds.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("{package}: {kinds}: not applied, as maintainer scripts are not run; if that is fine, write why in debian.allow-unapplied")
+    })
+    .collect()
+}

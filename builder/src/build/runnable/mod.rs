@@ -1,0 +1,91 @@
+//! Checks that the finished images can run, so that a missing program or library stops the build and not the host.
+
+mod checks;
+mod packages;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::ui::{self, Ui};
+use sealift_layers::listing::Listing;
+use sealift_layers::programs::Programs;
+
+use super::BuildRequest;
+use crate::debian::contents::Wanted;
+use crate::plan::{FinishedLayers, Image, Plan};
+use crate::recipe;
+use crate::servers::Servers;
+use crate::store::{Key, Store};
+use checks::Checks;
+
+/// What the check of an image found.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Verdict {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    /// The missing files of the errors: each with the Debian package that has it by its name, where that tells one.
+    missing: BTreeMap<Wanted, Option<String>>,
+}
+
+/// Checks the images of `plan`. The store remembers what was found: checking again costs little.
+///
+/// # Errors
+/// A program that a container starts, a loader or a library is missing, and the profile does not allow that.
+pub(super) fn check(
+    plan: &Plan<'_>,
+    layers: &FinishedLayers,
+    store: &Store,
+    (request, servers): (&BuildRequest<'_>, &Servers<'_>),
+    ui: &Ui,
+) -> Result<()> {
+    let (mut errors, mut missing) = (Vec::new(), BTreeMap::new());
+    for image in &plan.images {
+        let verdict = verdict(plan, image, layers, store)?;
+        for warning in verdict.warnings {
+            ui.warn(&format!("image {}: {warning}", image.name));
+        }
+        errors.extend(verdict.errors.into_iter().map(|error| format!("  image {}: {error}", image.name)));
+        missing.insert(image.name.as_str(), verdict.missing);
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let mut hints = packages::hints(request, servers, missing);
+    hints.push(
+        "`drop` the files that need what is missing, or write in `allow-missing` of the image why it is not needed"
+            .to_owned(),
+    );
+    let count = ui::count(errors.len(), "error");
+    Err(Failure::failed(format!("the images would not run ({count}):\n{}", errors.join("\n")))
+        .hint(hints.join("; or "))
+        .into())
+}
+
+fn verdict(plan: &Plan<'_>, image: &Image, layers: &FinishedLayers, store: &Store) -> Result<Verdict> {
+    let checks = Checks::new(plan, image);
+    let mut key = Key::builder(recipe::RUNNABLE).field("platform", plan.inputs.options.platform);
+    for layer in &image.layers {
+        key = key.field("layer", layers.record(&layer.key).layer.digest);
+    }
+    let key = key.field("checks", serde_json::to_string(&checks)?).finish();
+    // Their listings are not of this build's making: what follows from them is not kept.
+    let is_borrowed = image.layers.iter().any(|layer| store.is_borrowed(&layer.key));
+    if let Some(path) = store.derived(&key).filter(|_| !is_borrowed) {
+        return Ok(serde_json::from_slice(&fs_err::read(path)?)?);
+    }
+    let (mut listing, mut programs) = (Listing::new(), Programs::new());
+    for layer in &image.layers {
+        let above = store.listing(&layer.key)?;
+        // A file of an upper layer replaces one below.
+        programs.retain(|path, _| !above.contains_key(path));
+        listing.extend(above);
+        let blob = layers.record(&layer.key).layer.digest;
+        programs.extend(store.programs(&layer.key, blob, plan.inputs.options.codec)?);
+    }
+    let verdict = checks.run(&listing, &programs, plan);
+    if !is_borrowed {
+        store.put_derived(&key, |path| Ok(fs_err::write(path, serde_json::to_vec(&verdict)?)?))?;
+    }
+    Ok(verdict)
+}

@@ -1,0 +1,62 @@
+//! Which Debian packages have what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::build::BuildRequest;
+use crate::debian::contents::Wanted;
+use crate::resolve;
+use crate::servers::Servers;
+
+/// Programs that no package names as a dependency, since every Debian system has them: paths below `/` or `/usr`, and the
+/// packages that they are in.
+const ESSENTIAL: [(&str, &str); 5] = [
+    ("bin/sh", "dash"),
+    ("bin/bash", "bash"),
+    ("bin/env", "coreutils"),
+    ("bin/id", "coreutils"),
+    ("bin/perl", "perl-base"),
+];
+
+/// Most packages that a hint names for one file.
+const NAMED: usize = 3;
+
+/// Hints that name packages: those that the index of contents of the profile's archives lists, or else those whose names
+/// follow from that of a library.
+pub(super) fn hints(
+    request: &BuildRequest<'_>,
+    servers: &Servers<'_>,
+    missing: BTreeMap<&str, BTreeMap<Wanted, Option<String>>>,
+) -> Vec<String> {
+    let wanted: BTreeSet<&Wanted> = missing.values().flat_map(BTreeMap::keys).collect();
+    // A hint must not fail: mirrors need not have this index, and there may be no network.
+    let found = resolve::contents(request.profile, servers, request.resolve_options(), &wanted).unwrap_or_default();
+    let mut hints = Vec::new();
+    for (image, files) in missing {
+        let mut packages = BTreeSet::new();
+        for (wanted, guessed) in files {
+            if let Some(package) = essential(&wanted) {
+                packages.insert(format!("{package} (or all that Debian systems have, with `essential = true`)"));
+                continue;
+            }
+            match found.get(&wanted) {
+                Some(listed) => {
+                    packages.insert(listed.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" or "));
+                }
+                None => packages.extend(guessed.map(|name| format!("{name} (by the name of the library)"))),
+            }
+        }
+        if !packages.is_empty() {
+            let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
+            hints.push(format!("add {packages} to `packages` of the image {image}"));
+        }
+    }
+    if hints.is_empty() { hints } else { vec![hints.join(", ")] }
+}
+
+/// The essential package that has a program.
+fn essential(wanted: &Wanted) -> Option<&'static str> {
+    let (Wanted::Path(path) | Wanted::Program(path)) = wanted else { return None };
+    let path = path.trim_start_matches("usr/");
+    let is_it = |known: &str| path == known || Some(path) == known.strip_prefix("bin/");
+    ESSENTIAL.iter().find(|(known, _)| is_it(known)).map(|(_, package)| *package)
+}

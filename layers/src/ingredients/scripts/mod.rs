@@ -1,0 +1,186 @@
+//! What the maintainer scripts of Debian packages would have made, where that is declarative and known. No script is run.
+//!
+//! `shell` reads the commands of each `postinst`. Each rule is a file here: it takes the commands of one program and makes
+//! what that program would have made in the image. What a script says with other words, or with values that only a running
+//! shell knows, is left, and listed as such.
+
+mod accounts;
+mod alternatives;
+mod capabilities;
+mod php;
+mod shell;
+mod statoverride;
+mod ucf;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+pub use accounts::Request;
+
+use crate::ingredients::deb;
+use crate::listing::{Listing, Node};
+use crate::platform::Architecture;
+use crate::tree::{Entry, Kind, Tree, TreePath};
+
+/// The `postinst` of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct Script<'a> {
+    /// Name of the package.
+    pub package: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// The layers below the packages.
+pub struct Below<'a> {
+    /// All their paths.
+    pub listing: &'a Listing,
+    /// Reads a file of theirs.
+    pub read: &'a dyn Fn(&TreePath) -> io::Result<Vec<u8>>,
+}
+
+/// What was made for packages, and what was not.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Files and links, which replace those of the layers below. They have no directories of their own.
+    pub made: Tree,
+    /// Accounts that the image should have.
+    pub accounts: Vec<Request>,
+    /// What was applied: package to phrases (`alternatives: /usr/bin/java`).
+    pub applied: BTreeMap<String, BTreeSet<String>>,
+    /// What was not: package to kinds (`alternatives`).
+    pub left: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Words of a command. `None` is one that only a running shell knows.
+type Words<'a> = &'a [Option<String>];
+
+/// What a rule says of a command.
+enum Said {
+    /// It is done; this is what, or nothing worth a line.
+    Applied(Option<String>),
+    /// It is not done.
+    Left,
+}
+
+/// The files of the packages and of the layers below, and what was made so far.
+struct Files<'a> {
+    tree: &'a mut Tree,
+    below: &'a Below<'a>,
+    made: Tree,
+    origin: Arc<str>,
+    mtime: Option<u64>,
+}
+
+/// Makes what the scripts of packages would have made beside the files of these packages in `tree`. Owners, modes and
+/// attributes are changed in `tree` itself.
+///
+/// # Errors
+/// A file of the packages or of the layers below cannot be read.
+pub fn apply(
+    scripts: &[Script<'_>],
+    tree: &mut Tree,
+    below: &Below<'_>,
+    architecture: Architecture,
+) -> io::Result<Outcome> {
+    let mut outcome = Outcome { accounts: accounts::declared(tree)?, ..Outcome::default() };
+    // As new as the newest file of the packages, so that it does not change with every build.
+    let mtime = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
+    let mut files =
+        Files { tree, below, made: Tree::new(), origin: "maintainer scripts, as Sealift reads them".into(), mtime };
+    let (mut alternatives, mut php) = (alternatives::Alternatives::default(), php::Php::default());
+    let variables = [("DPKG_ROOT", ""), ("DPKG_MAINTSCRIPT_ARCH", architecture.as_str())];
+    for script in scripts {
+        let commands = shell::commands(script.text, &variables);
+        // What the answer to a question decides is not known: no file gets rights that its package may not give it.
+        let asks = commands.iter().any(|command| command.first().is_some_and(|word| word.as_deref() == Some("db_get")));
+        for command in commands {
+            let Some((Some(program), words)) = command.split_first() else { continue };
+            let name = program.rsplit('/').next().unwrap_or(program);
+            let (kind, said) = match name {
+                "update-alternatives" => ("alternatives", alternatives.command(script.package, words)),
+                "ucf" => ("ucf", ucf::command(words, &mut files)?),
+                "phpenmod" | "php_invoke" => ("phpenmod", php.command(script.package, name, words)),
+                "dpkg-statoverride" | "setcap" if asks => (name, Said::Left),
+                "dpkg-statoverride" => ("dpkg-statoverride", statoverride::command(words, &mut files)),
+                "setcap" => ("setcap", capabilities::command(words, &mut files)),
+                "adduser" | "addgroup" | "useradd" | "groupadd" => {
+                    ("accounts", accounts::command(name, words, &mut outcome.accounts))
+                }
+                "dpkg-divert" if words.iter().flatten().any(|word| word == "--add") => ("diversions", Said::Left),
+                _ => continue,
+            };
+            outcome.note(script.package, kind, said);
+        }
+    }
+    php.finish(&mut files, &mut outcome)?;
+    alternatives.finish(&mut files, &mut outcome)?;
+    outcome.made = files.made;
+    Ok(outcome)
+}
+
+impl Outcome {
+    fn note(&mut self, package: &str, kind: &str, said: Said) {
+        match said {
+            Said::Applied(None) => {}
+            Said::Applied(Some(what)) => {
+                self.applied.entry(package.to_owned()).or_default().insert(format!("{kind}: {what}"));
+            }
+            Said::Left => drop(self.left.entry(package.to_owned()).or_default().insert(kind.to_owned())),
+        }
+    }
+}
+
+impl Files<'_> {
+    /// Whether the packages, the layers below, or what was made so far have the path.
+    fn has(&self, path: &TreePath) -> bool {
+        self.made.get(path).is_some() || self.tree.get(path).is_some() || self.below.listing.contains_key(path)
+    }
+
+    /// The content of a file.
+    fn read(&self, path: &TreePath) -> io::Result<Option<Vec<u8>>> {
+        let entry = self.made.get(path).or_else(|| self.tree.get(path));
+        let entry = match entry.map(|entry| &entry.kind) {
+            Some(Kind::Hardlink(target)) => self.tree.get(target),
+            _ => entry,
+        };
+        match entry.map(|entry| &entry.kind) {
+            Some(Kind::File(content)) => content.read().map(Some),
+            Some(_) => Ok(None),
+            None => match self.below.listing.get(path).map(|listed| &listed.node) {
+                Some(Node::File { .. }) => (self.below.read)(path).map(Some),
+                Some(Node::Hardlink { target }) => (self.below.read)(target).map(Some),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// The names in a directory, sorted.
+    fn names(&self, directory: &TreePath) -> BTreeSet<String> {
+        let own = self.made.below(directory).chain(self.tree.below(directory)).map(|(path, _)| path);
+        let below = self.below.listing.range(directory.clone()..).map(|(path, _)| path);
+        let prefix = format!("{directory}/");
+        let below = below.take_while(|path| path.as_str().starts_with(directory.as_str()));
+        own.chain(below)
+            .filter_map(|path| path.as_str().strip_prefix(&prefix)?.split('/').next().map(str::to_owned))
+            .collect()
+    }
+
+    fn link(&mut self, path: TreePath, target: &str) {
+        let entry = Entry { mtime: self.mtime, ..Entry::symlink(target, &self.origin) };
+        self.made.insert(path, entry);
+    }
+}
+
+/// The path in an image of a path in a script, on a system with a merged `/usr`.
+fn place(path: &str) -> Option<TreePath> {
+    if !path.starts_with('/') {
+        return None;
+    }
+    let path = TreePath::new(path).ok()?;
+    Some(deb::merged_path(&path).unwrap_or(path))
+}
+
+#[cfg(test)]
+mod tests;
