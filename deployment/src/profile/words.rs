@@ -69,6 +69,12 @@ pub(super) fn is_request_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }
 
+/// An absolute path that `.env` files, compose and engines read alike.
+pub(super) fn is_folder(text: &str) -> bool {
+    let odd = |c: char| c.is_control() || ":,\"'$#\\".contains(c);
+    text.starts_with('/') && text.len() > 1 && !text.contains(odd) && !text.split('/').any(|part| part == "..")
+}
+
 /// A DNS name or an IP address.
 pub(super) fn is_host(text: &str) -> bool {
     let label = |label: &str| {

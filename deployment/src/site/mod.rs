@@ -44,7 +44,7 @@ pub use create::{SiteRequest, create};
 pub use env::parse_env;
 pub use load::{Site, SiteFile, load, private_directories};
 pub use origin::{KnownSites, Origin, differ_in_secrets, secret, share_secrets};
-pub use ports::{compose_variables, edited_ports, ports_env};
+pub use ports::{Chosen, compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};
 pub use report::{Action, Change, SiteReport};
