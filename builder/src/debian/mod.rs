@@ -3,7 +3,7 @@
 //!
 //! `InRelease` --[`release`]--> digests of `Packages` files --[`index`]--> packages by name --[`resolve`]--> chosen packages.
 
-mod clearsign;
+pub mod clearsign;
 pub(crate) mod date;
 pub mod index;
 pub mod openpgp;
@@ -11,5 +11,5 @@ pub mod pin;
 pub mod relation;
 pub mod release;
 pub mod resolve;
-mod stanza;
+pub mod stanza;
 pub mod version;

@@ -47,6 +47,7 @@ pub use ports::{compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};
 pub use report::{Action, Change, SiteReport};
+pub use settings::parse as parse_settings;
 pub use status::{GroupFile, Validity, certificates, groups, permissions, ports, recorded_engine};
 pub use templates::{render_public, template_mode};
 pub use values::{SettingValues, SiteParameters};
