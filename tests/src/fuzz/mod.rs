@@ -6,6 +6,8 @@
 //! No property is only "it does not panic": what is accepted must come back the same when it is written and read again, an
 //! order must be one, limits must hold, and a second reading must give what the first one gave.
 
+#![allow(clippy::unwrap_used, reason = "a property that does not hold is a panic")]
+
 pub mod binaries;
 pub mod debian;
 pub mod deployment;

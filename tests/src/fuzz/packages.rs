@@ -121,7 +121,7 @@ fn comes_back(mut tree: Tree) {
         tars::write(tree, options, &mut out).map(|listing| (out, listing))
     };
     let Ok((bytes, listing)) = write(&tree) else { return };
-    assert_eq!(listing.iter().count(), tree.len());
+    assert_eq!(listing.len(), tree.len());
     let source = Arc::new(SourceFile::Memory(bytes.clone()));
     let (again, oddities) = tars::read_with_oddities(&source, &"seed".into()).expect("what was written can be read");
     assert!(oddities.is_empty(), "{oddities:?}");
