@@ -49,6 +49,7 @@ pub use public_host::PublicHost;
 pub use renew::{Renewal, renew};
 pub use report::{Action, Change, SiteReport};
 pub use samples::check_templates;
+pub use settings::parse as parse_settings;
 pub use status::{GroupFile, Validity, certificates, groups, permissions, ports, recorded_engine};
 pub use templates::{render_public, template_mode, uses_host};
 pub use values::{SettingValues, SiteParameters};
