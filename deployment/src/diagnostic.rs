@@ -82,21 +82,51 @@ impl Diagnostics {
     }
 
     fn render(&self, renderer: &Renderer) -> String {
-        let rendered = self.list.iter().map(|diagnostic| {
+        let rendered = self.list.iter().take(LISTED).map(|diagnostic| {
             let (part, span) = self.place(&diagnostic.span);
-            let (source, file) = (visible(&part.text), escape::line(&part.file));
+            let (line, shown) = shown(&part.text, &span);
+            let span = span.start - shown.start..span.end.min(shown.end) - shown.start;
+            let (source, file) = (visible(&part.text[shown]), escape::line(&part.file));
             let (message, hint) = (escape::lines(&diagnostic.message), escape::lines(&diagnostic.hint));
-            let snippet = Snippet::source(&*source)
-                .path(&*file)
-                .annotation(AnnotationKind::Primary.span(first_line(&part.text, span)));
+            let snippet =
+                Snippet::source(&*source).path(&*file).line_start(line).annotation(AnnotationKind::Primary.span(span));
             let mut group = Level::ERROR.primary_title(&*message).element(snippet);
             if !hint.is_empty() {
                 group = group.element(Level::HELP.with_name("hint").message(&*hint));
             }
             renderer.render(&[group]) + "\n"
         });
-        rendered.collect::<Vec<_>>().join("\n")
+        let mut text = rendered.collect::<Vec<_>>().join("\n");
+        if let Some(more) = self.list.len().checked_sub(LISTED).filter(|more| *more > 0) {
+            text.push_str(&format!("\nand {more} more\n"));
+        }
+        text
     }
+}
+
+/// How many of them are shown.
+const LISTED: usize = 100;
+/// How many bytes of a line are shown before and after the place that is meant.
+const AROUND: usize = 500;
+
+/// The number of the line in which `span` begins, and the range of the text that is shown: that line, or the part of a long
+/// one around the place.
+fn shown(text: &str, span: &Range<usize>) -> (usize, Range<usize>) {
+    let mut begin = span.start.min(text.len());
+    while !text.is_char_boundary(begin) {
+        begin -= 1;
+    }
+    let (before, after) = text.split_at(begin);
+    let line = 1 + before.matches('\n').count();
+    let mut start = before.rfind('\n').map_or(0, |at| at + 1).max(begin.saturating_sub(AROUND));
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let mut end = begin + after.find('\n').unwrap_or(after.len()).min(AROUND);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (line, start..end)
 }
 
 /// The text of a file with marks in place of what a terminal would act on. Each has as many bytes, so that spans stay.
@@ -112,12 +142,6 @@ fn visible(text: &str) -> Cow<'_, str> {
         _ => char::REPLACEMENT_CHARACTER,
     };
     Cow::Owned(text.chars().map(mark).collect())
-}
-
-/// The first line of `span`: the span of a table may be long.
-fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
-    let length = text.get(span.clone()).and_then(|part| part.find('\n'));
-    length.map_or(span.clone(), |length| span.start..span.start + length)
 }
 
 impl fmt::Display for Diagnostics {

@@ -10,6 +10,7 @@
 //! use sealift_layers::layer;
 //! use sealift_layers::platform::{Architecture, Platform};
 //! use sealift_layers::tree::Tree;
+//! use sealift_layers::limits::Limits;
 //! use sealift_layers::validate::{Depth, validate};
 //!
 //! let epoch = 1_700_000_000;
@@ -26,7 +27,7 @@
 //! archive::write(parts, &Tree::new(), epoch, |_| false, &mut tar)?;
 //! # use sealift_layers::tree::SourceFile;
 //! # let files = sealift_layers::tar::read(&std::sync::Arc::new(SourceFile::Memory(tar)), &"example".into())?;
-//! # assert!(validate(&files, Depth::Blobs).violations.is_empty());
+//! # assert!(validate(&files, Depth::Blobs, Limits::default()).violations.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

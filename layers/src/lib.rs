@@ -40,6 +40,7 @@
 //! use sealift_layers::listing::Listing;
 //! use sealift_layers::platform::{Architecture, Platform};
 //! use sealift_layers::tree::{Entry, Overlap, SourceFile, Tree, TreePath, overlay};
+//! use sealift_layers::limits::Limits;
 //! use sealift_layers::validate::{Depth, validate};
 //! use sealift_layers::{archive, layer, tar};
 //!
@@ -77,7 +78,7 @@
 //!
 //! // And back: the archive is valid.
 //! let files = tar::read(&Arc::new(SourceFile::Memory(bytes)), &"archive".into())?;
-//! let report = validate(&files, Depth::Blobs);
+//! let report = validate(&files, Depth::Blobs, Limits::default());
 //! assert_eq!(report.images[0].name, "localhost/hello:1");
 //! assert!(report.violations.is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())

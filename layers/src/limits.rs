@@ -18,20 +18,23 @@ use std::io::{self, Read};
 pub const UNPACKED: u64 = 4 << 30;
 /// Bytes that any of them may unpack to, however small it is.
 pub const UNPACKED_AT_LEAST: u64 = 64 << 20;
+/// Bytes that a layer, the layers of a bundle together, or a bundle that is compressed as a whole may unpack to, however
+/// small they are. Above, it is [`RATIO`] times their size.
+pub const BUNDLE_AT_LEAST: u64 = 1 << 30;
 /// Between the two: the unpacked size divided by the packed one. Text packs to a tenth, zeros to a thousandth.
 pub const RATIO: u64 = 200;
-/// Members of one archive, directories included.
-pub const MEMBERS: u64 = 200_000;
+/// Members of one archive, directories included; and files of all packages and wheels that are open at a time.
+pub const MEMBERS: u64 = 150_000;
 /// Bytes of a path: `PATH_MAX` of Linux.
 pub const PATH: usize = 4096;
 /// Components of a path.
 pub const DEPTH: usize = 256;
 /// Directories that the paths of one archive may need.
-pub const DIRECTORIES: u64 = 400_000;
+pub const DIRECTORIES: u64 = 300_000;
 /// Bytes of all paths of one archive together.
-pub const PATHS: u64 = 64 << 20;
+pub const PATHS: u64 = 32 << 20;
 /// Bytes of all extended headers of one archive together.
-pub const EXTENSIONS: u64 = 64 << 20;
+pub const EXTENSIONS: u64 = 32 << 20;
 /// Commands of one wheel.
 pub const COMMANDS: usize = 10_000;
 /// Bytes of the extended header of one member of a tar: long names and pax records.
@@ -46,14 +49,16 @@ pub const MEMORY: u64 = 64 << 20;
 pub const INDEX: u64 = 256 << 20;
 /// Bytes of memory that decompressing xz may take; xz -9 needs 65 MiB.
 pub const DICTIONARY: u64 = 128 << 20;
+/// Problems of one archive that are reported. A hostile one may have hundreds of thousands.
+pub const PROBLEMS: usize = 1000;
 /// Messages of one kind that an error lists; it counts the others.
 pub const MESSAGES: usize = 10;
 
 /// The limits that a user can change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that one package, wheel or crate may unpack to (`--limit-unpacked`); `None` for the default, which depends on
-    /// the packed size.
+    /// Bytes that one package, wheel, crate, layer or bundle may unpack to (`--limit-unpacked`); `None` for the default,
+    /// which depends on the packed size.
     pub unpacked: Option<u64>,
 }
 
@@ -62,6 +67,18 @@ impl Limits {
     #[must_use]
     pub fn unpacked(self, packed: u64) -> u64 {
         self.unpacked.unwrap_or_else(|| packed.saturating_mul(RATIO).clamp(UNPACKED_AT_LEAST, UNPACKED))
+    }
+
+    /// Files of all packages and wheels that are open at a time. No limit where the user has set one for the unpacked size.
+    #[must_use]
+    pub fn members(self) -> u64 {
+        if self.unpacked.is_some() { u64::MAX } else { MEMBERS }
+    }
+
+    /// Bytes that a layer, or a whole bundle, of `packed` bytes may unpack to.
+    #[must_use]
+    pub fn bundle(self, packed: u64) -> u64 {
+        self.unpacked.unwrap_or_else(|| packed.saturating_mul(RATIO).max(BUNDLE_AT_LEAST))
     }
 }
 
@@ -261,9 +278,9 @@ mod tests {
         assert!(["\u{e9}", "\u{e8}", "\u{1f600}", "\u{1f601}/x"].iter().all(|path| paths.add(path).is_ok()));
         let mut paths = Paths::default();
         let error = (0..MEMBERS).find_map(|n| paths.add(&format!("{n}/a/b/c/d")).err());
-        assert_eq!(error.unwrap().to_string(), "it has more than 400000 directories");
+        assert_eq!(error.unwrap().to_string(), "it has more than 300000 directories");
         let mut paths = Paths::default();
         let error = (0..=MEMBERS).find_map(|n| paths.add(&format!("a/b/{n}")).err());
-        assert_eq!(error.unwrap().to_string(), "it has more than 200000 members");
+        assert_eq!(error.unwrap().to_string(), "it has more than 150000 members");
     }
 }

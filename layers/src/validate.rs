@@ -12,7 +12,7 @@ use crate::archive::{DockerImage, INDEX, LAYOUT, MANIFEST, NAME_ANNOTATION, blob
 use crate::codec::Codec;
 use crate::digest::{Digest, Hasher, Measured};
 use crate::escape::{line, lines};
-use crate::limits::Paths;
+use crate::limits::{Exceeded, Limits, PROBLEMS, Paths, Within};
 use crate::tar::{MemberKind, Members, Stream};
 use crate::tree::{Content, Kind, Tree, TreePath};
 
@@ -51,10 +51,24 @@ pub struct FoundImage {
 pub struct Report {
     /// The images, in the order of `index.json`.
     pub images: Vec<FoundImage>,
-    /// Every violation; empty for a valid archive.
+    /// The violations, at most [`PROBLEMS`]; empty for a valid archive.
     pub violations: Vec<Violation>,
     /// What a layer may have, but none that Sealift makes: whiteouts, which remove files of the layers below, and devices.
     pub unusual: Vec<Violation>,
+}
+
+impl Report {
+    /// Adds a violation, unless there are [`PROBLEMS`] already.
+    pub fn violation(&mut self, file: &str, message: impl Into<String>) {
+        add(&mut self.violations, file, message);
+    }
+}
+
+/// Adds a violation, unless there are [`PROBLEMS`] already.
+pub fn add(violations: &mut Vec<Violation>, file: &str, message: impl Into<String>) {
+    if violations.len() < PROBLEMS {
+        violations.push(Violation { file: file.to_owned(), message: message.into() });
+    }
 }
 
 /// How much of an archive is read.
@@ -68,11 +82,17 @@ pub enum Depth {
     Blobs,
 }
 
-/// Checks an archive, packed or unpacked, with the files `files`.
+/// Checks an archive, packed or unpacked, with the files `files`. Layers that unpack to more than `limits` allow are not
+/// read to their end.
 #[must_use]
-pub fn validate(files: &Tree, depth: Depth) -> Report {
-    let mut check =
-        Check { files, depth, report: Report::default(), named: BTreeSet::new(), diff_ids: BTreeMap::new() };
+pub fn validate(files: &Tree, depth: Depth, limits: Limits) -> Report {
+    let packed = files.iter().filter_map(|(path, entry)| match &entry.kind {
+        Kind::File(content) if path.as_str().starts_with("blobs/") => Some(content.len()),
+        _ => None,
+    });
+    let left = limits.bundle(packed.fold(0, u64::saturating_add));
+    let (named, diff_ids) = (BTreeSet::new(), BTreeMap::new());
+    let mut check = Check { files, depth, limits, left, report: Report::default(), named, diff_ids };
     check.run();
     check.report
 }
@@ -80,6 +100,9 @@ pub fn validate(files: &Tree, depth: Depth) -> Report {
 struct Check<'a> {
     files: &'a Tree,
     depth: Depth,
+    limits: Limits,
+    /// Bytes that the layers which are not read yet may unpack to together.
+    left: u64,
     report: Report,
     /// Blobs that a document names.
     named: BTreeSet<Digest>,
@@ -92,7 +115,7 @@ const DOCUMENT_LIMIT: u64 = 4 * 1024 * 1024;
 
 impl Check<'_> {
     fn violation(&mut self, file: &str, message: impl Into<String>) {
-        self.report.violations.push(Violation { file: file.to_owned(), message: message.into() });
+        self.report.violation(file, message);
     }
 
     fn run(&mut self) {
@@ -121,10 +144,7 @@ impl Check<'_> {
         for blob in files.filter_map(|(path, _)| path.as_str().strip_prefix("blobs/")) {
             let digest = blob.strip_prefix("sha256/").and_then(|hex| hex.parse::<Digest>().ok());
             if digest.is_none_or(|digest| !self.named.contains(&digest)) {
-                self.report.violations.push(Violation {
-                    file: format!("blobs/{blob}"),
-                    message: "does not belong to any image".to_owned(),
-                });
+                self.report.violation(&format!("blobs/{blob}"), "does not belong to any image");
             }
         }
     }
@@ -198,21 +218,31 @@ impl Check<'_> {
                 None
             }
             Ok(_) if self.depth == Depth::Digests => None,
-            Ok(_) => match unpacked(content, codec) {
-                Ok(Unpacked { diff_id, wrong, unusual }) => {
-                    let of_layer = |message| Violation { file: file.clone(), message };
-                    self.report.violations.extend(wrong.into_iter().map(of_layer));
-                    self.report.unusual.extend(unusual.into_iter().map(of_layer));
-                    Some(diff_id)
-                }
-                Err(error) => {
-                    self.violation(&file, format!("does not unpack: {error}"));
-                    None
-                }
-            },
+            Ok(_) => self.unpacked(&file, content, codec),
         };
         self.diff_ids.insert(digest, diff_id);
         diff_id
+    }
+
+    /// Reads the tar of a layer. Returns its diff ID.
+    fn unpacked(&mut self, file: &str, content: &Content, codec: Codec) -> Option<Digest> {
+        let limit = self.limits.bundle(content.len()).min(self.left);
+        match unpacked(content, codec, limit) {
+            Ok(Unpacked { size, diff_id, wrong, unusual }) => {
+                self.left = self.left.saturating_sub(size);
+                wrong.into_iter().for_each(|message| self.violation(file, message));
+                unusual.into_iter().for_each(|message| add(&mut self.report.unusual, file, message));
+                Some(diff_id)
+            }
+            Err(error) => {
+                if Exceeded::within(&error).is_some() {
+                    // Nothing else is decompressed: this took as long as a whole bundle may.
+                    self.left = self.left.saturating_sub(limit);
+                }
+                self.violation(file, does_not_unpack(&error));
+                None
+            }
+        }
     }
 
     fn docker(&mut self, docker: &[DockerImage]) {
@@ -295,8 +325,21 @@ impl Check<'_> {
     }
 }
 
+fn does_not_unpack(error: &io::Error) -> String {
+    match Exceeded::within(error) {
+        Some(Exceeded::Unpacked(limit)) => {
+            format!(
+                "does not unpack: it has more than {limit} bytes, or more than is left for the layers of the bundle; --limit-unpacked SIZE allows more"
+            )
+        }
+        _ => format!("does not unpack: {error}"),
+    }
+}
+
 /// A layer whose tar was read.
 struct Unpacked {
+    /// Bytes of its tar.
+    size: u64,
     diff_id: Digest,
     /// A message for everything that is wrong with its tar.
     wrong: Vec<String>,
@@ -307,8 +350,9 @@ struct Unpacked {
 /// Most messages about one layer: a hostile one may have millions of members.
 const MESSAGE_LIMIT: usize = 100;
 
-fn unpacked(content: &Content, codec: Codec) -> io::Result<Unpacked> {
-    let mut tee = Tee { reader: codec.decoder(content.reader())?, hasher: Hasher::default() };
+fn unpacked(content: &Content, codec: Codec, limit: u64) -> io::Result<Unpacked> {
+    let reader = Within::new(codec.decoder(content.reader())?, limit);
+    let mut tee = Tee { reader, hasher: Hasher::default(), size: 0 };
     let (mut wrong, mut unusual) = (Vec::new(), Vec::new());
     let (mut paths, mut counted) = (BTreeSet::new(), Paths::default());
     let mut members = Members::new(Stream(&mut tee));
@@ -343,19 +387,21 @@ fn unpacked(content: &Content, codec: Codec) -> io::Result<Unpacked> {
         unusual.truncate(MESSAGE_LIMIT);
     }
     // The members were read to the end of the file: the diff ID covers the padding, too.
-    Ok(Unpacked { diff_id: tee.hasher.finish(), wrong, unusual })
+    Ok(Unpacked { size: tee.size, diff_id: tee.hasher.finish(), wrong, unusual })
 }
 
 /// A reader that hashes what is read.
 struct Tee<R> {
     reader: R,
     hasher: Hasher,
+    size: u64,
 }
 
 impl<R: Read> Read for Tee<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.reader.read(buffer)?;
         self.hasher.write_all(&buffer[..got])?;
+        self.size += got as u64;
         Ok(got)
     }
 }

@@ -39,6 +39,7 @@ fn a_full_or_read_only_disk_for_the_store() {
     }
     expected_bundle(&lab);
     let (mut chance, mut tally) = (Chance::new("store-disk"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(3) {
         let size = small(&mut chance, 800);
         let runs = bad_then_good(&lab, "store", [&size, ROOMY], &lab.command(&BUILD));
@@ -46,7 +47,7 @@ fn a_full_or_read_only_disk_for_the_store() {
         is_expected(&lab, &size);
         fs_err::remove_file(lab.path("out.tar")).unwrap();
     }
-    tally.print("a full disk for the store");
+    tally.print("a full disk for the store", start);
     let runs = bad_then_good(&lab, "store", [READ_ONLY, ROOMY], &lab.command(&BUILD));
     judge("read-only", "store", "read-only", &runs, &mut tally);
     is_expected(&lab, "read-only");
@@ -63,12 +64,13 @@ fn a_full_or_read_only_disk_for_the_output() {
     let size = fs_err::metadata(lab.path("out.tar")).unwrap().len() / 1024 + 64;
     let build = lab.command(&["build", "tiny", "--locked", "--output", "disk/out.tar"]);
     let (mut chance, mut tally) = (Chance::new("output-disk"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(3) {
         let size = small(&mut chance, usize::try_from(size).unwrap());
         let runs = bad_then_good(&lab, "disk", [&size, ROOMY], &build);
         judge(&format!("round {round}, {size}"), "disk", "the disk is full", &runs, &mut tally);
     }
-    tally.print("a full disk for the output");
+    tally.print("a full disk for the output", start);
     judge("read-only", "disk", "ead-only", &bad_then_good(&lab, "disk", [READ_ONLY, ROOMY], &build), &mut tally);
 }
 
@@ -81,12 +83,13 @@ fn a_full_or_read_only_disk_for_a_site() {
     }
     let new = lab.command(&["site", "new", "disk/site", "--profile", "tiny", "--host", "greeter.example"]);
     let (mut chance, mut tally) = (Chance::new("site-disk"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(3) {
         let size = small(&mut chance, 64);
         let runs = bad_then_good(&lab, "disk", [&size, ROOMY], &new);
         judge(&format!("round {round}, {size}"), "disk", "the disk is full", &runs, &mut tally);
     }
-    tally.print("a full disk for a site");
+    tally.print("a full disk for a site", start);
     judge("read-only", "disk", "ead-only", &bad_then_good(&lab, "disk", [READ_ONLY, ROOMY], &new), &mut tally);
 }
 
@@ -99,6 +102,7 @@ fn a_full_or_read_only_disk_for_temporary_files() {
     lab.without_containers();
     succeeds(&lab, &["build", "bare", "--locked", "--output", "bare.tar.gz"]);
     let (mut chance, mut tally) = (Chance::new("tmp-disk"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(3) {
         let size = small(&mut chance, 250);
         let mut command = lab.command(&["verify", "bare.tar.gz"]);
@@ -106,7 +110,7 @@ fn a_full_or_read_only_disk_for_temporary_files() {
         let runs = bad_then_good(&lab, "disk", [&size, ROOMY], &command);
         judge(&format!("round {round}, {size}"), "disk", "the disk is full", &runs, &mut tally);
     }
-    tally.print("a full disk for temporary files");
+    tally.print("a full disk for temporary files", start);
     for arguments in [&["verify", "bare.tar.gz"][..], &["lock", "tiny"]] {
         let mut command = lab.command(arguments);
         command.env("TMPDIR", lab.path("disk"));

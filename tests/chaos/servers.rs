@@ -21,6 +21,7 @@ fn a_server_that_misbehaves() {
     expected_bundle(&lab);
     let files = fetched(&mut Archive::default());
     let (mut chance, mut tally) = (Chance::new("server"), Tally::default());
+    let start = std::time::Instant::now();
     for round in 0..rounds(5) {
         let _ = fs_err::remove_dir_all(lab.path("store"));
         let _ = fs_err::remove_file(lab.path("out.tar"));
@@ -57,7 +58,7 @@ fn a_server_that_misbehaves() {
         succeeds(&lab, &BUILD);
         is_expected(&lab, &which);
     }
-    tally.print("servers");
+    tally.print("servers", start);
 }
 
 /// A server that stops sending is given up after the time without data, and the file is named.
@@ -79,5 +80,5 @@ fn a_server_that_stalls() {
     lab.mirror.set(&path, Reply::Whole(whole));
     succeeds(&lab, &BUILD);
     is_expected(&lab, "after a server that stalled");
-    tally.print("a server that stalls");
+    tally.print("a server that stalls", start);
 }

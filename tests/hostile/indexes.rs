@@ -128,3 +128,19 @@ fn hostile_package_indexes() {
     }
     group.finish(8);
 }
+
+/// The HTTP client panicked.
+#[test]
+fn a_client_certificate_with_the_key_of_another_is_refused() {
+    let lab = Lab::locked();
+    let signed = || rcgen::generate_simple_self_signed(vec!["client.example".to_owned()]).unwrap();
+    let (one, other) = (signed(), signed());
+    let mut build = lab.command(&["build", "tiny", "--locked", "--output", "out.tar"]);
+    build.env("SSL_CLIENT_CERT", lab.path("client.pem")).env("PIP_INDEX_URL", "https://index.example/simple");
+    fs_err::write(lab.path("client.pem"), one.cert.pem() + &other.signing_key.serialize_pem()).unwrap();
+    let ended = lab.ended(&build.output().unwrap());
+    sealift_tests::chaos::orderly("another key", &ended);
+    let expected =
+        "the certificate [LAB]/client.pem and the key [LAB]/client.pem (from SSL_CLIENT_CERT) cannot be used together";
+    assert!(ended.code != Some(0) && ended.stderr.contains(expected), "{ended:?}");
+}

@@ -41,12 +41,12 @@ impl Chance {
         self.below(times) == 0
     }
 
-    /// A moment of a run that takes this long, or shortly after it.
+    /// A moment of a run that takes this long.
     ///
     /// # Panics
     /// The duration is zero.
     pub fn moment(&mut self, whole: Duration) -> Duration {
-        let limit = usize::try_from(whole.as_micros() * 11 / 10).expect("a short run");
+        let limit = usize::try_from(whole.as_micros()).expect("a short run");
         Duration::from_micros(u64::try_from(self.below(limit)).expect("64 bits"))
     }
 
@@ -116,7 +116,12 @@ pub struct Tally(BTreeMap<String, usize>);
 impl Tally {
     /// Counts `what`.
     pub fn count(&mut self, what: &str) {
-        *self.0.entry(what.to_owned()).or_default() += 1;
+        self.add(what, 1);
+    }
+
+    /// Counts `what` several times, or makes it known that it never happened.
+    pub fn add(&mut self, what: &str, times: usize) {
+        *self.0.entry(what.to_owned()).or_default() += times;
     }
 
     /// How often `what` happened.
@@ -125,9 +130,9 @@ impl Tally {
         self.0.get(what).copied().unwrap_or(0)
     }
 
-    /// Prints the line.
-    pub fn print(&self, name: &str) {
+    /// Prints the line, with the seconds since `start`.
+    pub fn print(&self, name: &str, start: Instant) {
         let parts: Vec<String> = self.0.iter().map(|(what, times)| format!("{times} {what}")).collect();
-        report(&format!("chaos: {name}: {}", parts.join(", ")));
+        report(&format!("chaos: {name}: {} ({} s)", parts.join(", "), start.elapsed().as_secs()));
     }
 }

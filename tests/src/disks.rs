@@ -60,5 +60,8 @@ pub fn bad_then_good(lab: &Lab, folder: &str, [bad, good]: [&str; 2], program: &
         (first.to_owned(), code.parse().ok(), rest.to_owned())
     };
     let ((out, code, out_again), (err, _, err_again)) = (parted(&second.stdout), parted(&second.stderr));
-    [Ended { code, stdout: out, stderr: err }, Ended { code: second.code, stdout: out_again, stderr: err_again }]
+    [
+        Ended { code, stdout: out, stderr: err, peak: 0 },
+        Ended { code: second.code, stdout: out_again, stderr: err_again, peak: 0 },
+    ]
 }

@@ -1,8 +1,10 @@
 //! The environment of one test: the profile `tiny`, a server with its packages and wheels, a store, and the program, which
 //! runs without the machine's settings.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -33,6 +35,8 @@ pub struct Ended {
     pub stdout: String,
     /// Standard error, without parts that differ from run to run.
     pub stderr: String,
+    /// The most memory that the program took, in bytes; 0 unless [`Lab::run`] has run it.
+    pub peak: u64,
 }
 
 impl Lab {
@@ -150,14 +154,15 @@ impl Lab {
     /// It cannot be started.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        self.ended(&self.command(arguments).output().expect("the program can be run"))
+        let (output, peak) = measured(&mut self.command(arguments));
+        Ended { peak, ..self.ended(&output) }
     }
 
     /// The result of a run, without parts that differ from run to run.
     #[must_use]
     pub fn ended(&self, output: &Output) -> Ended {
         let text = |bytes: &[u8]| self.neutral(&String::from_utf8_lossy(bytes));
-        Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr), peak: 0 }
     }
 
     /// Replaces the folder by `[LAB]` and the server by `http://mirror.example`, and removes progress.
@@ -202,6 +207,38 @@ impl Ended {
         let code = self.code.map_or("killed".to_owned(), |code| code.to_string());
         format!("exit {code}\n{}", self.stderr)
     }
+}
+
+/// Runs a command, and reads from time to time the most memory that it had in use (`VmHWM` in proc(5)), which is gone with
+/// the process.
+fn measured(command: &mut Command) -> (Output, u64) {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program can be run");
+    let mut peak = 0;
+    let status = format!("/proc/{}/status", child.id());
+    let (mut stdout, mut stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+    std::thread::scope(|scope| {
+        let out = scope.spawn(move || read_all(&mut stdout));
+        let error = scope.spawn(move || read_all(&mut stderr));
+        let ended = loop {
+            // Not `wait` first: the file is there as long as the child has not been waited for, but its memory is not.
+            let text = fs_err::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+            peak = peak.max(line.and_then(|number| number.parse().ok()).unwrap_or(0) * 1024);
+            if let Some(ended) = child.try_wait().expect("a child") {
+                break ended;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let [stdout, stderr] = [out, error].map(|reader| reader.join().expect("it can be read"));
+        (Output { status: ended, stdout, stderr }, peak)
+    })
+}
+
+fn read_all(pipe: &mut impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    pipe.read_to_end(&mut bytes).expect("it can be read");
+    bytes
 }
 
 /// Replaces each digest in `text` by `[DIGEST]`.

@@ -55,6 +55,7 @@ fn four_builds_on_one_store_give_the_same_bytes() {
     let lab = Lab::locked();
     expected_bundle(&lab);
     let mut tally = sealift_tests::chaos::Tally::default();
+    let begin = std::time::Instant::now();
     for round in 0..sealift_tests::chaos::rounds(3).div_ceil(10) {
         let outputs = ["one.tar", "two.tar", "three.tar", "four.tar"];
         let start = |output| lab.command(&["build", "tiny", "--locked", "--output", output]).spawn().unwrap();
@@ -67,5 +68,5 @@ fn four_builds_on_one_store_give_the_same_bytes() {
         store_is_sound(&lab, "after four builds");
         fs_err::remove_dir_all(lab.path("store")).unwrap();
     }
-    tally.print("four builds at once on an empty store");
+    tally.print("four builds at once on an empty store", begin);
 }

@@ -9,7 +9,7 @@ use sealift_tests::archive::Archive;
 use sealift_tests::bundle::program;
 use sealift_tests::chaos::{Chance, Tally, rounds};
 use sealift_tests::command::{self, report};
-use sealift_tests::lab::Lab;
+use sealift_tests::lab::{Lab, without_digests};
 use sealift_tests::packed::{Member, Package};
 use sealift_tests::podman::Podman;
 
@@ -105,6 +105,74 @@ impl Host<'_> {
         Ok(lines)
     }
 
+    /// What a start gives: containers and how they run, volumes, networks, images, and the files of the folder with their
+    /// modes. It is the same after every start.
+    fn state(&self) -> Result<String> {
+        let mut lines = Vec::new();
+        for name in ["demo-up_store", "demo-up_web"] {
+            let text = self.podman.podman(&["inspect", name])?;
+            let container = &serde_json::from_str::<serde_json::Value>(&text)?[0];
+            let mut mounts: Vec<String> =
+                container["Mounts"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+            mounts.sort();
+            lines.push(format!("{name} {} {}", container["ImageName"], container["State"]["Status"]));
+            for part in ["Labels", "User", "Entrypoint", "Cmd", "StopSignal"] {
+                lines.push(format!("  {part} {}", container["Config"][part]));
+            }
+            lines.push(format!("  {}", container["HostConfig"]["RestartPolicy"]));
+            lines.extend(mounts);
+        }
+        lines.extend(self.list(&["volume", "ls", "--format", "{{.Name}}"])?);
+        lines.extend(self.list(&["network", "ls", "--format", "{{.Name}} {{.Driver}}"])?);
+        lines.extend(self.list(&["images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])?);
+        let mut find = Command::new("find");
+        find.arg(self.folder).args(["-printf", "%P %y %m %u %g\n"]);
+        let mut files: Vec<String> = command::output(&mut find)?.lines().map(str::to_owned).collect();
+        files.sort();
+        lines.extend(files);
+        // A label has the digest of the secrets, which a new site has of its own.
+        Ok(without_digests(&lines.join("\n")))
+    }
+
+    /// Makes the next `up` one of three kinds: on an empty host, of stopped services, of services of which one has ended.
+    fn prepare(&self, kind: usize) -> Result<()> {
+        match kind {
+            0 => {
+                self.sealift(&["down", "--volumes", "--yes"])?;
+                self.podman.podman(&["rmi", "--all", "--force"])?;
+                fs_err::remove_dir_all(self.folder.join("site"))?;
+                let _ = fs_err::remove_file(self.folder.join(".env"));
+            }
+            1 => self.sealift(&["down"])?,
+            _ => drop(self.podman.podman(&["kill", "demo-up_web"])?),
+        }
+        Ok(())
+    }
+
+    /// How long `up` takes after [`Self::prepare`].
+    fn undisturbed(&self, kind: usize) -> Result<Duration> {
+        self.prepare(kind)?;
+        let start = Instant::now();
+        self.sealift(&["up", "--host", "web.test"])?;
+        let whole = start.elapsed();
+        report(&format!("up, undisturbed: {:.1} s", whole.as_secs_f64()));
+        Ok(whole)
+    }
+
+    /// Files with the token in the folder or in that for temporary files, other than those that have it on purpose. The
+    /// engine's own storage is not looked at.
+    fn litter(&self) -> Result<Vec<String>> {
+        let Some(token) = self.token() else { return Ok(Vec::new()) };
+        let storage = self.podman.sandbox().folder();
+        let mut grep = Command::new("grep");
+        grep.args(["-rlF", "--exclude-dir=storage", "-e", str::from_utf8(&token)?.trim()])
+            .arg(self.folder)
+            .arg(storage);
+        let found = command::run(&mut grep)?.stdout;
+        let meant = ["site/secrets/token", "site/env/web.env"].map(|name| self.folder.join(name).display().to_string());
+        Ok(found.lines().map(str::to_owned).filter(|path| !meant.contains(path)).collect())
+    }
+
     /// Everything is there once, and nothing else.
     fn is_whole(&self) -> Result<()> {
         let running = self.list(&["ps", "--format", "{{.Names}}"])?;
@@ -147,33 +215,32 @@ fn a_killed_up() -> Result<()> {
     let podman = Podman::new()?;
     let folder = lab.path("folder");
     let host = Host { podman: &podman, folder: &folder };
-    let start = Instant::now();
     host.sealift(&["up", "--host", "web.test"])?;
-    let whole = start.elapsed();
-    report(&format!("up, undisturbed: {:.1} s", whole.as_secs_f64()));
     host.is_whole()?;
+    let expected = host.state()?;
+    let whole = [host.undisturbed(0)?, host.undisturbed(1)?, host.undisturbed(2)?];
     let (mut chance, mut tally) = (Chance::new("up"), Tally::default());
-    for round in 0..rounds(4) {
-        match chance.below(3) {
-            0 => {
-                host.sealift(&["down", "--volumes", "--yes"])?;
-                podman.podman(&["rmi", "--all", "--force"])?;
-                fs_err::remove_dir_all(folder.join("site"))?;
-                let _ = fs_err::remove_file(folder.join(".env"));
-            }
-            1 => host.sealift(&["down"])?,
-            _ => drop(podman.podman(&["kill", "demo-up_web"])?),
+    let start = Instant::now();
+    for round in 0.. {
+        if tally.of("killed") == rounds(4) {
+            break;
         }
+        let kind = chance.below(whole.len());
+        host.prepare(kind)?;
         let before = host.token();
-        let moment = chance.moment(whole);
+        let moment = chance.moment(whole[kind]);
         tally.count(if host.killed_up(moment)? { "killed" } else { "had ended" });
         let after = host.token();
+        let litter = host.litter()?;
+        ensure!(litter.is_empty(), "round {round}, after {moment:?}: the token is in {litter:?}");
         ensure!(before.is_none() || before == after, "round {round}, {moment:?}: the secret was made again");
         host.sealift(&["up", "--host", "web.test"]).with_context(|| format!("round {round}, after {moment:?}"))?;
         host.is_whole().with_context(|| format!("round {round}, after {moment:?}"))?;
         ensure!(after.is_none() || after == host.token(), "round {round}, {moment:?}: the secret was made again");
+        let state = host.state()?;
+        ensure!(state == expected, "round {round}, after {moment:?}: expected\n{expected}\n\nis\n{state}");
         tally.count("started by the next up, nothing lost and nothing left");
     }
-    tally.print("up, killed");
+    tally.print("up, killed", start);
     Ok(())
 }

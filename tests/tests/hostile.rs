@@ -16,30 +16,42 @@ mod locks;
 mod profiles;
 #[path = "../hostile/settings.rs"]
 mod settings;
+#[path = "../hostile/sizes.rs"]
+mod sizes;
 #[path = "../hostile/wheels.rs"]
 mod wheels;
 
 use std::fmt::Write as _;
 
+use sealift_tests::command::report;
 use sealift_tests::lab::{Ended, Lab, without_digests};
+
+/// The most memory in bytes that a run may take, whatever its input.
+const MEMORY: u64 = 256_000_000;
 
 /// The cases of a group, and what the program said to each.
 struct Group {
     name: &'static str,
     text: String,
     cases: usize,
+    /// The most memory in bytes that one of them took.
+    peak: u64,
     /// Cases that were not refused in an orderly way.
     wrong: Vec<String>,
 }
 
 impl Group {
     fn new(name: &'static str) -> Self {
-        Self { name, text: String::new(), cases: 0, wrong: Vec::new() }
+        Self { name, text: String::new(), cases: 0, peak: 0, wrong: Vec::new() }
     }
 
     /// Adds a case: the program must have refused it, with one of its exit codes and without a panic.
     fn refused(&mut self, name: &str, reason: &str, ended: &Ended) {
         self.cases += 1;
+        self.peak = self.peak.max(ended.peak);
+        if ended.peak > MEMORY {
+            self.wrong.push(format!("{name} takes {} bytes of memory", ended.peak));
+        }
         if !matches!(ended.code, Some(1..=4)) || ended.stderr.contains("panicked") {
             self.wrong.push(format!("{name}: {ended:?}"));
         }
@@ -49,6 +61,8 @@ impl Group {
 
     /// Compares with the snapshot. `at_least` cases must have been tried.
     fn finish(self, at_least: usize) {
+        let megabytes = self.peak.div_ceil(1_000_000);
+        report(&format!("memory: {}: {} cases, at most {megabytes} MB", self.name, self.cases));
         assert!(self.wrong.is_empty(), "{} are not refused:\n{}", self.wrong.len(), self.wrong.join("\n"));
         assert!(self.cases >= at_least, "{} cases", self.cases);
         insta::assert_snapshot!(self.name, self.text);

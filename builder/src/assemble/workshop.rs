@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -13,7 +14,7 @@ use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
 use sealift_layers::ingredients::scripts::Request;
 use sealift_layers::ingredients::wheel::{self, RecordCheck, Venv};
-use sealift_layers::limits::{Exceeded, Limits, MEMORY, MESSAGES};
+use sealift_layers::limits::{Exceeded, Limits, MEMBERS, MEMORY, MESSAGES, PATHS};
 use sealift_layers::listing::Listing;
 use sealift_layers::tar::{MemberKind, Members, Stream};
 use sealift_layers::tree::{self, Conflict, Overlap, OverlayError, SourceFile, Tree, TreePath};
@@ -57,6 +58,8 @@ pub struct Workshop<'a> {
     below: Vec<Digest>,
     /// Accounts that the packages of these layers want.
     pub(super) accounts: Vec<Request>,
+    /// Files of the packages and wheels that are open.
+    opened: AtomicUsize,
 }
 
 impl Opens<'_> {
@@ -73,7 +76,18 @@ impl<'a> Workshop<'a> {
     pub fn new(inputs: &'a Inputs<'a>, store: &'a Store, jobs: usize, progress: &'a Phase<'a>) -> Self {
         let (packages, wheels, interpreters) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (below, accounts) = (Vec::new(), Vec::new());
-        Self { inputs, store, jobs: jobs.max(1), progress, packages, wheels, interpreters, below, accounts }
+        Self {
+            inputs,
+            store,
+            jobs: jobs.max(1),
+            progress,
+            packages,
+            wheels,
+            interpreters,
+            below,
+            accounts,
+            opened: AtomicUsize::new(0),
+        }
     }
 
     /// Sets the layers below the next one that is made, bottom first.
@@ -121,6 +135,7 @@ impl<'a> Workshop<'a> {
 
     /// Opens packages, several at a time: decompressing them takes most of the time of a first build.
     pub(super) fn open_packages(&mut self, names: &[String]) -> Result<Vec<Arc<deb::Package>>> {
+        self.recount();
         let mut wanted: Vec<&Package> = names
             .iter()
             .filter(|name| !self.packages.contains_key(*name))
@@ -128,12 +143,35 @@ impl<'a> Workshop<'a> {
             .collect::<Result<_>>()?;
         // The largest first, so that the threads end at about the same time.
         wanted.sort_by_key(|package| std::cmp::Reverse(package.size));
-        let opened =
-            in_parallel(self.jobs, &wanted, |package| open_package(self.store, package, self.inputs.options.limits))?;
+        let opened = in_parallel(self.jobs, &wanted, |package| {
+            let opened = open_package(self.store, package, self.inputs.options.limits)?;
+            self.count(cost(&opened.tree))?;
+            Ok(opened)
+        })?;
         for (package, opened) in wanted.iter().zip(opened) {
             self.packages.insert(package.name.clone(), Arc::new(opened));
         }
         Ok(names.iter().map(|name| self.packages[name].clone()).collect())
+    }
+
+    /// Counts the files of what is open anew: wheels were taken, or could not all be opened.
+    fn recount(&mut self) {
+        let packages = self.packages.values().map(|package| cost(&package.tree));
+        let wheels = self.wheels.values().map(|wheel| cost(&wheel.tree));
+        *self.opened.get_mut() = packages.chain(wheels).sum();
+    }
+
+    /// Counts more files of what is open. Each takes about a kilobyte of memory until its layer is made.
+    fn count(&self, files: usize) -> Result<()> {
+        let all = self.opened.fetch_add(files, Ordering::Relaxed) + files;
+        let limit = self.inputs.options.limits.members();
+        if u64::try_from(all).is_ok_and(|all| all <= limit) {
+            return Ok(());
+        }
+        let message = format!("the packages and wheels of this build have more than {limit} files, or too long paths");
+        let hint =
+            "if they are real packages, any number of files is allowed with --limit-unpacked SIZE (such as 4GiB)";
+        Err(Failure::failed(message).hint(hint).into())
     }
 
     /// Makes the trees of wheels as they are installed, without bytecode, several at a time.
@@ -141,6 +179,7 @@ impl<'a> Workshop<'a> {
         if files.is_empty() {
             return Ok(());
         }
+        self.recount();
         let model = venv_of(image)?;
         let venv = environment(model)?;
         let unopened = files.iter().filter(|file| !self.wheels.contains_key(&cache_key(image, file)));
@@ -166,6 +205,7 @@ impl<'a> Workshop<'a> {
                 ))
             })?;
             let tree = opened.tree(&venv, locked.time()).map_err(|error| refused(chain(&error), &error))?;
+            self.count(cost(&tree))?;
             Ok(InstalledWheel { tree, differences: opened.differences().to_vec() })
         })?;
         for (wheel, installed) in wheels.into_iter().zip(installed) {
@@ -198,6 +238,12 @@ impl<'a> Workshop<'a> {
         self.interpreters.insert(key, Arc::clone(&interpreter));
         Ok(interpreter)
     }
+}
+
+/// What the tree of a package or a wheel counts: its files, and one more for each so many bytes of paths.
+fn cost(tree: &Tree) -> usize {
+    let bytes: usize = tree.iter().map(|(path, _)| path.as_str().len()).sum();
+    tree.len() + bytes / usize::try_from(PATHS / MEMBERS).unwrap_or(usize::MAX)
 }
 
 /// The virtual environment that the profile declares for an image.

@@ -87,7 +87,7 @@ fn sums(folder: &Path) -> Result<BTreeMap<String, String>> {
     if !file.exists() {
         return Ok(BTreeMap::new());
     }
-    let text = fs_err::read_to_string(&file)?;
+    let text = files::read_text(&file)?;
     let lines = text.lines().filter_map(|line| line.split_once("  "));
     let lines = lines.filter(|(_, path)| folder.join(path).is_file());
     Ok(lines.map(|(digest, path)| (path.to_owned(), digest.to_owned())).collect())

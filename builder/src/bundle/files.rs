@@ -175,7 +175,7 @@ fn add_profile(bundle: &Bundle<'_>, files: &mut Files) -> Result<()> {
     for source in profile.files()? {
         let path = profile.sources.path(&source);
         let mode = if is_executable(&path)? { 0o755 } else { 0o644 };
-        files.add(&format!("profile/{source}"), files::read(&path)?, mode)?;
+        files.add(&format!("profile/{source}"), files::read_within(&path, files::FILE_LIMIT)?, mode)?;
     }
     Ok(())
 }

@@ -19,10 +19,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_deployment::bundle::SUMS;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Pending, explain};
 use sealift_deployment::profile::model::Deployed;
 use sealift_layers::archive::{self, ArchiveError, Parts};
 use sealift_layers::digest::{Digest, HashingWriter, Measured};
+use sealift_layers::escape::line;
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, Tree, TreePath};
 
@@ -52,6 +54,7 @@ impl Bundle<'_> {
             }
         };
         self.add_site(&mut files)?;
+        check_names(&files)?;
         let sums = checksums(parts.as_ref(), &files)?;
         let epoch = self.plan.inputs.epoch;
         // A bundle with a site is built once.
@@ -142,6 +145,23 @@ impl ArchiveWriter<'_> {
     }
 }
 
+/// Checks that `SHA256SUMS` and `LINKS`, which have a line for each file and link, can name all of them.
+fn check_names(files: &Tree) -> Result<()> {
+    let is_unfit = |text: &str| text.chars().any(char::is_control);
+    for (path, entry) in files.iter() {
+        let what = match &entry.kind {
+            _ if is_unfit(path.as_str()) => "the name",
+            Kind::Symlink(target) if is_unfit(target) => "the target of the link",
+            _ => continue,
+        };
+        let path = line(path.as_str());
+        let message = format!("{what} `{path}` of {} has a control character, such as a line break", entry.origin);
+        let hint = "a bundle without containers lists its files by lines: leave it out, with `drop` in the profile";
+        return Err(Failure::failed(message).hint(hint).into());
+    }
+    Ok(())
+}
+
 /// The text of `SHA256SUMS`: all files of the bundle but itself.
 fn checksums(parts: Option<&Parts>, files: &Tree) -> io::Result<String> {
     let mut sums: BTreeMap<String, Digest> = BTreeMap::new();
@@ -157,4 +177,25 @@ fn checksums(parts: Option<&Parts>, files: &Tree) -> io::Result<String> {
         }
     }
     Ok(sums.iter().map(|(path, digest)| format!("{}  {path}\n", digest.hex())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `SHA256SUMS` had two lines for such a file, neither of them right.
+    #[test]
+    fn names_that_the_tables_cannot_list_are_refused() {
+        let origin: Arc<str> = "package odd 1".into();
+        let check = |name: &str, entry: Entry| {
+            let mut files = Tree::new();
+            files.insert(TreePath::new(name).unwrap(), entry);
+            check_names(&files).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("usr/a b\u{e9}", Entry::file("", 0o644, &origin)), Ok(()));
+        let error = check("usr/a\nb", Entry::file("", 0o644, &origin)).unwrap_err();
+        insta::assert_snapshot!(error, @r"the name `usr/a\nb` of package odd 1 has a control character, such as a line break");
+        let error = check("usr/a", Entry::symlink("b\r", &origin)).unwrap_err();
+        insta::assert_snapshot!(error, @"the target of the link `usr/a` of package odd 1 has a control character, such as a line break");
+    }
 }

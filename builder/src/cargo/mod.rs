@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result};
 use sealift_deployment::bundle::Toolchain;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::temporary_directory;
+use sealift_deployment::files::{self, temporary_directory};
 use sealift_deployment::machine::Machine;
 use sealift_layers::digest::Digest;
 use serde::Deserialize;
@@ -71,7 +71,7 @@ impl Cargo {
         // cargo writes the checksum of the registry's index into its lock file.
         self.run(package.path(), &["generate-lockfile"])
             .with_context(|| format!("cannot find the crate {name} {version}"))?;
-        let sha256 = checksum(&fs_err::read_to_string(package.path().join("Cargo.lock"))?, name, version)?;
+        let sha256 = checksum(&files::read_text(&package.path().join("Cargo.lock"))?, name, version)?;
 
         let file = self.file(name, version, &sha256)?;
         let size = file.metadata()?.len();
@@ -118,9 +118,9 @@ impl Cargo {
             return Ok(None);
         }
         // One folder per registry.
-        for registry in sealift_deployment::files::sorted_dir(&cache)? {
+        for registry in files::sorted_dir(&cache)? {
             let file = registry.join(format!("{name}-{version}.crate"));
-            if file.is_file() && Digest::of(&fs_err::read(&file)?) == *sha256 {
+            if file.is_file() && Digest::of_reader(files::open(&file)?)?.digest == *sha256 {
                 return Ok(Some(file));
             }
         }

@@ -46,7 +46,8 @@ pub(super) struct BuildOptions {
     layers: Codec,
     /// What one package, wheel or crate may unpack to, such as 8GiB
     ///
-    /// Default: 200 times its size, but at least 64 MiB and at most 4 GiB.
+    /// Default: 200 times its size, but at least 64 MiB and at most 4 GiB. With this option, the packages and wheels of a
+    /// build may also have more than 150000 files together.
     #[arg(long, value_name = "SIZE", value_parser = limits::parse_bytes)]
     limit_unpacked: Option<u64>,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! How errors are printed: `error:`, its causes, a `hint:`; and the exit code.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -34,15 +35,30 @@ fn render(error: &anyhow::Error) -> String {
             break;
         }
         let _infallible = if depth == 0 {
-            writeln!(text, "{ERROR}error:{ERROR:#} {}", escape::lines(&message))
+            writeln!(text, "{ERROR}error:{ERROR:#} {}", escape::lines(&clipped(&message)))
         } else {
-            writeln!(text, "  caused by: {}", escape::lines(&message).replace('\n', "\n    "))
+            writeln!(text, "  caused by: {}", escape::lines(&clipped(&message)).replace('\n', "\n    "))
         };
     }
     if let Some(hint) = Failure::hint_in(error) {
         let _infallible = writeln!(text, "{HINT}hint:{HINT:#} {}", escape::lines(hint));
     }
     text
+}
+
+/// Bytes of a line that are shown: some messages quote a line of a file, which may have megabytes.
+const LINE: usize = 8 << 10;
+
+/// A message without the ends of its long lines.
+fn clipped(message: &str) -> Cow<'_, str> {
+    if message.lines().all(|line| line.len() <= LINE) {
+        return Cow::Borrowed(message);
+    }
+    let clip = |line: &str| match line.len() {
+        ..=LINE => line.to_owned(),
+        _ => line.chars().take(LINE / 4).chain(['\u{2026}']).collect(),
+    };
+    Cow::Owned(message.lines().map(clip).collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -84,6 +100,16 @@ mod tests {
                 "{raw:?}"
             );
         }
+    }
+
+    /// The line of a hostile `config.toml` had two megabytes.
+    #[test]
+    fn long_lines_are_cut() {
+        let error = Failure::usage(format!("line one\n{}\nthe end", "x".repeat(2 << 20)));
+        let text = plain(&error.into());
+        assert!(
+            text.len() < LINE && text.starts_with("error: line one\nxxx") && text.ends_with("x\u{2026}\nthe end\n")
+        );
     }
 
     #[test]

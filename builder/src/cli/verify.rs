@@ -10,6 +10,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::host::{self, Deployment};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::site::KnownSites;
+use sealift_layers::limits::{self, Limits, PROBLEMS};
 use sealift_layers::tree::Kind;
 use sealift_layers::validate::{Depth, Violation};
 use serde::Serialize;
@@ -33,6 +34,9 @@ use sealift_deployment::{bundle, ui};
 pub(super) struct Verify {
     /// File of a bundle, or the folder that it was unpacked into
     bundle: PathBuf,
+    /// How much each layer and the whole bundle may unpack to (default: 200 times the packed size, at least 1 GiB)
+    #[arg(long, value_name = "SIZE", value_parser = limits::parse_bytes)]
+    limit_unpacked: Option<u64>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +67,7 @@ impl Verify {
     }
 
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
-        let bundle = bundle::open(&self.bundle)?;
+        let bundle = bundle::open_within(&self.bundle, Limits { unpacked: self.limit_unpacked })?;
         let report = bundle.verify(Depth::Blobs);
         let mut problems = report.violations;
         // A damaged bundle need not have a profile that can be read.
@@ -89,8 +93,9 @@ impl Verify {
         }
         // Standard output is written before the error.
         context.out.finish()?;
-        let count = problems.len();
-        let message = format!("{} has {}", self.bundle.display(), ui::count(count, "problem"));
+        let count = ui::count(problems.len(), "problem");
+        let more = if problems.len() >= PROBLEMS { " or more" } else { "" };
+        let message = format!("{} has {count}{more}", self.bundle.display());
         Err(Failure::verification(message).hint("do not load it: copy the bundle again from where it was built").into())
     }
 }

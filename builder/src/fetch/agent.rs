@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use ureq::config::Config;
@@ -85,9 +87,22 @@ fn tls_config(tls: &Tls) -> Result<TlsConfig> {
         if chain.is_empty() {
             return Err(unusable(path, origin, "certificate").into());
         }
+        check_pair(&chain, &key).map_err(|error| {
+            let (path, key) = (path.display(), key_file.display());
+            Failure::usage(format!("the certificate {path} and the key {key} (from {origin}) cannot be used together"))
+                .hint("name the key that belongs to the certificate")
+                .because(error)
+        })?;
         builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
     }
     Ok(builder.disable_verification(tls.unchecked.is_some()).build())
+}
+
+/// Checks that the key can be used, and is that of the first certificate: with others, ureq panics.
+fn check_pair(chain: &[Certificate<'static>], key: &PrivateKey<'static>) -> Result<(), rustls::Error> {
+    let chain = chain.iter().map(|certificate| certificate.der().to_vec().into()).collect();
+    let key = PrivateKeyDer::try_from(key.der().to_vec()).map_err(|why| rustls::Error::General(why.to_owned()))?;
+    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()).map(drop)
 }
 
 fn certificate(item: PemItem<'static>) -> Option<Certificate<'static>> {

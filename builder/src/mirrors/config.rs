@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::{self, cannot};
+use sealift_deployment::files;
 use sealift_deployment::machine::Machine;
 use serde::{Deserialize, Deserializer};
 
@@ -37,7 +37,7 @@ impl Config {
         let text = match files::read_text(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(cannot("read", &file, &error)),
+            Err(error) => return Err(Failure::usage("cannot use the configuration").because(error).into()),
         };
         let config: Self = toml::from_str(&text).map_err(|error| {
             let failure = Failure::usage(format!("cannot parse {path}")).because(error);

@@ -16,6 +16,7 @@ use sealift_layers::digest::{Digest, HashingWriter, Measured};
 use sealift_layers::image::{Image, ImageLayer, ImageSpec};
 use sealift_layers::ingredients::nix_store::{self, Closure, pack};
 use sealift_layers::layer::Layer;
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::listing::Listing;
 use sealift_layers::platform::{Architecture, Platform};
 use sealift_layers::tree::{self, Entry, Kind, Overlap, Prefer, Tree, TreePath};
@@ -80,7 +81,7 @@ impl Config {
     /// A usage failure if the file cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self> {
         let malformed = || Failure::usage(format!("{} is not the configuration of an image", path.display()));
-        let text = files::read(path)
+        let text = files::read_within(path, DOCUMENT)
             .map_err(|error| Failure::usage("cannot read the configuration of the image").because(error))?;
         let mut document: Value = serde_json::from_slice(&text).map_err(|error| malformed().because(error))?;
         if document.get("closure").is_some() {

@@ -11,6 +11,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::machine::Machine;
 use sealift_layers::ingredients::nix_store::{self, Closure};
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::tree::Tree;
 
 use crate::parallel::in_parallel;
@@ -31,7 +32,8 @@ pub fn store(machine: &Machine) -> PathBuf {
 /// # Errors
 /// A usage failure if the file cannot be read or parsed.
 pub fn closure(path: &Path) -> Result<Closure> {
-    let text = files::read(path).map_err(|error| Failure::usage("cannot read the closure").because(error))?;
+    let text =
+        files::read_within(path, DOCUMENT).map_err(|error| Failure::usage("cannot read the closure").because(error))?;
     Closure::parse(&text).map_err(|error| {
         let failure = Failure::usage(format!("{} is not a closure", path.display())).because(error);
         failure.hint("write it with: nix path-info --json --recursive PATH").into()

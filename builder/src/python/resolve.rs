@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr as _;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use pep508_rs::{PackageName, Requirement, VersionOrUrl};
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::temporary_directory;
+use sealift_deployment::files::{self as any_files, temporary_directory};
 use sealift_layers::ingredients::wheel::normalize;
+use sealift_layers::limits::DOCUMENT;
 use url::Url;
 
 use super::explain::{self, Unsatisfiable};
@@ -69,6 +70,12 @@ impl Files {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// The text of the `pylock.toml` that uv wrote: it has every file of every distribution.
+    fn pylock(&self) -> Result<String> {
+        let bytes = any_files::read_within(&self.path(PYLOCK), DOCUMENT)?;
+        String::from_utf8(bytes).context("uv wrote a pylock.toml that is not UTF-8")
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -132,7 +139,7 @@ impl Uv {
             indexes: None,
             origin: "the pylock.toml of uv",
         };
-        let mut chosen = pylock::wheels(&fs_err::read_to_string(files.path(PYLOCK))?, choice)?;
+        let mut chosen = pylock::wheels(&files.pylock()?, choice)?;
         if request.indexes.list().iter().any(|index| index.name.is_some() && index.role != Role::Default) {
             self.name_indexes(request, &files, &requirements, &mut chosen)?;
         }
@@ -188,7 +195,7 @@ impl Uv {
                 .hint(format!("make it with: uv lock --project {folder}"))
                 .into());
         }
-        Ok(fs_err::read_to_string(files.path(PYLOCK))?)
+        files.pylock()
     }
 
     /// uv's default index; `None` if uv is not installed or does not print one.

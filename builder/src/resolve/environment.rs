@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::model::{RequirementsFile, Venv};
 use sealift_deployment::ui::Ui;
@@ -40,7 +41,7 @@ pub(super) fn wheels(
     let requirements = venv.requirements.get_ref();
     match requirements.file().and_then(|file| Some((profile.sources.path(file), RequirementsFile::of(file)?))) {
         Some((path, RequirementsFile::Pylock)) => {
-            let text = fs_err::read_to_string(&path).map_err(|error| environment.explain(error.into()))?;
+            let text = files::read_text(&path).map_err(|error| environment.explain(error.into()))?;
             environment.of_pylock(&text, &path.display().to_string())
         }
         Some((path, RequirementsFile::Project)) => environment.of_project(&path),

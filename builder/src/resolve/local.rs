@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use sealift_deployment::files::sorted_dir;
+use sealift_deployment::files::{self, sorted_dir};
 use sealift_deployment::profile::{Profile, model};
 use sealift_layers::digest::{Digest, Measured};
 use sealift_layers::ingredients::deb;
@@ -52,7 +52,7 @@ fn add(profile: &Profile, named: &Spanned<String>, path: &str, text: &mut Vec<u8
 }
 
 fn stanza(place: &Path, path: &str) -> Result<Vec<u8>> {
-    let file = fs_err::File::open(place)?;
+    let file = files::open(place)?;
     let Measured { digest, size } = Digest::of_reader(&file)?;
     let mut stanza = deb::control_stanza(&SourceFile::new(file.into_parts().0))?;
     stanza.truncate(stanza.trim_ascii_end().len());

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sealift_deployment::files::{cannot, sorted_dir};
+use sealift_deployment::files::{self, cannot, sorted_dir};
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Measured};
 
@@ -226,23 +226,34 @@ fn plain(path: &Path) -> io::Result<Verdict> {
     Ok(Verdict::compared(expected, Digest::of_reader(reader(path)?)?))
 }
 
+/// The digest of a derived result as it is kept, with the key that it belongs to.
+pub(super) fn bound(digest: &Digest, key: &str) -> String {
+    format!("{digest} {key}")
+}
+
 /// Compares the derived result in the folder at `path` with its digest.
 pub(super) fn derived(path: &Path) -> io::Result<Verdict> {
     if name(path).parse::<Digest>().is_err() {
         return Ok(unexpected());
     }
-    let Ok(expected) = fs_err::read_to_string(path.join("digest"))?.parse() else {
+    let text = files::read_text(&path.join("digest"))?;
+    // Earlier versions wrote no key.
+    let (digest, key) = text.split_once(' ').map_or((&*text, None), |(digest, key)| (digest, Some(key)));
+    let Ok(expected) = digest.parse() else {
         return Ok(Verdict::damaged("its digest is unreadable"));
     };
+    if key.is_some_and(|key| key != name(path)) {
+        return Ok(Verdict::damaged("it is the result of another key"));
+    }
     Ok(Verdict::compared(expected, tree_digest(&path.join("data"))?))
 }
 
 fn layer(path: &Path, blobs: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Verdict> {
-    if name(path).strip_suffix(".json").is_none_or(|hex| hex.parse::<Digest>().is_err()) {
+    let Some(key) = name(path).strip_suffix(".json").and_then(|hex| hex.parse::<Digest>().ok()) else {
         return Ok(unexpected());
-    }
-    let text = fs_err::read(path)?;
-    let reason = match LayerEntry::read(&text) {
+    };
+    let text = files::read_within(path, files::FILE_LIMIT)?;
+    let reason = match LayerEntry::read(&text, key) {
         Err(error) => Some(format!("is not a layer's record: {error}")),
         Ok(entry) => {
             let blob = blobs.join(entry.blob.hex());

@@ -48,7 +48,7 @@ impl Store {
             Some(entry) => entry,
             None => {
                 let text = fs_err::read(self.layer_path(key)).map_err(|_| missing())?;
-                LayerEntry::read(&text).map_err(|_| missing())?
+                LayerEntry::read(&text, key.digest()).map_err(|_| missing())?
             }
         };
         let listing = self.listing_path(key).ok_or_else(missing)?;
@@ -82,7 +82,7 @@ impl Store {
         let damaged = |why: String| Failure::verification(format!("{} is damaged: {why}", path.display()));
         let record: Record = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         let layer = serde_json::to_vec(&record.layer)?;
-        let entry = LayerEntry::read(&layer).map_err(damaged)?;
+        let entry = LayerEntry::read(&layer, key.digest()).map_err(damaged)?;
         let blob_path = |digest: &Digest| folder.join(BLOBS).join(digest.hex());
         let verified = |digest: Digest| -> Result<NamedTempFile> {
             let (file, found) = self.copied(&blob_path(&digest))?;
@@ -111,7 +111,7 @@ impl Store {
     ) -> Result<()> {
         let size = blob.as_file().metadata()?.len();
         self.settle(blob.into_temp_path(), self.blob_path(digest))?;
-        let entry = LayerEntry::new(*digest, size, serde_json::to_value(record)?)?;
+        let entry = LayerEntry::new(Some(key.digest()), *digest, size, serde_json::to_value(record)?)?;
         self.borrowed.add(*key, entry, listing.into_temp_path());
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
         Ok(())

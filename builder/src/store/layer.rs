@@ -182,12 +182,12 @@ impl LayerWriter<'_> {
     pub fn write(&self, key: &Key, tree: Tree, remarks: Remarks, check: Option<Check<'_>>) -> Result<LayerRecord> {
         let mut blob = self.store.temporary()?;
         let out = BufWriter::with_capacity(1 << 20, Streamed::new(blob.as_file_mut()));
-        let copy = tree.clone();
+        let files = programs::files(&tree);
         let (checked, programs, written) = std::thread::scope(|scope| {
             let Self { epoch, codec, jobs, .. } = *self;
             let options = layer::Options { epoch, file_digests: check.is_none(), codec, jobs };
             let check = check.map(|check| scope.spawn(check));
-            let programs = scope.spawn(|| programs::of_tree(&copy));
+            let programs = scope.spawn(|| programs::of_files(files));
             let written = layer::write(tree, options, out);
             let checked = check.map_or(Ok(()), |check| check.join().expect("checks do not panic"));
             (checked, programs.join().expect("the search does not panic"), written)

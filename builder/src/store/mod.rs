@@ -5,7 +5,7 @@
 //! blobs/sha256/HEX        compressed layers
 //! layers/KEY.json         record of a layer, with the digest of its blob
 //! derived/KEY/data        other results: a file or a directory
-//! derived/KEY/digest      digest of the data, for `check`
+//! derived/KEY/digest      digest of the data, and the key
 //! partial/HEX             unfinished downloads, to be resumed
 //! tmp/                    files that are being written
 //! lock                    locked by builds (shared) and by `clean` and `check --repair` (exclusive)
@@ -65,21 +65,31 @@ struct LayerEntry {
     blob: Digest,
     size: u64,
     record: serde_json::Value,
+    /// The layer's key: the record of another layer is not taken for that of this one. Earlier versions wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Digest>,
     /// Digest of the other fields: detects a record that has changed on the disk.
     sum: Digest,
 }
 
 impl LayerEntry {
-    fn new(blob: Digest, size: u64, record: serde_json::Value) -> serde_json::Result<Self> {
-        let sum = Digest::of(&serde_json::to_vec(&(&blob, size, &record))?);
-        Ok(Self { blob, size, record, sum })
+    fn new(key: Option<Digest>, blob: Digest, size: u64, record: serde_json::Value) -> serde_json::Result<Self> {
+        let summed = match key {
+            Some(key) => serde_json::to_vec(&(&blob, size, &record, key))?,
+            None => serde_json::to_vec(&(&blob, size, &record))?,
+        };
+        Ok(Self { blob, size, record, key, sum: Digest::of(&summed) })
     }
 
-    /// Reads one, and checks its sum.
-    fn read(text: &[u8]) -> Result<Self, String> {
+    /// Reads the record of the layer `key`, and checks its sum.
+    fn read(text: &[u8], key: Digest) -> Result<Self, String> {
         let read: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        let sound = Self::new(read.blob, read.size, read.record).map_err(|error| error.to_string())?;
-        if sound.sum == read.sum { Ok(sound) } else { Err("its sum is wrong".to_owned()) }
+        let sound = Self::new(read.key, read.blob, read.size, read.record).map_err(|error| error.to_string())?;
+        match sound {
+            Self { sum, .. } if sum != read.sum => Err("its sum is wrong".to_owned()),
+            Self { key: Some(other), .. } if other != key => Err("it is that of another layer".to_owned()),
+            sound => Ok(sound),
+        }
     }
 }
 
@@ -160,7 +170,7 @@ impl Store {
         let entry = match self.borrowed.entry(key) {
             Some(entry) => entry,
             // An unreadable record is not an error: the layer is made again, and `check` reports the file.
-            None => LayerEntry::read(&fs_err::read(self.layer_path(key)).ok()?).ok()?,
+            None => LayerEntry::read(&fs_err::read(self.layer_path(key)).ok()?, key.digest()).ok()?,
         };
         self.file(BLOBS, &entry.blob, entry.size)?;
         serde_json::from_value(entry.record).ok()
@@ -181,7 +191,8 @@ impl Store {
         let path = self.settle(blob.into_temp_path(), self.blob_path(digest))?;
         let mut file = self.temporary()?;
         serde_json::to_value(record)
-            .and_then(|record| serde_json::to_writer(file.as_file_mut(), &LayerEntry::new(*digest, size, record)?))
+            .and_then(|record| LayerEntry::new(Some(key.digest()), *digest, size, record))
+            .and_then(|entry| serde_json::to_writer(file.as_file_mut(), &entry))
             .map_err(|error| explain(&self.root, io::Error::from(error).into()))?;
         self.settle(file.into_temp_path(), self.layer_path(key))?;
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
@@ -235,7 +246,8 @@ impl Store {
 
     fn keep_derived(&self, folder: &Path, data: &Path, target: &Path) -> io::Result<()> {
         let digest = check::tree_digest(data)?.digest;
-        fs_err::write(folder.join("digest"), digest.to_string())?;
+        let key = target.file_name().unwrap_or_default().to_string_lossy();
+        fs_err::write(folder.join("digest"), check::bound(&digest, &key))?;
         if data.is_file() {
             fs_err::File::open(data)?.sync_all()?;
             fs_err::File::open(folder.join("digest"))?.sync_all()?;

@@ -174,3 +174,43 @@ fn layers_of_other_builds_never_outlive_the_build_nor_do_those_on_top_of_them() 
     assert_eq!((kept(LAYERS), kept(DERIVED)), (0, 0));
     assert!(tmp_is_empty(&later));
 }
+
+/// A record that was copied over another one was used: its own sum is right.
+#[test]
+fn what_belongs_to_another_key_is_not_used_and_is_reported() {
+    let (_place, store) = store();
+    put_layer(&store, "one", b"first");
+    put_layer(&store, "two", b"second");
+    fs_err::copy(store.layer_path(&key("one")), store.layer_path(&key("two"))).unwrap();
+    assert_eq!(store.layer::<serde_json::Value>(&key("two")), None);
+    let write = |text: &'static str| move |path: &Path| Ok(fs_err::write(path, text)?);
+    store.put_derived(&key("three"), write("third")).unwrap();
+    store.put_derived(&key("four"), write("fourth")).unwrap();
+    let derived = |name: &str| store.root().join(DERIVED).join(key(name).hex());
+    for file in ["data", "digest"] {
+        fs_err::copy(derived("three").join(file), derived("four").join(file)).unwrap();
+    }
+    let reasons: Vec<String> = check(&store, false).damaged.into_iter().map(|damaged| damaged.reason).collect();
+    assert_eq!(reasons, ["it is the result of another key", "is not a layer's record: it is that of another layer"]);
+    let reopened = Store::open(store.root()).unwrap();
+    assert_eq!(reopened.derived(&key("four")), None);
+    assert!(reopened.derived(&key("three")).is_some());
+}
+
+/// Stores of earlier versions have records and digests without keys.
+#[test]
+fn what_earlier_versions_kept_is_used() {
+    let (_place, store) = store();
+    let blob = put_layer(&store, "one", b"first");
+    let record = serde_json::json!({ "title": "one" });
+    let old = LayerEntry::new(None, blob, 5, record.clone()).unwrap();
+    let text = serde_json::to_string(&old).unwrap();
+    assert!(!text.contains("key"), "{text}");
+    fs_err::write(store.layer_path(&key("one")), text).unwrap();
+    assert_eq!(store.layer::<serde_json::Value>(&key("one")), Some(record));
+    store.put_derived(&key("two"), |path| Ok(fs_err::write(path, "second")?)).unwrap();
+    let digest = store.root().join(DERIVED).join(key("two").hex()).join("digest");
+    let text = fs_err::read_to_string(&digest).unwrap();
+    fs_err::write(&digest, text.split(' ').next().unwrap()).unwrap();
+    assert_eq!(check(&store, false).damaged, []);
+}

@@ -162,6 +162,7 @@ pub(super) mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::sync::Arc;
 
+    use sealift_layers::limits::Limits;
     use sealift_layers::tree::{Content, Tree, TreePath};
     use sealift_layers::validate::Depth;
 
@@ -186,8 +187,13 @@ pub(super) mod tests {
             tree.insert(TreePath::new(name).unwrap(), Entry::file(text, 0o644, &origin));
         }
         tree.insert(TreePath::new(path).unwrap(), entry);
-        let bundle =
-            Bundle { files: tree, form: Form::Archive, oddities: Vec::new(), manifest: Some(manifest("compose")) };
+        let bundle = Bundle {
+            files: tree,
+            form: Form::Archive,
+            oddities: Vec::new(),
+            limits: Limits::default(),
+            manifest: Some(manifest("compose")),
+        };
         bundle.verify_files().iter().map(|violation| format!("{violation}\n")).collect()
     }
 
@@ -228,7 +234,13 @@ pub(super) mod tests {
             ] {
                 files.insert(TreePath::new(name).unwrap(), entry);
             }
-            Bundle { files, form: Form::Archive, oddities: Vec::new(), manifest: Some(manifest.clone()) }
+            Bundle {
+                files,
+                form: Form::Archive,
+                oddities: Vec::new(),
+                limits: Limits::default(),
+                manifest: Some(manifest.clone()),
+            }
         };
         let found = |bundle: Bundle| bundle.verify_files().iter().map(|v| format!("{v}\n")).collect::<String>();
         assert_eq!(found(bundle(0o640, 999)), "");

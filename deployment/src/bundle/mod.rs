@@ -14,5 +14,5 @@ pub use manifest::{
     StorePath, Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
-pub use read::{Bundle, Form, open};
+pub use read::{Bundle, Form, open, open_within};
 pub use system::System;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_layers::codec::Codec;
+use sealift_layers::limits::{DOCUMENT, Exceeded, Limits, PROBLEMS, Paths, Within};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 use sealift_layers::validate::Violation;
@@ -20,6 +21,8 @@ use crate::files::{self, LazyFile};
 const COPY_AGAIN: &str =
     "the file is incomplete, damaged or not a bundle: copy it again and compare its size and digest";
 
+const ALLOW_MORE: &str = "if it is a real bundle, allow more with: sealift verify --limit-unpacked SIZE (such as 8GiB)";
+
 /// An opened bundle.
 #[derive(Debug)]
 pub struct Bundle {
@@ -29,6 +32,8 @@ pub struct Bundle {
     pub form: Form,
     /// What no bundle has, but `files` cannot express.
     pub oddities: Vec<Violation>,
+    /// How much its layers may unpack to.
+    pub limits: Limits,
     /// Its `bundle.json`; `None` for an image archive that is not a bundle.
     pub manifest: Option<Manifest>,
 }
@@ -45,20 +50,28 @@ pub enum Form {
     },
 }
 
-/// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: that of a bundle with 100,000 files is below 32 MiB.
-const TABLE_LIMIT: u64 = 64 << 20;
+/// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: with 100,000 files they have less.
+const TABLE_LIMIT: u64 = DOCUMENT;
 /// The folder of lost files, which the root of some file systems has.
 const LOST: &str = "lost+found";
+
+/// Opens the tar archive or directory at `path`, within the default limits. Only its format is checked.
+///
+/// # Errors
+/// As [`open_within`].
+pub fn open(path: &Path) -> Result<Bundle> {
+    open_within(path, Limits::default())
+}
 
 /// Opens the tar archive or directory at `path`. Only its format is checked.
 ///
 /// # Errors
-/// It cannot be read, is damaged, or is neither a bundle nor an image archive.
-pub fn open(path: &Path) -> Result<Bundle> {
+/// It cannot be read, is damaged, exceeds `limits`, or is neither a bundle nor an image archive.
+pub fn open_within(path: &Path, limits: Limits) -> Result<Bundle> {
     // Not fs_err: its message would repeat the path.
     let metadata =
         path.metadata().map_err(|error| Failure::usage(format!("cannot open {}", path.display())).because(error))?;
-    let (files, oddities) = if metadata.is_dir() { directory(path)? } else { archive(path)? };
+    let (files, oddities) = if metadata.is_dir() { directory(path)? } else { archive(path, limits)? };
     let form = if metadata.is_dir() { Form::Folder { owner: metadata.uid() } } else { Form::Archive };
     let damaged = || Failure::verification(format!("{}: {MANIFEST} is damaged", path.display())).hint(COPY_AGAIN);
     let manifest = match read(&files, MANIFEST).map_err(|error| damaged().because(error))? {
@@ -70,7 +83,7 @@ pub fn open(path: &Path) -> Result<Bundle> {
         let hint = "name a file that `sealift build` wrote, or the folder that it was unpacked into";
         return Err(Failure::usage(message).hint(hint).into());
     }
-    Ok(Bundle { files, form, oddities, manifest })
+    Ok(Bundle { files, form, oddities, limits, manifest })
 }
 
 /// The contents of the file `name`; `None` if there is none.
@@ -85,15 +98,16 @@ pub(super) fn content<'a>(files: &'a Tree, name: &str) -> Option<&'a Content> {
 pub(super) fn read(files: &Tree, name: &str) -> Result<Option<Vec<u8>>> {
     let Some(content) = content(files, name) else { return Ok(None) };
     if content.len() > TABLE_LIMIT {
+        let limit = TABLE_LIMIT >> 20;
         return Err(
-            Failure::verification(format!("{name} has {} bytes: at most 64 MiB are read", content.len())).into()
+            Failure::verification(format!("{name} has {} bytes: at most {limit} MiB are read", content.len())).into()
         );
     }
     Ok(Some(content.read()?))
 }
 
 /// The members of a tar archive, which may be compressed as a whole, and what they have that no bundle has.
-fn archive(path: &Path) -> Result<(Tree, Vec<Violation>)> {
+fn archive(path: &Path, limits: Limits) -> Result<(Tree, Vec<Violation>)> {
     let mut file = files::open(path)?.into_parts().0;
     // A bundle without images is compressed as a whole.
     let codec = match start(&mut file)?[..] {
@@ -102,7 +116,7 @@ fn archive(path: &Path) -> Result<(Tree, Vec<Violation>)> {
         _ => Codec::None,
     };
     if codec != Codec::None {
-        file = decompressed(path, file, codec)?;
+        file = decompressed(path, file, codec, limits)?;
     }
     // POSIX.1-2017, "ustar Interchange Format": the magic of a tar header.
     let header = start(&mut file)?;
@@ -132,28 +146,23 @@ fn start(file: &mut File) -> Result<Vec<u8>> {
     Ok(start)
 }
 
-/// How many times its size a bundle may have when it is decompressed, above the first gigabyte.
-const RATIO_LIMIT: u64 = 200;
-
 /// A temporary file with the decompressed contents of `file`.
-fn decompressed(path: &Path, mut file: File, codec: Codec) -> Result<File> {
+fn decompressed(path: &Path, mut file: File, codec: Codec, limits: Limits) -> Result<File> {
     file.seek(SeekFrom::Start(0))?;
-    let limit = file.metadata()?.len().saturating_mul(RATIO_LIMIT).max(1 << 30);
+    let limit = limits.bundle(file.metadata()?.len());
     let temporary = tempfile::env::temp_dir();
     let mut plain = tempfile::tempfile().map_err(|error| files::cannot("write to", &temporary, &error))?;
-    let copied = io::copy(&mut codec.decoder(BufReader::new(file))?.take(limit), &mut plain);
+    let copied = io::copy(&mut Within::new(codec.decoder(BufReader::new(file))?, limit), &mut plain);
     match copied {
-        Ok(size) if size == limit => {
-            let message =
-                format!("{} has more than {RATIO_LIMIT} times its size when it is decompressed", path.display());
-            Err(Failure::verification(message).hint(COPY_AGAIN).into())
-        }
         Ok(_) => Ok(plain),
         Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
             Err(files::cannot("decompress it into", &temporary, &error))
         }
         Err(error) => {
             let failure = Failure::verification(format!("{} cannot be decompressed", path.display()));
+            if Exceeded::within(&error).is_some() {
+                return Err(failure.hint(ALLOW_MORE).because(error).into());
+            }
             Err(failure.hint(COPY_AGAIN).because(error).into())
         }
     }
@@ -162,12 +171,17 @@ fn decompressed(path: &Path, mut file: File, codec: Codec) -> Result<File> {
 /// The files, links and folders of a directory. Devices, sockets and pipes are among what no bundle has.
 fn directory(root: &Path) -> Result<(Tree, Vec<Violation>)> {
     let origin: Arc<str> = root.display().to_string().into();
-    let (mut tree, mut oddities) = (Tree::new(), Vec::new());
+    let (mut tree, mut oddities, mut paths) = (Tree::new(), Vec::new(), Paths::default());
+    let refused = |error: Exceeded| {
+        let message = format!("{} has more in it than any bundle", root.display());
+        Failure::verification(message).hint("unpack a bundle into an empty folder").because(error)
+    };
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
         for path in files::sorted_dir(&folder)? {
             let name =
                 path.strip_prefix(root).context("an entry of a folder is below it")?.to_string_lossy().into_owned();
+            paths.add(&name).map_err(refused)?;
             let metadata = fs_err::symlink_metadata(&path)?;
             let kind = if metadata.is_dir() {
                 if name == LOST {
@@ -182,7 +196,9 @@ fn directory(root: &Path) -> Result<(Tree, Vec<Violation>)> {
                 Kind::Symlink(fs_err::read_link(&path)?.to_string_lossy().into_owned())
             } else {
                 let message = format!("is {}", files::kind_name(metadata.file_type()));
-                oddities.push(Violation { file: name, message });
+                if oddities.len() < PROBLEMS {
+                    oddities.push(Violation { file: name, message });
+                }
                 continue;
             };
             let entry = Entry { kind, ..Entry::directory(metadata.mode() & 0o7777, &origin) };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sealift_layers::digest::{Digest, Measured};
 use sealift_layers::escape::line;
 use sealift_layers::tree::{Content, TreePath};
+pub(super) use sealift_layers::validate::add as violate;
 use sealift_layers::validate::{Depth, Report, Violation, validate};
 
 use super::manifest::Manifest;
@@ -21,13 +22,14 @@ impl Bundle {
             let violations = if depth >= Depth::Digests { self.verify_files() } else { Vec::new() };
             return Report { violations, ..Report::default() };
         }
-        let mut report = validate(&self.files, depth);
+        let mut report = validate(&self.files, depth, self.limits);
         if depth >= Depth::Digests {
-            report.violations.extend(self.verify_files());
+            self.verify_files().into_iter().for_each(|found| report.violation(&found.file, found.message));
         }
         if let Some(manifest) = &self.manifest {
             verify_manifest(manifest, &mut report);
-            report.violations.append(&mut report.unusual);
+            let unusual = std::mem::take(&mut report.unusual);
+            unusual.into_iter().for_each(|found| report.violation(&found.file, found.message));
         }
         report
     }
@@ -80,7 +82,13 @@ impl Bundle {
     /// The lines of `SHA256SUMS`: file to digest. `None` if there are none.
     fn sums(&self, violations: &mut Vec<Violation>) -> Option<BTreeMap<String, Digest>> {
         let text = match read(&self.files, SUMS) {
-            Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Ok(Some(bytes)) => match String::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(_) => {
+                    violate(violations, SUMS, "is not UTF-8");
+                    return None;
+                }
+            },
             // An image archive that is not a bundle has no sums.
             Ok(None) if self.manifest.is_none() => return None,
             Ok(None) => {
@@ -140,10 +148,6 @@ fn verify_manifest(manifest: &Manifest, report: &mut Report) {
     }
 }
 
-pub(super) fn violate(violations: &mut Vec<Violation>, file: &str, message: impl Into<String>) {
-    violations.push(Violation { file: file.to_owned(), message: message.into() });
-}
-
 /// Digest and name in a line of `SHA256SUMS`. The name is a path in the form that members have.
 fn sum_line(line: &str) -> Option<(Digest, &str)> {
     let (hex, name) = line.split_once("  ")?;
@@ -153,6 +157,7 @@ fn sum_line(line: &str) -> Option<(Digest, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use sealift_layers::limits::Limits;
     use sealift_layers::tree::{Entry, Tree};
 
     use super::*;
@@ -174,6 +179,7 @@ mod tests {
             files: tree,
             form: Form::Folder { owner: 0 },
             oddities: Vec::new(),
+            limits: Limits::default(),
             manifest: Some(manifest("systemd")),
         }
     }

@@ -13,7 +13,9 @@ use sealift_layers::tree::Open;
 pub use background_sync::Streamed;
 pub use pending::{Pending, PendingFolder, is_unfinished};
 pub(crate) use regular::kind_name;
-pub use regular::{DOCUMENT_LIMIT, open, open_below, open_folder_below, read, read_text, read_up_to};
+pub use regular::{
+    DOCUMENT_LIMIT, FILE_LIMIT, open, open_below, open_folder_below, read, read_text, read_up_to, read_within,
+};
 
 use crate::failure::Failure;
 

@@ -13,8 +13,11 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// Largest size in bytes of a document that is read into memory: profiles, locks, settings, certificates.
-pub const DOCUMENT_LIMIT: u64 = 64 << 20;
+/// Largest size in bytes of a document that is parsed: profiles, locks, settings, certificates. Real ones have less than
+/// 100 kB, and TOML of 2 MiB may take 150 MB of memory.
+pub const DOCUMENT_LIMIT: u64 = 2 << 20;
+/// Largest size in bytes of a file that is read into memory as it is: files that a profile names.
+pub const FILE_LIMIT: u64 = 64 << 20;
 
 /// How regular files are opened: without waiting for the other end of what has become a pipe in between.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -73,7 +76,15 @@ pub fn open_folder_below(folder: &Path, name: &str) -> io::Result<fs_err::File> 
 /// # Errors
 /// As [`open`], and if it has more than [`DOCUMENT_LIMIT`] bytes.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    read_up_to(open(path)?, DOCUMENT_LIMIT)
+    read_within(path, DOCUMENT_LIMIT)
+}
+
+/// As [`read`], with another limit in bytes.
+///
+/// # Errors
+/// As [`open`], and if it has more.
+pub fn read_within(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_up_to(open(path)?, limit)
 }
 
 /// The text of the regular file at `path`. Links are followed.

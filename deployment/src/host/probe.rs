@@ -50,7 +50,7 @@ fn connect(port: u16, deadline: Instant) -> Result<TcpStream> {
                 stream.set_write_timeout(Some(left(deadline)))?;
                 return Ok(stream);
             }
-            Err(error) => first = first.or_else(|| Some((address, error))),
+            Err(error) => first = first.or(Some((address, error))),
         }
     }
     let (address, error) = first.expect("two addresses were tried");

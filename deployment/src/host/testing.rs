@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sealift_layers::digest::Digest;
+use sealift_layers::limits::Limits;
 use sealift_layers::tree::Tree;
 
 use super::containers::Containers;
@@ -46,7 +47,8 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         site: [].into(),
     };
     let form = Form::Folder { owner: 0 };
-    let bundle = Bundle { files: Tree::default(), form, oddities: Vec::new(), manifest: Some(manifest.clone()) };
+    let (oddities, limits) = (Vec::new(), Limits::default());
+    let bundle = Bundle { files: Tree::default(), form, oddities, limits, manifest: Some(manifest.clone()) };
     Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), project: None, bundle }
 }
 

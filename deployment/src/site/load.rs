@@ -19,8 +19,8 @@ use super::record::{self, Record};
 use super::templates::template_mode;
 use super::values::SiteParameters;
 use super::{ports, settings};
-use crate::failure::{Failure, one_line};
-use crate::finding::Findings;
+use crate::failure::{Failure, Kind, one_line};
+use crate::finding::{Findings, Level};
 use crate::profile::model::Model;
 use crate::profile::names::{CA_CERTIFICATE, secret_path};
 
@@ -78,8 +78,8 @@ impl Site {
 /// match, certificates are valid, env files and secrets can be read.
 ///
 /// # Errors
-/// [`Failure::failed`] with everything that is wrong, one finding a line; [`Failure::usage`] when it is not a site of
-/// this profile.
+/// [`Failure::failed`] with everything that is wrong, one finding a line; [`Failure::usage`] when the operator's input is
+/// among it, or when it is not a site of this profile.
 pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
     layout::check(model)?;
     let record = Record::read(directory, model.name.get_ref())?.ok_or_else(|| {
@@ -102,15 +102,19 @@ pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
             operators.insert(name.as_str());
         }
     }
+    let is_input_wrong = findings.of(Level::Error).next().is_some();
     let files = read_files(directory, model, &operators, &mut findings)?;
     let site = Site { parameters, files };
     site.check_certificates(model, &operators, now, &mut findings);
     site.check_secrets(model, &mut findings);
     site.check_env_files(model, &mut findings);
-    findings.refuse(
+    let refused = findings.refuse(
         &format!("the site in {} cannot be used:", directory.display()),
         &format!("update it: sealift site new {} --profile ...", directory.display()),
-    )?;
+    );
+    // As for `site new`, with which the operator corrects it.
+    let kind = if is_input_wrong { Kind::Usage } else { Kind::Failed };
+    refused.map_err(|failure| failure.of_kind(kind))?;
     Ok(site)
 }
 
@@ -140,13 +144,19 @@ impl Site {
 
     /// Checks the authority's certificate and those that it issued. A missing file was reported before.
     fn check_certificates(&self, model: &Model, operators: &BTreeSet<&str>, now: i64, findings: &mut Findings) {
-        if let Some(pem) = model.site.authority.as_ref().and_then(|_| self.text(CA_CERTIFICATE)) {
-            check_certificate(&pem, None, CA_CERTIFICATE, now, findings);
+        let authority = model.site.authority.as_ref().and_then(|_| self.text(CA_CERTIFICATE));
+        if let Some(pem) = &authority {
+            check_certificate(pem, None, CA_CERTIFICATE, now, findings);
         }
+        let authority = authority.and_then(|pem| Certificate::parse(&pem, CA_CERTIFICATE).ok());
         for name in model.site.certificates.keys().filter(|name| !operators.contains(name.as_str())) {
             let path = certificate_path(name);
             if let (Some(pem), Some(key)) = (self.text(&path), self.text(&key_path(name))) {
                 check_certificate(&pem, Some(&key), &path, now, findings);
+                let damage = |certificate: Certificate| certificate.damage(authority.as_ref()?);
+                if let Some(damage) = Certificate::parse(&pem, &path).ok().and_then(damage) {
+                    findings.error(path, damage, "");
+                }
             }
         }
     }
@@ -180,6 +190,9 @@ fn check_certificate(pem: &str, key: Option<&str>, path: &str, now: i64, finding
     };
     if let Some(invalid) = certificate.invalid_at(now) {
         findings.error(path, invalid, "");
+    }
+    if let Some(damage) = certificate.damage(&certificate) {
+        findings.error(path, damage, "");
     }
     // A key of a kind that cannot be read here (such as P-521) is the operator's own: it cannot be compared.
     if key.and_then(pki::parse_key).is_some_and(|key| !certificate.belongs_to(&key)) {

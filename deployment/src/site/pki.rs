@@ -12,6 +12,7 @@ use rcgen::{
     KeyUsagePurpose, SerialNumber,
 };
 use time::OffsetDateTime;
+use x509_parser::error::X509Error;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, parse_x509_pem};
 
@@ -78,6 +79,16 @@ impl Certificate {
             return false;
         };
         this.issuer().as_raw() == ca.subject().as_raw() && this.verify_signature(Some(ca.public_key())).is_ok()
+    }
+
+    /// What is wrong with it if it names `issuer` as its issuer, but is not what that signed.
+    pub(super) fn damage(&self, issuer: &Self) -> Option<&'static str> {
+        let (_, this) = X509Certificate::from_der(&self.der).ok()?;
+        let (_, issuer) = X509Certificate::from_der(&issuer.der).ok()?;
+        // Other errors are of algorithms that cannot be checked here.
+        let is_wrong = this.issuer().as_raw() == issuer.subject().as_raw()
+            && this.verify_signature(Some(issuer.public_key())) == Err(X509Error::SignatureVerificationError);
+        is_wrong.then_some("it is damaged: its signature is wrong")
     }
 
     /// Whether it may sign for `name`, a DNS name in lower case or an IP address.

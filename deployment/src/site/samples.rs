@@ -120,6 +120,7 @@ fn states(setting: &Setting) -> Vec<Value> {
             states.push(Value::Text(format!("{scheme}://sample.example/path")));
         }
         Kind::Host => states.push(Value::Text("sample.example".into())),
+        Kind::Folder => states.push(Value::Text("/sample".into())),
         Kind::Port | Kind::Integer => states.push(Value::Number(1)),
         Kind::Boolean => states.extend([Value::Boolean(false), Value::Boolean(true)]),
         Kind::Choice => states.extend(setting.choices.iter().cloned().map(Value::Text)),

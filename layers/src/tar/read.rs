@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::members::{Member, MemberKind, Members, kind_name};
 use crate::escape::line;
-use crate::limits::{Exceeded, Paths};
+use crate::limits::{Exceeded, PROBLEMS, Paths};
 use crate::tree::{Content, Entry, Kind, PathError, SourceFile, Tree, TreePath};
 
 /// Why an archive is rejected.
@@ -55,22 +55,24 @@ pub fn read_with_oddities(
     origin: &Arc<str>,
 ) -> Result<(Tree, Vec<(String, String)>), ReadError> {
     let mut tree = Tree::new();
-    let mut oddities = Vec::new();
+    let mut oddities = Oddities::default();
     let mut paths = Paths::default();
     let mut members = Members::new(source.cursor());
     while let Some(member) = members.next()? {
         let path = match TreePath::new(&member.name) {
             Err(PathError::Empty) if member.kind == MemberKind::Directory => {
-                oddities.push(("./".to_owned(), "sets mode and owner of the folder itself".to_owned()));
+                oddities.add("./", || "sets mode and owner of the folder itself".to_owned());
                 continue;
             }
             other => other?,
         };
         if member.name.strip_suffix('/').unwrap_or(&member.name) != path.as_str() {
-            oddities.push((path.to_string(), format!("is written as `{}`", line(&member.name))));
+            oddities.add(path.as_str(), || format!("is written as `{}`", line(&member.name)));
         }
         paths.add(path.as_str())?;
-        oddities.extend(member.oddity.clone().map(|oddity| (path.to_string(), oddity)));
+        if let Some(oddity) = &member.oddity {
+            oddities.add(path.as_str(), || oddity.clone());
+        }
         let entry = with_final_target(entry(member, &path, source, origin)?, &tree);
         let is_directory = matches!(entry.kind, Kind::Directory);
         // A directory may be repeated, as for tar and dpkg: the last metadata count.
@@ -78,10 +80,22 @@ pub fn read_with_oddities(
             if !(is_directory && matches!(first.kind, Kind::Directory)) {
                 return Err(ReadError::Duplicate(path));
             }
-            oddities.push((path.to_string(), "is there twice".to_owned()));
+            oddities.add(path.as_str(), || "is there twice".to_owned());
         }
     }
-    Ok((tree, oddities))
+    Ok((tree, oddities.0))
+}
+
+/// The first [`PROBLEMS`] of them.
+#[derive(Default)]
+struct Oddities(Vec<(String, String)>);
+
+impl Oddities {
+    fn add(&mut self, path: &str, what: impl FnOnce() -> String) {
+        if self.0.len() < PROBLEMS {
+            self.0.push((path.to_owned(), what()));
+        }
+    }
 }
 
 /// A hard link to a hard link links the same file; one to a symbolic link is the same symbolic link.

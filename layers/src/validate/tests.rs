@@ -24,7 +24,8 @@ fn sample(change: impl Fn(&mut archive::Parts)) -> Tree {
 }
 
 fn violations(files: &Tree) -> String {
-    let found: Vec<String> = validate(files, Depth::Blobs).violations.iter().map(ToString::to_string).collect();
+    let found: Vec<String> =
+        validate(files, Depth::Blobs, Limits::default()).violations.iter().map(ToString::to_string).collect();
     found.join("\n")
 }
 
@@ -32,7 +33,7 @@ fn violations(files: &Tree) -> String {
 fn a_valid_archive_has_no_violations() {
     let files = sample(|_| {});
     assert_eq!(violations(&files), "");
-    assert_eq!(validate(&files, Depth::Documents).images[0].name, "localhost/hello:1");
+    assert_eq!(validate(&files, Depth::Documents, Limits::default()).images[0].name, "localhost/hello:1");
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn a_changed_or_missing_blob_is_found() {
         *bytes.last_mut().unwrap() ^= 1;
         tampered.insert(path, Entry::file(bytes, 0o644, &Arc::from("test")));
         for depth in [Depth::Digests, Depth::Blobs] {
-            let found = validate(&tampered, depth).violations.iter().any(|violation| {
+            let found = validate(&tampered, depth, Limits::default()).violations.iter().any(|violation| {
                 violation.file == blob_path(digest) && violation.message.starts_with("has the digest")
             });
             assert!(found, "{depth:?} {digest}");
@@ -85,10 +86,29 @@ fn whiteouts_and_devices_in_layers_are_reported() {
         builder.append_data(&mut header, name, &[][..]).unwrap();
     }
     let content = Content::from(builder.into_inner().unwrap());
-    let found = unpacked(&content, Codec::None).unwrap();
+    let found = unpacked(&content, Codec::None, 1 << 20).unwrap();
     assert_eq!(found.wrong, [""; 0]);
     assert_eq!(
         found.unusual,
         ["its tar has `.wh.usr`, which removes files of the layers below", "its tar has the device `dev/sda`"]
     );
+}
+
+/// A layer of 1 MB had `verify` decompress a terabyte.
+#[test]
+fn a_layer_that_unpacks_to_more_than_the_limit_is_not_read_to_its_end() {
+    let files = sample(|_| {});
+    let within = |unpacked| {
+        let report = validate(&files, Depth::Blobs, Limits { unpacked: Some(unpacked) });
+        report.violations.iter().map(|violation| format!("{}\n", violation.message)).collect::<String>()
+    };
+    assert_eq!(within(1 << 20), "");
+    insta::assert_snapshot!(within(600), @"does not unpack: it has more than 600 bytes, or more than is left for the layers of the bundle; --limit-unpacked SIZE allows more");
+}
+
+#[test]
+fn problems_are_reported_up_to_a_number() {
+    let mut report = Report::default();
+    (0..2 * PROBLEMS).for_each(|number| report.violation(&number.to_string(), "x"));
+    assert_eq!(report.violations.len(), PROBLEMS);
 }

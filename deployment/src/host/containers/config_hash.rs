@@ -43,12 +43,12 @@ impl Containers<'_> {
 fn digest(folder: &Path, arguments: &[String], paths: &[String]) -> Result<Digest> {
     let mut files = Vec::new();
     for path in paths {
-        let content =
-            match files::open_below(folder, path).and_then(|file| files::read_up_to(file, files::DOCUMENT_LIMIT)) {
-                Ok(bytes) => Some(Digest::of(&bytes)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-                Err(error) => return Err(error).context("cannot read a file of a service"),
-            };
+        let content = match files::open_below(folder, path).and_then(|file| files::read_up_to(file, files::FILE_LIMIT))
+        {
+            Ok(bytes) => Some(Digest::of(&bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).context("cannot read a file of a service"),
+        };
         files.push((path, content));
     }
     Ok(Digest::of(&serde_json::to_vec(&(arguments, &files))?))

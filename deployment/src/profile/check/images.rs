@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sealift_layers::ingredients::nix_store::Closure;
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
@@ -11,7 +12,7 @@ use super::super::model::{Crate, Image, ImageFile, Nix, Requested, RequirementsF
 use super::super::suggest;
 use super::super::trees::{self, Placed};
 use super::super::words;
-use super::{Check, TemplateUser};
+use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, has_low_ports, needs_root};
 use crate::files;
 
 /// The names of requested packages, with their spans.
@@ -119,10 +120,14 @@ impl Check<'_> {
     /// Checks ports, volumes and the stop signal.
     fn ports_and_volumes(&mut self, name: &str, image: &Image) {
         let at = |check: &Self, path: &[&str]| check.document.value(&[&["images", name], path].concat());
+        let mut services = self.model.services.values().filter(|service| service.image.get_ref() == name);
+        let low = services.any(has_low_ports);
         for (index, port) in image.ports.iter().enumerate() {
             let span = at(self, &["ports", &index.to_string()]);
             if *port == 0 {
-                self.report(span, "0 is not a port", "use 1 to 65535");
+                self.report(span, "0 is not a port", "use 1024 to 65535");
+            } else if *port < FIRST_PORT && !low {
+                self.report(span, needs_root(*port), HIGH_PORT);
             } else if image.ports[..index].contains(port) {
                 self.report(span, format!("port {port} is listed twice"), "remove one");
             }
@@ -191,7 +196,7 @@ impl Check<'_> {
         }
         let mut placed = Placed::default();
         if let Err(message) = trees::of_file(file, self.sources, &mut placed) {
-            let hint = "folders, files and their permission to execute are taken over; remove what is something else";
+            let hint = "of a folder below the profile's, all files are taken that `only` matches; links are refused";
             self.report(tree.span(), message, hint);
         }
         for file in placed.files {
@@ -332,8 +337,9 @@ impl Check<'_> {
         let before = self.diagnostics.len();
         self.source(&nix.closure);
         if self.diagnostics.len() == before {
-            let text = files::read(&self.sources.path(nix.closure.get_ref())).unwrap_or_default();
-            if let Err(error) = Closure::parse(&text) {
+            let text = files::read_within(&self.sources.path(nix.closure.get_ref()), DOCUMENT);
+            let parsed = text.map_err(anyhow::Error::from).and_then(|text| Ok(Closure::parse(&text).map(drop)?));
+            if let Err(error) = parsed {
                 let message = format!("`{}` is not a closure: {error}", nix.closure.get_ref());
                 self.report(nix.closure.span(), message, "create it with: nix path-info --json --recursive PATH");
             }

@@ -21,7 +21,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::document::Document;
-use super::model::{Mode, Model};
+use super::model::{Mode, Model, Service};
 use super::sources::Sources;
 use super::{suggest, syntax, words};
 use crate::diagnostic::Diagnostic;
@@ -74,6 +74,21 @@ struct Check<'a> {
     model: &'a Model,
     document: Document<'a>,
     diagnostics: Vec<Diagnostic>,
+}
+
+/// The first port that a program can listen on without a right of root, with every engine.
+const FIRST_PORT: u16 = 1024;
+const HIGH_PORT: &str = "let it listen on a higher port, which `publish` and [site.ports] lead to from the one that you want; or \
+                         give its service capabilities = { NET_BIND_SERVICE = \"REASON\" }";
+
+fn needs_root(port: u16) -> String {
+    format!("no program can listen on port {port} with every engine without a right of root")
+}
+
+/// Whether the service has a right with which its program can listen on every port.
+fn has_low_ports(service: &Service) -> bool {
+    let is_bind = |name: &Spanned<String>| name.get_ref() == "NET_BIND_SERVICE";
+    service.root.is_some() || service.privileged.is_some() || service.capabilities.keys().any(is_bind)
 }
 
 impl Check<'_> {

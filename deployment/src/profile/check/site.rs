@@ -6,8 +6,9 @@ use std::ops::{Range, RangeInclusive};
 use sealift_layers::tree::TreePath;
 
 use super::super::model::SitePort;
-use super::super::words;
 use super::Check;
+use crate::failure::Failure;
+use crate::site::PublicHost;
 
 /// Ports of a range: engines start a process, or make a rule, for each.
 const PORT_COUNT: RangeInclusive<u16> = 1..=1000;
@@ -99,13 +100,10 @@ impl Check<'_> {
                 self.report(self.document.value(&names), format!("the certificate `{name}` has no names"), hint);
             }
             for (index, host) in certificate.names.iter().enumerate() {
-                if !words::is_host(host.strip_prefix("*.").unwrap_or(host)) {
+                // The type that the site reads it with.
+                if let Err(Failure { message, hint, .. }) = host.parse::<PublicHost>() {
                     let span = self.document.value(&[&names[..], &[&index.to_string()]].concat());
-                    self.report(
-                        span,
-                        format!("`{host}` is neither a DNS name nor an IP address"),
-                        "such as \"localhost\"",
-                    );
+                    self.report(span, message, hint.unwrap_or_default());
                 }
             }
             self.days(&["site", "certificates", name, "days"], certificate.days);

@@ -38,6 +38,14 @@ impl SiteUpdate<'_> {
         };
         let certificate = Certificate::parse(&pem, CA_CERTIFICATE)?;
         check_authority(&certificate, key.as_ref())?;
+        if let Some(damage) = certificate.damage(&certificate) {
+            return match key {
+                Some(key) => self.new_authority(wanted, Some(key), Some(damage.to_owned())),
+                None => Err(Failure::failed(format!("{CA_CERTIFICATE}: {damage}"))
+                    .hint(format!("restore it, or put {CA_KEY} beside it, and it is issued again"))
+                    .into()),
+            };
+        }
         if let Some(invalid) = certificate.invalid_at(now) {
             if key.is_some() && certificate.self_issued && now > certificate.not_after {
                 return self.new_authority(wanted, key, Some(invalid));

@@ -77,8 +77,9 @@ impl SiteUpdate<'_> {
     fn decide(&self, pair: &Pair<'_>, pem: &str, ca: &Authority) -> Result<Decision> {
         let certificate = Certificate::parse(pem, &pair.path)?;
         let issued_here = self.old.certificates.get(pair.name) == Some(&Digest::of(pem.as_bytes()));
-        let own = !issued_here && !certificate.signed_by(&ca.certificate);
-        let wrong = pair.wrong(&certificate, own, ca, self.request.now);
+        let damage = certificate.damage(&ca.certificate).filter(|_| !issued_here);
+        let own = !issued_here && damage.is_none() && !certificate.signed_by(&ca.certificate);
+        let wrong = damage.map(str::to_owned).or_else(|| pair.wrong(&certificate, own, ca, self.request.now));
         let soon = match self.request.days_left {
             Some(days) => certificate.due_within(self.request.now, days),
             None => certificate.ends_soon(self.request.now),

@@ -197,3 +197,24 @@ fn the_key_of_the_authority_can_be_kept_elsewhere() {
     let error = bench.with_authority(None, None, true).unwrap_err();
     insta::assert_snapshot!(error, @"custom-ca.crt cannot be issued again without its key");
 }
+
+/// A changed bit in the signature was not noticed, and images got the certificate.
+#[test]
+fn a_damaged_certificate_is_issued_again_and_not_put_into_a_bundle() {
+    let bench = Bench::new();
+    bench.create();
+    for file in ["tls/shop-web.crt", "custom-ca.crt"] {
+        let path = format!("site/{file}");
+        let pem = bench.read(&path);
+        // In the last line of the signature.
+        let lines: Vec<&str> = pem.lines().collect();
+        let last = lines[lines.len() - 2];
+        let other = if &last[4..5] == "A" { "B" } else { "A" };
+        bench.write(&path, &pem.replace(last, &format!("{}{other}{}", &last[..4], &last[5..])));
+        let error = bench.load(NOW).unwrap_err().to_string();
+        assert!(error.contains(&format!("{file}: it is damaged: its signature is wrong")), "{error}");
+        let report = bench.create_at(NOW, None, &[]).unwrap();
+        assert!(report.to_string().contains(&format!("replaced {file}: it is damaged")), "{report}");
+        bench.load(NOW).unwrap();
+    }
+}
