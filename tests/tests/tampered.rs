@@ -69,7 +69,8 @@ fn a_changed_link_of_a_bundle_without_containers_is_found() {
 fn a_truncated_bundle_is_found() {
     let lab = lab_with_bundle();
     let whole = fs_err::read(lab.path("out.tar")).unwrap();
-    for length in (0..whole.len() - 1024).step_by(3331) {
+    // The end of the archive, and up to 511 bytes after the last file, are zeros that nobody reads.
+    for length in (0..whole.len() - 1024 - 511).step_by(3331) {
         fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, "cut.tar"]);

@@ -177,15 +177,13 @@ impl Judge<'_> {
         let package = missing.debian_package().and_then(|name| self.checks.own_package(&name));
         let is_debian = missing.needed_by.iter().all(|(_, origin)| origin.starts_with("package "));
         // What a Debian package cannot do without is among its dependencies, and those that the profile excludes have a
-        // reason: everything else serves optional parts. Scripts of packages rely on packages that every Debian system has:
-        // those that are run are checked above.
-        let is_optional = is_debian
-            && (missing.kind == MissingKind::Interpreter || missing.kind == MissingKind::Library && package.is_none());
+        // reason: everything else serves optional parts. Scripts that are run are checked as commands; of the others in
+        // `PATH` nobody knows whether they ever are.
+        let is_optional = missing.kind == MissingKind::Interpreter
+            || is_debian && missing.kind == MissingKind::Library && package.is_none();
         let message = describe(missing);
         if is_optional && !is_needed {
             self.verdict.warnings.push(message);
-        } else if missing.kind == MissingKind::Interpreter {
-            self.fault(message, Some(Wanted::program(&missing.name)));
         } else if let Some(package) = package {
             let why = "is in the image, but the link that its maintainer scripts make is not: see `links`";
             self.verdict.errors.push(format!("{message}; the package {package} {why}"));
