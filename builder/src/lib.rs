@@ -11,6 +11,7 @@ pub mod cli;
 pub mod debian;
 mod elf;
 pub mod fetch;
+pub mod init;
 pub mod inputs;
 pub mod lock;
 pub mod mirrors;

@@ -15,6 +15,7 @@ pub mod compare;
 pub mod control_group;
 pub mod disks;
 pub mod docker;
+pub mod fuzz;
 pub mod hosts;
 pub mod lab;
 pub mod mirror;

@@ -38,13 +38,19 @@ fn up_and_compose_create_the_same_containers_on_podman() -> Result<()> {
     let may_differ = [
         "Config.Annotations.io.kubernetes.cri-o.Created",
         "Config.CreateCommand",
+        // `up` needs no shell for it.
+        "Config.Healthcheck.Test",
         "Config.Labels.com.docker.compose.config-hash",
         "Config.Labels.com.docker.compose.oneoff",
         "Config.Labels.io.podman.compose.config-hash",
         "Config.Labels.io.podman.compose.version",
         // podman-compose 1.0 does not read `stop_grace_period`.
         "Config.StopTimeout",
+        // podman has one file, where compose asks for several.
+        "HostConfig.LogConfig.Config",
         "HostConfig.LogConfig.Path",
+        "HostConfig.LogConfig.Size",
+        "HostConfig.LogConfig.Type",
         // Compose publishes on IPv4 only.
         "HostConfig.PortBindings.8080/tcp",
         "HostConfig.PortBindings.8443/tcp",

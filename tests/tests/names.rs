@@ -171,6 +171,7 @@ fn value(name: &str, setting: &Setting) -> Value {
         Kind::Text | Kind::Word => Value::String(format!("{name}:1b2c3d4e5f6")),
         Kind::Url => Value::String(format!("{}://user:pass@x.test:9000/path", setting.schemes[0])),
         Kind::Host => Value::String("x.test".into()),
+        Kind::Folder => Value::String("/srv".into()),
         Kind::Port | Kind::Integer => Value::Integer(17),
         Kind::Boolean => Value::Boolean(setting.default != Some(Value::Boolean(true))),
         Kind::Choice => Value::String(setting.choices.last().cloned().unwrap_or_default()),

@@ -21,12 +21,12 @@ mod env_files;
 mod ingredient;
 mod library_cache;
 pub mod patterns;
-mod scripts;
+pub mod scripts;
 mod store_paths;
 #[cfg(test)]
 mod tests;
 mod unpacked;
-mod wheels;
+pub mod wheels;
 mod workshop;
 
 use anyhow::Result;

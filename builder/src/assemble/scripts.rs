@@ -1,5 +1,6 @@
 //! What the maintainer scripts of packages would have made: see [`sealift_layers::ingredients::scripts`].
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Pattern, Tree, TreePath};
 
 use crate::inputs::ImageInputs;
+use crate::plan::{FinishedLayers, Plan};
 use crate::store::layer::Remarks;
 
 /// Reads the scripts of `packages`, whose files are in `tree`. `read_below` returns the contents of a file in the layers
@@ -44,4 +46,19 @@ pub(super) fn warnings(image: ImageInputs<'_>, remarks: &Remarks) -> Vec<String>
         format!("{package}: {kinds}: not applied, as maintainer scripts are not run; if that is fine, write why in debian.allow-unapplied")
     })
     .collect()
+}
+
+/// A warning for each pattern of `allow-unapplied` that allows nothing in the images of the profile.
+pub fn unused_allowances(plan: &Plan<'_>, finished: &FinishedLayers) -> Vec<String> {
+    let profile = &plan.inputs.profile.model;
+    // They may be for images that are not part of this plan.
+    if plan.images.len() != profile.images.len() {
+        return Vec::new();
+    }
+    let layers = plan.images.iter().flat_map(|image| &image.layers);
+    let left = layers.flat_map(|layer| finished.record(&layer.key).remarks.left.keys());
+    let left: BTreeSet<TreePath> = left.filter_map(|name| TreePath::new(name).ok()).collect();
+    let matches = |text: &str| left.iter().any(|name| Pattern::new(text).matches(name));
+    let unused = profile.debian.get_ref().allow_unapplied.keys().filter(|text| !matches(text.get_ref()));
+    unused.map(|text| format!("allow-unapplied: everything of `{}` is applied", text.get_ref())).collect()
 }

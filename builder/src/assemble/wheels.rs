@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use sealift_deployment::profile::model;
 use sealift_deployment::{bundle, ui};
 use sealift_layers::ingredients::wheel::{Venv, normalize};
@@ -17,6 +17,7 @@ use super::workshop::{Opens, Workshop, accepted, conflict, environment, overlay,
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::Wheel;
 use crate::parallel::in_parallel;
+use crate::plan::{FinishedLayers, Plan};
 use crate::recipe;
 use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
@@ -98,18 +99,20 @@ impl Ingredient for Wheels {
         }
         let dropped = Dropped::new(image)?;
         let (mut remarks, mut trees, mut matched) = (Remarks::default(), Vec::new(), BTreeSet::new());
+        let mut requires = BTreeSet::new();
         for (file, mut installed) in self.files.iter().zip(workshop.take_wheels(image, &self.files)?) {
             let texts = dropped.drop.iter().chain(&dropped.keep).copied();
             let hit = installed.tree.iter().map(|(path, _)| path).filter(|path| dropped.hits(path));
             let hit: BTreeSet<TreePath> = hit.cloned().collect();
             patterns::add_matches(texts, &hit, &mut matched);
+            requires.extend(required_by(&installed.tree)?);
             installed.tree.retain(|path| !hit.contains(path) || dropped.keeps(path));
             trees.push(installed.tree);
             if !installed.differences.is_empty() {
                 remarks.differences.insert(file.clone(), installed.differences);
             }
         }
-        remarks.matched = Some(matched);
+        (remarks.matched, remarks.requires) = (Some(matched), Some(requires));
         let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees {
             add(&mut tree, part)?;
@@ -197,6 +200,47 @@ impl Wheels {
 /// What the files of a wheel are part of, for messages.
 fn origin(wheel: &Wheel) -> String {
     format!("wheel {} {}", wheel.name, wheel.version)
+}
+
+/// The distributions that the wheels in a tree require (core metadata, `Requires-Dist`), normalised.
+fn required_by(tree: &Tree) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for (path, entry) in tree.iter().filter(|(path, _)| path.as_str().ends_with(".dist-info/METADATA")) {
+        let Kind::File(content) = &entry.kind else { continue };
+        let text = content.read().with_context(|| format!("cannot read `/{path}`"))?;
+        let text = String::from_utf8_lossy(&text);
+        let head = text.lines().take_while(|line| !line.is_empty());
+        let required = head.filter_map(|line| line.strip_prefix("Requires-Dist:"));
+        names.extend(required.map(|text| {
+            let text = text.trim_start();
+            let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))).unwrap_or(text.len());
+            normalize(&text[..end])
+        }));
+    }
+    Ok(names)
+}
+
+/// A warning for each distribution that the venv of an image excludes and that none of its wheels requires. There is none
+/// if layers in the store do not say what their wheels require.
+pub fn unused_exclusions(plan: &Plan<'_>, finished: &FinishedLayers) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for image in &plan.images {
+        let Some(venv) = &plan.inputs.model(&image.name).venv else { continue };
+        let layers = image.layers.iter().filter(|layer| !layer.ingredient.opens().wheels.is_empty());
+        let required: Option<Vec<&BTreeSet<String>>> =
+            layers.map(|layer| finished.record(&layer.key).remarks.requires.as_ref()).collect();
+        let Some(required) = required else { continue };
+        let is_required = |name: &str| required.iter().any(|names| names.contains(name));
+        let unused = venv.exclude.keys().filter(|name| !is_required(&normalize(name.get_ref())));
+        warnings.extend(unused.map(|name| {
+            format!(
+                "the venv of the image {} excludes `{}`, but none of its wheels requires it",
+                image.name,
+                name.get_ref()
+            )
+        }));
+    }
+    warnings
 }
 
 /// A warning for each accepted distribution that the image does not have.

@@ -7,7 +7,7 @@ use sealift_deployment::files::explain;
 use sealift_deployment::ui::{Phase, Ui};
 use sealift_layers::listing::Listing;
 
-use crate::assemble::{Made, Workshop, patterns};
+use crate::assemble::{Made, Workshop, patterns, scripts, wheels};
 use crate::plan::{FinishedLayers, Image, Layer, Plan};
 use crate::store::layer::{LayerRecord, LayerWriter};
 use crate::store::{Key, Store};
@@ -36,6 +36,8 @@ fn warn(plan: &Plan<'_>, finished: &FinishedLayers, ui: &Ui) {
         }
     }
     warnings.extend(patterns::warnings(plan, finished));
+    warnings.extend(wheels::unused_exclusions(plan, finished));
+    warnings.extend(scripts::unused_allowances(plan, finished));
     for warning in warnings {
         ui.warn(&warning);
     }

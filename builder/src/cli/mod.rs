@@ -13,6 +13,7 @@ mod down;
 mod fetch;
 mod groups;
 mod image;
+mod init;
 mod inspect;
 mod lock;
 mod logs;
@@ -89,6 +90,7 @@ enum Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
     Profiles(profiles::Profiles),
     Mirrors(mirrors::Mirrors),
     Lock(lock::LockCommand),
@@ -161,6 +163,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         let mut context = Context { out: Output::stdout(), quiet: self.global.quiet };
         match self.command {
+            Command::Init(command) => command.run(&mut context)?,
             Command::Profiles(command) => command.run(&mut context)?,
             Command::Mirrors(command) => command.run(&mut context)?,
             Command::Lock(command) => command.run(&mut context)?,

@@ -12,16 +12,19 @@ const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
 
 /// The parts of a clear-signed text. Nothing is verified yet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Clearsigned<'a> {
+pub struct Clearsigned<'a> {
     /// Lines of the signed text, without line ends, trailing spaces and tabs, and dash escapes.
     lines: Vec<&'a str>,
     /// Armoured signature blocks, each from its BEGIN to its END line.
-    pub(super) signatures: Vec<&'a str>,
+    pub signatures: Vec<&'a str>,
 }
 
 impl<'a> Clearsigned<'a> {
     /// Splits `bytes` into text and signatures; `name` is for messages.
-    pub(super) fn parse(name: &str, bytes: &'a [u8]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A verification failure if it is not such a text.
+    pub fn parse(name: &str, bytes: &'a [u8]) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|error| malformed(name, "it is not UTF-8").because(error))?;
         let mut at = 0;
         let mut lines = text.split_inclusive('\n').map(|line| {
@@ -36,12 +39,14 @@ impl<'a> Clearsigned<'a> {
     }
 
     /// The text in the form that is hashed for the signature: line ends are CR LF, the last one is not part of it (section 7.2).
-    pub(super) fn hashed(&self) -> String {
+    #[must_use]
+    pub fn hashed(&self) -> String {
         self.lines.join("\r\n")
     }
 
     /// The text in the form that is parsed: every line ends with LF.
-    pub(super) fn text(&self) -> String {
+    #[must_use]
+    pub fn text(&self) -> String {
         self.lines.iter().flat_map(|line| [line, "\n"]).collect()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! `InRelease` --[`release`]--> digests of `Packages` files --[`index`]--> packages by name --[`resolve`]--> chosen packages.
 
-mod clearsign;
+pub mod clearsign;
 pub mod contents;
 pub(crate) mod date;
 pub mod index;
@@ -12,5 +12,5 @@ pub mod pin;
 pub mod relation;
 pub mod release;
 pub mod resolve;
-mod stanza;
+pub mod stanza;
 pub mod version;

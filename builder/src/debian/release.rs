@@ -106,8 +106,11 @@ impl Release {
         Ok(release)
     }
 
-    /// Parses the signed text.
-    fn read(text: &str, signed_by: String) -> Result<Self> {
+    /// Parses a text whose signature was verified before, with the fingerprint of the key that made it.
+    ///
+    /// # Errors
+    /// It is not the list of a suite's index files.
+    pub fn read(text: &str, signed_by: String) -> Result<Self> {
         let (mut stanzas, mut list, mut more) = (Stanzas::new(text), Vec::new(), Vec::new());
         stanzas.next(&mut list)?;
         if stanzas.next(&mut more)? {

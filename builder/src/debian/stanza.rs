@@ -6,13 +6,16 @@ use anyhow::Result;
 use sealift_deployment::failure::Failure;
 
 /// Parses a text stanza by stanza.
-pub(super) struct Stanzas<'a> {
+#[derive(Debug)]
+pub struct Stanzas<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Stanzas<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    /// Starts at the first stanza.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
@@ -21,7 +24,8 @@ impl<'a> Stanzas<'a> {
     /// # Errors
     /// A line is neither a field nor a continuation line. The message has the number of the first such line, `fields` the
     /// other lines of the stanza. The next call reads the stanza after it.
-    pub(super) fn next(&mut self, fields: &mut Vec<(&'a str, &'a str)>) -> Result<bool> {
+    #[allow(clippy::should_implement_trait, reason = "it is fallible, and the caller keeps the memory")]
+    pub fn next(&mut self, fields: &mut Vec<(&'a str, &'a str)>) -> Result<bool> {
         fields.clear();
         let mut malformed = None;
         while self.at < self.text.len() {

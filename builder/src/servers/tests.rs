@@ -7,6 +7,7 @@ use sealift_deployment::failure::{Failure, Kind};
 use sealift_layers::digest::Digest;
 
 use super::*;
+use crate::debian::contents::Wanted;
 use crate::fetch::Urls;
 use crate::fetch::server::{Reply, Server};
 use crate::lock::{self, Package, Wheel};
@@ -130,6 +131,8 @@ fn a_wheel_is_looked_up_on_its_project_page() {
     assert_eq!(urls(&servers.wheel(&other)).unwrap(), [""; 0]);
 }
 
+const CONTENTS: &[u8] = b"usr/bin/clock   utils/clock\nusr/lib/x86_64-linux-gnu/libz.so.1 libs/zlib1g,libs/zlib-ng1\n";
+
 /// Serves a signed suite `tiny` with one component. By digest, too, if `by_hash`.
 fn archive(by_hash: bool) -> Server {
     let answer = archived(by_hash);
@@ -143,15 +146,18 @@ fn archived(by_hash: bool) -> impl Fn(&str) -> Reply + Send + Sync + 'static {
     let line =
         |name: &str, bytes: &[u8]| format!(" {} {} main/binary-amd64/{name}\n", Digest::of(bytes).hex(), bytes.len());
     let release = format!(
-        "Suite: tiny\nDate: Tue, 14 Nov 2023 22:13:20 UTC\nAcquire-By-Hash: yes\nComponents: main\nSHA256:\n{}{}",
+        "Suite: tiny\nDate: Tue, 14 Nov 2023 22:13:20 UTC\nAcquire-By-Hash: yes\nComponents: main\nSHA256:\n{}{}{}",
         line("Packages", text),
-        line("Packages.xz", &packed)
+        line("Packages.xz", &packed),
+        line("../Contents-amd64", CONTENTS).replace("binary-amd64/../", "")
     );
     let (release, _) = crate::debian::openpgp::tests::signed(&release);
     let hashed = format!("/debian/dists/tiny/main/binary-amd64/by-hash/SHA256/{}", Digest::of(&packed).hex());
     move |path| match path {
         "/debian/dists/tiny/InRelease" => Reply::ok(release.as_bytes()),
         "/debian/dists/tiny/main/binary-amd64/Packages.xz" => Reply::ok(&packed),
+        // Without files by digest, this one is newer than the Release file.
+        "/debian/dists/tiny/main/Contents-amd64" => Reply::ok(&CONTENTS[usize::from(!by_hash)..]),
         path if by_hash && path == hashed => Reply::ok(&packed),
         path if path.contains("/by-hash/") => Reply::status("403 Forbidden"),
         _ => Reply::status("404 Not Found"),
@@ -176,6 +182,30 @@ fn a_package_index_is_fetched_by_digest_and_else_by_name() {
         let paths: Vec<String> = mirror.requests().into_iter().map(|request| request.path).collect();
         assert!(paths[1].contains("/by-hash/SHA256/"), "{paths:?}");
         assert_eq!(paths.len(), if by_hash { 2 } else { 3 }, "{paths:?}");
+    }
+}
+
+#[test]
+fn the_index_of_files_names_packages_if_it_is_the_signed_one() {
+    let place = tempfile::tempdir().unwrap();
+    let keyring = place.path().join("keys.asc");
+    fs_err::write(&keyring, crate::debian::openpgp::tests::armoured_key()).unwrap();
+    for is_signed in [true, false] {
+        let mirror = archive(is_signed);
+        let machine = bare_machine(&[]);
+        let options = Options { debian_mirrors: vec![mirror.url("/debian")], ..Options::default() };
+        let servers = servers(&machine, options);
+        let request =
+            ReleaseRequest { archive: main("tiny"), keyring: Some(&keyring), now: 1_700_003_600, allow_expired: false };
+        let signed = servers.release(&request).unwrap();
+        let wanted = [Wanted::library("libz.so.1"), Wanted::program("clock"), Wanted::program("/bin/none")];
+        let mut found = BTreeMap::new();
+        let result = servers.contents(&signed, Some("main"), "amd64", &wanted.iter().collect(), &mut found);
+        assert_eq!(result.is_ok(), is_signed);
+        assert_eq!(found.len(), if is_signed { 2 } else { 0 }, "{found:?}");
+        if is_signed {
+            assert_eq!(found[&wanted[0]].iter().collect::<Vec<_>>(), ["zlib-ng1", "zlib1g"]);
+        }
     }
 }
 

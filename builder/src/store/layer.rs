@@ -60,6 +60,9 @@ pub struct Remarks {
     /// before this was noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched: Option<BTreeSet<String>>,
+    /// The distributions that its wheels require, normalised (PEP 503). `None` as for `matched`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<BTreeSet<String>>,
 }
 
 /// A check of a layer's contents that runs while the layer is compressed.

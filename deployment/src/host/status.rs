@@ -14,6 +14,8 @@ pub enum ServiceState {
     Absent,
     /// It runs.
     Running,
+    /// It runs once, and has ended with exit code 0.
+    Completed,
     /// Any other state, in the word of the engine or of systemd: `exited`, `restarting`.
     #[serde(untagged)]
     Other(String),
@@ -23,7 +25,7 @@ pub enum ServiceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthState {
-    /// The check exited with 0. Without a check: the service has been running for some seconds.
+    /// The check exited with 0. Without a check: the service has been running for some seconds, or has completed.
     Healthy,
     /// The service was started so recently that this may be why its check fails; without a check, that it may still end.
     Starting,
@@ -96,6 +98,12 @@ impl ServiceStatus {
         self.state == ServiceState::Running
     }
 
+    /// Whether the service runs once, and has ended as it should.
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.state == ServiceState::Completed
+    }
+
     /// Whether the service has no container or unit.
     #[must_use]
     pub fn is_absent(&self) -> bool {
@@ -108,6 +116,7 @@ impl fmt::Display for ServiceState {
         f.pad(match self {
             Self::Absent => "absent",
             Self::Running => "running",
+            Self::Completed => "completed",
             Self::Other(word) => word,
         })
     }

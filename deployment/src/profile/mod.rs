@@ -19,6 +19,7 @@ pub use load::Profile;
 pub use search::Search;
 pub use sources::Sources;
 pub use trees::{Placed, PlacedFile, PlacedFolder};
+pub use words::is_name;
 
 /// The profile of `sample.toml`.
 #[cfg(test)]

@@ -79,6 +79,12 @@ pub fn address_variable(name: &str) -> String {
     format!("SEALIFT_{}_ADDRESS", variable(name))
 }
 
+/// The compose variable with a folder of the host: `SEALIFT_MEDIA_PATH` for the setting `media`.
+#[must_use]
+pub fn path_variable(name: &str) -> String {
+    format!("SEALIFT_{}_PATH", variable(name))
+}
+
 /// The compose variable that states whether a network is internal, `true` or `false`: `SEALIFT_OUTSIDE_INTERNAL` for the
 /// network `outside`. Only networks whose condition depends on settings have one.
 #[must_use]

@@ -64,8 +64,12 @@ pub(super) fn of_file<'m>(file: &'m ImageFile, sources: &Sources, placed: &mut P
     }
     let Some(tree) = &file.tree else { return Ok(()) };
     let path = file.path.get_ref().trim_end_matches('/');
-    let walk = Walk { tree: tree.get_ref().trim_end_matches('/'), path, file, owner, only: patterns(file) };
-    let (before, folder) = (placed.files.len(), sources.path(tree.get_ref()));
+    let tree = normal(tree.get_ref());
+    if tree.is_empty() {
+        return Err("the profile's own folder is no folder for an image: it has the profile and its lock".to_owned());
+    }
+    let walk = Walk { tree: &tree, path, file, owner, only: patterns(file) };
+    let (before, folder) = (placed.files.len(), sources.path(&tree));
     if !path.is_empty() {
         placed.folders.extend(owner.map(|owner| PlacedFolder { path: path.to_owned(), owner }));
     }
@@ -74,6 +78,11 @@ pub(super) fn of_file<'m>(file: &'m ImageFile, sources: &Sources, placed: &mut P
         0 => Err(format!("the folder `{}` has no file that would be in the image", walk.tree)),
         _ => Ok(()),
     }
+}
+
+/// A relative path without `.` and doubled or final `/`.
+fn normal(path: &str) -> String {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
 
 fn patterns(file: &ImageFile) -> Vec<Pattern> {

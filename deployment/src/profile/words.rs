@@ -7,7 +7,8 @@ use sealift_layers::ingredients::deb;
 
 /// A name of the profile: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
-pub(super) fn is_name(text: &str) -> bool {
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     text.len() <= 63 && text.split('-').all(part)
 }
@@ -66,6 +67,12 @@ pub(super) fn is_variable(text: &str) -> bool {
 /// The path of an HTTP request, perhaps with a query (RFC 9112, `origin-form`): visible characters of ASCII.
 pub(super) fn is_request_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
+/// An absolute path that `.env` files, compose and engines read alike.
+pub(super) fn is_folder(text: &str) -> bool {
+    let odd = |c: char| c.is_control() || ":,\"'$#\\".contains(c);
+    text.starts_with('/') && text.len() > 1 && !text.contains(odd) && !text.split('/').any(|part| part == "..")
 }
 
 /// A DNS name or an IP address.

@@ -16,7 +16,7 @@ use super::network::ISOLATE;
 use crate::profile::model::{Condition, Health, Internal, Model, Network, PROBE, Service, Ulimit, range};
 use crate::profile::names::{
     PROGRAM, PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, internal_variable,
-    last_port_variable, mounted_path, port_variable, project_name,
+    last_port_variable, mounted_path, path_variable, port_variable, project_name,
 };
 
 #[derive(Serialize)]
@@ -212,6 +212,10 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         .iter()
         .map(|(template, path)| format!("./site/{}:{}:ro", template.get_ref(), escape(path)));
     let volumes = service.volumes.iter().map(|(volume, path)| format!("{volume}:{}", escape(path)));
+    let paths = service.paths.iter().map(|(setting, place)| {
+        let mode = if place.is_writable() { "" } else { ":ro" };
+        format!("{}:{}{mode}", host_path(model, setting.get_ref()), escape(place.path()))
+    });
     let is_probe = service.health.as_ref().is_some_and(Health::is_probe);
     let probe = is_probe.then(|| format!("./{PROGRAM}:{PROBE}:ro"));
     ComposeService {
@@ -219,7 +223,7 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         pull_policy: "never",
         container_name: resource_name(model, name),
         hostname: name.to_owned(),
-        restart: service.restart.policy(),
+        restart: service.restart_policy(),
         entrypoint: service.entrypoint.as_deref().map(escape_all),
         command: escape_all(&service.command),
         user: service.user.as_ref().map(|user| user.get_ref().clone()),
@@ -227,7 +231,7 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         environment: service.environment.iter().map(|(key, value)| (key.clone(), escape(value))).collect(),
         env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
         secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
-        volumes: configs.chain(probe).chain(volumes).collect(),
+        volumes: configs.chain(probe).chain(volumes).chain(paths).collect(),
         read_only: service.read_only,
         tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),
@@ -238,6 +242,15 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         logging: logging(service),
         limits: limits(service),
         privileges: privileges(service),
+    }
+}
+
+/// A folder of the host: `.env` names it, else the profile.
+fn host_path(model: &Model, setting: &str) -> String {
+    let default = model.site.settings.get(setting).and_then(|setting| setting.default.as_ref()?.as_str());
+    match default {
+        Some(path) => format!("${{{}:-{path}}}", path_variable(setting)),
+        None => format!("${{{}:?set it in .env}}", path_variable(setting)),
     }
 }
 
@@ -285,6 +298,7 @@ fn requirements(model: &Model, service: &str) -> BTreeMap<String, Requirement> {
     let words = conditions.map(|(other, condition)| match condition {
         Condition::Healthy => (other.to_owned(), Requirement { condition: "service_healthy" }),
         Condition::Started => (other.to_owned(), Requirement { condition: "service_started" }),
+        Condition::Completed => (other.to_owned(), Requirement { condition: "service_completed_successfully" }),
     });
     words.collect()
 }

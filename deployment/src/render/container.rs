@@ -3,14 +3,17 @@
 //! They come from the same model as `compose.yaml` ([`super::compose`]) and create the same containers, with the same names
 //! and with compose's own labels: compose finds the containers of `sealift up`, and the reverse.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compose::{health_array, health_line};
 use super::network;
 use crate::profile::model::{Health, Log, Model, PROBE, Service, Ulimit, range};
 use crate::profile::names::{
-    PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, port_variable,
-    project_name,
+    PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, path_variable,
+    port_variable, project_name,
 };
 
 /// What differs between hosts: names, the folder and the variables of `.env`.
@@ -50,6 +53,13 @@ impl HostLayout {
             ipv6: BTreeSet::new(),
             dialect: Dialect::default(),
         }
+    }
+
+    /// The host's folder of a setting: that of `.env`, else the profile's default.
+    #[must_use]
+    pub fn host_path(&self, model: &Model, setting: &str) -> Option<String> {
+        let own = self.variables.get(&path_variable(setting)).filter(|path| !path.is_empty()).cloned();
+        own.or_else(|| Some(model.site.settings.get(setting)?.default.as_ref()?.as_str()?.to_owned()))
     }
 
     /// The name of a service's container, a volume or a network on the host: `parsec-standalone_parsec-server`.
@@ -110,7 +120,7 @@ pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks
     let service = &model.services[name];
     let mut options = Options::default();
     options.add("--name", layout.resource_name(name));
-    options.add("--restart", service.restart.policy());
+    options.add("--restart", service.restart_policy());
     if service.host_network.is_none() {
         options.add("--network-alias", name);
     }
@@ -213,6 +223,13 @@ impl Options {
         for (volume, path) in &service.volumes {
             self.add("--mount", mount(&["type=volume", &source(&layout.resource_name(volume)), &target(path)]));
         }
+        for (setting, place) in &service.paths {
+            // Without it, the start has been refused.
+            let Some(from) = layout.host_path(model, setting.get_ref()) else { continue };
+            let (from, to) = (source(&from), target(place.path()));
+            let fields = ["type=bind", &from, &to, "readonly"];
+            self.add("--mount", mount(if place.is_writable() { &fields[..3] } else { &fields }));
+        }
         for label in layout.labels("service", name) {
             self.add("--label", label);
         }
@@ -313,129 +330,4 @@ fn published(model: &Model, service: &Service, name: &str, inside: u16, layout: 
         return ports;
     }
     format!("{}:{ports}", bracketed(&address))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profile::sample;
-
-    fn layout(variables: &[(&str, &str)]) -> HostLayout {
-        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        HostLayout::new(&sample(), "/srv/shop", variables)
-    }
-
-    /// An option and its value in a line.
-    fn lines(arguments: &[String]) -> String {
-        let mut text = String::new();
-        for argument in arguments {
-            text += if argument.starts_with("--") || text.is_empty() { "\n" } else { " " };
-            text += argument;
-        }
-        text.trim().to_owned()
-    }
-
-    #[test]
-    fn the_sample_as_engines_see_it() {
-        let (model, layout) = (sample(), layout(&[("SEALIFT_HTTPS_PORT", "8443"), ("SEALIFT_ADMIN_PORT", "")]));
-        let containers = ["shop-web", "shop-database"].map(|name| lines(&create(&model, name, &layout, Networks::All)));
-        let task = &model.tasks["migrate"];
-        let task = lines(&run_once(&model, task.service.get_ref(), &layout, Networks::All, &task.command));
-        let networks =
-            network::names(&model).into_iter().map(|name| lines(&network::create(&model, name, &layout, None)));
-        let networks: Vec<String> = networks.collect();
-        let volume = lines(&volume(&layout, "orders"));
-        insta::assert_snapshot!([containers.join("\n\n"), task, networks.join("\n\n"), volume].join("\n\n"));
-    }
-
-    #[test]
-    fn a_service_on_the_host_s_network_has_no_other() {
-        let text = include_str!("../profile/sample.toml").replace(
-            "networks = [\"data\"]\nstop-grace = 90",
-            "host-network = \"because\"\nprivileged = \"because\"\nroot = \"because\"",
-        );
-        let model: Model = toml::from_str(&text.replace("user = \"999:999\"\ngroups", "user = \"0\"\ngroups")).unwrap();
-        let options = lines(&create(&model, "shop-database", &layout(&[]), Networks::First));
-        for (part, is_there) in [
-            ("--network host", true),
-            ("--network-alias", false),
-            ("--privileged", true),
-            ("--cap-", false),
-            ("no-new-privileges", false),
-            ("--user 0", true),
-        ] {
-            assert_eq!(options.contains(part), is_there, "{part}: {options}");
-        }
-        assert!(connect(&model, "shop-database", &layout(&[]), "x", None).is_empty());
-    }
-
-    #[test]
-    fn logs_are_kept_small_where_the_engine_s_driver_takes_that() {
-        let service = &sample().services["shop-database"];
-        let options = |dialect, driver| log_options(service, dialect, driver).join(" ");
-        assert_eq!(options(Dialect::Podman, ""), "--log-opt max-size=104857600");
-        assert_eq!(options(Dialect::Docker, "json-file"), "--log-opt max-size=50m --log-opt max-file=2");
-        assert_eq!(options(Dialect::Docker, "journald"), "");
-    }
-
-    #[test]
-    fn docker_runs_health_checks_through_a_shell_and_podman_does_not() {
-        let model = sample();
-        let check = |dialect| {
-            let layout = HostLayout { dialect, ..layout(&[]) };
-            let arguments = create(&model, "shop-web", &layout, Networks::All);
-            let at = arguments.iter().position(|word| word == "--health-cmd").unwrap();
-            arguments[at + 1].clone()
-        };
-        let words = r#"["wget","-q","--header=Accept: */*","http://127.0.0.1:8080/"]"#;
-        assert_eq!(check(Dialect::Podman), words);
-        assert_eq!(check(Dialect::Docker), "wget -q '--header=Accept: */*' http://127.0.0.1:8080/");
-    }
-
-    #[test]
-    fn docker_connects_a_container_to_its_other_networks() {
-        let (model, layout) = (sample(), layout(&[]));
-        let first = lines(&create(&model, "shop-web", &layout, Networks::First));
-        assert_eq!(first.matches("--network ").count(), 1, "{first}");
-        let others = connect(&model, "shop-web", &layout, "shop-small_shop-web", Some("shop-web"));
-        let others: Vec<String> = others.iter().map(|arguments| arguments.join(" ")).collect();
-        insta::assert_snapshot!(others.join("\n"), @"
-        connect --alias shop-web shop-small_data shop-small_shop-web
-        connect --alias shop-web shop-small_outside shop-small_shop-web
-        ");
-        assert!(connect(&model, "shop-database", &layout, "x", None).is_empty());
-    }
-
-    #[test]
-    fn all_addresses_are_those_of_ipv6_too() {
-        let model = sample();
-        let published = |variables: &[(&str, &str)], ipv6: &str| {
-            let layout = HostLayout { ipv6: [ipv6.to_owned()].into(), ..layout(variables) };
-            let arguments = create(&model, "shop-web", &layout, Networks::All);
-            let values = arguments.iter().zip(&arguments[1..]).filter(|(option, _)| *option == "--publish");
-            values.map(|(_, value)| value.clone()).collect::<Vec<_>>().join(" ")
-        };
-        let admin = "127.0.0.1:8080:8080";
-        assert_eq!(published(&[], "front"), format!("{admin} 443:8443"));
-        assert_eq!(published(&[], "other"), format!("{admin} 0.0.0.0:443:8443"));
-        for written in ["::", "[::]"] {
-            let found = published(&[("SEALIFT_HTTPS_ADDRESS", written)], "front");
-            assert_eq!(found, format!("{admin} [::]:443:8443"));
-        }
-    }
-
-    #[test]
-    fn the_project_variable_of_the_host_changes_all_names() {
-        assert_eq!(layout(&[("SEALIFT_PROJECT", "mine")]).resource_name("web"), "mine_web");
-        assert_eq!(layout(&[("SEALIFT_PROJECT", "")]).resource_name("web"), "shop-small_web");
-    }
-
-    #[test]
-    fn paths_with_characters_of_csv_are_quoted() {
-        assert_eq!(
-            mount(&["type=bind", &source("/a,b/\"c\""), "readonly"]),
-            r#"type=bind,"source=/a,b/""c""",readonly"#
-        );
-        assert_eq!(mount(&["type=bind", &source("/a:b")]), "type=bind,source=/a:b");
-    }
 }

@@ -1,4 +1,4 @@
-//! Networks whose condition depends on the settings of a site.
+//! What containers have by the settings of a site: networks with a condition, and folders of the host.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use minijinja::{Environment, context};
 use super::values::SettingValues;
 use crate::failure::Failure;
 use crate::profile::model::{Internal, Model};
+use crate::profile::setting::Value;
 use crate::profile::template::identifier;
 
 /// Whether each network with a condition is internal for these settings, by name.
@@ -33,10 +34,18 @@ pub(super) fn internal(model: &Model, settings: &SettingValues) -> Result<BTreeM
     Ok(networks)
 }
 
+/// The folders of the host that services have, by the names of their settings. Those that are not set are left out.
+pub(super) fn host_paths(model: &Model, settings: &SettingValues) -> BTreeMap<String, String> {
+    let path = |name: &str| match settings.get(name)? {
+        Value::Text(path) => Some((name.to_owned(), path.clone())),
+        _ => None,
+    };
+    model.host_paths().into_iter().filter_map(path).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::setting::Value;
 
     #[test]
     fn the_settings_decide() {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::profile::model::{Model, SitePort};
 use crate::profile::names::{
     COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE, address_variable, bracketed, internal_variable, last_port_variable,
-    port_variable, project_name, published_address,
+    path_variable, port_variable, project_name, published_address,
 };
 
 /// Whether two ports conflict on one host when these are their numbers, or their first ones.
@@ -21,16 +21,19 @@ fn conflict((one, first): (&SitePort, u16), (other, other_first): (&SitePort, u1
     overlap && one.protocol == other.protocol && same_address
 }
 
+/// What the settings of a site choose for containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Whether networks whose condition depends on settings are internal, by name.
+    pub internal: BTreeMap<String, bool>,
+    /// Folders of the host, by the names of their settings.
+    pub paths: BTreeMap<String, String>,
+}
+
 /// The text of `ports.env`, which compose reads as `.env`: the project's name (the profile's own if there is none), and
-/// address and port of each published port. `ports` is by name, and so is `internal`: the networks whose condition depends on
-/// settings.
+/// address and port of each published port. `ports` is by name.
 #[must_use]
-pub fn ports_env(
-    model: &Model,
-    project: Option<&str>,
-    ports: &BTreeMap<String, u16>,
-    internal: &BTreeMap<String, bool>,
-) -> String {
+pub fn ports_env(model: &Model, project: Option<&str>, ports: &BTreeMap<String, u16>, chosen: &Chosen) -> String {
     let project = project.map_or_else(|| project_name(model), str::to_owned);
     let mut text = format!(
         "# Variables of compose.yaml, which compose reads from `.env` beside it.\n\
@@ -41,7 +44,7 @@ pub fn ports_env(
         let (address, variable) = (address_variable(name), port_variable(name));
         writeln!(text, "{address}={}\n{variable}={number}", published_address(port)).expect("text takes all writes");
     }
-    text + &last_port_lines(model, ports) + &internal_lines(internal)
+    text + &last_port_lines(model, ports) + &chosen_lines(chosen)
 }
 
 /// The lines about the ends of ranges: the next start writes them again.
@@ -54,9 +57,10 @@ fn last_port_lines(model: &Model, ports: &BTreeMap<String, u16>) -> String {
     ranges.map(line).collect()
 }
 
-/// The lines about networks: the next start writes them again, as the settings decide.
-fn internal_lines(internal: &BTreeMap<String, bool>) -> String {
-    internal.iter().map(|(name, internal)| format!("{}={internal}\n", internal_variable(name))).collect()
+/// The lines about networks and folders: the next start writes them again, as the settings decide.
+fn chosen_lines(Chosen { internal, paths }: &Chosen) -> String {
+    let internal = internal.iter().map(|(name, internal)| format!("{}={internal}\n", internal_variable(name)));
+    internal.chain(paths.iter().map(|(name, path)| format!("{}={path}\n", path_variable(name)))).collect()
 }
 
 /// The variables of an env file, read as compose reads it: `NAME=VALUE`, with or without quotes. Comments and empty lines
@@ -87,18 +91,15 @@ pub fn edited_ports(model: &Model, variables: &BTreeMap<String, String>) -> Resu
     Ok(ports)
 }
 
-/// An edited `.env` with the numbers of these ports and the state of these networks, and otherwise as it is. IPv6 addresses get
+/// An edited `.env` with the numbers of these ports and what the settings choose, and otherwise as it is. IPv6 addresses get
 /// the brackets that compose needs.
-pub(super) fn updated(
-    model: &Model,
-    env: &str,
-    ports: &BTreeMap<String, u16>,
-    internal: &BTreeMap<String, bool>,
-) -> String {
+pub(super) fn updated(model: &Model, env: &str, ports: &BTreeMap<String, u16>, chosen: &Chosen) -> String {
     let numbers: BTreeMap<String, u16> = ports.iter().map(|(name, number)| (port_variable(name), *number)).collect();
     let addresses: Vec<String> = ports.keys().map(|name| address_variable(name)).collect();
     let ends = ports.keys().map(|name| last_port_variable(name));
-    let written: Vec<String> = internal.keys().map(|name| internal_variable(name)).chain(ends).collect();
+    let networks = chosen.internal.keys().map(|name| internal_variable(name));
+    let paths = model.host_paths().into_iter().map(path_variable);
+    let written: Vec<String> = networks.chain(ends).chain(paths).collect();
     let mut text = String::new();
     for line in env.lines() {
         let (name, value) = line.split_once('=').unwrap_or((line, ""));
@@ -112,7 +113,7 @@ pub(super) fn updated(
             text += &format!("{line}\n");
         }
     }
-    text + &last_port_lines(model, ports) + &internal_lines(internal)
+    text + &last_port_lines(model, ports) + &chosen_lines(chosen)
 }
 
 /// The ports of the site, by name: from `chosen`, else from `recorded`, else the profile's defaults.
@@ -172,8 +173,9 @@ mod tests {
     fn an_edited_env_file_gets_the_ports_and_networks_of_the_site() {
         let env = "# mine\nSEALIFT_HTTPS_ADDRESS=127.0.0.1\nexport SEALIFT_HTTPS_PORT=8443\nSEALIFT_HTTP_ADDRESS=::\nOTHER=1\n";
         let model = crate::profile::sample();
+        let chosen = Chosen { internal: [("outside".to_owned(), false)].into(), ..Chosen::default() };
         let ports = [("https".to_owned(), 9443), ("http".to_owned(), 80)].into();
-        let updated = updated(&model, env, &ports, &[("outside".to_owned(), false)].into());
+        let updated = updated(&model, env, &ports, &chosen);
         insta::assert_snapshot!(updated, @"
         # mine
         SEALIFT_HTTPS_ADDRESS=127.0.0.1
@@ -182,7 +184,7 @@ mod tests {
         OTHER=1
         SEALIFT_OUTSIDE_INTERNAL=false
         ");
-        assert_eq!(super::updated(&model, &updated, &ports, &[("outside".to_owned(), false)].into()), updated);
+        assert_eq!(super::updated(&model, &updated, &ports, &chosen), updated);
     }
 
     #[test]
@@ -197,10 +199,10 @@ mod tests {
             choose(&model, &BTreeMap::new(), &ports)
         };
         let ports = chosen(&[("media", 441)]).unwrap();
-        let env = ports_env(&model, None, &ports, &BTreeMap::new());
+        let env = ports_env(&model, None, &ports, &Chosen::default());
         assert!(env.contains("SEALIFT_MEDIA_PORT=441\n") && env.contains("SEALIFT_MEDIA_LAST_PORT=450\n"), "{env}");
         let moved = [("media".to_owned(), 1000)].into();
-        let env = updated(&model, &env, &moved, &BTreeMap::new());
+        let env = updated(&model, &env, &moved, &Chosen::default());
         assert!(env.contains("_PORT=1000\n") && env.contains("SEALIFT_MEDIA_LAST_PORT=1009\n"), "{env}");
         assert_eq!(env.matches("LAST").count(), 1);
         assert!(chosen(&[("media", 65_530)]).is_err());

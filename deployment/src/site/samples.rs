@@ -120,6 +120,7 @@ fn states(setting: &Setting) -> Vec<Value> {
             states.push(Value::Text(format!("{scheme}://sample.example/path")));
         }
         Kind::Host => states.push(Value::Text("sample.example".into())),
+        Kind::Folder => states.push(Value::Text("/sample".into())),
         Kind::Port | Kind::Integer => states.push(Value::Number(1)),
         Kind::Boolean => states.extend([Value::Boolean(false), Value::Boolean(true)]),
         Kind::Choice => states.extend(setting.choices.iter().cloned().map(Value::Text)),
@@ -127,7 +128,9 @@ fn states(setting: &Setting) -> Vec<Value> {
         Kind::Tables => {
             let table = |choose: &dyn Fn(Vec<Value>) -> Option<Value>| -> BTreeMap<String, Value> {
                 let fields = setting.fields.iter();
-                fields.map(|(name, field)| (name.clone(), choose(self::states(field)).unwrap_or(Value::None))).collect()
+                fields
+                    .map(|(name, field)| (identifier(name), choose(self::states(field)).unwrap_or(Value::None)))
+                    .collect()
             };
             let fewest = table(&|states| states.into_iter().next());
             let most = table(&|states| states.into_iter().next_back());
@@ -199,7 +202,7 @@ choices = ["one", "two"]
 [site.settings.stores]
 title = "Stores"
 kind = "tables"
-fields.key = { title = "Key", kind = "word", required = true }
+fields.access-key = { title = "Key", kind = "word", required = true }
 fields.size = { title = "Size", kind = "integer" }
 [site.rules.stores]
 test = "settings.stores | length > 0"
@@ -222,7 +225,7 @@ secret = true
 
     #[test]
     fn every_way_to_set_the_settings_is_tried() {
-        let good = "pw: {{ settings.pw | tojson }} {{ secrets.own }} {{ settings.stores[0].key }}\n\
+        let good = "pw: {{ settings.pw | tojson }} {{ secrets.own }} {{ settings.stores[0].access_key }}\n\
                     {% if settings.url %}{{ settings.url | upper }}{% endif %}{% if settings.mode == 'two' %}{{ 1 + 1 }}{% endif %}\n";
         assert_eq!(check(good), "");
         insta::assert_snapshot!(

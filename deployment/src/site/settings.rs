@@ -126,26 +126,32 @@ fn shown(setting: &Setting) -> String {
     setting.default.as_ref().map_or_else(|| empty.into(), ToString::to_string)
 }
 
-/// Reads the file and adds errors about it to `findings`. A wrong value is [`Value::None`]. With `sources`, values that
-/// go into env files are checked for characters that programs read differently there.
+/// Reads the file and adds errors about it to `findings`, see [`parse`].
 pub(super) fn read(
     directory: &Path,
     model: &Model,
     sources: Option<&Sources>,
     findings: &mut Findings,
 ) -> Result<SettingValues> {
-    let settings = &model.site.settings;
-    if settings.is_empty() {
+    if model.site.settings.is_empty() {
         return Ok(SettingValues::default());
     }
     let text = files::read_text(directory, FILE)?.unwrap_or_default();
-    let table = match toml::from_str::<toml::Table>(&text) {
+    Ok(parse(&text, model, sources, findings))
+}
+
+/// Parses the text of the file for the settings of `model`, and adds errors about it to `findings`. A wrong value is
+/// [`Value::None`]. With `sources`, values that go into env files are checked for characters that programs read differently
+/// there.
+pub fn parse(text: &str, model: &Model, sources: Option<&Sources>, findings: &mut Findings) -> SettingValues {
+    let settings = &model.site.settings;
+    let table = match toml::from_str::<toml::Table>(text) {
         Ok(table) => table,
         Err(error) => {
             // Without the line itself, which may contain a secret.
-            let topic = format!("{FILE}, line {}", line_at(&text, error.span().map_or(0, |span| span.start)));
+            let topic = format!("{FILE}, line {}", line_at(text, error.span().map_or(0, |span| span.start)));
             findings.error(topic, error.message().trim(), "write texts in double quotes");
-            return Ok(SettingValues::default());
+            return SettingValues::default();
         }
     };
     let mut invalid = Vec::new();
@@ -169,9 +175,9 @@ pub(super) fn read(
         values.insert(name.clone(), value);
     }
     let wrong = invalid.iter().filter_map(|invalid| invalid.path.first().cloned()).collect();
-    report(&text, invalid, findings);
+    report(text, invalid, findings);
     check_rules(model, &values, &wrong, findings);
-    Ok(SettingValues::new(values))
+    SettingValues::new(values)
 }
 
 /// Reports invalid values in the order of the file; a missing one has the place of what contains it.

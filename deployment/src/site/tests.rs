@@ -265,7 +265,7 @@ fn ports_on_overlapping_addresses_must_differ() {
     let model: Model = toml::from_str(&text).unwrap();
     let ports = BTreeMap::from([("admin".to_owned(), 443)]);
     assert_eq!(ports::choose(&model, &BTreeMap::new(), &ports).unwrap()["https"], 443);
-    assert!(ports_env(&model, None, &ports, &BTreeMap::new()).contains("SEALIFT_HTTPS_ADDRESS=[2001:db8::7]\n"));
+    assert!(ports_env(&model, None, &ports, &Chosen::default()).contains("SEALIFT_HTTPS_ADDRESS=[2001:db8::7]\n"));
 }
 
 #[test]

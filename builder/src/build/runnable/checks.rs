@@ -246,9 +246,21 @@ fn commands(
     let mut add = |place: String, command: &[String], path: &str| {
         commands.extend(command.first().map(|program| (place, program.clone(), path.to_owned())));
     };
-    add(format!("images.{name}.entrypoint"), &image.entrypoint, path);
+    // One that every service replaces never runs.
+    if services.is_empty() || services.iter().any(|(_, service)| service.entrypoint.is_none()) {
+        add(format!("images.{name}.entrypoint"), &image.entrypoint, path);
+    }
     for (name, service) in services {
         let path = service.environment.get("PATH").map_or(path, String::as_str);
+        if let Some(entrypoint) = &service.entrypoint {
+            add(format!("services.{name}.entrypoint"), entrypoint, path);
+        }
+        let command = match (&service.entrypoint, &service.command[..]) {
+            (None, []) => &image.command,
+            _ => &service.command,
+        };
+        let entrypoint = service.entrypoint.as_ref().unwrap_or(&image.entrypoint);
+        add(format!("services.{name}.command"), started_by_init(entrypoint, command), path);
         if let Some(health) = &service.health {
             add(format!("services.{name}.health"), &health.command, path);
         }
@@ -259,6 +271,20 @@ fn commands(
         }
     }
     commands
+}
+
+/// Programs that only start another one, whose name follows `--`.
+const INIT: [&str; 4] = ["tini", "tini-static", "dumb-init", "catatonit"];
+
+/// The command that an init in the entrypoint starts; none where there is no such init.
+fn started_by_init<'a>(entrypoint: &'a [String], command: &'a [String]) -> &'a [String] {
+    let is_init = |program: &String| INIT.contains(&program.rsplit('/').next().unwrap_or(program));
+    let end = entrypoint.iter().position(|word| word == "--").filter(|_| entrypoint.first().is_some_and(is_init));
+    match end.map(|end| &entrypoint[end + 1..]) {
+        None => &[],
+        Some([]) => command,
+        Some(own) => own,
+    }
 }
 
 /// Paths that a container has besides those of its image.
@@ -286,4 +312,21 @@ fn describe(missing: &Missing) -> String {
         named.push(format!("{} more", files.len() - NAMED));
     }
     format!("{what} {} is missing, needed by {}", missing.name, named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_after_an_init_is_known() {
+        let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        let started = |entrypoint: &str, command: &str| {
+            started_by_init(&words(entrypoint), &words(command)).first().cloned().unwrap_or_default()
+        };
+        assert_eq!(started("/usr/bin/tini -g -- /usr/bin/app -x", "y"), "/usr/bin/app");
+        assert_eq!(started("dumb-init --", "app y"), "app");
+        assert_eq!(started("dumb-init app", "y"), "");
+        assert_eq!(started("/usr/bin/app --", "y"), "");
+    }
 }

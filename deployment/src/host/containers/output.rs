@@ -37,6 +37,11 @@ pub(super) struct Container {
 }
 
 impl Container {
+    /// Whether it has ended with exit code 0.
+    pub(super) fn is_completed(&self) -> bool {
+        self.state == "exited" && self.exit_code == 0
+    }
+
     /// Whether it runs.
     pub(super) fn is_running(&self) -> bool {
         self.state == "running"

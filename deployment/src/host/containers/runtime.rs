@@ -184,15 +184,16 @@ impl Containers<'_> {
         texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
     }
 
-    /// The last log lines of a service that ends again and again: those of its last run, or each line once.
+    /// The last log lines of a service that ends again and again: those since the start of its last run that was seen, each
+    /// once, as it may have been started again since.
     fn lines_of_last_run(&self, service: &str, container: &Container) -> Vec<String> {
+        let mut lines = Vec::new();
         if !container.is_running() && !container.started.is_empty() {
-            let lines = self.log_lines(service, &["--since", &container.started, "--tail", output::LAST_LINES]);
-            if !lines.is_empty() {
-                return lines;
-            }
+            lines = self.log_lines(service, &["--since", &container.started, "--tail", output::LAST_LINES]);
         }
-        let lines = self.log_lines(service, &["--tail", output::LAST_LINES]);
+        if lines.is_empty() {
+            lines = self.log_lines(service, &["--tail", output::LAST_LINES]);
+        }
         let is_last = |(at, line): &(usize, &String)| !lines[at + 1..].contains(line);
         lines.iter().enumerate().filter(is_last).map(|(_, line)| line.clone()).collect()
     }

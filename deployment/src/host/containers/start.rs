@@ -8,6 +8,7 @@ use super::context::Containers;
 use super::kind::EngineKind;
 use super::waiting::Start;
 use crate::failure::Failure;
+use crate::finding::Findings;
 use crate::host::runtime::Deadline;
 use crate::host::status::{Outdated, ServiceState, ServiceStatus};
 use crate::render::container::{self, HostLayout};
@@ -17,6 +18,9 @@ impl Containers<'_> {
     /// As [`crate::host::runtime::Runtime::start`].
     pub(super) fn start_all(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
         let layout = self.layout()?;
+        let mut findings = Findings::default();
+        self.check_host_paths(&mut findings)?;
+        findings.refuse("folders of this host are missing:", "no service was started or stopped")?;
         let stopped = self.prepare_containers(&layout, ui)?;
         Start::new(self, &layout, &stopped, deadline, ui).run()
     }
@@ -38,7 +42,8 @@ impl Containers<'_> {
             let layout = self.prepare_networks(layout, &kept.collect::<Vec<_>>(), ui)?;
             self.create_containers(&layout, &absent, ui)?;
         }
-        Ok(states.into_iter().filter(|status| !status.is_running()).map(|status| status.service).collect())
+        let is_ready = |status: &ServiceStatus| status.is_running() || status.is_completed();
+        Ok(states.into_iter().filter(|status| !is_ready(status)).map(|status| status.service).collect())
     }
 
     fn remove_outdated(&self, status: &ServiceStatus, reason: Outdated, ui: &Ui) -> Result<()> {
@@ -69,6 +74,22 @@ impl Containers<'_> {
         Ok(())
     }
 
+    /// Checks the folders of the host that services have, as far as the site has named them.
+    pub(super) fn check_host_paths(&self, findings: &mut Findings) -> Result<()> {
+        let (model, layout) = (&self.deployment.profile.model, self.layout()?);
+        for setting in model.host_paths() {
+            if self.engine.info()?.remote {
+                return Ok(());
+            }
+            let Some(path) = layout.host_path(model, setting) else { continue };
+            if !self.machine.path(&path).is_dir() {
+                let hint = format!("make it, or name another one in site/settings.toml: {setting} = \"/FOLDER\"");
+                findings.error(format!("folder {setting}"), format!("there is no folder {path}"), hint);
+            }
+        }
+        Ok(())
+    }
+
     /// Docker's log driver: not all of them take the same options.
     fn log_driver(&self) -> Result<&str> {
         match self.engine.kind {
@@ -84,8 +105,9 @@ impl Containers<'_> {
         let Err(error) = self.engine.run(&arguments) else { return Ok(()) };
         // The engine starts the other containers even so.
         let states = self.states()?;
-        let stopped =
-            states.iter().filter(|status| !status.is_running() && services.contains(&status.service.as_str()));
+        let stopped = states.iter().filter(|status| {
+            !status.is_running() && !status.is_completed() && services.contains(&status.service.as_str())
+        });
         let stopped: Vec<&str> = stopped.map(|status| status.service.as_str()).collect();
         Err(error.context(format!("cannot start {}", stopped.join(", "))))
     }
@@ -142,7 +164,9 @@ mod tests {
 
     use super::*;
     use crate::host::Deployment;
+    use crate::host::status::HealthState;
     use crate::host::testing::{self, Podman};
+    use crate::profile::model::{Restart, Running};
 
     /// Calls of podman, without those that only look.
     fn calls(podman: &Podman) -> Vec<String> {
@@ -271,5 +295,48 @@ mod tests {
         assert!(text.starts_with("shop-database does not stay up: it ended "), "{text}");
         assert!(text.ends_with("the last time with exit code 7\n    no such user"), "{text}");
         assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
+    }
+
+    /// The sample, whose database only prepares something.
+    fn with_preparation(folder: &Path) -> Deployment {
+        let mut deployment = testing::deployment(folder);
+        let database = deployment.profile.model.services.get_mut("shop-database").unwrap();
+        (database.run, database.restart) = (Running::Once, Restart::UnlessStopped);
+        deployment
+    }
+
+    #[test]
+    fn services_start_after_one_that_ends_with_success() {
+        let behavior = |code: u8| {
+            format!(
+                r#"case "$*" in
+                'container inspect'*)
+                    [ -e started ] || {{ echo '[]'; exit; }}
+                    printf '[{{"Name": "shop-small_shop-database", "State": {{"Status": "exited", "ExitCode": {code}}}}}'
+                    grep -q web started && printf ', {{"Name": "shop-small_shop-web", "State": {{"Status": "running"}}}}'
+                    echo ']'; exit;;
+                logs*) echo 'no space left'; exit;;
+                esac"#
+            )
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = with_preparation(folder.path());
+        let (deadline, ui) = (Deadline::after(Duration::from_secs(180)), Ui::plain(std::io::sink()));
+        let started =
+            |podman: &Podman| calls(podman).into_iter().filter(|call| call.starts_with("start")).collect::<Vec<_>>();
+
+        let podman = Podman::new(&behavior(0));
+        podman.containers(&deployment).start_all(deadline, &ui).unwrap();
+        assert_eq!(started(&podman), ["start shop-small_shop-database", "start shop-small_shop-web"]);
+        let states = podman.containers(&deployment).statuses().unwrap();
+        assert!(states[0].is_completed() && states[0].health == HealthState::Healthy, "{states:?}");
+
+        let podman = Podman::new(&behavior(3));
+        let error = podman.containers(&deployment).start_all(deadline, &ui).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        shop-database failed with exit code 3
+            no space left
+        ");
+        assert_eq!(started(&podman).len(), 1);
     }
 }

@@ -80,14 +80,17 @@ impl Containers<'_> {
 
     fn state(&self, layout: &HostLayout, service: &str, name: String, container: &Container) -> Result<ServiceStatus> {
         let owner = self.other_owner(container);
+        let is_completed = self.deployment.profile.model.services[service].runs_once() && container.is_completed();
         let outdated = if owner.is_some() { None } else { self.outdated(layout, service, container)? };
         Ok(ServiceStatus {
             outdated,
             owner,
             state: match container.is_running() {
                 true => ServiceState::Running,
+                false if is_completed => ServiceState::Completed,
                 false => ServiceState::Other(container.state.clone()),
             },
+            health: if is_completed { HealthState::Healthy } else { HealthState::Down },
             restarts: container.restarts,
             ports: container.ports.clone(),
             ..ServiceStatus::absent(service, name)

@@ -95,7 +95,7 @@ impl<'a> Start<'a> {
 
     fn is_ready(&self, service: &str) -> bool {
         let met = |(other, condition): (&str, Condition)| match condition {
-            Condition::Healthy => self.healthy.contains(other),
+            Condition::Healthy | Condition::Completed => self.healthy.contains(other),
             Condition::Started => self.healthy.contains(other) || self.starting.contains(&other),
         };
         self.containers.deployment.profile.model.conditions(service).into_iter().all(met)
@@ -126,7 +126,9 @@ impl<'a> Start<'a> {
     /// Those of the services that are healthy now.
     fn look(&mut self) -> Result<Vec<&'a str>> {
         let found = self.containers.inspected()?;
-        for service in &self.starting {
+        let mut healthy = self.completed(&found)?;
+        let services = &self.containers.deployment.profile.model.services;
+        for service in self.starting.iter().filter(|service| !services[**service].runs_once()) {
             let watch = self.watches.entry(service).or_insert_with(|| Watch::new(found.get(service)));
             if let Some(why) = watch.stays_down(found.get(service)) {
                 return Err(self.does_not_stay_up(service, &why).into());
@@ -135,9 +137,9 @@ impl<'a> Start<'a> {
         let running: Vec<(&str, &Container)> = self
             .starting
             .iter()
+            .filter(|service| !self.runs_once(service))
             .filter_map(|service| Some((*service, found.get(service).filter(|found| found.is_running())?)))
             .collect();
-        let mut healthy = Vec::new();
         for ((service, _), health) in running.iter().zip(self.containers.healths(&running)?) {
             let watch = self.watches.get_mut(service);
             let steady = watch.as_ref().is_some_and(|watch| watch.is_steady());
@@ -149,6 +151,34 @@ impl<'a> Start<'a> {
             }
         }
         Ok(self.starting.iter().copied().filter(|service| healthy.contains(service)).collect())
+    }
+
+    fn runs_once(&self, service: &str) -> bool {
+        self.containers.deployment.profile.model.services[service].runs_once()
+    }
+
+    /// Those of the services that run once and have ended as they should.
+    fn completed(&self, found: &BTreeMap<&str, Container>) -> Result<Vec<&'a str>> {
+        let mut completed = Vec::new();
+        for service in self.starting.iter().copied().filter(|service| self.runs_once(service)) {
+            match found.get(service) {
+                Some(container) if container.is_completed() => completed.push(service),
+                Some(container) if container.state == "exited" => {
+                    return Err(self.failed(service, container.exit_code).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(completed)
+    }
+
+    fn failed(&self, service: &str, code: i64) -> Failure {
+        let mut message = format!("{service} failed with exit code {code}");
+        for line in self.containers.last_log_lines(service) {
+            message += &format!("\n    {line}");
+        }
+        let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");
+        Failure::failed(message).hint(hint)
     }
 
     fn does_not_stay_up(&self, service: &str, why: &str) -> Failure {

@@ -36,11 +36,13 @@ impl Check<'_> {
             let of_containers = [
                 ("publish", service.publish.is_empty(), "set the port in an env file of the program: {{ ports.NAME }}"),
                 ("volumes", service.volumes.is_empty(), "programs cannot keep data: store it elsewhere"),
+                ("paths", service.paths.is_empty(), "set the path in an env file of the program: {{ settings.NAME }}"),
                 ("config-files", service.config_files.is_empty(), "use env files, or files of the image"),
             ];
             let container = "the unit's own sandbox applies: use containers";
             let fixed = "set it in the unit with systemctl edit";
             let more = [
+                ("run", !service.runs_once(), "write a task with on = \"up\""),
                 ("user", service.user.is_none(), "systemd gives each service a user of its own"),
                 ("entrypoint", service.entrypoint.is_none(), "change the image's `entrypoint`"),
                 ("shm-size", service.shm_size.is_none(), "the host decides"),

@@ -196,7 +196,7 @@ impl Check<'_> {
         }
         let mut placed = Placed::default();
         if let Err(message) = trees::of_file(file, self.sources, &mut placed) {
-            let hint = "folders, files and their permission to execute are taken over; remove what is something else";
+            let hint = "of a folder below the profile's, all files are taken that `only` matches; links are refused";
             self.report(tree.span(), message, hint);
         }
         for file in placed.files {

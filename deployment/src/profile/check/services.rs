@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Condition, Dependency, Health, Service};
+use super::super::model::{Condition, Dependency, Health, Restart, Service};
+use super::super::setting::Kind;
 use super::super::{suggest, words};
 use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, has_low_ports, needs_root};
 
@@ -59,6 +60,15 @@ impl Check<'_> {
         if let Some(health) = &service.health {
             self.health(name, health);
         }
+        if service.runs_once() {
+            let conflicts =
+                [("health", service.health.is_some()), ("restart", service.restart != Restart::UnlessStopped)];
+            for (key, _) in conflicts.into_iter().filter(|(_, set)| *set) {
+                let span = self.document.key(&["services", name, key]);
+                let hint = "remove it, or `run`: others wait with `depends-on` until it has completed";
+                self.report(span, format!("a service that runs once has no `{key}`"), hint);
+            }
+        }
         self.limits(name, service);
         self.privileges(key, service);
     }
@@ -74,8 +84,17 @@ impl Check<'_> {
                 self.report(other.span(), format!("there is no service `{}`", other.get_ref()), hint);
                 continue;
             };
-            if *condition == Some(Condition::Healthy) && spec.health.is_none() {
-                let span = self.document.value(&["services", name, "depends-on", other.get_ref()]);
+            let at = |check: &Self| check.document.value(&["services", name, "depends-on", other.get_ref()]);
+            if *condition == Some(Condition::Completed) && !spec.runs_once() {
+                let message = format!("`{}` does not end by itself", other.get_ref());
+                let hint = format!("add run = \"once\" to [services.{}], or write \"started\"", other.get_ref());
+                self.report(at(self), message, hint);
+            }
+            if *condition == Some(Condition::Healthy) && spec.runs_once() {
+                let message = format!("`{}` runs once, and is never healthy", other.get_ref());
+                self.report(at(self), message, "write \"completed\"");
+            } else if *condition == Some(Condition::Healthy) && spec.health.is_none() {
+                let span = at(self);
                 let message = format!("`{}` has no health check to wait for", other.get_ref());
                 let hint = format!("add [services.{}.health], or write \"started\"", other.get_ref());
                 self.report(span, message, hint);
@@ -102,14 +121,35 @@ impl Check<'_> {
     fn mounts(&mut self, name: &str, service: &Service) {
         let mut mounts = Vec::new();
         for (template, path) in &service.config_files {
-            mounts.push((self.document.value(&["services", name, "config-files", template.get_ref()]), path));
+            mounts.push((self.document.value(&["services", name, "config-files", template.get_ref()]), path.as_str()));
         }
         for (volume, path) in &service.volumes {
             self.name(self.document.key(&["services", name, "volumes", volume]), volume, "a volume");
-            mounts.push((self.document.value(&["services", name, "volumes", volume]), path));
+            mounts.push((self.document.value(&["services", name, "volumes", volume]), path.as_str()));
+        }
+        for (setting, path) in &service.paths {
+            let known = &self.model.site.settings;
+            let span = setting.span();
+            match known.get(setting.get_ref()) {
+                None => {
+                    let hint = suggest::hint(setting.get_ref(), "site.settings", known.keys().map(String::as_str));
+                    self.report(span, format!("there is no setting `{}`", setting.get_ref()), hint);
+                }
+                Some(found) if found.kind != Kind::Folder => {
+                    let message = format!("the setting `{}` is not a folder", setting.get_ref());
+                    self.report(span, message, "write kind = \"folder\" in the setting");
+                }
+                Some(found) if !found.required && found.default.is_none() => {
+                    let message = format!("the setting `{}` may be missing", setting.get_ref());
+                    self.report(span, message, "add `required = true` or a `default` to the setting");
+                }
+                Some(_) => {}
+            }
+            let place = self.document.value(&["services", name, "paths", setting.get_ref()]);
+            mounts.push((place, path.path()));
         }
         for (index, path) in service.tmpfs.iter().enumerate() {
-            mounts.push((self.document.value(&["services", name, "tmpfs", &index.to_string()]), path));
+            mounts.push((self.document.value(&["services", name, "tmpfs", &index.to_string()]), path.as_str()));
         }
         let mut seen: BTreeSet<TreePath> = BTreeSet::new();
         for (span, path) in mounts {
@@ -120,7 +160,7 @@ impl Check<'_> {
             }
             if seen.contains(&path) {
                 let message = format!("something else is mounted at `/{path}`");
-                self.report(span, message, "`config-files`, `volumes` and `tmpfs` need different paths");
+                self.report(span, message, "`config-files`, `volumes`, `paths` and `tmpfs` need different paths");
             }
             seen.insert(path);
         }

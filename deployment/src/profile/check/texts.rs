@@ -45,8 +45,14 @@ impl Check<'_> {
         for (name, service) in &model.services {
             let names = service.environment.iter().filter(|(_, text)| reads(text)).map(|(variable, _)| variable);
             found.extend(names.map(|variable| vec!["services", name.get_ref(), "environment", variable]));
-            let is_read = service.command.iter().any(|text| reads(text));
-            found.extend(is_read.then(|| vec!["services", name.get_ref(), "command"]));
+            let health = service.health.as_ref().map(|health| &health.command);
+            let lists = [("command", Some(&service.command)), ("entrypoint", service.entrypoint.as_ref())];
+            for (key, list) in lists {
+                let is_read = list.into_iter().flatten().any(|text| reads(text));
+                found.extend(is_read.then(|| vec!["services", name.get_ref(), key]));
+            }
+            let is_read = health.into_iter().flatten().any(|text| reads(text));
+            found.extend(is_read.then(|| vec!["services", name.get_ref(), "health", "command"]));
         }
         for path in found {
             let hint = "write `NAME={{ ... }}` into a file of [site.templates], with `secret = true` if it reads secrets, \

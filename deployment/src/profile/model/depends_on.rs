@@ -15,7 +15,8 @@ pub struct DependsOn(pub Vec<Dependency>);
 pub struct Dependency {
     /// Its name.
     pub service: Spanned<String>,
-    /// What is waited for. `None`, in a list: that it is healthy if it has a health check, else that it was started.
+    /// What is waited for. `None`, in a list: that it has completed if it runs once, that it is healthy if it has a health
+    /// check, else that it was started.
     pub condition: Option<Condition>,
 }
 
@@ -27,6 +28,8 @@ pub enum Condition {
     Healthy,
     /// It was started.
     Started,
+    /// It has ended with exit code 0: for services that run once.
+    Completed,
 }
 
 impl DependsOn {
@@ -90,6 +93,7 @@ mod tests {
         assert_eq!(read("wanted = [\"a\", \"b\"]").unwrap(), [("a".into(), None), ("b".into(), None)]);
         let table = read("wanted = { b = \"started\", a = \"healthy\" }").unwrap();
         assert_eq!(table, [("a".into(), Some(Condition::Healthy)), ("b".into(), Some(Condition::Started))]);
+        assert_eq!(read("wanted = { a = \"completed\" }").unwrap(), [("a".into(), Some(Condition::Completed))]);
         let table = read("[wanted]\na = \"healthy\"").unwrap();
         assert_eq!(table, [("a".into(), Some(Condition::Healthy))]);
         for wrong in ["wanted = \"a\"", "wanted = { a = \"ready\" }", "wanted = [1]"] {

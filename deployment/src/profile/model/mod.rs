@@ -21,7 +21,7 @@ mod task;
 mod venv;
 mod volume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -36,7 +36,7 @@ pub use mode::Mode;
 pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
 pub use requirements::{Requirements, RequirementsFile};
-pub use service::Service;
+pub use service::{HostPath, Running, Service, WritablePath};
 pub use site::{Authority, Certificate, Encoding, Protocol, Rule, Secret, Site, SitePort, Template, Trusted, range};
 pub use task::{On, Part, Run, Task};
 pub use venv::Venv;
@@ -96,6 +96,13 @@ pub struct Model {
 }
 
 impl Model {
+    /// The settings that are folders of the host for some service.
+    #[must_use]
+    pub fn host_paths(&self) -> BTreeSet<&str> {
+        let services = self.services.values();
+        services.flat_map(|service| service.paths.keys()).map(|name| name.get_ref().as_str()).collect()
+    }
+
     /// Whether an image has the essential packages of its suite.
     #[must_use]
     pub fn is_essential(&self, image: &Image) -> bool {
@@ -106,8 +113,11 @@ impl Model {
     #[must_use]
     pub fn conditions(&self, service: &str) -> Vec<(&str, Condition)> {
         let of = |Dependency { service, condition }: &Dependency| {
-            let has_check = self.services.get(service).is_some_and(|service| service.health.is_some());
-            condition.unwrap_or(if has_check { Condition::Healthy } else { Condition::Started })
+            condition.unwrap_or(match self.services.get(service) {
+                Some(service) if service.runs_once() => Condition::Completed,
+                Some(service) if service.health.is_some() => Condition::Healthy,
+                _ => Condition::Started,
+            })
         };
         let all = self.services.get(service).into_iter().flat_map(|service| &service.depends_on.0);
         all.map(|dependency| (dependency.service.get_ref().as_str(), of(dependency))).collect()

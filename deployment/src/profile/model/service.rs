@@ -44,6 +44,9 @@ pub struct Service {
     /// Named volumes: name to container path.
     #[serde(default)]
     pub volumes: BTreeMap<String, String>,
+    /// Folders of the host: name of a setting of the kind `folder` to container path.
+    #[serde(default)]
+    pub paths: BTreeMap<Spanned<String>, HostPath>,
     /// Whether the root file system is read-only: the program can write only to volumes and `tmpfs`.
     #[serde(default)]
     pub read_only: bool,
@@ -64,6 +67,9 @@ pub struct Service {
     pub stop_grace: u32,
     /// Its health check.
     pub health: Option<Health>,
+    /// Whether it keeps running.
+    #[serde(default)]
+    pub run: Running,
     /// When it is started again after its end.
     #[serde(default)]
     pub restart: Restart,
@@ -104,7 +110,67 @@ pub struct Service {
     pub host_network: Option<String>,
 }
 
+/// Whether a service keeps running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Running {
+    /// It does; when it ends, that is a failure.
+    #[default]
+    Always,
+    /// It does its work and ends.
+    Once,
+}
+
+/// Where a container has a folder of the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a container path, or a table with `path` and `writable`")]
+pub enum HostPath {
+    /// The container path; it can only be read.
+    ReadOnly(String),
+    /// With the choice.
+    Table(WritablePath),
+}
+
+/// The form of a [`HostPath`] as a table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WritablePath {
+    /// The container path.
+    pub path: String,
+    /// Whether the service may change it.
+    #[serde(default)]
+    pub writable: bool,
+}
+
+impl HostPath {
+    /// The container path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::ReadOnly(path) | Self::Table(WritablePath { path, .. }) => path,
+        }
+    }
+
+    /// Whether the service may change it.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        matches!(self, Self::Table(WritablePath { writable: true, .. }))
+    }
+}
+
 impl Service {
+    /// Whether it does its work and ends.
+    #[must_use]
+    pub fn runs_once(&self) -> bool {
+        self.run == Running::Once
+    }
+
+    /// When engines start it again after its end.
+    #[must_use]
+    pub fn restart_policy(&self) -> &'static str {
+        if self.runs_once() { Restart::No.policy() } else { self.restart.policy() }
+    }
+
     /// What it may do beyond what all services may, each with its reason.
     #[must_use]
     pub fn privileges(&self) -> Vec<(String, &str)> {

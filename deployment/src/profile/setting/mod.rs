@@ -52,6 +52,8 @@ pub enum Kind {
     Url,
     /// A DNS name or an IP address.
     Host,
+    /// The absolute path of a folder of the host.
+    Folder,
     /// 1 to 65535.
     Port,
     /// A whole number, not negative.
@@ -74,6 +76,7 @@ impl fmt::Display for Kind {
             Self::Word => "a text in quotes without blanks",
             Self::Url => "a URL in quotes",
             Self::Host => "a DNS name or an IP address in quotes",
+            Self::Folder => "the absolute path of a folder in quotes",
             Self::Port => "a port number from 1 to 65535",
             Self::Integer => "a whole number that is not negative",
             Self::Boolean => "true or false",

@@ -36,7 +36,7 @@ impl Setting {
     pub fn value(&self, value: &toml::Value, path: &[&str], invalid: &mut Vec<InvalidValue>) -> Value {
         use toml::Value as Toml;
         match (self.kind, value) {
-            (Kind::Text | Kind::Word | Kind::Url | Kind::Host | Kind::Choice, Toml::String(text)) => {
+            (Kind::Text | Kind::Word | Kind::Url | Kind::Host | Kind::Folder | Kind::Choice, Toml::String(text)) => {
                 if let Err((message, hint)) = self.text(text) {
                     invalid.push(invalid_value(path, &message, &hint));
                 }
@@ -108,6 +108,10 @@ impl Setting {
             Kind::Word if !words::is_word(text) => return wrong("not without blanks", "remove the blanks"),
             Kind::Host if !words::is_host(text) => {
                 return wrong("not a DNS name or an IP address", "remove scheme, port and path");
+            }
+            Kind::Folder if !words::is_folder(text) => {
+                let hint = "begin with `/`, without `..` and without any of : , \" ' $ # \\";
+                return wrong("not the absolute path of a folder", hint);
             }
             Kind::Choice if !self.choices.iter().any(|choice| choice == text) => {
                 return wrong("not one of the choices", &format!("use one of: {}", self.choices.join(", ")));

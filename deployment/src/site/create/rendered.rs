@@ -10,6 +10,7 @@ use crate::profile::model::Deployed;
 use crate::site::files::{self, Access};
 use crate::site::layout::PORTS;
 use crate::site::load::private_directories;
+use crate::site::ports::Chosen;
 use crate::site::report::Action;
 use crate::site::templates::{render, template_mode};
 use crate::site::{networks, ports};
@@ -52,8 +53,11 @@ impl SiteUpdate<'_> {
             let access = self.access(template_mode(template), template.group);
             rendered.push(RenderedFile { path: path.get_ref(), text, access });
         }
-        let internal = networks::internal(model, &self.parameters.settings)?;
-        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports, &internal);
+        let chosen = Chosen {
+            internal: networks::internal(model, &self.parameters.settings)?,
+            paths: networks::host_paths(model, &self.parameters.settings),
+        };
+        let text = ports::ports_env(model, self.new.project.as_deref(), &self.parameters.ports, &chosen);
         let variables = |path| RenderedFile { path, text: text.clone(), access: Access::mode(0o644) };
         rendered.push(variables(PORTS));
         if is_in_bundle(self.request) {
@@ -65,7 +69,7 @@ impl SiteUpdate<'_> {
                 let mode = if private.contains(above) { files::PRIVATE } else { 0o755 };
                 files::directory(directory, above, mode)?;
             }
-            self.rendered_file(file, &internal)?;
+            self.rendered_file(file, &chosen)?;
         }
         let current = |path: &str| path == BUNDLE_ENV || rendered.iter().any(|file| file.path == path);
         self.new.rendered.retain(|path, _| current(path));
@@ -73,8 +77,7 @@ impl SiteUpdate<'_> {
     }
 
     /// Writes a rendered file, unless it was edited: its bytes are neither the new ones nor those of the last run.
-    /// `internal` are the networks whose condition depends on settings, by name.
-    fn rendered_file(&mut self, file: &RenderedFile<'_>, internal: &BTreeMap<String, bool>) -> Result<()> {
+    fn rendered_file(&mut self, file: &RenderedFile<'_>, chosen: &Chosen) -> Result<()> {
         let path = file.path;
         let digest = Digest::of(file.text.as_bytes());
         let old = files::read(self.request.directory, path)?;
@@ -85,8 +88,8 @@ impl SiteUpdate<'_> {
         if let (true, BUNDLE_ENV, Some(old)) = (edited, path, &old) {
             // Its other lines stay. Its ports are those of the site, which took over the edited ones.
             let text =
-                ports::updated(self.request.model, &String::from_utf8_lossy(old), &self.parameters.ports, internal);
-            return self.put(path, text.as_bytes(), file.access, "its ports or networks changed");
+                ports::updated(self.request.model, &String::from_utf8_lossy(old), &self.parameters.ports, chosen);
+            return self.put(path, text.as_bytes(), file.access, "its ports, networks or folders changed");
         }
         if edited {
             let hint = format!("to render it again, remove {path} and run this again");

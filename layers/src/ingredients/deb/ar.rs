@@ -9,17 +9,23 @@ const HEADER: u64 = 60;
 
 /// A member, and where its bytes are in the archive.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) name: String,
-    pub(super) offset: u64,
-    pub(super) size: u64,
+pub struct Member {
+    /// Its name, without the `/` that some tools write after it.
+    pub name: String,
+    /// Where its bytes start.
+    pub offset: u64,
+    /// How many they are.
+    pub size: u64,
 }
 
 /// Largest number of members. Packages have three.
 const MEMBERS: usize = 100;
 
-/// The members in order.
-pub(super) fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
+/// The members in order. None of them reaches beyond the end of the file.
+///
+/// # Errors
+/// It is not such an archive, is truncated, or has more than 100 members.
+pub fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
     let length = file.size()?;
     let mut magic = [0; 8];
     file.cursor().read_exact(&mut magic)?;

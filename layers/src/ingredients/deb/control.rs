@@ -30,7 +30,10 @@ pub fn is_package_name(text: &str) -> bool {
 impl Control {
     /// Parses the only stanza of a control file. As for dpkg, every line is a field or continues one, and no field occurs
     /// twice.
-    pub(super) fn parse(stanza: &[u8]) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence.
+    pub fn parse(stanza: &[u8]) -> Result<Self, String> {
         // Names of maintainers and descriptions may have any encoding. The fields that are used are ASCII.
         let text = String::from_utf8_lossy(stanza);
         let fields = fields(&text)?;

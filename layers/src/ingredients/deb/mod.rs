@@ -2,7 +2,7 @@
 //!
 //! Maintainer scripts are not run; [`Package::scripts`] lists them, so that a build can report them.
 
-mod ar;
+pub mod ar;
 mod control;
 
 use std::fs::File;

@@ -7,14 +7,17 @@ use crate::limits::{COMMANDS, Exceeded};
 
 /// The function that a command calls: `module:object`, where both are dotted names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Callable {
+pub struct Callable {
     module: String,
     object: String,
 }
 
 /// Parses the commands of `console_scripts` and `gui_scripts`: name to function. Extras are ignored, since the resolver has
 /// already decided which distributions are installed.
-pub(super) fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelErrorKind> {
+///
+/// # Errors
+/// [`WheelErrorKind::EntryPoint`] for the first line that is invalid, or there are too many commands.
+pub fn commands(text: &str) -> Result<BTreeMap<String, Callable>, WheelErrorKind> {
     // On Linux both kinds are the same: of a name in both sections the graphical one counts, as pip writes it last.
     let (mut console, mut gui) = (BTreeMap::new(), BTreeMap::new());
     let mut section_of_scripts = None;
@@ -69,7 +72,8 @@ fn is_dotted(text: &str) -> bool {
 
 impl Callable {
     /// A script that calls the function. `interpreter` is the absolute path of Python in the image.
-    pub(super) fn script(&self, interpreter: &str) -> String {
+    #[must_use]
+    pub fn script(&self, interpreter: &str) -> String {
         let Self { module, object } = self;
         // Only the first part of the object can be imported: the rest are attributes.
         let (first, rest) = object.split_at(object.find('.').unwrap_or(object.len()));

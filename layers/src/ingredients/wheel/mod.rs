@@ -5,12 +5,12 @@
 //! [`open`] verifies the whole file; [`Wheel::tree`] returns the installed files as ranges of it.
 
 mod archive;
-mod entry_points;
+pub mod entry_points;
 mod install;
 mod layout;
 mod metadata;
 mod names;
-mod record;
+pub mod record;
 #[cfg(test)]
 mod tests;
 mod venv;

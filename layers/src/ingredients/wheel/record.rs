@@ -13,24 +13,26 @@ use super::archive::{Member, check_name};
 
 /// Hash and size of a file as `RECORD` lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RecordEntry {
+pub struct RecordEntry {
     /// `ALGORITHM=BASE64`; empty if the line has none.
-    pub(super) hash: String,
+    pub hash: String,
     /// Size in bytes.
-    pub(super) size: Option<u64>,
+    pub size: Option<u64>,
 }
 
 /// Hash and size of a file as computed from its contents, for the `RECORD` that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileHash {
+pub struct FileHash {
     /// `sha256=` and unpadded URL-safe base64.
-    pub(super) hash: String,
+    pub hash: String,
     /// Size in bytes.
-    pub(super) size: u64,
+    pub size: u64,
 }
 
 impl FileHash {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    /// Those of a file with this content.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
         Self { hash: encode("sha256", &Sha256::digest(bytes)), size: bytes.len() as u64 }
     }
 }
@@ -40,7 +42,7 @@ fn encode(algorithm: &str, digest: &[u8]) -> String {
 }
 
 /// Parses `RECORD`: path to hash and size. Adds what is wrong to `wrong`; of two lines with one path the first one counts.
-pub(super) fn parse(text: &str, wrong: &mut Vec<WheelErrorKind>) -> BTreeMap<String, RecordEntry> {
+pub fn parse(text: &str, wrong: &mut Vec<WheelErrorKind>) -> BTreeMap<String, RecordEntry> {
     let mut entries = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let error = |why| WheelErrorKind::Record(index + 1, why);
@@ -106,7 +108,8 @@ fn fields(line: &str) -> Option<Vec<String>> {
 ///
 /// `.pyc` files are not listed, even if the caller adds some to the layer. The specification allows that, and it makes
 /// `RECORD` depend only on the wheel.
-pub(super) fn write(files: &BTreeMap<String, FileHash>, itself: &str) -> String {
+#[must_use]
+pub fn write(files: &BTreeMap<String, FileHash>, itself: &str) -> String {
     let mut lines: BTreeMap<&str, String> =
         files.iter().map(|(path, file)| (path.as_str(), format!("{},{}", file.hash, file.size))).collect();
     lines.insert(itself, ",".into());

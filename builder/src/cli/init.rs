@@ -1,0 +1,164 @@
+//! `sealift init`
+
+use std::io::{BufRead, IsTerminal, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::profile::{Profile, is_name};
+
+use super::Context;
+use crate::init::{Answers, Suite, files, venv};
+
+/// Make a new profile, with comments, that locks and builds
+///
+/// The profile has one image and one service that runs PROGRAM, and with --proxy nginx with TLS in front of it.
+/// On a terminal, what is not given is asked for. The result is a beginning: profiles/README.md
+/// describes what else a profile can say.
+///
+/// Examples:
+///   sealift init ships --python datasette --port 8001 --proxy -- datasette serve --host 0.0.0.0
+///   sealift init cache --package valkey-server --port 6379 --data /var/lib/valkey \
+///       -- /usr/bin/valkey-server --dir /var/lib/valkey --protected-mode no
+///   sealift lock ships
+///   sealift build ships
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Init {
+    /// Name of the profile, the image and the service: lower-case letters, digits and `-`
+    name: String,
+    /// Install a Python distribution in a virtual environment: a requirement, such as `datasette<1` (repeatable)
+    #[arg(long, value_name = "REQUIREMENT")]
+    python: Vec<String>,
+    /// Install a Debian package (repeatable)
+    #[arg(long, value_name = "NAME")]
+    package: Vec<String>,
+    /// The suite of Debian that packages are from
+    #[arg(long, value_enum, default_value_t = Suite::Trixie)]
+    suite: Suite,
+    /// TCP port on which the program listens in its container
+    #[arg(long)]
+    port: Option<u16>,
+    /// Path of data that must be kept, for a volume
+    #[arg(long, value_name = "PATH")]
+    data: Option<String>,
+    /// Put nginx in front, with TLS by an authority of each installation; needs --port
+    #[arg(long)]
+    proxy: bool,
+    /// Folder for the profile [default: profiles/NAME]
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// The program that the service runs, and its arguments; one of the virtual environment by its name
+    #[arg(last = true, value_name = "PROGRAM")]
+    program: Vec<String>,
+}
+
+impl Init {
+    pub(super) fn run(&self, context: &mut Context) -> Result<()> {
+        let answers = self.answers()?;
+        let folder = self.output.clone().unwrap_or_else(|| PathBuf::from("profiles").join(&self.name));
+        if fs_err::symlink_metadata(&folder).is_ok() {
+            return Err(Failure::usage(format!("{} exists already", folder.display()))
+                .hint("choose another name, or another folder with --output")
+                .into());
+        }
+        for (path, text) in files(&answers) {
+            let path = folder.join(path);
+            fs_err::create_dir_all(path.parent().unwrap_or(&folder))?;
+            fs_err::write(path, text)?;
+        }
+        // What the answers make wrong, such as a package's name, is reported with its line.
+        Profile::load(&folder)?;
+        let shown = match &self.output {
+            None => self.name.clone(),
+            Some(folder) => format!("./{}", folder.display()).replace(".//", "/").replace("././", "./"),
+        };
+        context.note(format!("{}: a profile. Next: sealift lock {shown}", folder.join("profile.toml").display()));
+        Ok(())
+    }
+
+    /// What the options say, and on a terminal what the user answers.
+    fn answers(&self) -> Result<Answers> {
+        if !is_name(&self.name) || self.name == "proxy" {
+            let message = format!("`{}` cannot be the name of a profile", self.name);
+            let hint = "use lower-case letters and digits, with single `-` between them; `proxy` is taken by --proxy";
+            return Err(Failure::usage(message).hint(hint).into());
+        }
+        let mut answers = Answers {
+            name: self.name.clone(),
+            suite: self.suite,
+            packages: self.package.clone(),
+            python: self.python.clone(),
+            command: self.program.clone(),
+            port: self.port,
+            data: self.data.clone(),
+            proxy: self.proxy,
+        };
+        if answers.packages.is_empty() && answers.python.is_empty() {
+            if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+                let hint = "for example: --python datasette, or --package valkey-server";
+                return Err(Failure::usage("nothing is to be installed").hint(hint).into());
+            }
+            ask_all(&mut answers)?;
+        }
+        complete(answers)
+    }
+}
+
+/// Asks for what is installed and how it runs.
+fn ask_all(answers: &mut Answers) -> Result<()> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    answers.python = words(&ask("Python distributions, such as `datasette` (none: Enter)")?);
+    answers.packages = words(&ask("Debian packages, such as `valkey-server` (none: Enter)")?);
+    if answers.command.is_empty() {
+        answers.command = words(&ask("Program and arguments")?);
+    }
+    if answers.port.is_none() {
+        let port = ask("Port on which it listens (none: Enter)")?;
+        answers.port = match port.as_str() {
+            "" => None,
+            port => Some(port.parse().map_err(|_| Failure::usage(format!("`{port}` is not a port: 1 to 65535")))?),
+        };
+        answers.proxy |= answers.port.is_some() && ask("nginx with TLS in front? (y/N)")?.starts_with(['y', 'Y']);
+    }
+    if answers.data.is_none() {
+        answers.data = Some(ask("Path of data to keep (none: Enter)")?).filter(|path| !path.is_empty());
+    }
+    Ok(())
+}
+
+fn ask(question: &str) -> Result<String> {
+    anstream::eprint!("{question}: ");
+    std::io::stderr().flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+/// Checks that the answers fit together, and names the program by its path.
+fn complete(mut answers: Answers) -> Result<Answers> {
+    if answers.port == Some(0) {
+        return Err(Failure::usage("0 is not a port: 1 to 65535").into());
+    }
+    if answers.proxy && answers.port.is_none() {
+        let hint = "add --port with the port on which the program listens";
+        return Err(Failure::usage("a proxy needs the port of the service").hint(hint).into());
+    }
+    if answers.command.is_empty() {
+        let name = answers.python.first().map(|requirement| {
+            requirement.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect::<String>()
+        });
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            let hint = "name it and its arguments after `--`, such as: -- /usr/bin/valkey-server";
+            return Err(Failure::usage("the program that the service runs is missing").hint(hint).into());
+        };
+        answers.command = vec![name];
+    }
+    if !answers.command[0].starts_with('/') {
+        let folder =
+            if answers.python.is_empty() { "/usr/bin".to_owned() } else { format!("{}/bin", venv(&answers.name)) };
+        answers.command[0] = format!("{folder}/{}", answers.command[0]);
+    }
+    Ok(answers)
+}

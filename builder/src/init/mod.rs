@@ -1,0 +1,299 @@
+//! A new profile from a few answers: the text of its `profile.toml`, with comments, and of the files that it names.
+
+use std::fmt::Write as _;
+
+use toml::Value;
+
+/// nginx in front of the service.
+const NGINX: &str = include_str!("files/nginx.conf");
+/// The entrypoint of the proxy's image.
+const START_PROXY: &str = include_str!("files/start-proxy");
+
+/// A suite of Debian, and the Python that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Suite {
+    /// Debian 12
+    Bookworm,
+    /// Debian 13
+    Trixie,
+    /// Debian 14, under development
+    Forky,
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+            Self::Forky => "forky",
+        }
+    }
+
+    fn python(self) -> &'static str {
+        match self {
+            Self::Bookworm => "python3.11",
+            Self::Trixie => "python3.13",
+            Self::Forky => "python3.14",
+        }
+    }
+}
+
+/// What is asked of the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// Name of the profile, the product, the image and the service.
+    pub name: String,
+    /// Suite of the packages.
+    pub suite: Suite,
+    /// Debian packages.
+    pub packages: Vec<String>,
+    /// Requirements of Python distributions (PEP 508), installed in a virtual environment.
+    pub python: Vec<String>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// The TCP port on which the program listens.
+    pub port: Option<u16>,
+    /// The path of the data that must outlive a container.
+    pub data: Option<String>,
+    /// Put nginx with TLS in front.
+    pub proxy: bool,
+}
+
+/// A file of the new profile: its path below the profile's folder, and its text.
+pub type File = (&'static str, String);
+
+/// All files of the new profile.
+#[must_use]
+pub fn files(answers: &Answers) -> Vec<File> {
+    let mut files = vec![("profile.toml", profile(answers))];
+    if let Some(port) = answers.port.filter(|_| answers.proxy) {
+        let nginx = NGINX.replace("@NAME@", &answers.name).replace("@PORT@", &port.to_string());
+        files.extend([("files/nginx.conf", nginx), ("files/start-proxy", START_PROXY.to_owned())]);
+    }
+    files
+}
+
+/// Where the virtual environment of `name` is.
+#[must_use]
+pub fn venv(name: &str) -> String {
+    format!("/opt/{name}")
+}
+
+fn profile(answers: &Answers) -> String {
+    let mut text = String::new();
+    let parts = [head(answers), image(answers), service(answers), site(answers)];
+    for part in parts {
+        text.push_str(&part);
+    }
+    text
+}
+
+/// `value` in the notation of TOML.
+fn quoted(value: &str) -> Value {
+    Value::from(value)
+}
+
+fn list(values: &[String]) -> Value {
+    Value::Array(values.iter().map(|value| quoted(value)).collect())
+}
+
+fn head(answers: &Answers) -> String {
+    let Answers { name, suite, .. } = answers;
+    let mut text = format!(
+        "# Each key is described in Sealift's profiles/README.md. What to do next:\n\
+         #     sealift lock {name}      # resolve it to exact versions\n\
+         #     sealift build {name}     # make the bundle, one file\n\
+         \n\
+         schema = 1\n\
+         name = \"{name}\"\n\
+         product = \"{name}\"\n\
+         version = \"1.0\"\n\
+         title = \"{name}\"\n\
+         \n\
+         [debian]\n\
+         suite = \"{}\"\n\
+         components = [\"main\"]\n",
+        suite.name()
+    );
+    if *suite == Suite::Forky {
+        text.push_str("# Mirrors of a suite under development lag behind now and then.\nallow-expired = true\n");
+    }
+    text.push_str(
+        "\n# What all images have. `base-files` has the file hierarchy, and os-release for scanners.\n[base]\n\
+         packages = [\"base-files\", \"netbase\", \"tzdata\"]\n",
+    );
+    text
+}
+
+fn image(answers: &Answers) -> String {
+    let Answers { name, suite, packages, python, command, port, data, .. } = answers;
+    let mut packages = packages.clone();
+    if !python.is_empty() {
+        packages.push(suite.python().to_owned());
+    }
+    let mut text = format!(
+        "\n[images.{name}]\n\
+         title = \"{name}\"\n\
+         packages = {}                # and whatever they depend on\n\
+         user = \"app\"                 # never root\n\
+         users = [{{ name = \"app\", uid = 1000, gid = 1000 }}]\n\
+         entrypoint = {}\n",
+        list(&packages),
+        list(command)
+    );
+    if let Some(port) = port {
+        let _infallible = writeln!(text, "ports = [{port}]");
+    }
+    if let Some(data) = data {
+        let _infallible =
+            writeln!(text, "directories = [{{ path = {}, mode = \"0750\", owner = \"app\" }}]", quoted(data));
+    }
+    if !python.is_empty() {
+        let _infallible = write!(
+            text,
+            "env = {{ PATH = \"{}/bin:/usr/bin\", LANG = \"C.UTF-8\", PYTHONUNBUFFERED = \"1\" }}\n\
+             \n\
+             # Wheels in a virtual environment. The lock pins them and what they require.\n\
+             [images.{name}.venv]\n\
+             path = {}\n\
+             python = \"{}\"\n\
+             requirements = {}\n",
+            venv(name),
+            quoted(&venv(name)),
+            suite.python(),
+            list(python)
+        );
+    }
+    if answers.proxy {
+        text.push_str(
+            "\n[images.proxy]\n\
+             title = \"TLS in front of the service\"\n\
+             packages = [\"nginx\", \"dash\"]\n\
+             user = \"proxy\"\n\
+             users = [{ name = \"proxy\", uid = 1001, gid = 1001 }]\n\
+             entrypoint = [\"/usr/local/bin/start-proxy\"]\n\
+             ports = [8443]\n\
+             files = [{ source = \"files/start-proxy\", path = \"/usr/local/bin/start-proxy\", mode = \"0755\" }]\n",
+        );
+    }
+    text
+}
+
+fn service(answers: &Answers) -> String {
+    let Answers { name, port, data, proxy, .. } = answers;
+    let mut text = format!(
+        "\n[services.{name}]\n\
+         image = \"{name}\"\n\
+         read-only = true                        # the container's files cannot be changed\n\
+         tmpfs = [\"/tmp\"]\n"
+    );
+    if let Some(data) = data {
+        let _infallible = writeln!(text, "volumes = {{ data = {} }}", quoted(data));
+    }
+    if let Some(port) = port {
+        if !proxy {
+            let _infallible = writeln!(text, "publish = {{ http = {port} }}");
+        }
+        let _infallible = write!(
+            text,
+            "\n# `sealift up` waits until the port takes connections. `http` asks for a page, `command` runs a program.\n\
+             [services.{name}.health]\n\
+             tcp = {{ port = {port} }}\n"
+        );
+    }
+    if *proxy {
+        let _infallible = write!(
+            text,
+            "\n[services.proxy]\n\
+             image = \"proxy\"\n\
+             read-only = true\n\
+             tmpfs = [\"/tmp\"]\n\
+             config-files = {{ \"nginx.conf\" = \"/etc/nginx/nginx.conf\" }}\n\
+             secrets = [\"proxy.key\", \"proxy.crt\"]\n\
+             publish = {{ https = 8443 }}\n\
+             depends-on = [\"{name}\"]\n\
+             \n\
+             [services.proxy.health]\n\
+             tcp = {{ port = 8443 }}\n"
+        );
+    }
+    text
+}
+
+fn site(answers: &Answers) -> String {
+    match (answers.port, answers.proxy) {
+        (None, _) => String::new(),
+        (Some(port), false) => format!(
+            "\n# What each installation has for itself. The operator can choose another port and address.\n\
+             [site.ports]\n\
+             http = {{ default = {port}, address = \"127.0.0.1\" }}\n"
+        ),
+        (Some(_), true) => "\n\
+             # What each installation has for itself. The operator can choose another port and address.\n\
+             [site.ports]\n\
+             https = { default = 8443, address = \"127.0.0.1\" }\n\
+             \n\
+             # `sealift up` makes an authority and a certificate; `sealift site renew` renews them.\n\
+             [site.authority]\n\
+             name = \"Local Certificate Authority\"\n\
+             days = 1825\n\
+             \n\
+             [site.certificates.proxy]\n\
+             names = [\"localhost\", \"127.0.0.1\"]\n\
+             host = true\n\
+             days = 365\n\
+             key-mode = \"0640\"\n\
+             key-group = 1001\n\
+             \n\
+             [site.templates]\n\
+             \"nginx.conf\" = { source = \"files/nginx.conf\" }\n"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers() -> Answers {
+        Answers {
+            name: "ships".into(),
+            suite: Suite::Trixie,
+            packages: Vec::new(),
+            python: vec!["datasette<1".into()],
+            command: ["/opt/ships/bin/datasette", "serve", "--host", "0.0.0.0"].map(Into::into).into(),
+            port: Some(8001),
+            data: Some("/var/lib/ships".into()),
+            proxy: true,
+        }
+    }
+
+    #[test]
+    fn a_python_service_behind_a_proxy() {
+        insta::assert_snapshot!(profile(&answers()));
+    }
+
+    /// Whatever is answered, the profile has no mistakes.
+    #[test]
+    fn every_combination_is_a_valid_profile() {
+        let python = answers();
+        let package = Answers { packages: vec!["valkey-server".into()], python: Vec::new(), ..answers() };
+        for answers in [python, package] {
+            for suite in [Suite::Bookworm, Suite::Trixie, Suite::Forky] {
+                for (port, proxy) in [(None, false), (Some(1), false), (Some(65535), true)] {
+                    for data in [None, Some("/a \"b\"".to_owned())] {
+                        let answers = Answers { suite, port, proxy, data, ..answers.clone() };
+                        let folder = tempfile::tempdir().unwrap();
+                        let folder = folder.path().join("ships");
+                        for (path, text) in files(&answers) {
+                            fs_err::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
+                            fs_err::write(folder.join(path), text).unwrap();
+                        }
+                        let loaded = sealift_deployment::profile::Profile::load(&folder);
+                        assert!(loaded.is_ok(), "{answers:?}: {:#}", loaded.unwrap_err());
+                    }
+                }
+            }
+        }
+    }
+}
