@@ -1,7 +1,7 @@
 //! What commands ask of a container engine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -144,7 +144,7 @@ impl Runtime for Containers<'_> {
                 command
             }
         };
-        if passed_on::run(&mut command, raw).with_context(|| self.engine.cannot_run())?.success() {
+        if passed_on::run(command.stdin(Stdio::inherit()), raw).with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
         Err(Failure::failed(format!("the task {name} failed"))
