@@ -384,6 +384,8 @@ fn apply(member: &mut Member, key: &[u8], value: Vec<u8>) -> Result<(), ReadErro
             }
             member.size = size;
         }
+        // Written with names that are not UTF-8, and understood so in any case.
+        b"hdrcharset" if value == b"BINARY" => {}
         key if key.starts_with(b"GNU.sparse.") => return Err(damaged("it has a sparse file")),
         key => {
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {

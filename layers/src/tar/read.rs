@@ -215,8 +215,10 @@ mod tests {
             .collect();
         assert_eq!(names, [(b"caf\xe9".to_vec(), None), (b"link".to_vec(), Some(b"caf\xe9".to_vec()))]);
         assert!(written.windows(18).any(|bytes| bytes == b"hdrcharset=BINARY\n"));
-        let again = read(&Arc::new(SourceFile::Memory(written)), &Arc::from("test")).unwrap();
+        let source = Arc::new(SourceFile::Memory(written));
+        let (again, oddities) = read_with_oddities(&source, &Arc::from("test")).unwrap();
         assert!(again.iter().map(|(path, _)| path).eq(tree.iter().map(|(path, _)| path)));
+        assert!(oddities.is_empty(), "`verify` must not object to what this library writes: {oddities:?}");
     }
 
     /// dpkg makes such a link with link(2), which links the symbolic link itself.

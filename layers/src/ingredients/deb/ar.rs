@@ -42,7 +42,10 @@ pub fn members(file: &SourceFile) -> io::Result<Vec<Member>> {
         if header[58..] != *b"`\n" {
             return Err(invalid("the header of a member is damaged"));
         }
-        let text = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim_end).ok();
+        // Only spaces fill a field, as for dpkg: `data.tar` with a line end is another name.
+        let text = |range: std::ops::Range<usize>| {
+            std::str::from_utf8(&header[range]).map(|text| text.trim_end_matches(' ')).ok()
+        };
         let name = text(0..16).ok_or_else(|| invalid("the name of a member is not UTF-8"))?;
         let digits = text(48..58).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let size: u64 =
@@ -89,6 +92,15 @@ mod tests {
         let found = members(&file).unwrap();
         assert_eq!(found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["debian-binary", "a", "b"]);
         assert_eq!((found[1].offset, found[1].size, found[2].offset), (132, 3, 196));
+    }
+
+    /// dpkg looks for `data.tar` and does not find it.
+    #[test]
+    fn only_spaces_end_a_name() {
+        for name in ["data.tar\n", "data.tar\t"] {
+            let found = members(&SourceFile::Memory(archive(&[(name, "x")]))).unwrap();
+            assert_eq!(found[0].name, name);
+        }
     }
 
     #[test]
