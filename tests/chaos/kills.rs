@@ -86,7 +86,7 @@ fn a_killed_build() {
         tally.add("files left until the next build", left_in_store(&lab) + leftovers(&lab).len());
         nothing_else_has(&lab, &secrets, &["owner/", "out.tar", "expected.tar"], &what);
         // Opening the store removes what is left in it: every second time, the build has to do that.
-        if round % 2 == 0 {
+        if round % 2 == 0 && lab.path("store").exists() {
             store_is_sound(&lab, &what);
         }
         succeeds(&lab, &BUILD);

@@ -69,8 +69,9 @@ fn a_changed_link_of_a_bundle_without_containers_is_found() {
 fn a_truncated_bundle_is_found() {
     let lab = lab_with_bundle();
     let whole = fs_err::read(lab.path("out.tar")).unwrap();
-    // The end of the archive, and up to 511 bytes after the last file, are zeros that nobody reads.
-    for length in (0..whole.len() - 1024 - 511).step_by(3331) {
+    // Of the two blocks of zeros at its end, one is enough. A cut within the zeros after the last file is found, too.
+    let lengths = (0..whole.len() - 1024).step_by(3331).chain([whole.len() - 1024 - 1, whole.len() - 1024]);
+    for length in lengths {
         fs_err::write(lab.path("cut.tar"), &whole[..length]).unwrap();
         for command in ["verify", "inspect"] {
             let ended = lab.run(&[command, "cut.tar"]);

@@ -69,7 +69,7 @@ impl Init {
             fs_err::write(path, text)?;
         }
         // What the answers make wrong, such as a package's name, is reported with its line.
-        Profile::load(&folder)?;
+        Profile::load(&folder).inspect_err(|_| drop(fs_err::remove_dir_all(&folder)))?;
         let shown = match &self.output {
             None => self.name.clone(),
             Some(folder) => format!("./{}", folder.display()).replace(".//", "/").replace("././", "./"),
@@ -138,8 +138,11 @@ fn ask(question: &str) -> Result<String> {
 
 /// Checks that the answers fit together, and names the program by its path.
 fn complete(mut answers: Answers) -> Result<Answers> {
-    if answers.port == Some(0) {
-        return Err(Failure::usage("0 is not a port: 1 to 65535").into());
+    if let Some(port @ ..1024) = answers.port {
+        let hint = "let it listen on a higher one; `publish` and [site.ports] lead there from any other";
+        return Err(Failure::usage(format!("no program can listen on port {port} without a right of root"))
+            .hint(hint)
+            .into());
     }
     if answers.proxy && answers.port.is_none() {
         let hint = "add --port with the port on which the program listens";

@@ -280,7 +280,7 @@ mod tests {
         let package = Answers { packages: vec!["valkey-server".into()], python: Vec::new(), ..answers() };
         for answers in [python, package] {
             for suite in [Suite::Bookworm, Suite::Trixie, Suite::Forky] {
-                for (port, proxy) in [(None, false), (Some(1), false), (Some(65535), true)] {
+                for (port, proxy) in [(None, false), (Some(1024), false), (Some(65535), true)] {
                     for data in [None, Some("/a \"b\"".to_owned())] {
                         let answers = Answers { suite, port, proxy, data, ..answers.clone() };
                         let folder = tempfile::tempdir().unwrap();

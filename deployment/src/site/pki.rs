@@ -14,7 +14,7 @@ use rcgen::{
 use time::OffsetDateTime;
 use x509_parser::error::X509Error;
 use x509_parser::pem::Pem;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, parse_x509_pem};
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate, parse_x509_pem};
 
 use super::constraints::{self, Constraints};
 use crate::failure::Failure;
@@ -81,13 +81,19 @@ impl Certificate {
         this.issuer().as_raw() == ca.subject().as_raw() && this.verify_signature(Some(ca.public_key())).is_ok()
     }
 
-    /// What is wrong with it if it names `issuer` as its issuer, but is not what that signed.
+    /// What is wrong with it if it names `issuer` and its key as its issuer, but is not what that signed. Authorities of other
+    /// sites have the same name: their certificates are no damaged ones of this.
     pub(super) fn damage(&self, issuer: &Self) -> Option<&'static str> {
         let (_, this) = X509Certificate::from_der(&self.der).ok()?;
         let (_, issuer) = X509Certificate::from_der(&issuer.der).ok()?;
         // Other errors are of algorithms that cannot be checked here.
-        let is_wrong = this.issuer().as_raw() == issuer.subject().as_raw()
-            && this.verify_signature(Some(issuer.public_key())) == Err(X509Error::SignatureVerificationError);
+        let is_issuer = this.issuer().as_raw() == issuer.subject().as_raw()
+            && match authority_key(&this) {
+                Some(key) => subject_key(&issuer) == Some(key),
+                None => this.as_raw() == issuer.as_raw(),
+            };
+        let is_wrong =
+            is_issuer && this.verify_signature(Some(issuer.public_key())) == Err(X509Error::SignatureVerificationError);
         is_wrong.then_some("it is damaged: its signature is wrong")
     }
 
@@ -231,6 +237,22 @@ fn serial() -> Result<SerialNumber> {
     getrandom::fill(&mut bytes).context("cannot read random bytes from the system")?;
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
+}
+
+/// The identifier of the key that signed a certificate (RFC 5280, section 4.2.1.1).
+fn authority_key<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(found) => found.key_identifier.as_ref().map(|key| key.0),
+        _ => None,
+    })
+}
+
+/// The identifier of a certificate's own key (RFC 5280, section 4.2.1.2).
+fn subject_key<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

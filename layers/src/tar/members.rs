@@ -105,6 +105,7 @@ pub struct Members<R> {
     /// Bytes of the extended headers so far.
     extended: u64,
     is_done: bool,
+    is_ended: bool,
 }
 
 /// What extended headers say about the member after them.
@@ -118,7 +119,7 @@ struct Extended {
 impl<R: Skip> Members<R> {
     /// Starts at the first header.
     pub fn new(input: R) -> Self {
-        Self { input, position: 0, left: 0, padding: 0, headers: 0, extended: 0, is_done: false }
+        Self { input, position: 0, left: 0, padding: 0, headers: 0, extended: 0, is_done: false, is_ended: false }
     }
 
     /// The header of the next member; `None` after the last one, when all of the input is read.
@@ -133,6 +134,7 @@ impl<R: Skip> Members<R> {
             let Some(block) = self.block()? else { break };
             if block == [0; BLOCK] {
                 self.end()?;
+                self.is_ended = true;
                 break;
             }
             let header = Header(&block);
@@ -155,6 +157,12 @@ impl<R: Skip> Members<R> {
             return Err(damaged("it ends after the extended header of a member"));
         };
         Ok(None)
+    }
+
+    /// Whether the archive has an end, a block of zeros. Others are cut off, perhaps within the zeros after a file; dpkg and
+    /// engines take them, GNU tar does not.
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     fn member(&mut self, header: &Header<'_>, extended: Extended) -> Result<Member, ReadError> {

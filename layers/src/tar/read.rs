@@ -83,6 +83,9 @@ pub fn read_with_oddities(
             oddities.add(path.as_str(), || "is there twice".to_owned());
         }
     }
+    if !members.is_ended() {
+        oddities.add("", || "has no end: it was cut off".to_owned());
+    }
     Ok((tree, oddities.0))
 }
 

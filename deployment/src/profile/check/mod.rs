@@ -85,10 +85,13 @@ fn needs_root(port: u16) -> String {
     format!("no program can listen on port {port} with every engine without a right of root")
 }
 
-/// Whether the service has a right with which its program can listen on every port.
+/// Whether the service has a right, or its kernel a setting, with which its program can listen on ports below [`FIRST_PORT`].
 fn has_low_ports(service: &Service) -> bool {
-    let is_bind = |name: &Spanned<String>| name.get_ref() == "NET_BIND_SERVICE";
-    service.root.is_some() || service.privileged.is_some() || service.capabilities.keys().any(is_bind)
+    let has = |name: &'static str| move |key: &Spanned<String>| key.get_ref() == name;
+    service.root.is_some()
+        || service.privileged.is_some()
+        || service.capabilities.keys().any(has("NET_BIND_SERVICE"))
+        || service.sysctls.keys().any(has("net.ipv4.ip_unprivileged_port_start"))
 }
 
 impl Check<'_> {
