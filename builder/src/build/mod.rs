@@ -88,7 +88,10 @@ fn prepare(request: &BuildRequest<'_>) -> Result<Option<HostProgram>> {
         Target::Plan => Ok(None),
         Target::Image { output, .. } => bundle::check_absent(output).map(|()| None),
         Target::Bundle { program, own_program, .. } => {
-            bundle::program::choose(program.as_deref(), own_program.as_deref(), request.platform.architecture())
+            let architecture = request.platform.architecture();
+            let program = bundle::program::choose(program.as_deref(), own_program.as_deref(), architecture)?;
+            bundle::program::check_probes(&request.profile.model, program.as_ref())?;
+            Ok(program)
         }
     }
 }

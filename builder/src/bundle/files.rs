@@ -8,7 +8,7 @@ use anyhow::Result;
 use sealift_deployment::bundle::{LINKS, MANIFEST, SiteMember};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
-use sealift_deployment::profile::model::{Deployed, Health, Mode};
+use sealift_deployment::profile::model::{Deployed, Mode};
 use sealift_deployment::profile::names::PROGRAM;
 use sealift_deployment::render::{self, systemd};
 use sealift_deployment::site::{SiteFile, private_directories, uses_host};
@@ -34,21 +34,9 @@ pub(super) fn common(bundle: &Bundle<'_>) -> Result<Tree> {
         let file = SourceFile::new(files::open(&program.path)?.into_parts().0);
         let length = file.size()?;
         files.add(PROGRAM, Content::range(&file, 0, length), 0o755)?;
-    } else {
-        refuse_probes(bundle)?;
     }
     add_profile(bundle, &mut files)?;
     Ok(files.0)
-}
-
-/// Refuses services whose health the program checks, in a bundle without the program.
-fn refuse_probes(bundle: &Bundle<'_>) -> Result<()> {
-    let services = &bundle.plan.inputs.profile.model.services;
-    let probed = services.iter().find(|(_, service)| service.health.as_ref().is_some_and(Health::is_probe));
-    let Some((name, _)) = probed else { return Ok(()) };
-    let message = format!("the health check of `{}` needs this program in the bundle", name.get_ref());
-    let hint = "this program is not statically linked for the platform: name one that is with --program";
-    Err(Failure::usage(message).hint(hint).into())
 }
 
 /// Adds the files of the one image, with a launcher for its Python, and the table of all links: for deployments without

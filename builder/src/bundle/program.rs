@@ -6,6 +6,7 @@ use anyhow::Result;
 use sealift_deployment::bundle::ProgramCrate;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::open;
+use sealift_deployment::profile::model::{Health, Model, Service};
 use sealift_layers::platform::Architecture;
 
 use super::crates;
@@ -44,4 +45,20 @@ pub fn choose(named: Option<&Path>, own: Option<&Path>, architecture: Architectu
     let message = format!("{} is not a statically linked program for {architecture}", path.display());
     let hint = "build it with RUSTFLAGS=\"-C target-feature=+crt-static\" and --target";
     Err(Failure::usage(message).hint(hint).into())
+}
+
+/// Refuses services whose health the program checks, in a bundle without the program.
+///
+/// # Errors
+/// There is such a service, and no `program`.
+pub fn check_probes(model: &Model, program: Option<&HostProgram>) -> Result<()> {
+    let is_probed = |service: &Service| service.health.as_ref().is_some_and(Health::is_probe);
+    match model.services.iter().find(|(_, service)| is_probed(service)).filter(|_| program.is_none()) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let message = format!("the health check of `{}` needs this program in the bundle", name.get_ref());
+            let hint = "this program is not statically linked for the platform: name one that is with --program";
+            Err(Failure::usage(message).hint(hint).into())
+        }
+    }
 }
