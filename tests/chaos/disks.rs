@@ -75,7 +75,6 @@ fn a_full_or_read_only_disk_for_the_output() {
 }
 
 #[test]
-#[ignore = "the message has no hint yet: tests/chaos/run"]
 fn a_full_or_read_only_disk_for_a_site() {
     let lab = Lab::locked();
     if !possible() {
