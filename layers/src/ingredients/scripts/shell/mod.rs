@@ -1,0 +1,261 @@
+//! The commands of a shell script, read without running any.
+//!
+//! Maintainer scripts are read as if every branch were taken, since their conditions ask about a system that is not there.
+//! Variables with literal values and loops over literal lists are followed. A word that only a running shell knows, such
+//! as the output of a command, is `None`. A value that is not literal does not replace one that is.
+
+mod lexer;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::lexer::{Piece, Token};
+
+/// The words of a simple command (POSIX.1-2024, Shell Command Language, 2.9.1).
+pub(super) type Command = Vec<Option<String>>;
+
+/// Most commands of a script: loops multiply them.
+const COMMANDS: usize = 4096;
+/// Bytes of all words that a script may expand to: loops repeat them, and a value can be made of itself twice.
+const EXPANDED: usize = 16 << 20;
+/// What a command, an assignment or a word costs besides its bytes.
+const STEP: usize = 64;
+/// Longest value of a variable, in bytes. A longer one is not known.
+const LONGEST: usize = 1 << 16;
+/// Deepest loops within loops.
+const DEPTH: usize = 8;
+
+/// Words that begin or end a compound command, after which a command may follow.
+const KEYWORDS: [&str; 15] =
+    ["if", "then", "elif", "else", "fi", "while", "until", "do", "done", "case", "esac", "!", "{", "}", "time"];
+
+/// The commands of `script`. `variables` have values from outside.
+pub(super) fn commands(script: &str, variables: &[(&str, &str)]) -> Vec<Command> {
+    let tokens = lexer::tokens(script);
+    let mut reader = Reader { known: BTreeMap::new(), assigned: BTreeSet::new(), commands: Vec::new(), left: EXPANDED };
+    for (name, value) in variables {
+        reader.known.insert((*name).to_owned(), Some((*value).to_owned()));
+    }
+    reader.assigned = assigned(&tokens);
+    reader.read(&tokens, 0);
+    reader.commands
+}
+
+/// The text of a word that is no more than unquoted text.
+fn plain(token: &Token) -> Option<&str> {
+    match token {
+        Token::Word(pieces) => match &pieces[..] {
+            [Piece::Text { text, is_quoted: false }] => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The name that a word assigns to.
+fn assignment(token: &Token) -> Option<&str> {
+    let Token::Word(pieces) = token else { return None };
+    let Some(Piece::Text { text, is_quoted: false }) = pieces.first() else { return None };
+    text.split_once('=').map(|(name, _)| name).filter(|name| is_name(name))
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Variables that the script itself sets. Any other one comes from elsewhere.
+fn assigned(tokens: &[Token]) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = tokens.iter().filter_map(assignment).map(str::to_owned).collect();
+    let loops = tokens.windows(2).filter(|pair| plain(&pair[0]) == Some("for"));
+    names.extend(loops.filter_map(|pair| plain(&pair[1])).map(str::to_owned));
+    names
+}
+
+struct Reader {
+    /// Values; `None` where only a running shell knows it.
+    known: BTreeMap<String, Option<String>>,
+    assigned: BTreeSet<String>,
+    commands: Vec<Command>,
+    /// What is left of [`EXPANDED`].
+    left: usize,
+}
+
+impl Reader {
+    fn read(&mut self, tokens: &[Token], depth: usize) {
+        let mut left = tokens;
+        while !left.is_empty() && self.commands.len() < COMMANDS && self.left > 0 {
+            self.spend(0);
+            let end = left.iter().position(|token| *token == Token::End).unwrap_or(left.len());
+            let (mut words, rest) = left.split_at(end);
+            while let [first, more @ ..] = words
+                && plain(first).is_some_and(|word| KEYWORDS.contains(&word))
+            {
+                words = more;
+            }
+            left = rest.get(1..).unwrap_or_default();
+            match words {
+                [] => {}
+                [first, name, ..] if plain(first) == Some("for") => {
+                    let (body, after) = body(left);
+                    left = after;
+                    if let Some(name) = plain(name).filter(|_| depth < DEPTH) {
+                        self.repeat(name, words.get(3..).unwrap_or_default(), body, depth);
+                    }
+                }
+                words => self.simple(words),
+            }
+        }
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes.saturating_add(STEP));
+    }
+
+    fn repeat(&mut self, name: &str, values: &[Token], body: &[Token], depth: usize) {
+        for value in self.expand(values) {
+            self.spend(0);
+            self.known.insert(name.to_owned(), value);
+            self.read(body, depth + 1);
+        }
+    }
+
+    fn simple(&mut self, mut words: &[Token]) {
+        let is_declaration = |word: &Token| matches!(plain(word), Some("export" | "local" | "readonly"));
+        if let [first, more @ ..] = words
+            && is_declaration(first)
+        {
+            words = more;
+        }
+        let count = words.iter().take_while(|word| assignment(word).is_some()).count();
+        let (assignments, words) = words.split_at(count);
+        if words.is_empty() {
+            for word in assignments {
+                self.assign(word);
+            }
+            return;
+        }
+        let command = self.expand(words);
+        if command.first().is_some_and(|first| first.as_deref() == Some("unset")) {
+            for name in command.into_iter().flatten() {
+                self.known.remove(&name);
+            }
+        } else {
+            self.commands.push(command);
+        }
+    }
+
+    fn assign(&mut self, word: &Token) {
+        let (Token::Word(pieces), Some(name)) = (word, assignment(word)) else { return };
+        let mut value = Some(String::new());
+        for piece in pieces {
+            let part = match piece {
+                Piece::Text { text, .. } => Some(text.clone()),
+                Piece::Variable { name, default, .. } => self.value(name, default.as_deref()),
+                Piece::Unknown => None,
+            };
+            self.spend(part.as_ref().map_or(0, String::len));
+            value = value.zip(part).map(|(value, part)| value + &part).filter(|value| value.len() <= LONGEST);
+        }
+        let value = value.and_then(|text| text.split_once('=').map(|(_, value)| value.to_owned()));
+        match self.known.get_mut(name) {
+            Some(known) if value.is_none() && known.is_some() => {}
+            _ => drop(self.known.insert(name.to_owned(), value)),
+        }
+    }
+
+    fn value(&self, name: &str, default: Option<&str>) -> Option<String> {
+        match (self.known.get(name), default) {
+            (Some(value), None) => value.clone(),
+            (Some(value), Some(default)) => {
+                value.as_ref().map(|value| if value.is_empty() { default.to_owned() } else { value.clone() })
+            }
+            (None, Some(default)) => Some(default.to_owned()),
+            (None, None) => self.assigned.contains(name).then(String::new),
+        }
+    }
+
+    /// As [`Self::value`], and spends its bytes, and as many words as it may be split into.
+    fn known_value(&mut self, name: &str, default: Option<&str>) -> Option<String> {
+        let value = self.value(name, default)?;
+        self.spend(value.len().saturating_mul(STEP / 2));
+        Some(value)
+    }
+
+    /// Words with the values of their variables. Those of unquoted ones are split at blanks.
+    fn expand(&mut self, tokens: &[Token]) -> Command {
+        let mut words = Vec::new();
+        let mut is_file = false;
+        for token in tokens {
+            match token {
+                Token::Redirection => is_file = true,
+                Token::Word(_) if is_file => is_file = false,
+                Token::Word(pieces) => self.expand_word(pieces, &mut words),
+                Token::End => {}
+            }
+        }
+        words
+    }
+
+    fn expand_word(&mut self, pieces: &[Piece], words: &mut Command) {
+        // The word so far; the outer `None`: nothing of it yet.
+        let mut word: Option<Option<String>> = None;
+        let join = |word: &mut Option<Option<String>>, part: Option<&str>| {
+            let before = word.take().unwrap_or_else(|| Some(String::new()));
+            *word = Some(before.zip(part).map(|(before, part)| before + part));
+        };
+        for piece in pieces {
+            if self.left == 0 {
+                join(&mut word, None);
+                break;
+            }
+            match piece {
+                Piece::Text { text, .. } => {
+                    self.spend(text.len());
+                    join(&mut word, Some(text));
+                }
+                Piece::Unknown => join(&mut word, None),
+                Piece::Variable { name, default, is_quoted } => match self.known_value(name, default.as_deref()) {
+                    None => join(&mut word, None),
+                    Some(value) if *is_quoted => join(&mut word, Some(&value)),
+                    Some(value) => {
+                        for (index, part) in value.split_ascii_whitespace().enumerate() {
+                            if index > 0 || value.starts_with(char::is_whitespace) {
+                                words.extend(word.take());
+                            }
+                            join(&mut word, Some(part));
+                        }
+                    }
+                },
+            }
+        }
+        words.extend(word);
+    }
+}
+
+/// The commands between `do` and its `done`, and what follows.
+fn body(tokens: &[Token]) -> (&[Token], &[Token]) {
+    let (mut depth, mut start, mut begins) = (0_usize, 0, true);
+    for (index, token) in tokens.iter().enumerate() {
+        let word = plain(token).filter(|_| begins);
+        match word {
+            Some("do") => {
+                depth += 1;
+                if depth == 1 {
+                    start = index + 1;
+                }
+            }
+            Some("done") => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return (tokens.get(start..index).unwrap_or_default(), &tokens[index + 1..]);
+                }
+            }
+            _ => {}
+        }
+        begins = *token == Token::End || word.is_some_and(|word| KEYWORDS.contains(&word));
+    }
+    (tokens.get(start..).unwrap_or_default(), &[])
+}
+
+#[cfg(test)]
+mod tests;

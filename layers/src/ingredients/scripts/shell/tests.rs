@@ -1,0 +1,83 @@
+use super::*;
+
+/// One command a line; `?` is a word that only a running shell knows.
+fn read(script: &str) -> String {
+    let words = |command: Command| -> String {
+        let words: Vec<String> = command.into_iter().map(|word| word.unwrap_or_else(|| "?".into())).collect();
+        words.join(" ")
+    };
+    commands(script, &[("DPKG_ROOT", "")]).into_iter().map(words).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn lines_continue_and_quotes_and_variables_are_followed() {
+    let script = r#"
+        base=/usr/lib/jvm; man="$base/man"  # a comment
+        update-alternatives --install "${base}/x" 'a b' \
+            $man/1 ${PRIO:-10} >/dev/null 2>&1 || true
+        echo $(date; echo ")") `pwd` "$1" $RET "$DPKG_ROOT/etc" "a\"$"
+    "#;
+    insta::assert_snapshot!(read(script), @r#"
+    update-alternatives --install /usr/lib/jvm/x a b /usr/lib/jvm/man/1 10
+    true
+    echo ? ? ? ? /etc a"$
+    "#);
+}
+
+/// The priority of a foreign architecture replaced the one that counts.
+#[test]
+fn a_value_that_is_not_literal_does_not_replace_one() {
+    let script = "p=2111\nif [ x ]; then p=$(expr $p - 1); fi\nq=$(x)\nset $p $q\n";
+    insta::assert_snapshot!(read(script), @r"
+    [ x ]
+    set 2111 ?
+    ");
+}
+
+#[test]
+fn loops_over_lists_are_unrolled() {
+    let script = "tools='java jpackage'\nfor i in $tools keytool; do\n unset s || true\n if [ -e $i ]; then s=\"--slave /$i \\\n  $i\"; fi\n \
+                  for j in 1; do install $i$j $s; done\ndone\nfor b in $(ls); do rm $b; done; end\n";
+    let kept: Vec<String> =
+        read(script).lines().filter(|line| !line.starts_with(['[', 't'])).map(str::to_owned).collect();
+    insta::assert_snapshot!(kept.join("\n"), @r"
+    install java1 --slave /java java
+    install jpackage1 --slave /jpackage jpackage
+    install keytool1 --slave /keytool keytool
+    rm ?
+    end
+    ");
+}
+
+#[test]
+fn here_documents_and_labels_are_no_commands() {
+    let script = "cat <<-EOF > /x\n\trm -r /\n\tEOF\ncase \"$1\" in\n configure|triggered) ucf a b;;\nesac\nf() { chown \"$1\" x; }\n";
+    insta::assert_snapshot!(read(script), @r"
+    cat
+    ? in
+    configure
+    triggered
+    ucf a b
+    f
+    chown ? x
+    ");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read(text in "[a-z\\n ;|&()<>$`{}\"'\\\\=#-]{0,200}") {
+        commands(&text, &[]);
+    }
+}
+
+/// A package of another maker may have a script that never ends when it is followed.
+#[test]
+fn hostile_scripts_are_read_in_bounds() {
+    let doubled = format!("a=x\n{}setcap $a f\n", "a=$a$a\n".repeat(60));
+    let found = commands(&doubled, &[]);
+    assert!(found[0][1].is_none() || found[0][1].as_ref().is_some_and(|text| text.len() <= LONGEST), "{found:?}");
+    let list = "1 ".repeat(50);
+    let nested: String = (0..8).map(|depth| format!("for v{depth} in {list}; do ")).collect();
+    let loops = format!("{nested} x=y; {}\nsetcap a f\n", "done; ".repeat(8));
+    assert!(commands(&loops, &[]).len() <= COMMANDS);
+}
