@@ -13,12 +13,13 @@ use crate::init::{Answers, Suite, files, venv};
 
 /// Make a new profile, with comments, that locks and builds
 ///
-/// The profile has one image and one service that runs PROGRAM, and with --proxy nginx with TLS in front of it.
-/// On a terminal, what is not given is asked for. The result is a beginning: profiles/README.md
-/// describes what else a profile can say.
+/// The profile has one image and one service that runs PROGRAM, and with --proxy nginx with TLS in
+/// front of it. On a terminal, what is not given is asked for. The result is a beginning:
+/// profiles/README.md describes what else a profile can say.
 ///
 /// Examples:
-///   sealift init ships --python datasette --port 8001 --proxy -- datasette serve --host 0.0.0.0
+///   sealift init ships --python datasette --port 8001 --proxy \
+///       -- datasette serve --host 0.0.0.0 --port 8001
 ///   sealift init cache --package valkey-server --port 6379 --data /var/lib/valkey \
 ///       -- /usr/bin/valkey-server --dir /var/lib/valkey --protected-mode no
 ///   sealift lock ships
