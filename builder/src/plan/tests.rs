@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      61fe2ee3e86e16d4 Debian packages common to all images: 1 package
-      d8f8a1fa11f4ada2 Debian packages of this image: 2 packages
-      2fa6936bd60ac260 Python third-party wheels: 1 wheel
-      68e9c70292f86e40 Python application: 1 wheel
-      7482f2a68b63bf00 CA certificates
-      e4d35cefd027e36e env files: 1
-      87149dfde489bbeb accounts and configuration
+      2636323804dc4f8d Debian packages common to all images: 1 package
+      c9bc8e4dac31c611 Debian packages of this image: 2 packages
+      937b850f69557e13 Python third-party wheels: 1 wheel
+      89ca38be43997765 Python application: 1 wheel
+      247ab782b66574ce CA certificates
+      6016a9b5e8fe91bc env files: 1
+      d0d4c50d49e7e5f3 accounts and configuration
     localhost/demo-tool:2.1
-      61fe2ee3e86e16d4 Debian packages common to all images: 1 package
+      2636323804dc4f8d Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      a2bbb30b6429207f tool 0.3.0, built from its crate
-      a6b3af209070d920 CA certificates
-      5658f55be4fdffc4 accounts and configuration
+      64316e76c90be1fc tool 0.3.0, built from its crate
+      f59bfe7bb4fbd84e CA certificates
+      e8afc6dbf076409e accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      dd1be14c0934f091 Debian packages common to all images: 1 package
-      5027108e38479da4 Debian packages of this image: 2 packages
-      57d9dd5176e30e76 Python third-party wheels: 1 wheel
-      63d8b1ebdf8c4ecd Python application: 1 wheel
-      285c75c345eee416 CA certificates
-      973896b2012e167e env files: 1
-      7fe0d194f3118e37 accounts and configuration
+      2de58fc2e2e61a13 Debian packages common to all images: 1 package
+      93576933b863198a Debian packages of this image: 2 packages
+      bc55a8d9dce85ed0 Python third-party wheels: 1 wheel
+      45de47f46f6f0f23 Python application: 1 wheel
+      7a186660b598c810 CA certificates
+      62d23224ff094a4c env files: 1
+      abe9ccee489d9750 accounts and configuration
     localhost/demo-tool:2.1
-      dd1be14c0934f091 Debian packages common to all images: 1 package
+      2de58fc2e2e61a13 Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      108ec79f39cc803b tool 0.3.0, built from its crate
-      5c6594cecf25c720 CA certificates
-      edf1c6c3e4b3d2cf accounts and configuration
+      bcb8cafd316f02b3 tool 0.3.0, built from its crate
+      78d2816087836073 CA certificates
+      edc667ac80afc62a accounts and configuration
     ");
 }
 

@@ -65,7 +65,8 @@ pub(crate) fn expression_reads(group: &str, text: &str) -> Result<Reads, Error> 
 const GLOBALS: [&str; 6] = ["range", "dict", "debug", "namespace", "loop", "self"];
 
 /// The names that a template reads and that do not exist, each with a hint. `names` are those at the top, `groups` have
-/// names within. Templates that are not valid read nothing.
+/// names within. Names that the template asks for (`ports.mail is defined`) may be missing: profiles that extend another share
+/// its templates. Templates that are not valid read nothing.
 pub(crate) fn unknown_names(
     text: &str,
     names: &[&str],
@@ -75,7 +76,7 @@ pub(crate) fn unknown_names(
     let environment = Environment::new();
     let Ok(template) = environment.template_from_str(text) else { return unknown };
     for name in template.undeclared_variables(false) {
-        if !names.contains(&name.as_str()) && !GLOBALS.contains(&name.as_str()) {
+        if !names.contains(&name.as_str()) && !GLOBALS.contains(&name.as_str()) && !is_asked_for(text, &name) {
             let hint = suggest::hint(&name, "names in templates", names.iter().copied());
             unknown.insert(name, hint);
         }
@@ -84,10 +85,23 @@ pub(crate) fn unknown_names(
         let read = Reads::of(group, template.undeclared_variables(true));
         for name in read.names.into_iter().filter(|name| !known.contains(name)) {
             let hint = suggest::hint(&name, group, known.iter().map(String::as_str));
-            unknown.insert(format!("{group}.{name}"), hint);
+            let name = format!("{group}.{name}");
+            if !is_asked_for(text, &name) {
+                unknown.insert(name, hint);
+            }
         }
     }
     unknown
+}
+
+/// Whether the text of a template asks if `name` is defined, or has a default for it.
+fn is_asked_for(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let rest = text[at + name.len()..].trim_start();
+        let filter = rest.strip_prefix('|').map(str::trim_start);
+        ["is defined", "is not defined"].iter().any(|test| rest.starts_with(test))
+            || filter.is_some_and(|filter| filter.starts_with("default"))
+    })
 }
 
 impl From<&Value> for minijinja::Value {
@@ -111,6 +125,18 @@ impl From<&Value> for minijinja::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A template of a profile that another extends, without the port.
+    #[test]
+    fn names_that_are_asked_for_may_be_missing() {
+        let found = |text: &str| {
+            let groups = [("ports", BTreeSet::from(["https".to_owned()]))];
+            unknown_names(text, &["ports", "host"], &groups).into_keys().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(found("{% if ports.mail is defined and host %}{{ ports.mail }}{% endif %}{{ ports.https }}"), "");
+        assert_eq!(found("{{ ports.mail|default(1) }}{{ port is not defined }}"), "");
+        assert_eq!(found("{{ ports.mail }}{{ ports.https is defined }}{{ port }}"), "port ports.mail");
+    }
 
     #[test]
     fn only_values_of_the_group_are_found() {
