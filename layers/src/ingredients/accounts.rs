@@ -185,14 +185,7 @@ mod tests {
             group("shadow", Some(1234)),
         ];
         let tree = with_requests(&[account("web", 1234, 1234)], &requests).unwrap();
-        let text: Vec<String> = tree
-            .iter()
-            .filter_map(|(_, entry)| match &entry.kind {
-                Kind::File(content) => Some(String::from_utf8(content.read().unwrap()).unwrap()),
-                _ => None,
-            })
-            .collect();
-        insta::assert_snapshot!(text.join("--\n"), @r"
+        insta::assert_snapshot!(texts(&tree), @r"
         root:x:0:
         www-data:x:33:
         epmd:x:157:
@@ -211,6 +204,15 @@ mod tests {
         ");
     }
 
+    /// The files of a tree, one after the other.
+    fn texts(tree: &Tree) -> String {
+        let text = |entry: &Entry| match &entry.kind {
+            Kind::File(content) => Some(String::from_utf8(content.read().unwrap()).unwrap()),
+            _ => None,
+        };
+        tree.iter().filter_map(|(_, entry)| text(entry)).collect::<Vec<_>>().join("--\n")
+    }
+
     fn account(name: &str, uid: u32, gid: u32) -> Account {
         Account { name: name.into(), uid, gid, home: "/nonexistent".into() }
     }
@@ -218,14 +220,7 @@ mod tests {
     #[test]
     fn files_are_sorted_by_id() {
         let tree = tree(&[account("parsec", 1234, 1234), account("postgres", 999, 998)]).unwrap();
-        let text: Vec<String> = tree
-            .iter()
-            .filter_map(|(_, entry)| match &entry.kind {
-                Kind::File(content) => Some(String::from_utf8(content.read().unwrap()).unwrap()),
-                _ => None,
-            })
-            .collect();
-        insta::assert_snapshot!(text.join("--\n"), @r"
+        insta::assert_snapshot!(texts(&tree), @r"
         root:x:0:
         postgres:x:998:
         parsec:x:1234:
