@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use sealift_deployment::bundle::SUMS;
+use sealift_deployment::bundle::{LINKS, MANIFEST, SUMS, TABLE_LIMIT};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Pending, explain};
 use sealift_deployment::profile::model::Deployed;
@@ -61,6 +61,7 @@ impl Bundle<'_> {
         let is_cached = parts.is_some() && self.site.is_none();
         let cache = is_cached.then(|| DigestCache::find(store, &sums, &files, epoch));
         files.insert(TreePath::new(SUMS)?, Entry::file(sums, 0o644, &Arc::from(ORIGIN)));
+        check_tables(&files)?;
 
         // A site holds the installation's keys and secrets.
         let mut pending = if self.site.is_some() { Pending::private(output)? } else { Pending::create(output)? };
@@ -162,6 +163,20 @@ fn check_names(files: &Tree) -> Result<()> {
     Ok(())
 }
 
+/// Checks that hosts can read the tables of the bundle: they refuse larger ones.
+fn check_tables(files: &Tree) -> Result<()> {
+    for name in [MANIFEST, SUMS, LINKS] {
+        let Some(Kind::File(table)) = files.get(&TreePath::new(name)?).map(|entry| &entry.kind) else { continue };
+        if table.len() > TABLE_LIMIT {
+            let message =
+                format!("the bundle has too many files: {name} would have more than {} MiB", TABLE_LIMIT >> 20);
+            let hint = "leave out what is not needed, with `drop` in the profile";
+            return Err(Failure::failed(message).hint(hint).into());
+        }
+    }
+    Ok(())
+}
+
 /// The text of `SHA256SUMS`: all files of the bundle but itself.
 fn checksums(parts: Option<&Parts>, files: &Tree) -> io::Result<String> {
     let mut sums: BTreeMap<String, Digest> = BTreeMap::new();
@@ -182,6 +197,20 @@ fn checksums(parts: Option<&Parts>, files: &Tree) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The host refused such a bundle, and the build had said nothing.
+    #[test]
+    fn tables_that_no_host_reads_are_refused() {
+        let mut files = Tree::new();
+        let mut check = |length: u64| {
+            let table = vec![b'a'; usize::try_from(length).unwrap()];
+            files.insert(TreePath::new(SUMS).unwrap(), Entry::file(table, 0o644, &Arc::from(ORIGIN)));
+            check_tables(&files).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(TABLE_LIMIT), Ok(()));
+        let error = check(TABLE_LIMIT + 1).unwrap_err();
+        insta::assert_snapshot!(error, @"the bundle has too many files: SHA256SUMS would have more than 16 MiB");
+    }
 
     /// `SHA256SUMS` had two lines for such a file, neither of them right.
     #[test]

@@ -14,5 +14,5 @@ pub use manifest::{
     StorePath, Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
-pub use read::{Bundle, Form, open, open_within};
+pub use read::{Bundle, Form, TABLE_LIMIT, open, open_within};
 pub use system::System;

@@ -51,7 +51,7 @@ pub enum Form {
 }
 
 /// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: with 100,000 files they have less.
-const TABLE_LIMIT: u64 = DOCUMENT;
+pub const TABLE_LIMIT: u64 = DOCUMENT;
 /// The folder of lost files, which the root of some file systems has.
 const LOST: &str = "lost+found";
 
