@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::digest::Digest;
 
@@ -72,10 +73,10 @@ fn take(package: &Package, file: &Path, inputs: &Inputs<'_>, store: &Store) -> R
     if !file.is_file() {
         return Err(changed("has been removed").into());
     }
-    if Digest::of_reader(fs_err::File::open(file)?)?.digest != package.sha256 {
+    if Digest::of_reader(files::open(file)?)?.digest != package.sha256 {
         return Err(changed("has changed").into());
     }
-    store.add_artifact(&package.path, fs_err::File::open(file)?, &package.sha256).map(drop)
+    store.add_artifact(&package.path, files::open(file)?, &package.sha256).map(drop)
 }
 
 /// Fetches the crates among `missing` with cargo, which knows its registries.
