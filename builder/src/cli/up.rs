@@ -9,6 +9,7 @@ use clap::Args;
 use sealift_deployment::host::{self, Started, UpRequest};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::site::KnownSites;
+use sealift_layers::limits::{self, Limits};
 
 use super::Context;
 use super::common;
@@ -64,6 +65,9 @@ pub(super) struct Up {
     /// Use a site (`site/`, `.env`) that was not made on this host, such as one that you copied here
     #[arg(long)]
     accept_site: bool,
+    /// How much each layer and all layers together may unpack to (default: 200 times the packed size, at least 1 GiB)
+    #[arg(long, value_name = "SIZE", value_parser = limits::parse_bytes)]
+    limit_unpacked: Option<u64>,
     /// Startup timeout in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
@@ -74,6 +78,7 @@ impl Up {
         let machine = Machine::here();
         let ui = common::ui(&machine, context);
         let mut deployment = self.deployment.open(&machine)?;
+        deployment.limit(Limits { unpacked: self.limit_unpacked });
         if let Some(project) = &self.project {
             deployment.choose_project(project)?;
         }

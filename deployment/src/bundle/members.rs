@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_layers::digest::Digest;
 use sealift_layers::escape::line;
-use sealift_layers::tree::{Entry, Kind};
+use sealift_layers::tree::{Entry, Kind, TreePath};
 use sealift_layers::validate::Violation;
 
-use super::names::{LINKS, SUMS, is_of_site};
+use super::names::{LINKS, MANIFEST, SUMS, is_of_site};
 use super::read::{Bundle, Form, read};
 use super::verify::violate;
 
@@ -42,6 +42,12 @@ impl Bundle {
             }
             if !matches!(entry.kind, Kind::File(_)) || of_host || name == SUMS || sums.contains_key(name) {
                 self.verify_access(name, entry, violations);
+            }
+        }
+        for path in self.manifest.iter().flat_map(|manifest| manifest.site.keys()) {
+            let name = path.strip_suffix('/').unwrap_or(path);
+            if !is_of_site(name) || TreePath::new(name).is_err() {
+                violate(violations, MANIFEST, format!("names {} as a part of the site", line(path)));
             }
         }
         let is_missing = |path: &&String| !matches!(self.kind(path), Some(Kind::Symlink(_)));
@@ -163,7 +169,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use sealift_layers::limits::Limits;
-    use sealift_layers::tree::{Content, Tree, TreePath};
+    use sealift_layers::tree::{Content, Tree};
     use sealift_layers::validate::Depth;
 
     use super::*;

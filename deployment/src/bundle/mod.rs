@@ -16,3 +16,4 @@ pub use manifest::{
 pub use names::{LINKS, MANIFEST, SUMS};
 pub use read::{Bundle, Form, TABLE_LIMIT, open, open_within};
 pub use system::System;
+pub use verify::too_large;

@@ -52,6 +52,8 @@ pub enum Form {
 
 /// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: with 100,000 files they have less.
 pub const TABLE_LIMIT: u64 = DOCUMENT;
+/// The version of `bundle.json` that is read.
+const SCHEMA: u32 = 1;
 /// The folder of lost files, which the root of some file systems has.
 const LOST: &str = "lost+found";
 
@@ -75,9 +77,17 @@ pub fn open_within(path: &Path, limits: Limits) -> Result<Bundle> {
     let form = if metadata.is_dir() { Form::Folder { owner: metadata.uid() } } else { Form::Archive };
     let damaged = || Failure::verification(format!("{}: {MANIFEST} is damaged", path.display())).hint(COPY_AGAIN);
     let manifest = match read(&files, MANIFEST).map_err(|error| damaged().because(error))? {
-        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| damaged().because(error))?),
+        Some(bytes) => Some(serde_json::from_slice::<Manifest>(&bytes).map_err(|error| damaged().because(error))?),
         None => None,
     };
+    if let Some(Manifest { schema, .. }) = manifest
+        && schema != SCHEMA
+    {
+        let message = format!("{}: {MANIFEST} has schema {schema}, which is not supported", path.display());
+        return Err(Failure::usage(message)
+            .hint("use a newer version of sealift, such as the one in the bundle")
+            .into());
+    }
     if manifest.is_none() && files.get(&TreePath::new("index.json")?).is_none() {
         let message = format!("{} is not a bundle: it has neither {MANIFEST} nor index.json", path.display());
         let hint = "name a file that `sealift build` wrote, or the folder that it was unpacked into";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use sealift_layers::limits::Limits;
 use sealift_layers::validate::{Depth, Violation};
 
 use crate::bundle::{self, Bundle, Manifest};
@@ -45,10 +46,19 @@ impl Deployment {
         let manifest = bundle.manifest.clone().ok_or_else(no_bundle)?;
         refuse_types(&folder, &bundle)?;
         let profile = Profile::load(&folder.join("profile"))?;
+        if profile.model.deployment != manifest.deployment {
+            let message = format!("the bundle in {} has the profile of another one", folder.display());
+            return Err(Failure::verification(message).hint("unpack the bundle again").into());
+        }
         Ok(Self { folder, manifest, profile, project: None, bundle })
     }
 
-    /// Checks the digest of every file. Layers are not decompressed: the engine does that when it loads them.
+    /// Sets how much its layers may unpack to.
+    pub fn limit(&mut self, limits: Limits) {
+        self.bundle.limits = limits;
+    }
+
+    /// Checks the digest of every file, and that the layers are within the limits by the sizes in `bundle.json`. Layers are not decompressed: the engine does that when it loads them.
     ///
     /// # Errors
     /// [`Failure::verification`] that lists every damaged file.
