@@ -51,7 +51,7 @@ pub struct Resolved {
 pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Resolved> {
     let platform = options.platform;
     let archives = Archives::fetch(profile, servers, options, ui)?;
-    let index = archives.index(platform);
+    let index = archives.index(platform)?;
     warn_of_omitted(&index, ui);
     let images = images::resolve(profile, servers, index, platform, ui)?;
     let crates = crates(profile, servers)?;
