@@ -8,6 +8,7 @@ mod networks;
 use sealift_layers::codec::Codec;
 
 use super::boot::{self, Manager};
+use super::markdown;
 use crate::profile::model::{Model, Run};
 use crate::profile::names::{bundle_file, image_name, project_name};
 
@@ -41,7 +42,7 @@ connect to, without `https://` and without a port.";
 const PROGRAM_ROW: &str = "| `sealift` | the program for the commands above: `./sealift help` |\n";
 
 fn head(model: &Model, platform: &str) -> String {
-    let title = model.title.lines().next().unwrap_or_default();
+    let title = markdown::text(model.title.lines().next().unwrap_or_default());
     let mut text = format!("# {title}, version {}\n\n", model.version.get_ref());
     if !model.description.trim().is_empty() {
         text += &format!("{}\n\n", model.description.trim());
@@ -74,11 +75,11 @@ Images:
     .to_owned();
     for name in images {
         let title = model.images.iter().find(|(key, _)| key.get_ref() == name).map_or("", |(_, image)| &image.title);
-        text += &format!("\n- `{}`: {title}", image_name(model, name));
+        text += &format!("\n- `{}`: {}", image_name(model, name), markdown::text(title));
     }
     text += "\n\nServices:\n";
     for (name, service) in &model.services {
-        text += &format!("\n- `{}`: {}", name.get_ref(), service.title);
+        text += &format!("\n- `{}`: {}", name.get_ref(), markdown::text(&service.title));
     }
     text
 }
@@ -168,7 +169,11 @@ fn tasks(model: &Model) -> String {
             Run::Exec => format!("podman exec -i {}_{service} {command}", project_name(model)),
         };
         let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
-        text += &format!("| `./sealift task {name}{arguments}` | {}{note} | `{hand}` |\n", task.title);
+        text += &format!(
+            "| `./sealift task {name}{arguments}` | {}{note} | {} |\n",
+            markdown::text(&task.title),
+            markdown::code(&hand)
+        );
     }
     text.trim_end().to_owned()
 }
@@ -177,7 +182,7 @@ fn tasks(model: &Model) -> String {
 fn privileges(model: &Model) -> String {
     let rows = model.services.iter().flat_map(|(name, service)| {
         let rows = service.privileges().into_iter();
-        rows.map(move |(what, why)| format!("| `{}` | {what} | {} |\n", name.get_ref(), why.replace('|', "\\|")))
+        rows.map(move |(what, why)| format!("| `{}` | {what} | {} |\n", name.get_ref(), markdown::text(why)))
     });
     let rows: String = rows.collect();
     if rows.is_empty() {
