@@ -163,6 +163,16 @@ impl<'a> Index<'a> {
     /// # Errors
     /// There are more packages or provided names than [`PACKAGES`] and [`PROVIDED`].
     pub fn parse(archives: &[Archive<'a>], architecture: &'a str) -> Result<Self, Exceeded> {
+        Self::parse_within(archives, architecture, PACKAGES, PROVIDED)
+    }
+
+    /// As [`Self::parse`], with other limits.
+    fn parse_within(
+        archives: &[Archive<'a>],
+        architecture: &'a str,
+        most: usize,
+        most_provided: usize,
+    ) -> Result<Self, Exceeded> {
         let mut packages: BTreeMap<&str, Vec<Package>> = BTreeMap::new();
         let (mut omitted, mut fields, mut count) = (Vec::new(), Vec::new(), 0);
         let files =
@@ -179,8 +189,8 @@ impl<'a> Index<'a> {
                     continue;
                 }
                 count += 1;
-                if count > PACKAGES {
-                    return Err(Exceeded::Count(PACKAGES as u64, "packages"));
+                if count > most {
+                    return Err(Exceeded::Count(most as u64, "packages"));
                 }
                 match read.and_then(|_| package(&fields, &values, architecture)) {
                     Ok(package) => entry(&mut packages, package.name).push(package.of(ArchiveId(id))),
@@ -194,7 +204,7 @@ impl<'a> Index<'a> {
         }
         let (pins, providers) = (Pins::default(), BTreeMap::new());
         let mut index = Self { architecture, archives, pins, packages, providers, omitted };
-        index.providers = index.find_providers()?;
+        index.providers = index.find_providers(most_provided)?;
         Ok(index)
     }
 
@@ -251,7 +261,7 @@ impl<'a> Index<'a> {
         &self.omitted
     }
 
-    fn find_providers(&self) -> Result<BTreeMap<&'a str, Vec<ProviderPlace<'a>>>, Exceeded> {
+    fn find_providers(&self, most: usize) -> Result<BTreeMap<&'a str, Vec<ProviderPlace<'a>>>, Exceeded> {
         let mut ranked: BTreeMap<&str, Vec<(Priority, ProviderPlace)>> = BTreeMap::new();
         let mut count = 0;
         for (name, versions) in &self.packages {
@@ -263,8 +273,8 @@ impl<'a> Index<'a> {
                 for atom in atoms.filter(|atom| self.architecture_suits(atom)) {
                     let version = atom.constraint.map(|constraint| constraint.version);
                     count += 1;
-                    if count > PROVIDED {
-                        return Err(Exceeded::Count(PROVIDED as u64, "provided names"));
+                    if count > most {
+                        return Err(Exceeded::Count(most as u64, "provided names"));
                     }
                     entry(&mut ranked, atom.name).push((package.priority, (name, place, version)));
                 }

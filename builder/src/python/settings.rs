@@ -132,8 +132,7 @@ impl UvFiles {
             Some(named) => vec![named],
             None => [user, Some("/etc/uv/uv.toml".into())].into_iter().flatten().collect(),
         };
-        let texts: Vec<_> =
-            files.iter().filter_map(|path| read(machine, path).transpose()).collect::<Result<_>>()?;
+        let texts: Vec<_> = files.iter().filter_map(|path| read(machine, path).transpose()).collect::<Result<_>>()?;
         Ok(Self(texts.into_iter().filter_map(|(path, text)| Some((path, toml::from_str(&text).ok()?))).collect()))
     }
 
