@@ -13,6 +13,7 @@ use sealift_layers::validate::Violation;
 
 use super::names::{LINKS, MANIFEST, SUMS, is_of_site};
 use super::read::{Bundle, Form, read};
+use super::signatures::is_signature;
 use super::verify::violate;
 
 /// The permission bits that a file or a folder of a bundle may have.
@@ -31,8 +32,9 @@ impl Bundle {
         for (path, entry) in self.files.iter() {
             let name = path.as_str();
             let of_host = self.form != Form::Archive && is_of_site(name);
+            let is_named = |name: &str| of_host || name == SUMS || is_signature(name) || sums.contains_key(name);
             match &entry.kind {
-                Kind::File(_) if of_host || name == SUMS || sums.contains_key(name) => {}
+                Kind::File(_) if is_named(name) => {}
                 Kind::File(_) => violate(violations, name, format!("is not listed in {SUMS}")),
                 Kind::Directory if of_host || folders.contains(name) || self.is_folder_of_site(name) => {}
                 Kind::Directory => violate(violations, name, "is a folder that no listed file is in"),
@@ -40,7 +42,7 @@ impl Bundle {
                 Kind::Symlink(_) => violate(violations, name, "is a link"),
                 Kind::Hardlink(_) => violate(violations, name, "is a hard link"),
             }
-            if !matches!(entry.kind, Kind::File(_)) || of_host || name == SUMS || sums.contains_key(name) {
+            if !matches!(entry.kind, Kind::File(_)) || is_named(name) {
                 self.verify_access(name, entry, violations);
             }
         }

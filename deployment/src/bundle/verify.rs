@@ -53,6 +53,7 @@ impl Bundle {
         }
         if self.manifest.is_some() {
             self.verify_members(&sums, &mut violations);
+            self.verify_signatures(&mut violations);
         }
         violations
     }
