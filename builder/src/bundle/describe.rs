@@ -19,8 +19,18 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
     for (planned, image) in plan.images.iter().zip(images) {
         described.push(describe_image(plan, planned, image, layers, &mut description)?);
     }
-    let Description { system, packages, wheels, crates, store_paths, excluded, interpreters, compiled, image: _ } =
-        description;
+    let Description {
+        system,
+        packages,
+        wheels,
+        crates,
+        archives,
+        store_paths,
+        excluded,
+        interpreters,
+        compiled,
+        image: _,
+    } = description;
     Ok(Manifest {
         schema: 1,
         sealift: env!("CARGO_PKG_VERSION").to_owned(),
@@ -37,6 +47,7 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         packages: packages.into_values().collect(),
         wheels: wheels.into_values().collect(),
         crates,
+        archives: archives.into_values().collect(),
         store_paths: store_paths.into_values().collect(),
         excluded,
         privileges: privileges(model),
@@ -67,7 +78,7 @@ fn describe_image(
     for layer in &planned.layers {
         layer.ingredient.describe(inputs, layers.record(&layer.key), description)?;
     }
-    let ImageDescription { packages, wheels, store_paths } = std::mem::take(&mut description.image);
+    let ImageDescription { packages, wheels, archives, store_paths } = std::mem::take(&mut description.image);
     let layers = layers.of(planned).into_iter().map(|finished| BundleLayer {
         title: finished.title,
         digest: finished.layer.digest,
@@ -83,6 +94,7 @@ fn describe_image(
         layers: layers.collect(),
         packages,
         wheels,
+        archives,
         store_paths,
     })
 }
