@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#[path = "../hostile/archive_files.rs"]
+mod archive_files;
 #[path = "../hostile/archives.rs"]
 mod archives;
 #[path = "../hostile/bundles.rs"]

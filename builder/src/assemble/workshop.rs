@@ -296,7 +296,7 @@ fn open_package(store: &Store, package: &Package, limits: Limits) -> Result<deb:
 }
 
 /// The failure for an artifact that is not what it must be.
-fn refused(message: String, error: &(dyn std::error::Error + 'static)) -> Failure {
+pub(super) fn refused(message: String, error: &(dyn std::error::Error + 'static)) -> Failure {
     let failure = Failure::failed(message);
     match Exceeded::within(error) {
         Some(Exceeded::Unpacked(_)) => {
@@ -358,7 +358,7 @@ pub(super) fn conflict(conflicts: &[Conflict]) -> anyhow::Error {
 }
 
 /// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -28,7 +28,7 @@ pub struct Kept {
     pub bytes: u64,
 }
 
-/// Fetches all packages, wheels and crates that the lock names, and copies them into `folder` by their names. Files that are
+/// Fetches all packages, wheels, crates and archives that the lock names, and copies them into `folder` by their names. Files that are
 /// there already stay. `SHA256SUMS` lists them, and those of earlier runs.
 ///
 /// # Errors
@@ -77,6 +77,8 @@ fn place(artifact: &Artifact<'_>) -> String {
         },
         Artifact::Wheel(_) => "wheels".to_owned(),
         Artifact::Crate(_) => "crates".to_owned(),
+        // Archives of different folders may have one name.
+        Artifact::ArchiveFile(archive) => return format!("archives/{}", archive.file),
     };
     format!("{folder}/{}", artifact.file_name())
 }

@@ -25,8 +25,18 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
                     hosts need it, too, for `verify` and `up`";
         return Err(Failure::failed(format!("no host would take the bundle: {what}")).hint(hint).into());
     }
-    let Description { system, packages, wheels, crates, store_paths, excluded, interpreters, compiled, image: _ } =
-        description;
+    let Description {
+        system,
+        packages,
+        wheels,
+        crates,
+        archives,
+        store_paths,
+        excluded,
+        interpreters,
+        compiled,
+        image: _,
+    } = description;
     Ok(Manifest {
         schema: 1,
         sealift: env!("CARGO_PKG_VERSION").to_owned(),
@@ -43,6 +53,7 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         packages: packages.into_values().collect(),
         wheels: wheels.into_values().collect(),
         crates,
+        archives: archives.into_values().collect(),
         store_paths: store_paths.into_values().collect(),
         excluded,
         privileges: privileges(model),
@@ -73,7 +84,7 @@ fn describe_image(
     for layer in &planned.layers {
         layer.ingredient.describe(inputs, layers.record(&layer.key), description)?;
     }
-    let ImageDescription { packages, wheels, store_paths } = std::mem::take(&mut description.image);
+    let ImageDescription { packages, wheels, archives, store_paths } = std::mem::take(&mut description.image);
     let layers = layers.of(planned).into_iter().map(|finished| BundleLayer {
         title: finished.title,
         digest: finished.layer.digest,
@@ -89,6 +100,7 @@ fn describe_image(
         layers: layers.collect(),
         packages,
         wheels,
+        archives,
         store_paths,
     })
 }

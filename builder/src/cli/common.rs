@@ -32,6 +32,12 @@ pub(super) struct ServerOptions {
     /// else the configuration of pip, then of uv, else uv's default index. Further indexes are those of pip and uv.
     #[arg(long, value_name = "URL", help_heading = SERVERS)]
     python_index: Option<String>,
+    /// Folder, or URL of a server, that has the profile's archives; may be repeated: if one fails, the next is tried
+    ///
+    /// Default: SEALIFT_ARCHIVES, else `archive-mirror` in ~/.config/sealift/config.toml. Archives in the profile's folder are
+    /// used without it.
+    #[arg(long, value_name = "DIR|URL", help_heading = SERVERS)]
+    archives: Vec<String>,
 }
 
 impl ServerOptions {
@@ -49,6 +55,7 @@ impl ServerOptions {
         let options = servers::Options {
             debian_mirrors: self.debian_mirror.clone(),
             python_index: self.python_index.clone(),
+            archives: self.archives.clone(),
             at,
             offline,
         };

@@ -164,8 +164,16 @@ impl Client {
     /// # Errors
     /// Those of [`Self::get`].
     pub fn measure(&self, address: &Address, limit: u64) -> Result<Measured> {
+        self.measure_in(std::slice::from_ref(address), limit, "it")?.ok_or_else(|| not_found(address))
+    }
+
+    /// Like [`Self::measure`], of a file that messages call `name`, on the first server that has it. `None` if none has it.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub fn measure_in(&self, addresses: &[Address], limit: u64, name: &str) -> Result<Option<Measured>> {
         let budget = Budget::start(self.timeouts.total, 0);
-        let outcome = self.ask(std::slice::from_ref(address), &AtomicBool::new(false), |address| {
+        let outcome = self.ask(addresses, &AtomicBool::new(false), |address| {
             let (mut hasher, mut size) = (Hasher::default(), 0);
             self.stream(address, "*/*", limit, budget, &mut |bytes| {
                 size += bytes.len() as u64;
@@ -174,9 +182,9 @@ impl Client {
             Ok(Measured { digest: hasher.finish(), size })
         })?;
         match outcome {
-            Outcome::Found(measured) => Ok(measured),
-            Outcome::Missing => Err(not_found(address)),
-            Outcome::Failed(tried) => Err(failure("it", tried)),
+            Outcome::Found(measured) => Ok(Some(measured)),
+            Outcome::Missing => Ok(None),
+            Outcome::Failed(tried) => Err(failure(name, tried)),
         }
     }
 

@@ -11,8 +11,8 @@ mod system;
 mod verify;
 
 pub use manifest::{
-    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, ProgramCrate, SiteMember, Source,
-    StorePath, Toolchain, Wheel,
+    ArchiveFile, BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, ProgramCrate, SiteMember,
+    Source, StorePath, Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
 pub use read::{Bundle, Form, TABLE_LIMIT, open, open_trusted, open_within, plain};

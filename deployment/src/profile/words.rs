@@ -21,6 +21,13 @@ pub(super) fn is_tag(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
+/// The version of something that others released: as [`is_tag`], with what versions of Debian, Python and semver have beside.
+pub(super) fn is_release(text: &str) -> bool {
+    text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+~".contains(&b))
+}
+
 /// A Debian package's name, as dpkg takes it.
 pub(super) fn is_package(text: &str) -> bool {
     deb::is_package_name(text)
