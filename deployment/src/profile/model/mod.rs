@@ -37,7 +37,10 @@ pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
 pub use requirements::{Requirements, RequirementsFile};
 pub use service::{HostPath, Running, Service, WritablePath};
-pub use site::{Authority, Certificate, Encoding, Protocol, Rule, Secret, Site, SitePort, Template, Trusted, range};
+pub use site::{
+    Authority, Certificate, Encoding, FileFormat, OperatorFolder, Protocol, Rule, Secret, Site, SitePort, Template,
+    Trusted, range,
+};
 pub use task::{On, Part, Run, Task};
 pub use venv::Venv;
 pub use volume::Volume;

@@ -49,6 +49,12 @@ impl Setting {
                 let mut list = Vec::new();
                 for (index, item) in array.iter().enumerate() {
                     match item.as_str() {
+                        Some(text) if !self.choices.is_empty() && !self.choices.iter().any(|choice| choice == text) => {
+                            let index = index.to_string();
+                            let hint = format!("use some of: {}", self.choices.join(", "));
+                            let message = format!("is `{text}`, which is not one of the choices");
+                            invalid.push(invalid_value(&[path, &[index.as_str()]].concat(), &message, &hint));
+                        }
                         Some(text) if words::is_word(text) => list.push(text.to_owned()),
                         _ => {
                             let index = index.to_string();
