@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use anyhow::Result;
 use sealift_layers::tree::TreePath;
 
-use super::public_host::PublicHost;
 use super::operator_input::folders;
+use super::public_host::PublicHost;
 use super::{record, settings};
 use crate::failure::Failure;
 use crate::profile::model::{Certificate, Model};

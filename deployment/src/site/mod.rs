@@ -43,8 +43,8 @@ mod values;
 
 pub use create::{SiteRequest, create};
 pub use env::parse_env;
-pub use operator_input::folders::{check as check_folders, paths as folder_paths};
 pub use load::{Site, SiteFile, load, private_directories};
+pub use operator_input::folders::{check as check_folders, paths as folder_paths};
 pub use origin::{KnownSites, Origin, differ_in_secrets, secret, share_secrets};
 pub use ports::{Chosen, compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;
@@ -52,6 +52,6 @@ pub use renew::{Renewal, renew};
 pub use report::{Action, Change, SiteReport};
 pub use samples::check_templates;
 pub use settings::parse as parse_settings;
-pub use status::{GroupFile, Validity, certificates, groups, permissions, ports, recorded_engine};
+pub use status::{GroupFile, Validity, certificates, groups, permissions, ports, recorded_engine, recorded_host};
 pub use templates::{render_public, template_mode, uses_host};
 pub use values::{SettingValues, SiteParameters};

@@ -80,7 +80,9 @@ impl Check<'_> {
         }
         for (name, task) in &model.tasks {
             let name = name.get_ref().as_str();
-            if let (Run::Exec, Some(service)) = (task.run, model.services.get(&task.service)) {
+            if let (Run::Exec, Some(service)) = (task.run, model.services.get(&task.service))
+                && task.request.is_none()
+            {
                 self.program(&["tasks", name, "command"], service.image.get_ref(), &task.command);
             }
         }

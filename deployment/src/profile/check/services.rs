@@ -168,7 +168,11 @@ impl Check<'_> {
             }
             if seen.contains(&path) {
                 let message = format!("something else is mounted at `/{path}`");
-                self.report(span, message, "`config-files`, `volumes`, `paths`, `site-files` and `tmpfs` need different paths");
+                self.report(
+                    span,
+                    message,
+                    "`config-files`, `volumes`, `paths`, `site-files` and `tmpfs` need different paths",
+                );
             }
             seen.insert(path);
         }

@@ -85,7 +85,7 @@ impl Check<'_> {
     }
 
     /// Checks a setting and its fields.
-    fn setting(&mut self, path: &[&str], setting: &Setting) {
+    pub(super) fn setting(&mut self, path: &[&str], setting: &Setting) {
         self.value(path, setting);
         for (field, setting) in &setting.fields {
             let path = [path, &["fields", field]].concat();

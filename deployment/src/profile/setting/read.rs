@@ -84,6 +84,17 @@ impl Setting {
         }
     }
 
+    /// The value that an operator types as text: for kinds that are no text the number or boolean, if it is one.
+    #[must_use]
+    pub fn of_text(&self, text: &str) -> toml::Value {
+        let as_typed = || toml::Value::String(text.to_owned());
+        match self.kind {
+            Kind::Port | Kind::Integer => text.parse().map_or_else(|_| as_typed(), toml::Value::Integer),
+            Kind::Boolean => text.parse().map_or_else(|_| as_typed(), toml::Value::Boolean),
+            _ => as_typed(),
+        }
+    }
+
     fn table(&self, value: &toml::Value, path: &[&str], invalid: &mut Vec<InvalidValue>) -> BTreeMap<String, Value> {
         let Some(table) = value.as_table() else {
             invalid.push(invalid_value(path, "is not a table", "write its keys below a line [[...]]"));
