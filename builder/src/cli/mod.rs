@@ -10,6 +10,7 @@ mod common;
 mod deployment;
 mod doctor;
 mod down;
+mod exchange;
 mod fetch;
 mod groups;
 mod image;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use sealift_layers::limits::Limits;
 use sealift_layers::validate::{Depth, Violation};
 
+use super::request;
 use crate::bundle::{self, Bundle, Manifest};
 use crate::failure::Failure;
 use crate::files;
@@ -203,8 +204,12 @@ impl Deployment {
             let expected = crate::ui::count(wanted.len(), "argument");
             let message = format!("the task {name} takes {expected}, not {}", arguments.len());
             let usage = format!("sealift task {name} {}", wanted.join(" "));
-            return Err(Failure::usage(message).hint(usage.trim_end()).into());
+            let explained =
+                task.values.iter().map(|(name, setting)| format!("\n{}: {}", name.to_uppercase(), setting.summary()));
+            let usage = usage.trim_end().to_owned() + &explained.collect::<String>();
+            return Err(Failure::usage(message).hint(usage).into());
         }
+        request::check_values(task, arguments)?;
         Ok(task)
     }
 

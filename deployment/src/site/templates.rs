@@ -107,10 +107,15 @@ pub(super) fn render(
     };
     let ports = Value::from_pairs(parameters.ports.iter().map(|(name, port)| (identifier(name), *port)));
     let trusted = Value::from_pairs(parameters.trusted.iter().map(|(name, count)| (identifier(name), *count)));
+    let operator_files = Value::from_pairs(parameters.files.iter().map(|(name, paths)| {
+        let paths: Value = paths.iter().map(String::as_str).collect();
+        (identifier(name), paths)
+    }));
     let settings = Value::from_object(Visible::new(model, parameters, template.secret));
     let values = context! {
         settings,
         trusted,
+        files => operator_files,
         host => parameters.host.as_str(),
         url_host => parameters.host.in_url(),
         mail_host => parameters.host.in_mail(),
@@ -125,7 +130,7 @@ pub(super) fn render(
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
             ErrorKind::UndefinedError => failure.hint(
-                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
+                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, files.NAME, name, product, version and, \
                  when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
             ),
             ErrorKind::BadEscape => failure.hint(

@@ -51,6 +51,12 @@ impl Setting {
                 let mut list = Vec::new();
                 for (index, item) in array.iter().enumerate() {
                     match item.as_str() {
+                        Some(text) if !self.choices.is_empty() && !self.choices.iter().any(|choice| choice == text) => {
+                            let index = index.to_string();
+                            let hint = format!("use some of: {}", self.choices.join(", "));
+                            let message = format!("is `{text}`, which is not one of the choices");
+                            invalid.push(invalid_value(&[path, &[index.as_str()]].concat(), &message, &hint));
+                        }
                         Some(text) if words::is_word(text) => list.push(text.to_owned()),
                         _ => {
                             let index = index.to_string();
@@ -77,6 +83,17 @@ impl Setting {
                 invalid.push(invalid_value(path, &format!("is {shown}not {}", self.kind), self.summary()));
                 Value::None
             }
+        }
+    }
+
+    /// The value that an operator types as text: for kinds that are no text the number or boolean, if it is one.
+    #[must_use]
+    pub fn of_text(&self, text: &str) -> toml::Value {
+        let as_typed = || toml::Value::String(text.to_owned());
+        match self.kind {
+            Kind::Port | Kind::Integer => text.parse().map_or_else(|_| as_typed(), toml::Value::Integer),
+            Kind::Boolean => text.parse().map_or_else(|_| as_typed(), toml::Value::Boolean),
+            _ => as_typed(),
         }
     }
 

@@ -172,15 +172,13 @@ fn tasks(model: &Model) -> String {
         let arguments: String = values.iter().map(|value| format!(" {value}")).collect();
         let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.words(&values).join(" "));
         let hand = match task.run {
-            Run::Once => format!("podman-compose run --rm {service} {command}"),
-            Run::Exec => format!("podman exec -i {}_{service} {command}", project_name(model)),
+            _ if task.request.is_some() => "-".to_owned(),
+            Run::Once => markdown::code(&format!("podman-compose run --rm {service} {command}")),
+            Run::Exec => markdown::code(&format!("podman exec -i {}_{service} {command}", project_name(model))),
         };
         let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
-        text += &format!(
-            "| `./sealift task {name}{arguments}` | {}{note} | {} |\n",
-            markdown::text(&task.title),
-            markdown::code(&hand)
-        );
+        let title = markdown::text(&task.title);
+        text += &format!("| `./sealift task {name}{arguments}` | {title}{note} | {hand} |\n");
     }
     text.trim_end().to_owned()
 }

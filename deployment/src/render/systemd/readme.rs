@@ -52,7 +52,7 @@ fn contents(model: &Model) -> String {
         }
         text += &format!("| `{}` | its systemd unit |\n", unit_path(name));
     }
-    for (name, task) in &model.tasks {
+    for (name, task) in model.tasks.iter().filter(|(_, task)| task.request.is_none()) {
         text += &format!("| `{}` | {} |\n", task_path(name.get_ref()), markdown::text(one_line(&task.title)));
     }
     text + "\

@@ -67,7 +67,13 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let project = request.project.map(str::to_owned).or(old.project.clone());
     let engine = request.engine.map(str::to_owned).or(old.engine.clone());
     let new = Record { host: host.to_string(), project, engine, ports: ports.clone(), ..old.clone() };
-    let parameters = SiteParameters { host, ports, settings: SettingValues::default(), trusted: BTreeMap::new() };
+    let parameters = SiteParameters {
+        host,
+        ports,
+        settings: SettingValues::default(),
+        trusted: BTreeMap::new(),
+        files: BTreeMap::new(),
+    };
     let is_trusted = request.accept || is_new || request.known.origin(directory, request.model)? == Origin::Here;
     let operator_certificates = BTreeSet::new();
     let mut update = SiteUpdate { request, parameters, old, new, report, is_new, is_trusted, operator_certificates };
