@@ -85,8 +85,9 @@ fn listed(lab: &Lab, start: &str) -> String {
     succeeds(lab, &["image", "tiny", "clock", "--output", "clock", "--locked"]);
     let mut lines = Vec::new();
     for blob in fs_err::read_dir(lab.path("clock/blobs/sha256")).unwrap() {
-        let output = Command::new("tar").args(["-tvz", "--numeric-owner", "--full-time", "-f"]).arg(blob.unwrap().path());
-        let output = output.env("TZ", "UTC").output().unwrap();
+        let mut tar = Command::new("tar");
+        tar.args(["-tvz", "--numeric-owner", "--full-time", "-f"]).arg(blob.unwrap().path());
+        let output = tar.env("TZ", "UTC").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         lines.extend(text.lines().filter(|line| line.contains(start)).map(|line| {
             line.split_whitespace().enumerate().filter(|(at, _)| !matches!(at, 2..=4)).map(|(_, word)| word).collect::<Vec<_>>().join(" ")
