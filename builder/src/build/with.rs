@@ -28,7 +28,7 @@ pub fn give(profile: &mut Profile, with: &[(String, PathBuf)]) -> Result<Vec<Arc
 
 fn measured(profile: &Profile, name: &str, path: &Path) -> Result<ArchiveFile> {
     let optional = profile.model.images.values().flat_map(|image| &image.archives);
-    let mut optional = optional.filter(|(_, archive)| archive.optional);
+    let optional = optional.filter(|(_, archive)| archive.optional);
     let Some((_, archive)) = optional.clone().find(|(known, _)| known.get_ref() == name) else {
         let known: BTreeSet<&str> = optional.map(|(name, _)| name.get_ref().as_str()).collect();
         let known: Vec<&str> = known.into_iter().collect();
