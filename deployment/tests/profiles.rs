@@ -82,6 +82,7 @@ fn the_readme_names_every_key() {
         (keys::<m::ImageDirectory>(), image),
         (keys::<m::Venv>(), section("### `[images.NAME.venv]`")),
         (keys::<m::Crate>(), section("### `[images.NAME.crate]`")),
+        (keys::<m::ArchiveFile>(), section("### `[images.NAME.archives.NAME]`")),
         (keys::<m::Nix>(), section("### `[images.NAME.nix]`")),
         (keys::<m::Service>(), service.clone()),
         (keys::<m::Health>(), service),

@@ -1,5 +1,6 @@
 //! Checks of a whole profile, beyond what its types express. Reports every problem, not only the first.
 
+mod archive_files;
 mod debian;
 mod deployment;
 mod images;
@@ -57,6 +58,7 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     for (name, volume) in &model.volumes {
         check.volume(name, volume);
     }
+    check.archive_versions();
     check.cycles();
     check.published_twice();
     check.site();

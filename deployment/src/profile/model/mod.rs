@@ -5,6 +5,7 @@
 //!
 //! Strings that messages may point at are [`Spanned`]: byte ranges of the file.
 
+mod archive_file;
 mod crate_;
 mod debian;
 mod depends_on;
@@ -27,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+pub use archive_file::ArchiveFile;
+pub(in crate::profile) use archive_file::digest;
 pub use crate_::Crate;
 pub use debian::{Archive, Base, Debian, MAIN_ARCHIVE, Requested, is_flat};
 pub use depends_on::{Condition, Dependency, DependsOn};

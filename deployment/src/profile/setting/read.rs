@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealift_layers::escape::is_unsafe;
+
 use super::{InvalidValue, Kind, Setting, Value};
 use crate::profile::{suggest, words};
 
@@ -121,6 +123,10 @@ impl Setting {
                 "write it in one line, without an escape such as \\n",
             );
         }
+        if let Some(c) = text.chars().find(|c| is_unsafe(*c)) {
+            let what = format!("not visible as a whole: it has the character U+{:04X}", u32::from(c));
+            return wrong(&what, "remove it: programs read what nobody sees");
+        }
         match self.kind {
             Kind::Word if !words::is_word(text) => return wrong("not without blanks", "remove the blanks"),
             Kind::Host if !words::is_host(text) => {
@@ -138,6 +144,10 @@ impl Setting {
                 let escape = "; percent-encode characters of user and password that are neither letters nor digits";
                 let escape = if self.secret { escape } else { "" };
                 let hint = format!("begin with {}, then a host and optionally :PORT{escape}", schemes.join(" or "));
+                if !text.is_ascii() {
+                    let hint = "write the host in its ASCII form (xn--...), and percent-encode other characters";
+                    return wrong("not a URL of ASCII characters", hint);
+                }
                 let Ok(url) = url::Url::parse(text) else { return wrong("not a URL", &hint) };
                 if !self.schemes.iter().any(|scheme| scheme == url.scheme()) {
                     return wrong("a URL with another scheme", &hint);

@@ -107,7 +107,7 @@ struct Lock(fs_err::File);
 
 impl Lock {
     fn new(directory: &Path) -> Result<Self> {
-        let file = fs_err::File::open(directory)?;
+        let file = crate::files::open_folder_below(directory, "")?;
         // Some file systems have no locks: work without, as two runs at once are rare.
         if let Err(TryLockError::WouldBlock) = file.file().try_lock() {
             return Err(Failure::failed(format!("{} is in use by another process", directory.display()))
