@@ -82,7 +82,13 @@ fn compare(bundle: &Bundle, server: &Path, left_out: &[&str], wanted: impl Fn(&s
             }
         }
     }
-    report(&format!("{} names in {} files, {} read, {} left out", found.len(), written.len(), read.len(), reasons.len()));
+    report(&format!(
+        "{} names in {} files, {} read, {} left out",
+        found.len(),
+        written.len(),
+        read.len(),
+        reasons.len()
+    ));
     ensure!(found.len() > 20 && unknown.is_empty(), "the server does not read:\n{}", unknown.join("\n"));
     let known: BTreeSet<String> = found.union(&reasons).cloned().collect();
     let (new, gone): (Vec<_>, Vec<_>) = (read.difference(&known).collect(), known.difference(&read).collect());

@@ -21,7 +21,7 @@ pub enum Format {
     Text,
     /// As the service gave it.
     Json,
-    /// The table as CSV (RFC 4180).
+    /// The table as CSV (RFC 4180, with line feeds alone).
     Csv,
 }
 
@@ -127,11 +127,11 @@ fn csv(request: &Request, rows: &[&Value], out: &mut dyn Write) -> Result<()> {
         false => text.to_owned(),
     };
     let titles: Vec<String> = request.columns.iter().map(|column| field(&column.title)).collect();
-    write!(out, "{}\r\n", titles.join(","))?;
+    writeln!(out, "{}", titles.join(","))?;
     for row in rows {
         let cells: Vec<String> =
             request.columns.iter().map(|column| field(&shown(at(row, &column.value), false))).collect();
-        write!(out, "{}\r\n", cells.join(","))?;
+        writeln!(out, "{}", cells.join(","))?;
     }
     Ok(())
 }
@@ -164,7 +164,7 @@ errors.404 = "there is no organization called {organization}"
     fn rows_are_shown_as_a_table_and_as_csv() {
         let shown = |format| answer(REQUEST, 200, ANSWER, format);
         assert_eq!(shown(Format::Text), "NAME           FROZEN\nA, \"B\"\\u{1b}  no\nC              none\n");
-        assert_eq!(shown(Format::Csv), "Name,Frozen\r\n\"A, \"\"B\"\"\u{1b}\",false\r\nC,\r\n");
+        assert_eq!(shown(Format::Csv), "Name,Frozen\n\"A, \"\"B\"\"\u{1b}\",false\nC,\n");
         assert!(shown(Format::Json).starts_with("{\n  \"users\": [\n"), "{}", shown(Format::Json));
     }
 

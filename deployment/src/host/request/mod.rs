@@ -157,11 +157,11 @@ fn typed(template: &Value, task: &Task, values: &Values) -> Value {
             }
         }
         Value::Array(array) => array.iter().map(|value| typed(value, task, values)).collect(),
-        Value::Object(object) => object
-            .iter()
-            .map(|(key, value)| (key.clone(), typed(value, task, values)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
+        Value::Object(object) => {
+            let entries = object.iter();
+            let filled = entries.map(|(key, value)| (filled(key, values, str::to_owned), typed(value, task, values)));
+            Value::Object(filled.collect())
+        }
         other => other.clone(),
     }
 }
@@ -212,7 +212,7 @@ request.endpoint = "administration"
 request.method = "PATCH"
 request.path = "/organizations/{organization}"
 request.query = { at = "{organization} {x}" }
-request.body = '{"limit": "{limit}", "name": "<{organization}{limit}>", "other": [null, true]}'
+request.body = '{"limit": "{limit}", "name": "<{organization}{limit}>", "{limit}": [null, true]}'
 request.done = "{organization} has {limit}"
 "#;
 
@@ -228,11 +228,11 @@ request.done = "{organization} has {limit}"
         User-Agent: sealift
         Authorization: Bearer t
         Content-Type: application/json
-        Content-Length: 73
+        Content-Length: 57
         Accept: application/json
         Connection: close
 
-        {"limit":5,"name":"<a/b ?{limit}\"5>","other":[null,true]}
+        {"5":[null,true],"limit":5,"name":"<a/b ?{limit}\"5>"}
         "#);
     }
 
