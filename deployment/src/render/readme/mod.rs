@@ -4,6 +4,7 @@
 //! is, and the result that shows its success.
 
 mod networks;
+mod scheduled;
 
 use sealift_layers::codec::Codec;
 
@@ -19,7 +20,7 @@ use crate::profile::names::{bundle_file, image_name, project_name};
 #[must_use]
 pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, host: bool, notes: &str) -> String {
     let mut parts = vec![head(model, platform), start(model, platform), commands(model), tasks(model), reach(model)];
-    parts.extend([networks::chapter(model), privileges(model)]);
+    parts.extend([scheduled::chapter(model), networks::chapter(model), privileges(model)]);
     parts.extend([site(model), data(model), upgrade(model), troubleshooting(model), by_hand(model, platform)]);
     parts.push(contents(model, images));
     parts.push(notes.trim().to_owned());
@@ -111,7 +112,8 @@ that changed."
 }
 
 fn commands(model: &Model) -> String {
-    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
+    let service = model.services.keys().next().map(|service| model.instances(service.get_ref()).swap_remove(0));
+    let service = service.as_deref().unwrap_or("SERVICE");
     let project = project_name(model);
     let ports: String = model.site.ports.keys().map(|name| format!(" --port {name}=NUMBER")).collect();
     let start = r#""ExecStart=\"$PWD/sealift\" up --directory \"$PWD\"""#;
@@ -165,7 +167,9 @@ fn tasks(model: &Model) -> String {
         let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.words(&values).join(" "));
         let hand = match task.run {
             Run::Once => format!("podman-compose run --rm {service} {command}"),
-            Run::Exec => format!("podman exec -i {}_{service} {command}", project_name(model)),
+            Run::Exec => {
+                format!("podman exec -i {}_{} {command}", project_name(model), model.instances(service)[0])
+            }
         };
         let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
         text += &format!("| `./sealift task {name}{arguments}` | {}{note} | `{hand}` |\n", task.title);
@@ -250,8 +254,8 @@ fn start_tasks_by_hand(model: &Model) -> String {
 
 /// The commands after the tasks, and those of daily operation.
 fn operation_by_hand(model: &Model) -> String {
-    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
-    let container = format!("{}_{service}", project_name(model));
+    let service = model.services.keys().next().map(|service| model.instances(service.get_ref()).swap_remove(0));
+    let container = format!("{}_{}", project_name(model), service.as_deref().unwrap_or("SERVICE"));
     format!(
         "
 
