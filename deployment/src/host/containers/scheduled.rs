@@ -26,10 +26,12 @@ impl Containers<'_> {
             Some(_) => {}
         }
         for (other, condition) in self.deployment.profile.model.conditions(service) {
-            let is_ready = of(other).is_some_and(|status| match condition {
-                Condition::Started => status.is_running(),
-                Condition::Healthy | Condition::Completed => status.health == HealthState::Healthy,
-            });
+            // Of replicas, one is enough.
+            let is_ready =
+                self.deployment.instances_of(other).into_iter().filter_map(of).any(|status| match condition {
+                    Condition::Started => status.is_running(),
+                    Condition::Healthy | Condition::Completed => status.health == HealthState::Healthy,
+                });
             if !is_ready {
                 let failure =
                     Failure::failed(format!("{service} was not started: it needs {other}, which is not ready"));
@@ -67,23 +69,38 @@ mod tests {
 
     /// The sample, whose web service runs each day, on a podman whose containers are in these states.
     fn run(web: &str, database: &str) -> (Result<()>, Vec<String>) {
+        run_of(web, database, |_| {})
+    }
+
+    fn run_of(web: &str, database: &str, change: impl FnOnce(&mut Deployment)) -> (Result<()>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment: Deployment = testing::deployment(folder.path());
         let service = deployment.profile.model.services.get_mut("shop-web").unwrap();
         service.run = Running::Schedule(Spanned::new(0..0, "daily".to_owned()));
         service.health = None;
+        change(&mut deployment);
         let behavior = format!(
             r#"case "$*" in 'container inspect'*)
                 state='{web}'
                 [ -e started ] && state='"exited", "ExitCode": 3'
                 printf '[{{"Name": "shop-small_shop-web", "State": {{"Status": %s}}}},' "$state"
-                printf '{{"Name": "shop-small_shop-database", "State": {{"Status": "{database}"}}}}]'
+                printf '{{"Name": "shop-small_shop-database", "State": {{"Status": "{database}"}}}},'
+                printf '{{"Name": "shop-small_shop-database-2", "State": {{"Status": "{database}"}}}}]'
                 exit;;
             esac"#
         );
         let podman = Podman::new(&behavior);
         let result = podman.containers(&deployment).run_now("shop-web");
         (result, podman.calls().into_iter().filter(|call| call.starts_with("start")).collect())
+    }
+
+    /// A run that needs one of two replicas, of which the first does not run.
+    fn of_replicas() -> Result<()> {
+        run_of("\"created\"", "running", |deployment| {
+            let database = deployment.profile.model.services.get_mut("shop-database").unwrap();
+            (database.replicas, database.volumes) = (2, [].into());
+        })
+        .0
     }
 
     #[test]
@@ -99,6 +116,7 @@ mod tests {
         assert_eq!((result.unwrap_err().to_string().as_str(), started.len()), ("shop-web is running already", 0));
         let (result, started) = run("\"exited\"", "exited");
         let message = "shop-web was not started: it needs shop-database, which is not ready";
+        assert!(of_replicas().is_err_and(|error| error.to_string() == "shop-web failed with exit code 3"));
         assert_eq!((result.unwrap_err().to_string().as_str(), started.len()), (message, 0));
     }
 }
