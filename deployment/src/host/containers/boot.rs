@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::Containers;
 use super::kind::EngineKind;
-use crate::files::sorted_dir;
+use crate::files::{self, sorted_dir};
 use crate::render::boot::{self, Manager, RUN_SCHEDULED, Timer};
 
 impl Containers<'_> {
@@ -34,7 +34,7 @@ impl Containers<'_> {
         let has_timer = |service: &str, event: &str| {
             let command = format!(" {RUN_SCHEDULED} {service} ");
             found.iter().filter(|(_, text)| text.contains(&command)).any(|(path, _)| {
-                let timer = fs_err::read_to_string(path.with_extension("timer")).unwrap_or_default();
+                let timer = files::read_text(&path.with_extension("timer")).unwrap_or_default();
                 timer.lines().any(|line| line.strip_prefix("OnCalendar=") == Some(event))
             })
         };
@@ -81,7 +81,7 @@ fn units_of(directory: &Path, folder: &str) -> Vec<(PathBuf, String)> {
     let ends = ['/', '"', ' ', '\n'].map(|end| format!("{escaped}{end}"));
     let files = sorted_dir(directory).unwrap_or_default().into_iter();
     let units = files.filter(|path| path.extension().is_some_and(|extension| extension == "service"));
-    let texts = units.filter_map(|path| Some((fs_err::read_to_string(&path).ok()?, path)));
+    let texts = units.filter_map(|path| Some((files::read_text(&path).ok()?, path)));
     let named = texts.filter(|(text, _)| ends.iter().any(|end| text.contains(end)));
     named.map(|(text, path)| (path, text)).collect()
 }

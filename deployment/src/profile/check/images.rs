@@ -96,6 +96,9 @@ impl Check<'_> {
         if let Some(nix) = &image.nix {
             self.nix(nix);
         }
+        for (archive, file) in &image.archives {
+            self.archive_file(name, image, archive, file);
+        }
         self.users(name, &image.users);
         self.user(&image.user, image);
         if image.entrypoint.is_empty() {
@@ -391,6 +394,14 @@ impl Check<'_> {
 
     /// The uid of `UID:GID` or of a user's name. Names that the packages of the image may make are known when it is built.
     pub(super) fn account(&mut self, account: &Spanned<String>, image: &Image) -> Option<u32> {
+        let base = &self.model.base;
+        let has_packages = !image.packages.is_empty() || !base.packages.is_empty() || self.model.is_essential(image);
+        let is_later = has_packages && words::is_login(account.get_ref());
+        self.known_account(account, image, is_later)
+    }
+
+    /// The uid of `UID:GID` or of a user's name that the profile declares. `is_later`: other names are no error.
+    pub(super) fn known_account(&mut self, account: &Spanned<String>, image: &Image, is_later: bool) -> Option<u32> {
         let text = account.get_ref().as_str();
         let numbers = text.split_once(':').and_then(|(uid, gid)| Some((number(uid)?, number(gid)?)));
         if let Some((uid, _)) = numbers {
@@ -399,9 +410,7 @@ impl Check<'_> {
         let declared = image.users.iter().map(|user| (user.name.get_ref().as_str(), user.uid));
         let known: Vec<(&str, u32)> = declared.chain(BUILT_IN).collect();
         let uid = known.iter().find(|(name, _)| *name == text).map(|(_, uid)| *uid);
-        let base = &self.model.base;
-        let has_packages = !image.packages.is_empty() || !base.packages.is_empty() || self.model.is_essential(image);
-        if uid.is_none() && !(has_packages && words::is_login(text)) {
+        if uid.is_none() && !is_later {
             let hint = suggest::hint(text, "use UID:GID, or a user of this image", known.iter().map(|(name, _)| *name));
             self.report(account.span(), format!("`{text}` is neither UID:GID nor the name of a user"), hint);
         }

@@ -17,10 +17,21 @@ impl Check<'_> {
             let hint = suggest::hint(wanted, "services", services);
             self.report(task.service.span(), format!("there is no service `{wanted}`"), hint);
         }
-        if task.command.is_empty() {
-            let span = self.document.value(&["tasks", name, "command"]);
-            self.report(span, "the command of the task is empty", "set a program of the image and its arguments");
+        match &task.request {
+            Some(request) => {
+                if !task.command.is_empty() {
+                    let span = self.document.key(&["tasks", name, "command"]);
+                    self.report(span, "a task is a command or a request", "remove `command` or `request`");
+                }
+                self.request(name, task, request);
+            }
+            None if task.command.is_empty() => {
+                let span = self.document.value(&["tasks", name, "command"]);
+                self.report(span, "the command of the task is empty", "set a program of the image and its arguments");
+            }
+            None => {}
         }
+        self.values(name, task);
         if let Some(service) = service.filter(|service| service.run != Running::Always)
             && task.run == Run::Exec
         {
