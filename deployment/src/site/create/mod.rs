@@ -86,6 +86,7 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     update.certificates()?;
     let secrets = update.secrets()?;
     update.rendered_files(&secrets)?;
+    update.copies()?;
     // Last, so that it records only what has happened.
     update.write_record()?;
     Ok(update.report)

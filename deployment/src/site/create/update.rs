@@ -7,9 +7,10 @@ use anyhow::Result;
 
 use crate::failure::one_line;
 use crate::profile::Sources;
-use crate::profile::model::{self, Model};
+use crate::profile::model::{self, Groups, Model};
+use crate::profile::names::BY_GROUP;
 use crate::site::files::{self, Access};
-use crate::site::load::private_directories;
+use crate::site::load::{Copy, copies, private_directories};
 use crate::site::origin::{KnownSites, Origin, is_id, new_id};
 use crate::site::record::{self, Record};
 use crate::site::report::{Action, SiteReport};
@@ -68,8 +69,27 @@ pub(in crate::site) struct SiteUpdate<'a> {
 }
 
 impl SiteUpdate<'_> {
-    pub(super) fn access(&self, mode: u32, group: Option<u32>) -> Access {
+    pub(super) fn access(&self, mode: u32, groups: &Groups) -> Access {
+        self.access_of(mode, groups.first())
+    }
+
+    fn access_of(&self, mode: u32, group: Option<u32>) -> Access {
         Access { mode, group: group.filter(|_| !self.request.leave_groups) }
+    }
+
+    /// Makes the copies of files that several groups read, and removes those that no group reads any more.
+    pub(super) fn copies(&mut self) -> Result<()> {
+        let SiteRequest { directory, model, .. } = *self.request;
+        let copies = copies(model);
+        let expected: BTreeSet<_> = copies.iter().map(|copy| directory.join(&copy.path)).collect();
+        files::remove_others(&directory.join(BY_GROUP), &expected)?;
+        for Copy { of, path, mode, group } in copies {
+            let Some(bytes) = files::read(directory, &of)? else { continue };
+            let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+            files::directory(directory, above, files::PRIVATE)?;
+            self.put(&path, &bytes, self.access_of(mode, Some(group)), &format!("{of} changed"))?;
+        }
+        Ok(())
     }
 
     /// Warns of secrets and an authority that are others than at the last run. Warns when the site is in an unpacked bundle, and
@@ -99,7 +119,7 @@ impl SiteUpdate<'_> {
     }
 
     pub(super) fn key_access(&self, wanted: &model::Certificate) -> Access {
-        self.access(wanted.key_mode.0, wanted.key_group)
+        self.access(wanted.key_mode.0, &wanted.key_group)
     }
 
     /// Keeps a file as it is, and corrects its permissions.
