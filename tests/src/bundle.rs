@@ -32,6 +32,35 @@ pub fn program() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The program under test, statically linked, for bundles that contain it. What cargo built is linked once more, since its
+/// own is not; one that `SEALIFT_BIN` names is taken as it is.
+///
+/// # Errors
+/// When it has not been built, or rustc cannot link it.
+pub fn linked_statically(directory: &Path) -> Result<PathBuf> {
+    let built = program()?;
+    if std::env::var_os("SEALIFT_BIN").is_some() {
+        return Ok(built);
+    }
+    let libraries = built.parent().context("the program is in a folder")?.join("deps");
+    let mut newest = None;
+    for path in sealift_deployment::files::sorted_dir(&libraries)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("libsealift-") && name.ends_with(".rlib") {
+            newest = newest.max(Some((fs_err::metadata(&path)?.modified()?, path)));
+        }
+    }
+    let (_, library) = newest.with_context(|| format!("no library of the program in {}", libraries.display()))?;
+    let linked = directory.join("sealift");
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition", "2024", "--crate-name", "sealift", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
+    rustc.arg("-L").arg(format!("dependency={}", libraries.display()));
+    rustc.arg("--extern").arg(format!("sealift={}", library.display()));
+    rustc.arg("-o").arg(&linked).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../builder/src/main.rs"));
+    command::output(&mut rustc)?;
+    Ok(linked)
+}
+
 /// A `sealift` command in `directory`.
 ///
 /// # Errors

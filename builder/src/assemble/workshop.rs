@@ -312,7 +312,7 @@ pub(super) fn artifact(store: &Store, name: &str, digest: &Digest, size: u64) ->
     let path = store.artifact(digest, size).ok_or_else(|| {
         Failure::failed(format!("{name} is not in the store")).hint("run the build again to fetch it")
     })?;
-    let mut file = fs_err::File::open(&path)?;
+    let mut file = files::open(&path)?;
     let mut hasher = Hasher::default();
     std::io::copy(&mut file, &mut hasher)?;
     if hasher.finish() != *digest {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::digest::Digest;
 
@@ -84,10 +85,10 @@ fn take(kind: &str, artifact: &Artifact<'_>, file: &Path, inputs: &Inputs<'_>, s
     if !file.is_file() {
         return Err(changed("has been removed").into());
     }
-    if Digest::of_reader(fs_err::File::open(file)?)?.digest != digest {
+    if Digest::of_reader(files::open(file)?)?.digest != digest {
         return Err(changed("has changed").into());
     }
-    store.add_artifact(&artifact.path(), fs_err::File::open(file)?, &digest).map(drop)
+    store.add_artifact(&artifact.path(), files::open(file)?, &digest).map(drop)
 }
 
 /// Fetches the crates among `missing` with cargo, which knows its registries.

@@ -96,7 +96,7 @@ fn sums(folder: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 fn copy(artifact: &Artifact<'_>, target: &Path, store: &Store) -> Result<()> {
-    if target.is_file() && Digest::of_reader(fs_err::File::open(target)?)?.digest == artifact.digest() {
+    if target.is_file() && Digest::of_reader(files::open(target)?)?.digest == artifact.digest() {
         return Ok(());
     }
     let source = store.artifact(&artifact.digest(), artifact.size()).ok_or_else(|| {
@@ -106,7 +106,7 @@ fn copy(artifact: &Artifact<'_>, target: &Path, store: &Store) -> Result<()> {
     if let Some(folder) = target.parent() {
         fs_err::create_dir_all(folder)?;
     }
-    let mut source = fs_err::File::open(source)?;
+    let mut source = files::open(&source)?;
     files::write_atomically(target, |file| {
         std::io::copy(&mut source, file)?;
         Ok(())

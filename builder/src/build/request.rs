@@ -13,6 +13,7 @@ use sealift_layers::platform::Platform;
 use super::preview::Preview;
 use crate::lock::ArchiveFile;
 use crate::resolve;
+use crate::signing::SigningKey;
 
 /// Everything that a build is asked for.
 #[derive(Debug)]
@@ -76,6 +77,8 @@ pub enum Target {
         program: Option<PathBuf>,
         /// This program, which is used if it is statically linked and for the platform.
         own_program: Option<PathBuf>,
+        /// The key that signs it.
+        key: Option<SigningKey>,
     },
 }
 

@@ -199,6 +199,7 @@ fn a_bundle_describes_its_images_and_has_checksums_of_its_files() {
     let layers = finish_all(&plan, &store);
     let images = images::make(&plan, &layers).unwrap();
     let bundle = Bundle {
+        key: None,
         plan: &plan,
         lock: &sample.lock,
         images: &images,

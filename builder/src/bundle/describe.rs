@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest};
+use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest, too_large};
+use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model::{Model, Service};
 use sealift_layers::image::Image;
 
@@ -18,6 +19,11 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
     let mut described = Vec::new();
     for (planned, image) in plan.images.iter().zip(images) {
         described.push(describe_image(plan, planned, image, layers, &mut description)?);
+    }
+    if let Some(what) = too_large(&described, inputs.options.limits) {
+        let hint = "leave out large files that are almost empty, or allow more with --limit-unpacked SIZE (such as 8GiB): \
+                    hosts need it, too, for `verify` and `up`";
+        return Err(Failure::failed(format!("no host would take the bundle: {what}")).hint(hint).into());
     }
     let Description {
         system,

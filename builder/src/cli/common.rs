@@ -11,6 +11,7 @@ use sealift_deployment::ui::Ui;
 use sealift_layers::platform::Platform;
 
 use crate::servers::{self, Servers};
+use crate::signing::Password;
 use crate::store::Store;
 
 /// Heading in `--help` for the options about servers.
@@ -132,6 +133,20 @@ fn threads(text: &str) -> Result<NonZero<usize>, &'static str> {
 impl Jobs {
     pub(super) fn count(&self) -> usize {
         self.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get)
+    }
+}
+
+/// How the password of a private key is given.
+#[derive(Args, Debug)]
+pub(super) struct PasswordOption {
+    /// File whose first line is the private key's password, instead of asking for it
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl PasswordOption {
+    pub(super) fn password(&self) -> Password {
+        self.password_file.clone().map_or(Password::Ask, Password::File)
     }
 }
 

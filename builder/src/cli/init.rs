@@ -71,12 +71,17 @@ impl Init {
         }
         // What the answers make wrong, such as a package's name, is reported with its line.
         Profile::load(&folder).inspect_err(|_| drop(fs_err::remove_dir_all(&folder)))?;
-        let shown = match &self.output {
+        let next = answers.argument;
+        context.note(format!("{}: a profile. Next: sealift lock {next}", folder.join("profile.toml").display()));
+        Ok(())
+    }
+
+    /// How commands name the new profile: its name where they find it by that, else the path of its folder.
+    fn argument(&self) -> String {
+        match &self.output {
             None => self.name.clone(),
             Some(folder) => format!("./{}", folder.display()).replace(".//", "/").replace("././", "./"),
-        };
-        context.note(format!("{}: a profile. Next: sealift lock {shown}", folder.join("profile.toml").display()));
-        Ok(())
+        }
     }
 
     /// What the options say, and on a terminal what the user answers.
@@ -88,6 +93,7 @@ impl Init {
         }
         let mut answers = Answers {
             name: self.name.clone(),
+            argument: self.argument(),
             suite: self.suite,
             packages: self.package.clone(),
             python: self.python.clone(),

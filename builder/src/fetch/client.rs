@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::ui;
 use sealift_layers::digest::{Hasher, Measured};
 use ureq::http::{Response, StatusCode, header};
@@ -335,10 +336,9 @@ fn not_found(address: &Address) -> anyhow::Error {
 
 /// Opens a local file of an index or archive.
 pub(super) fn open(path: &Path) -> Result<fs_err::File, RequestError> {
-    let file = fs_err::File::open(path).map_err(|error| of_file(&error))?;
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        _ => Err(RequestError::NotFound),
+    match files::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(RequestError::NotFound),
+        opened => opened.map_err(|error| of_file(&error)),
     }
 }
 

@@ -43,6 +43,8 @@ impl Suite {
 pub struct Answers {
     /// Name of the profile, the product, the image and the service.
     pub name: String,
+    /// How commands name the profile: its name, or the path of its folder.
+    pub argument: String,
     /// Suite of the packages.
     pub suite: Suite,
     /// Debian packages.
@@ -98,11 +100,11 @@ fn list(values: &[String]) -> Value {
 }
 
 fn head(answers: &Answers) -> String {
-    let Answers { name, suite, .. } = answers;
+    let Answers { name, suite, argument, .. } = answers;
     let mut text = format!(
         "# Each key is described in Sealift's profiles/README.md. What to do next:\n\
-         #     sealift lock {name}      # resolve it to exact versions\n\
-         #     sealift build {name}     # make the bundle, one file\n\
+         #     sealift lock {argument}      # resolve it to exact versions\n\
+         #     sealift build {argument}     # make the bundle, one file\n\
          \n\
          schema = 1\n\
          name = \"{name}\"\n\
@@ -117,6 +119,14 @@ fn head(answers: &Answers) -> String {
     );
     if *suite == Suite::Forky {
         text.push_str("# Mirrors of a suite under development lag behind now and then.\nallow-expired = true\n");
+    } else {
+        let _infallible = write!(
+            text,
+            "\n# A stable suite changes with its point releases only: security updates are in a suite of their own.\n\
+             [debian.archives.security]\n\
+             suite = \"{}-security\"\n",
+            suite.name()
+        );
     }
     text.push_str(
         "\n# What all images have. `base-files` has the file hierarchy, and os-release for scanners.\n[base]\n\
@@ -134,8 +144,8 @@ fn image(answers: &Answers) -> String {
     let mut text = format!(
         "\n[images.{name}]\n\
          title = \"{name}\"\n\
-         packages = {}                # and whatever they depend on\n\
-         user = \"app\"                 # never root\n\
+         packages = {}         # and whatever they depend on\n\
+         user = \"app\"                            # never root\n\
          users = [{{ name = \"app\", uid = 1000, gid = 1000 }}]\n\
          entrypoint = {}\n",
         list(&packages),
@@ -258,6 +268,7 @@ mod tests {
     fn answers() -> Answers {
         Answers {
             name: "ships".into(),
+            argument: "ships".into(),
             suite: Suite::Trixie,
             packages: Vec::new(),
             python: vec!["datasette<1".into()],

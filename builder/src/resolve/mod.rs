@@ -59,7 +59,7 @@ pub fn platform(
 ) -> Result<Resolved> {
     let platform = options.platform;
     let archives = Archives::fetch(profile, servers, options, ui)?;
-    let index = archives.index(platform);
+    let index = archives.index(platform)?;
     warn_of_omitted(&index, ui);
     // Before the wheels, which take longer.
     let archive_files = archive_files::resolve(profile, servers, before, ui)?;

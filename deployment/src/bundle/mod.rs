@@ -6,6 +6,7 @@ mod members;
 mod names;
 mod read;
 pub mod sbom;
+pub mod signatures;
 mod system;
 mod verify;
 
@@ -14,5 +15,6 @@ pub use manifest::{
     Source, StorePath, Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
-pub use read::{Bundle, Form, TABLE_LIMIT, open, open_within};
+pub use read::{Bundle, Form, TABLE_LIMIT, open, open_trusted, open_within, plain};
 pub use system::System;
+pub use verify::too_large;

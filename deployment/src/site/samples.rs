@@ -9,7 +9,7 @@ use super::values::{SettingValues, SiteParameters};
 use crate::diagnostic::Diagnostic;
 use crate::failure::Failure;
 use crate::profile::Profile;
-use crate::profile::model::{Encoding, Model, Secret, Template};
+use crate::profile::model::{Encoding, Model, OperatorFolder, Secret, Template};
 use crate::profile::setting::{Kind, Setting, Value};
 use crate::profile::template::{identifier, unknown_names};
 
@@ -19,7 +19,7 @@ const MESSAGES: usize = 3;
 const SAMPLES: usize = 1000;
 
 /// The names that templates read.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "host",
     "url_host",
     "mail_host",
@@ -29,6 +29,7 @@ const NAMES: [&str; 11] = [
     "ports",
     "settings",
     "trusted",
+    "files",
     "archives",
     "secrets",
 ];
@@ -89,6 +90,7 @@ fn problems(
         ("ports", known(site.ports.keys().collect())),
         ("secrets", known(site.secrets.keys().collect())),
         ("trusted", known(site.trusted.keys().collect())),
+        ("files", known(site.files.keys().collect())),
         ("archives", archives.map(|name| identifier(name.get_ref())).collect()),
     ];
     for (name, hint) in unknown_names(&text, &NAMES, &groups) {
@@ -128,7 +130,13 @@ fn samples(model: &Model) -> Vec<SiteParameters> {
     let parameters = |(index, settings): (usize, Settings)| {
         let defaults = SiteParameters::defaults(model);
         let trusted = defaults.trusted.keys().map(|name| (name.clone(), index % 2)).collect();
-        SiteParameters { settings: SettingValues::new(settings), trusted, ..defaults }
+        let paths = |folder: &OperatorFolder| match index % 2 {
+            0 => Vec::new(),
+            _ if folder.complete.is_empty() => vec!["sample".to_owned()],
+            _ => folder.complete.clone(),
+        };
+        let files = model.site.files.iter().map(|(name, folder)| (name.clone(), paths(folder))).collect();
+        SiteParameters { settings: SettingValues::new(settings), trusted, files, ..defaults }
     };
     all.into_iter().enumerate().map(parameters).collect()
 }
@@ -150,6 +158,7 @@ fn states(setting: &Setting) -> Vec<Value> {
         Kind::Port | Kind::Integer => states.push(Value::Number(1)),
         Kind::Boolean => states.extend([Value::Boolean(false), Value::Boolean(true)]),
         Kind::Choice => states.extend(setting.choices.iter().cloned().map(Value::Text)),
+        Kind::List if !setting.choices.is_empty() => states.push(Value::List(setting.choices.clone())),
         Kind::List => states.push(Value::List(vec!["one".into(), "two".into()])),
         Kind::Tables => {
             let table = |choose: &dyn Fn(Vec<Value>) -> Option<Value>| -> BTreeMap<String, Value> {
@@ -267,7 +276,7 @@ secret = true
             .join("\n"),
             @r"
         error: a.yaml reads secrts, which does not exist
-        = hint: did you mean `secrets`? names in templates: `host`, `url_host`, `mail_host`, `name`, `product`, `version`, `ports`, `settings`, `trusted`, `archives`, `secrets`
+        = hint: did you mean `secrets`? names in templates: `host`, `url_host`, `mail_host`, `name`, `product`, `version`, `ports`, `settings`, `trusted`, `files`, `archives`, `secrets`
         error: a.yaml reads ports.nope, which does not exist
         = hint: ports: none
         error: a.yaml reads secrets.onw, which does not exist
@@ -279,7 +288,7 @@ secret = true
         error: a.yaml:1: filter no is unknown: `{% if settings.mode == 'two' %}{{ settings.mode | no }}{% endif %}`
         = hint: profiles/README.md lists names and filters
         error: a.yaml:1: `s.size.x` is undefined: `{% for s in settings.stores %}{% if s.size %}{{ s.size.x.y }}{% endif %}{% endfor %}`
-        = hint: a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, archives.NAME, name, product, version and, when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)
+        = hint: a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, files.NAME, archives.NAME, name, product, version and, when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)
         "
         );
     }

@@ -107,12 +107,17 @@ pub(super) fn render(
     };
     let ports = Value::from_pairs(parameters.ports.iter().map(|(name, port)| (identifier(name), *port)));
     let trusted = Value::from_pairs(parameters.trusted.iter().map(|(name, count)| (identifier(name), *count)));
+    let operator_files = Value::from_pairs(parameters.files.iter().map(|(name, paths)| {
+        let paths: Value = paths.iter().map(String::as_str).collect();
+        (identifier(name), paths)
+    }));
     let settings = Value::from_object(Visible::new(model, parameters, template.secret));
     let archives = model.archives().into_iter().map(|(name, version)| (identifier(name), version));
     let archives = Value::from_pairs(archives);
     let values = context! {
         settings,
         trusted,
+        files => operator_files,
         archives,
         host => parameters.host.as_str(),
         url_host => parameters.host.in_url(),
@@ -128,7 +133,7 @@ pub(super) fn render(
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
             ErrorKind::UndefinedError => failure.hint(
-                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, archives.NAME, name, product, version and, \
+                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, files.NAME, archives.NAME, name, product, version and, \
                  when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
             ),
             ErrorKind::BadEscape => failure.hint(

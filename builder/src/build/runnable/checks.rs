@@ -84,7 +84,8 @@ impl Checks {
         };
         // Without any program it is an image of data, whose commands another image may bring.
         let is_strict = files.has_program();
-        let mut judge = Judge { checks: self, is_strict, allowed: Allowed::new(self), verdict: Verdict::default() };
+        let (allowed, verdict) = (Allowed::new(self), Verdict::default());
+        let mut judge = Judge { checks: self, is_strict, allowed, unused_scripts: Vec::new(), verdict };
         let mut needed = judge.commands(&mut files);
         for missing in &files.missing() {
             if !judge.allowed.contains(&missing.name) {
@@ -95,7 +96,11 @@ impl Checks {
         }
         judge.verdict.errors.extend(needed.into_values());
         judge.places(&files);
-        let Judge { allowed, mut verdict, .. } = judge;
+        let Judge { allowed, unused_scripts, mut verdict, .. } = judge;
+        if !unused_scripts.is_empty() {
+            let list = unused_scripts.join(", ");
+            verdict.warnings.push(format!("interpreters of scripts that the profile does not run are missing: {list}"));
+        }
         verdict.warnings.extend(allowed.unused());
         verdict
     }
@@ -114,6 +119,8 @@ struct Judge<'a> {
     /// What cannot start is an error, not a warning.
     is_strict: bool,
     allowed: Allowed<'a>,
+    /// The interpreters that only scripts of Debian packages need: nearly every package has some for administrators.
+    unused_scripts: Vec<String>,
     verdict: Verdict,
 }
 
@@ -182,7 +189,9 @@ impl Judge<'_> {
         let is_optional = missing.kind == MissingKind::Interpreter
             || is_debian && missing.kind == MissingKind::Library && package.is_none();
         let message = describe(missing);
-        if is_optional && !is_needed {
+        if is_optional && !is_needed && is_debian && missing.kind == MissingKind::Interpreter {
+            self.unused_scripts.push(in_short(missing));
+        } else if is_optional && !is_needed {
             self.verdict.warnings.push(message);
         } else if let Some(package) = package {
             let why = "is in the image, but the link that its maintainer scripts make is not: see `links`";
@@ -263,7 +272,7 @@ fn commands(
             add(format!("services.{name}.health"), &health.command, path);
         }
         for (task, model) in &model.tasks {
-            if model.service.get_ref() == name && model.run == Run::Exec {
+            if model.service.get_ref() == name && model.run == Run::Exec && model.request.is_none() {
                 add(format!("tasks.{}", task.get_ref()), &model.command, path);
             }
         }
@@ -290,7 +299,8 @@ fn mounted(image: &ImageModel, services: &[(&str, &Service)]) -> Vec<String> {
     let fixed = ["/proc", "/sys", "/dev", "/run/secrets"].map(str::to_owned);
     let mut paths: Vec<String> = fixed.into_iter().chain(image.volumes.iter().cloned()).collect();
     for (_, service) in services {
-        paths.extend(service.volumes.values().chain(service.config_files.values()).chain(&service.tmpfs).cloned());
+        let mounts = service.volumes.values().chain(service.config_files.values()).chain(service.site_files.values());
+        paths.extend(mounts.chain(&service.tmpfs).cloned());
     }
     paths.sort();
     paths.dedup();
@@ -312,9 +322,34 @@ fn describe(missing: &Missing) -> String {
     format!("{what} {} is missing, needed by {}", missing.name, named.join(", "))
 }
 
+/// The interpreter with one of the scripts: `/bin/bash (/usr/bin/ldd and 1 more)`.
+fn in_short(missing: &Missing) -> String {
+    let scripts: std::collections::BTreeSet<&TreePath> = missing.needed_by.iter().map(|(path, _)| path).collect();
+    let first = scripts.first().map(|path| format!("/{path}")).unwrap_or_default();
+    match scripts.len().saturating_sub(1) {
+        0 => format!("{} ({first})", missing.name),
+        others => format!("{} ({first} and {others} more)", missing.name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A real image has dozens of such scripts: a line for each of their interpreters hides the warnings that matter.
+    #[test]
+    fn interpreters_of_scripts_that_nobody_runs_are_told_in_short() {
+        let origin = || "package libc-bin 2.41".to_owned();
+        let script = |path: &str| (TreePath::new(path).unwrap(), origin());
+        let missing = |paths: &[&str]| Missing {
+            kind: MissingKind::Interpreter,
+            name: "/bin/bash".into(),
+            needed_by: paths.iter().map(|path| script(path)).collect(),
+        };
+        assert_eq!(in_short(&missing(&["usr/bin/ldd"])), "/bin/bash (/usr/bin/ldd)");
+        let several = missing(&["usr/bin/tzselect", "usr/bin/ldd"]);
+        assert_eq!(in_short(&several), "/bin/bash (/usr/bin/ldd and 1 more)");
+    }
 
     #[test]
     fn the_program_after_an_init_is_known() {

@@ -6,6 +6,7 @@ mod deployment;
 mod images;
 mod limits;
 mod networks;
+mod requests;
 mod services;
 mod settings;
 mod site;
@@ -47,6 +48,9 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     }
     for (name, network) in &model.networks {
         check.network(name, network);
+    }
+    for (name, endpoint) in &model.endpoints {
+        check.endpoint(name, endpoint);
     }
     for (name, task) in &model.tasks {
         check.task(name, task);

@@ -15,6 +15,7 @@ mod limits;
 mod mode;
 mod network;
 mod nix;
+mod request;
 mod requirements;
 mod service;
 mod site;
@@ -38,9 +39,13 @@ pub use limits::{Log, Restart, Size, Ulimit};
 pub use mode::Mode;
 pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
+pub use request::{Column, Endpoint, Method, Request, placeholders};
 pub use requirements::{Requirements, RequirementsFile};
 pub use service::{HostPath, Running, Service, WritablePath};
-pub use site::{Authority, Certificate, Encoding, Protocol, Rule, Secret, Site, SitePort, Template, Trusted, range};
+pub use site::{
+    Authority, Certificate, Encoding, FileFormat, OperatorFolder, Protocol, Rule, Secret, Site, SitePort, Template,
+    Trusted, range,
+};
 pub use task::{On, Part, Run, Task};
 pub use venv::Venv;
 pub use volume::Volume;
@@ -86,6 +91,9 @@ pub struct Model {
     /// Volumes whose contents belong to one version of a program, by name.
     #[serde(default)]
     pub volumes: BTreeMap<Spanned<String>, Volume>,
+    /// Where requests of tasks go, by name.
+    #[serde(default)]
+    pub endpoints: BTreeMap<Spanned<String>, Endpoint>,
     /// Commands that operators can run, by name: `sealift task NAME`.
     #[serde(default)]
     pub tasks: BTreeMap<Spanned<String>, Task>,
