@@ -46,7 +46,9 @@ fn answer(example: &str, tar: &Path, port: u16, container: &str, paths: &[&str])
     let mut answers = Vec::new();
     for path in paths {
         let url = format!("http://127.0.0.1:{port}{path}");
-        let ask = format!("for n in 1 2 3 4 5 6 7 8 9; do /usr/bin/busybox wget -q -O - {url} && exit; /usr/bin/busybox sleep 1; done; exit 1");
+        let ask = format!(
+            "for n in 1 2 3 4 5 6 7 8 9; do /usr/bin/busybox wget -q -O - {url} && exit; /usr/bin/busybox sleep 1; done; exit 1"
+        );
         let said = podman.podman(&["exec", container, "sh", "-c", &ask]);
         answers.push(said.with_context(|| format!("{example}: {}", podman.story()))?);
     }

@@ -86,12 +86,14 @@ fn listed(lab: &Lab, start: &str) -> String {
     let mut lines = Vec::new();
     for blob in fs_err::read_dir(lab.path("clock/blobs/sha256")).unwrap() {
         let mut tar = Command::new("tar");
-        tar.args(["-tvz", "--numeric-owner", "--full-time", "-f"]).arg(blob.unwrap().path());
-        let output = tar.env("TZ", "UTC").output().unwrap();
+        let output = tar.args(["-tvz", "--numeric-owner", "-f"]).arg(blob.unwrap().path()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        lines.extend(text.lines().filter(|line| line.contains(start)).map(|line| {
-            line.split_whitespace().enumerate().filter(|(at, _)| !matches!(at, 2..=4)).map(|(_, word)| word).collect::<Vec<_>>().join(" ")
-        }));
+        // Mode, owner and path; the size and the time are between them.
+        let shown = text.lines().filter(|line| line.contains(start)).map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            [&words[..2], &words[5..]].concat().join(" ")
+        });
+        lines.extend(shown);
     }
     fs_err::remove_dir_all(lab.path("clock")).unwrap();
     lines.sort();
@@ -101,12 +103,20 @@ fn listed(lab: &Lab, start: &str) -> String {
 #[test]
 fn an_archive_of_the_profile_is_locked_unpacked_and_described() {
     let lab = lab(TABLE);
-    fails(&lab, &["lock", "tiny"], 2, &["profile.toml:", "`dist/site-1.2.tar.gz` is not in the profile's folder", "--archives"]);
+    fails(
+        &lab,
+        &["lock", "tiny"],
+        2,
+        &["profile.toml:", "`dist/site-1.2.tar.gz` is not in the profile's folder", "--archives"],
+    );
     put(&lab, "dist/site-1.2.tar.gz", &site_gz());
     lab.lock();
     let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
     assert!(lock.contains("schema = 3\n") && lock.contains("archives = [\"dist/site-1.2.tar.gz\"]"), "{lock}");
-    assert!(lock.contains("archive-file]]\nname = \"site\"\nversion = \"1.2\"\nfile = \"dist/site-1.2.tar.gz\"\n"), "{lock}");
+    assert!(
+        lock.contains("archive-file]]\nname = \"site\"\nversion = \"1.2\"\nfile = \"dist/site-1.2.tar.gz\"\n"),
+        "{lock}"
+    );
 
     let first = digest(&lab, &BUILD);
     succeeds(&lab, &["store", "clean"]);
@@ -115,7 +125,10 @@ fn an_archive_of_the_profile_is_locked_unpacked_and_described() {
     insta::assert_snapshot!(listed(&lab, "srv"), @"");
 
     let shown = succeeds(&lab, &["inspect", "out.tar", "--packages"]).stdout;
-    assert!(shown.contains(", 1 archive\n") && shown.contains("  archive site 1.2 (dist/site-1.2.tar.gz)\n"), "{shown}");
+    assert!(
+        shown.contains(", 1 archive\n") && shown.contains("  archive site 1.2 (dist/site-1.2.tar.gz)\n"),
+        "{shown}"
+    );
     let bill = succeeds(&lab, &["sbom", "out.tar"]).stdout;
     let sha256 = sealift_layers::digest::Digest::of(&site_gz());
     assert!(bill.contains(&format!("pkg:generic/site@1.2?checksum={sha256}")), "{bill}");
@@ -184,13 +197,15 @@ fn a_stated_digest_is_compared_and_patterns_that_match_nothing_are_warnings() {
         // The second time, the layer comes from the store.
         let ended = succeeds(&lab, &BUILD);
         for (key, pattern) in [("keep", "/READM"), ("programs", "www/*.cgi")] {
-            let warning = format!("warning: the pattern `{pattern}` in `{key}` of the archive site matches no path of it");
+            let warning =
+                format!("warning: the pattern `{pattern}` in `{key}` of the archive site matches no path of it");
             assert!(ended.stderr.contains(&warning), "{}", ended.stderr);
         }
     }
     lab.edit("tiny/profile.toml", &right, &"0".repeat(64));
     fails(&lab, &BUILD, 2, &["older than the profile"]);
-    let messages = ["is not the one that the profile states", "profile.toml:", &format!("the file has the SHA-256 {right}")];
+    let messages =
+        ["is not the one that the profile states", "profile.toml:", &format!("the file has the SHA-256 {right}")];
     fails(&lab, &["lock", "tiny"], 4, &messages);
 }
 
@@ -244,6 +259,63 @@ fn a_path_that_a_package_has_too_is_a_conflict() {
     let members = [Member::file("x/bin/clock", "other\n").mode(0o755), Member::file("x/README", "")];
     put(&lab, "dist/site-1.2.tar.gz", &gzip(&tar(&members)));
     lab.lock();
-    fails(&lab, &BUILD, 1, &["`/usr/bin/clock` has different contents in package clock 1:4.2-1 and in the archive site 1.2"]);
+    fails(
+        &lab,
+        &BUILD,
+        1,
+        &["`/usr/bin/clock` has different contents in package clock 1:4.2-1 and in the archive site 1.2"],
+    );
     assert!(Path::new(&lab.path("tiny/sealift.lock")).exists());
+}
+
+/// As the web client of Parsec, which no registry has: builds have it only if they are given it.
+#[test]
+fn an_optional_archive_is_in_builds_that_are_given_it() {
+    let table = "
+[images.clock.archives.web-app]
+optional = true
+version = \"1.2\"
+file = \"web-1.2.zip\"
+path = \"/srv/web\"
+";
+    let lab = lab(table);
+    lab.edit("tiny/files/clock.conf", "listen {{ host }} {{ ports.https }}\n", "listen {{ host }} {{ ports.https }}\n{% if archives.web_app is defined %}web = {{ archives.web_app }}\n{% endif %}");
+    lab.lock();
+    let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
+    assert!(!lock.contains("web-1.2.zip"), "{lock}");
+    let without = digest(&lab, &BUILD);
+    let conf = |lab: &Lab| {
+        let unpacked = lab.path("unpacked");
+        let _ = fs_err::remove_dir_all(&unpacked);
+        fs_err::create_dir(&unpacked).unwrap();
+        let tar = Command::new("tar").arg("-xf").arg(lab.path("out.tar")).arg("-C").arg(&unpacked).status().unwrap();
+        assert!(tar.success());
+        // As on a host.
+        succeeds(lab, &["site", "new", "unpacked/site", "--host", "x.example"]);
+        fs_err::read_to_string(unpacked.join("site/clock.conf")).unwrap()
+    };
+    assert!(!conf(&lab).contains("web ="));
+
+    fs_err::write(lab.path("web-1.2.zip"), zip(&[("index.html", "<p>app</p>\n"), ("assets/app.wasm", "\0asm")]))
+        .unwrap();
+    let with = [&BUILD[..], &["--with", "web-app=web-1.2.zip"]].concat();
+    let first = digest(&lab, &with);
+    assert_ne!(first, without);
+    assert_eq!(fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap(), lock, "the lock is not changed");
+    let shown = succeeds(&lab, &["inspect", "out.tar", "--packages"]).stdout;
+    assert!(shown.contains("archive web-app 1.2 (web-1.2.zip)"), "{shown}");
+    assert!(conf(&lab).contains("web = 1.2\n"));
+    let bundled = fs_err::read_to_string(lab.path("unpacked/profile/sealift.lock")).unwrap();
+    assert!(bundled.contains("file = \"web-1.2.zip\""), "{bundled}");
+    succeeds(&lab, &["store", "clean"]);
+    assert_eq!(digest(&lab, &with), first, "the same bytes again");
+    assert_eq!(digest(&lab, &BUILD), without, "and without it");
+
+    fs_err::rename(lab.path("web-1.2.zip"), lab.path("web-1.3.zip")).unwrap();
+    fn named(name: &str) -> Vec<&str> {
+        [&BUILD[..], &["--with", name]].concat()
+    }
+    fails(&lab, &named("web-app=web-1.3.zip"), 2, &["is not the file of web-app 1.2, which is called web-1.2.zip"]);
+    fails(&lab, &named("app=web-1.3.zip"), 2, &["has no optional archive app", "it has: web-app"]);
+    fails(&lab, &named("web-app=nowhere/web-1.2.zip"), 2, &["cannot read nowhere/web-1.2.zip"]);
 }

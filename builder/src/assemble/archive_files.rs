@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealift_deployment::bundle;
-use sealift_deployment::failure::Failure;
+use sealift_deployment::failure::{Failure, one_line};
 use sealift_deployment::files;
 use sealift_deployment::profile::model;
 use sealift_layers::ingredients::archive::{self, ArchiveError, Format, Placed, Placement};
@@ -17,7 +17,7 @@ use super::configuration::{accounts, owner_ids};
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, strings};
 use super::patterns;
-use super::workshop::{Workshop, artifact, chain, overlay, refused};
+use super::workshop::{Workshop, artifact, overlay, refused};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::ArchiveFile;
 use crate::store::layer::{LayerRecord, Remarks};
@@ -37,7 +37,7 @@ struct Archive {
 /// The layers of the image's archives, by name.
 pub(super) fn layers(image: ImageInputs<'_>) -> Result<Vec<Box<dyn Ingredient>>> {
     let mut layers: Vec<Box<dyn Ingredient>> = Vec::new();
-    for (name, wanted) in &image.model().archives {
+    for (name, wanted) in image.model().archives.iter().filter(|(_, wanted)| wanted.is_there()) {
         let locked = image.inputs.archive_file(wanted.file.get_ref())?;
         let title = format!("{} {}, from {}", locked.name, locked.version, locked.file_name());
         layers.push(Box::new(Archive { name: name.get_ref().clone(), title }));
@@ -91,7 +91,7 @@ impl Archive {
         let placed =
             archive::open(file, format, spool, limits, origin).and_then(|members| placement.place(members, origin));
         placed.map_err(|error| {
-            let failure = refused(format!("{}: {}", locked.file, chain(&error)), &error);
+            let failure = refused(format!("{}: {}", locked.file, one_line(&error)), &error);
             let failure = match hint(&error) {
                 Some(hint) => failure.hint(hint),
                 None => failure,

@@ -358,7 +358,7 @@ pub(super) fn conflict(conflicts: &[Conflict]) -> anyhow::Error {
 }
 
 /// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -133,6 +133,7 @@ fn request(profile: &Profile, lock: LockPolicy) -> BuildRequest<'_> {
         site: None,
         lock,
         artifacts: Vec::new(),
+        with: Vec::new(),
         layers_from: Vec::new(),
         epoch: None,
         nix_store: "/nix/store".into(),

@@ -67,6 +67,7 @@ impl Fetch {
             site: None,
             lock: LockPolicy::Keep,
             artifacts: Vec::new(),
+            with: Vec::new(),
             layers_from: Vec::new(),
             epoch: None,
             nix_store: nix::store(&machine),

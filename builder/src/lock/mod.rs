@@ -199,7 +199,7 @@ pub fn wanted(profile: &Profile) -> Digest {
         if let Some(krate) = &image.krate {
             key = key.field("crate", krate.name.get_ref()).field("crate-version", krate.version.get_ref());
         }
-        for (name, archive) in &image.archives {
+        for (name, archive) in image.archives.iter().filter(|(_, archive)| !archive.optional) {
             key = key.field("archive-file", archive.file.get_ref()).field("archive-name", name.get_ref());
             key = key.field("archive-version", archive.version.get_ref());
             key = archive.pinned().into_iter().fold(key, |key, sha256| key.field("archive-sha256", sha256));

@@ -25,6 +25,9 @@ pub(super) fn resolve(
 ) -> Result<Vec<ArchiveFile>> {
     let mut all: BTreeMap<&str, ArchiveFile> = BTreeMap::new();
     for (name, archive) in profile.model.images.values().flat_map(|image| &image.archives) {
+        if archive.optional {
+            continue;
+        }
         let entry = match all.entry(archive.file.get_ref()) {
             Entry::Vacant(entry) => entry.insert(one(profile, servers, before, name.get_ref(), archive, ui)?),
             Entry::Occupied(entry) => entry.into_mut(),

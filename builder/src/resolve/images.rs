@@ -66,7 +66,8 @@ pub(super) fn resolve(
                     .with_context(|| format!("cannot resolve the Python requirements of {requester}"))?
             }
         };
-        let archives = image.archives.values().map(|archive| archive.file.get_ref().clone());
+        let archives =
+            image.archives.values().filter(|archive| !archive.optional).map(|archive| archive.file.get_ref().clone());
         let archives: BTreeSet<String> = archives.collect();
         let entry = Image {
             packages: reasons.keys().cloned().collect(),

@@ -16,6 +16,12 @@ pub struct ArchiveFile {
     pub file: Spanned<String>,
     /// The SHA-256 that it must have when it is locked, in 64 hexadecimal digits.
     pub sha256: Option<Spanned<String>>,
+    /// The image has it only in builds that it is given to (`build --with`).
+    #[serde(default)]
+    pub optional: bool,
+    /// It is given to this build.
+    #[serde(skip)]
+    pub given: bool,
     /// Image path of the folder that it is unpacked into, or of the file.
     pub path: Spanned<String>,
     /// Whether it is unpacked.
@@ -44,6 +50,12 @@ fn unpack() -> bool {
 }
 
 impl ArchiveFile {
+    /// Whether the image has it.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        !self.optional || self.given
+    }
+
     /// The SHA-256 that the profile states, if it is one.
     #[must_use]
     pub fn pinned(&self) -> Option<Digest> {

@@ -114,6 +114,13 @@ impl Model {
         services.flat_map(|service| service.paths.keys()).map(|name| name.get_ref().as_str()).collect()
     }
 
+    /// The archives that images have, with their versions.
+    #[must_use]
+    pub fn archives(&self) -> BTreeMap<&str, &str> {
+        let all = self.images.values().flat_map(|image| &image.archives).filter(|(_, archive)| archive.is_there());
+        all.map(|(name, archive)| (name.get_ref().as_str(), archive.version.get_ref().as_str())).collect()
+    }
+
     /// Whether an image has the essential packages of its suite.
     #[must_use]
     pub fn is_essential(&self, image: &Image) -> bool {

@@ -85,7 +85,9 @@ fn message(result: Result<String, ArchiveError>) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
+        if !text.contains(&cause.to_string()) {
+            text.push_str(&format!(": {cause}"));
+        }
         source = cause.source();
     }
     text
@@ -105,7 +107,16 @@ const SITE: [(&str, EntryType, &str); 6] = [
 #[test]
 fn owners_special_bits_and_first_components_are_left_out() {
     let placement = Placement { strip: 1, ..placement("/srv/www") };
-    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @"");
+    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @r"
+    0755 0:0 srv/www/
+    0755 0:0 srv/www/bin/
+    0755 0:0 srv/www/bin/again #!
+    0755 0:0 srv/www/bin/tool = srv/www/bin/again
+    0777 0:0 srv/www/current -> bin/../index.html
+    0755 0:0 srv/www/doc/
+    0644 0:0 srv/www/doc/readme text
+    0644 0:0 srv/www/index.html <p>
+    ");
 }
 
 #[test]
@@ -119,16 +130,28 @@ fn the_profile_decides_owner_mode_and_what_is_left_out() {
         owner: (7, 8),
         ..placement("/srv/www")
     };
-    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @"");
+    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @r"
+    0750 7:8 srv/www/
+    0750 7:8 srv/www/bin/
+    0750 7:8 srv/www/bin/tool #!
+    0750 7:8 srv/www/doc/
+    0750 7:8 srv/www/doc/readme text
+    ");
 }
 
 #[test]
 fn a_hard_link_to_a_file_that_is_dropped_is_the_file() {
     let placement =
         Placement { strip: 1, drop: patterns(&["bin/again", "doc", "*.html", "current"]), ..placement("/") };
-    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @"");
+    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @r"
+    0755 0:0 bin/
+    0755 0:0 bin/tool #!
+    ");
     let placement = Placement { drop: patterns(&["bin/tool", "doc", "*.html", "current"]), ..placement };
-    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @"");
+    insta::assert_snapshot!(unpacked(&SITE, &placement).unwrap(), @r"
+    0755 0:0 bin/
+    0755 0:0 bin/again #!
+    ");
 }
 
 #[test]
@@ -159,23 +182,26 @@ fn a_tar_is_the_same_with_every_compression() {
 
 #[test]
 fn a_zip_has_files_links_programs_and_times() {
-    let mut link = Packed::new("app/now", b"run");
-    link.mode = 0o120_777;
-    let mut run = Packed::new("app/run", b"#!").deflated();
-    run.mode = 0o104_755;
-    let bytes = zip(&[Packed::new("app/", b""), link, run, Packed::new("app/\u{e9}t\u{e9}", b"1")]);
-    // The name is not ASCII, so it has to be marked as UTF-8.
+    let accented = zip(&[Packed::new("\u{e9}t\u{e9}", b"1")]);
     assert_eq!(
-        message(open_bytes(&bytes, "x.zip").map(|tree| shown(&tree))),
-        "the member `app/\u{e9}t\u{e9}`: its name is not ASCII and not marked as UTF-8"
+        message(open_bytes(&accented, "x.zip").map(|tree| shown(&tree))),
+        "the member `\u{e9}t\u{e9}`: its name is not ASCII and not marked as UTF-8"
     );
+    let mut folder = Packed::new("app/none/", b"");
+    folder.mode = 0o040_700;
     let mut link = Packed::new("app/now", b"run");
     link.mode = 0o120_777;
     let mut run = Packed::new("app/run", b"#!").deflated();
     run.mode = 0o104_755;
-    let bytes = zip(&[Packed::new("app/none/", b""), link, run]);
+    let bytes = zip(&[folder, link, run]);
     let placed = placement("/opt/x").place(open_bytes(&bytes, "x.zip").unwrap(), &origin()).unwrap();
-    insta::assert_snapshot!(shown(&placed.tree), @"");
+    insta::assert_snapshot!(shown(&placed.tree), @r"
+    0755 0:0 opt/x/
+    0755 0:0 opt/x/app/
+    0755 0:0 opt/x/app/none/
+    0777 0:0 opt/x/app/now -> run
+    0755 0:0 opt/x/app/run #!
+    ");
 }
 
 #[test]
@@ -197,7 +223,21 @@ fn hostile_tars_are_refused() {
         refusal(&[("only/", Directory, "")]),
         refusal(&[]),
     ];
-    insta::assert_snapshot!(messages.join("\n"), @"");
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    the tar archive has a bad path: `../x` has a `..` component
+    the tar archive has a bad path: `a/../../x` has a `..` component
+    the path `/etc/passwd` in it is absolute
+    the path `/etc/passwd` in it is absolute
+    the tar archive has a bad path: `../../etc/passwd` has a `..` component
+    the hard link `b` in it is to no file of the archive
+    the tar archive has `/a` twice
+    `a/x` in it is behind `a`, which is not a folder
+    `a/x` in it is behind `a`, which is not a folder
+    the tar archive has `/tty` of the unsupported type character device
+    the tar archive has `/pipe` of the unsupported type pipe
+    it has no file that would be in the image
+    it has no file that would be in the image
+    ");
 }
 
 /// The way that a link takes counts, not the text of its target.
@@ -258,7 +298,18 @@ fn hostile_zips_are_refused() {
         refusal(&[with("a", |member| member.flags = 1)]),
         refusal(&[with("a", |member| member.size = 9)]),
     ];
-    insta::assert_snapshot!(messages.join("\n"), @"");
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    the name `../x`: a component is `.` or `..`
+    the name `/etc/passwd`: it is absolute
+    the name `a\\..\\x`: it has a backslash
+    the member `a`: the archive has it twice
+    the member `a`: it is a file and a directory
+    the member `a`: its two headers disagree
+    the member `a`: its CRC-32 is fec530a9, not fec530a8
+    the member `a`: it is neither a regular file nor a directory
+    the member `a`: it is encrypted
+    the member `a`: it is stored, and its two sizes differ
+    ");
     let mut link = Packed::new("a", &[b'x'; 5000]);
     link.mode = 0o120_777;
     assert_eq!(refusal(&[link]), "the target of a link is larger than 4 KiB");
