@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 
 use super::constraints::{self, Constraints};
 use crate::failure::Failure;
+use crate::profile::names::CA_CERTIFICATE;
 
 /// Certificates are valid from one hour before they are issued, as the clocks of hosts may be slow. In seconds.
 const SKEW: i64 = 3600;
@@ -203,7 +204,11 @@ impl Signer<'_> {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let issuer = Issuer::from_ca_cert_pem(self.pem, self.key)?;
+        // This parser is stricter than the one that read it before.
+        let issuer = Issuer::from_ca_cert_pem(self.pem, self.key).map_err(|error| {
+            let hint = "restore it from your backup; `sealift site renew --authority` makes a new one that everyone has to trust";
+            Failure::failed(format!("{CA_CERTIFICATE} cannot be used to sign certificates: {error}")).hint(hint)
+        })?;
         let mut pem = params.signed_by(key, &issuer)?.pem();
         if !self.certificate.self_issued {
             pem.push_str(self.pem);

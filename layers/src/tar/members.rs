@@ -197,7 +197,6 @@ impl<R: Skip> Members<R> {
             b'0' | 0 if member.name.ends_with('/') => MemberKind::Directory,
             b'0' | 0 | b'7' => MemberKind::File,
             b'5' => MemberKind::Directory,
-            b'2' if link.is_empty() => return Err(damaged("a symbolic link has no target")),
             b'2' => MemberKind::Symlink(link),
             b'1' => MemberKind::Hardlink(link),
             b'3' | b'4' | b'6' => MemberKind::Device(header.flag().into()),
@@ -208,6 +207,9 @@ impl<R: Skip> Members<R> {
         };
         if member.size > 0 && member.kind != MemberKind::File {
             return Err(damaged("a link or a directory has contents"));
+        }
+        if matches!(&member.kind, MemberKind::Symlink(target) if target.is_empty()) {
+            return Err(damaged("a symbolic link has no target"));
         }
         self.left = member.size;
         self.padding = member.size.wrapping_neg() % BLOCK as u64;
