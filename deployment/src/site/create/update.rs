@@ -11,7 +11,7 @@ use crate::profile::model::{self, Groups, Model};
 use crate::profile::names::BY_GROUP;
 use crate::site::files::{self, Access};
 use crate::site::load::{Copy, copies, private_directories};
-use crate::site::origin::{KnownSites, is_id, new_id};
+use crate::site::origin::{KnownSites, Origin, is_id, new_id};
 use crate::site::record::{self, Record};
 use crate::site::report::{Action, SiteReport};
 use crate::site::values::SiteParameters;
@@ -92,8 +92,16 @@ impl SiteUpdate<'_> {
         Ok(())
     }
 
-    /// Warns when the site is in an unpacked bundle, and this host does not know it: it may have been added to the bundle.
-    pub(super) fn warn_of_unknown_site(&mut self) {
+    /// Warns of secrets and an authority that are others than at the last run. Warns when the site is in an unpacked bundle, and
+    /// this host does not know it: it may have been added to the bundle.
+    pub(super) fn warn_of_unknown_site(&mut self, origin: &Origin) {
+        if let Origin::Changed(paths) = origin {
+            for path in paths {
+                let hint = "if you changed it yourself, `up` takes it with --accept-site; otherwise restore it from your backup";
+                self.report.warnings.warn(path, "was changed since the last run, and is used as it is", hint);
+            }
+            return;
+        }
         if !self.is_trusted && self.request.directory.join("../bundle.json").is_file() {
             let message = "this site was not made on this host";
             let hint = "if it is yours, `up` takes it with --accept-site, or because of the services that it runs with; \
