@@ -122,7 +122,15 @@ fn an_archive_of_the_profile_is_locked_unpacked_and_described() {
     succeeds(&lab, &["store", "clean"]);
     assert_eq!(digest(&lab, &BUILD), first, "built again from an empty store");
     succeeds(&lab, &["verify", "out.tar"]);
-    insta::assert_snapshot!(listed(&lab, "srv"), @"");
+    insta::assert_snapshot!(listed(&lab, "srv"), @r"
+    -rw-r--r-- 1000/1000 srv/site/www/index.html
+    -rwxr-xr-x 1000/1000 srv/site/bin/serve
+    drwxr-xr-x 0/0 srv/
+    drwxr-xr-x 1000/1000 srv/site/
+    drwxr-xr-x 1000/1000 srv/site/bin/
+    drwxr-xr-x 1000/1000 srv/site/www/
+    lrwxrwxrwx 1000/1000 srv/site/www/home.html -> index.html
+    ");
 
     let shown = succeeds(&lab, &["inspect", "out.tar", "--packages"]).stdout;
     assert!(
@@ -231,7 +239,14 @@ mode = \"0755\"
     put(&lab, "tool-amd64", &static_program());
     lab.lock();
     let first = digest(&lab, &BUILD);
-    insta::assert_snapshot!(listed(&lab, "/app") + "\n" + &listed(&lab, "usr/local/bin/tool"), @"");
+    insta::assert_snapshot!(listed(&lab, "/app") + "\n" + &listed(&lab, "usr/local/bin/tool"), @r"
+    -rw-r----- 0/0 opt/app/web/app.wasm
+    -rwxr-x--- 0/0 opt/app/bin/run
+    drwxr-x--- 0/0 opt/app/
+    drwxr-x--- 0/0 opt/app/bin/
+    drwxr-x--- 0/0 opt/app/web/
+    -rwxr-xr-x 0/0 usr/local/bin/tool
+    ");
     // With other modes, it is another image.
     lab.edit("tiny/profile.toml", "mode = \"0640\"", "mode = \"0644\"");
     assert_ne!(digest(&lab, &BUILD), first);

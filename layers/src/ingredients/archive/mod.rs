@@ -175,7 +175,9 @@ impl io::Write for Crc {
 
 fn of_tar(file: File, ending: &str, mut spool: File, limits: Limits, origin: &Arc<str>) -> Result<Tree, ArchiveError> {
     let limit = limits.unpacked(file.metadata()?.len());
-    let raw = BufReader::with_capacity(1 << 16, file);
+    // By offset: whoever has verified the file has read it to its end.
+    let packed = SourceFile::new(file);
+    let raw = BufReader::with_capacity(1 << 16, packed.cursor());
     let unpacked = decompress::by_ending(ending, raw)?.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
     io::copy(&mut Within::new(unpacked, limit), &mut spool)?;
     let source = SourceFile::new(spool);
