@@ -60,7 +60,8 @@ rec {
   #
   # profile    The profile's folder, with its lock. Profiles that it extends are in the same parent folder.
   # mirrors    Where to fetch from: `debian` is the root of a Debian mirror (`pool/` is below it), NAME that of the profile's
-  #            archive NAME, `python` the root of the server that has the files of a Python index (the lock has paths below it).
+  #            archive NAME, `python` the root of the server that has the files of a Python index (the lock has paths below it),
+  #            `archives` the server that has the profile's archives.
   # artifacts  A folder of files named by their SHA-256, such as `artifacts/sha256` of Sealift's store. Files in it
   #            are not fetched.
   # closures   Packages for the images with `nix` in the profile: image name -> list of packages.
@@ -90,6 +91,10 @@ rec {
       package = _: entry: if isFile entry then "${source}/${entry.path}" else fetched (entry.archive or "debian") entry;
       packages = mapAttrs package (by (entry: entry.name) (lock.package or [ ]));
       wheels = mapAttrs (_: fetched "python") (by (entry: baseNameOf entry.path) (lock.wheel or [ ]));
+      # Archives are in the profile's folder, or fetched.
+      archive = file: entry:
+        if pathExists (profile + "/${file}") then "${source}/${file}" else fetched "archives" (entry // { path = file; });
+      archives = mapAttrs archive (by (entry: entry.file) (lock.archive-file or [ ]));
 
       # The base layer has the bytecode of a standard library that all images share, compiled by one image for all.
       locked = attrValues lock.images;
@@ -108,7 +113,8 @@ rec {
         closure = map (package: "${package}") (closures.${name} or [ ]);
         args = [ "image" source name "--output" (placeholder "out") ] ++ common
           ++ options "artifacts" (map (name: packages.${name}) (packagesOf locked))
-          ++ options "artifacts" (map (name: wheels.${name}) (locked.wheels or [ ]));
+          ++ options "artifacts" (map (name: wheels.${name}) (locked.wheels or [ ]))
+          ++ options "artifacts" (map (file: archives.${file}) (locked.archives or [ ]));
       };
       images = mapAttrs image lock.images;
     in
@@ -121,7 +127,7 @@ rec {
         inherit builder;
         args = [ "build" source "--output" (placeholder "out") "--locked" "--program" (executable program) ] ++ common
           ++ options "from" (attrValues images);
-      } // { inherit images; artifacts = attrValues packages ++ attrValues wheels; };
+      } // { inherit images; artifacts = attrValues packages ++ attrValues wheels ++ attrValues archives; };
 
   # An image of packages and their closures, without Debian packages: an archive for `podman load` and `docker load`.
   #

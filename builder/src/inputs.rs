@@ -16,7 +16,7 @@ use sealift_layers::limits::Limits;
 use sealift_layers::platform::{Architecture, Platform};
 
 use crate::cargo::Cargo;
-use crate::lock::{self, Crate, Lock, Package, Wheel};
+use crate::lock::{self, ArchiveFile, Crate, Lock, Package, Wheel};
 
 /// The options that decide the bytes of a build, besides the profile and its lock.
 #[derive(Clone, Debug)]
@@ -74,6 +74,8 @@ pub enum Artifact<'a> {
     Wheel(&'a Wheel),
     /// A crate from the registry that cargo is configured to use.
     Crate(&'a Crate),
+    /// An archive of the profile, or from a folder or server for archives.
+    ArchiveFile(&'a ArchiveFile),
 }
 
 impl<'a> Inputs<'a> {
@@ -112,7 +114,9 @@ impl<'a> Inputs<'a> {
     pub fn artifacts(&self) -> Vec<Artifact<'a>> {
         let packages = self.lock.packages.iter().map(Artifact::Package);
         let wheels = self.lock.wheels.iter().map(Artifact::Wheel);
-        let mut all: Vec<_> = packages.chain(wheels).chain(self.lock.crates.iter().map(Artifact::Crate)).collect();
+        let crates = self.lock.crates.iter().map(Artifact::Crate);
+        let files = self.lock.archive_files.iter().map(Artifact::ArchiveFile);
+        let mut all: Vec<_> = packages.chain(wheels).chain(crates).chain(files).collect();
         all.sort_by_key(Artifact::order);
         all.dedup_by_key(|artifact| artifact.digest());
         all
@@ -159,6 +163,15 @@ impl<'a> Inputs<'a> {
     pub fn locked_crate(&self, name: &str, version: &str) -> Result<&'a Crate> {
         let found = self.lock.crates.iter().find(|locked| locked.name == name && locked.version == version);
         found.ok_or_else(|| incomplete_lock(&format!("the crate {name} {version}")))
+    }
+
+    /// The archive with this path in the lock.
+    ///
+    /// # Errors
+    /// When the lock contradicts itself.
+    pub fn archive_file(&self, file: &str) -> Result<&'a ArchiveFile> {
+        let found = self.lock.archive_files.iter().find(|locked| locked.file == file);
+        found.ok_or_else(|| incomplete_lock(&format!("the archive {file}")))
     }
 
     /// The compiler of crates.
@@ -214,13 +227,14 @@ impl<'a> ImageInputs<'a> {
 }
 
 impl<'a> Artifact<'a> {
-    /// Its name: of a package, a wheel's file, or a crate.
+    /// Its name: of a package, a wheel's file, a crate, or an archive.
     #[must_use]
     pub fn name(&self) -> &'a str {
         match self {
             Self::Package(package) => &package.name,
             Self::Wheel(wheel) => wheel.file_name(),
             Self::Crate(locked) => &locked.name,
+            Self::ArchiveFile(locked) => &locked.name,
         }
     }
 
@@ -231,6 +245,7 @@ impl<'a> Artifact<'a> {
             Self::Package(package) => package.path.clone(),
             Self::Wheel(wheel) => wheel.file_name().to_owned(),
             Self::Crate(locked) => format!("{}-{}.crate", locked.name, locked.version),
+            Self::ArchiveFile(locked) => locked.file.clone(),
         }
     }
 
@@ -248,6 +263,7 @@ impl<'a> Artifact<'a> {
             Self::Package(package) => package.sha256,
             Self::Wheel(wheel) => wheel.sha256,
             Self::Crate(locked) => locked.sha256,
+            Self::ArchiveFile(locked) => locked.sha256,
         }
     }
 
@@ -258,6 +274,7 @@ impl<'a> Artifact<'a> {
             Self::Package(package) => package.size,
             Self::Wheel(wheel) => wheel.size,
             Self::Crate(locked) => locked.size,
+            Self::ArchiveFile(locked) => locked.size,
         }
     }
 
@@ -268,6 +285,7 @@ impl<'a> Artifact<'a> {
             Self::Package(_) => 0,
             Self::Wheel(_) => 1,
             Self::Crate(_) => 2,
+            Self::ArchiveFile(_) => 3,
         };
         (source, self.name(), self.digest())
     }

@@ -22,4 +22,5 @@ pub mod python;
 pub mod recipe;
 pub mod resolve;
 pub mod servers;
+pub mod signing;
 pub mod store;

@@ -4,6 +4,7 @@
 //! - [`site`]: certificates, secrets and rendered files of one installation.
 //! - [`render`]: compose file, containers, systemd units and the operator's README, as pure functions.
 //! - [`bundle`]: reading and verifying a bundle, and its bill of materials.
+//! - [`signature`]: signatures of bundles, and the keys that a machine trusts.
 //! - [`host`]: engines, checks of the host, starting and stopping.
 //! - [`failure`], [`diagnostic`], [`finding`]: the program's error; errors in a profile or settings file; results of checks.
 //!
@@ -19,5 +20,6 @@ pub mod host;
 pub mod machine;
 pub mod profile;
 pub mod render;
+pub mod signature;
 pub mod site;
 pub mod ui;

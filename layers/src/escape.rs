@@ -1,18 +1,21 @@
 //! Texts of outside origin, so that they can be shown: names of files, titles, log lines, errors of other programs.
 //!
 //! A terminal acts on control characters, and so do programs that show logs. Characters that change the direction of
-//! text make a line read otherwise than it is. Both are shown as escapes: `\u{1b}`. Everything else stays, so that
-//! ordinary texts are unchanged.
+//! text make a line read otherwise than it is, and some are not seen at all: two names that differ look the same. All of
+//! these are shown as escapes: `\u{1b}`. Everything else stays, so that ordinary texts are unchanged; so do the joiners
+//! (U+200C, U+200D), which several scripts need.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether `c` has to be escaped: control characters (Unicode category Cc), line and paragraph separators, the byte order
-/// mark, and the characters of the bidirectional algorithm (UAX #9, section 2).
+/// Whether `c` has to be escaped: control characters (Unicode category Cc), line and paragraph separators, the characters
+/// of the bidirectional algorithm (UAX #9, section 2), and format characters that are never seen: blanks without a width,
+/// the byte order mark, annotations, and tags (U+E0000 to U+E007F).
 #[must_use]
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A text of several lines: line feeds and tabs stay.
@@ -32,7 +35,10 @@ pub fn line(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn json(document: &str) -> Cow<'_, str> {
     let found = |c: char| is_unsafe(c) && !c.is_ascii_control() || c == '\x7f';
-    replaced(document, found, |c, out| write!(out, "\\u{:04x}", u32::from(c)))
+    // Characters above U+FFFF are two units (RFC 8259, section 7).
+    replaced(document, found, |c, out| {
+        c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))
+    })
 }
 
 fn escaped(text: &str, found: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -69,13 +75,14 @@ mod tests {
             line("a\x1b]0;x\x07\n\u{9b}2J\u{202e}gpj.exe\x7f"),
             r"a\u{1b}]0;x\u{7}\n\u{9b}2J\u{202e}gpj.exe\u{7f}"
         );
+        assert_eq!(line("a\u{200b}\u{e0041}b"), r"a\u{200b}\u{e0041}b");
         assert_eq!(lines("a\tb\nc\rd"), "a\tb\nc\\rd");
-        assert!(matches!(line("café ✓ \u{1f600} שלום"), Cow::Borrowed(_)));
+        assert!(matches!(line("café ✓ \u{1f600} שלום क\u{200d}ष"), Cow::Borrowed(_)));
     }
 
     #[test]
     fn escaped_json_has_the_same_meaning() {
-        let value = serde_json::json!({ "title": "\u{1b}\u{7f}\u{9b}2J \u{2028}\u{202e}\n" });
+        let value = serde_json::json!({ "title": "\u{1b}\u{7f}\u{9b}2J \u{2028}\u{202e}\u{e0041}\n" });
         let text = serde_json::to_string_pretty(&value).unwrap();
         let escaped = json(&text);
         assert!(escaped.chars().all(|c| c == '\n' || !is_unsafe(c)), "{escaped}");

@@ -100,3 +100,4 @@ pub mod programs;
 pub mod tar;
 pub mod tree;
 pub mod validate;
+pub mod zip;

@@ -27,6 +27,8 @@ pub const RATIO: u64 = 200;
 pub const MEMBERS: u64 = 150_000;
 /// Bytes of a path: `PATH_MAX` of Linux.
 pub const PATH: usize = 4096;
+/// Bytes of one component of a path: `NAME_MAX` of Linux.
+pub const NAME: usize = 255;
 /// Components of a path.
 pub const DEPTH: usize = 256;
 /// Directories that the paths of one archive may need.
@@ -47,6 +49,12 @@ pub const DOCUMENT: u64 = 16 << 20;
 pub const MEMORY: u64 = 64 << 20;
 /// Bytes of a package index, which is read into memory. That of Debian's main component has 60 MB.
 pub const INDEX: u64 = 256 << 20;
+/// Packages of all indexes that a lock reads, those left out included. Debian's main component has 70,000.
+pub const PACKAGES: usize = 500_000;
+/// Names that the packages of these indexes provide. Those of Debian's main component provide 100,000.
+pub const PROVIDED: usize = 500_000;
+/// Bytes of a field with relations of a package, such as `Depends`.
+pub const RELATIONS: usize = 256 << 10;
 /// Bytes of memory that decompressing xz may take; xz -9 needs 65 MiB.
 pub const DICTIONARY: u64 = 128 << 20;
 /// Problems of one archive that are reported. A hostile one may have hundreds of thousands.
@@ -191,6 +199,9 @@ impl Paths {
         if path.split('/').count() > DEPTH {
             return too(DEPTH, "components");
         }
+        if path.split('/').any(|name| name.len() > NAME) {
+            return too(NAME, "bytes in one name");
+        }
         self.members += 1;
         if self.members > MEMBERS {
             return Err(Exceeded::Count(MEMBERS, "members"));
@@ -273,6 +284,8 @@ mod tests {
         assert_eq!(add(&"a/".repeat(DEPTH - 1)), Ok(()));
         assert!(add(&"a/".repeat(DEPTH)).unwrap_err().ends_with("…` has more than 256 components"));
         assert!(add(&format!("{}x", "abc/".repeat(1024))).unwrap_err().ends_with("more than 4096 bytes"));
+        assert_eq!(add(&format!("a/{}", "x".repeat(NAME))), Ok(()));
+        assert!(add(&format!("a/{}", "x".repeat(NAME + 1))).unwrap_err().ends_with("more than 255 bytes in one name"));
         // Two names that differ within a character.
         let mut paths = Paths::default();
         assert!(["\u{e9}", "\u{e8}", "\u{1f600}", "\u{1f601}/x"].iter().all(|path| paths.add(path).is_ok()));

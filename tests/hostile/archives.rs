@@ -57,6 +57,48 @@ fn members() -> Vec<(&'static str, &'static str, Member)> {
         ("fifo", "no package has pipes", file("./run/pipe", "").kind(b'6')),
         ("type-unknown", "a type that is not defined", file("./usr/x", "").kind(b'Z')),
         ("link-and-below", "a file through a link of the same package", file("./etc/os-release/x", "x")),
+        ("link-empty", "a link to nothing at all", Member::symlink("./usr/bin/x", "")),
+        ("link-newline", "a list of links has one line for each", Member::symlink("./usr/bin/x", "a\nb")),
+        ("hard-link-folder", "a folder has one name", Member::hardlink("./usr/bin/x", "./usr/share")),
+        ("hard-link-root", "a folder has one name", Member::hardlink("./usr/bin/x", "./")),
+        ("root-link", "the image's root is a folder", Member::symlink("./", "/etc")),
+        ("root-file", "the image's root is a folder", file("./", "x")),
+        ("folder-with-content", "a folder has no bytes", file("./usr/x/", "x").kind(b'5')),
+        ("sparse", "readers fill the holes otherwise", file("./usr/x", "x").kind(b'S')),
+        ("global-header", "names and sizes of all members after it", file("./x", "20 path=etc/passwd\n").kind(b'g')),
+        ("volume-header", "no file at all", file("./x", "").kind(b'V')),
+        ("multi-volume", "the rest of a file of another archive", file("./x", "x").kind(b'M')),
+    ]
+}
+
+/// A pax record (POSIX.1-2017): its length includes its own digits.
+fn record(key: &str, value: &str) -> String {
+    let rest = format!(" {key}={value}\n");
+    let length = (rest.len()..).find(|length| length.to_string().len() + rest.len() == *length).unwrap();
+    format!("{length}{rest}")
+}
+
+/// Name, reason, and an extended header of a file of the package.
+fn extended() -> Vec<(&'static str, &'static str, String)> {
+    let attribute = |name: &str| record(&format!("SCHILY.xattr.{name}"), "y");
+    vec![
+        ("pax-path", "a path out of the image", record("path", "../../etc/passwd")),
+        ("pax-path-folder", "a file in the place of the root", record("path", "/")),
+        ("pax-size", "readers see another end of the file", record("size", "4096")),
+        ("pax-sparse", "readers fill the holes otherwise", record("GNU.sparse.name", "etc/passwd")),
+        ("pax-overlay-opaque", "engines empty the folder", attribute("trusted.overlay.opaque")),
+        ("pax-overlay-redirect", "engines take another file", attribute("trusted.overlay.redirect")),
+        ("pax-overlay-user", "engines without root remove the file", attribute("user.overlay.whiteout")),
+        ("pax-fuse-opaque", "engines without root empty the folder", attribute("user.fuseoverlayfs.opaque")),
+        ("pax-fuse-owner", "engines without root give it another owner", attribute("user.fuseoverlayfs.override_stat")),
+        (
+            "pax-containers-owner",
+            "engines without root give it another owner",
+            attribute("user.containers.override_stat"),
+        ),
+        ("pax-acl", "others may write it", attribute("system.posix_acl_access")),
+        ("pax-attribute-name", "an attribute has a name", attribute("")),
+        ("pax-long-name", "no file system takes it", record("path", &format!("usr/{}", "x".repeat(256)))),
     ]
 }
 
@@ -124,5 +166,61 @@ fn hostile_packages() {
         lab.lock();
         group.refused(name, reason, &lab.run(&["build", "tiny", "--locked", "--quiet", "--output", "out.tar"]));
     }
-    group.finish(25);
+    for (name, reason, text) in extended() {
+        let mut archive = Archive::default();
+        let file = Member::file("./usr/share/clock/more", "x");
+        archive.package("clock").members.extend([Member::file("./PaxHeaders/x", &text).kind(b'x'), file]);
+        let lab = Lab::with(&archive);
+        lab.lock();
+        group.refused(name, reason, &lab.run(&["build", "tiny", "--locked", "--quiet", "--output", "out.tar"]));
+    }
+    group.finish(40);
+}
+
+/// Files that lead through a link of another package.
+#[test]
+fn hostile_links_between_packages() {
+    let mut group = Group::new("links");
+    let file = Member::file;
+    let cases: Vec<(&str, &str, Member, Member)> = vec![
+        (
+            "absolute",
+            "a file through a link of another package",
+            Member::symlink("./usr/share/words", "/etc"),
+            file("./usr/share/words/passwd", "x"),
+        ),
+        (
+            "parent",
+            "a file through a link of another package",
+            Member::symlink("./usr/share/words", "../../../../../../tmp"),
+            file("./usr/share/words/x", "x"),
+        ),
+        (
+            "folder",
+            "a folder in the place of a link",
+            Member::symlink("./usr/share/words", "/etc"),
+            Member::directory("./usr/share/words/"),
+        ),
+        (
+            "hard-link",
+            "a hard link through a link",
+            Member::symlink("./usr/share/words", "/etc"),
+            Member::hardlink("./usr/bin/x", "./usr/share/words/passwd"),
+        ),
+        ("loop", "a link to itself", Member::symlink("./usr/share/a", "a"), file("./usr/share/a/x", "x")),
+        ("top", "a top folder is a link of another package", Member::symlink("./srv", "/etc"), file("./srv/x", "x")),
+        ("merged", "a merged folder is another one", Member::symlink("./sbin", "/etc"), file("./sbin/x", "x")),
+    ];
+    for (name, reason, one, other) in cases {
+        for (order, [first, second]) in [("", [&one, &other]), ("-reversed", [&other, &one])] {
+            let mut archive = Archive::default();
+            archive.package("clock").members.push(first.clone());
+            archive.package("libc6").members.push(second.clone());
+            let lab = Lab::with(&archive);
+            lab.lock();
+            let ended = lab.run(&["build", "tiny", "--locked", "--quiet", "--output", "out.tar"]);
+            group.refused(&format!("{name}{order}"), reason, &ended);
+        }
+    }
+    group.finish(14);
 }

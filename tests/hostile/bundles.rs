@@ -7,7 +7,7 @@ use sealift_tests::lab::Lab;
 use super::Group;
 
 /// Name, reason, and a change by the shell in the unpacked bundle.
-const CASES: [(&str, &str, &str); 20] = [
+const CASES: [(&str, &str, &str); 39] = [
     ("file-added", "a bundle is exactly what its sums name", "echo x >planted"),
     ("env-added", "compose reads it", "echo SEALIFT_PROJECT=x >.env"),
     (
@@ -31,6 +31,49 @@ const CASES: [(&str, &str, &str); 20] = [
     ("sums-odd", "no digest", "echo 'x  y' >>SHA256SUMS"),
     ("compose-replaced", "services of someone else", "echo 'services: {}' >compose.yaml"),
     ("description-no-json", "no JSON", "echo '{' >bundle.json"),
+    ("sums-carriage-return", "sha256sum looks for another file", r"sed -i 's/$/\r/' SHA256SUMS"),
+    ("sums-blank", "no file", "echo >>SHA256SUMS"),
+    ("sums-binary", "another form", "sed -i 's|  README.md| *README.md|' SHA256SUMS"),
+    ("sums-escaped", "sha256sum reads a name with escapes", r"sed -i 's|^\(.*  README.md\)$|\\\1|' SHA256SUMS"),
+    ("sums-current", "a path that is written otherwise", "sed -i 's|  README.md|  ./README.md|' SHA256SUMS"),
+    ("sums-double-slash", "a path that is written otherwise", "sed -i 's|  profile/|  profile//|' SHA256SUMS"),
+    ("sums-trailing-slash", "a folder in the place of a file", "sed -i 's|  README.md|  README.md/|' SHA256SUMS"),
+    ("sums-absolute", "a path out of the bundle", "sed -i 's|  README.md|  /README.md|' SHA256SUMS"),
+    ("sums-case", "another file", "sed -i 's|  README.md|  readme.md|' SHA256SUMS"),
+    ("sums-mark", "an invisible mark before the first digest", r"sed -i '1s/^/\xef\xbb\xbf/' SHA256SUMS"),
+    ("name-direction", "a name is not what it looks like", "cp README.md \"$(printf 'README\\342\\200\\256dm.exe')\""),
+    ("name-control", "a terminal obeys escape sequences", "cp README.md \"$(printf 'x\\033]0;x\\007')\""),
+    (
+        "name-overlong",
+        "folders as deep as paths can be",
+        "d=$(printf 'd/%.0s' $(seq 300)); mkdir -p $d && echo x >$d/x",
+    ),
+    ("link-to-itself", "reading it does not end", "ln -s planted planted"),
+    (
+        "socket",
+        "reading it does not end",
+        "rm README.md && python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"README.md\")'",
+    ),
+    (
+        "layer-sizes",
+        "the engine would fill the disk",
+        "sed -E 's/\"unpacked\": ?[0-9]+/\"unpacked\": 99999999999/' -i bundle.json && sed -i \"s|^.*  bundle.json|$(sha256sum bundle.json)|\" SHA256SUMS",
+    ),
+    (
+        "other-deployment",
+        "the bundle says that it has no images",
+        "sed -i 's/\"schema\":/\"deployment\":\"systemd\",\"schema\":/' bundle.json && sed -i \"s|^.*  bundle.json|$(sha256sum bundle.json)|\" SHA256SUMS && for f in blobs/sha256/*; do echo x >$f; done",
+    ),
+    (
+        "later-schema",
+        "a format that is not known",
+        "sed -E 's/\"schema\": ?1/\"schema\": 2/' -i bundle.json && sed -i \"s|^.*  bundle.json|$(sha256sum bundle.json)|\" SHA256SUMS",
+    ),
+    (
+        "site-names",
+        "a site outside of its folder",
+        "sed -i 's|\"schema\":|\"site\":{\"site/../x\":{\"mode\":\"0777\"}},\"schema\":|' bundle.json && sed -i \"s|^.*  bundle.json|$(sha256sum bundle.json)|\" SHA256SUMS",
+    ),
     ("index-escape", "a terminal obeys escape sequences", "sed -i 's/demo/\\\\u001b[2J/' index.json"),
 ];
 
@@ -48,5 +91,5 @@ fn hostile_bundles() {
         assert!(status.unwrap().success(), "{name}");
         group.refused(name, reason, &lab.run(&["verify", "folder"]));
     }
-    group.finish(14);
+    group.finish(37);
 }

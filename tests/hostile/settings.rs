@@ -59,7 +59,7 @@ words {{ settings.words | join(' ') }};
 const ENV: &str = "TOKEN={{ secrets.token }}\nKEY={{ settings.key }}\nVARIABLE={{ settings.variable }}\n";
 
 /// Name, reason, and a line of `settings.toml`.
-const CASES: [(&str, &str, &str); 43] = [
+const CASES: [(&str, &str, &str); 66] = [
     ("nginx-directive", "`;` ends a directive of nginx", r#"plain = "x; return 301 http://other.example""#),
     ("nginx-block", "braces are blocks of nginx", r#"plain = "x { deny all }""#),
     ("nginx-variable", "nginx replaces variables", r#"plain = "$document_root""#),
@@ -102,11 +102,34 @@ const CASES: [(&str, &str, &str); 43] = [
     ("env-comment", "some programs end a value there", r##"variable = "x #y""##),
     ("env-newline", "a second variable", r#"variable = "x\nLD_PRELOAD=/x""#),
     ("env-quote", "some programs remove quotes", r#"variable = "'x'""#),
+    ("env-continuation", "some programs read on in the next line", r"variable = 'x\'"),
+    ("env-escape", "a terminal obeys escape sequences", r#"variable = "x\u001b[2J""#),
+    ("line-separator", "programs end a line there", r#"plain = "x\u2028return 301""#),
+    ("next-line", "programs end a line there", r#"plain = "x\u0085return 301""#),
+    ("direction", "the text is not what it looks like", r#"plain = "x\u202ey""#),
+    ("isolate", "the text is not what it looks like", r#"word = "x\u2066y\u2069""#),
+    ("no-width", "the text is not what it looks like", r#"word = "x\u200by""#),
+    ("tag", "the text is not what it looks like", r#"plain = "x\U000E0041y""#),
+    ("c1", "a terminal obeys escape sequences", r#"plain = "x\u009b31m""#),
+    ("nul", "programs end the text there", r#"plain = "x\u0000y""#),
+    ("list-no-width", "the text is not what it looks like", r#"words = ["a\u200bb"]"#),
+    ("list-empty", "each is one word", r#"words = [""]"#),
+    ("template", "a template in a value", r#"plain = "{{ secrets.token }}""#),
+    ("url-variable", "nginx replaces variables", r#"url = "https://x.example/$host""#),
+    ("url-template", "a template in a value", r#"url = "https://x.example/{{ secrets.token }}""#),
+    ("url-other-host", "the host is not what it looks like", r#"url = "https://\u0440arsec.example/""#),
+    ("url-direction", "the text is not what it looks like", r#"url = "https://x.example/\u202e""#),
+    ("url-fragment", "the host is not what it looks like", r##"url = "https://x.example#@y.example/""##),
+    ("host-decimal", "a name that resolvers read as an address", r#"host = "127.1""#),
+    ("host-hex", "a name that resolvers read as an address", r#"host = "0x7f000001""#),
+    ("host-octal", "a name that resolvers read as an address", r#"host = "0177.0.0.1""#),
+    ("host-dot", "a dot that is none", r#"host = "x.example\u3002y""#),
+    ("key-escape", "a terminal obeys escape sequences", r#""\u001b[2J" = 1"#),
     ("secret-short", "a secret that can be guessed is not shown", r#"key = "hunter2""#),
 ];
 
 /// Name, reason, and the arguments of `site new` after the folder.
-const OPTIONS: [(&str, &str, &[&str]); 14] = [
+const OPTIONS: [(&str, &str, &[&str]); 16] = [
     ("host-newline", "the host is part of every file", &["--host", "x.example\nreturn"]),
     ("host-option-directive", "the host is part of every file", &["--host", "x.example;y"]),
     ("host-quote", "the host is part of every file", &["--host", "x.example\"y"]),
@@ -120,6 +143,8 @@ const OPTIONS: [(&str, &str, &[&str]); 14] = [
         &["--host", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example"],
     ),
     ("host-number", "a name that some programs read as an address", &["--host", "0x7f.1"]),
+    ("host-hex-option", "a name that some programs read as an address", &["--host", "0x7f000001"]),
+    ("host-direction", "the name is not what it looks like", &["--host", "x\u{202e}.example"]),
     ("host-script", "a name of letters that look alike", &["--host", "\u{440}arsec.example"]),
     ("host-empty", "no host", &["--host", ""]),
     ("port-name", "a port of the profile", &["--host", "x.example", "--port", "$(x)=1"]),
@@ -128,7 +153,7 @@ const OPTIONS: [(&str, &str, &[&str]); 14] = [
 ];
 
 /// Name, reason, and a line that is added to an env file of the site.
-const EDITS: [(&str, &str, &str); 9] = [
+const EDITS: [(&str, &str, &str); 12] = [
     ("edited-quote", "some programs remove quotes", "A=\"x\""),
     ("edited-variable", "some programs replace variables", "A=${HOME}"),
     ("edited-export", "shell syntax", "export A=1"),
@@ -137,6 +162,9 @@ const EDITS: [(&str, &str, &str); 9] = [
     ("edited-twice", "programs take the first or the last", "TOKEN=other"),
     ("edited-comment", "some programs end a value there", "A=x #y"),
     ("edited-escape", "a terminal obeys escape sequences", "A=\u{1b}[2J"),
+    ("edited-continuation", "some programs read on in the next line", "A=x\\"),
+    ("edited-separator", "programs end a line there", "A=x\u{2028}B=y"),
+    ("edited-direction", "the text is not what it looks like", "A=x\u{202e}y"),
     ("edited-blank", "some programs remove blanks", "A= x"),
 ];
 
@@ -159,7 +187,7 @@ fn hostile_settings() {
         let _ = fs_err::remove_dir_all(lab.path("site"));
         group.refused(name, reason, &lab.run(&[&["site", "new", "site", "--profile", "tiny"], arguments].concat()));
     }
-    group.finish(50);
+    group.finish(75);
 }
 
 #[test]
@@ -174,7 +202,7 @@ fn hostile_env_files_of_a_site() {
         let build = ["build", "tiny", "--locked", "--quiet", "--site", "site", "--output", "out.tar"];
         group.refused(name, reason, &lab.run(&build));
     }
-    group.finish(9);
+    group.finish(12);
 }
 
 /// A text in quotes keeps its meaning, and what the kinds allow is not refused.

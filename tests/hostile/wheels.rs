@@ -33,6 +33,26 @@ fn end_of_directory(bytes: Vec<u8>, offset: usize, value: u16) -> Vec<u8> {
     bytes
 }
 
+/// The archive with a flag in both headers of its first entry.
+fn flagged(mut bytes: Vec<u8>, flag: u16) -> Vec<u8> {
+    bytes[6..8].copy_from_slice(&flag.to_le_bytes());
+    in_directory(bytes, 8, flag)
+}
+
+/// The archive with another field at `offset` of the first entry of its directory.
+fn in_directory(mut bytes: Vec<u8>, offset: usize, value: u16) -> Vec<u8> {
+    let at = memchr::memmem::find(&bytes, b"PK\x01\x02").unwrap() + offset;
+    bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    bytes
+}
+
+/// The archive with a comment that is the end of another one.
+fn with_second_end(bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes[bytes.len() - 22..].to_vec();
+    let length = u16::try_from(end.len()).unwrap();
+    [end_of_directory(bytes, 20, length), end].concat()
+}
+
 fn cases() -> Vec<(&'static str, &'static str, Wheel)> {
     let of = |files: &[(&str, &str)]| Wheel::new("words", "0.3", files);
     vec![
@@ -78,6 +98,41 @@ fn cases() -> Vec<(&'static str, &'static str, Wheel)> {
                 bytes
             }),
         ),
+        (
+            "data-settings",
+            "the settings of the environment",
+            of(&[("words-0.3.data/data/pyvenv.cfg", "include-system-site-packages = true")]),
+        ),
+        ("data-python", "a file that replaces the interpreter", of(&[("words-0.3.data/data/bin/python3", "x")])),
+        (
+            "data-of-another",
+            "another wheel has the file",
+            of(&[("words-0.3.data/data/lib/python3.14/site-packages/greeter/__init__.py", "x")]),
+        ),
+        (
+            "platlib-of-another",
+            "another wheel has the file",
+            of(&[("words-0.3.data/platlib/greeter/__init__.py", "x")]),
+        ),
+        ("path-backslash", "a path of another system", of(&[("words\\..\\..\\x.py", "x")])),
+        ("path-drive", "a path of another system", of(&[("C:/x.py", "x")])),
+        ("path-nul", "readers end the name there", of(&[("words\0.py", "x")])),
+        ("path-newline", "a second line of RECORD", of(&[("words\nx.py", "x")])),
+        ("path-current", "a path that is written otherwise", of(&[("./words.py", "x")])),
+        ("path-double-slash", "a path that is written otherwise", of(&[("words//x.py", "x")])),
+        ("path-overlong", "no file system takes it", of(&[(&format!("{}.py", "x".repeat(300)), "x")])),
+        ("folder-with-content", "a folder has no bytes", of(&[("words/", "x")])),
+        ("two-infos", "which of the two is meant", of(&[("wards-0.3.dist-info/METADATA", "Name: wards\n")])),
+        ("encrypted", "a password that nobody has", raw(|bytes| flagged(bytes, 0x01))),
+        ("patched", "a difference to another file", raw(|bytes| flagged(bytes, 0x20))),
+        ("strong-encryption", "names that are hidden", raw(|bytes| flagged(bytes, 0x2000))),
+        ("method-unknown", "a compression that nobody knows", raw(|bytes| in_directory(bytes, 10, 99))),
+        ("symlink", "a link in the place of a file", raw(|bytes| in_directory(bytes, 40, 0o120_777))),
+        ("device", "a device in the place of a file", raw(|bytes| in_directory(bytes, 40, 0o020_666))),
+        ("offset", "an entry that begins elsewhere", raw(|bytes| in_directory(bytes, 42, 7))),
+        ("comment", "a second end of the archive", raw(with_second_end)),
+        ("before", "bytes before the archive", raw(|bytes| [b"MZ".to_vec(), bytes].concat())),
+        ("after", "bytes after the archive", raw(|bytes| [bytes, b"more".to_vec()].concat())),
         ("content-differs", "a checksum that differs", raw(|bytes| patched(&bytes, b"'hello'", b"'hallo'"))),
     ]
 }
@@ -96,5 +151,5 @@ fn hostile_wheels() {
         }
         group.refused(name, reason, &lab.run(&["build", "tiny", "--locked", "--quiet", "--output", "out.tar"]));
     }
-    group.finish(18);
+    group.finish(40);
 }

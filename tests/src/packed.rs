@@ -204,6 +204,42 @@ impl Package {
     }
 }
 
+/// A zip archive of stored members: path and text.
+#[must_use]
+pub fn zip(files: &[(&str, &str)]) -> Vec<u8> {
+    let (mut out, mut directory, mut count) = (Vec::new(), Vec::new(), 0_u16);
+    for (path, text) in files {
+        let mut crc = flate2::Crc::new();
+        crc.update(text.as_bytes());
+        let size = u32::try_from(text.len()).expect("small files").to_le_bytes();
+        let mut common = vec![0; 8];
+        common.extend(crc.sum().to_le_bytes());
+        common.extend([size, size].concat());
+        common.extend(u16::try_from(path.len()).expect("short names").to_le_bytes());
+        common.extend([0; 2]);
+        let offset = u32::try_from(out.len()).expect("small archives");
+        out.extend(b"PK\x03\x04\x14\x00");
+        out.extend(&common);
+        out.extend(path.as_bytes());
+        out.extend(text.as_bytes());
+        directory.extend(b"PK\x01\x02\x14\x03\x14\x00");
+        directory.extend(&common);
+        directory.extend([0; 6]);
+        directory.extend((0o100_644_u32 << 16).to_le_bytes());
+        directory.extend(offset.to_le_bytes());
+        directory.extend(path.as_bytes());
+        count += 1;
+    }
+    let start = u32::try_from(out.len()).expect("small archives");
+    out.extend(&directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
+    out.extend(u32::try_from(directory.len()).expect("small archives").to_le_bytes());
+    out.extend(start.to_le_bytes());
+    out.extend([0; 2]);
+    out
+}
+
 /// A wheel (PEP 427) of pure Python.
 #[derive(Clone, Debug)]
 pub struct Wheel {
@@ -256,36 +292,7 @@ impl Wheel {
             let _ = writeln!(lines, "{path},sha256={hash},{}", text.len());
         }
         let _ = writeln!(lines, "{record},,");
-        let (mut out, mut directory, mut count) = (Vec::new(), Vec::new(), 0_u16);
-        for (path, text) in self.files.iter().chain([&(record, lines)]) {
-            let mut crc = flate2::Crc::new();
-            crc.update(text.as_bytes());
-            let size = u32::try_from(text.len()).expect("small files").to_le_bytes();
-            let mut common = vec![0; 8];
-            common.extend(crc.sum().to_le_bytes());
-            common.extend([size, size].concat());
-            common.extend(u16::try_from(path.len()).expect("short names").to_le_bytes());
-            common.extend([0; 2]);
-            let offset = u32::try_from(out.len()).expect("small wheels");
-            out.extend(b"PK\x03\x04\x14\x00");
-            out.extend(&common);
-            out.extend(path.as_bytes());
-            out.extend(text.as_bytes());
-            directory.extend(b"PK\x01\x02\x14\x03\x14\x00");
-            directory.extend(&common);
-            directory.extend([0; 6]);
-            directory.extend((0o100_644_u32 << 16).to_le_bytes());
-            directory.extend(offset.to_le_bytes());
-            directory.extend(path.as_bytes());
-            count += 1;
-        }
-        let start = u32::try_from(out.len()).expect("small wheels");
-        out.extend(&directory);
-        out.extend(b"PK\x05\x06\0\0\0\0");
-        out.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
-        out.extend(u32::try_from(directory.len()).expect("small wheels").to_le_bytes());
-        out.extend(start.to_le_bytes());
-        out.extend([0; 2]);
-        out
+        let record = (record, lines);
+        zip(&self.files.iter().chain([&record]).map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>())
     }
 }

@@ -66,6 +66,7 @@ targets! {
     requirements pylock index_page wheel_name
     lock profile settings env bundle manifest sums
     paths numbers
+    certificate site_record apt_sources python_settings nar
 }
 
 #[test]
@@ -78,6 +79,24 @@ fn every_kind_of_input_has_a_test_and_a_program() {
     for name in NAMES {
         let text = fs_err::read_to_string(folder().join(format!("fuzz_targets/{name}.rs"))).unwrap();
         assert!(text.contains(&format!("::{name}(data)")), "{text}");
+    }
+}
+
+/// libFuzzer stops at a line that it cannot read.
+#[test]
+fn dictionaries_are_those_of_targets_and_can_be_read() {
+    for path in sealift_deployment::files::sorted_dir(&folder().join("dictionaries")).unwrap() {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(NAMES.contains(&&*name), "{name}");
+        for line in fs_err::read_to_string(&path).unwrap().lines() {
+            let word = line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).unwrap_or_default();
+            // What is left without its escapes: \\\\, \\" and \\xAB.
+            let plain = word.replace(r"\\", "").replace(r#"\""#, "");
+            let is_hex = |text: &str| text.len() >= 2 && text.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+            let escapes = plain.split('\\').skip(1);
+            let is_read = escapes.fold(true, |all, rest| all && rest.strip_prefix('x').is_some_and(is_hex));
+            assert!(!word.is_empty() && !plain.contains('"') && plain.is_ascii() && is_read, "{name}: {line}");
+        }
     }
 }
 

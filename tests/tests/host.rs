@@ -12,6 +12,9 @@ use sealift_tests::podman::Podman;
 use sealift_tests::secrets::Secrets;
 use serde_json::Value;
 
+/// The version that the bundle is upgraded to: it has new migrations.
+const NEXT: &str = "3.11.0rc3";
+
 struct Host<'a> {
     podman: &'a Podman,
     folder: &'a Path,
@@ -101,9 +104,21 @@ impl Host<'_> {
     }
 
     fn organizations(&self) -> Result<String> {
-        let select = "select organization_id from organization";
-        let database = ["exec", "parsec-standalone_parsec-postgres", "psql", "-U", "parsec", "-tAc", select, "parsec"];
-        Ok(self.podman.podman(&database)?.trim().to_owned())
+        Ok(self.sql("select organization_id from organization")?.trim().to_owned())
+    }
+
+    /// The answer of the database.
+    fn sql(&self, sql: &str) -> Result<String> {
+        self.podman.podman(&[
+            "exec",
+            "parsec-standalone_parsec-postgres",
+            "psql",
+            "-U",
+            "parsec",
+            "-tAc",
+            sql,
+            "parsec",
+        ])
     }
 }
 
@@ -111,11 +126,13 @@ impl Host<'_> {
 #[ignore = "needs root and podman: tests/run"]
 fn one_command_starts_an_unpacked_bundle() -> Result<()> {
     let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
-    // The same version with other images.
-    let next = Bundle::build("standalone", |_, profile| {
-        let path = profile.join("files/parsec-health.py");
-        fs_err::write(&path, fs_err::read_to_string(&path)? + "\n# Another build.\n")?;
-        Ok(Vec::new())
+    // The next version, whose lock the profile `preview` has.
+    let next = Bundle::build("standalone", |place, profile| {
+        let path = profile.join("profile.toml");
+        fs_err::write(&path, fs_err::read_to_string(&path)?.replace("3.10.0", NEXT))?;
+        let lock = fs_err::read_to_string(place.join("preview/sealift.lock"))?;
+        fs_err::write(profile.join("sealift.lock"), lock.replace("profile = \"preview\"", "profile = \"standalone\""))?;
+        Ok(vec!["--locked".to_owned()])
     })?;
     let podman = Podman::new()?;
     let host = Host { podman: &podman, folder: &bundle.folder };
@@ -194,11 +211,14 @@ fn first_start_and_restart(host: &Host<'_>) -> Result<()> {
     let link = host.sealift(&["task", "create-organization", "MyOrg"])?.stdout;
     ensure!(link.starts_with("parsec3://parsec.test/MyOrg?"), "{link}");
     let shown = host.sealift(&["task", "show-organization", "MyOrg"])?.stdout;
-    ensure!(shown.starts_with("organization: MyOrg\n") && shown.contains("bootstrapped: no\n"), "{shown}");
+    ensure!(shown.starts_with("bootstrapped: no\n") && shown.contains("active users limit: none\n"), "{shown}");
     let ran = host.try_sealift(&["task", "show-organization", "Other"])?;
     ensure!(ran.code == Some(1) && ran.stderr.contains("there is no organization called Other"), "{ran:?}");
     ensure!(host.sealift(&["task"])?.stdout.contains("create-organization ORGANIZATION"));
     ensure!(host.try_sealift(&["task", "create-organization"])?.code == Some(2));
+    requests(host)?;
+    users(host)?;
+    commands(host)?;
     host.sealift(&["task", "ping-mail", "someone@parsec.test"])?;
     let ran = host.sealift(&["task", "migrate"])?;
     ensure!(ran.stdout.contains("(already applied)"), "{}", ran.stdout);
@@ -241,6 +261,137 @@ fn first_start_and_restart(host: &Host<'_>) -> Result<()> {
     let log = host.podman.try_podman(&["logs", "parsec-standalone_parsec-postgres"])?;
     ensure!(!(log.stdout + &log.stderr).contains("was not properly shut down"), "the database was killed");
     Ok(())
+}
+
+/// Tasks that are requests to the server: each answer is the server's own.
+fn requests(host: &Host<'_>) -> Result<()> {
+    let done = |words: &str, wanted: &str| -> Result<()> {
+        let words: Vec<&str> = std::iter::once("task").chain(words.split(' ')).collect();
+        let printed = host.sealift(&words)?.stdout;
+        ensure!(printed == wanted, "{words:?}: {printed}");
+        Ok(())
+    };
+    let refused = |words: &str, code: i32, wanted: &str| -> Result<()> {
+        let words: Vec<&str> = std::iter::once("task").chain(words.split(' ')).collect();
+        host.refused(&words, code, &[wanted])
+    };
+    done("limit-users MyOrg 5", "MyOrg may have 5 users\n")?;
+    done("allow-externals MyOrg false", "external users in MyOrg: false\n")?;
+    done("set-archiving MyOrg 60", "workspaces of MyOrg stay for 60 seconds at least\n")?;
+    done("set-terms MyOrg en_US https://example.com/a?b", "users of MyOrg have to accept https://example.com/a?b\n")?;
+    done("expire-organization MyOrg", "MyOrg is expired\n")?;
+    let lines = [
+        "bootstrapped: no",
+        "expired: yes",
+        "active users limit: 5",
+        "externals allowed: no",
+        "seconds before a workspace is deleted: 60",
+        "terms of service: {\"en_US\":\"https://example.com/a?b\"}",
+        "",
+    ];
+    done("show-organization MyOrg", &lines.join("\n"))?;
+    done("reactivate-organization MyOrg", "MyOrg is no longer expired\n")?;
+    done("unlimit-users MyOrg", "MyOrg may have any number of users\n")?;
+    done("remove-terms MyOrg", "MyOrg has no terms of service\n")?;
+    let shown: Value = serde_json::from_str(&host.sealift(&["task", "show-organization", "MyOrg", "--json"])?.stdout)?;
+    ensure!(shown["active_users_limit"].is_null() && shown["is_expired"] == false && shown["tos"].is_null(), "{shown}");
+    let titles = "Workspaces,Users,Active users,Data (bytes),Metadata (bytes),Admins,Members,Externals";
+    done("organization-stats MyOrg --csv", &format!("{titles}\n0,0,0,0,0,0,0,0\n"))?;
+    done("server-stats --csv", &format!("Organization,{titles}\nMyOrg,0,0,0,0,0,0,0,0\n"))?;
+    done("server-stats-at 2020-01-01T00:00:00Z --csv", &format!("Organization,{titles}\n"))?;
+    refused("server-stats-at yesterday", 1, "yesterday is not a time such as 2026-01-31T00:00:00Z")?;
+    refused("list-users Other", 1, "there is no organization called Other")?;
+    refused(
+        "freeze-user MyOrg a@parsec.test",
+        1,
+        "no organization MyOrg with a user a@parsec.test that is not revoked",
+    )?;
+    refused("unfreeze-user MyOrg a@parsec.test", 1, "no organization MyOrg with a user")?;
+    refused("reset-totp MyOrg a@parsec.test", 1, "no organization MyOrg with a user")?;
+    refused("list-users MyOrg", 1, "there is no organization called MyOrg, or nobody has bootstrapped it yet")?;
+    refused("limit-users MyOrg many", 2, "USERS is \"many\", which is not a whole number")?;
+    refused("limit-users MyOrg", 2, "USERS: Most users")?;
+    refused("migrate --csv", 2, "the task migrate is a command")
+}
+
+/// Tasks about a user. Clients alone can make one, with their keys: this one is in the database only.
+fn users(host: &Host<'_>) -> Result<()> {
+    let key = "58".to_owned() + &"66".repeat(31);
+    let sql = format!(
+        "update organization set root_verify_key = decode('{key}', 'hex'), _bootstrapped_on = now();
+         insert into human (organization, email, label) select _id, 'a@parsec.test', 'Ann A' from organization;
+         insert into user_ (organization, user_id, user_certificate, created_on, human, redacted_user_certificate,
+             initial_profile, current_profile)
+             select organization, '00000000-0000-4000-8000-000000000003', 'x', now(), _id, 'x', 'ADMIN', 'ADMIN'
+             from human;"
+    );
+    host.sql(&sql)?;
+    let shown = |words: &[&str]| -> Result<String> { Ok(host.sealift(&[&["task"], words].concat())?.stdout) };
+    let listed = shown(&["list-users", "MyOrg"])?;
+    let titles = "E-MAIL         NAME   FROZEN  ID\n";
+    ensure!(listed == format!("{titles}a@parsec.test  Ann A  no      00000000000040008000000000000003\n"), "{listed}");
+    let frozen = shown(&["freeze-user", "MyOrg", "a@parsec.test"])?;
+    ensure!(frozen.contains("Frozen: yes\n"), "{frozen}");
+    let listed = shown(&["list-users", "MyOrg", "--csv"])?;
+    let row = "a@parsec.test,Ann A,true,00000000000040008000000000000003\n";
+    ensure!(listed == format!("E-mail,Name,Frozen,ID\n{row}"), "{listed}");
+    ensure!(shown(&["unfreeze-user", "MyOrg", "a@parsec.test"])?.contains("Frozen: no\n"));
+    let reset = shown(&["reset-totp", "MyOrg", "a@parsec.test"])?;
+    ensure!(reset.contains("link: parsec3://parsec.test/MyOrg?a=totp_reset&p="), "{reset}");
+    let mailed = shown(&["mail-totp-reset", "MyOrg", "a@parsec.test"])?;
+    ensure!(mailed.contains("mail: SENT_AS_REQUESTED\n"), "{mailed}");
+    ensure!(shown(&["organization-stats", "MyOrg"])?.contains("Admins: 1\n"));
+    ensure!(shown(&["list-access", "MyOrg"])?.contains("Created with profile ADMIN"));
+    ensure!(shown(&["list-deletable-workspaces", "MyOrg"])?.contains("No realms eligible"));
+    host.refused(&["task", "list-sequester-services", "MyOrg"], 1, &["MyOrg has no sequester authority"])?;
+    host.refused(&["task", "add-sequester-service", "MyOrg", "AAAA"], 1, &["Sequester disabled"])
+}
+
+/// Tasks that are commands of the server, and the files of the operator.
+fn commands(host: &Host<'_>) -> Result<()> {
+    const WORKSPACE: &str = "00000000000040008000000000000001";
+    let dry = host.sealift(&["task", "check-migrations"])?.stdout;
+    ensure!(dry.contains("(already applied)"), "{dry}");
+    host.refused(&["task", "list-deletable-workspaces", "Other"], 1, &["Other"])?;
+    host.refused(&["task", "export-workspace", "MyOrg", WORKSPACE], 1, &["task export-workspace failed"])?;
+    host.refused(&["task", "delete-workspace", "MyOrg", "x"], 1, &["x is not the ID of a workspace"])?;
+    host.refused(&["task", "delete-workspace", "MyOrg", WORKSPACE], 1, &["nothing was deleted"])?;
+    // As after a deletion that was interrupted between the metadata and the blocks.
+    let insert = "insert into block_data (organization_id, block_id, data) values ('MyOrg', '00000000-0000-4000-8000-000000000002', 'x')";
+    host.sql(insert)?;
+    let write = format!(
+        "echo MyOrg/00000000-0000-4000-8000-000000000002 >/var/lib/parsec/exports/blocks-MyOrg-{WORKSPACE}.txt"
+    );
+    host.podman.podman(&["exec", "parsec-standalone_parsec-server", "sh", "-c", &write])?;
+    ensure!(host.sealift(&["task", "list-exports"])?.stdout.contains("blocks-MyOrg-"));
+    let deleted = host.sealift(&["task", "delete-workspace", "MyOrg", WORKSPACE])?;
+    ensure!(deleted.stdout.contains("1 blocks are removed"), "{deleted:?}");
+    ensure!(host.sql("select count(*) from block_data")?.trim() == "0", "the block is still there");
+
+    let folder = host.folder.join("site/files/smart-card-authorities");
+    fs_err::write(folder.join("note.txt"), "")?;
+    host.refused(&["up"], 2, &["files/smart-card-authorities/note.txt: a file of this name has no use here"])?;
+    fs_err::remove_file(folder.join("note.txt"))?;
+    fs_err::copy(host.folder.join("site/custom-ca.crt"), folder.join("a.pem"))?;
+    let templates = host.folder.join("site/files/mail-templates");
+    let copy = "\"$0\" task copy-templates | tar -xf - -C site/files/mail-templates";
+    let mut shell = host.podman.command(host.folder, "sh");
+    command::output(shell.args(["-c", copy]).arg(program()?))?;
+    let base = templates.join("base.html");
+    fs_err::write(&base, fs_err::read_to_string(&base)? + "<!-- changed -->\n")?;
+    host.timed("up with files of the operator", &["up"])?;
+    host.all_healthy()?;
+    let page = "import ssl,urllib.request as u; print(u.urlopen('https://127.0.0.1:6777/', context=ssl._create_unverified_context()).read().decode())";
+    let page = host.podman.podman(&["exec", "parsec-standalone_parsec-server", "python", "-c", page])?;
+    ensure!(page.contains("<!-- changed -->"), "the page is not from the operator's template: {page}");
+    let log = host.sealift(&["logs", "parsec-server"])?;
+    ensure!((log.stdout + &log.stderr).contains("Loading trust anchors from /etc/parsec/authorities"));
+    let examined = host.sealift(&["doctor"])?.stdout;
+    ensure!(examined.contains("ok: site/files/smart-card-authorities: 1 file\n"), "{examined}");
+    fs_err::remove_file(folder.join("a.pem"))?;
+    let status = host.sealift(&["status"])?.stdout;
+    ensure!(status.contains("its settings changed"), "{status}");
+    host.timed("up without them", &["up"])
 }
 
 /// Changes take effect, and only the services that they concern are restarted.
@@ -332,6 +483,13 @@ fn upgrade(host: &Host<'_>, next: &Host<'_>) -> Result<()> {
     ensure!(old < task, "migrations ran beside the old server: {}", ran.stderr);
     next.all_healthy()?;
     ensure!(next.organizations()? == "MyOrg");
+    ensure!(next.sealift(&["task", "show-organization", "MyOrg"])?.stdout.starts_with("bootstrapped: no\n"));
+    let version = ["exec", "parsec-standalone_parsec-server", "python", "-m", "parsec", "--version"];
+    ensure!(next.podman.podman(&version)?.contains(NEXT));
+    let migrations = next.sealift(&["task", "migrate"])?.stdout;
+    let applied =
+        |name: &str| migrations.lines().any(|line| line.starts_with(name) && line.contains("(already applied)"));
+    ensure!(applied("0026") && applied("0039"), "{migrations}");
     next.sealift(&["down", "--volumes", "--yes"])?;
     ensure!(next.podman.podman(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
     Ok(())

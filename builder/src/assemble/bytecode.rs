@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::ui::{self, Phase};
 use sealift_layers::ingredients::deb;
 use sealift_layers::platform::Architecture;
@@ -151,7 +152,7 @@ impl Interpreter {
 
     /// The bytecode of one unit, from the store or compiled.
     pub(super) fn compile(&self, unit: Unit<'_>, store: &Store, progress: &Phase<'_>) -> Result<Compiled> {
-        let file = fs_err::File::open(self.compiled(unit, store, progress)?)?.into_parts().0;
+        let file = files::open(&self.compiled(unit, store, progress)?)?.into_parts().0;
         let origin = Arc::from(format!("bytecode of {}", unit.origin));
         let mut tree = tar::read(&SourceFile::new(file), &origin)?;
         let mut uncompiled = Vec::new();

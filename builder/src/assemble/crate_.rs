@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use sealift_deployment::bundle;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Content, Entry, SourceFile, Tree, TreePath};
 
@@ -50,7 +51,7 @@ impl Ingredient for Crate {
 
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let program = program(image)?;
-        let file = fs_err::File::open(compiled(workshop, image, &program)?)?.into_parts().0;
+        let file = files::open(&compiled(workshop, image, &program)?)?.into_parts().0;
         let size = file.metadata()?.len();
         let origin: Arc<str> = format!("the crate {} {}", program.locked.name, program.locked.version).into();
         let content = Content::range(&SourceFile::new(file), 0, size);

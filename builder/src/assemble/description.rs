@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealift_deployment::bundle::{Compiled, Crate, Package, StorePath, System, Wheel};
+use sealift_deployment::bundle::{ArchiveFile, Compiled, Crate, Package, StorePath, System, Wheel};
 
 /// The contents of a whole bundle. Ingredients add to it, layer by layer; what several layers have is added once.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Description {
     pub wheels: BTreeMap<String, Wheel>,
     /// Crates, in the order of the images.
     pub crates: Vec<Crate>,
+    /// Archives by their paths in the lock.
+    pub archives: BTreeMap<String, ArchiveFile>,
     /// Paths of Nix closures by name.
     pub store_paths: BTreeMap<String, StorePath>,
     /// Packages and distributions that are left out on purpose, and why.
@@ -34,6 +36,8 @@ pub struct ImageDescription {
     pub packages: Vec<String>,
     /// File names of its wheels.
     pub wheels: Vec<String>,
+    /// Its archives, by their paths in the lock.
+    pub archives: Vec<String>,
     /// Names of its store paths.
     pub store_paths: Vec<String>,
 }

@@ -10,6 +10,7 @@
 //!
 //! What it fetches is an [`Artifact`](crate::inputs::Artifact); a new source of files is one more variant of that.
 
+mod archive_files;
 mod bytecode;
 mod certificates;
 mod configuration;
@@ -43,11 +44,12 @@ type Kind = for<'a> fn(ImageInputs<'a>) -> Result<Vec<Box<dyn Ingredient>>>;
 
 /// All kinds of ingredients, in the order of their layers, bottom first: what changes least often comes first, so that
 /// a change replaces few layers.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     debian::layers,
     store_paths::layers,
     crate_::layers,
     wheels::layers,
+    archive_files::layers,
     certificates::layers,
     env_files::layers,
     configuration::layers,

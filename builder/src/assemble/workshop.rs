@@ -296,7 +296,7 @@ fn open_package(store: &Store, package: &Package, limits: Limits) -> Result<deb:
 }
 
 /// The failure for an artifact that is not what it must be.
-fn refused(message: String, error: &(dyn std::error::Error + 'static)) -> Failure {
+pub(super) fn refused(message: String, error: &(dyn std::error::Error + 'static)) -> Failure {
     let failure = Failure::failed(message);
     match Exceeded::within(error) {
         Some(Exceeded::Unpacked(_)) => {
@@ -312,7 +312,7 @@ pub(super) fn artifact(store: &Store, name: &str, digest: &Digest, size: u64) ->
     let path = store.artifact(digest, size).ok_or_else(|| {
         Failure::failed(format!("{name} is not in the store")).hint("run the build again to fetch it")
     })?;
-    let mut file = fs_err::File::open(&path)?;
+    let mut file = files::open(&path)?;
     let mut hasher = Hasher::default();
     std::io::copy(&mut file, &mut hasher)?;
     if hasher.finish() != *digest {

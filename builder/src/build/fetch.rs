@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::digest::Digest;
 
 use crate::fetch::{self, Download, Fetched};
 use crate::inputs::{Artifact, Inputs};
-use crate::lock::{Package, Wheel};
+use crate::lock::Wheel;
 use crate::plan::Plan;
 use crate::servers::Servers;
 use crate::store::Store;
@@ -36,11 +37,15 @@ pub(super) fn artifacts(
     for artifact in missing {
         match artifact {
             Artifact::Package(package) => match inputs.file(package) {
-                Some(file) => take(package, &file, inputs, store)?,
+                Some(file) => take("package", artifact, &file, inputs, store)?,
                 None => downloads.push(servers.package(package, inputs.archive(package)?)?),
             },
             Artifact::Wheel(wheel) if wheel.local => return Err(gone(wheel).into()),
             Artifact::Wheel(wheel) => downloads.push(servers.wheel(wheel)),
+            Artifact::ArchiveFile(archive) => match inputs.profile.sources.path(&archive.file) {
+                file if file.is_file() => take("archive", artifact, &file, inputs, store)?,
+                _ => downloads.push(servers.archive_file(archive)?),
+            },
             // By cargo: see `crates`.
             Artifact::Crate(_) => {}
         }
@@ -52,6 +57,13 @@ pub(super) fn artifacts(
     let phase = ui.phase("Fetching", total);
     let fetched = fetch::download(servers.client(), &downloads, store, PARALLEL_DOWNLOADS, &phase)?;
     phase.finish(&format!("{}, {}", ui::count(fetched.count, "file"), ui::bytes(fetched.bytes)));
+    // Another lock would not name another archive, as it would another version of a package.
+    let mut archives = missing.iter().filter(|artifact| matches!(artifact, Artifact::ArchiveFile(_)));
+    if archives.any(|archive| fetched.missing.iter().any(|missing| missing.digest == archive.digest())) {
+        fetched.complete(
+            "put the archive into the profile's folder, or name the folder or server that has it: --archives",
+        )?;
+    }
     Ok(fetched)
 }
 
@@ -62,20 +74,21 @@ fn gone(wheel: &Wheel) -> Failure {
     )
 }
 
-/// Copies a package that is a file of the profile into the store.
-fn take(package: &Package, file: &Path, inputs: &Inputs<'_>, store: &Store) -> Result<()> {
+/// Copies a package or archive that is a file of the profile into the store.
+fn take(kind: &str, artifact: &Artifact<'_>, file: &Path, inputs: &Inputs<'_>, store: &Store) -> Result<()> {
+    let digest = artifact.digest();
     let changed = |what: &str| {
-        let message = format!("the package {} {what} since the lock was made", file.display());
+        let message = format!("the {kind} {} {what} since the lock was made", file.display());
         let hint = format!("restore the file, or run sealift lock {}", inputs.profile.argument);
         Failure::verification(message).hint(hint)
     };
     if !file.is_file() {
         return Err(changed("has been removed").into());
     }
-    if Digest::of_reader(fs_err::File::open(file)?)?.digest != package.sha256 {
+    if Digest::of_reader(files::open(file)?)?.digest != digest {
         return Err(changed("has changed").into());
     }
-    store.add_artifact(&package.path, fs_err::File::open(file)?, &package.sha256).map(drop)
+    store.add_artifact(&artifact.path(), files::open(file)?, &digest).map(drop)
 }
 
 /// Fetches the crates among `missing` with cargo, which knows its registries.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::sorted_dir;
+use sealift_deployment::files::{self, sorted_dir};
 use sealift_layers::archive;
 use sealift_layers::digest::Digest;
 
@@ -77,7 +77,7 @@ impl Imports {
             store.import_layer(key, folder)?;
         }
         for (digest, FoundArtifact { name, file }) in &self.artifacts {
-            store.add_artifact(name, fs_err::File::open(file)?, digest)?;
+            store.add_artifact(name, files::open(file)?, digest)?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ fn find_artifacts(wanted: &[Artifact<'_>], places: &[PathBuf]) -> Result<BTreeMa
         if !metadata.is_file() || !sizes.contains(&metadata.len()) {
             continue;
         }
-        let digest = Digest::of_reader(fs_err::File::open(&path)?)?.digest;
+        let digest = Digest::of_reader(files::open(&path)?)?.digest;
         if let Some(artifact) = by_digest.get(&digest) {
             found.insert(digest, FoundArtifact { name: artifact.path(), file: path });
         }

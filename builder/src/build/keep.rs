@@ -28,7 +28,7 @@ pub struct Kept {
     pub bytes: u64,
 }
 
-/// Fetches all packages, wheels and crates that the lock names, and copies them into `folder` by their names. Files that are
+/// Fetches all packages, wheels, crates and archives that the lock names, and copies them into `folder` by their names. Files that are
 /// there already stay. `SHA256SUMS` lists them, and those of earlier runs.
 ///
 /// # Errors
@@ -77,6 +77,8 @@ fn place(artifact: &Artifact<'_>) -> String {
         },
         Artifact::Wheel(_) => "wheels".to_owned(),
         Artifact::Crate(_) => "crates".to_owned(),
+        // Archives of different folders may have one name.
+        Artifact::ArchiveFile(archive) => return format!("archives/{}", archive.file),
     };
     format!("{folder}/{}", artifact.file_name())
 }
@@ -94,7 +96,7 @@ fn sums(folder: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 fn copy(artifact: &Artifact<'_>, target: &Path, store: &Store) -> Result<()> {
-    if target.is_file() && Digest::of_reader(fs_err::File::open(target)?)?.digest == artifact.digest() {
+    if target.is_file() && Digest::of_reader(files::open(target)?)?.digest == artifact.digest() {
         return Ok(());
     }
     let source = store.artifact(&artifact.digest(), artifact.size()).ok_or_else(|| {
@@ -104,7 +106,7 @@ fn copy(artifact: &Artifact<'_>, target: &Path, store: &Store) -> Result<()> {
     if let Some(folder) = target.parent() {
         fs_err::create_dir_all(folder)?;
     }
-    let mut source = fs_err::File::open(source)?;
+    let mut source = files::open(&source)?;
     files::write_atomically(target, |file| {
         std::io::copy(&mut source, file)?;
         Ok(())

@@ -80,10 +80,11 @@ pub fn relock(
     ui: &Ui,
 ) -> Result<Relocked> {
     check_templates(profile)?;
-    let resolved = resolve::platform(profile, servers, options, ui)?;
+    let platform = options.platform.to_string();
+    let before = old.as_ref().and_then(|lock| lock.platforms.get(&platform));
+    let resolved = resolve::platform(profile, servers, options, before, ui)?;
     let name = profile.model.name.get_ref();
     let mut lock = old.unwrap_or_else(|| Lock { schema: 1, profile: name.clone(), platforms: BTreeMap::new() });
-    let platform = options.platform.to_string();
     if let Some(before) = lock.platforms.get(&platform) {
         for line in lock::diff(before, &resolved.platform) {
             ui.note(&line);

@@ -14,6 +14,7 @@ mod request;
 mod runnable;
 #[cfg(test)]
 mod tests;
+mod with;
 
 use std::path::Path;
 
@@ -29,6 +30,7 @@ pub use keep::{Kept, keep};
 pub use lock::{Relocked, relock};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
 pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Output, Target};
+pub use with::give;
 
 use crate::bundle::program::HostProgram;
 use crate::bundle::{self, Bundle};
@@ -49,7 +51,7 @@ use imports::Imports;
 pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui: &Ui) -> Result<Built> {
     let program = prepare(request)?;
     let options = options(request, servers)?;
-    let mut lock = lock::choose(request, servers, ui)?;
+    let mut lock = with::add(lock::choose(request, servers, ui)?, request);
     let plan = make_plan(request, &lock, &options)?;
     let artifacts = [&request.artifacts[..], &local::files(request.profile)?].concat();
     let imports = Imports::find(&plan, store, &request.layers_from, &artifacts)?;
@@ -62,7 +64,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     let unavailable = fetch_missing(&plan, store, servers, ui)?;
     drop(plan);
     if !unavailable.missing.is_empty() {
-        lock = lock::update(request, servers, lock, &unavailable, ui)?;
+        lock = with::add(lock::update(request, servers, lock, &unavailable, ui)?, request);
         fetch_missing(&make_plan(request, &lock, &options)?, store, servers, ui)?
             .complete("the mirror may be in the middle of an update: try again in a few minutes")?;
     }
@@ -72,8 +74,9 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     runnable::check(&plan, &layers, store, (request, servers), ui)?;
     let images = images::make(&plan, &layers)?;
     let (program, site) = (program.as_ref(), request.site.as_ref());
+    let key = if let Target::Bundle { key, .. } = &request.target { key.as_ref() } else { None };
     let bundle =
-        Bundle { plan: &plan, lock: &lock, images: &images, layers: &layers, site, program, jobs: request.jobs };
+        Bundle { plan: &plan, lock: &lock, images: &images, layers: &layers, site, program, key, jobs: request.jobs };
     let output = write(&request.target, &bundle, store)?;
     Ok(Built { preview, images: images.iter().map(BuiltImage::from).collect(), output })
 }

@@ -11,7 +11,9 @@ use sealift_layers::limits::Limits;
 use sealift_layers::platform::Platform;
 
 use super::preview::Preview;
+use crate::lock::ArchiveFile;
 use crate::resolve;
+use crate::signing::SigningKey;
 
 /// Everything that a build is asked for.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct BuildRequest<'a> {
     pub lock: LockPolicy,
     /// Files, and folders of files, that are used instead of fetching.
     pub artifacts: Vec<PathBuf>,
+    /// Optional archives that are given to the build: the lock has them in this build only.
+    pub with: Vec<ArchiveFile>,
     /// Image layouts whose layers are used instead of making them.
     pub layers_from: Vec<PathBuf>,
     /// The epoch in seconds since 1970; `None` for the lock's.
@@ -73,6 +77,8 @@ pub enum Target {
         program: Option<PathBuf>,
         /// This program, which is used if it is statically linked and for the platform.
         own_program: Option<PathBuf>,
+        /// The key that signs it.
+        key: Option<SigningKey>,
     },
 }
 

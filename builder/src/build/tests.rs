@@ -133,6 +133,7 @@ fn request(profile: &Profile, lock: LockPolicy) -> BuildRequest<'_> {
         site: None,
         lock,
         artifacts: Vec::new(),
+        with: Vec::new(),
         layers_from: Vec::new(),
         epoch: None,
         nix_store: "/nix/store".into(),
@@ -198,6 +199,7 @@ fn a_bundle_describes_its_images_and_has_checksums_of_its_files() {
     let layers = finish_all(&plan, &store);
     let images = images::make(&plan, &layers).unwrap();
     let bundle = Bundle {
+        key: None,
         plan: &plan,
         lock: &sample.lock,
         images: &images,

@@ -6,6 +6,7 @@ use sealift_layers::image::Image;
 use super::program::HostProgram;
 use crate::lock::Lock;
 use crate::plan::{FinishedLayers, Plan};
+use crate::signing::SigningKey;
 
 /// Origin of the bundle's own files, for messages.
 pub(super) const ORIGIN: &str = "bundle";
@@ -25,6 +26,8 @@ pub struct Bundle<'a> {
     pub site: Option<&'a Site>,
     /// The program for the host ([`super::program::choose`]).
     pub program: Option<&'a HostProgram>,
+    /// The key that signs the bundle.
+    pub key: Option<&'a SigningKey>,
     /// Number of threads that compress, where the bundle as a whole is compressed.
     pub jobs: usize,
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest};
+use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest, too_large};
+use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model::{Model, Service};
 use sealift_layers::image::Image;
 
@@ -19,8 +20,23 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
     for (planned, image) in plan.images.iter().zip(images) {
         described.push(describe_image(plan, planned, image, layers, &mut description)?);
     }
-    let Description { system, packages, wheels, crates, store_paths, excluded, interpreters, compiled, image: _ } =
-        description;
+    if let Some(what) = too_large(&described, inputs.options.limits) {
+        let hint = "leave out large files that are almost empty, or allow more with --limit-unpacked SIZE (such as 8GiB): \
+                    hosts need it, too, for `verify` and `up`";
+        return Err(Failure::failed(format!("no host would take the bundle: {what}")).hint(hint).into());
+    }
+    let Description {
+        system,
+        packages,
+        wheels,
+        crates,
+        archives,
+        store_paths,
+        excluded,
+        interpreters,
+        compiled,
+        image: _,
+    } = description;
     Ok(Manifest {
         schema: 1,
         sealift: env!("CARGO_PKG_VERSION").to_owned(),
@@ -37,6 +53,7 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         packages: packages.into_values().collect(),
         wheels: wheels.into_values().collect(),
         crates,
+        archives: archives.into_values().collect(),
         store_paths: store_paths.into_values().collect(),
         excluded,
         privileges: privileges(model),
@@ -67,7 +84,7 @@ fn describe_image(
     for layer in &planned.layers {
         layer.ingredient.describe(inputs, layers.record(&layer.key), description)?;
     }
-    let ImageDescription { packages, wheels, store_paths } = std::mem::take(&mut description.image);
+    let ImageDescription { packages, wheels, archives, store_paths } = std::mem::take(&mut description.image);
     let layers = layers.of(planned).into_iter().map(|finished| BundleLayer {
         title: finished.title,
         digest: finished.layer.digest,
@@ -83,6 +100,7 @@ fn describe_image(
         layers: layers.collect(),
         packages,
         wheels,
+        archives,
         store_paths,
     })
 }

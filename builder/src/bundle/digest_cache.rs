@@ -4,6 +4,7 @@
 //! again and its digest is the same as before, every blob is intact: one hash over the whole file verifies the blobs, too.
 
 use anyhow::Result;
+use sealift_deployment::files;
 use sealift_layers::digest::Digest;
 use sealift_layers::tree::Tree;
 
@@ -24,7 +25,7 @@ impl<'s> DigestCache<'s> {
     pub(super) fn find(store: &'s Store, sums: &str, files: &Tree, epoch: u64) -> Self {
         let key = Key::builder(recipe::BUNDLE_DIGEST).bytes("sums", sums.as_bytes()).field("epoch", epoch);
         let key = files.iter().fold(key, |key, (_, entry)| key.field("mode", entry.mode)).finish();
-        let text = store.derived(&key).and_then(|path| fs_err::read_to_string(path).ok());
+        let text = store.derived(&key).and_then(|path| files::read_text(&path).ok());
         Self { store, key, digest: text.and_then(|text| text.parse().ok()) }
     }
 

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use sealift_deployment::bundle::signatures::signature_name;
 use sealift_deployment::bundle::{LINKS, MANIFEST, SUMS, TABLE_LIMIT};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Pending, explain};
@@ -34,6 +35,7 @@ use digest_cache::DigestCache;
 use files::SitePart;
 pub use layout::{check_absent, write_layout};
 
+use crate::signing;
 use crate::store::Store;
 
 /// Size of the buffer in front of the output, in bytes.
@@ -58,7 +60,8 @@ impl Bundle<'_> {
         let sums = checksums(parts.as_ref(), &files)?;
         let epoch = self.plan.inputs.epoch;
         // A bundle with a site is built once.
-        let is_cached = parts.is_some() && self.site.is_none();
+        let comment = self.sign(&sums, &mut files)?;
+        let is_cached = parts.is_some() && self.site.is_none() && self.key.is_none();
         let cache = is_cached.then(|| DigestCache::find(store, &sums, &files, epoch));
         files.insert(TreePath::new(SUMS)?, Entry::file(sums, 0o644, &Arc::from(ORIGIN)));
         check_tables(&files)?;
@@ -76,7 +79,23 @@ impl Bundle<'_> {
         if let Some(cache) = cache {
             cache.keep(measured.digest)?;
         }
+        if let (Some(key), Some(comment)) = (self.key, comment) {
+            signing::sign_file(output, key, &comment)?;
+        }
         Ok(measured)
+    }
+
+    /// Adds the signature of `SHA256SUMS`, if there is a key. Returns what it says of the bundle.
+    fn sign(&self, sums: &str, files: &mut Tree) -> Result<Option<String>> {
+        let Some(key) = self.key else { return Ok(None) };
+        let Some(Kind::File(manifest)) = files.get(&TreePath::new(MANIFEST)?).map(|entry| &entry.kind) else {
+            return Ok(None);
+        };
+        let comment = signing::comment(&serde_json::from_slice(&manifest.read()?)?);
+        let text = key.sign(sums.as_bytes(), &comment)?;
+        let path = TreePath::new(&signature_name(key.id()))?;
+        files.insert(path, Entry::file(text, 0o644, &Arc::from(ORIGIN)));
+        Ok(Some(comment))
     }
 
     /// Adds the site as `bundle.json` describes it: see [`files::site`].

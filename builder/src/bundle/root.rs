@@ -11,6 +11,7 @@ use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sealift_deployment::files;
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::HashingWriter;
 use sealift_layers::tar;
@@ -45,8 +46,8 @@ pub(super) fn tree(layers: &[FinishedLayer], codec: Codec, store: &Store) -> Res
 fn read(finished: &FinishedLayer, codec: Codec, store: &Store) -> Result<Tree> {
     let mut spool = store.temporary()?.into_file();
     let mut meter = HashingWriter::new(&mut spool);
-    std::io::copy(&mut codec.decoder(fs_err::File::open(store.blob_path(&finished.layer.digest))?)?, &mut meter)
-        .map_err(|error| sealift_deployment::files::explain(store.root(), error.into()))?;
+    std::io::copy(&mut codec.decoder(files::open(&store.blob_path(&finished.layer.digest))?)?, &mut meter)
+        .map_err(|error| files::explain(store.root(), error.into()))?;
     if meter.finish().1.digest != finished.layer.diff_id {
         return Err(store.damaged_blob(&finished.layer.digest).into());
     }

@@ -156,7 +156,7 @@ fn files(
     mut each: impl FnMut(&TreePath, &mut dyn Read) -> Result<()>,
 ) -> Result<()> {
     let name = || format!("the crate {} {}", locked.name, locked.version);
-    let gzip = GzDecoder::new(BufReader::new(fs_err::File::open(archive)?));
+    let gzip = GzDecoder::new(BufReader::new(sealift_deployment::files::open(archive)?));
     let mut tar = Members::new(Stream(Within::new(gzip, limits.unpacked(locked.size))));
     let mut paths = Paths::default();
     while let Some(member) = tar.next().with_context(name)? {

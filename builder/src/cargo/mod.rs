@@ -88,7 +88,7 @@ impl Cargo {
         if store.artifact(&locked.sha256, locked.size).is_none() {
             let file = self.file(&locked.name, &locked.version, &locked.sha256)?;
             let name = format!("the crate {} {}", locked.name, locked.version);
-            store.add_artifact(&name, fs_err::File::open(file)?, &locked.sha256)?;
+            store.add_artifact(&name, files::open(&file)?, &locked.sha256)?;
         }
         Ok(())
     }

@@ -10,9 +10,10 @@ use sealift_layers::digest::{Digest, Measured};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{self, Jobs};
+use super::common::{self, Jobs, PasswordOption};
 use super::options::{BuildOptions, Run};
 use crate::build::{LockPolicy, Target};
+use crate::signing::SigningKey;
 
 /// Build a profile's bundle: one file with all images and everything to deploy them
 ///
@@ -46,6 +47,11 @@ pub(super) struct Build {
     /// Statically linked sealift for the host [default: this program, if it is statically linked]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Sign the bundle with this private key (`sealift key new`), as `sealift sign` does
+    #[arg(long, value_name = "FILE")]
+    sign: Option<PathBuf>,
+    #[command(flatten)]
+    password: PasswordOption,
     #[command(flatten)]
     jobs: Jobs,
     /// Print the result as JSON
@@ -73,6 +79,7 @@ struct Image {
 impl Build {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
+        let key = self.sign.as_ref().map(|path| SigningKey::open(path, &self.password.password())).transpose()?;
         let run = Run {
             lock: if self.locked { LockPolicy::Keep } else { LockPolicy::Update },
             offline: self.offline,
@@ -81,6 +88,7 @@ impl Build {
                 output: self.output.clone(),
                 program: self.program.clone(),
                 own_program: machine.program().map(Path::to_owned),
+                key,
             },
         };
         let built = self.options.run(context, &machine, run)?;

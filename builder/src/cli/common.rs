@@ -11,6 +11,7 @@ use sealift_deployment::ui::Ui;
 use sealift_layers::platform::Platform;
 
 use crate::servers::{self, Servers};
+use crate::signing::Password;
 use crate::store::Store;
 
 /// Heading in `--help` for the options about servers.
@@ -31,6 +32,12 @@ pub(super) struct ServerOptions {
     /// else the configuration of pip, then of uv, else uv's default index. Further indexes are those of pip and uv.
     #[arg(long, value_name = "URL", help_heading = SERVERS)]
     python_index: Option<String>,
+    /// Folder, or URL of a server, that has the profile's archives; may be repeated: if one fails, the next is tried
+    ///
+    /// Default: SEALIFT_ARCHIVES, else `archive-mirror` in ~/.config/sealift/config.toml. Archives in the profile's folder are
+    /// used without it.
+    #[arg(long, value_name = "DIR|URL", help_heading = SERVERS)]
+    archives: Vec<String>,
 }
 
 impl ServerOptions {
@@ -48,6 +55,7 @@ impl ServerOptions {
         let options = servers::Options {
             debian_mirrors: self.debian_mirror.clone(),
             python_index: self.python_index.clone(),
+            archives: self.archives.clone(),
             at,
             offline,
         };
@@ -125,6 +133,20 @@ fn threads(text: &str) -> Result<NonZero<usize>, &'static str> {
 impl Jobs {
     pub(super) fn count(&self) -> usize {
         self.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get)
+    }
+}
+
+/// How the password of a private key is given.
+#[derive(Args, Debug)]
+pub(super) struct PasswordOption {
+    /// File whose first line is the private key's password, instead of asking for it
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl PasswordOption {
+    pub(super) fn password(&self) -> Password {
+        self.password_file.clone().map_or(Password::Ask, Password::File)
     }
 }
 

@@ -8,6 +8,7 @@ use sealift_deployment::bundle;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::host::{self, Deployment, Runtime};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::signature::{PublicKey, Trust};
 
 /// Which deployment, and which engine runs it.
 #[derive(Args, Debug)]
@@ -18,6 +19,9 @@ pub(super) struct DeploymentOptions {
     /// Container engine: podman, docker or auto [default: SEALIFT_ENGINE, else auto: podman before Docker]
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
+    /// Use the bundle although no key that this machine trusts has signed it
+    #[arg(long)]
+    insecure_unsigned: bool,
 }
 
 /// The failure of a command that found nothing of a deployment: where it looked, and where else something is.
@@ -36,8 +40,40 @@ pub(super) fn nothing_found(deployment: &Deployment, runtime: &dyn Runtime) -> F
 
 impl DeploymentOptions {
     pub(super) fn open(&self, machine: &Machine) -> Result<Deployment> {
+        let folder = self.folder(machine);
+        self.open_trusting(&folder, Trust::of(machine, Some(&folder.join("site")))?)
+    }
+
+    /// Opens the deployment, and trusts the keys in these files: see [`Trust::admit`]. Returns these keys, too.
+    pub(super) fn open_with_keys(&self, machine: &Machine, keys: &[PathBuf]) -> Result<(Deployment, Vec<PublicKey>)> {
+        let folder = self.folder(machine);
+        let mut trust = Trust::of(machine, Some(&folder.join("site")))?;
+        let known = trust.keys.len();
+        let mut given = Trust::default();
+        for file in keys {
+            // The first one has nobody to vouch for it; further ones are given by the same person.
+            if known == 0 {
+                given.keys.extend(Trust::in_files(std::slice::from_ref(file))?.keys)
+            } else {
+                trust.admit(file)?
+            }
+        }
+        trust.keys.append(&mut given.keys);
+        let new = trust.keys[known..].iter().map(|trusted| trusted.key.clone()).collect();
+        Ok((self.open_trusting(&folder, trust)?, new))
+    }
+
+    fn open_trusting(&self, folder: &Path, trust: Trust) -> Result<Deployment> {
+        if !self.insecure_unsigned {
+            return Deployment::open(folder, &trust);
+        }
+        anstream::eprintln!("warning: the signature of the bundle is not checked (--insecure-unsigned)");
+        Deployment::open(folder, &Trust::default())
+    }
+
+    fn folder(&self, machine: &Machine) -> PathBuf {
         let current = PathBuf::from(".");
-        let folder = match &self.directory {
+        match &self.directory {
             Some(folder) => folder.clone(),
             None if current.join(bundle::MANIFEST).is_file() => current,
             None => {
@@ -45,8 +81,7 @@ impl DeploymentOptions {
                 let beside = beside.filter(|folder| folder.join(bundle::MANIFEST).is_file());
                 beside.map_or(current, Path::to_owned)
             }
-        };
-        Deployment::open(&folder)
+        }
     }
 
     pub(super) fn runtime<'a>(

@@ -16,11 +16,11 @@ use super::common::{self, PlatformOption, ServerOptions, StoreOption};
 use crate::build::{self, BuildRequest, LockPolicy, Target};
 use crate::nix;
 
-/// Keep everything that a lock names as files: packages, wheels and crates
+/// Keep everything that a lock names as files: packages, wheels, crates and archives
 ///
 /// Servers forget versions: the pool of a Debian suite under development within days. With these files, a
-/// bundle can be built again in years and without a network. They are in the folders `packages`, `wheels`
-/// and `crates`, and `SHA256SUMS` lists them. The lock is never changed. What the crates depend on, which
+/// bundle can be built again in years and without a network. They are in the folders `packages`, `wheels`,
+/// `crates` and `archives`, and `SHA256SUMS` lists them. The lock is never changed. What the crates depend on, which
 /// cargo fetches, is not among them.
 ///
 /// Examples:
@@ -67,6 +67,7 @@ impl Fetch {
             site: None,
             lock: LockPolicy::Keep,
             artifacts: Vec::new(),
+            with: Vec::new(),
             layers_from: Vec::new(),
             epoch: None,
             nix_store: nix::store(&machine),

@@ -15,7 +15,9 @@ pub(super) struct Group {
 pub(super) const GROUPS: &[Group] = &[
     Group {
         heading: "Build bundles, on the release machine",
-        commands: &["init", "profiles", "mirrors", "lock", "plan", "build", "image", "closure", "fetch", "store"],
+        commands: &[
+            "init", "profiles", "mirrors", "lock", "plan", "build", "image", "closure", "fetch", "store", "key", "sign",
+        ],
     },
     Group {
         heading: "Examine bundles and prepare sites, on any machine",

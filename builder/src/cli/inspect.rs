@@ -26,7 +26,7 @@ use sealift_deployment::bundle::{self, Manifest};
 pub(super) struct Inspect {
     /// File of a bundle, or the folder that it was unpacked into
     bundle: PathBuf,
-    /// Also list the packages and wheels of each image
+    /// Also list the packages, wheels and archives of each image
     #[arg(long)]
     packages: bool,
     /// Print the bundle's description as JSON
@@ -71,9 +71,10 @@ fn text(manifest: &Manifest, packages: bool) -> String {
     let mut seen = std::collections::BTreeSet::new();
     for image in &manifest.images {
         let size = ui::total(image.layers.iter().map(|layer| layer.size));
+        let archives = image.archives.len();
         let unpacked = ui::total(image.layers.iter().map(|layer| layer.unpacked));
         text.push_str(&format!(
-            "\n{}\n  digest {}\n  id     {}\n  {} packed, {} unpacked, {} packages, {} wheels\n",
+            "\n{}\n  digest {}\n  id     {}\n  {} packed, {} unpacked, {} packages, {} wheels{}\n",
             image.reference,
             image.digest,
             image.config,
@@ -81,6 +82,7 @@ fn text(manifest: &Manifest, packages: bool) -> String {
             ui::bytes(unpacked),
             image.packages.len(),
             image.wheels.len(),
+            if archives == 0 { String::new() } else { format!(", {}", ui::count(archives, "archive")) },
         ));
         for layer in &image.layers {
             let shared = if seen.insert(layer.digest) { "" } else { " (shared)" };
@@ -111,6 +113,9 @@ fn text(manifest: &Manifest, packages: bool) -> String {
             }
             for file in &image.wheels {
                 text.push_str(&format!("    wheel   {file}\n"));
+            }
+            for archive in manifest.archives.iter().filter(|archive| image.archives.contains(&archive.file)) {
+                text.push_str(&format!("    archive {} {} ({})\n", archive.name, archive.version, archive.file));
             }
         }
     }

@@ -11,14 +11,14 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::ServerOptions;
-use crate::mirrors::ArchiveName;
 use crate::mirrors::access::Address;
+use crate::mirrors::{ArchiveName, Mirror};
 use crate::python::index::Role;
 use crate::servers::Servers;
 
 /// Show which mirrors and indexes are used, and how they are reached
 ///
-/// Lists the Debian mirrors and the Python indexes in the order in which they are asked. Under each stands
+/// Lists the Debian mirrors, the Python indexes, and the folders and servers for archives, in the order in which they are asked. Under each stands
 /// which option, variable or file names it, and where its user name and password, its proxy and the
 /// certificates for it come from. User names and passwords are not printed, and no server is contacted.
 ///
@@ -40,6 +40,7 @@ pub(super) struct Mirrors {
 struct Output {
     debian: Vec<Server>,
     python: Vec<Server>,
+    archives: Vec<Server>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,7 +50,7 @@ struct Server {
     /// The name that uv's configuration has for an index.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// `mirror`, `list`; of an index, `default`, `extra`, `links`, `explicit`.
+    /// `mirror`, `list`, `folder`; of an index, `default`, `extra`, `links`, `explicit`.
     kind: &'static str,
     /// The option, variable or file that names it.
     from: String,
@@ -67,12 +68,15 @@ impl Mirrors {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         let servers = self.servers.open(&machine, true)?;
-        let (debian, python) = (debian(&servers), python(&servers));
+        let (debian, python, archives) = (debian(&servers), python(&servers), archives(&servers));
         if !self.json {
-            let text = format!("Debian mirrors\n{}\nPython indexes\n{}", section(&debian), section(&python));
+            let mut text = format!("Debian mirrors\n{}\nPython indexes\n{}", section(&debian), section(&python));
+            if !matches!(&archives, Ok(none) if none.is_empty()) {
+                text.push_str(&format!("\nArchives\n{}", section(&archives)));
+            }
             return Ok(context.out.write_all(text.as_bytes())?);
         }
-        context.out.json(&Output { debian: debian?, python: python? })
+        context.out.json(&Output { debian: debian?, python: python?, archives: archives? })
     }
 }
 
@@ -80,6 +84,11 @@ fn debian(servers: &Servers<'_>) -> Result<Vec<Server>> {
     let mirrors = servers.archive_mirrors(ArchiveName { name: MAIN_ARCHIVE, suite: "" })?;
     let kind = |is_list| if is_list { "list" } else { "mirror" };
     mirrors.iter().map(|mirror| Server::new(&mirror.address, kind(mirror.is_list), &mirror.origin, None)).collect()
+}
+
+fn archives(servers: &Servers<'_>) -> Result<Vec<Server>> {
+    let kind = |mirror: &Mirror| if mirror.address.file().is_some() { "folder" } else { "mirror" };
+    servers.archives()?.iter().map(|mirror| Server::new(&mirror.address, kind(mirror), &mirror.origin, None)).collect()
 }
 
 fn python(servers: &Servers<'_>) -> Result<Vec<Server>> {

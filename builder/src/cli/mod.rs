@@ -10,11 +10,13 @@ mod common;
 mod deployment;
 mod doctor;
 mod down;
+mod exchange;
 mod fetch;
 mod groups;
 mod image;
 mod init;
 mod inspect;
+mod key;
 mod lock;
 mod logs;
 mod mirrors;
@@ -28,6 +30,7 @@ mod reference;
 pub mod report;
 mod sbom;
 mod shell;
+mod sign;
 mod site;
 mod status;
 mod store;
@@ -102,6 +105,8 @@ enum Command {
     Store(store::StoreCommand),
     Site(site::SiteCommand),
     Inspect(inspect::Inspect),
+    Key(key::KeyCommand),
+    Sign(sign::Sign),
     Verify(verify::Verify),
     Sbom(sbom::Sbom),
     Up(up::Up),
@@ -175,6 +180,8 @@ impl Cli {
             Command::Store(command) => command.run(&mut context)?,
             Command::Site(command) => command.run(&mut context)?,
             Command::Inspect(command) => command.run(&mut context)?,
+            Command::Key(command) => command.run(&mut context)?,
+            Command::Sign(command) => command.run(&mut context)?,
             Command::Verify(command) => command.run(&mut context)?,
             Command::Sbom(command) => command.run(&mut context)?,
             Command::Up(command) => command.run(&mut context)?,

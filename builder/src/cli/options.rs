@@ -36,6 +36,12 @@ pub(super) struct BuildOptions {
     /// Files are found by their SHA-256; their names do not matter.
     #[arg(long, value_name = "PATH")]
     artifacts: Vec<PathBuf>,
+    /// Give the build an optional archive of the profile, such as web-app=parsec-web-3.10.0.zip; may be repeated
+    ///
+    /// The bundle has its SHA-256; the profile's lock is not changed. To have an archive in every build, extend the profile and
+    /// set `optional = false`.
+    #[arg(long, value_name = "NAME=FILE", value_parser = given)]
+    with: Vec<(String, PathBuf)>,
     #[command(flatten)]
     platform: PlatformOption,
     /// Compression of the layers: gzip, zstd or none
@@ -56,6 +62,11 @@ pub(super) struct BuildOptions {
     servers: ServerOptions,
 }
 
+fn given(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("write NAME=FILE")?;
+    Ok((name.to_owned(), file.into()))
+}
+
 /// How a command runs a build.
 pub(super) struct Run {
     /// What happens to a lock that does not fit.
@@ -72,7 +83,8 @@ impl BuildOptions {
     /// Runs a build with these options.
     pub(super) fn run(&self, context: &Context, machine: &Machine, run: Run) -> Result<Built> {
         let ui = common::ui(machine, context);
-        let profile = Profile::find(&self.profile)?;
+        let mut profile = Profile::find(&self.profile)?;
+        let with = build::give(&mut profile, &self.with)?;
         let now = clock::now();
         let site =
             self.site.as_ref().map(|folder| site::load(folder, &profile.model, now.cast_signed())).transpose()?;
@@ -83,7 +95,8 @@ impl BuildOptions {
             codec: self.layers,
             site,
             lock: run.lock,
-            artifacts: self.artifacts.clone(),
+            artifacts: self.artifacts.iter().chain(self.with.iter().map(|(_, file)| file)).cloned().collect(),
+            with,
             layers_from: self.from.clone(),
             epoch: build::source_date_epoch(machine)?,
             nix_store: nix::store(machine),

@@ -4,24 +4,34 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::failure::Failure;
+use sealift_deployment::host::request::{self, Format};
 use sealift_deployment::machine::Machine;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
+use super::exchange;
 
 /// List the operator's tasks of an unpacked bundle, or run one
 ///
 /// The profile defines the tasks: commands that run in the containers of its services, or on the host
-/// for a bundle without containers.
+/// for a bundle without containers, or requests to them.
 ///
 /// Examples:
 ///   ./sealift task
 ///   ./sealift task create-organization MyOrg
+///   ./sealift task list-users MyOrg --csv
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Task {
     #[command(flatten)]
     deployment: DeploymentOptions,
+    /// Print the answer of a request as JSON
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print the table of a request as CSV
+    #[arg(long)]
+    csv: bool,
     /// Name of the task; without it, all tasks are listed
     name: Option<String>,
     /// Arguments of the task, in the order of the list
@@ -46,6 +56,22 @@ impl Task {
         let task = deployment.task(name, &self.arguments)?;
         // The task is a command from the bundle's files.
         deployment.verify_files()?;
+        if let Some(request) = &task.request {
+            let values = request::values(task, &self.arguments);
+            let answer = exchange::send(&request::prepare(&deployment, task, request, &values)?)?;
+            let format = match (self.json, self.csv) {
+                (true, _) => Format::Json,
+                (_, true) => Format::Csv,
+                _ => Format::Text,
+            };
+            return request::show(request, &values, (answer.0, &answer.1), format, &mut context.out);
+        }
+        if self.json || self.csv {
+            let hint = "leave out --json and --csv: they are for requests";
+            return Err(Failure::usage(format!("the task {name} is a command, with output of its own"))
+                .hint(hint)
+                .into());
+        }
         self.deployment.runtime(&deployment, &machine)?.run_task(name, task, &self.arguments)
     }
 }

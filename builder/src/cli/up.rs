@@ -9,6 +9,7 @@ use clap::Args;
 use sealift_deployment::host::{self, Started, UpRequest};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::site::KnownSites;
+use sealift_layers::limits::{self, Limits};
 
 use super::Context;
 use super::common;
@@ -39,6 +40,7 @@ use super::site::port;
 /// Examples:
 ///   ./sealift up --host parsec.example.com
 ///   ./sealift up --host 192.0.2.10 --port https=8443 --port http=8080
+///   ./sealift up --host parsec.example.com --key release.pub
 ///   ./sealift up --host test.example.com --project parsec-test --port https=9443
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
@@ -61,9 +63,17 @@ pub(super) struct Up {
     /// File with the private key of the site's authority, where it is not kept in the site
     #[arg(long, value_name = "FILE")]
     authority_key: Option<PathBuf>,
+    /// Public key that must have signed the bundle; may be repeated. The site keeps it: later commands require it, too
+    ///
+    /// Where keys are trusted already, a new one needs a signature by one of them beside it (`sealift key vouch`).
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure_unsigned")]
+    key: Vec<PathBuf>,
     /// Use a site (`site/`, `.env`) that was not made on this host, such as one that you copied here
     #[arg(long)]
     accept_site: bool,
+    /// How much each layer and all layers together may unpack to (default: 200 times the packed size, at least 1 GiB)
+    #[arg(long, value_name = "SIZE", value_parser = limits::parse_bytes)]
+    limit_unpacked: Option<u64>,
     /// Startup timeout in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     timeout: u64,
@@ -73,7 +83,8 @@ impl Up {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         let ui = common::ui(&machine, context);
-        let mut deployment = self.deployment.open(&machine)?;
+        let (mut deployment, keys) = self.deployment.open_with_keys(&machine, &self.key)?;
+        deployment.limit(Limits { unpacked: self.limit_unpacked });
         if let Some(project) = &self.project {
             deployment.choose_project(project)?;
         }
@@ -84,6 +95,7 @@ impl Up {
             self_signed: self.self_signed,
             authority_key: self.authority_key.as_deref(),
             known: KnownSites::of(&machine),
+            keys,
             accept_site: self.accept_site,
             timeout: Duration::from_secs(self.timeout),
             now: sealift_deployment::clock::now().cast_signed(),

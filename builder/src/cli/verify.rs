@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use sealift_deployment::bundle::{Bundle, Form};
+use sealift_deployment::bundle::{Bundle, Form, signatures};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::host::{self, Deployment};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::signature::{Signature, Trust};
 use sealift_deployment::site::KnownSites;
+use sealift_layers::escape::line;
 use sealift_layers::limits::{self, Limits, PROBLEMS};
 use sealift_layers::tree::Kind;
 use sealift_layers::validate::{Depth, Violation};
@@ -26,7 +28,12 @@ use sealift_deployment::{bundle, ui};
 /// other files match SHA256SUMS. There may be nothing else: no other files, links, modes or owners. In an unpacked
 /// bundle, the site (`site/`, `.env`) must have been made on this host, or be named in SHA256SUMS. Reports every problem.
 ///
+/// With --key, or on a machine that trusts keys (/etc/sealift/keys.d, ~/.config/sealift/keys.d), one of them must have
+/// signed the bundle. That is checked before anything else in it is read: FILE.minisig, if it is there, and the
+/// signature of SHA256SUMS in the bundle.
+///
 /// Examples:
+///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar --key release.pub
 ///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar
 ///   tar xf parsec-standalone-3.10.0-linux-amd64.tar && sealift verify .
 #[derive(Args, Debug)]
@@ -37,6 +44,12 @@ pub(super) struct Verify {
     /// How much each layer and the whole bundle may unpack to (default: 200 times the packed size, at least 1 GiB)
     #[arg(long, value_name = "SIZE", value_parser = limits::parse_bytes)]
     limit_unpacked: Option<u64>,
+    /// Public key that must have signed the bundle; may be repeated [default: the keys that this machine trusts]
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    /// Do not ask for a signature by a key that this machine trusts
+    #[arg(long, conflicts_with = "key")]
+    insecure_unsigned: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +59,18 @@ pub(super) struct Verify {
 struct Verdict {
     sound: bool,
     images: Vec<String>,
+    signatures: Vec<SignedBy>,
     problems: Vec<Problem>,
+}
+
+/// A signature in the bundle.
+#[derive(Serialize)]
+struct SignedBy {
+    key: String,
+    /// What its maker says of the bundle.
+    comment: String,
+    /// Whether a trusted key made it. Others are not checked.
+    trusted: bool,
 }
 
 #[derive(Serialize)]
@@ -61,13 +85,40 @@ impl Verify {
         if bundle.form == Form::Archive || bundle.manifest.is_none() || !bundle.verify_types().is_empty() {
             return Ok(None);
         }
-        let deployment = Deployment::open(&self.bundle)?;
+        let deployment = Deployment::open(&self.bundle, &Trust::default())?;
         let found = host::objection(&deployment, None, &KnownSites::of(&Machine::here()))?;
         Ok(found.map(|found| Violation { file: "site".to_owned(), message: found.message }))
     }
 
+    /// The keys that must have signed the bundle.
+    fn trust(&self) -> Result<Trust> {
+        if self.insecure_unsigned {
+            return Ok(Trust::default());
+        }
+        if !self.key.is_empty() {
+            return Trust::in_files(&self.key);
+        }
+        let site = self.bundle.join("site");
+        Trust::of(&Machine::here(), self.bundle.is_dir().then_some(site.as_path()))
+    }
+
+    /// The signatures in the bundle. The trusted one has been checked.
+    fn signatures(bundle: &Bundle, trusted: Option<&Signature>) -> Vec<SignedBy> {
+        let signed = |signature: Signature| SignedBy {
+            key: signature.key.to_string(),
+            trusted: trusted.is_some_and(|trusted| trusted.key == signature.key),
+            comment: signature.comment,
+        };
+        bundle.signatures().map(signed).collect()
+    }
+
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
-        let bundle = bundle::open_within(&self.bundle, Limits { unpacked: self.limit_unpacked })?;
+        let trust = self.trust()?;
+        trust.check_beside(&self.bundle)?;
+        let bundle = bundle::open_trusted(&self.bundle, Limits { unpacked: self.limit_unpacked }, &trust)?;
+        let name = self.bundle.display().to_string();
+        let trusted = trust.is_required().then(|| signatures::check(&bundle.files, &trust, &name)).transpose()?;
+        let signatures = Self::signatures(&bundle, trusted.as_ref());
         let report = bundle.verify(Depth::Blobs);
         let mut problems = report.violations;
         // A damaged bundle need not have a profile that can be read.
@@ -77,10 +128,14 @@ impl Verify {
         let images: Vec<String> = report.images.into_iter().map(|image| image.name).collect();
         if self.json {
             let wrong = problems.iter().map(|p| Problem { file: p.file.clone(), what: p.message.clone() }).collect();
-            context.out.json(&Verdict { sound: problems.is_empty(), images, problems: wrong })?;
+            context.out.json(&Verdict { sound: problems.is_empty(), images, signatures, problems: wrong })?;
         } else {
             for problem in &problems {
                 writeln!(context.out, "{problem}")?;
+            }
+            for SignedBy { key, comment, trusted } in &signatures {
+                let checked = if *trusted { "good signature" } else { "signature that was not checked" };
+                writeln!(context.out, "{checked} by key {key}: {}", line(comment))?;
             }
             if problems.is_empty() {
                 let files = bundle.files.iter().filter(|(_, entry)| !matches!(entry.kind, Kind::Directory)).count();

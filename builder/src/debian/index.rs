@@ -6,6 +6,7 @@
 //! An index may be that of several archives. Which of several versions of a package may be chosen is decided as apt does
 //! (apt_preferences(5)): the highest version of the highest priority, its *candidate*, unless a pin names another archive.
 
+mod read;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -14,9 +15,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
-use sealift_layers::ingredients::deb::is_package_name;
-use sealift_layers::limits::ARTIFACT;
+use sealift_layers::limits::{Exceeded, PACKAGES, PROVIDED, RELATIONS};
 
+use self::read::{Values, package};
 use super::pin::Pins;
 use super::relation::{self, Atom, Group};
 use super::stanza::Stanzas;
@@ -95,8 +96,8 @@ pub struct Package<'a> {
     pub archive: ArchiveId,
     /// All archives that have it.
     archives: u64,
-    /// Values of the fields in [`Field::ALL`], unparsed.
-    relations: [&'a str; 6],
+    /// Values of the fields in [`Field::ALL`], unparsed. Most packages of an index are not needed: each takes little.
+    relations: Option<Box<[&'a str; 6]>>,
 }
 
 /// A package that provides a virtual one.
@@ -159,10 +160,22 @@ impl<'a> Index<'a> {
     /// Parses the `Packages` files of archives, at most 64. Packages of architectures other than `architecture` and `all`
     /// are skipped; of equal versions in one archive the first one is used. Malformed stanzas are left out, see
     /// [`Self::omitted`].
-    #[must_use]
-    pub fn parse(archives: &[Archive<'a>], architecture: &'a str) -> Self {
+    ///
+    /// # Errors
+    /// There are more packages or provided names than [`PACKAGES`] and [`PROVIDED`].
+    pub fn parse(archives: &[Archive<'a>], architecture: &'a str) -> Result<Self, Exceeded> {
+        Self::parse_within(archives, architecture, PACKAGES, PROVIDED)
+    }
+
+    /// As [`Self::parse`], with other limits.
+    fn parse_within(
+        archives: &[Archive<'a>],
+        architecture: &'a str,
+        most: usize,
+        most_provided: usize,
+    ) -> Result<Self, Exceeded> {
         let mut packages: BTreeMap<&str, Vec<Package>> = BTreeMap::new();
-        let (mut omitted, mut fields) = (Vec::new(), Vec::new());
+        let (mut omitted, mut fields, mut count) = (Vec::new(), Vec::new(), 0);
         let files =
             archives.iter().zip(0..64).flat_map(|(archive, id)| archive.files.iter().map(move |file| (id, file)));
         for (id, (label, text)) in files {
@@ -176,8 +189,12 @@ impl<'a> Index<'a> {
                 if !["", "all", architecture].contains(&values.architecture) {
                     continue;
                 }
+                count += 1;
+                if count > most {
+                    return Err(Exceeded::Count(most as u64, "packages"));
+                }
                 match read.and_then(|_| package(&fields, &values, architecture)) {
-                    Ok(package) => packages.entry(package.name).or_default().push(package.of(ArchiveId(id))),
+                    Ok(package) => entry(&mut packages, package.name).push(package.of(ArchiveId(id))),
                     Err(error) => omitted.push(Omitted { name: values.name, reason: format!("{label}: {error:#}") }),
                 }
             }
@@ -188,8 +205,8 @@ impl<'a> Index<'a> {
         }
         let (pins, providers) = (Pins::default(), BTreeMap::new());
         let mut index = Self { architecture, archives, pins, packages, providers, omitted };
-        index.providers = index.find_providers();
-        index
+        index.providers = index.find_providers(most_provided)?;
+        Ok(index)
     }
 
     /// The pins: of a package with a pin, only the pinned version may be chosen.
@@ -245,8 +262,9 @@ impl<'a> Index<'a> {
         &self.omitted
     }
 
-    fn find_providers(&self) -> BTreeMap<&'a str, Vec<ProviderPlace<'a>>> {
+    fn find_providers(&self, most: usize) -> Result<BTreeMap<&'a str, Vec<ProviderPlace<'a>>>, Exceeded> {
         let mut ranked: BTreeMap<&str, Vec<(Priority, ProviderPlace)>> = BTreeMap::new();
+        let mut count = 0;
         for (name, versions) in &self.packages {
             for (place, package) in versions.iter().enumerate() {
                 // The field was checked when the package was parsed.
@@ -255,17 +273,19 @@ impl<'a> Index<'a> {
                 // `Provides: NAME:ARCHITECTURE` provides the name for that architecture only.
                 for atom in atoms.filter(|atom| self.architecture_suits(atom)) {
                     let version = atom.constraint.map(|constraint| constraint.version);
-                    ranked.entry(atom.name).or_default().push((package.priority, (name, place, version)));
+                    count += 1;
+                    if count > most {
+                        return Err(Exceeded::Count(most as u64, "provided names"));
+                    }
+                    entry(&mut ranked, atom.name).push((package.priority, (name, place, version)));
                 }
             }
         }
-        ranked
-            .into_iter()
-            .map(|(name, mut providers)| {
-                providers.sort();
-                (name, providers.into_iter().map(|(_, place)| place).collect())
-            })
-            .collect()
+        let sorted = ranked.into_iter().map(|(name, mut providers)| {
+            providers.sort();
+            (name, providers.into_iter().map(|(_, place)| place).collect())
+        });
+        Ok(sorted.collect())
     }
 
     /// The architecture of the packages, besides `all`.
@@ -343,6 +363,9 @@ impl Package<'_> {
 /// Sorts the versions of a package, the highest first. The same file in several archives becomes one version; so do equal
 /// versions of one archive, of which the first counts.
 fn merge_equal(versions: &mut Vec<Package<'_>>, archives: &[(&str, i32)]) {
+    if versions.len() < 2 {
+        return;
+    }
     let priority = |package: &Package| archives[usize::from(package.archive.0)].1;
     // The sort is stable: among equal versions, that of the first file stays first.
     versions.sort_by(|left, right| {
@@ -362,108 +385,23 @@ fn merge_equal(versions: &mut Vec<Package<'_>>, archives: &[(&str, i32)]) {
     *versions = merged;
 }
 
+/// The list at `name`. Most have one entry: a new one has no room for others.
+fn entry<'m, 'a, T>(lists: &'m mut BTreeMap<&'a str, Vec<T>>, name: &'a str) -> &'m mut Vec<T> {
+    lists.entry(name).or_insert_with(|| Vec::with_capacity(1))
+}
+
 fn relations<'a>(package: &Package<'a>, field: Field, architecture: &str) -> Result<Vec<Group<'a>>> {
-    let text = package.relations[field as usize];
+    let text = package.relations.as_ref().map_or("", |relations| relations[field as usize]);
     if text.is_empty() {
         return Ok(Vec::new());
     }
+    if text.len() > RELATIONS {
+        let Package { name, version, .. } = package;
+        let message = format!("{} of {name} {version} has more than {} KiB", field.name(), RELATIONS >> 10);
+        return Err(Failure::failed(message).into());
+    }
     relation::parse(text, architecture)
         .with_context(|| format!("{} of {} {}", field.name(), package.name, package.version))
-}
-
-/// Values of the fields of a stanza that are used here; empty if the stanza has no such field.
-#[derive(Default)]
-struct Values<'a> {
-    name: &'a str,
-    version: &'a str,
-    architecture: &'a str,
-    path: &'a str,
-    size: &'a str,
-    sha256: &'a str,
-    installed_size: &'a str,
-    priority: &'a str,
-    essential: &'a str,
-    relations: [&'a str; Field::ALL.len()],
-    /// A field that occurs twice; empty for none.
-    repeated: &'a str,
-}
-
-impl<'a> Values<'a> {
-    /// One pass over the fields: this runs for each of about 70 000 stanzas. Names are compared with case, as archives
-    /// write them in one way.
-    fn of(fields: &[(&'a str, &'a str)]) -> Self {
-        let mut values = Self::default();
-        for (field, value) in fields {
-            let slot = match *field {
-                "Package" => &mut values.name,
-                "Version" => &mut values.version,
-                "Architecture" => &mut values.architecture,
-                "Filename" => &mut values.path,
-                "Size" => &mut values.size,
-                "SHA256" => &mut values.sha256,
-                "Installed-Size" => &mut values.installed_size,
-                "Priority" => &mut values.priority,
-                "Essential" => &mut values.essential,
-                other => match Field::ALL.iter().position(|field| field.name() == other) {
-                    Some(place) => &mut values.relations[place],
-                    None => continue,
-                },
-            };
-            let before = std::mem::replace(slot, value);
-            if !before.is_empty() {
-                values.repeated = field;
-            }
-        }
-        values
-    }
-}
-
-/// Builds a package from the fields of a stanza. `wanted` is the architecture whose relations are checked.
-fn package<'a>(fields: &[(&'a str, &'a str)], values: &Values<'a>, wanted: &str) -> Result<Package<'a>> {
-    let Values { name, version, architecture, repeated, .. } = *values;
-    if !repeated.is_empty() {
-        // Readers choose differently between them.
-        return Err(Failure::failed(format!("the field {repeated} of the package {name} occurs twice")).into());
-    }
-    if name.is_empty() {
-        let first = fields.first().map_or(String::new(), |(name, value)| format!("{name}: {value}"));
-        return Err(Failure::failed(format!("a stanza has no field Package; its first field is `{first}`")).into());
-    }
-    let wrong = |field: &str| Failure::failed(format!("package {name}: the field {field} is missing or malformed"));
-    let path = values.path.strip_prefix("./").unwrap_or(values.path);
-    // These become parts of URLs, file names and the lock.
-    let valid = [
-        ("Package", is_package_name(name)),
-        ("Version", relation::is_version(version)),
-        ("Architecture", is_package_name(architecture)),
-        ("Filename", is_path(path)),
-    ];
-    if let Some((field, _)) = valid.iter().find(|(_, valid)| !valid) {
-        return Err(wrong(field).into());
-    }
-    let package = Package {
-        name,
-        version,
-        architecture,
-        path,
-        size: values.size.parse().ok().filter(|size| *size <= ARTIFACT).ok_or_else(|| wrong("Size"))?,
-        sha256: values.sha256.parse().map_err(|_| wrong("SHA256"))?,
-        installed_size: values.installed_size.parse().unwrap_or(0),
-        priority: match values.priority {
-            "required" => Priority::Required,
-            "important" => Priority::Important,
-            "standard" => Priority::Standard,
-            _ => Priority::Optional,
-        },
-        essential: values.essential == "yes",
-        archive: ArchiveId(0),
-        archives: 1,
-        relations: values.relations,
-    };
-    for field in Field::ALL {
-        relations(&package, field, wanted)?;
-    }
-    Ok(package)
 }
 
 /// Whether `text` is the path of a file below a directory.

@@ -163,7 +163,7 @@ mod tests {
             .map(|((name, priority, _), text)| Archive { name, priority: *priority, files: vec![("P", text)] })
             .collect();
         let from: Vec<From> = from.iter().map(|&(name, archive)| From { name, archive }).collect();
-        let resolved = pinned(Index::parse(&archives, "amd64"), &from, &BTreeSet::new()).and_then(|index| {
+        let resolved = pinned(Index::parse(&archives, "amd64").unwrap(), &from, &BTreeSet::new()).and_then(|index| {
             let roots: Vec<Root> = roots.iter().map(|name| Root { name, by: "image web" }).collect();
             let resolution = resolve(&index, &roots, &BTreeSet::new())?;
             let chosen = resolution.packages.values().map(|chosen| chosen.package);

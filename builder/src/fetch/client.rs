@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::ui;
 use sealift_layers::digest::{Hasher, Measured};
 use ureq::http::{Response, StatusCode, header};
@@ -163,8 +164,16 @@ impl Client {
     /// # Errors
     /// Those of [`Self::get`].
     pub fn measure(&self, address: &Address, limit: u64) -> Result<Measured> {
+        self.measure_in(std::slice::from_ref(address), limit, "it")?.ok_or_else(|| not_found(address))
+    }
+
+    /// Like [`Self::measure`], of a file that messages call `name`, on the first server that has it. `None` if none has it.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub fn measure_in(&self, addresses: &[Address], limit: u64, name: &str) -> Result<Option<Measured>> {
         let budget = Budget::start(self.timeouts.total, 0);
-        let outcome = self.ask(std::slice::from_ref(address), &AtomicBool::new(false), |address| {
+        let outcome = self.ask(addresses, &AtomicBool::new(false), |address| {
             let (mut hasher, mut size) = (Hasher::default(), 0);
             self.stream(address, "*/*", limit, budget, &mut |bytes| {
                 size += bytes.len() as u64;
@@ -173,9 +182,9 @@ impl Client {
             Ok(Measured { digest: hasher.finish(), size })
         })?;
         match outcome {
-            Outcome::Found(measured) => Ok(measured),
-            Outcome::Missing => Err(not_found(address)),
-            Outcome::Failed(tried) => Err(failure("it", tried)),
+            Outcome::Found(measured) => Ok(Some(measured)),
+            Outcome::Missing => Ok(None),
+            Outcome::Failed(tried) => Err(failure(name, tried)),
         }
     }
 
@@ -327,10 +336,9 @@ fn not_found(address: &Address) -> anyhow::Error {
 
 /// Opens a local file of an index or archive.
 pub(super) fn open(path: &Path) -> Result<fs_err::File, RequestError> {
-    let file = fs_err::File::open(path).map_err(|error| of_file(&error))?;
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        _ => Err(RequestError::NotFound),
+    match files::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(RequestError::NotFound),
+        opened => opened.map_err(|error| of_file(&error)),
     }
 }
 

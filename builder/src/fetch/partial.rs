@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use sealift_deployment::files::cannot;
+use sealift_deployment::files::{self, cannot};
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 
@@ -40,9 +40,7 @@ impl<'a> Partial<'a> {
         let path = store.partial(digest);
         let fail = |error| cannot("write", &path, &error);
         loop {
-            let mut options = fs_err::OpenOptions::new();
-            let file =
-                options.read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?.into_file();
+            let file = files::open_or_create(&path).map_err(fail)?.into_file();
             let locked = file.try_lock();
             if store.artifact(digest, size).is_some() {
                 // This call may have created the file again, just after the other process had renamed it.

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Platform;
 
-/// One line for each package, wheel or crate that was added (`+`), removed (`-`) or has another version or digest (`~`).
+/// One line for each package, wheel, crate or archive that was added (`+`), removed (`-`) or has another version or digest (`~`).
 #[must_use]
 pub fn diff(old: &Platform, new: &Platform) -> Vec<String> {
     let versions = |platform: &Platform| -> BTreeMap<(String, String), String> {
         let packages = platform.packages.iter().map(|p| (("package".to_owned(), p.name.clone()), &p.version, p.sha256));
         let wheels = platform.wheels.iter().map(|w| (("wheel".to_owned(), w.name.clone()), &w.version, w.sha256));
         let crates = platform.crates.iter().map(|c| (("crate".to_owned(), c.name.clone()), &c.version, c.sha256));
+        let files = platform.archive_files.iter();
+        let files = files.map(|file| (("archive".to_owned(), file.name.clone()), &file.version, file.sha256));
         let mut all: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-        for (key, version, digest) in packages.chain(wheels).chain(crates) {
+        for (key, version, digest) in packages.chain(wheels).chain(crates).chain(files) {
             // Two images may have different versions of a distribution.
             all.entry(key).or_default().insert(format!("{version} ({})", &digest.hex()[..12]));
         }
@@ -83,6 +85,7 @@ mod tests {
             packages: packages.iter().map(package).collect(),
             wheels: wheels.iter().map(wheel).collect(),
             crates: crates.iter().map(krate).collect(),
+            archive_files: Vec::new(),
         }
     }
 

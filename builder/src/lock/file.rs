@@ -46,7 +46,7 @@ impl Lock {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             Failure::usage(format!("{}:{line}: {}", path.display(), error.message())).hint(hint)
         })?;
-        if !(1..=2).contains(&lock.schema) {
+        if !(1..=3).contains(&lock.schema) {
             let message = format!("{}: format version {} is not supported", path.display(), lock.schema);
             return Err(Failure::usage(message)
                 .hint("use the version of sealift that wrote it, or remove it and run sealift lock")
@@ -70,7 +70,7 @@ impl Lock {
     /// The lock cannot be written as TOML, which does not happen.
     pub fn text(&self) -> Result<String> {
         // Older versions of this program read locks that do not need the newer format.
-        let schema = if self.platforms.values().any(Platform::needs_archives) { 2 } else { 1 };
+        let schema = self.platforms.values().map(Platform::schema).max().unwrap_or(1);
         let body =
             toml::to_string_pretty(&Self { schema, ..self.clone() }).context("cannot format the lock as TOML")?;
         Ok(format!("{HEADER}\n{body}"))
@@ -90,7 +90,8 @@ impl Lock {
 fn wrong(platform: &Platform) -> Option<String> {
     let packages = platform.packages.iter().map(|package| package.name.as_str());
     let wheels = platform.wheels.iter().map(Wheel::file_name);
-    for names in [packages.collect::<Vec<_>>(), wheels.collect()] {
+    let files = platform.archive_files.iter().map(|archive| archive.file.as_str());
+    for names in [packages.collect::<Vec<_>>(), wheels.collect(), files.collect()] {
         let mut seen = BTreeSet::new();
         if let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) {
             return Some(format!("`{twice}` is listed twice"));
@@ -98,7 +99,8 @@ fn wrong(platform: &Platform) -> Option<String> {
     }
     let paths = platform.packages.iter().map(|package| &package.path);
     let archives = platform.packages.iter().filter_map(|package| package.archive.as_ref());
-    for file in paths.chain(archives).chain(platform.wheels.iter().map(|wheel| &wheel.path)) {
+    let files = platform.archive_files.iter().map(|archive| &archive.file);
+    for file in paths.chain(archives).chain(platform.wheels.iter().map(|wheel| &wheel.path)).chain(files) {
         // Paths become parts of URLs.
         if file.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Some(format!("`{file}` is not a valid path in an archive"));
@@ -106,7 +108,8 @@ fn wrong(platform: &Platform) -> Option<String> {
     }
     let sizes = platform.packages.iter().map(|package| (&package.name, package.size));
     let sizes = sizes.chain(platform.wheels.iter().map(|wheel| (&wheel.name, wheel.size)));
-    let mut sizes = sizes.chain(platform.crates.iter().map(|found| (&found.name, found.size)));
+    let sizes = sizes.chain(platform.crates.iter().map(|found| (&found.name, found.size)));
+    let mut sizes = sizes.chain(platform.archive_files.iter().map(|found| (&found.name, found.size)));
     // They are summed up.
     let (name, size) = sizes.find(|(_, size)| *size > ARTIFACT)?;
     Some(format!("`{name}` cannot have {size} bytes"))
@@ -157,7 +160,7 @@ mod tests {
     fn other_formats_and_profiles_are_usage_failures_with_a_hint() {
         let (folder, profile) = profile();
         for lock in [
-            empty().text().unwrap().replace("schema = 1", "schema = 3"),
+            empty().text().unwrap().replace("schema = 1", "schema = 4"),
             Lock { profile: "other".into(), ..empty() }.text().unwrap(),
         ] {
             fs_err::write(folder.path().join(FILE), lock).unwrap();

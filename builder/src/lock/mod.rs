@@ -23,7 +23,8 @@ use crate::store::{Builder, Key};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Lock {
-    /// Version of this format: 1, or 2 if a platform has [`Platform::archives`] or packages from one.
+    /// Version of this format: 1; 2 if a platform has [`Platform::archives`] or packages from one; 3 if it has
+    /// [`Platform::archive_files`].
     pub schema: u32,
     /// Name of the profile.
     pub profile: String,
@@ -55,6 +56,9 @@ pub struct Platform {
     /// Crates of all images, sorted by name and version.
     #[serde(default, rename = "crate", skip_serializing_if = "Vec::is_empty")]
     pub crates: Vec<Crate>,
+    /// Archives of all images that no Debian archive has, sorted by file.
+    #[serde(default, rename = "archive-file", skip_serializing_if = "Vec::is_empty")]
+    pub archive_files: Vec<ArchiveFile>,
 }
 
 /// A signed Release file and the package indexes that it lists.
@@ -85,6 +89,9 @@ pub struct Image {
     /// File names of the wheels, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wheels: Vec<String>,
+    /// Its archives, by [`ArchiveFile::file`], sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<String>,
 }
 
 /// A Debian package.
@@ -149,6 +156,22 @@ pub struct Crate {
     pub sha256: Digest,
 }
 
+/// An archive that is unpacked into an image, or a single file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ArchiveFile {
+    /// Its name in the profile.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its path in the profile's folder, or below a folder or server for archives.
+    pub file: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 of the file.
+    pub sha256: Digest,
+}
+
 /// The hash of everything in `profile` that resolution depends on.
 #[must_use]
 pub fn wanted(profile: &Profile) -> Digest {
@@ -175,6 +198,11 @@ pub fn wanted(profile: &Profile) -> Digest {
         }
         if let Some(krate) = &image.krate {
             key = key.field("crate", krate.name.get_ref()).field("crate-version", krate.version.get_ref());
+        }
+        for (name, archive) in image.archives.iter().filter(|(_, archive)| !archive.optional) {
+            key = key.field("archive-file", archive.file.get_ref()).field("archive-name", name.get_ref());
+            key = key.field("archive-version", archive.version.get_ref());
+            key = archive.pinned().into_iter().fold(key, |key, sha256| key.field("archive-sha256", sha256));
         }
         if let Some(venv) = &image.venv {
             key = key.field("python", venv.python.get_ref());
@@ -247,9 +275,13 @@ impl Platform {
         name.map_or(Some(&self.debian), |name| self.archives.get(name))
     }
 
-    /// Whether only format 2 can express it.
-    fn needs_archives(&self) -> bool {
-        !self.archives.is_empty() || self.packages.iter().any(|package| package.archive.is_some())
+    /// The oldest version of the format that can express it.
+    fn schema(&self) -> u32 {
+        match () {
+            () if !self.archive_files.is_empty() => 3,
+            () if !self.archives.is_empty() || self.packages.iter().any(|package| package.archive.is_some()) => 2,
+            () => 1,
+        }
     }
 }
 
@@ -261,6 +293,14 @@ fn requirement_files(profile: &Profile, venv: &Venv) -> Vec<PathBuf> {
         Some(RequirementsFile::Project) => vec![path.with_file_name("pyproject.toml"), path.with_file_name("uv.lock")],
         Some(RequirementsFile::Text) => requirements::files(&path),
         _ => vec![path],
+    }
+}
+
+impl ArchiveFile {
+    /// The last component of its path.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.file.rsplit('/').next().unwrap_or(&self.file)
     }
 }
 

@@ -168,6 +168,16 @@ impl Access {
         Ok(Self { proxies: Proxies::of_environment(machine)?, ..Self::default() })
     }
 
+    /// The settings for servers that no other program has settings for: proxies, and the entries of `~/.netrc`.
+    ///
+    /// # Errors
+    /// A usage failure for a malformed proxy variable.
+    pub(super) fn others(machine: &Machine) -> Result<Self> {
+        let mut access = Self::of_environment(machine)?;
+        access.read_netrc(machine);
+        Ok(access)
+    }
+
     /// The settings for Debian mirrors: apt's proxies, certificates and `auth.conf`, and the entries of `~/.netrc`.
     ///
     /// # Errors

@@ -16,6 +16,9 @@ pub struct Config {
     /// `debian-snapshots`: URL of the archives of past times, or a list of them; see [`super::snapshots`].
     #[serde(default, deserialize_with = "one_or_more")]
     pub debian_snapshots: Vec<String>,
+    /// `archive-mirror`: folder or URL of a server that has archives, or a list of them; see [`super::archives`].
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub archive_mirror: Vec<String>,
     /// `python-index`: URL of a Python index.
     pub python_index: Option<String>,
     /// The file's path, for messages; the file need not exist.
@@ -41,7 +44,7 @@ impl Config {
         };
         let config: Self = toml::from_str(&text).map_err(|error| {
             let failure = Failure::usage(format!("cannot parse {path}")).because(error);
-            failure.hint("its settings are `debian-mirror` and `debian-snapshots`, each a URL or a list of URLs, and `python-index`, a URL")
+            failure.hint("its settings are `debian-mirror`, `debian-snapshots` and `archive-mirror`, each a URL or a list of URLs, and `python-index`, a URL")
         })?;
         Ok(Self { path, ..config })
     }

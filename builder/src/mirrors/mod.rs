@@ -11,6 +11,7 @@ pub(crate) mod credentials;
 pub(crate) mod proxy;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -124,9 +125,45 @@ pub fn snapshots(machine: &Machine, archive: &str, time: &str) -> Result<Vec<Mir
     with_access(named.collect::<Result<_>>()?, machine)
 }
 
+/// The folders and servers that have archives, in the order in which they are tried; there may be none. They are named by
+/// `options` (`--archives`), else `SEALIFT_ARCHIVES`, else `archive-mirror` in the user's `config.toml`: each a folder, or a URL
+/// below which the paths of archives are.
+///
+/// # Errors
+/// A usage failure for a text that is neither, and for a malformed proxy variable.
+pub fn archives(options: &[String], machine: &Machine) -> Result<Vec<Mirror>> {
+    let config = Config::read(machine)?;
+    let variable = machine.var("SEALIFT_ARCHIVES").unwrap_or_default();
+    let lists: [(Vec<&str>, &str); 3] = [
+        (options.iter().map(String::as_str).collect(), "--archives"),
+        (variable.split_whitespace().collect(), "SEALIFT_ARCHIVES"),
+        (config.archive_mirror.iter().map(String::as_str).collect(), &config.path),
+    ];
+    let first = lists.into_iter().find(|(texts, _)| !texts.is_empty());
+    let Some((texts, origin)) = first else { return Ok(Vec::new()) };
+    let named = texts.into_iter().map(|text| match folder(text) {
+        Some(url) => Ok(Named { url, origin: origin.to_owned(), is_list: false }),
+        None if text.contains("://") => by_hand(text, origin),
+        None => {
+            let failure = Failure::usage(format!("`{text}` (from {origin}) is neither a folder nor a URL"));
+            Err(failure.hint("name a folder that exists, or a URL such as https://mirror.example/files").into())
+        }
+    });
+    reached_by(Access::others(machine)?, named.collect::<Result<_>>()?)
+}
+
+/// The URL of a folder that exists.
+fn folder(text: &str) -> Option<Url> {
+    let path = Path::new(text).canonicalize().ok().filter(|path| path.is_dir())?;
+    Url::from_file_path(path).ok()
+}
+
 /// Each mirror once, with how it is reached.
 fn with_access(named: Vec<Named>, machine: &Machine) -> Result<Vec<Mirror>> {
-    let mut access = Access::debian(machine)?;
+    reached_by(Access::debian(machine)?, named)
+}
+
+fn reached_by(mut access: Access, named: Vec<Named>) -> Result<Vec<Mirror>> {
     let named: Vec<Named> =
         named.into_iter().map(|named| Named { url: access.configured(named.url, &named.origin), ..named }).collect();
     let access = Arc::new(access);

@@ -165,7 +165,7 @@ impl Named {
 /// A usage failure if none is set, or if one is not a URL or a folder.
 pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option<String>) -> Result<Indexes> {
     let own = Config::read(machine)?;
-    let (pip, files) = (Pip::read(machine), UvFiles::read(machine));
+    let (pip, files) = (Pip::read(machine)?, UvFiles::read(machine)?);
     let none = [pip.option("no-index"), machine.var("UV_NO_INDEX").map(|value| Setting::new(value, "UV_NO_INDEX"))];
     let none = none.into_iter().chain([files.option("no-index")]).flatten().any(|setting| is_true(&setting));
     let links_only = none && option.is_none();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::sorted_dir;
+use sealift_deployment::files::{self, sorted_dir};
 use sealift_deployment::profile::{Profile, model};
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::wheel::{self, WheelFileName};
@@ -200,14 +200,14 @@ fn wheels_in(path: &Path) -> Result<Vec<PathBuf>, Wrong> {
 /// Everything that a lock says of a file.
 fn describe(file: &Path, name: &WheelFileName) -> Result<Chosen> {
     let file = fs_err::canonicalize(file)?;
-    let measured = Digest::of_reader(fs_err::File::open(&file)?)?;
+    let measured = Digest::of_reader(files::open(&file)?)?;
     Ok(Chosen {
         name: name.name.clone(),
         version: name.version.to_string(),
         path: file_name(&file).to_owned(),
         size: Some(measured.size),
         sha256: Some(measured.digest),
-        uploaded: Some(wheel::newest_member(fs_err::File::open(&file)?.into_parts().0)?),
+        uploaded: Some(wheel::newest_member(files::open(&file)?.into_parts().0)?),
         index: None,
         local: true,
         url: Url::from_file_path(&file).ok().context("its path is not absolute")?,

@@ -1,7 +1,10 @@
 //! The settings of pip and uv about indexes: their configuration files and variables.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::machine::Machine;
 use toml::{Table, Value};
@@ -38,7 +41,9 @@ pub(super) struct Pip<'m> {
 }
 
 impl<'m> Pip<'m> {
-    pub(super) fn read(machine: &'m Machine) -> Self {
+    /// # Errors
+    /// One of the files is a pipe, a device or a folder.
+    pub(super) fn read(machine: &'m Machine) -> Result<Self> {
         let named = machine.var("PIP_CONFIG_FILE").map(PathBuf::from);
         // This value disables all configuration files of pip.
         let disabled = named.as_deref() == Some(Path::new("/dev/null"));
@@ -47,7 +52,7 @@ impl<'m> Pip<'m> {
         let user = machine.config_home().map(|directory| directory.join("pip/pip.conf"));
         let system = ["/etc/pip.conf", "/etc/xdg/pip/pip.conf"].map(|path| Some(path.into()));
         let files = [named, environment, user, home].into_iter().chain(system).flatten().filter(|_| !disabled);
-        Self { machine, files: files.filter_map(|path| read(machine, &path)).collect() }
+        Ok(Self { machine, files: files.filter_map(|path| read(machine, &path).transpose()).collect::<Result<_>>()? })
     }
 
     /// The value of an option, such as `index-url`: from the variable if it is set, else from the first file that has it.
@@ -115,9 +120,11 @@ pub(super) struct UvIndex {
 pub(super) struct UvFiles(Vec<(String, Table)>);
 
 impl UvFiles {
-    pub(super) fn read(machine: &Machine) -> Self {
+    /// # Errors
+    /// One of the files is a pipe, a device or a folder: uv would wait for the other end of a pipe.
+    pub(super) fn read(machine: &Machine) -> Result<Self> {
         if machine.var("UV_NO_CONFIG").is_some() {
-            return Self(Vec::new());
+            return Ok(Self(Vec::new()));
         }
         let named = machine.var("UV_CONFIG_FILE").map(PathBuf::from);
         let user = machine.config_home().map(|directory| directory.join("uv/uv.toml"));
@@ -125,8 +132,8 @@ impl UvFiles {
             Some(named) => vec![named],
             None => [user, Some("/etc/uv/uv.toml".into())].into_iter().flatten().collect(),
         };
-        let texts = files.iter().filter_map(|path| read(machine, path));
-        Self(texts.filter_map(|(path, text)| Some((path, toml::from_str(&text).ok()?))).collect())
+        let texts: Vec<_> = files.iter().filter_map(|path| read(machine, path).transpose()).collect::<Result<_>>()?;
+        Ok(Self(texts.into_iter().filter_map(|(path, text)| Some((path, toml::from_str(&text).ok()?))).collect()))
     }
 
     /// All `[[index]]`, each with its file.
@@ -174,10 +181,19 @@ impl UvFiles {
     }
 }
 
-fn read(machine: &Machine, path: &Path) -> Option<(String, String)> {
+/// The path and the text of a file; `None` if it is not there, may not be read, or is the empty `/dev/null`.
+fn read(machine: &Machine, path: &Path) -> Result<Option<(String, String)>> {
     let shown = path.display().to_string();
-    let text = files::read(&machine.path(&path.to_string_lossy())).ok()?;
-    Some((shown, String::from_utf8_lossy(&text).into_owned()))
+    match files::read(&machine.path(&path.to_string_lossy())) {
+        Ok(text) => Ok(Some((shown, String::from_utf8_lossy(&text).into_owned()))),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory)
+                && path != Path::new("/dev/null") =>
+        {
+            Err(Failure::usage(error.to_string()).hint("remove it, or put a file in its place").into())
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 #[cfg(test)]

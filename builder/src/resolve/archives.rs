@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::model::{self, MAIN_ARCHIVE, is_flat};
 use sealift_deployment::ui::{self, Ui};
@@ -143,9 +144,16 @@ impl Archives {
         Ok(Self(archives))
     }
 
-    pub(super) fn index(&self, platform: Platform) -> Index<'_> {
+    /// The packages of all archives.
+    ///
+    /// # Errors
+    /// There are more than any archive has.
+    pub(super) fn index(&self, platform: Platform) -> Result<Index<'_>> {
         let archives: Vec<index::Archive<'_>> = self.0.iter().map(Archive::for_index).collect();
-        Index::parse(&archives, platform.architecture().as_str())
+        Index::parse(&archives, platform.architecture().as_str()).map_err(|error| {
+            let message = format!("the package indexes of this profile are too large: {error}");
+            Failure::failed(message).hint("name fewer `components` or archives in [debian]").into()
+        })
     }
 
     /// The newest date of a Release file, in seconds since 1970.

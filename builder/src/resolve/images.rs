@@ -66,9 +66,13 @@ pub(super) fn resolve(
                     .with_context(|| format!("cannot resolve the Python requirements of {requester}"))?
             }
         };
+        let archives =
+            image.archives.values().filter(|archive| !archive.optional).map(|archive| archive.file.get_ref().clone());
+        let archives: BTreeSet<String> = archives.collect();
         let entry = Image {
             packages: reasons.keys().cloned().collect(),
             wheels: wheels.iter().map(|wheel| wheel.file_name().to_owned()).collect(),
+            archives: archives.into_iter().collect(),
         };
         ui.note(&format!("{name}: {} packages, {} wheels", entry.packages.len(), entry.wheels.len()));
         all.wheels.extend(wheels.into_iter().map(|wheel| (wheel.file_name().to_owned(), wheel)));

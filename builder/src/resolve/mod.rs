@@ -3,6 +3,7 @@
 //! The steps: fetch the signed indexes of the archives ([`archives`]), choose the Debian packages of each image, let uv resolve
 //! its Python requirements, and look up the crates.
 
+mod archive_files;
 mod archives;
 mod environment;
 mod images;
@@ -44,15 +45,24 @@ pub struct Resolved {
     pub reasons: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// Resolves everything that `profile` asks for.
+/// Resolves everything that `profile` asks for. `before` is the lock's entry so far: an archive that is not at hand stays as it
+/// is there.
 ///
 /// # Errors
-/// A server cannot be reached, a signature is bad, or a package, wheel or crate does not exist.
-pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Resolved> {
+/// A server cannot be reached, a signature is bad, or a package, wheel, crate or archive does not exist.
+pub fn platform(
+    profile: &Profile,
+    servers: &Servers<'_>,
+    options: Options,
+    before: Option<&lock::Platform>,
+    ui: &Ui,
+) -> Result<Resolved> {
     let platform = options.platform;
     let archives = Archives::fetch(profile, servers, options, ui)?;
-    let index = archives.index(platform);
+    let index = archives.index(platform)?;
     warn_of_omitted(&index, ui);
+    // Before the wheels, which take longer.
+    let archive_files = archive_files::resolve(profile, servers, before, ui)?;
     let images = images::resolve(profile, servers, index, platform, ui)?;
     let crates = crates(profile, servers)?;
     let newest_wheel = images.wheels.values().map(|wheel| wheel.time()).max().unwrap_or(0);
@@ -65,6 +75,7 @@ pub fn platform(profile: &Profile, servers: &Servers<'_>, options: Options, ui: 
         packages: images.packages.into_values().collect(),
         wheels: images.wheels.into_values().collect(),
         crates,
+        archive_files,
     };
     Ok(Resolved { platform: resolved, reasons: images.reasons })
 }

@@ -307,7 +307,9 @@ impl Servers<'_> {
                 continue;
             }
             let list = self.client.get(&mirror.address, "*/*", LIST_LIMIT)?;
+            // A server does not say which files of this machine are read.
             let listed = mirrors::listed(&String::from_utf8_lossy(&list.bytes)).into_iter();
+            let listed = listed.filter(|url| url.scheme() != "file");
             let origin = format!("the list {} in {}", mirror.address, mirror.origin);
             all.extend(listed.map(|url| Mirror {
                 address: mirror.address.at(url),

@@ -3,6 +3,7 @@
 //! [`Servers`] decides which mirror or index is contacted. The formats that it reads are in [`crate::debian`] and
 //! [`crate::python`], the transport is in [`crate::fetch`].
 
+mod archives;
 mod debian;
 mod python;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use anyhow::Result;
 use sealift_deployment::machine::Machine;
 
+pub use archives::HINT as ARCHIVE_HINT;
 pub use debian::{PackageIndex, ReleaseRequest, SignedRelease};
 
 use crate::cargo::Cargo;
@@ -30,6 +32,8 @@ pub struct Options {
     pub at: Option<u64>,
     /// `--python-index`: URL of a Python index.
     pub python_index: Option<String>,
+    /// `--archives`: folders and URLs of servers that have archives.
+    pub archives: Vec<String>,
     /// `--offline`: contact no server.
     pub offline: bool,
 }

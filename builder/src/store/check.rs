@@ -161,6 +161,7 @@ impl Check<'_> {
         self.folder(&root.join(BLOBS), plain)?;
         self.bad_blobs = self.report.damaged[found..].iter().map(|damaged| damaged.path.clone()).collect();
         self.folder(&root.join(DERIVED), derived)?;
+        self.folder(&root.join(PARTIAL), partial)?;
         let (blobs, bad) = (root.join(BLOBS), std::mem::take(&mut self.bad_blobs));
         self.folder(&root.join(LAYERS), |path| layer(path, &blobs, &bad))
     }
@@ -226,6 +227,12 @@ fn plain(path: &Path) -> io::Result<Verdict> {
     Ok(Verdict::compared(expected, Digest::of_reader(reader(path)?)?))
 }
 
+/// An unfinished download has no digest yet. It is read when it is resumed.
+fn partial(path: &Path) -> io::Result<Verdict> {
+    let is_named = name(path).parse::<Digest>().is_ok();
+    Ok(if is_named && path.symlink_metadata()?.is_file() { Verdict { bytes: 0, damage: None } } else { unexpected() })
+}
+
 /// The digest of a derived result as it is kept, with the key that it belongs to.
 pub(super) fn bound(digest: &Digest, key: &str) -> String {
     format!("{digest} {key}")
@@ -233,7 +240,7 @@ pub(super) fn bound(digest: &Digest, key: &str) -> String {
 
 /// Compares the derived result in the folder at `path` with its digest.
 pub(super) fn derived(path: &Path) -> io::Result<Verdict> {
-    if name(path).parse::<Digest>().is_err() {
+    if name(path).parse::<Digest>().is_err() || !path.symlink_metadata()?.is_dir() {
         return Ok(unexpected());
     }
     let text = files::read_text(&path.join("digest"))?;
@@ -252,12 +259,15 @@ fn layer(path: &Path, blobs: &Path, bad: &BTreeSet<PathBuf>) -> io::Result<Verdi
     let Some(key) = name(path).strip_suffix(".json").and_then(|hex| hex.parse::<Digest>().ok()) else {
         return Ok(unexpected());
     };
+    if !path.symlink_metadata()?.is_file() {
+        return Ok(unexpected());
+    }
     let text = files::read_within(path, files::FILE_LIMIT)?;
     let reason = match LayerEntry::read(&text, key) {
         Err(error) => Some(format!("is not a layer's record: {error}")),
         Ok(entry) => {
             let blob = blobs.join(entry.blob.hex());
-            let there = blob.metadata().is_ok_and(|found| found.len() == entry.size) && !bad.contains(&blob);
+            let there = blob.symlink_metadata().is_ok_and(|found| found.len() == entry.size) && !bad.contains(&blob);
             (!there).then(|| format!("its blob {} is missing or wrong", entry.blob))
         }
     };

@@ -13,16 +13,13 @@ use std::sync::PoisonError;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::{cannot, explain};
+use sealift_deployment::files::{self, cannot, explain, write_atomically};
 use sealift_layers::digest::{Digest, HashingWriter};
 use sealift_layers::limits::DOCUMENT;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::{BLOBS, Key, LAYERS, LayerEntry, Store, reader};
-
-/// Largest listing that is accepted, in bytes. One with 200 000 paths has about 40 MB.
-const LISTING: u64 = 128 << 20;
+use super::{BLOBS, DERIVED_LIMIT, Key, LAYERS, LayerEntry, Store, reader};
 
 /// The record of a layer in such a folder.
 #[derive(Serialize, Deserialize)]
@@ -47,7 +44,7 @@ impl Store {
         let layer = match self.borrowed.entry(key) {
             Some(entry) => entry,
             None => {
-                let text = fs_err::read(self.layer_path(key)).map_err(|_| missing())?;
+                let text = files::read_within(&self.layer_path(key), files::FILE_LIMIT).map_err(|_| missing())?;
                 LayerEntry::read(&text, key.digest()).map_err(|_| missing())?
             }
         };
@@ -58,13 +55,14 @@ impl Store {
             let to = blobs.join(digest.hex());
             if !to.exists() {
                 fs_err::create_dir_all(&blobs).map_err(|error| cannot("write", &blobs, &error))?;
-                fs_err::copy(from, &to).map_err(|error| explain(&to, error.into()))?;
+                let mut from = files::open(&from)?;
+                write_atomically(&to, |file| Ok(io::copy(&mut from, file).map(drop)?))?;
             }
         }
         let records = folder.join(LAYERS);
         fs_err::create_dir_all(&records).map_err(|error| cannot("write", &records, &error))?;
         let text = serde_json::to_vec(&Record { layer, listing: digest })?;
-        fs_err::write(record_path(folder, key), text).map_err(|error| explain(&records, error.into()))
+        write_atomically(&record_path(folder, key), |file| Ok(io::Write::write_all(file, &text)?))
     }
 
     /// Copies the layer `key` and its listing from a folder that [`Store::export_layer`] filled, and verifies their
@@ -91,8 +89,8 @@ impl Store {
                 found => Err(damaged(format!("its blob {digest} has the digest {found}")).into()),
             }
         };
-        if regular(&blob_path(&record.listing))? > LISTING {
-            return Err(damaged(format!("its listing is larger than {} MiB", LISTING >> 20)).into());
+        if regular(&blob_path(&record.listing))? > DERIVED_LIMIT {
+            return Err(damaged(format!("its listing is larger than {} MiB", DERIVED_LIMIT >> 20)).into());
         }
         let listing = verified(record.listing)?;
         self.settle(verified(entry.blob)?.into_temp_path(), self.blob_path(&entry.blob))?;
@@ -143,7 +141,7 @@ fn document(path: &Path, limit: u64) -> Result<Vec<u8>> {
     if regular(path)? > limit {
         return Err(Failure::verification(format!("{} is larger than {} MiB", path.display(), limit >> 20)).into());
     }
-    Ok(fs_err::read(path)?)
+    Ok(files::read_within(path, limit)?)
 }
 
 fn record_path(folder: &Path, key: &Key) -> PathBuf {

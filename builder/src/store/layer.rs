@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use sealift_deployment::bundle::{Source, System};
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::{Streamed, cannot};
+use sealift_deployment::files::{self, Streamed, cannot};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::scripts::Request;
@@ -17,7 +17,7 @@ use sealift_layers::programs::{self, Programs};
 use sealift_layers::tree::{Content, SourceFile, Tree};
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Store};
+use super::{DERIVED_LIMIT, Key, Store};
 use crate::recipe;
 
 /// What the store keeps of a finished layer besides its blob and its listing.
@@ -105,7 +105,7 @@ impl Store {
         let path = self.listing_path(key).ok_or_else(|| {
             Failure::failed("the listing of a layer has been removed from the store").hint("run the build again")
         })?;
-        Ok(serde_json::from_slice(&fs_err::read(path)?)?)
+        Ok(serde_json::from_slice(&files::read_within(&path, DERIVED_LIMIT)?)?)
     }
 
     /// What the files of a finished layer need to run. Stores of earlier versions do not have it: then it is read from the
@@ -120,7 +120,7 @@ impl Store {
         }
         let derived = programs_key(key);
         if let Some(path) = self.derived(&derived) {
-            return Ok(serde_json::from_slice(&fs_err::read(path)?)?);
+            return Ok(serde_json::from_slice(&files::read_within(&path, DERIVED_LIMIT)?)?);
         }
         let programs = programs::of_tar(codec.decoder(self.blob(blob)?.reader())?)?;
         self.put_json(&derived, &programs)?;
@@ -141,7 +141,7 @@ impl Store {
     /// # Errors
     /// When the blob is not there.
     pub fn blob(&self, digest: Digest) -> io::Result<Content> {
-        let file = fs_err::File::open(self.blob_path(&digest))?.into_parts().0;
+        let file = files::open(&self.blob_path(&digest))?.into_parts().0;
         let length = file.metadata()?.len();
         Ok(Content::range(&SourceFile::new(file), 0, length))
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::files::cannot;
+use sealift_deployment::files::{self, cannot};
 
 /// How long to wait for another process that is opening the store: it has the lock exclusively while it clears `tmp/`.
 const SHARED_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ impl Lock {
     /// Takes the lock. If no other process has it, runs `clean_up` first.
     pub(super) fn shared<T>(path: &Path, clean_up: impl FnOnce() -> io::Result<T>) -> Result<Self> {
         let fail = |error: io::Error| cannot("write", path, &error);
-        let file = fs_err::OpenOptions::new().create(true).append(true).open(path).map_err(fail)?.into_file();
+        let file = files::open_or_create(path).map_err(fail)?.into_file();
         let lock = Self { file, path: path.to_owned() };
         if lock.acquired(lock.file.try_lock())? {
             clean_up().map_err(fail)?;

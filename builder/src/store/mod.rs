@@ -46,6 +46,9 @@ const DERIVED: &str = "derived";
 const PARTIAL: &str = "partial";
 const TMP: &str = "tmp";
 
+/// Largest derived document that is read, in bytes. The listing of a layer with 200 000 paths has about 40 MB.
+const DERIVED_LIMIT: u64 = 128 << 20;
+
 /// An open store. While it is open, no other process removes anything from it.
 #[derive(Debug)]
 pub struct Store {
@@ -120,6 +123,16 @@ impl Store {
             let folder = root.join(folder);
             fs_err::create_dir_all(&folder).map_err(|error| cannot("write", &folder, &error))?;
         }
+        // What a link leads to is not the store's, and `tmp` is emptied.
+        let names = [ARTIFACTS, BLOBS, LAYERS, DERIVED, PARTIAL, TMP, "artifacts", "blobs"];
+        for folder in names.map(|name| root.join(name)) {
+            if folder.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+                let message = format!("{} is a link: a store has only files and folders of its own", folder.display());
+                return Err(Failure::failed(message)
+                    .hint("remove the link, or name another folder with --store")
+                    .into());
+            }
+        }
         let lock = locking::Lock::shared(&root.join("lock"), || clear(&root.join(TMP)))?;
         Ok(Self { root, lock, verified: Mutex::default(), written: Mutex::default(), borrowed: Default::default() })
     }
@@ -170,7 +183,7 @@ impl Store {
         let entry = match self.borrowed.entry(key) {
             Some(entry) => entry,
             // An unreadable record is not an error: the layer is made again, and `check` reports the file.
-            None => LayerEntry::read(&fs_err::read(self.layer_path(key)).ok()?, key.digest()).ok()?,
+            None => self.read_entry(key)?,
         };
         self.file(BLOBS, &entry.blob, entry.size)?;
         serde_json::from_value(entry.record).ok()
@@ -240,7 +253,10 @@ impl Store {
         let data = folder.path().join("data");
         let target = self.root.join(DERIVED).join(key.hex());
         make(&data).map_err(|error| explain(&data, error))?;
-        self.keep_derived(folder.path(), &data, &target).map_err(|error| cannot("write", &target, &error))?;
+        self.keep_derived(folder.path(), &data, &target).map_err(|error| match target.symlink_metadata() {
+            Ok(_) => occupied(&target),
+            _ => cannot("write", &target, &error),
+        })?;
         Ok(target.join("data"))
     }
 
@@ -249,11 +265,11 @@ impl Store {
         let key = target.file_name().unwrap_or_default().to_string_lossy();
         fs_err::write(folder.join("digest"), check::bound(&digest, &key))?;
         if data.is_file() {
-            fs_err::File::open(data)?.sync_all()?;
-            fs_err::File::open(folder.join("digest"))?.sync_all()?;
+            files::open(data)?.sync_all()?;
+            files::open(&folder.join("digest"))?.sync_all()?;
         } else {
             // One call, since there may be thousands of files.
-            rustix::fs::syncfs(fs_err::File::open(folder)?.file())?;
+            rustix::fs::syncfs(files::open_folder_below(folder, "")?.file())?;
         }
         match fs_err::rename(folder, target) {
             // Another build was faster, with the same result.
@@ -303,13 +319,18 @@ impl Store {
         &self.root
     }
 
+    fn read_entry(&self, key: &Key) -> Option<LayerEntry> {
+        let text = files::read_within(&self.layer_path(key), files::FILE_LIMIT).ok()?;
+        LayerEntry::read(&text, key.digest()).ok()
+    }
+
     fn layer_path(&self, key: &Key) -> PathBuf {
         self.root.join(LAYERS).join(format!("{}.json", key.hex()))
     }
 
     fn file(&self, folder: &str, digest: &Digest, size: u64) -> Option<PathBuf> {
         let path = self.root.join(folder).join(digest.hex());
-        path.metadata().is_ok_and(|found| found.is_file() && found.len() == size).then_some(path)
+        path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == size).then_some(path)
     }
 
     fn settle(&self, temporary: TempPath, target: PathBuf) -> Result<PathBuf> {
@@ -323,15 +344,24 @@ impl Store {
 /// Syncs a file and moves it to its final path.
 fn settle(from: &Path, to: &Path) -> Result<()> {
     let settle = || {
-        fs_err::File::open(from)?.sync_all()?;
+        files::open(from)?.sync_all()?;
         fs_err::rename(from, to)?;
         sync_parent(to)
     };
-    settle().map_err(|error: io::Error| cannot("write", to, &error))
+    settle().map_err(|error: io::Error| match to.symlink_metadata() {
+        Ok(found) if !found.is_file() => occupied(to),
+        _ => cannot("write", to, &error),
+    })
+}
+
+/// The failure for a place in the store where something else is than the file or folder that belongs there.
+fn occupied(path: &Path) -> anyhow::Error {
+    let message = format!("cannot write {}: something else is in its place", path.display());
+    Failure::failed(message).hint("remove it with: sealift store check --repair").into()
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    fs_err::File::open(path.parent().unwrap_or(path))?.sync_all()
+    files::sync_folder(path.parent().unwrap_or(path))
 }
 
 /// Removes everything in a folder. Returns the number of entries and their bytes.
@@ -359,7 +389,7 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// Opens a file for hashing, with a large buffer.
 fn reader(path: &Path) -> io::Result<impl Read> {
-    Ok(BufReader::with_capacity(1 << 20, fs_err::File::open(path)?))
+    Ok(BufReader::with_capacity(1 << 20, files::open(path)?))
 }
 
 #[cfg(test)]

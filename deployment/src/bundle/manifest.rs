@@ -45,6 +45,9 @@ pub struct Manifest {
     /// Crates that programs are built from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crates: Vec<Crate>,
+    /// Archives and single files that no package has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<ArchiveFile>,
     /// Paths of Nix stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub store_paths: Vec<StorePath>,
@@ -99,6 +102,9 @@ pub struct BundleImage {
     /// File names of its wheels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wheels: Vec<String>,
+    /// Its archives: their paths in the lock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<String>,
     /// Names of its store paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub store_paths: Vec<String>,
@@ -199,6 +205,22 @@ pub struct Crate {
     /// Features in addition to the default ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+}
+
+/// One archive, or one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ArchiveFile {
+    /// Its name in the profile.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its path in the lock.
+    pub file: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 of the file.
+    pub sha256: Digest,
 }
 
 /// A crate of the program in the bundle.

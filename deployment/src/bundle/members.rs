@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_layers::digest::Digest;
 use sealift_layers::escape::line;
-use sealift_layers::tree::{Entry, Kind};
+use sealift_layers::tree::{Entry, Kind, TreePath};
 use sealift_layers::validate::Violation;
 
-use super::names::{LINKS, SUMS, is_of_site};
+use super::names::{LINKS, MANIFEST, SUMS, is_of_site};
 use super::read::{Bundle, Form, read};
+use super::signatures::is_signature;
 use super::verify::violate;
 
 /// The permission bits that a file or a folder of a bundle may have.
@@ -31,8 +32,9 @@ impl Bundle {
         for (path, entry) in self.files.iter() {
             let name = path.as_str();
             let of_host = self.form != Form::Archive && is_of_site(name);
+            let is_named = |name: &str| of_host || name == SUMS || is_signature(name) || sums.contains_key(name);
             match &entry.kind {
-                Kind::File(_) if of_host || name == SUMS || sums.contains_key(name) => {}
+                Kind::File(_) if is_named(name) => {}
                 Kind::File(_) => violate(violations, name, format!("is not listed in {SUMS}")),
                 Kind::Directory if of_host || folders.contains(name) || self.is_folder_of_site(name) => {}
                 Kind::Directory => violate(violations, name, "is a folder that no listed file is in"),
@@ -40,8 +42,14 @@ impl Bundle {
                 Kind::Symlink(_) => violate(violations, name, "is a link"),
                 Kind::Hardlink(_) => violate(violations, name, "is a hard link"),
             }
-            if !matches!(entry.kind, Kind::File(_)) || of_host || name == SUMS || sums.contains_key(name) {
+            if !matches!(entry.kind, Kind::File(_)) || is_named(name) {
                 self.verify_access(name, entry, violations);
+            }
+        }
+        for path in self.manifest.iter().flat_map(|manifest| manifest.site.keys()) {
+            let name = path.strip_suffix('/').unwrap_or(path);
+            if !is_of_site(name) || TreePath::new(name).is_err() {
+                violate(violations, MANIFEST, format!("names {} as a part of the site", line(path)));
             }
         }
         let is_missing = |path: &&String| !matches!(self.kind(path), Some(Kind::Symlink(_)));
@@ -163,7 +171,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use sealift_layers::limits::Limits;
-    use sealift_layers::tree::{Content, Tree, TreePath};
+    use sealift_layers::tree::{Content, Tree};
     use sealift_layers::validate::Depth;
 
     use super::*;

@@ -6,13 +6,15 @@ mod members;
 mod names;
 mod read;
 pub mod sbom;
+pub mod signatures;
 mod system;
 mod verify;
 
 pub use manifest::{
-    BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, ProgramCrate, SiteMember, Source,
-    StorePath, Toolchain, Wheel,
+    ArchiveFile, BundleImage, BundleLayer, Bytecode, Compiled, Crate, Manifest, Package, ProgramCrate, SiteMember,
+    Source, StorePath, Toolchain, Wheel,
 };
 pub use names::{LINKS, MANIFEST, SUMS};
-pub use read::{Bundle, Form, TABLE_LIMIT, open, open_within};
+pub use read::{Bundle, Form, TABLE_LIMIT, open, open_trusted, open_within, plain};
 pub use system::System;
+pub use verify::too_large;

@@ -15,8 +15,10 @@ use sealift_layers::validate::Violation;
 
 use super::manifest::Manifest;
 use super::names::MANIFEST;
+use super::signatures;
 use crate::failure::{Failure, one_line};
 use crate::files::{self, LazyFile};
+use crate::signature::Trust;
 
 const COPY_AGAIN: &str =
     "the file is incomplete, damaged or not a bundle: copy it again and compare its size and digest";
@@ -52,6 +54,8 @@ pub enum Form {
 
 /// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: with 100,000 files they have less.
 pub const TABLE_LIMIT: u64 = DOCUMENT;
+/// The version of `bundle.json` that is read.
+const SCHEMA: u32 = 1;
 /// The folder of lost files, which the root of some file systems has.
 const LOST: &str = "lost+found";
 
@@ -68,16 +72,36 @@ pub fn open(path: &Path) -> Result<Bundle> {
 /// # Errors
 /// It cannot be read, is damaged, exceeds `limits`, or is neither a bundle nor an image archive.
 pub fn open_within(path: &Path, limits: Limits) -> Result<Bundle> {
+    open_trusted(path, limits, &Trust::default())
+}
+
+/// Opens the tar archive or directory at `path`. If `trust` has keys, one of them must have signed it: that is checked
+/// before any other file in it is read.
+///
+/// # Errors
+/// As [`open_within`], and those of [`signatures::check`].
+pub fn open_trusted(path: &Path, limits: Limits, trust: &Trust) -> Result<Bundle> {
     // Not fs_err: its message would repeat the path.
     let metadata =
         path.metadata().map_err(|error| Failure::usage(format!("cannot open {}", path.display())).because(error))?;
     let (files, oddities) = if metadata.is_dir() { directory(path)? } else { archive(path, limits)? };
     let form = if metadata.is_dir() { Form::Folder { owner: metadata.uid() } } else { Form::Archive };
+    if trust.is_required() {
+        signatures::check(&files, trust, &path.display().to_string())?;
+    }
     let damaged = || Failure::verification(format!("{}: {MANIFEST} is damaged", path.display())).hint(COPY_AGAIN);
     let manifest = match read(&files, MANIFEST).map_err(|error| damaged().because(error))? {
-        Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| damaged().because(error))?),
+        Some(bytes) => Some(serde_json::from_slice::<Manifest>(&bytes).map_err(|error| damaged().because(error))?),
         None => None,
     };
+    if let Some(Manifest { schema, .. }) = manifest
+        && schema != SCHEMA
+    {
+        let message = format!("{}: {MANIFEST} has schema {schema}, which is not supported", path.display());
+        return Err(Failure::usage(message)
+            .hint("use a newer version of sealift, such as the one in the bundle")
+            .into());
+    }
     if manifest.is_none() && files.get(&TreePath::new("index.json")?).is_none() {
         let message = format!("{} is not a bundle: it has neither {MANIFEST} nor index.json", path.display());
         let hint = "name a file that `sealift build` wrote, or the folder that it was unpacked into";
@@ -108,16 +132,7 @@ pub(super) fn read(files: &Tree, name: &str) -> Result<Option<Vec<u8>>> {
 
 /// The members of a tar archive, which may be compressed as a whole, and what they have that no bundle has.
 fn archive(path: &Path, limits: Limits) -> Result<(Tree, Vec<Violation>)> {
-    let mut file = files::open(path)?.into_parts().0;
-    // A bundle without images is compressed as a whole.
-    let codec = match start(&mut file)?[..] {
-        [0x1f, 0x8b, ..] => Codec::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
-        _ => Codec::None,
-    };
-    if codec != Codec::None {
-        file = decompressed(path, file, codec, limits)?;
-    }
+    let (mut file, _) = plain(path, limits)?;
     // POSIX.1-2017, "ustar Interchange Format": the magic of a tar header.
     let header = start(&mut file)?;
     if !header.is_empty() && header.get(257..262).is_none_or(|magic| magic != b"ustar") {
@@ -136,6 +151,24 @@ fn archive(path: &Path, limits: Limits) -> Result<(Tree, Vec<Violation>)> {
         message,
     };
     Ok((tree, oddities.into_iter().map(oddity).collect()))
+}
+
+/// The file at `path`, decompressed if it is compressed as a whole, as bundles without images are; and how it was.
+///
+/// # Errors
+/// It cannot be read, is damaged, or exceeds `limits`.
+pub fn plain(path: &Path, limits: Limits) -> Result<(File, Codec)> {
+    let mut file = files::open(path)?.into_parts().0;
+    let codec = match start(&mut file)?[..] {
+        [0x1f, 0x8b, ..] => Codec::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,
+        _ => Codec::None,
+    };
+    if codec != Codec::None {
+        file = decompressed(path, file, codec, limits)?;
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok((file, codec))
 }
 
 /// The first 512 bytes of the file, or as many as there are.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use sealift_layers::digest::{Digest, Measured};
 use sealift_layers::escape::line;
+use sealift_layers::limits::Limits;
 use sealift_layers::tree::{Content, TreePath};
 pub(super) use sealift_layers::validate::add as violate;
 use sealift_layers::validate::{Depth, Report, Violation, validate};
 
-use super::manifest::Manifest;
+use super::manifest::{BundleImage, BundleLayer, Manifest};
 use super::names::{MANIFEST, SUMS, is_of_site};
 use super::read::{Bundle, Form, content, read};
 use crate::profile::model::Deployed;
@@ -28,6 +29,9 @@ impl Bundle {
         }
         if let Some(manifest) = &self.manifest {
             verify_manifest(manifest, &mut report);
+            if let Some(what) = too_large(&manifest.images, self.limits) {
+                report.violation(MANIFEST, format!("states that {what}; --limit-unpacked SIZE allows more"));
+            }
             let unusual = std::mem::take(&mut report.unusual);
             unusual.into_iter().for_each(|found| report.violation(&found.file, found.message));
         }
@@ -42,13 +46,14 @@ impl Bundle {
         let Some(sums) = self.sums(&mut violations) else { return violations };
         let packed = self.form == Form::Archive;
         for (name, expected) in &sums {
-            // Blobs are named by their digest, which was checked before.
-            if !name.starts_with("blobs/") && (packed || !is_of_site(name)) {
+            // Blobs of images are named by their digest, which was checked before.
+            if (!name.starts_with("blobs/") || self.is_bare()) && (packed || !is_of_site(name)) {
                 self.verify_sum(name, *expected, &mut violations);
             }
         }
         if self.manifest.is_some() {
             self.verify_members(&sums, &mut violations);
+            self.verify_signatures(&mut violations);
         }
         violations
     }
@@ -101,7 +106,8 @@ impl Bundle {
             }
         };
         let mut sums = BTreeMap::new();
-        for text in text.lines() {
+        // Not `lines`: `sha256sum -c` takes a carriage return for a part of the name.
+        for text in text.strip_suffix('\n').unwrap_or(&text).split('\n') {
             match sum_line(text) {
                 None => violate(violations, SUMS, format!("has an invalid line: `{}`", line(text))),
                 Some((digest, name)) => {
@@ -122,6 +128,29 @@ impl Bundle {
             Some(Err(error)) => violate(violations, name, format!("cannot be read: {error}")),
         }
     }
+}
+
+/// What is wrong with the sizes of the layers of `images`: they unpack to more than `limits` allow. Engines believe what they
+/// are given, so that a small file could fill the disk.
+#[must_use]
+pub fn too_large(images: &[BundleImage], limits: Limits) -> Option<String> {
+    let layers: BTreeMap<Digest, &BundleLayer> =
+        images.iter().flat_map(|image| &image.layers).map(|layer| (layer.digest, layer)).collect();
+    let sum =
+        |size: fn(&BundleLayer) -> u64| layers.values().fold(0, |sum: u64, layer| sum.saturating_add(size(layer)));
+    for layer in layers.values() {
+        let (packed, unpacked, limit) = (layer.size, layer.unpacked, limits.bundle(layer.size));
+        if unpacked > limit {
+            let BundleLayer { digest, .. } = layer;
+            return Some(format!(
+                "the layer {digest} of {packed} bytes unpacks to {unpacked}, more than the {limit} that are allowed"
+            ));
+        }
+    }
+    let (packed, unpacked) = (sum(|layer| layer.size), sum(|layer| layer.unpacked));
+    let limit = limits.bundle(packed);
+    (unpacked > limit)
+        .then(|| format!("the layers of {packed} bytes unpack to {unpacked}, more than the {limit} that are allowed"))
 }
 
 /// `bundle.json` must describe exactly the images of `index.json`.
@@ -157,7 +186,6 @@ fn sum_line(line: &str) -> Option<(Digest, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use sealift_layers::limits::Limits;
     use sealift_layers::tree::{Entry, Tree};
 
     use super::*;
@@ -222,6 +250,50 @@ mod tests {
         c: is a link that is not listed in LINKS
         b: is listed in LINKS, but is missing
         ");
+    }
+
+    #[test]
+    fn layers_may_not_state_more_than_the_limits() {
+        let layer = |size: u64, unpacked: u64| {
+            let layer = serde_json::json!({
+                "title": "t", "digest": Digest::of(&size.to_le_bytes()), "size": size, "diff-id": Digest::of(b"b"), "unpacked": unpacked,
+            });
+            let image = serde_json::json!({
+                "name": "i", "reference": "i:1", "digest": Digest::of(b"c"), "config": Digest::of(b"d"),
+                "layers": [layer], "packages": [],
+            });
+            serde_json::from_value::<BundleImage>(image).unwrap()
+        };
+        assert_eq!(too_large(&[layer(1, 1 << 30)], Limits::default()), None);
+        // A layer of several images is stored once.
+        assert_eq!(too_large(&[layer(1, 1 << 30), layer(1, 1 << 30)], Limits::default()), None);
+        let one = [layer(1, (1 << 30) + 1)];
+        assert!(
+            too_large(&one, Limits::default())
+                .unwrap()
+                .ends_with("of 1 bytes unpacks to 1073741825, more than the 1073741824 that are allowed")
+        );
+        assert_eq!(too_large(&one, Limits { unpacked: Some(2 << 30) }), None);
+        let two = [layer(1, 1 << 29), layer(2, (1 << 29) + 1)];
+        let expected = "the layers of 3 bytes unpack to 1073741825, more than the 1073741824 that are allowed";
+        assert_eq!(too_large(&two, Limits::default()).as_deref(), Some(expected));
+        assert!(too_large(&[layer(u64::MAX, u64::MAX)], Limits::default()).is_none());
+    }
+
+    /// `sha256sum -c` looked for another file than `verify`.
+    #[test]
+    fn lines_that_sha256sum_reads_otherwise_are_refused() {
+        let sums = sums(&[("a", "a")]).replace('\n', "\r\n");
+        let found = violations(&bare(&[(SUMS, &sums), ("a", "a")], &[]));
+        assert!(found.contains("a\\r: is listed in SHA256SUMS, but is missing"), "{found}");
+    }
+
+    /// Nothing looked at the blobs of a bundle that called itself one without containers.
+    #[test]
+    fn every_file_of_a_bundle_without_containers_is_compared() {
+        let sums = sums(&[("blobs/sha256/x", "x")]);
+        let found = violations(&bare(&[(SUMS, &sums), ("blobs/sha256/x", "changed")], &[]));
+        assert!(found.contains("blobs/sha256/x: has the digest"), "{found}");
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub use background_sync::Streamed;
 pub use pending::{Pending, PendingFolder, is_unfinished};
 pub(crate) use regular::kind_name;
 pub use regular::{
-    DOCUMENT_LIMIT, FILE_LIMIT, open, open_below, open_folder_below, read, read_text, read_up_to, read_within,
+    DOCUMENT_LIMIT, FILE_LIMIT, open, open_below, open_folder_below, open_or_create, read, read_text, read_up_to,
+    read_within,
 };
 
 use crate::failure::Failure;
@@ -52,13 +53,22 @@ pub fn sorted_dir(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// A file cannot be opened or synced.
 pub fn sync_below(folder: &Path) -> io::Result<()> {
     for path in sorted_dir(folder)? {
-        if path.is_dir() {
+        let found = path.symlink_metadata()?;
+        if found.is_dir() {
             sync_below(&path)?;
-        } else {
-            fs_err::File::open(path)?.sync_all()?;
+        } else if found.is_file() {
+            open(&path)?.sync_all()?;
         }
     }
-    fs_err::File::open(folder)?.sync_all()
+    sync_folder(folder)
+}
+
+/// Syncs the names in a folder.
+///
+/// # Errors
+/// It cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    open_folder_below(folder, "")?.sync_all()
 }
 
 /// Writes a file that appears whole or not at all; an existing one is replaced.

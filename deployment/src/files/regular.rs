@@ -38,6 +38,23 @@ pub fn open(path: &Path) -> io::Result<fs_err::File> {
     Ok(file)
 }
 
+/// Opens the file at `path`, which this program alone writes, for reading and writing, and creates it if there is none.
+/// It is not truncated. A link is refused: what is written could be in any file.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_or_create(path: &Path) -> io::Result<fs_err::File> {
+    if let Ok(metadata) = path.symlink_metadata() {
+        check(path, &metadata)?;
+    }
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let mut options = fs_err::OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
+    check(path, &file.metadata()?)?;
+    Ok(file)
+}
+
 /// Opens the regular file `name` below `folder`. No component of `name` may be a link, or lead out of the folder.
 ///
 /// # Errors
@@ -205,6 +222,16 @@ mod tests {
         assert!(message("../../dev/null").contains("not a file") || open(Path::new("/dev/null")).is_err());
         assert_eq!(read(&place.path().join("in/link")).unwrap(), b"text");
         assert_eq!(open(&place.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// A download went on in the file that a link led to.
+    #[test]
+    fn no_link_is_followed_for_writing() {
+        let place = place();
+        let opens = |name: &str| open_or_create(&place.path().join(name)).is_ok();
+        assert!(opens("new") && opens("new") && opens("secret"));
+        assert!(["in/link", "in/pipe", "in/socket", "in/sub"].iter().all(|name| !opens(name)));
+        assert_eq!(read(&place.path().join("secret")).unwrap(), b"host", "it is not truncated");
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use sealift_layers::limits::Limits;
 use sealift_layers::validate::{Depth, Violation};
 
+use super::request;
 use crate::bundle::{self, Bundle, Manifest};
 use crate::failure::Failure;
 use crate::files;
@@ -13,6 +15,7 @@ use crate::profile::Profile;
 use crate::profile::model::{Deployed, On, Service, Task};
 use crate::profile::names::{COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE};
 use crate::render::container::HostLayout;
+use crate::signature::Trust;
 use crate::site;
 
 /// A bundle that was unpacked into a folder of the host.
@@ -30,30 +33,43 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Opens the bundle that was unpacked into `folder`. Digests are not checked: see [`Deployment::verify`].
+    /// Opens the bundle that was unpacked into `folder`. If `trust` has keys, one of them must have signed it, and all files
+    /// but the images are checked before they are read. Else digests are not checked: see [`Deployment::verify`].
     ///
     /// # Errors
-    /// [`Failure::usage`] when the folder holds no bundle.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// [`Failure::usage`] when the folder holds no bundle, [`Failure::verification`] when its signature or a digest is wrong.
+    pub fn open(folder: &Path, trust: &Trust) -> Result<Self> {
         let folder = std::path::absolute(folder)?;
         let hint = "run this in the folder that the bundle was unpacked into, or name that folder with --directory";
         let no_bundle = || Failure::usage(format!("there is no unpacked bundle in {}", folder.display())).hint(hint);
         if !folder.join(bundle::MANIFEST).is_file() {
             return Err(no_bundle().into());
         }
-        let bundle = bundle::open(&folder)?;
+        let bundle = bundle::open_trusted(&folder, Limits::default(), trust)?;
         let manifest = bundle.manifest.clone().ok_or_else(no_bundle)?;
         refuse_types(&folder, &bundle)?;
+        if trust.is_required() {
+            refuse_damage(&folder, &bundle.verify_files())?;
+        }
         let profile = Profile::load(&folder.join("profile"))?;
+        if profile.model.deployment != manifest.deployment {
+            let message = format!("the bundle in {} has the profile of another one", folder.display());
+            return Err(Failure::verification(message).hint("unpack the bundle again").into());
+        }
         Ok(Self { folder, manifest, profile, project: None, bundle })
     }
 
-    /// Checks the digest of every file. Layers are not decompressed: the engine does that when it loads them.
+    /// Sets how much its layers may unpack to.
+    pub fn limit(&mut self, limits: Limits) {
+        self.bundle.limits = limits;
+    }
+
+    /// Checks the digest of every file, and that the layers are within the limits by the sizes in `bundle.json`. Layers are not decompressed: the engine does that when it loads them.
     ///
     /// # Errors
     /// [`Failure::verification`] that lists every damaged file.
     pub fn verify(&self) -> Result<()> {
-        self.refuse_damage(&self.bundle.verify(Depth::Digests).violations)
+        refuse_damage(&self.folder, &self.bundle.verify(Depth::Digests).violations)
     }
 
     /// Checks the digests of all files except the images: those that this program itself runs or reads.
@@ -61,16 +77,7 @@ impl Deployment {
     /// # Errors
     /// As [`Deployment::verify`].
     pub fn verify_files(&self) -> Result<()> {
-        self.refuse_damage(&self.bundle.verify_files())
-    }
-
-    fn refuse_damage(&self, violations: &[Violation]) -> Result<()> {
-        if violations.is_empty() {
-            return Ok(());
-        }
-        let lines: Vec<String> = violations.iter().map(|violation| format!("  {violation}")).collect();
-        let message = format!("the bundle in {} is damaged:\n{}", self.folder.display(), lines.join("\n"));
-        Err(Failure::verification(message).hint("nothing was loaded or started; unpack the bundle again").into())
+        refuse_damage(&self.folder, &self.bundle.verify_files())
     }
 
     /// The folder of the site: certificates, secrets and settings of this installation.
@@ -197,8 +204,12 @@ impl Deployment {
             let expected = crate::ui::count(wanted.len(), "argument");
             let message = format!("the task {name} takes {expected}, not {}", arguments.len());
             let usage = format!("sealift task {name} {}", wanted.join(" "));
-            return Err(Failure::usage(message).hint(usage.trim_end()).into());
+            let explained =
+                task.values.iter().map(|(name, setting)| format!("\n{}: {}", name.to_uppercase(), setting.summary()));
+            let usage = usage.trim_end().to_owned() + &explained.collect::<String>();
+            return Err(Failure::usage(message).hint(usage).into());
         }
+        request::check_values(task, arguments)?;
         Ok(task)
     }
 
@@ -218,6 +229,15 @@ fn check_project(name: &str) -> Result<()> {
     Err(Failure::usage(format!("`{name}` is not a name for a project"))
         .hint("use lower-case letters, digits, `-` and `_`; the first is a letter or digit")
         .into())
+}
+
+fn refuse_damage(folder: &Path, violations: &[Violation]) -> Result<()> {
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = violations.iter().map(|violation| format!("  {violation}")).collect();
+    let message = format!("the bundle in {} is damaged:\n{}", folder.display(), lines.join("\n"));
+    Err(Failure::verification(message).hint("nothing was loaded or started; unpack the bundle again").into())
 }
 
 /// Refuses links, pipes and the like: what is read below would be other files than those in the folder.
@@ -240,7 +260,7 @@ mod tests {
     #[test]
     fn a_folder_without_a_bundle_is_a_usage_error() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Deployment::open(folder.path()).unwrap_err();
+        let error = Deployment::open(folder.path(), &Trust::default()).unwrap_err();
         assert!(error.to_string().starts_with("there is no unpacked bundle in "), "{error}");
     }
 

@@ -49,6 +49,7 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Resu
         return Ok(findings);
     }
     examine_certificates(deployment, now, &mut findings);
+    examine_folders(deployment, now, &mut findings)?;
     examine_secrets(deployment, runtime, &mut findings)?;
     Ok(findings)
 }
@@ -112,6 +113,17 @@ fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findin
             (None, days) => findings.ok(topic, format!("valid for {days} days")),
         }
     }
+}
+
+/// The files that the operator provided.
+fn examine_folders(deployment: &Deployment, now: i64, findings: &mut Findings) -> Result<()> {
+    let mut wrong = Findings::default();
+    let folders = site::check_folders(&deployment.site(), &deployment.profile.model, now, &mut wrong)?;
+    for (name, paths) in folders.into_iter().filter(|(_, paths)| !paths.is_empty()) {
+        findings.ok(format!("site/files/{name}"), ui::count(paths.len(), "file"));
+    }
+    findings.0.extend(wrong.0.into_iter().map(|found| Finding { topic: format!("site/{}", found.topic), ..found }));
+    Ok(())
 }
 
 fn examine_secrets(deployment: &Deployment, runtime: &dyn Runtime, findings: &mut Findings) -> Result<()> {

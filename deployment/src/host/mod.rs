@@ -17,6 +17,7 @@ mod origin;
 mod passed_on;
 mod ports;
 pub mod probe;
+pub mod request;
 mod runtime;
 mod status;
 mod systemd;

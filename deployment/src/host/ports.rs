@@ -42,16 +42,22 @@ impl Deployment {
         let mut ports = Vec::new();
         for name in names {
             let Some(port) = model.site.ports.get(name) else { continue };
-            let variable = |variable: String| variables.get(&variable).filter(|value| !value.is_empty());
-            let address = variable(names::address_variable(name)).unwrap_or(&port.address);
-            let address: IpAddr = address
-                .trim_matches(['[', ']'])
-                .parse()
-                .with_context(|| format!("the address of the port {name}: `{address}`"))?;
+            let address = address(name, port, &variables)?;
             let number = numbers.get(name).copied().unwrap_or(port.default);
             ports.push(PublishedPort { name: name.to_owned(), address, number, spec: port.clone() });
         }
         Ok(ports)
+    }
+
+    /// Address and number of a port of the site on this host.
+    ///
+    /// # Errors
+    /// As [`Deployment::published`].
+    pub(super) fn address_of(&self, name: &str) -> Result<(IpAddr, u16)> {
+        let model = &self.profile.model;
+        let numbers = site::ports(&self.site(), model, &self.ports(&BTreeMap::new())?)?;
+        let port = &model.site.ports[name];
+        Ok((address(name, port, &self.variables()?)?, numbers.get(name).copied().unwrap_or(port.default)))
     }
 
     /// The numbers of the ports that differ from those of the site: `chosen`, and those that were edited in `.env`. The next
@@ -87,6 +93,13 @@ impl Deployment {
         lines.sort_by_key(|line| !line.starts_with("https"));
         Ok(lines)
     }
+}
+
+/// The address of the host that a port is published on: that of `.env`, else of the profile.
+fn address(name: &str, port: &SitePort, variables: &BTreeMap<String, String>) -> Result<IpAddr> {
+    let own = variables.get(&names::address_variable(name)).filter(|value| !value.is_empty());
+    let address = own.unwrap_or(&port.address);
+    address.trim_matches(['[', ']']).parse().with_context(|| format!("the address of the port {name}: `{address}`"))
 }
 
 impl PublishedPort {

@@ -38,6 +38,7 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         packages: Vec::new(),
         wheels: Vec::new(),
         crates: Vec::new(),
+        archives: Vec::new(),
         store_paths: Vec::new(),
         excluded: [].into(),
         privileges: [].into(),
@@ -62,6 +63,7 @@ fn image(name: &str) -> BundleImage {
         layers: Vec::new(),
         packages: Vec::new(),
         wheels: Vec::new(),
+        archives: Vec::new(),
         store_paths: Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use super::origin;
 use super::runtime::{Deadline, KeyGroups, Runtime, Started};
 use crate::failure::Failure;
 use crate::finding::Level;
+use crate::signature::{PublicKey, Trust};
 use crate::site::{self, KnownSites, SiteRequest};
 use crate::ui::Ui;
 
@@ -27,6 +28,8 @@ pub struct UpRequest<'a> {
     pub authority_key: Option<&'a Path>,
     /// The sites that this host knows.
     pub known: KnownSites,
+    /// Keys that the operator gave: later commands require a bundle that one of them has signed.
+    pub keys: Vec<PublicKey>,
     /// The operator takes a site that this host does not know.
     pub accept_site: bool,
     /// How long the services may take to become healthy.
@@ -98,6 +101,7 @@ fn prepare_site(
         accept: true,
         now: request.now,
     })?;
+    Trust::pin(&request.keys, &deployment.site())?;
     runtime.set_key_groups()?;
     report.warnings.0.iter().for_each(|warning| ui.finding(warning));
     ui.note(report.to_string().trim_end());
@@ -210,6 +214,7 @@ mod tests {
             self_signed: false,
             authority_key: None,
             known: KnownSites::default(),
+            keys: Vec::new(),
             accept_site: false,
             timeout: Duration::from_secs(1),
             now: 1_700_000_000,

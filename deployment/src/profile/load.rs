@@ -20,6 +20,9 @@ use crate::machine::Machine;
 /// First line of the text of a profile that extends another.
 const FLATTENED: &str = "# This profile together with those that it extends, in one file.\n";
 
+/// First line of the text of a profile with optional archives.
+const WITH_ARCHIVES: &str = "# This profile with the optional archives that it was built with, in one file.\n";
+
 /// A profile that was read and checked.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -107,6 +110,29 @@ impl Profile {
         let single = model.readme.iter().chain(&debian.keyring).chain(keyrings);
         all.extend(templates.chain(closures).chain(single).map(|source| source.get_ref().clone()));
         Ok(all)
+    }
+
+    /// Makes the optional archives `names` part of the images. The text of the profile, which a bundle contains, then has them as
+    /// archives that are not optional: hosts render their templates as the build did.
+    ///
+    /// # Errors
+    /// The text cannot be written as TOML, which does not happen.
+    pub fn give_archives(&mut self, names: &BTreeSet<&str>) -> anyhow::Result<()> {
+        let mut text: toml::Table = toml::from_str(&self.text)?;
+        let mut is_given = false;
+        for (image, model) in &mut self.model.images {
+            let given = model.archives.iter_mut().filter(|(name, _)| names.contains(name.get_ref().as_str()));
+            for (name, archive) in given.filter(|(_, archive)| archive.optional) {
+                (archive.given, is_given) = (true, true);
+                let keys = ["images", image.get_ref(), "archives", name.get_ref()];
+                let table = keys.iter().try_fold(&mut text, |table, key| table.get_mut(*key)?.as_table_mut());
+                table.and_then(|table| table.remove("optional"));
+            }
+        }
+        if is_given {
+            self.text = format!("{WITH_ARCHIVES}\n{}", toml::to_string_pretty(&text)?);
+        }
+        Ok(())
     }
 
     /// An error that points into the profile, for checks of other modules such as an unknown package. `span` is a range of

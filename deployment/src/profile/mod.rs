@@ -20,6 +20,7 @@ pub use search::Search;
 pub use sources::Sources;
 pub use trees::{Placed, PlacedFile, PlacedFolder};
 pub use words::is_name;
+pub(crate) use words::is_number_label;
 
 /// The profile of `sample.toml`.
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use pep440_rs::VersionSpecifiers;
+use sealift_layers::escape::is_unsafe;
 use sealift_layers::ingredients::deb;
 
 /// A name of the profile: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
@@ -18,6 +19,13 @@ pub(super) fn is_tag(text: &str) -> bool {
     text.len() <= 128
         && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+/// The version of something that others released: as [`is_tag`], with what versions of Debian, Python and semver have beside.
+pub(super) fn is_release(text: &str) -> bool {
+    text.len() <= 128
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+~".contains(&b))
 }
 
 /// A Debian package's name, as dpkg takes it.
@@ -71,8 +79,16 @@ pub(super) fn is_request_path(text: &str) -> bool {
 
 /// An absolute path that `.env` files, compose and engines read alike.
 pub(super) fn is_folder(text: &str) -> bool {
-    let odd = |c: char| c.is_control() || ":,\"'$#\\".contains(c);
+    let odd = |c: char| is_unsafe(c) || ":,\"'$#\\".contains(c);
     text.starts_with('/') && text.len() > 1 && !text.contains(odd) && !text.split('/').any(|part| part == "..")
+}
+
+/// Whether resolvers and browsers read a name with this last label as an IPv4 address (WHATWG URL, "ends in a number"; POSIX
+/// `inet_addr`): `127.1`, `0x7f000001`.
+pub(crate) fn is_number_label(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+    hex.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        || !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A DNS name or an IP address.
@@ -81,12 +97,14 @@ pub(super) fn is_host(text: &str) -> bool {
         let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
     };
-    text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && text.split('.').all(label))
+    let last = text.rsplit('.').next().unwrap_or(text);
+    let is_name = text.len() <= 253 && text.split('.').all(label) && !is_number_label(last);
+    text.parse::<IpAddr>().is_ok() || is_name
 }
 
-/// A text without blanks and control characters.
+/// A text without blanks, control characters, and others that are not seen.
 pub(super) fn is_word(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || is_unsafe(c))
 }
 
 /// A distribution's name (PEP 508), normalised (PEP 503).

@@ -216,6 +216,10 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         let mode = if place.is_writable() { "" } else { ":ro" };
         format!("{}:{}{mode}", host_path(model, setting.get_ref()), escape(place.path()))
     });
+    let folders = service
+        .site_files
+        .iter()
+        .map(|(folder, path)| format!("./site/files/{}:{}:ro", folder.get_ref(), escape(path)));
     let is_probe = service.health.as_ref().is_some_and(Health::is_probe);
     let probe = is_probe.then(|| format!("./{PROGRAM}:{PROBE}:ro"));
     ComposeService {
@@ -231,7 +235,7 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         environment: service.environment.iter().map(|(key, value)| (key.clone(), escape(value))).collect(),
         env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
         secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
-        volumes: configs.chain(probe).chain(volumes).chain(paths).collect(),
+        volumes: configs.chain(folders).chain(probe).chain(volumes).chain(paths).collect(),
         read_only: service.read_only,
         tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),

@@ -220,6 +220,9 @@ impl Options {
         for (template, path) in &service.config_files {
             self.file(layout, template.get_ref(), path);
         }
+        for (folder, path) in &service.site_files {
+            self.file(layout, &format!("files/{}", folder.get_ref()), path);
+        }
         for (volume, path) in &service.volumes {
             self.add("--mount", mount(&["type=volume", &source(&layout.resource_name(volume)), &target(path)]));
         }
@@ -265,7 +268,7 @@ impl Options {
         }
     }
 
-    /// Mounts a file of the site. Unlike `--volume`, this does not create a folder when the file is missing.
+    /// Mounts a file or folder of the site. Unlike `--volume`, this does not create a folder when the file is missing.
     fn file(&mut self, layout: &HostLayout, path: &str, inside: &str) {
         let from = source(&format!("{}/site/{path}", layout.folder));
         self.add("--mount", mount(&["type=bind", &from, &target(inside), "readonly"]));

@@ -4,6 +4,7 @@
 pub mod boot;
 pub mod compose;
 pub mod container;
+mod markdown;
 pub mod network;
 pub mod readme;
 pub mod systemd;

@@ -4,6 +4,7 @@
 //! value at ` #`. Only files without any of that are accepted.
 
 use anyhow::Result;
+use sealift_layers::escape::is_unsafe;
 
 use crate::failure::Failure;
 use crate::profile::model::Model;
@@ -72,7 +73,10 @@ fn ambiguous(value: &str) -> Option<&'static str> {
     if value.contains(" #") || value.contains("\t#") || value.starts_with('#') {
         return Some("contains ` #`, where some tools start a comment");
     }
-    value.contains(char::is_control).then_some("contains a control character")
+    if value.ends_with('\\') {
+        return Some("ends with `\\`, after which some tools read on in the next line");
+    }
+    value.contains(is_unsafe).then_some("contains a control character, or one that is not seen")
 }
 
 #[cfg(test)]
@@ -95,7 +99,7 @@ mod tests {
         insta::assert_snapshot!(message("export A=1"), @"line 1: `export` is shell syntax");
         insta::assert_snapshot!(message("A =1"), @"line 1: `A ` is not the name of a variable");
         insta::assert_snapshot!(message("A=1\n\nA=2"), @"line 3: A is set twice");
-        for value in ["\"x\"", "'x'", "a$b", "a #b", "#b", " a", "a ", "a\tb"] {
+        for value in ["\"x\"", "'x'", "a$b", "a #b", "#b", " a", "a ", "a\tb", "a\\", "a\u{2028}b"] {
             assert!(parse_env(&format!("A={value}\n")).is_err(), "{value:?}");
         }
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use sealift_layers::tree::TreePath;
 
+use super::operator_input::folders;
 use super::public_host::PublicHost;
 use super::{record, settings};
 use crate::failure::Failure;
@@ -89,11 +90,11 @@ fn check_identifiers<'m>(table: &str, mut names: impl Iterator<Item = &'m String
 }
 
 fn check_template_path(path: &str) -> Result<()> {
-    let reserved = [record::FILE, settings::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets"];
+    let reserved = [record::FILE, settings::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets", folders::FOLDER];
     let top = path.split('/').next().unwrap_or(path);
     if TreePath::new(path).map(|clean| clean.as_str() != path).unwrap_or(true) || reserved.contains(&top) {
         return Err(Failure::usage(format!("`{path}` cannot be the path of a rendered file of the site"))
-            .hint("use a relative path outside of tls/ and secrets/, such as env/server.env")
+            .hint("use a relative path outside of tls/, secrets/ and files/, such as env/server.env")
             .into());
     }
     Ok(())

@@ -13,7 +13,7 @@ use super::env::parse_env;
 use super::files;
 use super::layout::{self, PORTS, certificate_path, key_path};
 use super::operator_input::certificates::{self, OperatorCertificate};
-use super::operator_input::weak_secret;
+use super::operator_input::{folders, weak_secret};
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
 use super::templates::template_mode;
@@ -93,6 +93,7 @@ pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
         ports: ports::choose(model, &record.ports, &BTreeMap::new())?,
         settings: settings::read(directory, model, None, &mut findings)?,
         trusted: certificates::trusted(directory, model, now, &mut findings)?,
+        files: folders::check(directory, model, now, &mut findings)?,
     };
     let mut operators = BTreeSet::new();
     for (name, wanted) in model.site.certificates.iter().filter(|(_, wanted)| wanted.provided) {
@@ -103,7 +104,7 @@ pub fn load(directory: &Path, model: &Model, now: i64) -> Result<Site> {
         }
     }
     let is_input_wrong = findings.of(Level::Error).next().is_some();
-    let files = read_files(directory, model, &operators, &mut findings)?;
+    let files = read_files(directory, model, &operators, &parameters.files, &mut findings)?;
     let site = Site { parameters, files };
     site.check_certificates(model, &operators, now, &mut findings);
     site.check_secrets(model, &mut findings);
@@ -123,6 +124,7 @@ fn read_files(
     directory: &Path,
     model: &Model,
     operators: &BTreeSet<&str>,
+    folders: &BTreeMap<String, Vec<String>>,
     findings: &mut Findings,
 ) -> Result<Vec<SiteFile>> {
     let mut files = Vec::new();
@@ -131,6 +133,12 @@ fn read_files(
             Some(bytes) => files.push(SiteFile { path, mode, gid: group.unwrap_or(0), bytes }),
             None if operators.iter().any(|name| [key_path(name), certificate_path(name)].contains(&path)) => {}
             None => findings.error(path, "missing", ""),
+        }
+    }
+    for path in folders.iter().flat_map(|(name, paths)| paths.iter().map(move |path| folders::path(name, path))) {
+        // One that cannot be read was reported before.
+        if let Ok(Some(bytes)) = files::read(directory, &path) {
+            files.push(SiteFile { path, mode: folders::MODE, gid: 0, bytes });
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -214,6 +222,7 @@ pub fn private_directories(model: &Model) -> BTreeSet<String> {
     let site = &model.site;
     directories.extend((!site.secrets.is_empty()).then(|| "secrets".to_owned()));
     directories.extend((!site.certificates.is_empty()).then(|| "tls".to_owned()));
+    directories.extend((!site.files.is_empty()).then(|| folders::FOLDER.to_owned()));
     directories
 }
 

@@ -7,6 +7,7 @@
 //! site.toml                      options of the site, and digests of what was last written into it
 //! custom-ca.crt, custom-ca.key   the private authority; the key is needed only to sign, so it may be kept elsewhere
 //! tls/NAME.crt, tls/NAME.key     of each `site.certificates`; tls/NAME.crt of each `site.trusted`
+//! files/NAME/                    of each `site.files`: files that the operator provides
 //! secrets/NAME                   of each `site.secrets`: its text, with no newline
 //! env/..., nginx/...             the rendered `site.templates`
 //! ports.env                      variables of the compose file; compose reads them as `.env` beside it
@@ -43,6 +44,7 @@ mod values;
 pub use create::{SiteRequest, create};
 pub use env::parse_env;
 pub use load::{Site, SiteFile, load, private_directories};
+pub use operator_input::folders::{check as check_folders, paths as folder_paths};
 pub use origin::{KnownSites, Origin, differ_in_secrets, secret, share_secrets};
 pub use ports::{Chosen, compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;
@@ -50,6 +52,6 @@ pub use renew::{Renewal, renew};
 pub use report::{Action, Change, SiteReport};
 pub use samples::check_templates;
 pub use settings::parse as parse_settings;
-pub use status::{GroupFile, Validity, certificates, groups, permissions, ports, recorded_engine};
+pub use status::{GroupFile, Validity, certificates, groups, permissions, ports, recorded_engine, recorded_host};
 pub use templates::{render_public, template_mode, uses_host};
 pub use values::{SettingValues, SiteParameters};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::failure::Failure;
+use crate::profile::is_number_label;
 
 /// A DNS name in lower case, or an IP address in its canonical text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ fn is_dns_name(text: &str) -> bool {
             && !label.ends_with('-')
     };
     let last = text.rsplit('.').next().unwrap_or(text);
-    text.len() <= 253 && text.split('.').all(label) && !last.bytes().all(|b| b.is_ascii_digit())
+    text.len() <= 253 && text.split('.').all(label) && !is_number_label(last)
 }
 
 #[cfg(test)]
@@ -111,6 +112,8 @@ mod tests {
             ("-a.example", "such as"),
             ("a..example", "such as"),
             ("a_b.example", "such as"),
+            ("0x7f000001", "such as"),
+            ("x.0X7F", "such as"),
             ("*.example", "such as"),
             (&long, "such as"),
         ] {

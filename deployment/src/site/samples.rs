@@ -9,7 +9,7 @@ use super::values::{SettingValues, SiteParameters};
 use crate::diagnostic::Diagnostic;
 use crate::failure::Failure;
 use crate::profile::Profile;
-use crate::profile::model::{Encoding, Model, Secret, Template};
+use crate::profile::model::{Encoding, Model, OperatorFolder, Secret, Template};
 use crate::profile::setting::{Kind, Setting, Value};
 use crate::profile::template::{identifier, unknown_names};
 
@@ -19,8 +19,20 @@ const MESSAGES: usize = 3;
 const SAMPLES: usize = 1000;
 
 /// The names that templates read.
-const NAMES: [&str; 10] =
-    ["host", "url_host", "mail_host", "name", "product", "version", "ports", "settings", "trusted", "secrets"];
+const NAMES: [&str; 12] = [
+    "host",
+    "url_host",
+    "mail_host",
+    "name",
+    "product",
+    "version",
+    "ports",
+    "settings",
+    "trusted",
+    "files",
+    "archives",
+    "secrets",
+];
 
 type Settings = BTreeMap<String, Value>;
 
@@ -33,9 +45,10 @@ pub fn check_templates(profile: &Profile) -> anyhow::Result<()> {
     let model = &profile.model;
     let secrets = model.site.secrets.iter().map(|(name, secret)| (name.clone(), sample_secret(secret))).collect();
     let samples = samples(model);
+    let models = with_and_without_archives(model);
     let mut diagnostics = Vec::new();
     for (path, template) in &model.site.templates {
-        let found = problems(profile, path.get_ref(), template, &samples, &secrets);
+        let found = problems(profile, path.get_ref(), template, (&models, &samples), &secrets);
         diagnostics.extend(
             found
                 .into_iter()
@@ -46,12 +59,24 @@ pub fn check_templates(profile: &Profile) -> anyhow::Result<()> {
     if diagnostics.is_empty() { Ok(()) } else { Err(profile.diagnostics(diagnostics)) }
 }
 
+/// The profile as it is, and where it has optional archives, without and with all of them.
+fn with_and_without_archives(model: &Model) -> Vec<Model> {
+    let optional = |model: &Model| model.images.values().any(|image| image.archives.values().any(|a| a.optional));
+    let all = |given: bool| {
+        let mut model = model.clone();
+        let archives = model.images.values_mut().flat_map(|image| image.archives.values_mut());
+        archives.for_each(|archive| archive.given = given);
+        model
+    };
+    if optional(model) { vec![all(false), all(true)] } else { vec![model.clone()] }
+}
+
 /// What is wrong with a template: messages and hints.
 fn problems(
     profile: &Profile,
     path: &str,
     template: &Template,
-    samples: &[SiteParameters],
+    (models, samples): (&[Model], &[SiteParameters]),
     secrets: &BTreeMap<String, String>,
 ) -> BTreeSet<(String, String)> {
     let (model, source) = (&profile.model, template.source.get_ref().as_str());
@@ -60,10 +85,13 @@ fn problems(
     let text = crate::files::read_text(&profile.sources.path(source)).unwrap_or_default();
     let site = &model.site;
     let known = |names: Vec<&String>| names.into_iter().map(|name| identifier(name)).collect::<BTreeSet<_>>();
+    let archives = model.images.values().flat_map(|image| image.archives.keys());
     let groups = [
         ("ports", known(site.ports.keys().collect())),
         ("secrets", known(site.secrets.keys().collect())),
         ("trusted", known(site.trusted.keys().collect())),
+        ("files", known(site.files.keys().collect())),
+        ("archives", archives.map(|name| identifier(name.get_ref())).collect()),
     ];
     for (name, hint) in unknown_names(&text, &NAMES, &groups) {
         found.insert((format!("{source} reads {name}, which does not exist"), hint));
@@ -71,7 +99,7 @@ fn problems(
     if !found.is_empty() {
         return found;
     }
-    for parameters in samples {
+    for (model, parameters) in models.iter().flat_map(|model| samples.iter().map(move |sample| (model, sample))) {
         if let Err(error) = render(model, &profile.sources, path, template, parameters, secrets) {
             let hint = Failure::hint_in(&error).unwrap_or("profiles/README.md lists names and filters").to_owned();
             found.insert((crate::failure::one_line(error.as_ref()), hint));
@@ -102,7 +130,13 @@ fn samples(model: &Model) -> Vec<SiteParameters> {
     let parameters = |(index, settings): (usize, Settings)| {
         let defaults = SiteParameters::defaults(model);
         let trusted = defaults.trusted.keys().map(|name| (name.clone(), index % 2)).collect();
-        SiteParameters { settings: SettingValues::new(settings), trusted, ..defaults }
+        let paths = |folder: &OperatorFolder| match index % 2 {
+            0 => Vec::new(),
+            _ if folder.complete.is_empty() => vec!["sample".to_owned()],
+            _ => folder.complete.clone(),
+        };
+        let files = model.site.files.iter().map(|(name, folder)| (name.clone(), paths(folder))).collect();
+        SiteParameters { settings: SettingValues::new(settings), trusted, files, ..defaults }
     };
     all.into_iter().enumerate().map(parameters).collect()
 }
@@ -124,6 +158,7 @@ fn states(setting: &Setting) -> Vec<Value> {
         Kind::Port | Kind::Integer => states.push(Value::Number(1)),
         Kind::Boolean => states.extend([Value::Boolean(false), Value::Boolean(true)]),
         Kind::Choice => states.extend(setting.choices.iter().cloned().map(Value::Text)),
+        Kind::List if !setting.choices.is_empty() => states.push(Value::List(setting.choices.clone())),
         Kind::List => states.push(Value::List(vec!["one".into(), "two".into()])),
         Kind::Tables => {
             let table = |choose: &dyn Fn(Vec<Value>) -> Option<Value>| -> BTreeMap<String, Value> {
@@ -241,7 +276,7 @@ secret = true
             .join("\n"),
             @r"
         error: a.yaml reads secrts, which does not exist
-        = hint: did you mean `secrets`? names in templates: `host`, `url_host`, `mail_host`, `name`, `product`, `version`, `ports`, `settings`, `trusted`, `secrets`
+        = hint: did you mean `secrets`? names in templates: `host`, `url_host`, `mail_host`, `name`, `product`, `version`, `ports`, `settings`, `trusted`, `files`, `archives`, `secrets`
         error: a.yaml reads ports.nope, which does not exist
         = hint: ports: none
         error: a.yaml reads secrets.onw, which does not exist
@@ -253,7 +288,7 @@ secret = true
         error: a.yaml:1: filter no is unknown: `{% if settings.mode == 'two' %}{{ settings.mode | no }}{% endif %}`
         = hint: profiles/README.md lists names and filters
         error: a.yaml:1: `s.size.x` is undefined: `{% for s in settings.stores %}{% if s.size %}{{ s.size.x.y }}{% endif %}{% endfor %}`
-        = hint: a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)
+        = hint: a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, files.NAME, archives.NAME, name, product, version and, when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)
         "
         );
     }

@@ -77,6 +77,14 @@ pub fn recorded_engine(directory: &Path, model: &Model) -> Option<String> {
     Record::read(directory, model.name.get_ref()).ok().flatten()?.engine
 }
 
+/// The public host of the site in `directory`; `None` when there is no site yet.
+///
+/// # Errors
+/// Its record cannot be read.
+pub fn recorded_host(directory: &Path, model: &Model) -> Result<Option<String>> {
+    Ok(Record::read(directory, model.name.get_ref())?.map(|record| record.host))
+}
+
 /// A file of a site that belongs to a group of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupFile {

@@ -1,7 +1,7 @@
 //! Templates of the profile, rendered for one installation (Jinja syntax).
 //!
 //! A template reads `host` (IPv6 without brackets), `url_host` (with), `mail_host` (as the domain of a mail address),
-//! `ports.NAME` (numbers), `settings.NAME` (none, or empty, when not set), `trusted.NAME` (how many certificates), `name`, `product` and `version` of the profile and,
+//! `ports.NAME` (numbers), `settings.NAME` (none, or empty, when not set), `trusted.NAME` (how many certificates), `archives.NAME` (the version; undefined for optional archives that are not there), `name`, `product` and `version` of the profile and,
 //! only when it is marked `secret`, `secrets.NAME` and those settings that are secret. Dashes in names are written as
 //! `_`. An unknown name is an error; the last newline is kept. Nothing is escaped, except by the
 //! filter `backslashed(CHARACTERS)`, which writes a backslash before each of these and before each backslash.
@@ -107,10 +107,18 @@ pub(super) fn render(
     };
     let ports = Value::from_pairs(parameters.ports.iter().map(|(name, port)| (identifier(name), *port)));
     let trusted = Value::from_pairs(parameters.trusted.iter().map(|(name, count)| (identifier(name), *count)));
+    let operator_files = Value::from_pairs(parameters.files.iter().map(|(name, paths)| {
+        let paths: Value = paths.iter().map(String::as_str).collect();
+        (identifier(name), paths)
+    }));
     let settings = Value::from_object(Visible::new(model, parameters, template.secret));
+    let archives = model.archives().into_iter().map(|(name, version)| (identifier(name), version));
+    let archives = Value::from_pairs(archives);
     let values = context! {
         settings,
         trusted,
+        files => operator_files,
+        archives,
         host => parameters.host.as_str(),
         url_host => parameters.host.in_url(),
         mail_host => parameters.host.in_mail(),
@@ -125,7 +133,7 @@ pub(super) fn render(
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
             ErrorKind::UndefinedError => failure.hint(
-                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, name, product, version and, \
+                "a template reads host, url_host, mail_host, ports.NAME, settings.NAME, trusted.NAME, files.NAME, archives.NAME, name, product, version and, \
                  when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
             ),
             ErrorKind::BadEscape => failure.hint(

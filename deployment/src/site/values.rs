@@ -18,6 +18,8 @@ pub struct SiteParameters {
     pub settings: SettingValues,
     /// Number of certificates in each file of trusted authorities, by name.
     pub trusted: BTreeMap<String, usize>,
+    /// Paths of the files in each folder of the operator's, by the folder's name.
+    pub files: BTreeMap<String, Vec<String>>,
 }
 
 impl SiteParameters {
@@ -31,6 +33,7 @@ impl SiteParameters {
             ports,
             settings: SettingValues::defaults(model),
             trusted: model.site.trusted.keys().map(|name| (name.clone(), 0)).collect(),
+            files: model.site.files.keys().map(|name| (name.clone(), Vec::new())).collect(),
         }
     }
 }

@@ -140,6 +140,15 @@ mod tests {
     }
 
     fn sample() -> Tree {
+        sample_with(&format!("etc/{}", "x".repeat(300)))
+    }
+
+    /// One that file systems take.
+    fn readable() -> Tree {
+        sample_with(&format!("etc/{}", "x".repeat(200) + "/" + &"x".repeat(100)))
+    }
+
+    fn sample_with(long: &str) -> Tree {
         let origin = Arc::from("test");
         let mut tree = Tree::new();
         let path = |text: &str| TreePath::new(text).unwrap();
@@ -147,16 +156,15 @@ mod tests {
         tree.insert(path("etc/a"), Entry::file("hello", 0o4755, &origin).modified(7).owned_by(1234, 3_000_000));
         tree.insert(path("etc/b"), Entry { kind: Kind::Hardlink(path("etc/a")), ..Entry::file("", 0o4755, &origin) });
         tree.insert(path("etc/ünï"), Entry::symlink("a", &origin));
-        let long = format!("etc/{}", "x".repeat(300));
         let mut entry = Entry::file("", 0o644, &origin).modified(u64::MAX);
         entry.xattrs.insert("security.capability".into(), vec![1, 0, 0, 2]);
-        tree.insert(path(&long), entry);
+        tree.insert(path(long), entry);
         tree
     }
 
     #[test]
     fn a_written_tree_reads_back() {
-        let bytes = tarball(&sample(), 1_600_000_000);
+        let bytes = tarball(&readable(), 1_600_000_000);
         assert_eq!(bytes.len() % 512, 0);
         let back = read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test")).unwrap();
         let text: Vec<String> = back
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn no_time_is_after_the_epoch() {
-        let bytes = tarball(&sample(), 5);
+        let bytes = tarball(&readable(), 5);
         let back = read(&Arc::new(SourceFile::Memory(bytes)), &Arc::from("test")).unwrap();
         assert!(back.iter().all(|(_, entry)| entry.mtime == Some(5)));
     }

@@ -44,7 +44,7 @@ thread_local! {
 }
 
 /// Calls `run` with a folder that stays the same.
-fn with_folder<T>(run: impl FnOnce(&Path) -> T) -> T {
+pub(super) fn with_folder<T>(run: impl FnOnce(&Path) -> T) -> T {
     FOLDER.with_borrow_mut(|folder| run(folder.get_or_insert_with(|| tempfile::tempdir().expect("a folder")).path()))
 }
 
@@ -96,6 +96,12 @@ keyring = "k"
 packages = []
 [images]
 [services]
+[site.ports]
+http = { default = 80, address = "0.0.0.0" }
+https = { default = 443, address = "0.0.0.0" }
+[site.authority]
+name = "Tiny Authority"
+days = 365
 [site.settings]
 text = { title = "t", kind = "text" }
 word = { title = "t", kind = "word", secret = true, min-length = 3 }
@@ -113,7 +119,7 @@ fields.key = { title = "t", kind = "word", secret = true, required = true }
 fields.size = { title = "t", kind = "integer", default = 3 }
 "#;
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| toml::from_str(SETTINGS).expect("a profile"));
+pub(super) static MODEL: LazyLock<Model> = LazyLock::new(|| toml::from_str(SETTINGS).expect("a profile"));
 
 /// Values of settings are one printable line each, and messages do not have the secret ones.
 ///

@@ -11,10 +11,12 @@
 pub mod binaries;
 pub mod debian;
 pub mod deployment;
+pub mod machine;
 pub mod mutation;
 pub mod packages;
 pub mod python;
 pub mod seeds;
+mod seeds_machine;
 pub mod texts;
 
 /// A kind of input.
@@ -43,6 +45,7 @@ targets! {
     python: requirements pylock index_page wheel_name;
     deployment: lock profile settings env bundle manifest sums;
     texts: paths numbers;
+    machine: certificate site_record apt_sources python_settings nar;
 }
 
 /// The input as text, if it is UTF-8.

@@ -12,9 +12,11 @@ use sealift_layers::tree::TreePath;
 use super::debian::{KEY, SIGNED};
 use crate::packed::{self, Member, Package, Wheel};
 
-type Seeds = Vec<Vec<u8>>;
+pub(super) use super::seeds_machine::{apt_sources, certificate, nar, python_settings, site_record};
 
-fn of(list: &[&str]) -> Seeds {
+pub(super) type Seeds = Vec<Vec<u8>>;
+
+pub(super) fn of(list: &[&str]) -> Seeds {
     list.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 

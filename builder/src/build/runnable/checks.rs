@@ -272,7 +272,7 @@ fn commands(
             add(format!("services.{name}.health"), &health.command, path);
         }
         for (task, model) in &model.tasks {
-            if model.service.get_ref() == name && model.run == Run::Exec {
+            if model.service.get_ref() == name && model.run == Run::Exec && model.request.is_none() {
                 add(format!("tasks.{}", task.get_ref()), &model.command, path);
             }
         }
@@ -299,7 +299,8 @@ fn mounted(image: &ImageModel, services: &[(&str, &Service)]) -> Vec<String> {
     let fixed = ["/proc", "/sys", "/dev", "/run/secrets"].map(str::to_owned);
     let mut paths: Vec<String> = fixed.into_iter().chain(image.volumes.iter().cloned()).collect();
     for (_, service) in services {
-        paths.extend(service.volumes.values().chain(service.config_files.values()).chain(&service.tmpfs).cloned());
+        let mounts = service.volumes.values().chain(service.config_files.values()).chain(service.site_files.values());
+        paths.extend(mounts.chain(&service.tmpfs).cloned());
     }
     paths.sort();
     paths.dedup();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::listing::Listing;
 use sealift_layers::programs::Programs;
@@ -72,7 +73,7 @@ fn verdict(plan: &Plan<'_>, image: &Image, layers: &FinishedLayers, store: &Stor
     // Their listings are not of this build's making: what follows from them is not kept.
     let is_borrowed = image.layers.iter().any(|layer| store.is_borrowed(&layer.key));
     if let Some(path) = store.derived(&key).filter(|_| !is_borrowed) {
-        return Ok(serde_json::from_slice(&fs_err::read(path)?)?);
+        return Ok(serde_json::from_slice(&files::read_within(&path, files::FILE_LIMIT)?)?);
     }
     let (mut listing, mut programs) = (Listing::new(), Programs::new());
     for layer in &image.layers {

@@ -58,6 +58,8 @@ struct Shown<'a> {
     rules: Vec<&'a str>,
     certificates: Vec<Certificate<'a>>,
     trusted: Vec<Named<'a>>,
+    /// Folders of files that the operator may provide.
+    files: Vec<Named<'a>>,
     secrets: Vec<&'a str>,
 }
 
@@ -180,6 +182,7 @@ impl<'a> Shown<'a> {
                     provided: certificate.provided,
                 })
                 .collect(),
+            files: site.files.iter().map(|(name, folder)| Named { name, title: folder.title.trim() }).collect(),
             trusted: site.trusted.iter().map(|(name, trusted)| Named { name, title: trusted.title.trim() }).collect(),
             secrets: site.secrets.keys().map(String::as_str).collect(),
         }
@@ -262,8 +265,12 @@ impl Shown<'_> {
             let summary = trusted.title.lines().next().unwrap_or_default();
             (format!("  tls/{}.crt", trusted.name), format!("optional: {summary}"))
         });
+        let folders = self.files.iter().map(|folder| {
+            let summary = folder.title.lines().next().unwrap_or_default();
+            (format!("  files/{}/", folder.name), format!("optional: {summary}"))
+        });
         let secrets = self.secrets.iter().map(|name| (format!("  secrets/{name}"), "created at random".to_owned()));
-        section(f, "files of the site (* to be provided)", certificates.chain(trusted).chain(secrets))
+        section(f, "files of the site (* to be provided)", certificates.chain(trusted).chain(folders).chain(secrets))
     }
 }
 

@@ -17,7 +17,7 @@ pub(in crate::debian) fn packages(stanzas: &[&str]) -> String {
 
 /// An index of one archive.
 pub(in crate::debian) fn index<'a>(label: &'a str, text: &'a str) -> Index<'a> {
-    Index::parse(&[Archive { name: "debian", priority: 500, files: vec![(label, text)] }], "amd64")
+    Index::parse(&[Archive { name: "debian", priority: 500, files: vec![(label, text)] }], "amd64").unwrap()
 }
 
 #[test]
@@ -28,6 +28,27 @@ fn sorts_versions_and_filters_architectures() {
     let versions: Vec<_> = index.versions("b").iter().map(|found| (found.version, found.architecture)).collect();
     assert_eq!(versions, [("1.10", "amd64"), ("1.9", "amd64")]);
     assert_eq!(index.names().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+/// 100 MB of small packages took 0.9 GB of memory, 100 MB of provided names 3 GB.
+#[test]
+fn more_packages_names_and_relations_than_any_archive_has_are_refused() {
+    let parse = |stanzas: &[&str]| {
+        let text = packages(stanzas);
+        let archive = Archive { name: "debian", priority: 500, files: vec![("Packages", &text)] };
+        Index::parse_within(&[archive], "amd64", 2, 3).map(|index| index.names().count())
+    };
+    assert_eq!(parse(&["a", "b\nProvides: x, y, z"]), Ok(2));
+    // Those of other architectures are passed over; malformed ones are not.
+    assert_eq!(parse(&["a", "b", "c\nArchitecture: arm64"]), Ok(2));
+    assert_eq!(parse(&["a", "b", "c\nProvides: ("]).unwrap_err().to_string(), "it has more than 2 packages");
+    let error = parse(&["a\nProvides: x, y", "b\nProvides: x, y"]).unwrap_err();
+    assert_eq!(error.to_string(), "it has more than 3 provided names");
+
+    let field = format!("a\nProvides: {}b", "b, ".repeat(RELATIONS / 3 + 1));
+    let text = packages(&[&field]);
+    let index = self::index("Packages", &text);
+    assert_eq!(index.omitted()[0].reason, "Packages: Provides of a 1 has more than 256 KiB");
 }
 
 #[test]

@@ -96,6 +96,11 @@ fn components(manifest: &Manifest) -> Vec<Component> {
         let purl = purl::pypi(&wheel.name, &wheel.version);
         component.version(&wheel.version).hash(wheel.sha256).purl(purl).property("file", &wheel.file)
     });
+    let archives = manifest.archives.iter().map(|archive| {
+        let component = Component::new(Kind::Application, &archive.name).known_as(archive_ref(&archive.file));
+        let purl = purl::generic(&archive.name, &archive.version, archive.sha256);
+        component.version(&archive.version).hash(archive.sha256).purl(purl).property("file", &archive.file)
+    });
     let crates = manifest.crates.iter().map(|made| {
         let component = Component::new(Kind::Application, &made.name).known_as(crate_ref(&made.image, &made.name));
         let component = component.version(&made.version).hash(made.sha256).purl(purl::cargo(&made.name, &made.version));
@@ -119,7 +124,7 @@ fn components(manifest: &Manifest) -> Vec<Component> {
     let system = manifest.system.iter().map(|system| {
         Component::new(Kind::OperatingSystem, &system.id).known_as(SYSTEM.to_owned()).version(&system.version)
     });
-    images.chain(system).chain(packages).chain(wheels).chain(crates).chain(store_paths).collect()
+    images.chain(system).chain(packages).chain(wheels).chain(crates).chain(archives).chain(store_paths).collect()
 }
 
 /// The crates of the program in the bundle, other than the program itself.
@@ -163,6 +168,7 @@ fn dependencies(manifest: &Manifest, program: bool) -> Vec<Dependency> {
         let held = (image.packages.iter().map(|name| deb_ref(name)))
             .chain(image.wheels.iter().map(|file| wheel_ref(file)))
             .chain(crates.map(|made| crate_ref(&made.image, &made.name)))
+            .chain(image.archives.iter().map(|file| archive_ref(file)))
             .chain(image.store_paths.iter().map(|name| store_ref(name)));
         graph.insert(image_ref(&image.name), held.collect());
     }
@@ -192,6 +198,11 @@ fn wheel_ref(file: &str) -> String {
 /// The image is part of it: images may have the same crate with different features.
 fn crate_ref(image: &str, name: &str) -> String {
     format!("crate:{image}:{name}")
+}
+
+/// An archive, by its path in the lock.
+fn archive_ref(file: &str) -> String {
+    format!("archive:{file}")
 }
 
 /// A crate of the program in the bundle, by name and version.

@@ -38,6 +38,11 @@ pub(super) fn cargo(name: &str, version: &str) -> String {
     purl("cargo", name, Some(version), &[])
 }
 
+/// The URL of a file that no registry has: the checksum says which one it is.
+pub(super) fn generic(name: &str, version: &str, digest: Digest) -> String {
+    purl("generic", name, Some(version), &[("checksum", &digest.to_string())])
+}
+
 /// The URL of an image. `name` has no registry and no folders. There is no `repository_url`: the image is only in the bundle.
 pub(super) fn oci(name: &str, tag: &str, digest: Digest, architecture: &str) -> String {
     purl("oci", &name.to_ascii_lowercase(), Some(&digest.to_string()), &[("arch", architecture), ("tag", tag)])
@@ -95,6 +100,7 @@ mod tests {
             deb(&Package { vendor: Some("Example Org: PGDG".into()), ..package("pg", "1", None) }, "debian-13"),
             pypi("Ruamel.YAML__clib", "0.2.12+local"),
             cargo("garage_api", "1.0.0-rc.1+build"),
+            generic("web-app", "3.1+2", zero),
             oci("Demo-Greeter", "1.2", zero, "amd64"),
             nix("glibc", Some("2.40-66"), Some("bin"), "22222222222222222222222222222222"),
             nix("a?b=c", None, None, "22222222222222222222222222222222"),
@@ -106,6 +112,7 @@ mod tests {
         pkg:deb/example-org--pgdg/pg@1?arch=amd64&distro=debian-13
         pkg:pypi/ruamel-yaml-clib@0.2.12%2Blocal
         pkg:cargo/garage_api@1.0.0-rc.1%2Bbuild
+        pkg:generic/web-app@3.1%2B2?checksum=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
         pkg:oci/demo-greeter@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855?arch=amd64&tag=1.2
         pkg:nix/glibc@2.40-66?hash=22222222222222222222222222222222&output=bin
         pkg:nix/a%3Fb%3Dc?hash=22222222222222222222222222222222

@@ -41,7 +41,7 @@ fn mentions(directory: &Path, folder: &str) -> bool {
     let mut units = files.filter(|path| path.extension().is_some_and(|extension| extension == "service"));
     // Not a folder whose name only begins like this one's.
     let ends = ['/', '"', ' ', '\n'].map(|end| format!("{escaped}{end}"));
-    units.any(|path| fs_err::read_to_string(path).is_ok_and(|text| ends.iter().any(|end| text.contains(end))))
+    units.any(|path| crate::files::read_text(&path).is_ok_and(|text| ends.iter().any(|end| text.contains(end))))
 }
 
 #[cfg(test)]

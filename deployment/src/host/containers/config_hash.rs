@@ -14,11 +14,12 @@ use crate::files;
 use crate::profile::names::mounted_path;
 use crate::render::container::{self, HostLayout, Networks};
 use crate::render::network;
+use crate::site;
 
 impl Containers<'_> {
     /// SHA-256 in hex over everything that configures the service's container except its image: the arguments of
-    /// `create`, whether its networks are internal, and the contents of its env files, keys, certificates, secrets and
-    /// configuration files. Whether its networks have IPv6 does not count: that alone stops no service.
+    /// `create`, whether its networks are internal, and the contents of its env files, keys, certificates, secrets,
+    /// configuration files and files of the operator. Whether its networks have IPv6 does not count: that alone stops no service.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -28,6 +29,13 @@ impl Containers<'_> {
         let mounted = spec.secrets.iter().filter_map(|name| mounted_path(model, name.get_ref()));
         let rendered = spec.env_files.iter().chain(spec.config_files.keys()).map(|path| path.get_ref().clone());
         let paths: Vec<String> = mounted.chain(rendered).map(|path| format!("site/{path}")).collect();
+        let folders = spec.site_files.keys().map(|name| {
+            let name = name.get_ref();
+            let paths = site::folder_paths(&self.deployment.site(), name)?;
+            Ok(paths.into_iter().map(move |path| format!("site/files/{name}/{path}")).collect::<Vec<_>>())
+        });
+        let folders: Vec<Vec<String>> = folders.collect::<Result<_>>()?;
+        let paths = [paths, folders.concat()].concat();
         let without_ipv6 = HostLayout { ipv6: BTreeSet::new(), ..layout.clone() };
         let mut arguments = container::create(model, service, &without_ipv6, Networks::All);
         arguments.extend(container::log_options(spec, layout.dialect, "json-file"));

@@ -101,7 +101,7 @@ impl User {
 
 /// The first subordinate group number of a user (subgid(5)).
 fn first_group(subgid: &Path, user: Option<&str>) -> Option<u32> {
-    let text = fs_err::read_to_string(subgid).ok()?;
+    let text = crate::files::read_text(subgid).ok()?;
     let number = rustix::process::geteuid().as_raw().to_string();
     let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let line = lines.find(|line| line.len() == 3 && (Some(line[0]) == user || line[0] == number))?;

@@ -17,6 +17,7 @@ use super::kind::EngineKind;
 use super::output;
 use crate::bundle::BundleImage;
 use crate::failure::Failure;
+use crate::finding::Findings;
 use crate::host::deployment::Deployment;
 use crate::ui::{self, Ui};
 
@@ -75,6 +76,31 @@ pub(super) fn missing<'d>(containers: &Containers<'d>) -> Result<Vec<&'d BundleI
     Ok(images.iter().filter(missing).collect())
 }
 
+/// Finds layers of `images` that do not unpack to what `bundle.json` states, which is within the limits of `sealift verify`.
+/// podman gets them unpacked, and no more of them than that. Docker gets them as they are, and unpacks whatever comes.
+///
+/// # Errors
+/// When the bundle lacks a blob.
+pub(super) fn check(containers: &Containers<'_>, images: &[&BundleImage], findings: &mut Findings) -> Result<()> {
+    if containers.engine.kind == EngineKind::Podman {
+        return Ok(());
+    }
+    let mut layers = BTreeMap::new();
+    for image in images {
+        for (layer, codec) in image.layers.iter().zip(containers.deployment.codecs(image)?) {
+            layers.insert(layer.digest, (layer.unpacked, codec));
+        }
+    }
+    for (digest, (size, codec)) in layers {
+        if let Err(error) = unpacked(containers.deployment.blob(digest)?, codec, size).copy_to(&mut io::sink()) {
+            let message =
+                format!("the layer {digest} does not unpack to the {size} bytes that bundle.json states: {error}");
+            findings.error("images", message, "get the bundle again; `sealift verify` says more about it");
+        }
+    }
+    Ok(())
+}
+
 /// An archive that is made while it is written.
 struct Archive {
     files: Vec<(TreePath, Entry)>,
@@ -104,10 +130,7 @@ fn archive(deployment: &Deployment, images: &[&BundleImage], engine: EngineKind)
             let blob = deployment.blob(layer.digest)?;
             let (path, content) = match engine {
                 // podman decompresses each layer twice, once only for its size, and slowly.
-                EngineKind::Podman => {
-                    let unpacked = Arc::new(Unpacked { blob, codec });
-                    (blob_path(layer.diff_id), Content::lazy(unpacked, layer.unpacked))
-                }
+                EngineKind::Podman => (blob_path(layer.diff_id), unpacked(blob, codec, layer.unpacked)),
                 EngineKind::Docker => (blob_path(layer.digest), blob),
             };
             parts.insert(path.clone(), content);
@@ -134,6 +157,11 @@ impl Open for Unpacked {
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         self.codec.decoder(self.blob.reader())
     }
+}
+
+/// What `blob` unpacks to, `size` bytes. With more or fewer, reading it is an error.
+fn unpacked(blob: Content, codec: Codec, size: u64) -> Content {
+    Content::lazy(Arc::new(Unpacked { blob, codec }), size)
 }
 
 impl Deployment {
@@ -197,6 +225,22 @@ mod tests {
         let missing = missing(&podman.containers(&deployment)).unwrap();
         let names: Vec<&str> = missing.iter().map(|image| image.name.as_str()).collect();
         assert_eq!(names, ["shop-database"]);
+    }
+
+    /// Docker unpacked a layer of 2 MB to 2 GB.
+    #[test]
+    fn layers_that_unpack_to_more_than_stated_are_found_before_docker_gets_them() {
+        let blob = |bytes: &[u8]| Content::from(zstd(bytes));
+        let read = |content: Content, size| unpacked(content, Codec::Zstd, size).copy_to(&mut io::sink());
+        assert!(read(blob(&[0; 1 << 20]), 1 << 20).is_ok());
+        assert_eq!(read(blob(&[0; 1 << 20]), 512).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(read(blob(b"short"), 512).is_err());
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        let mut out = Codec::Zstd.encoder(Vec::new(), 1).unwrap();
+        io::Write::write_all(&mut out, bytes).unwrap();
+        out.finish().unwrap()
     }
 
     #[test]

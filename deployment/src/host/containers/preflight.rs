@@ -36,6 +36,7 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     containers.check_engine(&mut findings);
     containers.check_ownership(&mut findings)?;
     let missing = load::missing(containers)?;
+    load::check(containers, &missing, &mut findings)?;
     space::check(&space::need(&missing, info, machine), info, &mut findings);
     let running = containers.states()?.into_iter().filter(|status| status.is_running());
     let own: BTreeSet<u16> = running.flat_map(|status| status.ports).collect();

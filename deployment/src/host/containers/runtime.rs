@@ -177,7 +177,7 @@ impl Containers<'_> {
     /// The lines that `logs` prints with these options.
     fn log_lines(&self, service: &str, options: &[&str]) -> Vec<String> {
         let Ok(container) = self.container(service) else { return Vec::new() };
-        let result = self.engine.command(&["logs"]).args(options).arg(&container).output();
+        let result = passed_on::last(self.engine.command(&["logs"]).args(options).arg(&container));
         // Each stream of the container comes out of the same stream of the engine.
         let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
         let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();

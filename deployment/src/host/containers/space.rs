@@ -155,6 +155,7 @@ mod tests {
             layers: layers.iter().map(layer).collect(),
             packages: Vec::new(),
             wheels: Vec::new(),
+            archives: Vec::new(),
             store_paths: Vec::new(),
         }
     }

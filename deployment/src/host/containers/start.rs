@@ -9,6 +9,7 @@ use super::kind::EngineKind;
 use super::waiting::Start;
 use crate::failure::Failure;
 use crate::finding::Findings;
+use crate::host::passed_on;
 use crate::host::runtime::Deadline;
 use crate::host::status::{Outdated, ServiceState, ServiceStatus};
 use crate::render::container::{self, HostLayout};
@@ -121,7 +122,8 @@ impl Containers<'_> {
     pub(super) fn run_start_tasks(&self, service: &str, ui: &Ui) -> Result<()> {
         for (name, task) in self.deployment.start_tasks(service) {
             let phase = ui.phase(&format!("Task {name}"), 0);
-            let output = self.run_once(task, &[], &[])?.output().with_context(|| self.engine.cannot_run())?;
+            let output =
+                passed_on::last(&mut self.run_once(task, &[], &[])?).with_context(|| self.engine.cannot_run())?;
             if !output.status.success() {
                 let printed = [output.stdout, output.stderr].concat();
                 let message = format!("the task {name} failed:\n{}", String::from_utf8_lossy(&printed).trim_end());

@@ -145,7 +145,7 @@ impl Runtime for Systemd<'_> {
 
     fn last_log_lines(&self, service: &str) -> Vec<String> {
         let mut command = self.journalctl(service, "cat", LogOptions { follow: false, tail: Some(LAST_LINES) });
-        let output = command.stdin(Stdio::null()).output();
+        let output = passed_on::last(&mut command);
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }

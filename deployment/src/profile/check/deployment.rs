@@ -37,6 +37,7 @@ impl Check<'_> {
                 ("publish", service.publish.is_empty(), "set the port in an env file of the program: {{ ports.NAME }}"),
                 ("volumes", service.volumes.is_empty(), "programs cannot keep data: store it elsewhere"),
                 ("paths", service.paths.is_empty(), "set the path in an env file of the program: {{ settings.NAME }}"),
+                ("site-files", service.site_files.is_empty(), "use a setting of the kind folder in an env file"),
                 ("config-files", service.config_files.is_empty(), "use env files, or files of the image"),
             ];
             let container = "the unit's own sandbox applies: use containers";
@@ -79,7 +80,9 @@ impl Check<'_> {
         }
         for (name, task) in &model.tasks {
             let name = name.get_ref().as_str();
-            if let (Run::Exec, Some(service)) = (task.run, model.services.get(&task.service)) {
+            if let (Run::Exec, Some(service)) = (task.run, model.services.get(&task.service))
+                && task.request.is_none()
+            {
                 self.program(&["tasks", name, "command"], service.image.get_ref(), &task.command);
             }
         }

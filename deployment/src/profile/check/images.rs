@@ -96,6 +96,9 @@ impl Check<'_> {
         if let Some(nix) = &image.nix {
             self.nix(nix);
         }
+        for (archive, file) in &image.archives {
+            self.archive_file(name, image, archive, file);
+        }
         self.users(name, &image.users);
         self.user(&image.user, &image.users);
         if image.entrypoint.is_empty() {

@@ -1,10 +1,12 @@
 //! Checks of a whole profile, beyond what its types express. Reports every problem, not only the first.
 
+mod archive_files;
 mod debian;
 mod deployment;
 mod images;
 mod limits;
 mod networks;
+mod requests;
 mod services;
 mod settings;
 mod site;
@@ -47,12 +49,16 @@ pub(super) fn all(directory: &Path, sources: &Sources, table: DeTable<'_>, model
     for (name, network) in &model.networks {
         check.network(name, network);
     }
+    for (name, endpoint) in &model.endpoints {
+        check.endpoint(name, endpoint);
+    }
     for (name, task) in &model.tasks {
         check.task(name, task);
     }
     for (name, volume) in &model.volumes {
         check.volume(name, volume);
     }
+    check.archive_versions();
     check.cycles();
     check.published_twice();
     check.site();

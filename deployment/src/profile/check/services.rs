@@ -148,6 +148,14 @@ impl Check<'_> {
             let place = self.document.value(&["services", name, "paths", setting.get_ref()]);
             mounts.push((place, path.path()));
         }
+        for (folder, path) in &service.site_files {
+            let known = &self.model.site.files;
+            if !known.contains_key(folder.get_ref()) {
+                let hint = suggest::hint(folder.get_ref(), "site.files", known.keys().map(String::as_str));
+                self.report(folder.span(), format!("there is no folder `{}`", folder.get_ref()), hint);
+            }
+            mounts.push((self.document.value(&["services", name, "site-files", folder.get_ref()]), path.as_str()));
+        }
         for (index, path) in service.tmpfs.iter().enumerate() {
             mounts.push((self.document.value(&["services", name, "tmpfs", &index.to_string()]), path.as_str()));
         }
@@ -160,7 +168,11 @@ impl Check<'_> {
             }
             if seen.contains(&path) {
                 let message = format!("something else is mounted at `/{path}`");
-                self.report(span, message, "`config-files`, `volumes`, `paths` and `tmpfs` need different paths");
+                self.report(
+                    span,
+                    message,
+                    "`config-files`, `volumes`, `paths`, `site-files` and `tmpfs` need different paths",
+                );
             }
             seen.insert(path);
         }

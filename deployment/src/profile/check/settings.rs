@@ -1,11 +1,16 @@
-//! Checks of `[site.settings]`, `[site.rules]` and `[site.trusted]`, and of what templates read.
+//! Checks of `[site.settings]`, `[site.rules]`, `[site.trusted]` and `[site.files]`, and of what templates read.
 
-use super::super::model::Template;
+use sealift_layers::tree::{Pattern, TreePath};
+
+use super::super::model::{OperatorFolder, Template};
 use super::super::setting::{Kind, Setting};
 use super::super::suggest;
 use super::super::template::{Reads, expression_reads, identifier, reads};
 use super::Check;
 use crate::files;
+
+/// Most files of a folder that a profile may allow.
+const MOST_FILES: u32 = 1000;
 
 impl Check<'_> {
     pub(super) fn settings(&mut self) {
@@ -35,8 +40,36 @@ impl Check<'_> {
             }
             self.title(&["site", "trusted", name], &trusted.title);
         }
+        for (name, folder) in &site.files {
+            self.folder(name, folder);
+        }
         for (name, template) in &site.templates {
             self.reads(name.get_ref(), template);
+        }
+    }
+
+    fn folder(&mut self, name: &str, folder: &OperatorFolder) {
+        let at = |check: &Self, key: &str| check.document.value(&["site", "files", name, key]);
+        self.name(self.document.key(&["site", "files", name]), name, "a folder");
+        self.title(&["site", "files", name], &folder.title);
+        if folder.size.0 > files::DOCUMENT_LIMIT {
+            self.report(at(self, "size"), "files of more than 2M are not possible", "data belongs into a volume");
+        }
+        if !(1..=MOST_FILES).contains(&folder.count) {
+            self.report(at(self, "count"), format!("{} files are not possible", folder.count), "use 1 to 1000");
+        }
+        let only: Vec<Pattern> = folder.only.iter().map(|pattern| Pattern::new(pattern)).collect();
+        for path in &folder.complete {
+            let clean = TreePath::new(path).ok().filter(|clean| clean.as_str() == path);
+            let Some(clean) = clean else {
+                let message = format!("`{path}` is not a path within the folder");
+                self.report(at(self, "complete"), message, "use relative paths without `..`");
+                continue;
+            };
+            if !only.is_empty() && !only.iter().any(|pattern| pattern.matches(&clean)) {
+                let message = format!("no pattern of `only` matches `{path}`");
+                self.report(at(self, "complete"), message, "add one");
+            }
         }
     }
 
@@ -52,7 +85,7 @@ impl Check<'_> {
     }
 
     /// Checks a setting and its fields.
-    fn setting(&mut self, path: &[&str], setting: &Setting) {
+    pub(super) fn setting(&mut self, path: &[&str], setting: &Setting) {
         self.value(path, setting);
         for (field, setting) in &setting.fields {
             let path = [path, &["fields", field]].concat();
@@ -78,7 +111,7 @@ impl Check<'_> {
             if setting.kind == kind && !present {
                 let message = format!("the setting `{name}` has no `{key}`");
                 self.report(self.document.key(path), message, format!("add `{key}`"));
-            } else if setting.kind != kind && present {
+            } else if setting.kind != kind && present && !(key == "choices" && setting.kind == Kind::List) {
                 let message = format!("this kind of setting has no `{key}`");
                 self.report(at(self, key), message, "remove it, or change `kind`");
             }

@@ -16,10 +16,21 @@ impl Check<'_> {
             let hint = suggest::hint(wanted, "services", services);
             self.report(task.service.span(), format!("there is no service `{wanted}`"), hint);
         }
-        if task.command.is_empty() {
-            let span = self.document.value(&["tasks", name, "command"]);
-            self.report(span, "the command of the task is empty", "set a program of the image and its arguments");
+        match &task.request {
+            Some(request) => {
+                if !task.command.is_empty() {
+                    let span = self.document.key(&["tasks", name, "command"]);
+                    self.report(span, "a task is a command or a request", "remove `command` or `request`");
+                }
+                self.request(name, task, request);
+            }
+            None if task.command.is_empty() => {
+                let span = self.document.value(&["tasks", name, "command"]);
+                self.report(span, "the command of the task is empty", "set a program of the image and its arguments");
+            }
+            None => {}
         }
+        self.values(name, task);
         self.distinct(&task.arguments, "argument");
         for argument in &task.arguments {
             self.name(argument.span(), argument.get_ref(), "an argument");

@@ -8,7 +8,8 @@ use sealift_layers::escape;
 use super::Check;
 
 /// How an expression begins that only templates can have.
-const LIKE_TEMPLATES: [&str; 7] = ["secrets.", "settings.", "ports.", "trusted.", "host", "url_host", "mail_host"];
+const LIKE_TEMPLATES: [&str; 8] =
+    ["secrets.", "settings.", "ports.", "trusted.", "files.", "host", "url_host", "mail_host"];
 
 impl Check<'_> {
     /// Checks the characters of all keys and texts. Terminals act on control characters, YAML 1.1 and systemd end lines at

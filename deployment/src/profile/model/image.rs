@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::archive_file::ArchiveFile;
 use super::crate_::Crate;
 use super::debian::Requested;
 use super::mode::{Mode, directory_mode};
@@ -38,6 +39,9 @@ pub struct Image {
     pub krate: Option<Crate>,
     /// A closure of a Nix store.
     pub nix: Option<Nix>,
+    /// Archives that are unpacked into it, and single files, by name.
+    #[serde(default)]
+    pub archives: BTreeMap<Spanned<String>, ArchiveFile>,
     /// Accounts beyond root, nobody and their groups.
     #[serde(default)]
     pub users: Vec<User>,

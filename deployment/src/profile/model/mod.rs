@@ -5,6 +5,7 @@
 //!
 //! Strings that messages may point at are [`Spanned`]: byte ranges of the file.
 
+mod archive_file;
 mod crate_;
 mod debian;
 mod depends_on;
@@ -14,6 +15,7 @@ mod limits;
 mod mode;
 mod network;
 mod nix;
+mod request;
 mod requirements;
 mod service;
 mod site;
@@ -26,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+pub use archive_file::ArchiveFile;
+pub(in crate::profile) use archive_file::digest;
 pub use crate_::Crate;
 pub use debian::{Archive, Base, Debian, MAIN_ARCHIVE, Requested, is_flat};
 pub use depends_on::{Condition, Dependency, DependsOn};
@@ -35,9 +39,13 @@ pub use limits::{Log, Restart, Size, Ulimit};
 pub use mode::Mode;
 pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
+pub use request::{Column, Endpoint, Method, Request, placeholders};
 pub use requirements::{Requirements, RequirementsFile};
 pub use service::{HostPath, Running, Service, WritablePath};
-pub use site::{Authority, Certificate, Encoding, Protocol, Rule, Secret, Site, SitePort, Template, Trusted, range};
+pub use site::{
+    Authority, Certificate, Encoding, FileFormat, OperatorFolder, Protocol, Rule, Secret, Site, SitePort, Template,
+    Trusted, range,
+};
 pub use task::{On, Part, Run, Task};
 pub use venv::Venv;
 pub use volume::Volume;
@@ -83,6 +91,9 @@ pub struct Model {
     /// Volumes whose contents belong to one version of a program, by name.
     #[serde(default)]
     pub volumes: BTreeMap<Spanned<String>, Volume>,
+    /// Where requests of tasks go, by name.
+    #[serde(default)]
+    pub endpoints: BTreeMap<Spanned<String>, Endpoint>,
     /// Commands that operators can run, by name: `sealift task NAME`.
     #[serde(default)]
     pub tasks: BTreeMap<Spanned<String>, Task>,
@@ -101,6 +112,13 @@ impl Model {
     pub fn host_paths(&self) -> BTreeSet<&str> {
         let services = self.services.values();
         services.flat_map(|service| service.paths.keys()).map(|name| name.get_ref().as_str()).collect()
+    }
+
+    /// The archives that images have, with their versions.
+    #[must_use]
+    pub fn archives(&self) -> BTreeMap<&str, &str> {
+        let all = self.images.values().flat_map(|image| &image.archives).filter(|(_, archive)| archive.is_there());
+        all.map(|(name, archive)| (name.get_ref().as_str(), archive.version.get_ref().as_str())).collect()
     }
 
     /// Whether an image has the essential packages of its suite.

@@ -47,6 +47,9 @@ pub struct Service {
     /// Folders of the host: name of a setting of the kind `folder` to container path.
     #[serde(default)]
     pub paths: BTreeMap<Spanned<String>, HostPath>,
+    /// Folders of the operator's files, mounted read-only: name in `site.files` to container path.
+    #[serde(default)]
+    pub site_files: BTreeMap<Spanned<String>, String>,
     /// Whether the root file system is read-only: the program can write only to volumes and `tmpfs`.
     #[serde(default)]
     pub read_only: bool,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::limits::Size;
 use super::mode::Mode;
 use crate::profile::setting::Setting;
 
@@ -37,6 +38,10 @@ pub struct Site {
     /// `trusted.NAME`, the number of certificates in the file.
     #[serde(default)]
     pub trusted: BTreeMap<String, Trusted>,
+    /// Folders of files that the operator provides, by name: `files/NAME/` of the site. Templates read `files.NAME`, the
+    /// paths of its files.
+    #[serde(default)]
+    pub files: BTreeMap<String, OperatorFolder>,
     /// Files rendered for the site, by path below it (`env/parsec.env`).
     #[serde(default)]
     pub templates: BTreeMap<Spanned<String>, Template>,
@@ -152,6 +157,44 @@ pub struct Rule {
 pub struct Trusted {
     /// Description for the operator.
     pub title: String,
+}
+
+/// A folder of files that the operator provides.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OperatorFolder {
+    /// Description for the operator.
+    pub title: String,
+    /// Patterns of the paths that its files may have. Empty: any.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// Paths of files that must all be there as soon as there is any file.
+    #[serde(default)]
+    pub complete: Vec<String>,
+    /// What each file has to be.
+    pub format: Option<FileFormat>,
+    /// Most bytes of a file.
+    #[serde(default = "file_size")]
+    pub size: Size,
+    /// Most files.
+    #[serde(default = "file_count")]
+    pub count: u32,
+}
+
+/// What a file of the operator has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// One X.509 certificate in PEM.
+    Certificate,
+}
+
+fn file_size() -> Size {
+    Size(1 << 20)
+}
+
+fn file_count() -> u32 {
+    100
 }
 
 /// A random secret.

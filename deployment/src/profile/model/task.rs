@@ -1,9 +1,14 @@
-//! `[tasks.NAME]`: commands that operators can run.
+//! `[tasks.NAME]`: commands and requests that operators can run.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-/// A command in a service's container that operators can run.
+use super::request::Request;
+use crate::profile::setting::Setting;
+
+/// A command in a service's container, or a request to a service, that operators can run.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Task {
@@ -12,11 +17,17 @@ pub struct Task {
     /// The service in whose container it runs.
     pub service: Spanned<String>,
     /// With `run = "exec"` the program and its arguments; with `"once"` arguments that replace those of the service.
+    #[serde(default)]
     pub command: Vec<String>,
+    /// The request that it is, in the place of a command.
+    pub request: Option<Request>,
     /// Names of the operator's arguments. Their values replace `{NAME}` in the command; those that it does not name are
     /// appended in this order.
     #[serde(default)]
     pub arguments: Vec<Spanned<String>>,
+    /// What values arguments may have, by name. Others may be any text.
+    #[serde(default)]
+    pub values: BTreeMap<String, Setting>,
     /// Whether it gets the operator's terminal as it is.
     #[serde(default)]
     pub terminal: bool,

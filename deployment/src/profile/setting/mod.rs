@@ -30,7 +30,7 @@ pub struct Setting {
     /// Allowed schemes of a URL, such as `https`.
     #[serde(default)]
     pub schemes: Vec<String>,
-    /// Allowed values of a choice.
+    /// Allowed values of a choice, or of each word of a list.
     #[serde(default)]
     pub choices: Vec<String>,
     /// Minimum length of a text in characters: shorter secrets can be guessed.

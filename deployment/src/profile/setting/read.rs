@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealift_layers::escape::is_unsafe;
+
 use super::{InvalidValue, Kind, Setting, Value};
 use crate::profile::{suggest, words};
 
@@ -49,6 +51,12 @@ impl Setting {
                 let mut list = Vec::new();
                 for (index, item) in array.iter().enumerate() {
                     match item.as_str() {
+                        Some(text) if !self.choices.is_empty() && !self.choices.iter().any(|choice| choice == text) => {
+                            let index = index.to_string();
+                            let hint = format!("use some of: {}", self.choices.join(", "));
+                            let message = format!("is `{text}`, which is not one of the choices");
+                            invalid.push(invalid_value(&[path, &[index.as_str()]].concat(), &message, &hint));
+                        }
                         Some(text) if words::is_word(text) => list.push(text.to_owned()),
                         _ => {
                             let index = index.to_string();
@@ -78,6 +86,17 @@ impl Setting {
         }
     }
 
+    /// The value that an operator types as text: for kinds that are no text the number or boolean, if it is one.
+    #[must_use]
+    pub fn of_text(&self, text: &str) -> toml::Value {
+        let as_typed = || toml::Value::String(text.to_owned());
+        match self.kind {
+            Kind::Port | Kind::Integer => text.parse().map_or_else(|_| as_typed(), toml::Value::Integer),
+            Kind::Boolean => text.parse().map_or_else(|_| as_typed(), toml::Value::Boolean),
+            _ => as_typed(),
+        }
+    }
+
     fn table(&self, value: &toml::Value, path: &[&str], invalid: &mut Vec<InvalidValue>) -> BTreeMap<String, Value> {
         let Some(table) = value.as_table() else {
             invalid.push(invalid_value(path, "is not a table", "write its keys below a line [[...]]"));
@@ -104,6 +123,10 @@ impl Setting {
                 "write it in one line, without an escape such as \\n",
             );
         }
+        if let Some(c) = text.chars().find(|c| is_unsafe(*c)) {
+            let what = format!("not visible as a whole: it has the character U+{:04X}", u32::from(c));
+            return wrong(&what, "remove it: programs read what nobody sees");
+        }
         match self.kind {
             Kind::Word if !words::is_word(text) => return wrong("not without blanks", "remove the blanks"),
             Kind::Host if !words::is_host(text) => {
@@ -121,6 +144,10 @@ impl Setting {
                 let escape = "; percent-encode characters of user and password that are neither letters nor digits";
                 let escape = if self.secret { escape } else { "" };
                 let hint = format!("begin with {}, then a host and optionally :PORT{escape}", schemes.join(" or "));
+                if !text.is_ascii() {
+                    let hint = "write the host in its ASCII form (xn--...), and percent-encode other characters";
+                    return wrong("not a URL of ASCII characters", hint);
+                }
                 let Ok(url) = url::Url::parse(text) else { return wrong("not a URL", &hint) };
                 if !self.schemes.iter().any(|scheme| scheme == url.scheme()) {
                     return wrong("a URL with another scheme", &hint);

@@ -8,6 +8,7 @@ mod networks;
 use sealift_layers::codec::Codec;
 
 use super::boot::{self, Manager};
+use super::markdown;
 use crate::profile::model::{Model, Run};
 use crate::profile::names::{bundle_file, image_name, project_name};
 
@@ -41,7 +42,7 @@ connect to, without `https://` and without a port.";
 const PROGRAM_ROW: &str = "| `sealift` | the program for the commands above: `./sealift help` |\n";
 
 fn head(model: &Model, platform: &str) -> String {
-    let title = model.title.lines().next().unwrap_or_default();
+    let title = markdown::text(model.title.lines().next().unwrap_or_default());
     let mut text = format!("# {title}, version {}\n\n", model.version.get_ref());
     if !model.description.trim().is_empty() {
         text += &format!("{}\n\n", model.description.trim());
@@ -74,11 +75,11 @@ Images:
     .to_owned();
     for name in images {
         let title = model.images.iter().find(|(key, _)| key.get_ref() == name).map_or("", |(_, image)| &image.title);
-        text += &format!("\n- `{}`: {title}", image_name(model, name));
+        text += &format!("\n- `{}`: {}", image_name(model, name), markdown::text(title));
     }
     text += "\n\nServices:\n";
     for (name, service) in &model.services {
-        text += &format!("\n- `{}`: {}", name.get_ref(), service.title);
+        text += &format!("\n- `{}`: {}", name.get_ref(), markdown::text(&service.title));
     }
     text
 }
@@ -98,7 +99,14 @@ Unpack the bundle into a directory of its own, and run all commands there.{HOST_
 ends when all services are healthy, and prints their addresses. If a check fails, it reports every problem with a hint, and
 changes nothing: mend the problems and run it again. A directory `site` that neither this host made nor `SHA256SUMS` names is
 such a problem: somebody may have added it. It is always safe to run `./sealift up` again; it restarts only services
-that changed."
+that changed.
+
+If the bundle is signed, `{bundle}.minisig` comes with it. Check it before anything in the bundle runs, with the
+maker's public key, which must have come on another way. `up --key` keeps the key, and later commands take no bundles but
+those that it signed.
+
+       minisign -Vm ../{bundle} -p NAME.pub
+       ./sealift up --host HOST --key NAME.pub"
     );
     let ports = &model.site.ports;
     if let Some((name, _)) = ports.get_key_value("https").or_else(|| ports.first_key_value()) {
@@ -164,11 +172,13 @@ fn tasks(model: &Model) -> String {
         let arguments: String = values.iter().map(|value| format!(" {value}")).collect();
         let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.words(&values).join(" "));
         let hand = match task.run {
-            Run::Once => format!("podman-compose run --rm {service} {command}"),
-            Run::Exec => format!("podman exec -i {}_{service} {command}", project_name(model)),
+            _ if task.request.is_some() => "-".to_owned(),
+            Run::Once => markdown::code(&format!("podman-compose run --rm {service} {command}")),
+            Run::Exec => markdown::code(&format!("podman exec -i {}_{service} {command}", project_name(model))),
         };
         let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
-        text += &format!("| `./sealift task {name}{arguments}` | {}{note} | `{hand}` |\n", task.title);
+        let title = markdown::text(&task.title);
+        text += &format!("| `./sealift task {name}{arguments}` | {title}{note} | {hand} |\n");
     }
     text.trim_end().to_owned()
 }
@@ -177,7 +187,7 @@ fn tasks(model: &Model) -> String {
 fn privileges(model: &Model) -> String {
     let rows = model.services.iter().flat_map(|(name, service)| {
         let rows = service.privileges().into_iter();
-        rows.map(move |(what, why)| format!("| `{}` | {what} | {} |\n", name.get_ref(), why.replace('|', "\\|")))
+        rows.map(move |(what, why)| format!("| `{}` | {what} | {} |\n", name.get_ref(), markdown::text(why)))
     });
     let rows: String = rows.collect();
     if rows.is_empty() {

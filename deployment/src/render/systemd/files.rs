@@ -51,7 +51,7 @@ pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
             files.insert(health_path(name), TextFile::executable(script(&health)));
         }
     }
-    for (name, task) in &model.tasks {
+    for (name, task) in model.tasks.iter().filter(|(_, task)| task.request.is_none()) {
         let service = &model.services[&task.service];
         let image = &model.images[&service.image];
         let Some(venv) = &image.venv else { continue };

@@ -3,6 +3,7 @@
 use super::paths::{FOLDER, health_path, one_line, run_path, task_path, unit_path};
 use crate::profile::model::{Model, On};
 use crate::profile::names::project_name;
+use crate::render::markdown;
 
 /// The text of `README.md` (Markdown). `bundle` is the bundle's file name; `program` is whether the bundle contains the
 /// program; `notes` is the text of the profile's own readme file, or empty.
@@ -19,7 +20,7 @@ pub fn render(model: &Model, bundle: &str, program: bool, notes: &str) -> String
 const PROGRAM_ROW: &str = "| `sealift` | the program that makes `site/` and starts the services |\n";
 
 fn head(model: &Model, bundle: &str) -> String {
-    let mut text = format!("# {}, version {}\n\n", one_line(&model.title), model.version.get_ref());
+    let mut text = format!("# {}, version {}\n\n", markdown::text(one_line(&model.title)), model.version.get_ref());
     if !model.description.trim().is_empty() {
         text += &format!("{}\n\n", model.description.trim());
     }
@@ -41,14 +42,18 @@ fn contents(model: &Model) -> String {
     .to_owned();
     for (name, service) in &model.services {
         let name = name.get_ref();
-        text += &format!("| `{}` | {}: runs it in the foreground |\n", run_path(name), one_line(&service.title));
+        text += &format!(
+            "| `{}` | {}: runs it in the foreground |\n",
+            run_path(name),
+            markdown::text(one_line(&service.title))
+        );
         if service.health.is_some() {
             text += &format!("| `{}` | health check: exits with 0 when the service is healthy |\n", health_path(name));
         }
         text += &format!("| `{}` | its systemd unit |\n", unit_path(name));
     }
-    for (name, task) in &model.tasks {
-        text += &format!("| `{}` | {} |\n", task_path(name.get_ref()), one_line(&task.title));
+    for (name, task) in model.tasks.iter().filter(|(_, task)| task.request.is_none()) {
+        text += &format!("| `{}` | {} |\n", task_path(name.get_ref()), markdown::text(one_line(&task.title)));
     }
     text + "\
 | `lib/` | shared parts of these programs |

@@ -67,7 +67,13 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     let project = request.project.map(str::to_owned).or(old.project.clone());
     let engine = request.engine.map(str::to_owned).or(old.engine.clone());
     let new = Record { host: host.to_string(), project, engine, ports: ports.clone(), ..old.clone() };
-    let parameters = SiteParameters { host, ports, settings: SettingValues::default(), trusted: BTreeMap::new() };
+    let parameters = SiteParameters {
+        host,
+        ports,
+        settings: SettingValues::default(),
+        trusted: BTreeMap::new(),
+        files: BTreeMap::new(),
+    };
     let is_trusted = request.accept || is_new || request.known.origin(directory, request.model)? == Origin::Here;
     let operator_certificates = BTreeSet::new();
     let mut update = SiteUpdate { request, parameters, old, new, report, is_new, is_trusted, operator_certificates };
@@ -101,7 +107,7 @@ struct Lock(fs_err::File);
 
 impl Lock {
     fn new(directory: &Path) -> Result<Self> {
-        let file = fs_err::File::open(directory)?;
+        let file = crate::files::open_folder_below(directory, "")?;
         // Some file systems have no locks: work without, as two runs at once are rare.
         if let Err(TryLockError::WouldBlock) = file.file().try_lock() {
             return Err(Failure::failed(format!("{} is in use by another process", directory.display()))

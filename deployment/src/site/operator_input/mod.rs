@@ -1,6 +1,7 @@
 //! The operator's input, checked before anything else is written: settings, certificates, edited files, secrets.
 
 pub(super) mod certificates;
+pub(super) mod folders;
 
 use anyhow::Result;
 
@@ -25,11 +26,13 @@ impl SiteUpdate<'_> {
         if !site.certificates.is_empty() || !site.trusted.is_empty() {
             files::directory(directory, "tls", files::PRIVATE)?;
         }
+        folders::offer(directory, model, &mut self.report)?;
         settings::offer(directory, model, &self.old.settings, &mut self.report)?;
         self.new.settings = site.settings.keys().cloned().collect();
         let mut findings = Findings::default();
         self.parameters.settings = settings::read(directory, model, Some(sources), &mut findings)?;
         self.parameters.trusted = certificates::trusted(directory, model, now, &mut findings)?;
+        self.parameters.files = folders::check(directory, model, now, &mut findings)?;
         for (name, wanted) in site.certificates.iter().filter(|(_, wanted)| wanted.provided) {
             let certificate =
                 OperatorCertificate { directory, name, wanted, host: &self.parameters.host, record: &self.old };

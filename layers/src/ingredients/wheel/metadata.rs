@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::archive::Member;
 use super::names::{WheelFileName, normalize};
 use super::{Verified, WheelErrorKind};
 use crate::limits::DOCUMENT;
+use crate::zip::Member;
 
 /// The `NAME-VERSION` of the only `.dist-info` directory. It must match the file name of the wheel.
 pub(super) fn stem<'a>(

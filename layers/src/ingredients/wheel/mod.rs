@@ -4,10 +4,8 @@
 //! specifications of the Python Packaging User Guide. Nothing is extracted, and no code of the wheel is run.
 //! [`open`] verifies the whole file; [`Wheel::tree`] returns the installed files as ranges of it.
 
-mod archive;
 pub mod entry_points;
 mod install;
-mod layout;
 mod metadata;
 mod names;
 pub mod record;
@@ -19,14 +17,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
-use archive::Member;
-pub use archive::newest_member;
 pub use names::{BuildTag, WheelFileName, WheelFileNameError, normalize};
 use pep440_rs::Version;
 use record::FileHash;
 pub use venv::{Venv, VenvError};
 
 use crate::limits::{Exceeded, Limits};
+pub use crate::zip::newest_member;
+use crate::zip::{self, Links, Member, ZipError};
 
 /// A wheel whose members are all verified.
 #[derive(Clone, Debug)]
@@ -75,18 +73,12 @@ pub enum WheelErrorKind {
     /// The file name is not that of a wheel.
     #[error(transparent)]
     FileName(#[from] WheelFileNameError),
-    /// The file is not a zip archive, or is damaged.
-    #[error("its zip archive is damaged: {0}")]
-    Zip(#[from] rawzip::Error),
-    /// The file cannot be read.
-    #[error("it cannot be read: {0}")]
-    Read(#[from] io::Error),
-    /// It is larger than any real one, or unpacks to too much.
+    /// The zip archive is rejected.
+    #[error("{0}")]
+    Zip(#[from] ZipError),
+    /// It has more of something than any real one.
     #[error(transparent)]
     Limit(#[from] Exceeded),
-    /// The layout of the zip archive is ambiguous.
-    #[error("in its zip archive, {0}")]
-    Layout(&'static str),
     /// The name of a member is not allowed, with the reason.
     #[error("the name `{0}`: {1}")]
     Name(String, &'static str),
@@ -176,7 +168,7 @@ fn open_members(
     wrong: &mut Vec<WheelErrorKind>,
 ) -> Result<Wheel, WheelErrorKind> {
     let parsed: WheelFileName = file_name.parse()?;
-    let mut members = archive::members(file, limits)?;
+    let mut members = zip::members(file, limits, Links::Refused)?.files;
     let stem = metadata::stem(members.keys(), &parsed)?;
     let info = |name: &str| format!("{stem}.dist-info/{name}");
 

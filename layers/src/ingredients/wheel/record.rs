@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::WheelErrorKind;
-use super::archive::{Member, check_name};
+use crate::zip::{Member, check_name};
 
 /// Hash and size of a file as `RECORD` lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]

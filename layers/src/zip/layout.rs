@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rawzip::extra_fields::{ExtraFieldId, ExtraFields};
 use rawzip::{FileReader, ZipArchive, ZipFileHeaderRecord};
 
-use super::WheelErrorKind;
+use super::ZipError;
 use crate::tree::{Content, SourceFile};
 
 /// Size of the end of central directory record without its comment.
@@ -31,8 +31,8 @@ pub(super) struct Place {
 }
 
 /// Checks that a name and the extra fields mean the same to all readers.
-pub(super) fn check_extra(name: &str, is_utf8: bool, fields: ExtraFields<'_>) -> Result<(), WheelErrorKind> {
-    let refuse = |why| Err(WheelErrorKind::Member(name.to_owned(), why));
+pub(super) fn check_extra(name: &str, is_utf8: bool, fields: ExtraFields<'_>) -> Result<(), ZipError> {
+    let refuse = |why| Err(ZipError::Member(name.to_owned(), why));
     if !name.is_ascii() && !is_utf8 {
         return refuse("its name is not ASCII and not marked as UTF-8");
     }
@@ -63,8 +63,8 @@ pub(super) fn check(
     source: &Arc<SourceFile>,
     mut places: Vec<Place>,
     directory_end: u64,
-) -> Result<(), WheelErrorKind> {
-    let refuse = |why| Err(WheelErrorKind::Layout(why));
+) -> Result<(), ZipError> {
+    let refuse = |why| Err(ZipError::Layout(why));
     places.sort_unstable_by_key(|place| place.start);
     let directory = archive.directory_offset();
     if places.first().map_or(directory, |place| place.start) != 0 {
@@ -83,7 +83,7 @@ pub(super) fn check(
 }
 
 /// Checks a data descriptor of `size` bytes (4.3.9): the signature is optional, and its sizes have 4 or 8 bytes.
-fn check_descriptor(source: &Arc<SourceFile>, place: &Place, size: u64) -> Result<(), WheelErrorKind> {
+fn check_descriptor(source: &Arc<SourceFile>, place: &Place, size: u64) -> Result<(), ZipError> {
     let bytes = read(source, place.end, size)?;
     let values = if matches!(size, 16 | 24) { bytes.strip_prefix(b"PK\x07\x08") } else { Some(&bytes[..]) };
     let wide = matches!(size, 20 | 24);
@@ -95,7 +95,7 @@ fn check_descriptor(source: &Arc<SourceFile>, place: &Place, size: u64) -> Resul
         };
         (number(values, 0, 4), sizes) == (place.crc.into(), (place.compressed, place.size))
     });
-    if right { Ok(()) } else { Err(WheelErrorKind::Layout("a data descriptor differs from the central directory")) }
+    if right { Ok(()) } else { Err(ZipError::Layout("a data descriptor differs from the central directory")) }
 }
 
 /// Checks the records after the central directory (4.3.14 to 4.3.16).
@@ -104,12 +104,12 @@ fn check_end(
     source: &Arc<SourceFile>,
     count: u64,
     directory_end: u64,
-) -> Result<(), WheelErrorKind> {
-    let wrong = || WheelErrorKind::Layout("the end of the central directory has wrong values");
+) -> Result<(), ZipError> {
+    let wrong = || ZipError::Layout("the end of the central directory has wrong values");
     let (start, end) = (archive.directory_offset(), archive.eocd_offset());
     let record = read(source, end, archive.end_offset().saturating_sub(end).max(END))?;
     if record[4..].windows(4).any(|bytes| bytes == b"PK\x05\x06") {
-        return Err(WheelErrorKind::Layout("it could end in two places"));
+        return Err(ZipError::Layout("it could end in two places"));
     }
     let size = directory_end.checked_sub(start).ok_or_else(wrong)?;
     let is_64 = directory_end != end;
@@ -135,7 +135,7 @@ fn check_end(
     Ok(())
 }
 
-fn read(source: &Arc<SourceFile>, offset: u64, length: u64) -> Result<Vec<u8>, WheelErrorKind> {
+fn read(source: &Arc<SourceFile>, offset: u64, length: u64) -> Result<Vec<u8>, ZipError> {
     Ok(Content::range(source, offset, length).read()?)
 }
 

@@ -1,39 +1,94 @@
-//! The zip archive of a wheel. Nothing is extracted; members are ranges of the file.
+//! Zip archives. Nothing is extracted; members are ranges of the file.
 //!
 //! Zip readers treat ambiguous archives differently: two headers of one member that disagree, two members with one name,
-//! bytes before, after or between members. All of these are rejected, so that every other tool would install exactly the members
+//! bytes before, after or between members. All of these are rejected, so that every other tool would find exactly the members
 //! that are verified here.
+
+mod layout;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use rawzip::{CompressionMethod, FileReader, ZipArchive, ZipFileHeaderRecord};
 
-use super::WheelErrorKind;
-use super::layout::{self, Place};
+use self::layout::Place;
 use crate::limits::{Exceeded, Limits, MEMBERS, Paths};
 use crate::tree::{Content, SourceFile};
 
 /// Largest size of the variable part of a local header in bytes: a name and an extra field, each with a 16-bit length.
 const LOCAL_HEADER: usize = 2 * (u16::MAX as usize);
 
-/// A regular file of the archive.
-#[derive(Clone, Debug)]
-pub(super) struct Member {
-    pub(super) content: Content,
-    pub(super) crc: u32,
-    /// Whether its Unix mode has an execute bit.
-    pub(super) executable: bool,
+/// Why an archive is rejected.
+#[derive(Debug, thiserror::Error)]
+pub enum ZipError {
+    /// The file is not a zip archive, or is damaged.
+    #[error("its zip archive is damaged: {0}")]
+    Damaged(#[from] rawzip::Error),
+    /// The file cannot be read.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// It is larger than any real one, or unpacks to too much.
+    #[error("{0}")]
+    Limit(#[from] Exceeded),
+    /// The layout of the archive is ambiguous.
+    #[error("in its zip archive, {0}")]
+    Layout(&'static str),
+    /// The name of a member is not allowed, with the reason.
+    #[error("the name `{0}`: {1}")]
+    Name(String, &'static str),
+    /// A member is not allowed, with the reason.
+    #[error("the member `{0}`: {1}")]
+    Member(String, &'static str),
 }
 
-/// Reads the central directory: name to member. Together they unpack within `limits`.
-pub(super) fn members(file: File, limits: Limits) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
+/// A regular file of the archive, or a symbolic link, whose content is its target.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its content.
+    pub content: Content,
+    /// The CRC-32 that the archive states for the content.
+    pub crc: u32,
+    /// Whether its Unix mode has an execute bit.
+    pub executable: bool,
+    /// It is a symbolic link.
+    pub is_link: bool,
+    /// When it was changed, in seconds since 1970. Zip archives have local times; they are taken as UTC.
+    pub mtime: Option<u64>,
+}
+
+/// The members of an archive.
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    /// Files and links, by name.
+    pub files: BTreeMap<String, Member>,
+    /// Directories with a member of their own, by name without the `/` at its end.
+    pub directories: BTreeSet<String>,
+}
+
+/// What becomes of symbolic links in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// They are an error: wheels have none.
+    Refused,
+    /// They are members.
+    Kept,
+}
+
+/// Reads the central directory. Together, the members unpack within `limits`. Their contents are not read: see
+/// [`Member::crc`].
+///
+/// # Errors
+/// [`ZipError`]: one bad member is enough to reject the archive.
+pub fn members(file: File, limits: Limits, links: Links) -> Result<Members, ZipError> {
     let length = file.metadata()?.len();
     let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
     let archive = ZipArchive::from_file(file.try_clone()?, &mut buffer)?;
     if archive.end_offset() != length {
-        return Err(WheelErrorKind::Layout("bytes follow the archive"));
+        return Err(ZipError::Layout("bytes follow the archive"));
     }
     if archive.entries_hint() > MEMBERS {
         return Err(Exceeded::Count(MEMBERS, "members").into());
@@ -41,8 +96,9 @@ pub(super) fn members(file: File, limits: Limits) -> Result<BTreeMap<String, Mem
     let mut reader = DirectoryReader {
         archive: &archive,
         source: SourceFile::new(file),
+        links,
         members: BTreeMap::new(),
-        directories: Vec::new(),
+        directories: BTreeSet::new(),
         places: Vec::new(),
         directory_end: archive.directory_offset(),
         total: 0,
@@ -60,7 +116,7 @@ pub(super) fn members(file: File, limits: Limits) -> Result<BTreeMap<String, Mem
 ///
 /// # Errors
 /// The file is not a zip archive, or cannot be read.
-pub fn newest_member(file: File) -> Result<u64, WheelErrorKind> {
+pub fn newest_member(file: File) -> Result<u64, ZipError> {
     let mut buffer = vec![0; rawzip::MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
     let archive = ZipArchive::from_file(file, &mut buffer)?;
     let mut newest = 0;
@@ -82,8 +138,9 @@ fn seconds(time: rawzip::time::DosDateTime) -> Option<u64> {
 struct DirectoryReader<'a> {
     archive: &'a ZipArchive<FileReader>,
     source: Arc<SourceFile>,
+    links: Links,
     members: BTreeMap<String, Member>,
-    directories: Vec<String>,
+    directories: BTreeSet<String>,
     places: Vec<Place>,
     /// End of the last record of the central directory.
     directory_end: u64,
@@ -96,12 +153,11 @@ struct DirectoryReader<'a> {
 }
 
 impl DirectoryReader<'_> {
-    fn add(&mut self, header: &ZipFileHeaderRecord<'_>) -> Result<(), WheelErrorKind> {
+    fn add(&mut self, header: &ZipFileHeaderRecord<'_>) -> Result<(), ZipError> {
         let raw = header.file_path();
-        let name = std::str::from_utf8(raw.as_bytes()).map_err(|_| {
-            WheelErrorKind::Name(String::from_utf8_lossy(raw.as_bytes()).into_owned(), "it is not UTF-8")
-        })?;
-        let refuse = |why| Err(WheelErrorKind::Member(name.to_owned(), why));
+        let name = std::str::from_utf8(raw.as_bytes())
+            .map_err(|_| ZipError::Name(String::from_utf8_lossy(raw.as_bytes()).into_owned(), "it is not UTF-8"))?;
+        let refuse = |why| Err(ZipError::Member(name.to_owned(), why));
         let plain = check_name(name)?;
         layout::check_extra(name, header.flags().is_utf8(), header.extra_fields())?;
         if header.flags().is_encrypted() || header.flags().is_masked() {
@@ -122,10 +178,11 @@ impl DirectoryReader<'_> {
             if size != 0 || !matches!(kind, 0 | 0o040_000) {
                 return refuse("its name ends in `/`, but it is not a directory");
             }
-            self.directories.push(plain.to_owned());
+            self.directories.insert(plain.to_owned());
             return Ok(());
         }
-        if !matches!(kind, 0 | 0o100_000) {
+        let is_link = kind == 0o120_000 && self.links == Links::Kept;
+        if !is_link && !matches!(kind, 0 | 0o100_000) {
             return refuse("it is neither a regular file nor a directory");
         }
         let content = match header.compression_method() {
@@ -134,7 +191,8 @@ impl DirectoryReader<'_> {
             CompressionMethod::DEFLATE => Content::deflated(&self.source, start, end - start, size),
             _ => return refuse("its compression is neither `stored` nor `deflated`"),
         };
-        let member = Member { content, crc: header.crc32(), executable: kind != 0 && mode & 0o111 != 0 };
+        let (crc, mtime) = (header.crc32(), seconds(header.last_modified_dos()));
+        let member = Member { content, crc, executable: kind != 0 && mode & 0o111 != 0, is_link, mtime };
         match self.members.insert(plain.to_owned(), member) {
             None => Ok(()),
             Some(_) => refuse("the archive has it twice"),
@@ -142,11 +200,11 @@ impl DirectoryReader<'_> {
     }
 
     /// Where the compressed bytes of a member are. Its local header must agree with the central directory.
-    fn data_range(&mut self, name: &str, header: &ZipFileHeaderRecord<'_>) -> Result<(u64, u64), WheelErrorKind> {
+    fn data_range(&mut self, name: &str, header: &ZipFileHeaderRecord<'_>) -> Result<(u64, u64), ZipError> {
         let entry = self.archive.get_entry(header.wayfinder())?;
         let (start, end) = entry.compressed_data_range();
         let local = entry.local_header(&mut self.local)?;
-        let disagree = || Err(WheelErrorKind::Member(name.to_owned(), "its two headers disagree"));
+        let disagree = || Err(ZipError::Member(name.to_owned(), "its two headers disagree"));
         // The bits beside these describe how it was compressed, and some tools set them only once.
         const FLAGS: u16 = 0b0010_1000_0100_1001;
         if local.file_path().as_bytes() != header.file_path().as_bytes()
@@ -179,8 +237,8 @@ impl DirectoryReader<'_> {
     }
 
     /// Checks the members as a whole.
-    fn finish(self) -> Result<BTreeMap<String, Member>, WheelErrorKind> {
-        let both = |name: &str| Err(WheelErrorKind::Member(name.to_owned(), "it is a file and a directory"));
+    fn finish(self) -> Result<Members, ZipError> {
+        let both = |name: &str| Err(ZipError::Member(name.to_owned(), "it is a file and a directory"));
         let mut paths = Paths::default();
         let all: BTreeSet<&str> = self.members.keys().chain(&self.directories).map(String::as_str).collect();
         for name in &all {
@@ -197,13 +255,13 @@ impl DirectoryReader<'_> {
             return both(name);
         }
         layout::check(self.archive, &self.source, self.places, self.directory_end)?;
-        Ok(self.members)
+        Ok(Members { files: self.members, directories: self.directories })
     }
 }
 
 /// Checks that the name of a member is a relative path in normal form. Returns it without the `/` that marks a directory.
-pub(super) fn check_name(name: &str) -> Result<&str, WheelErrorKind> {
-    let refuse = |why| Err(WheelErrorKind::Name(name.escape_debug().to_string(), why));
+pub(crate) fn check_name(name: &str) -> Result<&str, ZipError> {
+    let refuse = |why| Err(ZipError::Name(name.escape_debug().to_string(), why));
     let plain = name.strip_suffix('/').unwrap_or(name);
     if plain.starts_with('/') {
         return refuse("it is absolute");

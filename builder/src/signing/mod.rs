@@ -1,0 +1,8 @@
+//! Signing bundles: keys in minisign's format, and putting signatures into a bundle.
+
+mod attach;
+mod key;
+
+pub(crate) use attach::comment;
+pub use attach::{sign, sign_file};
+pub use key::{Password, SigningKey, create, vouch};

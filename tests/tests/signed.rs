@@ -1,0 +1,190 @@
+//! Signed bundles: `build --sign`, `sign`, `verify --key`, and what stock minisign says of them.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::process::Command;
+
+use sealift_tests::lab::{Lab, without_digests};
+
+/// Runs `sealift` in the lab, which must succeed, and returns its standard output.
+fn run(lab: &Lab, arguments: &[&str]) -> String {
+    let ended = lab.run(arguments);
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+    ended.stdout
+}
+
+/// A lab with keys `one` and `two`, and a bundle that `one` signed when it was built.
+fn lab() -> Lab {
+    let lab = Lab::locked();
+    for name in ["one", "two"] {
+        run(&lab, &["key", "new", name, "--no-password"]);
+    }
+    run(&lab, &["build", "tiny", "--output", "signed.tar", "--sign", "one.key"]);
+    lab
+}
+
+/// The text of a message, with the numbers of keys replaced by their names.
+fn named(lab: &Lab, text: &str) -> String {
+    let mut text = without_digests(text);
+    for name in ["one", "two"] {
+        let public = fs_err::read_to_string(lab.path(&format!("{name}.pub"))).unwrap();
+        let id = public.lines().next().unwrap().rsplit(' ').next().unwrap();
+        text = text.replace(id, &format!("KEY-{}", name.to_uppercase()));
+    }
+    text
+}
+
+/// The members of an uncompressed tar: name, offset and size of the contents.
+fn members(tar: &[u8]) -> Vec<(String, usize, usize)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap()).into_owned();
+    let (mut at, mut found) = (0, Vec::new());
+    while tar[at] != 0 {
+        let size = usize::from_str_radix(text(&tar[at + 124..at + 136]).trim(), 8).unwrap();
+        found.push((text(&tar[at..at + 100]), at + 512, size));
+        at += 512 + size.next_multiple_of(512);
+    }
+    found
+}
+
+#[test]
+fn a_signature_can_be_made_with_the_bundle_or_later_with_the_same_bytes() {
+    let lab = lab();
+    run(&lab, &["build", "tiny", "--output", "plain.tar"]);
+    let plain = fs_err::read(lab.path("plain.tar")).unwrap();
+    run(&lab, &["sign", "plain.tar", "--key", "one.key"]);
+    let read = |name: &str| fs_err::read(lab.path(name)).unwrap();
+    assert!(read("plain.tar") == read("signed.tar") && read("plain.tar.minisig") == read("signed.tar.minisig"));
+    // Without its signatures it has the bytes of the unsigned bundle.
+    let signature = members(&read("signed.tar")).into_iter().find(|(name, ..)| name.ends_with(".minisig")).unwrap();
+    let (from, to) = (signature.1 - 512, signature.1 + signature.2.next_multiple_of(512));
+    assert!([&read("signed.tar")[..from], &read("signed.tar")[to..]].concat() == plain);
+    // Signing again changes nothing; another key's signature stands beside it.
+    run(&lab, &["sign", "plain.tar", "--key", "one.key"]);
+    assert!(read("plain.tar") == read("signed.tar"));
+    run(&lab, &["sign", "plain.tar", "--key", "two.key"]);
+    for key in ["one.pub", "two.pub"] {
+        run(&lab, &["verify", "plain.tar", "--key", key]);
+    }
+}
+
+#[test]
+fn verify_refuses_what_the_key_did_not_sign() {
+    let lab = lab();
+    let mut text = run(&lab, &["verify", "signed.tar", "--key", "one.pub"]);
+    text.push_str(&run(&lab, &["verify", "signed.tar"]));
+    run(&lab, &["build", "tiny", "--output", "plain.tar"]);
+    for arguments in [
+        &["verify", "signed.tar", "--key", "two.pub"][..],
+        &["verify", "plain.tar", "--key", "one.pub"],
+        &["verify", "plain.tar", "--key", "one.key"],
+        &["sign", "plain.tar", "--key", "one.pub"],
+        &["key", "new", "one"],
+        &["sign", "one.pub", "--key", "one.key"],
+    ] {
+        let ended = lab.run(arguments);
+        assert_ne!(ended.code, Some(0), "{arguments:?}");
+        text.push_str(&format!("--- {} (exit code {})\n{}", arguments.join(" "), ended.code.unwrap(), ended.stderr));
+    }
+    insta::assert_snapshot!("refused", named(&lab, &text));
+}
+
+/// Somebody who changes a bundle can make all its sums right again, but not its signature.
+#[test]
+fn no_byte_of_a_signed_bundle_can_change() {
+    let lab = lab();
+    let whole = fs_err::read(lab.path("signed.tar")).unwrap();
+    for (name, offset, size) in members(&whole) {
+        let all = name.ends_with(".minisig") && size < 1000;
+        let places = if all { (0..size).collect() } else { vec![0, size / 2, size - 1] };
+        for at in places {
+            let mut bytes = whole.clone();
+            bytes[offset + at] ^= 1;
+            fs_err::write(lab.path("bad.tar"), bytes).unwrap();
+            let ended = lab.run(&["verify", "bad.tar", "--key", "one.pub"]);
+            assert_eq!(ended.code, Some(4), "byte {at} of {name}: {}{}", ended.stdout, ended.stderr);
+            let text = format!("{}{}", ended.stdout, ended.stderr);
+            let is_named = text.contains(&name) || (name == "SHA256SUMS" && text.contains("SHA256SUMS"));
+            assert!(is_named || all, "{name} is not named: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_signature_of_the_whole_file_is_checked_first() {
+    let lab = lab();
+    let mut bytes = fs_err::read(lab.path("signed.tar")).unwrap();
+    let end = bytes.len() - 1;
+    bytes[end] ^= 1;
+    fs_err::write(lab.path("signed.tar"), bytes).unwrap();
+    let ended = lab.run(&["verify", "signed.tar", "--key", "one.pub"]);
+    assert_eq!(ended.code, Some(4));
+    insta::assert_snapshot!(ended.stderr, @"
+    error: signed.tar.minisig: the signature does not match signed.tar
+    hint: do not use it: something was changed after it was signed
+    ");
+}
+
+#[test]
+fn a_bundle_without_containers_is_signed_too() {
+    let lab = lab();
+    lab.without_containers();
+    run(&lab, &["build", "bare", "--output", "a.tar.gz", "--sign", "one.key"]);
+    run(&lab, &["build", "bare", "--output", "b.tar.gz"]);
+    run(&lab, &["sign", "b.tar.gz", "--key", "one.key"]);
+    assert!(fs_err::read(lab.path("a.tar.gz")).unwrap() == fs_err::read(lab.path("b.tar.gz")).unwrap());
+    run(&lab, &["verify", "a.tar.gz", "--key", "one.pub"]);
+}
+
+#[test]
+fn a_machine_that_trusts_a_key_takes_nothing_else() {
+    let lab = lab();
+    run(&lab, &["build", "tiny", "--output", "plain.tar"]);
+    let keys = lab.path("home/.config/sealift/keys.d");
+    fs_err::create_dir_all(&keys).unwrap();
+    fs_err::copy(lab.path("one.pub"), keys.join("one.pub")).unwrap();
+    let mut text = run(&lab, &["verify", "signed.tar"]);
+    for name in ["plain", "signed"] {
+        fs_err::create_dir(lab.path(name)).unwrap();
+        let tar = format!("{name}.tar");
+        let done = Command::new("tar").args(["xf", &tar, "-C", name]).current_dir(lab.path("")).status().unwrap();
+        assert!(done.success());
+        let ended = lab.run(&["task", "-C", name]);
+        text.push_str(&format!("--- task in {name}\n{}{}", ended.stdout, ended.stderr));
+        let ended = lab.run(&["task", "-C", name, "--insecure-unsigned"]);
+        text.push_str(&format!("--- task --insecure-unsigned in {name}\n{}{}", ended.stdout, ended.stderr));
+    }
+    // A file that it runs or reads was changed, and its sum, too.
+    let changed = lab.path("signed/profile/profile.toml");
+    fs_err::write(&changed, fs_err::read_to_string(&changed).unwrap() + "\n").unwrap();
+    let ended = lab.run(&["task", "-C", "signed"]);
+    text.push_str(&format!("--- changed\n{}{}", ended.stdout, ended.stderr));
+    insta::assert_snapshot!("trusting", named(&lab, &text));
+}
+
+/// Stock tools must agree. `.ci/run` installs minisign.
+#[test]
+#[ignore = "needs minisign: tests/run"]
+fn stock_minisign_agrees() {
+    let lab = lab();
+    let minisign = |arguments: &[&str]| {
+        let output = Command::new("minisign").args(arguments).current_dir(lab.path("")).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (good, said) = minisign(&["-V", "-m", "signed.tar", "-p", "one.pub"]);
+    assert!(good && said.contains("sealift bundle: "), "{said}");
+    assert!(!minisign(&["-V", "-m", "signed.tar", "-p", "two.pub"]).0);
+    let unpack = "mkdir out && tar xf signed.tar -C out && cd out && sha256sum --quiet -c SHA256SUMS";
+    assert!(Command::new("sh").args(["-c", unpack]).current_dir(lab.path("")).status().unwrap().success());
+    let (name, ..) = members(&fs_err::read(lab.path("signed.tar")).unwrap())
+        .into_iter()
+        .find(|(name, ..)| name.ends_with(".minisig"))
+        .unwrap();
+    let signature = format!("out/{name}");
+    assert!(minisign(&["-V", "-m", "out/SHA256SUMS", "-x", &signature, "-p", "one.pub"]).0);
+    // And the other way: a key and a signature that minisign makes.
+    assert!(minisign(&["-G", "-W", "-p", "stock.pub", "-s", "stock.key"]).0);
+    run(&lab, &["build", "tiny", "--output", "stock.tar", "--sign", "stock.key"]);
+    run(&lab, &["verify", "stock.tar", "--key", "stock.pub"]);
+    assert!(minisign(&["-S", "-s", "stock.key", "-m", "stock.tar"]).0);
+    run(&lab, &["verify", "stock.tar", "--key", "stock.pub"]);
+}
