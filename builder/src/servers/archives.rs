@@ -101,7 +101,7 @@ mod tests {
         https://a.example/files/dist/a%20b%2B1.zip
         https://a.example/files/a%20b%2B1.zip
         ");
-        assert_eq!(servers.measure_archive("none.zip").unwrap_err().to_string().is_empty(), false);
+        assert!(!servers.measure_archive("none.zip").unwrap_err().to_string().is_empty());
         fs_err::write(place.path().join("a b+1.zip"), "bytes").unwrap();
         let found = servers.measure_archive("dist/a b+1.zip").unwrap().unwrap();
         assert_eq!((found.size, found.digest), (5, Digest::of(b"bytes")));
