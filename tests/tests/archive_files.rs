@@ -84,9 +84,9 @@ fn digest(lab: &Lab, arguments: &[&str]) -> String {
 fn listed(lab: &Lab, start: &str) -> String {
     succeeds(lab, &["image", "tiny", "clock", "--output", "clock", "--locked"]);
     let mut lines = Vec::new();
-    for blob in fs_err::read_dir(lab.path("clock/blobs/sha256")).unwrap() {
+    for blob in sealift_deployment::files::sorted_dir(&lab.path("clock/blobs/sha256")).unwrap() {
         let mut tar = Command::new("tar");
-        let output = tar.args(["-tvz", "--numeric-owner", "-f"]).arg(blob.unwrap().path()).output().unwrap();
+        let output = tar.args(["-tvz", "--numeric-owner", "-f"]).arg(blob).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         // Mode, owner and path; the size and the time are between them.
         let shown = text.lines().filter(|line| line.contains(start)).map(|line| {

@@ -1,8 +1,10 @@
 //! The examples: each is built, started on podman from its unpacked bundle with the bundle's own program, and asked over its
 //! ports. Two run with all tests, the others with `tests/run --gallery`.
 
+#![allow(clippy::disallowed_methods, reason = "a test")]
+
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -182,6 +184,7 @@ impl Example {
     fn start(name: &str) -> Result<Self> {
         let place = tempfile::Builder::new().prefix("sl-gallery").tempdir()?;
         let profile = profile_at(&real::repository().join("examples").join(name), place.path())?;
+        ensure!(profile.join("sealift.lock").exists(), "{name} has no lock");
         let make_wheel = profile.join("make-wheel");
         if make_wheel.exists() {
             command::output(&mut Command::new(make_wheel))?;
@@ -276,11 +279,6 @@ fn every_example_is_described() -> Result<()> {
     for folder in sealift_deployment::files::sorted_dir(&examples)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         ensure!(!folder.is_dir() || readme.contains(&format!("[`{name}/`]({name}/profile.toml)")), "{name}");
-        ensure!(!folder.is_dir() || has_lock(&folder), "{name} has no lock");
     }
     Ok(())
-}
-
-fn has_lock(folder: &Path) -> bool {
-    folder.join("sealift.lock").exists()
 }

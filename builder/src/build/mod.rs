@@ -74,7 +74,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     runnable::check(&plan, &layers, store, (request, servers), ui)?;
     let images = images::make(&plan, &layers)?;
     let (program, site) = (program.as_ref(), request.site.as_ref());
-    let key = if let Target::Bundle { key, .. } = &request.target { key.as_ref() } else { None };
+    let key = if let Target::Bundle { key, .. } = &request.target { key.as_deref() } else { None };
     let bundle =
         Bundle { plan: &plan, lock: &lock, images: &images, layers: &layers, site, program, key, jobs: request.jobs };
     let output = write(&request.target, &bundle, store)?;

@@ -78,7 +78,7 @@ pub enum Target {
         /// This program, which is used if it is statically linked and for the platform.
         own_program: Option<PathBuf>,
         /// The key that signs it.
-        key: Option<SigningKey>,
+        key: Option<Box<SigningKey>>,
     },
 }
 

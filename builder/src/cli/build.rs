@@ -88,7 +88,7 @@ impl Build {
                 output: self.output.clone(),
                 program: self.program.clone(),
                 own_program: machine.program().map(Path::to_owned),
-                key,
+                key: key.map(Box::new),
             },
         };
         let built = self.options.run(context, &machine, run)?;
