@@ -46,6 +46,8 @@ pub struct Inputs<'a> {
     pub profile: &'a Profile,
     /// The locked contents of its images on the platform.
     pub lock: &'a lock::Platform,
+    /// What the lock has for the platform of this machine, where that is another one: its interpreters compile bytecode.
+    pub own: Option<&'a lock::Platform>,
     /// The options.
     pub options: Options,
     /// No file is later than this, in seconds since 1970.
@@ -89,6 +91,9 @@ impl<'a> Inputs<'a> {
             Failure::usage(format!("the lock of {} {what}", profile.model.name.get_ref()))
                 .hint(format!("the profile has changed since: run sealift lock {}", profile.argument))
         };
+        let own = Architecture::from_machine(std::env::consts::ARCH).map(Platform::linux);
+        let own = own.filter(|own| *own != options.platform);
+        let own = own.and_then(|own| lock.platforms.get(&own.to_string()));
         let lock = lock
             .platforms
             .get(&options.platform.to_string())
@@ -100,7 +105,7 @@ impl<'a> Inputs<'a> {
         }
         let rendered = site::render_public(&profile.model, &profile.sources, &options.parameters)?;
         let epoch = options.epoch.unwrap_or(lock.epoch);
-        Ok(Self { profile, lock, options, epoch, rendered })
+        Ok(Self { profile, lock, own, options, epoch, rendered })
     }
 
     /// The inputs of one image.
@@ -211,12 +216,45 @@ impl<'a> ImageInputs<'a> {
         &self.inputs.lock.images[self.name]
     }
 
-    /// The locked packages of the image.
+    /// The locked packages with the interpreter `python` that compiles bytecode for the image, and the architecture that it
+    /// runs on: those of the image, or for another platform than this machine's, those of the same image here. CPython of one
+    /// version makes the same bytecode everywhere.
     ///
     /// # Errors
-    /// When the lock contradicts itself.
-    pub fn packages(&self) -> Result<Vec<Artifact<'a>>> {
-        self.locked().packages.iter().map(|name| Ok(Artifact::Package(self.inputs.package(name)?))).collect()
+    /// When the lock does not have the same version for this machine.
+    pub fn compiler(&self, python: &str) -> Result<(Architecture, Vec<&'a Package>)> {
+        let (inputs, machine) = (self.inputs, std::env::consts::ARCH);
+        let wanted = inputs.package(python)?;
+        if machine == inputs.architecture().machine() {
+            let packages = self.locked().packages.iter().map(|name| inputs.package(name));
+            return Ok((inputs.architecture(), packages.collect::<Result<_>>()?));
+        }
+        let own = Architecture::from_machine(machine);
+        let shown = own.map_or_else(|| machine.to_owned(), |own| Platform::linux(own).to_string());
+        let failure = |what: &str| {
+            let platform = inputs.options.platform;
+            let message = format!("bytecode for {platform} is compiled by {python} for {shown}, {what}");
+            Failure::usage(message).hint(format!(
+                "lock both on one day: sealift lock {0} --platform {shown}, and with --platform {platform}; or set \
+                 `bytecode = false` in the venv of the image {1}",
+                inputs.profile.argument, self.name
+            ))
+        };
+        let (Some(lock), Some(own)) = (inputs.own, own) else {
+            return Err(failure("which the lock does not have").into());
+        };
+        let names = &lock.images.get(self.name).ok_or_else(|| failure("which the lock does not have"))?.packages;
+        let packages: Vec<&Package> = lock.packages.iter().filter(|package| names.contains(&package.name)).collect();
+        // A rebuild of the package has the same sources.
+        let source = |version: &str| version.split("+b").next().unwrap_or_default().to_owned();
+        match packages.iter().find(|package| package.name == python) {
+            Some(found) if source(&found.version) == source(&wanted.version) => Ok((own, packages)),
+            Some(found) => {
+                let what = format!("but the lock has {} and {}", wanted.version, found.version);
+                Err(failure(&what).into())
+            }
+            None => Err(failure("which the lock does not have").into()),
+        }
     }
 
     /// Whether the image has this package.

@@ -48,13 +48,6 @@ fn hostile_locks() {
         ("epoch-huge", "a time that no file has", lock.replacen("epoch = ", "epoch = 9223372036854775807 # ", 1)),
         ("epoch-negative", "a time that no file has", lock.replacen("epoch = ", "epoch = -", 1)),
         ("platform-other", "a platform that is none", lock.replacen("linux/amd64", "linux/../amd64", 1)),
-        ("image-unknown", "an image that the profile does not have", {
-            lock.replacen(
-                "[platforms.\"linux/amd64\".images.",
-                "[platforms.\"linux/amd64\".images.\"../x\"]\npackages = []\n[platforms.\"linux/amd64\".images.",
-                1,
-            )
-        }),
         ("depth", "recursion", format!("x = {}{}\n{lock}", "[".repeat(100_000), "]".repeat(100_000))),
         ("depth-keys", "recursion", format!("x{} = 1\n{lock}", ".x".repeat(100_000))),
         ("digest-other", "another file", {

@@ -53,7 +53,16 @@ pub fn linked_statically(directory: &Path) -> Result<PathBuf> {
     let (_, library) = newest.with_context(|| format!("no library of the program in {}", libraries.display()))?;
     let linked = directory.join("sealift");
     let mut rustc = Command::new("rustc");
-    rustc.args(["--edition", "2024", "--crate-name", "sealift", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
+    rustc.args([
+        "--edition",
+        "2024",
+        "--crate-name",
+        "sealift",
+        "-C",
+        "target-feature=+crt-static",
+        "-C",
+        "strip=symbols",
+    ]);
     rustc.arg("-L").arg(format!("dependency={}", libraries.display()));
     rustc.arg("--extern").arg(format!("sealift={}", library.display()));
     rustc.arg("-o").arg(&linked).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../builder/src/main.rs"));

@@ -307,6 +307,9 @@ path = \"/srv/web\"
     assert!(conf(&lab).contains("web = 1.2\n"));
     let bundled = fs_err::read_to_string(lab.path("unpacked/profile/sealift.lock")).unwrap();
     assert!(bundled.contains("file = \"web-1.2.zip\""), "{bundled}");
+    // The bundle's own profile has it, and its lock fits.
+    let again = ["image", "unpacked/profile", "clock", "--locked", "--artifacts", "web-1.2.zip", "--output", "again"];
+    succeeds(&lab, &again);
     succeeds(&lab, &["store", "clean"]);
     assert_eq!(digest(&lab, &with), first, "the same bytes again");
     assert_eq!(digest(&lab, &BUILD), without, "and without it");

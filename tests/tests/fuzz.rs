@@ -93,8 +93,7 @@ fn dictionaries_are_those_of_targets_and_can_be_read() {
             // What is left without its escapes: \\\\, \\" and \\xAB.
             let plain = word.replace(r"\\", "").replace(r#"\""#, "");
             let is_hex = |text: &str| text.len() >= 2 && text.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
-            let escapes = plain.split('\\').skip(1);
-            let is_read = escapes.fold(true, |all, rest| all && rest.strip_prefix('x').is_some_and(is_hex));
+            let is_read = plain.split('\\').skip(1).all(|rest| rest.strip_prefix('x').is_some_and(is_hex));
             assert!(!word.is_empty() && !plain.contains('"') && plain.is_ascii() && is_read, "{name}: {line}");
         }
     }

@@ -75,8 +75,12 @@ impl Group {
         report(&format!("memory: {}: {} cases, at most {megabytes} MB", self.name, self.cases));
         assert!(self.wrong.is_empty(), "{} are not refused:\n{}", self.wrong.len(), self.wrong.join("\n"));
         assert!(self.cases >= at_least, "{} cases", self.cases);
-        insta::assert_snapshot!(self.name, self.text);
+        snapshot(self.name, &self.text);
     }
+}
+
+fn snapshot(name: &str, text: &str) {
+    insta::assert_snapshot!(name, text);
 }
 
 /// Runs the program with a text file changed: `from`, which occurs once, becomes `to`. Then it is as before.

@@ -9,12 +9,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use sealift_tests::bundle::{Bundle, sealift};
 use sealift_tests::command::{self, Ran, report};
+use sealift_tests::packed::zip;
 use sealift_tests::podman::Podman;
 use sealift_tests::secrets::Secrets;
 use serde_json::Value;
 
 /// The public name of the installation.
 const HOST: &str = "parsec.test";
+
+/// Files of the shape of the web client's.
+const WEB_APP: [(&str, &str); 5] = [
+    ("index.html", "<!doctype html><title>stand-in</title><script type=module src=assets/index-1a2b3c.js></script>\n"),
+    ("manifest.webmanifest", "{}\n"),
+    ("assets/core-1a2b3c.wasm", "\0asm\x01\0\0\0"),
+    ("assets/index-1a2b3c.js", "import('./worker-1a2b3c.mjs')\n"),
+    ("assets/worker-1a2b3c.mjs", "export {}\n"),
+];
 
 /// Each service and the user it runs as.
 const SERVICES: [(&str, u32); 4] =
@@ -47,6 +57,8 @@ fn a_bundle_built_with_its_site_runs() -> Result<()> {
         secrets.absent_below(&bundle.folder)?;
         stack.load()?;
         stack.start()?;
+        let (status, page) = stack.get("/client/")?;
+        ensure!(status == 404, "a bundle without the web client has none: {status} {page}");
         stack.only_the_authority_is_trusted()?;
         stack.organization_is_created("MyOrg")?;
         stack.mail_is_caught()?;
@@ -66,7 +78,12 @@ fn a_bundle_built_with_its_site_runs() -> Result<()> {
 #[test]
 #[ignore = "needs root and podman: tests/run"]
 fn a_site_made_on_the_host_runs_on_other_ports() -> Result<()> {
-    let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+    let bundle = Bundle::build("standalone", |place, _| {
+        // A stand-in: the real one is on no registry.
+        let file = place.join("parsec-web-3.10.0.zip");
+        fs_err::write(&file, zip(&WEB_APP))?;
+        Ok(vec!["--with".to_owned(), format!("web-app={}", file.display())])
+    })?;
     ensure!(!bundle.folder.join("site").exists(), "a bundle without a site has none");
     let ports = ["--port", "https=8443", "--port", "http=8080", "--port", "mail=18025"];
     command::output(sealift(&bundle.folder)?.args(["site", "new", "site", "--host", HOST]).args(ports))?;
@@ -82,6 +99,7 @@ fn a_site_made_on_the_host_runs_on_other_ports() -> Result<()> {
         stack.podman.compose(&bundle.folder, &["down"])?;
         stack.podman.compose(&bundle.folder, &["up", "-d"])?;
         stack.first_answer()?;
+        stack.web_app_is_served()?;
         stack.organization_exists("Other")
     })
 }
@@ -140,7 +158,8 @@ impl Stack<'_> {
     fn first_answer(&self) -> Result<()> {
         retry(|| {
             let (status, _) = self.get("/")?;
-            ensure!(status == 200, "the server answers {status}");
+            // With the web client, it leads there.
+            ensure!(matches!(status, 200 | 301), "the server answers {status}");
             Ok(())
         })
     }
@@ -188,6 +207,32 @@ impl Stack<'_> {
     fn only_the_authority_is_trusted(&self) -> Result<()> {
         let ran = command::run(self.curl().arg(format!("https://{HOST}:{}/", self.ports.https)))?;
         ensure!(ran.code == Some(60), "curl must not trust the proxy without the site's authority: {ran:?}");
+        Ok(())
+    }
+
+    /// The proxy serves the web client, and the server leads to it.
+    fn web_app_is_served(&self) -> Result<()> {
+        let files = [
+            ("/client/", 200, "text/html; charset=utf-8", "<title>stand-in</title>"),
+            ("/client/MyOrg/workspaces?x=1", 200, "text/html; charset=utf-8", "<title>stand-in</title>"),
+            ("/client/assets/core-1a2b3c.wasm", 200, "application/wasm", "asm"),
+            ("/client/assets/index-1a2b3c.js", 200, "text/javascript", "import"),
+            ("/client/assets/worker-1a2b3c.mjs", 200, "text/javascript", "export"),
+            ("/client/manifest.webmanifest", 200, "application/manifest+json", "{}"),
+            ("/client/assets/gone-1a2b3c.js", 404, "text/html", ""),
+            ("/client/custom/custom.css", 404, "text/html", ""),
+            ("/client/../etc/passwd", 404, "", ""),
+            ("/", 301, "", ""),
+        ];
+        for (path, status, kind, text) in files {
+            let (found, answer) = self.ask(path, &["--include", "--path-as-is"])?;
+            let has_kind = kind.is_empty() || answer.to_lowercase().contains(&format!("content-type: {kind}"));
+            ensure!(found == status && has_kind && answer.contains(text), "{path} gets {found}: {answer}");
+            let kept = answer.contains("max-age=31536000, public, immutable");
+            ensure!(kept == (path.contains("/assets/") && status == 200), "{path}: {answer}");
+        }
+        let (_, answer) = self.ask("/", &["--include"])?;
+        ensure!(answer.to_lowercase().contains("location: /client/"), "{answer}");
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use super::confined::{Confined, Finished};
 use super::unpacked;
 use crate::inputs::{ImageInputs, Inputs};
+use crate::lock::Package;
 use crate::recipe;
 use crate::store::layer::Remarks;
 use crate::store::{Key, Store};
@@ -130,24 +131,26 @@ pub(super) fn compiling_image<'a>(image: ImageInputs<'a>, python: &str) -> Image
 }
 
 impl Interpreter {
-    /// Unpacks an interpreter from the opened `packages` of an image, below `root`.
+    /// Unpacks an interpreter that runs here from the opened `packages`, as `locked`, below `root`.
     pub(super) fn unpack(
         root: TempDir,
         python: &str,
-        inputs: &Inputs<'_>,
+        architecture: Architecture,
+        locked: &[&Package],
         packages: &[Arc<deb::Package>],
     ) -> Result<Self> {
         let mut identity = String::new();
         for package in packages {
             let name = &package.control.name;
             if name.starts_with(python) || name.starts_with(&format!("lib{python}")) {
-                identity.push_str(&inputs.package(name)?.sha256.hex());
+                let locked = locked.iter().find(|locked| locked.name == *name);
+                identity.push_str(&locked.map(|locked| locked.sha256.hex()).unwrap_or_default());
             }
             let is_needed =
                 |path: &TreePath| ["usr/bin/", "usr/lib/"].iter().any(|prefix| path.as_str().starts_with(prefix));
             unpacked::write(&package.tree, root.path(), is_needed)?;
         }
-        Ok(Self { root, python: python.to_owned(), architecture: inputs.architecture(), identity })
+        Ok(Self { root, python: python.to_owned(), architecture, identity })
     }
 
     /// The bytecode of one unit, from the store or compiled.

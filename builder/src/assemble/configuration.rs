@@ -62,6 +62,7 @@ impl Ingredient for Configuration {
         let origin: Arc<str> = format!("the profile's image {}", image.name).into();
         let accounts = accounts(model);
         let mut tree = accounts::with_requests(&accounts, &workshop.accounts)?;
+        let accounts = accounts::users(&accounts, &workshop.accounts)?;
         let mut add = |path: &str, entry: Entry| -> Result<()> {
             tree.insert(TreePath::new(path)?, entry);
             Ok(())
@@ -113,7 +114,7 @@ fn read(inputs: &Inputs<'_>, file: &PlacedFile<'_>) -> Result<Vec<u8>> {
 }
 
 /// Numeric user and group of a profile's `user` or `owner`, which is `UID:GID` or the name of one of the image's
-/// accounts.
+/// accounts: those of the profile, and those of its packages.
 ///
 /// # Errors
 /// When it is neither.
@@ -125,7 +126,14 @@ pub(crate) fn owner_ids(owner: &str, accounts: &[Account]) -> Result<(u32, u32)>
     match (owner, numbers) {
         ("nobody", _) => Ok((65534, 65534)),
         (_, Some(ids)) => Ok(ids),
-        _ => Err(Failure::usage(format!("`{owner}` is neither UID:GID nor a user of the image")).into()),
+        _ => {
+            let names: Vec<&str> = accounts.iter().map(|account| account.name.as_str()).collect();
+            let hint = match names[..] {
+                [] => "use UID:GID, or add it to `users` of the image".to_owned(),
+                _ => format!("its users are {}; or use UID:GID, or add it to `users` of the image", names.join(", ")),
+            };
+            Err(Failure::usage(format!("`{owner}` is neither UID:GID nor a user of the image")).hint(hint).into())
+        }
     }
 }
 

@@ -89,7 +89,8 @@ impl Ingredient for Packages {
         let mut needs = packages.collect::<Result<Vec<_>>>()?;
         // Compiling needs the whole interpreter, whichever layer its packages are in.
         for python in &self.interpreters {
-            needs.extend(bytecode::compiling_image(image, python).packages()?);
+            let (_, packages) = bytecode::compiling_image(image, python).compiler(python)?;
+            needs.extend(packages.into_iter().map(Artifact::Package));
         }
         Ok(needs)
     }

@@ -80,8 +80,9 @@ impl Ingredient for Wheels {
     fn needs<'a>(&self, image: ImageInputs<'a>, _store: &Store) -> Result<Vec<Artifact<'a>>> {
         let wheels = self.files.iter().map(|file| Ok(Artifact::Wheel(image.inputs.wheel(file)?)));
         let mut needs = wheels.collect::<Result<Vec<_>>>()?;
-        if venv_of(image)?.bytecode {
-            needs.extend(image.packages()?);
+        let venv = venv_of(image)?;
+        if venv.bytecode {
+            needs.extend(image.compiler(venv.python.get_ref())?.1.into_iter().map(Artifact::Package));
         }
         Ok(needs)
     }

@@ -227,14 +227,16 @@ impl<'a> Workshop<'a> {
         if let Some(found) = self.interpreters.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let architecture = self.inputs.architecture();
-        if std::env::consts::ARCH != architecture.machine() {
-            let message = format!("bytecode for {architecture} cannot be compiled on {}", std::env::consts::ARCH);
-            return Err(Failure::failed(message).hint("set `bytecode = false` in the profile's venv").into());
-        }
+        let (architecture, locked) = image.compiler(python)?;
         let root = self.store.executable_directory()?;
-        let packages = self.open_packages(&image.locked().packages)?;
-        let interpreter = Arc::new(Interpreter::unpack(root, python, self.inputs, &packages)?);
+        let packages = match architecture == self.inputs.architecture() {
+            true => self.open_packages(&image.locked().packages)?,
+            // Packages of the same names for this machine, which are needed for nothing else.
+            false => in_parallel(self.jobs, &locked, |package| {
+                Ok(Arc::new(open_package(self.store, package, self.inputs.options.limits)?))
+            })?,
+        };
+        let interpreter = Arc::new(Interpreter::unpack(root, python, architecture, &locked, &packages)?);
         self.interpreters.insert(key, Arc::clone(&interpreter));
         Ok(interpreter)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use sealift_layers::image::{Image, ImageLayer, ImageSpec, timestamp};
+use sealift_layers::ingredients::accounts::users;
 
 use crate::assemble::{accounts, owner_ids};
 use crate::plan::{self, FinishedLayers, Plan};
@@ -20,7 +21,15 @@ pub(super) fn make(plan: &Plan<'_>, layers: &FinishedLayers) -> Result<Vec<Image
 fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result<ImageSpec> {
     let inputs = &plan.inputs;
     let model = inputs.model(&image.name);
-    let (uid, gid) = owner_ids(model.user.get_ref(), &accounts(model))?;
+    let requests = image.layers.iter().flat_map(|layer| layers.record(&layer.key).remarks.accounts.clone());
+    let users = users(&accounts(model), &requests.collect::<Vec<_>>())?;
+    let known = |user: &str| owner_ids(user, &users).with_context(|| format!("the image {} cannot be run", image.name));
+    let (uid, gid) = known(model.user.get_ref())?;
+    // The engine looks these names up in the image.
+    let services = inputs.profile.model.services.values().filter(|service| *service.image.get_ref() == image.name);
+    for user in services.filter_map(|service| service.user.as_ref()).filter(|user| user.get_ref() != "0") {
+        known(user.get_ref())?;
+    }
     let layers = layers
         .of(image)
         .into_iter()

@@ -10,7 +10,7 @@ use sealift_deployment::profile::Profile;
 use sealift_layers::digest::{Digest, Measured};
 
 use super::request::BuildRequest;
-use crate::lock::{ArchiveFile, Lock};
+use crate::lock::{self, ArchiveFile, Lock};
 
 /// Makes the archives part of the profile; returns what the lock of the build says of them.
 ///
@@ -59,6 +59,14 @@ fn measured(profile: &Profile, name: &str, path: &Path) -> Result<ArchiveFile> {
 /// The lock with the archives that the build is given. The profile's own lock does not have them.
 pub(super) fn add(mut lock: Lock, request: &BuildRequest<'_>) -> Lock {
     let Some(platform) = lock.platforms.get_mut(&request.platform.to_string()) else { return lock };
+    if request.with.is_empty() {
+        return lock;
+    }
+    // It is the lock of the profile in the bundle, where they are not optional.
+    let mut profile = request.profile.clone();
+    let archives = profile.model.images.values_mut().flat_map(|image| image.archives.values_mut());
+    archives.filter(|archive| archive.given).for_each(|archive| archive.optional = false);
+    platform.wanted = lock::wanted(&profile);
     for given in &request.with {
         platform.archive_files.retain(|archive| archive.file != given.file);
         platform.archive_files.push(given.clone());

@@ -25,7 +25,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         heading: "Run an unpacked bundle, on the host",
-        commands: &["up", "status", "doctor", "logs", "task", "down"],
+        commands: &["up", "status", "doctor", "logs", "task", "run-scheduled", "down"],
     },
 ];
 
@@ -38,7 +38,7 @@ pub(super) fn with_groups(command: Command) -> Command {
         let _infallible = writeln!(list, "{header}{}:{header:#}", group.heading);
         for name in group.commands {
             let about = command.find_subcommand(name).and_then(Command::get_about).map(ToString::to_string);
-            let _infallible = writeln!(list, "  {literal}{name:<9}{literal:#} {}", about.unwrap_or_default());
+            let _infallible = writeln!(list, "  {literal}{name:<13}{literal:#} {}", about.unwrap_or_default());
         }
         list.push('\n');
     }

@@ -13,7 +13,7 @@ use super::deployment::DeploymentOptions;
 pub(super) struct Logs {
     #[command(flatten)]
     deployment: DeploymentOptions,
-    /// Name of the service
+    /// Name of the service; with a number, as `status` shows it, for one of several containers
     service: String,
     /// Follow new output
     #[arg(long, short)]
@@ -27,7 +27,7 @@ impl Logs {
     pub(super) fn run(&self, _context: &mut Context) -> Result<()> {
         let machine = Machine::here();
         let deployment = self.deployment.open(&machine)?;
-        deployment.service(&self.service)?;
+        deployment.instance(&self.service)?;
         let options = LogOptions { follow: self.follow, tail: self.tail };
         self.deployment.runtime(&deployment, &machine)?.logs(&self.service, options)
     }

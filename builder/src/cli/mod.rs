@@ -28,6 +28,7 @@ mod profiles;
 #[cfg(test)]
 mod reference;
 pub mod report;
+mod run_scheduled;
 mod sbom;
 mod shell;
 mod sign;
@@ -114,6 +115,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Logs(logs::Logs),
     Task(task::Task),
+    RunScheduled(run_scheduled::RunScheduled),
     Down(down::Down),
     #[command(hide = true)]
     Completions(shell::Completions),
@@ -189,6 +191,7 @@ impl Cli {
             Command::Doctor(command) => command.run(&mut context)?,
             Command::Logs(command) => command.run(&mut context)?,
             Command::Task(command) => command.run(&mut context)?,
+            Command::RunScheduled(command) => command.run(&mut context)?,
             Command::Down(command) => command.run(&mut context)?,
             Command::Completions(command) => command.run(&mut context)?,
             Command::Man(command) => command.run()?,

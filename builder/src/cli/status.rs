@@ -12,11 +12,12 @@ use sealift_deployment::machine::Machine;
 use super::Context;
 use super::deployment::{DeploymentOptions, nothing_found};
 
-/// Show the services of an unpacked bundle: state, health, and whether they are up to date
+/// Show the services of an unpacked bundle: state, health, whether they are up to date
 ///
 /// Runs the health check of each service. A service is outdated when its image, its settings or its
 /// unit file differ from those of the bundle and the site in this folder: `sealift up` recreates it.
-/// A service is starting while its health check may still fail. Exits with 1 when nothing of the
+/// A service is starting while its health check may still fail. One that runs at times is healthy when
+/// its last run did not fail. Exits with 1 when nothing of the
 /// deployment is there, or when its containers belong to another folder.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
@@ -24,7 +25,8 @@ pub(super) struct Status {
     #[command(flatten)]
     deployment: DeploymentOptions,
     /// Print JSON: an array of objects with service, container, state, health, restarts,
-    /// outdated and ports; check-output of a failed health check, owner of containers of another folder
+    /// outdated and ports; check-output of a failed health check, last-run of a scheduled service,
+    /// owner of containers of another folder
     #[arg(long)]
     json: bool,
 }
@@ -52,14 +54,15 @@ impl Status {
 fn print(services: &[ServiceStatus], context: &mut Context) -> Result<()> {
     writeln!(context.out, "{:24} {:12} {:10} configuration", "service", "state", "health")?;
     for status in services {
-        let ServiceStatus { service, state, health, outdated, owner, .. } = status;
+        let ServiceStatus { service, state, health, outdated, owner, last_run, .. } = status;
         let configuration = match (outdated, owner) {
             (_, Some(owner)) => format!("of the folder {}", owner.display()),
             (Some(reason), None) => format!("outdated: {reason}"),
             (None, None) if status.is_absent() => String::new(),
             (None, None) => "up to date".to_owned(),
         };
-        let line = format!("{service:24} {state:12} {health:10} {configuration}");
+        let last_run = last_run.as_ref().map(|run| format!("; {run}")).unwrap_or_default();
+        let line = format!("{service:24} {state:12} {health:10} {configuration}{last_run}");
         writeln!(context.out, "{}", line.trim_end())?;
     }
     Ok(())

@@ -114,6 +114,10 @@ impl Up {
                     ui.note("podman does not start the services after a reboot. Once, so that each boot runs `up`:");
                     ui.note(&commands.join("\n"));
                 }
+                if let Some(commands) = runtime.missing_timers() {
+                    ui.note("Scheduled services need timers of systemd. Once, so that they run at their times:");
+                    ui.note(&commands.join("\n"));
+                }
             }
             Started::ByHand(commands) => {
                 ui.note("The site is ready. Start the services by hand, in this order:");

@@ -93,6 +93,9 @@ pub fn cannot(verb: &str, path: &Path, error: &io::Error) -> anyhow::Error {
         ErrorKind::QuotaExceeded => "the disk quota is exceeded: free some space, or choose another path",
         ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: choose another path",
         ErrorKind::PermissionDenied => "permission is missing: choose another path, or change the permissions",
+        ErrorKind::InvalidInput | ErrorKind::IsADirectory if verb == "write" => {
+            "something else is in the place of the file: remove it, or choose another path"
+        }
         ErrorKind::NotFound if verb == "write" => "its directory does not exist: create it first",
         _ => return failure.into(),
     };

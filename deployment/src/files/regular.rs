@@ -42,16 +42,21 @@ pub fn open(path: &Path) -> io::Result<fs_err::File> {
 /// It is not truncated. A link is refused: what is written could be in any file.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open`]; the error does not name the path.
 pub fn open_or_create(path: &Path) -> io::Result<fs_err::File> {
+    // Callers name the path, and what for.
+    let check = |metadata: &Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, not_a_file(metadata))),
+    };
     if let Ok(metadata) = path.symlink_metadata() {
-        check(path, &metadata)?;
+        check(&metadata)?;
     }
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
     let mut options = fs_err::OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
-    check(path, &file.metadata()?)?;
+    check(&file.metadata()?)?;
     Ok(file)
 }
 
@@ -169,7 +174,11 @@ fn check(path: &Path, metadata: &Metadata) -> io::Result<()> {
         return Ok(());
     }
     let kind = if metadata.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
-    Err(error(kind, path, &format!("it is {}, not a file", kind_name(metadata.file_type()))))
+    Err(error(kind, path, &not_a_file(metadata)))
+}
+
+fn not_a_file(metadata: &Metadata) -> String {
+    format!("it is {}, not a file", kind_name(metadata.file_type()))
 }
 
 /// The kind of a file that is not a regular one, in words.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 use sealift_layers::limits::Limits;
@@ -27,6 +28,8 @@ pub struct Deployment {
     pub manifest: Manifest,
     /// The profile in its folder `profile/`.
     pub profile: Profile,
+    /// The names of all instances, once they were asked for.
+    pub(super) instances: OnceLock<Vec<String>>,
     /// The project's name that was chosen for this run; `None` for that of `.env`, or the profile's own.
     pub(super) project: Option<String>,
     pub(super) bundle: Bundle,
@@ -56,7 +59,7 @@ impl Deployment {
             let message = format!("the bundle in {} has the profile of another one", folder.display());
             return Err(Failure::verification(message).hint("unpack the bundle again").into());
         }
-        Ok(Self { folder, manifest, profile, project: None, bundle })
+        Ok(Self { folder, manifest, profile, instances: OnceLock::new(), project: None, bundle })
     }
 
     /// Sets how much its layers may unpack to.
@@ -160,7 +163,7 @@ impl Deployment {
     /// [`Failure::usage`] that lists the services when there is none of that name.
     pub fn service(&self, name: &str) -> Result<&Service> {
         self.profile.model.services.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.order();
+            let known: Vec<&str> = self.instances();
             Failure::usage(format!("there is no service `{name}`"))
                 .hint(format!("services: {}", known.join(", ")))
                 .into()
@@ -175,6 +178,36 @@ impl Deployment {
             self.append_with_dependencies(name.get_ref(), &mut order);
         }
         order
+    }
+
+    /// The instances of all services, in the order of their start.
+    #[must_use]
+    pub fn instances(&self) -> Vec<&str> {
+        let all = || self.order().into_iter().flat_map(|service| self.profile.model.instances(service)).collect();
+        self.instances.get_or_init(all).iter().map(String::as_str).collect()
+    }
+
+    /// The instances of a service.
+    #[must_use]
+    pub fn instances_of(&self, service: &str) -> Vec<&str> {
+        let mut all = self.instances();
+        all.retain(|instance| self.profile.model.service_of(instance).0 == service);
+        all
+    }
+
+    /// An instance by its name; a service with one container is its only instance.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] that lists the instances.
+    pub fn instance<'d>(&'d self, name: &str) -> Result<&'d str> {
+        if let Some(instance) = self.instances().into_iter().find(|instance| *instance == name) {
+            return Ok(instance);
+        }
+        self.service(name)?;
+        let instances = self.instances_of(name).join(", ");
+        Err(Failure::usage(format!("{name} has several containers"))
+            .hint(format!("name one of them: {instances}"))
+            .into())
     }
 
     /// Appends what `service` depends on, and then itself. The check of the profile refuses circles.

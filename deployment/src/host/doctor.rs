@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::deployment::Deployment;
 use super::runtime::{KeyGroups, Runtime};
-use super::status::{HealthState, ServiceStatus};
+use super::status::{HealthState, ServiceState, ServiceStatus};
 use crate::failure::Failure;
 use crate::finding::{Finding, Findings};
 use crate::site;
@@ -44,6 +44,10 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Resu
         let message = "no unit of systemd starts the services at boot, and podman does not";
         findings.warn("boot", message, format!("in a shell:\n{}", commands.join("\n")));
     }
+    if let Some(commands) = runtime.missing_timers() {
+        let message = "some services have no timer of systemd for their times";
+        findings.warn("schedule", message, format!("in a shell:\n{}", commands.join("\n")));
+    }
     if !deployment.has_site() {
         findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
         return Ok(findings);
@@ -61,6 +65,17 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     } else if let Some(owner) = &status.owner {
         let hint = format!("sealift doctor --directory {}", owner.display());
         findings.error(service, format!("its container belongs to the folder {}", owner.display()), hint);
+    } else if let (ServiceState::Scheduled, Some(run)) = (&status.state, &status.last_run) {
+        match run.exit_code {
+            0 => findings.ok(service, format!("scheduled; its {run}")),
+            _ => {
+                let hint = format!("its last log lines are above; ./sealift run-scheduled {service} runs it now");
+                findings.error(service, format!("its {run}"), hint);
+                findings.lines(log());
+            }
+        }
+    } else if status.state == ServiceState::Scheduled {
+        findings.ok(service, "scheduled; it has not run yet");
     } else if status.health == HealthState::Healthy {
         findings.ok(service, "healthy");
     } else if status.health == HealthState::Starting {
@@ -139,7 +154,7 @@ fn examine_secrets(deployment: &Deployment, runtime: &dyn Runtime, findings: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::status::{Outdated, ServiceState};
+    use crate::host::status::{LastRun, Outdated};
 
     fn examined(status: &ServiceStatus) -> String {
         let mut findings = Findings::default();
@@ -165,6 +180,25 @@ mod tests {
         error: web: its container belongs to the folder /srv/one
           hint: sealift doctor --directory /srv/one
         ");
+    }
+
+    #[test]
+    fn a_scheduled_service_is_as_good_as_its_last_run() {
+        let mut status = ServiceStatus::absent("backup", "shop_backup".into());
+        status.state = ServiceState::Scheduled;
+        assert_eq!(examined(&status), "ok: backup: scheduled; it has not run yet");
+        let ended = "2026-11-27T03:00:01.5Z".to_owned();
+        status.last_run = Some(LastRun { exit_code: 0, ended: ended.clone() });
+        assert_eq!(
+            examined(&status),
+            "ok: backup: scheduled; its last run ended with exit code 0, 2026-11-27T03:00:01"
+        );
+        status.last_run = Some(LastRun { exit_code: 3, ended });
+        insta::assert_snapshot!(examined(&status), @r#"
+        error: backup: its last run ended with exit code 3, 2026-11-27T03:00:01
+            cannot connect
+          hint: its last log lines are above; ./sealift run-scheduled backup runs it now
+        "#);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use doctor::examine;
 pub use look::{Contents, LOOK, look};
 pub use origin::{Objection, objection};
 pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
-pub use status::{HealthState, Outdated, ServiceState, ServiceStatus};
+pub use status::{HealthState, LastRun, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};
 
 use crate::machine::Machine;

@@ -66,6 +66,10 @@ pub trait Runtime {
     /// not known.
     fn missing_boot_unit(&self) -> Option<Vec<String>>;
 
+    /// The commands after which scheduled services run at their times; `None` where they do already, or where that is not
+    /// known.
+    fn missing_timers(&self) -> Option<Vec<String>>;
+
     /// Loads what the services run from, as far as it is missing.
     ///
     /// # Errors
@@ -101,6 +105,13 @@ pub trait Runtime {
     /// # Errors
     /// When there is no log.
     fn logs(&self, service: &str, options: LogOptions) -> Result<()>;
+
+    /// Runs a scheduled service now, and waits for its end; it writes to this program's output, and to its log.
+    ///
+    /// # Errors
+    /// When it was not made by `up`, when a service is not ready that it depends on, when it runs already, and when it exits
+    /// with another code than 0.
+    fn run_scheduled(&self, service: &str) -> Result<()>;
 
     /// Runs a task of the profile; it writes to this program's output.
     ///

@@ -16,6 +16,8 @@ pub enum ServiceState {
     Running,
     /// It runs once, and has ended with exit code 0.
     Completed,
+    /// It runs at times, and not now.
+    Scheduled,
     /// Any other state, in the word of the engine or of systemd: `exited`, `restarting`.
     #[serde(untagged)]
     Other(String),
@@ -25,7 +27,8 @@ pub enum ServiceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthState {
-    /// The check exited with 0. Without a check: the service has been running for some seconds, or has completed.
+    /// The check exited with 0. Without a check: the service has been running for some seconds, or has completed; of one that
+    /// runs at times, the last run did not fail.
     Healthy,
     /// The service was started so recently that this may be why its check fails; without a check, that it may still end.
     Starting,
@@ -49,6 +52,28 @@ pub enum Outdated {
     Unmanaged,
 }
 
+/// The last run of a service that runs at times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastRun {
+    /// 0 where it did its work.
+    pub exit_code: i64,
+    /// When it ended, in the words of the engine or of systemd.
+    pub ended: String,
+}
+
+impl fmt::Display for LastRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "last run ended with exit code {}", self.exit_code)?;
+        // Not the parts of seconds, nor the zone's name after its offset.
+        match self.ended.split_once('.') {
+            _ if self.ended.is_empty() => Ok(()),
+            Some((time, _)) => write!(f, ", {time}"),
+            None => write!(f, ", {}", self.ended),
+        }
+    }
+}
+
 /// The state of one service.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -64,6 +89,9 @@ pub struct ServiceStatus {
     /// What a failed health check printed last, line by line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub check_output: Vec<String>,
+    /// How its last run ended, of a service that runs at times; `None` before its first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
     /// How often the engine started it again after it had ended.
     pub restarts: u64,
     /// Why it has to be recreated; `None` when it is up to date or absent, or belongs to another folder.
@@ -85,6 +113,7 @@ impl ServiceStatus {
             state: ServiceState::Absent,
             health: HealthState::Down,
             check_output: Vec::new(),
+            last_run: None,
             restarts: 0,
             outdated: None,
             owner: None,
@@ -117,6 +146,7 @@ impl fmt::Display for ServiceState {
             Self::Absent => "absent",
             Self::Running => "running",
             Self::Completed => "completed",
+            Self::Scheduled => "scheduled",
             Self::Other(word) => word,
         })
     }

@@ -50,7 +50,14 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
     let form = Form::Folder { owner: 0 };
     let (oddities, limits) = (Vec::new(), Limits::default());
     let bundle = Bundle { files: Tree::default(), form, oddities, limits, manifest: Some(manifest.clone()) };
-    Deployment { folder: folder.to_owned(), manifest, profile: Profile::of_model(folder, model), project: None, bundle }
+    Deployment {
+        folder: folder.to_owned(),
+        manifest,
+        profile: Profile::of_model(folder, model),
+        instances: Default::default(),
+        project: None,
+        bundle,
+    }
 }
 
 fn image(name: &str) -> BundleImage {

@@ -168,6 +168,14 @@ mod tests {
             unreachable!()
         }
 
+        fn missing_timers(&self) -> Option<Vec<String>> {
+            unreachable!()
+        }
+
+        fn run_scheduled(&self, _: &str) -> Result<()> {
+            unreachable!()
+        }
+
         fn elsewhere(&self) -> Option<(String, String)> {
             unreachable!()
         }

@@ -1,5 +1,6 @@
 //! Profiles: what is deployed, read from `profile.toml` and checked.
 
+mod calendar;
 mod check;
 pub(crate) mod document;
 mod extend;

@@ -3,7 +3,7 @@
 
 use sealift_layers::codec::Codec;
 
-use super::model::{Deployed, Model, SitePort, Venv};
+use super::model::{Deployed, Groups, Model, Service, SitePort, Venv};
 
 /// The program in a bundle's folder.
 pub const PROGRAM: &str = "sealift";
@@ -136,6 +136,53 @@ pub fn mounted_path(model: &Model, name: &str) -> Option<String> {
         return Some(format!("tls/{name}"));
     }
     site.secrets.contains_key(name).then(|| secret_path(name))
+}
+
+/// The folder of a site with copies of files that several groups read.
+pub(crate) const BY_GROUP: &str = "by-group";
+
+/// The site's path of the copy of a file that `group` reads.
+#[must_use]
+pub(crate) fn copy_path(path: &str, group: u32) -> String {
+    format!("{BY_GROUP}/{group}/{path}")
+}
+
+/// The groups that read the file of a site at `path`.
+#[must_use]
+pub(crate) fn groups_of<'m>(model: &'m Model, path: &str) -> Option<&'m Groups> {
+    let site = &model.site;
+    if let Some(secret) = path.strip_prefix("secrets/") {
+        return site.secrets.get(secret).map(|secret| &secret.group);
+    }
+    if let Some(name) = path.strip_prefix("tls/").and_then(|name| name.strip_suffix(".key")) {
+        return site.certificates.get(name).map(|certificate| &certificate.key_group);
+    }
+    site.templates.get(path).map(|template| &template.group)
+}
+
+/// The groups that the program of a service is in; `None` where they are only known in its image.
+#[must_use]
+pub(crate) fn groups_of_service(model: &Model, service: &Service) -> Option<Vec<u32>> {
+    let image = model.images.get(&service.image)?;
+    let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
+    let named = || image.users.iter().find(|known| known.name.get_ref() == user).map(|known| known.gid);
+    let group = match user.split_once(':') {
+        Some((_, group)) => group.parse().ok(),
+        None if user == "0" => Some(0),
+        None if user == "nobody" => Some(65534),
+        None => named(),
+    };
+    Some(std::iter::once(group?).chain(service.groups.iter().copied()).collect())
+}
+
+/// The site's path of the file, or of its copy, that `service` reads in place of the one at `path`.
+#[must_use]
+pub(crate) fn path_for(model: &Model, service: &Service, path: &str) -> String {
+    let readers = groups_of(model, path).map(|groups| groups.others()).unwrap_or_default();
+    let own = groups_of_service(model, service).unwrap_or_else(|| service.groups.clone());
+    let is_first = groups_of(model, path).and_then(Groups::first).is_some_and(|first| own.contains(&first));
+    let copy = own.iter().find(|group| !is_first && readers.contains(group));
+    copy.map_or_else(|| path.to_owned(), |group| copy_path(path, *group))
 }
 
 /// The name of a site's file in a service: the last part of its path.

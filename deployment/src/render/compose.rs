@@ -16,7 +16,7 @@ use super::network::ISOLATE;
 use crate::profile::model::{Condition, Health, Internal, Model, Network, PROBE, Service, Ulimit, range};
 use crate::profile::names::{
     PROGRAM, PROJECT_VARIABLE, address_variable, bundle_file, default_port, image_name, internal_variable,
-    last_port_variable, mounted_path, path_variable, port_variable, project_name,
+    last_port_variable, mounted_path, path_for, path_variable, port_variable, project_name,
 };
 
 #[derive(Serialize)]
@@ -34,8 +34,14 @@ struct Compose {
 struct ComposeService {
     image: String,
     pull_policy: &'static str,
-    container_name: String,
-    hostname: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deploy: Option<Deploy>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    profiles: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hostname: Option<String>,
     restart: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     entrypoint: Option<Vec<String>>,
@@ -71,6 +77,11 @@ struct ComposeService {
     limits: Limits,
     #[serde(flatten)]
     privileges: Privileges,
+}
+
+#[derive(Serialize)]
+struct Deploy {
+    replicas: u32,
 }
 
 #[derive(Serialize)]
@@ -182,6 +193,9 @@ pub fn render(model: &Model, platform: &str) -> String {
             let name = secret.get_ref();
             // The check of the profile refuses names that the site does not have.
             let path = mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}"));
+            if path_for(model, service, &path) != path {
+                continue;
+            }
             compose.secrets.insert(name.clone(), Secret { file: format!("./site/{path}") });
         }
         compose.services.insert(name.get_ref().clone(), compose_service(model, name.get_ref(), service));
@@ -210,7 +224,17 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
     let configs = service
         .config_files
         .iter()
-        .map(|(template, path)| format!("./site/{}:{}:ro", template.get_ref(), escape(path)));
+        .map(|(template, path)| format!("./site/{}:{}:ro", path_for(model, service, template.get_ref()), escape(path)));
+    let (copies, secrets): (Vec<_>, Vec<_>) = service
+        .secrets
+        .iter()
+        .map(Spanned::get_ref)
+        .partition(|name| mounted_path(model, name).is_some_and(|path| path_for(model, service, &path) != path));
+    // A secret of compose has one file for all services.
+    let copies = copies.into_iter().filter_map(|name| {
+        let path = path_for(model, service, &mounted_path(model, name)?);
+        Some(format!("./site/{path}:/run/secrets/{name}:ro"))
+    });
     let volumes = service.volumes.iter().map(|(volume, path)| format!("{volume}:{}", escape(path)));
     let paths = service.paths.iter().map(|(setting, place)| {
         let mode = if place.is_writable() { "" } else { ":ro" };
@@ -225,8 +249,12 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
     ComposeService {
         image: image_name(model, service.image.get_ref()),
         pull_policy: "never",
-        container_name: resource_name(model, name),
-        hostname: name.to_owned(),
+        // Replicas get numbers from compose.
+        container_name: (!service.is_replicated()).then(|| resource_name(model, name)),
+        deploy: service.is_replicated().then_some(Deploy { replicas: service.replicas }),
+        // What is in a profile is started by name only.
+        profiles: service.schedule().map(|_| "scheduled").into_iter().collect(),
+        hostname: (!service.is_replicated()).then(|| name.to_owned()),
         restart: service.restart_policy(),
         entrypoint: service.entrypoint.as_deref().map(escape_all),
         command: escape_all(&service.command),
@@ -234,8 +262,8 @@ fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeServi
         group_add: service.groups.iter().map(u32::to_string).collect(),
         environment: service.environment.iter().map(|(key, value)| (key.clone(), escape(value))).collect(),
         env_file: service.env_files.iter().map(|template| format!("./site/{}", template.get_ref())).collect(),
-        secrets: service.secrets.iter().map(|secret| secret.get_ref().clone()).collect(),
-        volumes: configs.chain(folders).chain(probe).chain(volumes).chain(paths).collect(),
+        secrets: secrets.into_iter().cloned().collect(),
+        volumes: configs.chain(copies).chain(folders).chain(probe).chain(volumes).chain(paths).collect(),
         read_only: service.read_only,
         tmpfs: escape_all(&service.tmpfs),
         ports: service.publish.iter().map(|(port, inside)| published(model, port.get_ref(), *inside)).collect(),

@@ -12,8 +12,8 @@ use super::compose::{health_array, health_line};
 use super::network;
 use crate::profile::model::{Health, Log, Model, PROBE, Service, Ulimit, range};
 use crate::profile::names::{
-    PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, path_variable,
-    port_variable, project_name,
+    PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, path_for,
+    path_variable, port_variable, project_name,
 };
 
 /// What differs between hosts: names, the folder and the variables of `.env`.
@@ -111,23 +111,25 @@ pub fn config_hash_labels(digest: &str) -> Vec<String> {
     labels.iter().flat_map(|label| ["--label".to_owned(), format!("{label}={digest}")]).collect()
 }
 
-/// The arguments of `create` for the container of a service. The image and its command come last, so further options go
+/// The arguments of `create` for the container of a service, or of one of its replicas. The image and its command come last, so further options go
 /// before them.
 ///
 /// They hold no secrets, only the names of files.
 #[must_use]
-pub fn create(model: &Model, name: &str, layout: &HostLayout, networks: Networks) -> Vec<String> {
+pub fn create(model: &Model, instance: &str, layout: &HostLayout, networks: Networks) -> Vec<String> {
+    let (name, number) = model.service_of(instance);
     let service = &model.services[name];
     let mut options = Options::default();
-    options.add("--name", layout.resource_name(name));
+    options.add("--name", layout.resource_name(instance));
     options.add("--restart", service.restart_policy());
     if service.host_network.is_none() {
+        // Replicas share it: the engine's DNS gives the addresses of all that run.
         options.add("--network-alias", name);
     }
     options.add("--stop-timeout", service.stop_grace.to_string());
-    options.service(model, name, service, layout, networks);
+    options.service(model, (name, instance), layout, networks);
     options.add("--label", "com.docker.compose.oneoff=False");
-    options.add("--label", "com.docker.compose.container-number=1");
+    options.add("--label", format!("com.docker.compose.container-number={number}"));
     for (port, inside) in &service.publish {
         options.add("--publish", published(model, service, port.get_ref(), *inside, layout));
     }
@@ -157,7 +159,7 @@ pub fn log_options(service: &Service, dialect: Dialect, driver: &str) -> Vec<Str
 pub fn run_once(model: &Model, name: &str, layout: &HostLayout, networks: Networks, command: &[String]) -> Vec<String> {
     let service = &model.services[name];
     let mut options = Options::default();
-    options.service(model, name, service, layout, networks);
+    options.service(model, (name, name), layout, networks);
     options.add("--label", "com.docker.compose.oneoff=True");
     options.image(model, service, command)
 }
@@ -172,7 +174,7 @@ pub fn connect(
     container: &str,
     alias: Option<&str>,
 ) -> Vec<Vec<String>> {
-    let others = network::of_service(model, &model.services[name]).into_iter().skip(1);
+    let others = network::of_service(model, model.service(name)).into_iter().skip(1);
     let connect = |other: &str| {
         let alias = alias.into_iter().flat_map(|alias| ["--alias".to_owned(), alias.to_owned()]);
         let ends = [layout.resource_name(other), container.to_owned()];
@@ -189,10 +191,11 @@ impl Options {
         self.0.extend([option.to_owned(), value.into()]);
     }
 
-    /// The options that all containers of a service have.
-    fn service(&mut self, model: &Model, name: &str, service: &Service, layout: &HostLayout, networks: Networks) {
+    /// The options that all containers of a service have. Of the names, the first is the service's, the second its host name.
+    fn service(&mut self, model: &Model, (name, host): (&str, &str), layout: &HostLayout, networks: Networks) {
+        let service = &model.services[name];
         self.add("--pull", "never");
-        self.add("--hostname", name);
+        self.add("--hostname", host);
         self.privileges(service);
         self.limits(service);
         if service.host_network.is_some() {
@@ -215,10 +218,10 @@ impl Options {
             let name = secret.get_ref();
             // The check of the profile refuses names that the site does not have.
             let path = mounted_path(model, name).unwrap_or_else(|| format!("secrets/{name}"));
-            self.file(layout, &path, &format!("/run/secrets/{name}"));
+            self.file(layout, &path_for(model, service, &path), &format!("/run/secrets/{name}"));
         }
         for (template, path) in &service.config_files {
-            self.file(layout, template.get_ref(), path);
+            self.file(layout, &path_for(model, service, template.get_ref()), path);
         }
         for (folder, path) in &service.site_files {
             self.file(layout, &format!("files/{}", folder.get_ref()), path);

@@ -1,5 +1,6 @@
 //! Files of a site: written atomically, and never readable by more users than in the end.
 
+use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
@@ -126,6 +127,21 @@ pub(super) fn close_directory(directory: &Path, name: &str, warnings: &mut Findi
         }
         Err(error) => Err(error).with_context(|| format!("cannot set the mode of {}", path.display())),
     }
+}
+
+/// Removes the files below `folder` that are not `expected`. Links are not followed.
+pub(super) fn remove_others(folder: &Path, expected: &BTreeSet<PathBuf>) -> Result<()> {
+    if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        return Ok(());
+    }
+    for path in files::sorted_dir(folder)? {
+        if path.symlink_metadata()?.is_dir() {
+            remove_others(&path, expected)?;
+        } else if !expected.contains(&path) {
+            fs_err::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes `bytes` to the file `name` of the site in `directory`: as a file of mode 0600, whose group and then mode are set

@@ -11,7 +11,7 @@ use super::public_host::PublicHost;
 use super::{record, settings};
 use crate::failure::Failure;
 use crate::profile::model::{Certificate, Model};
-use crate::profile::names::CA_CERTIFICATE;
+use crate::profile::names::{BY_GROUP, CA_CERTIFICATE};
 use crate::profile::template::identifier;
 
 /// The private key of the authority.
@@ -90,11 +90,12 @@ fn check_identifiers<'m>(table: &str, mut names: impl Iterator<Item = &'m String
 }
 
 fn check_template_path(path: &str) -> Result<()> {
-    let reserved = [record::FILE, settings::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets", folders::FOLDER];
+    let reserved =
+        [record::FILE, settings::FILE, CA_CERTIFICATE, CA_KEY, PORTS, "tls", "secrets", folders::FOLDER, BY_GROUP];
     let top = path.split('/').next().unwrap_or(path);
     if TreePath::new(path).map(|clean| clean.as_str() != path).unwrap_or(true) || reserved.contains(&top) {
         return Err(Failure::usage(format!("`{path}` cannot be the path of a rendered file of the site"))
-            .hint("use a relative path outside of tls/, secrets/ and files/, such as env/server.env")
+            .hint("use a relative path outside of tls/, secrets/, by-group/ and files/, such as env/server.env")
             .into());
     }
     Ok(())

@@ -21,8 +21,8 @@ use super::values::SiteParameters;
 use super::{ports, settings};
 use crate::failure::{Failure, Kind, one_line};
 use crate::finding::{Findings, Level};
-use crate::profile::model::Model;
-use crate::profile::names::{CA_CERTIFICATE, secret_path};
+use crate::profile::model::{self, Groups, Model};
+use crate::profile::names::{CA_CERTIFICATE, copy_path, secret_path};
 
 /// A whole site, as it goes into a bundle. The authority's private key is never part of it.
 #[derive(Clone, Debug)]
@@ -244,13 +244,39 @@ pub(super) fn expected_files(model: &Model) -> Vec<ExpectedFile> {
     files.extend((!site.settings.is_empty()).then(|| file(settings::FILE.to_owned(), 0o600, None)));
     files.extend(site.trusted.keys().map(|name| file(certificate_path(name), 0o644, None)));
     files.extend(site.authority.iter().map(|_| file(CA_CERTIFICATE.to_owned(), 0o644, None)));
-    for (name, certificate) in &site.certificates {
-        files.push(file(certificate_path(name), 0o644, None));
-        files.push(file(key_path(name), certificate.key_mode.0, certificate.key_group));
-    }
-    files.extend(site.secrets.iter().map(|(name, secret)| file(secret_path(name), secret.mode.0, secret.group)));
-    for (path, template) in &site.templates {
-        files.push(file(path.get_ref().clone(), template_mode(template), template.group));
-    }
+    files.extend(site.certificates.keys().map(|name| file(certificate_path(name), 0o644, None)));
+    files.extend(grouped(model).into_iter().map(|(path, mode, groups)| file(path, mode, groups.first())));
+    files.extend(copies(model).into_iter().map(|copy| file(copy.path, copy.mode, Some(copy.group))));
     files
+}
+
+/// The files that groups may read: path, mode and groups.
+fn grouped(model: &Model) -> Vec<(String, u32, &Groups)> {
+    let model::Site { certificates, secrets, templates, .. } = &model.site;
+    let keys = certificates.iter().map(|(name, spec)| (key_path(name), spec.key_mode.0, &spec.key_group));
+    let secrets = secrets.iter().map(|(name, secret)| (secret_path(name), secret.mode.0, &secret.group));
+    let templates =
+        templates.iter().map(|(path, template)| (path.get_ref().clone(), template_mode(template), &template.group));
+    keys.chain(secrets).chain(templates).collect()
+}
+
+/// A copy of a file that several groups read: a file has one group only.
+pub(super) struct Copy {
+    /// The path of the file.
+    pub(super) of: String,
+    /// The path of the copy.
+    pub(super) path: String,
+    /// Permission bits.
+    pub(super) mode: u32,
+    /// Numeric group.
+    pub(super) group: u32,
+}
+
+/// The copies of a site.
+pub(super) fn copies(model: &Model) -> Vec<Copy> {
+    let copies = grouped(model).into_iter().flat_map(|(of, mode, groups)| {
+        let copy = move |group: &u32| Copy { path: copy_path(&of, *group), of: of.clone(), mode, group: *group };
+        groups.others().iter().map(copy).collect::<Vec<_>>()
+    });
+    copies.collect()
 }

@@ -61,6 +61,21 @@ pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
 /// # Errors
 /// [`AccountError`].
 pub fn with_requests(accounts: &[Account], requests: &[Request]) -> Result<Tree, AccountError> {
+    Ok(files(&all(accounts, requests)?))
+}
+
+/// The users of [`with_requests`], sorted by ID.
+///
+/// # Errors
+/// [`AccountError`].
+pub fn users(accounts: &[Account], requests: &[Request]) -> Result<Vec<Account>, AccountError> {
+    Ok(all(accounts, requests)?.0)
+}
+
+/// Users and groups, sorted by ID.
+type UsersAndGroups = (Vec<Account>, Vec<(u32, String)>);
+
+fn all(accounts: &[Account], requests: &[Request]) -> Result<UsersAndGroups, AccountError> {
     let account = |name: &str, id, home: &str| Account { name: name.into(), uid: id, gid: id, home: home.into() };
     let mut all = vec![account("root", 0, "/root"), account("nobody", 65534, "/nonexistent")];
     all.extend_from_slice(accounts);
@@ -90,12 +105,16 @@ pub fn with_requests(accounts: &[Account], requests: &[Request]) -> Result<Tree,
     add_users(requests, &mut all, &mut groups);
     all.sort_by_key(|account| account.uid);
     groups.sort_by_key(|(gid, _)| *gid);
+    Ok((all, groups))
+}
+
+fn files((users, groups): &UsersAndGroups) -> Tree {
     let (mut passwd, mut group) = (String::new(), String::new());
-    for Account { name, uid, gid, home } in &all {
+    for Account { name, uid, gid, home } in users {
         let shell = if *uid == 0 { "/bin/sh" } else { "/usr/sbin/nologin" };
         passwd.push_str(&format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n"));
     }
-    for (gid, name) in &groups {
+    for (gid, name) in groups {
         group.push_str(&format!("{name}:x:{gid}:\n"));
     }
     let origin: Arc<str> = "the image's accounts".into();
@@ -104,7 +123,7 @@ pub fn with_requests(accounts: &[Account], requests: &[Request]) -> Result<Tree,
         let path = TreePath::new(path).expect("a constant path is valid");
         tree.insert(path, Entry::file(text, 0o644, &origin));
     }
-    Ok(tree)
+    tree
 }
 
 /// Numbers of system accounts (Debian policy 9.2.2), without the highest ones, which administrators give.

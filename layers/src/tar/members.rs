@@ -197,6 +197,7 @@ impl<R: Skip> Members<R> {
             b'0' | 0 if member.name.ends_with('/') => MemberKind::Directory,
             b'0' | 0 | b'7' => MemberKind::File,
             b'5' => MemberKind::Directory,
+            b'2' if link.is_empty() => return Err(damaged("a symbolic link has no target")),
             b'2' => MemberKind::Symlink(link),
             b'1' => MemberKind::Hardlink(link),
             b'3' | b'4' | b'6' => MemberKind::Device(header.flag().into()),
@@ -398,8 +399,7 @@ fn apply(member: &mut Member, key: &[u8], value: Vec<u8>) -> Result<(), ReadErro
         key => {
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                 let name = utf8(name.to_vec())?;
-                // overlayfs takes these as instructions to hide what is below.
-                if name.is_empty() || name.contains('\0') || name.contains(".overlay.") {
+                if name.is_empty() || name.contains('\0') || is_acted_on(&name) {
                     let name = line(&name);
                     return Err(damaged(&format!("the extended attribute `{name}` is not one of a file")));
                 }
@@ -412,6 +412,14 @@ fn apply(member: &mut Member, key: &[u8], value: Vec<u8>) -> Result<(), ReadErro
         }
     }
     Ok(())
+}
+
+/// Whether engines take the attribute as an instruction: overlayfs, and fuse-overlayfs and containers' storage for engines
+/// without root, to hide what is below, to take another file, or to give it another owner or mode. An access control list
+/// lets others write what its mode protects.
+fn is_acted_on(name: &str) -> bool {
+    let begins = ["user.fuseoverlayfs.", "user.containers.", "user.rootlesscontainers", "system.posix_acl_"];
+    name.contains(".overlay.") || begins.iter().any(|begin| name.starts_with(begin))
 }
 
 /// Parses pax records: `LENGTH KEY=VALUE` and a newline, where the length is that of the whole record. Values may have any

@@ -124,7 +124,7 @@ fn what_readers_understand_differently_is_refused() {
     let record = pax(&[b"12 path=one\n"]);
     let mut bad_sum = file;
     bad_sum[0] = b'b';
-    let cases: [(&[&[u8]], &str); 14] = [
+    let cases: [(&[&[u8]], &str); 17] = [
         (&[&long, &record, &file], "a member has two names or two extended headers"),
         (&[&long, &long, &file], "a member has two names or two extended headers"),
         (&[&record, &record, &file], "a member has two names or two extended headers"),
@@ -144,6 +144,15 @@ fn what_readers_understand_differently_is_refused() {
             &[&pax(&[b"36 SCHILY.xattr.trusted.overlay.x=y\n"]), &file],
             "the extended attribute `trusted.overlay.x` is not one of a file",
         ),
+        (
+            &[&pax(&[b"45 SCHILY.xattr.user.containers.override_x=y\n"]), &file],
+            "the extended attribute `user.containers.override_x` is not one of a file",
+        ),
+        (
+            &[&pax(&[b"45 SCHILY.xattr.system.posix_acl_access_xy=y\n"]), &file],
+            "the extended attribute `system.posix_acl_access_xy` is not one of a file",
+        ),
+        (&[&header("l", b'2', 0)], "a symbolic link has no target"),
         (&[&header("x", b'x', 2 << 20), &[0; 2 << 20]], "an extended header is larger than 1 MiB"),
     ];
     for (parts, message) in cases {

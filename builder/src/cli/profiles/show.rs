@@ -78,6 +78,11 @@ struct Service<'a> {
     depends_on: Vec<&'a str>,
     /// Name of the site's port to port of the container.
     publish: BTreeMap<&'a str, u16>,
+    /// Number of its containers.
+    replicas: u32,
+    /// The times at which it runs, where it does so at times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -201,6 +206,8 @@ fn services(model: &Model) -> Vec<Service<'_>> {
         name: name.get_ref(),
         title: &service.title,
         image: service.image.get_ref(),
+        replicas: service.replicas,
+        schedule: service.schedule().map(|event| event.get_ref().as_str()),
         depends_on: service.depends_on.services().map(|other| other.get_ref().as_str()).collect(),
         publish: service.publish.iter().map(|(name, inside)| (name.get_ref().as_str(), *inside)).collect(),
     });
@@ -279,6 +286,12 @@ impl Service<'_> {
     fn summary(&self) -> String {
         let title = if self.title.is_empty() { String::new() } else { format!("{}; ", self.title) };
         let mut text = format!("{title}image {}", self.image);
+        if self.replicas > 1 {
+            write!(text, "; {} replicas", self.replicas).expect("text takes all writes");
+        }
+        if let Some(event) = self.schedule {
+            write!(text, "; runs at {event}").expect("text takes all writes");
+        }
         for (name, inside) in &self.publish {
             write!(text, "; {name} -> {inside}").expect("text takes all writes");
         }
@@ -352,8 +365,9 @@ mod tests {
           web  A web server, as web
 
         services
-          db   image db
-          web  What people see; image web; https -> 8080; after db
+          db      image db
+          report  image db; runs at Mon..Fri *-*-* 22:30 UTC; after db
+          web     What people see; image web; https -> 8080; after db
 
         ports of the host
           admin  ::1, port 8443

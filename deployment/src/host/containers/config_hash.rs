@@ -11,7 +11,7 @@ use sealift_layers::digest::Digest;
 
 use super::context::Containers;
 use crate::files;
-use crate::profile::names::mounted_path;
+use crate::profile::names::{mounted_path, path_for};
 use crate::render::container::{self, HostLayout, Networks};
 use crate::render::network;
 use crate::site;
@@ -25,10 +25,11 @@ impl Containers<'_> {
     /// When a file cannot be read.
     pub(super) fn config_hash(&self, layout: &HostLayout, service: &str) -> Result<String> {
         let model = &self.deployment.profile.model;
-        let spec = &model.services[service];
+        let spec = model.service(service);
         let mounted = spec.secrets.iter().filter_map(|name| mounted_path(model, name.get_ref()));
         let rendered = spec.env_files.iter().chain(spec.config_files.keys()).map(|path| path.get_ref().clone());
-        let paths: Vec<String> = mounted.chain(rendered).map(|path| format!("site/{path}")).collect();
+        let paths = mounted.chain(rendered).map(|path| format!("site/{}", path_for(model, spec, &path)));
+        let paths: Vec<String> = paths.collect();
         let folders = spec.site_files.keys().map(|name| {
             let name = name.get_ref();
             let paths = site::folder_paths(&self.deployment.site(), name)?;

@@ -134,6 +134,7 @@ fn rootless_docker(site: &Path, files: &[GroupFile], first: Option<u32>) -> Resu
 mod tests {
     use super::*;
     use crate::host::containers::output;
+    use crate::profile::model::Groups;
 
     /// A user of the group `docker` got a warning, and then waited for services that could not read their keys.
     #[test]
@@ -141,7 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment = crate::host::testing::deployment(folder.path());
         let certificate = deployment.profile.model.site.certificates.values_mut().next().unwrap();
-        certificate.key_group = Some(1_234_567);
+        certificate.key_group = Groups(vec![1_234_567]);
         let found = |rootless: bool, is_root: bool, groups: &[u32]| {
             let mut findings = Findings::default();
             check(&deployment, rootless, &User { is_root, groups: groups.iter().copied().collect() }, &mut findings);
@@ -161,7 +162,7 @@ mod tests {
         let mut findings = Findings::default();
         check_remapped(&deployment, &info, &mut findings);
         assert_eq!(findings, Findings::default());
-        deployment.profile.model.site.certificates.values_mut().next().unwrap().key_group = Some(1234);
+        deployment.profile.model.site.certificates.values_mut().next().unwrap().key_group = Groups(vec![1234]);
         check_remapped(&deployment, &info, &mut findings);
         assert!(findings.0[0].message.contains("userns-remap"));
     }

@@ -46,18 +46,12 @@ impl Containers<'_> {
     /// When the engine fails, or a network that must be internal cannot be made so.
     pub(super) fn prepare_networks(&self, layout: &HostLayout, kept: &[&str], ui: &Ui) -> Result<HostLayout> {
         let model = &self.deployment.profile.model;
-        let host_has_ipv6 = self.has_ipv6()?;
         let in_use: BTreeSet<&str> =
-            kept.iter().flat_map(|service| network::of_service(model, &model.services[*service])).collect();
+            kept.iter().flat_map(|service| network::of_service(model, model.service(service))).collect();
         let mut ipv6 = BTreeSet::new();
         for name in network::names(model) {
             let full_name = layout.resource_name(name);
-            let internal = network::is_internal(model, name, &layout.variables);
-            let wanted = Network {
-                ipv6: host_has_ipv6 && !internal,
-                internal,
-                isolated: self.engine.kind == EngineKind::Podman && model.networks.contains_key(name),
-            };
+            let wanted = self.wanted_network(layout, name)?;
             let found = self.network(&full_name)?;
             let has_ipv6 = match found {
                 Some(found) if is_as(&found, &wanted) => found.ipv6,
@@ -73,6 +67,23 @@ impl Containers<'_> {
         }
         self.remove_old_networks(layout, &in_use)?;
         Ok(HostLayout { ipv6, ..layout.clone() })
+    }
+
+    /// Whether a network has to be made again.
+    pub(super) fn is_changed(&self, layout: &HostLayout, name: &str) -> Result<bool> {
+        let wanted = self.wanted_network(layout, name)?;
+        Ok(self.network(&layout.resource_name(name))?.is_some_and(|found| !is_as(&found, &wanted)))
+    }
+
+    /// The network that the profile and the host ask for.
+    fn wanted_network(&self, layout: &HostLayout, name: &str) -> Result<Network> {
+        let model = &self.deployment.profile.model;
+        let internal = network::is_internal(model, name, &layout.variables);
+        Ok(Network {
+            ipv6: self.has_ipv6()? && !internal,
+            internal,
+            isolated: self.engine.kind == EngineKind::Podman && model.networks.contains_key(name),
+        })
     }
 
     /// A network of the engine; `None` when there is none of this name.

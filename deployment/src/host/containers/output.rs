@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::kind::EngineKind;
+use crate::host::status::LastRun;
 use crate::render::container::{CONFIG_HASH_LABEL, FOLDER_LABEL};
 use crate::ui::total;
 
@@ -32,6 +33,8 @@ pub(super) struct Container {
     pub(super) restarts: u64,
     /// When it was started last, in the words of the engine; empty when it never was.
     pub(super) started: String,
+    /// When it ended last, likewise.
+    pub(super) ended: String,
     /// The exit code of its last end.
     pub(super) exit_code: i64,
 }
@@ -40,6 +43,12 @@ impl Container {
     /// Whether it has ended with exit code 0.
     pub(super) fn is_completed(&self) -> bool {
         self.state == "exited" && self.exit_code == 0
+    }
+
+    /// How its last run ended; `None` before its first end.
+    pub(super) fn last_run(&self) -> Option<LastRun> {
+        let ended = self.state == "exited";
+        ended.then(|| LastRun { exit_code: self.exit_code, ended: self.ended.clone() })
     }
 
     /// Whether it runs.
@@ -80,6 +89,7 @@ fn container(entry: &Value) -> Result<Container> {
         environment: entry["Config"]["Env"].as_array().into_iter().flatten().map(text).collect(),
         restarts: entry["RestartCount"].as_u64().unwrap_or_default(),
         started: text(&entry["State"]["StartedAt"]),
+        ended: text(&entry["State"]["FinishedAt"]),
         exit_code: entry["State"]["ExitCode"].as_i64().unwrap_or_default(),
     })
 }
@@ -315,6 +325,7 @@ mod tests {
             environment: vec!["A=1".into()],
             restarts: 2,
             started: "2026-11-26T21:00:00.123456789+01:00".into(),
+            ended: String::new(),
             exit_code: 3,
         };
         assert_eq!(found, expected);

@@ -79,7 +79,7 @@ impl Containers<'_> {
     fn own_containers(&self) -> Result<Vec<Container>> {
         let layout = self.layout()?;
         let names: Vec<String> =
-            self.deployment.order().into_iter().map(|service| layout.resource_name(service)).collect();
+            self.deployment.instances().into_iter().map(|service| layout.resource_name(service)).collect();
         Ok(output::containers(&self.engine.inspect("container", &names)?)?.into_values().collect())
     }
 

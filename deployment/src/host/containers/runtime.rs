@@ -95,6 +95,14 @@ impl Runtime for Containers<'_> {
         Containers::missing_boot_unit(self)
     }
 
+    fn missing_timers(&self) -> Option<Vec<String>> {
+        Containers::missing_timers(self)
+    }
+
+    fn run_scheduled(&self, service: &str) -> Result<()> {
+        self.run_now(service)
+    }
+
     fn elsewhere(&self) -> Option<(String, String)> {
         self.other_engine()
     }
@@ -140,7 +148,8 @@ impl Runtime for Containers<'_> {
             Run::Once => self.run_once(task, arguments, input)?,
             Run::Exec => {
                 let mut command = self.engine.command(&["exec"]);
-                command.args(input).arg(self.container(task.service.get_ref())?).args(task.words(arguments));
+                let first = self.deployment.instances_of(task.service.get_ref())[0];
+                command.args(input).arg(self.container(first)?).args(task.words(arguments));
                 command
             }
         };

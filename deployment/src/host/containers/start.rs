@@ -22,16 +22,24 @@ impl Containers<'_> {
         let mut findings = Findings::default();
         self.check_host_paths(&mut findings)?;
         findings.refuse("folders of this host are missing:", "no service was started or stopped")?;
-        let stopped = self.prepare_containers(&layout, ui)?;
-        Start::new(self, &layout, &stopped, deadline, ui).run()
+        self.remove_surplus(&layout, ui)?;
+        // Outdated replicas one after the other: the others do the work meanwhile.
+        loop {
+            let (stopped, kept) = self.prepare_containers(&layout, ui)?;
+            Start::new(self, &layout, &stopped, &kept, deadline, ui).run()?;
+            if kept.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Removes outdated containers and creates the missing ones; starts none of them. Returns the services that do not run
-    /// then, in the order of their start.
-    fn prepare_containers(&self, layout: &HostLayout, ui: &Ui) -> Result<Vec<String>> {
+    /// then, in the order of their start, and the outdated replicas that stay for now.
+    fn prepare_containers(&self, layout: &HostLayout, ui: &Ui) -> Result<(Vec<String>, BTreeSet<String>)> {
         let mut states = self.states()?;
+        let kept = self.kept_replicas(layout, &states)?;
         for status in states.iter_mut().rev() {
-            let Some(reason) = status.outdated else { continue };
+            let Some(reason) = status.outdated.filter(|_| !kept.contains(&status.service)) else { continue };
             self.remove_outdated(status, reason, ui)?;
             *status = ServiceStatus::absent(&status.service, status.container.clone());
         }
@@ -44,7 +52,8 @@ impl Containers<'_> {
             self.create_containers(&layout, &absent, ui)?;
         }
         let is_ready = |status: &ServiceStatus| status.is_running() || status.is_completed();
-        Ok(states.into_iter().filter(|status| !is_ready(status)).map(|status| status.service).collect())
+        let stopped = states.into_iter().filter(|status| !is_ready(status)).map(|status| status.service);
+        Ok((stopped.collect(), kept))
     }
 
     fn remove_outdated(&self, status: &ServiceStatus, reason: Outdated, ui: &Ui) -> Result<()> {
@@ -59,17 +68,17 @@ impl Containers<'_> {
         let model = &self.deployment.profile.model;
         let phase = ui.phase("Creating containers", 0);
         let volumes: BTreeSet<&String> =
-            services.iter().flat_map(|service| model.services[*service].volumes.keys()).collect();
+            services.iter().flat_map(|service| model.service(service).volumes.keys()).collect();
         for volume in volumes {
             self.engine.create_if_missing("volume", &container::volume(layout, volume))?;
         }
         for service in services {
             let mut arguments = vec!["create".to_owned()];
             arguments.extend(container::config_hash_labels(&self.config_hash(layout, service)?));
-            arguments.extend(container::log_options(&model.services[*service], layout.dialect, self.log_driver()?));
+            arguments.extend(container::log_options(model.service(service), layout.dialect, self.log_driver()?));
             arguments.extend(container::create(model, service, layout, self.networks_at_creation()));
             self.engine.run(&arguments).with_context(|| format!("cannot create the container of {service}"))?;
-            self.connect(layout, service, &layout.resource_name(service), Some(service))?;
+            self.connect(layout, service, &layout.resource_name(service), Some(model.service_of(service).0))?;
         }
         phase.finish(&services.join(", "));
         Ok(())
@@ -137,6 +146,7 @@ impl Containers<'_> {
 
     /// Stops all services, the last one first, each with time to end by itself. Removes their containers and networks.
     pub(super) fn remove_containers(&self) -> Result<usize> {
+        self.remove_surplus(&self.layout()?, &Ui::plain(std::io::sink()))?;
         let mut remove = vec!["rm".to_owned(), "--force".to_owned()];
         for status in self.states()?.into_iter().rev().filter(|status| !status.is_absent()) {
             self.stop_container(&status)?;
@@ -152,7 +162,7 @@ impl Containers<'_> {
     /// Stops a container that was started. It has time to shut down, unlike with `rm`.
     fn stop_container(&self, status: &ServiceStatus) -> Result<()> {
         if !status.is_absent() && status.state != ServiceState::Other("created".to_owned()) {
-            let seconds = self.deployment.profile.model.services[status.service.as_str()].stop_grace.to_string();
+            let seconds = self.deployment.profile.model.service(&status.service).stop_grace.to_string();
             self.engine.run(&["stop", "-t", &seconds, &status.container])?;
         }
         Ok(())

@@ -58,7 +58,7 @@ impl Containers<'_> {
     /// The containers that exist, by service.
     pub(super) fn inspected(&self) -> Result<BTreeMap<&str, Container>> {
         let layout = self.layout()?;
-        let services = self.deployment.order();
+        let services = self.deployment.instances();
         let names: Vec<String> = services.iter().map(|service| layout.resource_name(service)).collect();
         let mut containers = output::containers(&self.engine.inspect("container", &names)?)?;
         let found = services.into_iter().zip(names);
@@ -67,7 +67,7 @@ impl Containers<'_> {
 
     fn states_of(&self, containers: &BTreeMap<&str, Container>) -> Result<Vec<ServiceStatus>> {
         let layout = self.layout()?;
-        let order = self.deployment.order().into_iter();
+        let order = self.deployment.instances().into_iter();
         let state = |service| {
             let name = layout.resource_name(service);
             match containers.get(service) {
@@ -80,7 +80,10 @@ impl Containers<'_> {
 
     fn state(&self, layout: &HostLayout, service: &str, name: String, container: &Container) -> Result<ServiceStatus> {
         let owner = self.other_owner(container);
-        let is_completed = self.deployment.profile.model.services[service].runs_once() && container.is_completed();
+        let spec = self.deployment.profile.model.service(service);
+        let is_completed = spec.runs_once() && container.is_completed();
+        let is_scheduled = spec.schedule().is_some() && !container.is_running();
+        let last_run = if is_scheduled { container.last_run() } else { None };
         let outdated = if owner.is_some() { None } else { self.outdated(layout, service, container)? };
         Ok(ServiceStatus {
             outdated,
@@ -88,9 +91,15 @@ impl Containers<'_> {
             state: match container.is_running() {
                 true => ServiceState::Running,
                 false if is_completed => ServiceState::Completed,
+                false if is_scheduled => ServiceState::Scheduled,
                 false => ServiceState::Other(container.state.clone()),
             },
-            health: if is_completed { HealthState::Healthy } else { HealthState::Down },
+            health: match &last_run {
+                Some(run) if run.exit_code != 0 => HealthState::Unhealthy,
+                _ if is_completed || is_scheduled => HealthState::Healthy,
+                _ => HealthState::Down,
+            },
+            last_run,
             restarts: container.restarts,
             ports: container.ports.clone(),
             ..ServiceStatus::absent(service, name)
@@ -99,7 +108,7 @@ impl Containers<'_> {
 
     /// Why the container has to be recreated, if it has to.
     fn outdated(&self, layout: &HostLayout, service: &str, container: &Container) -> Result<Option<Outdated>> {
-        let image = self.deployment.profile.model.services[service].image.get_ref();
+        let image = self.deployment.profile.model.service(service).image.get_ref();
         let image = self.deployment.manifest.images.iter().find(|made| made.name == *image);
         if image.is_some_and(|image| !is_image(image, &container.image)) {
             return Ok(Some(Outdated::Image));
@@ -125,7 +134,11 @@ impl Containers<'_> {
 
     fn health(&self, service: &str, container: &Container) -> Result<Health> {
         let age = container.seconds_up(clock::now().cast_signed());
-        let Some(check) = &self.deployment.profile.model.services[service].health else {
+        let spec = self.deployment.profile.model.service(service);
+        if spec.schedule().is_some() {
+            return Ok(Health { state: HealthState::Healthy, output: Vec::new() });
+        }
+        let Some(check) = &spec.health else {
             return Ok(Health { state: without_check(container, age), output: Vec::new() });
         };
         let attempt = self.run_check(&self.container(service)?, check)?;

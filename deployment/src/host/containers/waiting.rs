@@ -32,6 +32,8 @@ pub(super) struct Start<'a> {
     /// Services that were started and are not healthy yet.
     starting: Vec<&'a str>,
     healthy: BTreeSet<&'a str>,
+    /// Services whose tasks of a start have been run.
+    prepared: BTreeSet<&'a str>,
     watches: BTreeMap<&'a str, Watch>,
 }
 
@@ -51,18 +53,24 @@ struct Watch {
 }
 
 impl<'a> Start<'a> {
-    /// The start of a deployment of whose services `stopped` do not run, though their containers exist.
+    /// The start of a deployment of whose services `stopped` do not run, though their containers exist. Those that are `kept`
+    /// do, and will be recreated: they are not waited for, as they may be what has to be mended.
     pub(super) fn new(
         containers: &'a Containers<'a>,
         layout: &'a HostLayout,
         stopped: &[String],
+        kept: &BTreeSet<String>,
         deadline: Deadline,
         ui: &'a Ui,
     ) -> Self {
         let is_stopped = |service: &&str| stopped.iter().any(|other| other == service);
-        let (waiting, starting) = containers.deployment.order().into_iter().partition(is_stopped);
-        let (healthy, watches) = (BTreeSet::new(), BTreeMap::new());
-        Self { containers, layout, deadline, ui, waiting, starting, healthy, watches }
+        let model = &containers.deployment.profile.model;
+        let order = containers.deployment.instances().into_iter();
+        let order = order.filter(|service| model.service(service).schedule().is_none());
+        let (healthy, order): (Vec<&str>, Vec<&str>) = order.partition(|service| kept.contains(*service));
+        let (waiting, starting) = order.into_iter().partition(is_stopped);
+        let (healthy, prepared, watches) = (healthy.into_iter().collect(), BTreeSet::new(), BTreeMap::new());
+        Self { containers, layout, deadline, ui, waiting, starting, healthy, prepared, watches }
     }
 
     /// Starts all services, with the tasks that belong to a start, and waits until all are healthy.
@@ -81,10 +89,18 @@ impl<'a> Start<'a> {
 
     /// Starts those whose dependencies are ready: those with tasks one by one, the others together.
     fn start_ready(&mut self) -> Result<()> {
+        let model = &self.containers.deployment.profile.model;
         while let Some(at) = self.waiting.iter().position(|service| self.is_ready(service)) {
             let mut batch = vec![self.waiting.remove(at)];
-            self.containers.run_start_tasks(batch[0], self.ui)?;
-            let together = |service: &&str| self.is_ready(service) && !self.containers.has_start_tasks(service);
+            let service = model.service_of(batch[0]).0;
+            if self.prepared.insert(service) {
+                self.containers.run_start_tasks(service, self.ui)?;
+            }
+            let together = |instance: &&str| {
+                let service = model.service_of(instance).0;
+                let is_prepared = self.prepared.contains(service) || !self.containers.has_start_tasks(service);
+                self.is_ready(instance) && is_prepared
+            };
             batch.extend(self.waiting.iter().copied().filter(together));
             self.waiting.retain(|service| !batch.contains(service));
             self.containers.start_containers(self.layout, &batch)?;
@@ -94,9 +110,13 @@ impl<'a> Start<'a> {
     }
 
     fn is_ready(&self, service: &str) -> bool {
-        let met = |(other, condition): (&str, Condition)| match condition {
+        let is_met = |other: &str, condition| match condition {
             Condition::Healthy | Condition::Completed => self.healthy.contains(other),
             Condition::Started => self.healthy.contains(other) || self.starting.contains(&other),
+        };
+        // Of replicas, one is enough.
+        let met = |(other, condition): (&str, Condition)| {
+            self.containers.deployment.instances_of(other).into_iter().any(|instance| is_met(instance, condition))
         };
         self.containers.deployment.profile.model.conditions(service).into_iter().all(met)
     }
@@ -127,8 +147,8 @@ impl<'a> Start<'a> {
     fn look(&mut self) -> Result<Vec<&'a str>> {
         let found = self.containers.inspected()?;
         let mut healthy = self.completed(&found)?;
-        let services = &self.containers.deployment.profile.model.services;
-        for service in self.starting.iter().filter(|service| !services[**service].runs_once()) {
+        let model = &self.containers.deployment.profile.model;
+        for service in self.starting.iter().filter(|service| !model.service(service).runs_once()) {
             let watch = self.watches.entry(service).or_insert_with(|| Watch::new(found.get(service)));
             if let Some(why) = watch.stays_down(found.get(service)) {
                 return Err(self.does_not_stay_up(service, &why).into());
@@ -143,7 +163,7 @@ impl<'a> Start<'a> {
         for ((service, _), health) in running.iter().zip(self.containers.healths(&running)?) {
             let watch = self.watches.get_mut(service);
             let steady = watch.as_ref().is_some_and(|watch| watch.is_steady());
-            let has_check = self.containers.deployment.profile.model.services[*service].health.is_some();
+            let has_check = self.containers.deployment.profile.model.service(service).health.is_some();
             if health.state == HealthState::Healthy || !has_check && steady {
                 healthy.push(*service);
             } else if let Some(watch) = watch {
@@ -154,7 +174,7 @@ impl<'a> Start<'a> {
     }
 
     fn runs_once(&self, service: &str) -> bool {
-        self.containers.deployment.profile.model.services[service].runs_once()
+        self.containers.deployment.profile.model.service(service).runs_once()
     }
 
     /// Those of the services that run once and have ended as they should.
@@ -204,7 +224,10 @@ impl<'a> Start<'a> {
         }
         for service in &self.waiting {
             let conditions = self.containers.deployment.profile.model.conditions(service);
-            let missing = conditions.iter().map(|(other, _)| *other).filter(|other| !self.healthy.contains(other));
+            let is_healthy = |service: &str| {
+                self.containers.deployment.instances_of(service).iter().any(|instance| self.healthy.contains(instance))
+            };
+            let missing = conditions.iter().map(|(other, _)| *other).filter(|other| !is_healthy(other));
             let missing: Vec<&str> = missing.collect();
             message += &format!("\n  {service} was not started: it waits for {}", missing.join(", "));
         }

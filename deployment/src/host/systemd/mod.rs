@@ -1,6 +1,7 @@
 //! Deployments that systemd runs, without containers: the bundle has a unit for each service.
 
 mod folder;
+mod scheduled;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -27,6 +28,8 @@ use crate::ui::Ui;
 
 /// The folder of an administrator's units.
 const UNITS: &str = "/etc/systemd/system";
+/// The folder of units in a bundle.
+const UNITS_OF_BUNDLE: &str = "systemd";
 /// Time between two health checks.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How many last lines of a log are shown of a service that is not healthy.
@@ -111,12 +114,14 @@ impl Runtime for Systemd<'_> {
         }
         let mut stopped = Stopped::default();
         for service in self.deployment.order().into_iter().rev() {
-            let path = self.unit_file(service);
-            if path.exists() {
-                self.systemctl(&["disable", "--quiet", "--now", &unit_name(service)])?;
-                fs_err::remove_file(path)?;
-                stopped.services += 1;
+            let installed = self.units(service).into_iter().filter(|unit| self.unit_file(unit).exists());
+            let installed: Vec<String> = installed.collect();
+            // The timer first.
+            for unit in installed.iter().rev() {
+                self.systemctl(&["disable", "--quiet", "--now", unit])?;
+                fs_err::remove_file(self.unit_file(unit))?;
             }
+            stopped.services += usize::from(!installed.is_empty());
         }
         self.systemctl(&["daemon-reload"])?;
         Ok(stopped)
@@ -133,6 +138,15 @@ impl Runtime for Systemd<'_> {
     /// The units are enabled.
     fn missing_boot_unit(&self) -> Option<Vec<String>> {
         None
+    }
+
+    /// `up` installs them.
+    fn missing_timers(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    fn run_scheduled(&self, service: &str) -> Result<()> {
+        self.run_now(service)
     }
 
     fn elsewhere(&self) -> Option<(String, String)> {
@@ -179,7 +193,7 @@ impl Systemd<'_> {
     fn commands_by_hand(&self) -> Vec<String> {
         let tasks = self.deployment.profile.model.tasks.iter().filter(|(_, task)| task.on.is_some());
         let tasks = tasks.map(|(name, _)| task_path(name.get_ref()));
-        let services = self.deployment.order().into_iter().map(run_path);
+        let services = self.deployment.order().into_iter().filter(|service| !self.is_scheduled(service)).map(run_path);
         tasks.chain(services).map(|path| self.deployment.folder.join(path).display().to_string()).collect()
     }
 
@@ -197,6 +211,10 @@ impl Systemd<'_> {
         }
         for service in self.deployment.order() {
             let verb = if site_changed || changed.contains(&service) { "restart" } else { "start" };
+            if self.is_scheduled(service) {
+                self.start_timer(service, verb)?;
+                continue;
+            }
             self.systemctl(&["enable", "--quiet", &unit_name(service)])?;
             // Without waiting: what the service needs, such as the database, may not be there yet.
             self.systemctl(&[verb, "--no-block", &unit_name(service)])?;
@@ -227,10 +245,13 @@ impl Systemd<'_> {
     }
 
     fn service_status(&self, service: &str) -> Result<ServiceStatus> {
+        if self.is_scheduled(service) {
+            return self.scheduled_status(service);
+        }
         let mut command = self.command("systemctl");
         let output = command.args(["is-active", &unit_name(service)]).output();
         let word = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-        let installed = files::read_text(&self.unit_file(service)).ok();
+        let installed = files::read_text(&self.unit_file(&unit_name(service))).ok();
         let state = match (word.as_str(), &installed) {
             ("active", _) => ServiceState::Running,
             (_, None) => ServiceState::Absent,
@@ -240,8 +261,7 @@ impl Systemd<'_> {
             ServiceState::Running => self.health(service)?,
             _ => HealthState::Down,
         };
-        let changed = installed.is_some_and(|text| self.unit_text(service).is_ok_and(|own| own != text));
-        let outdated = changed.then_some(Outdated::Unit);
+        let outdated = self.is_changed(service).then_some(Outdated::Unit);
         let absent = ServiceStatus::absent(service, unit_name(service));
         Ok(ServiceStatus { state, health, outdated, ..absent })
     }
@@ -256,21 +276,30 @@ impl Systemd<'_> {
         Ok(if healthy { HealthState::Healthy } else { HealthState::Unhealthy })
     }
 
-    /// Where systemd reads the unit of a service.
-    fn unit_file(&self, service: &str) -> PathBuf {
-        self.machine.path(UNITS).join(unit_name(service))
+    /// Whether a unit of a service that is installed is another one than the bundle's.
+    fn is_changed(&self, service: &str) -> bool {
+        let is_other = |unit: &String| {
+            let installed = files::read_text(&self.unit_file(unit));
+            installed.is_ok_and(|text| self.unit_text(unit).is_ok_and(|own| own != text))
+        };
+        self.units(service).iter().any(is_other)
     }
 
-    /// The bundle's unit of a service, for the folder that the bundle is in.
-    fn unit_text(&self, service: &str) -> Result<String> {
-        let text = files::read_text(&self.deployment.folder.join(unit_path(service)))?;
+    /// Where systemd reads a unit.
+    fn unit_file(&self, unit: &str) -> PathBuf {
+        self.machine.path(UNITS).join(unit)
+    }
+
+    /// A unit of the bundle, for the folder that the bundle is in.
+    fn unit_text(&self, unit: &str) -> Result<String> {
+        let text = files::read_text(&self.deployment.folder.join(UNITS_OF_BUNDLE).join(unit))?;
         Ok(text.replace(FOLDER, &self.deployment.folder.display().to_string()))
     }
 
     /// The folder whose `up` installed the unit of a service.
     fn installed_folder(&self, service: &str) -> Option<PathBuf> {
         let own = files::read_text(&self.deployment.folder.join(unit_path(service))).ok()?;
-        let installed = files::read_text(&self.unit_file(service)).ok()?;
+        let installed = files::read_text(&self.unit_file(&unit_name(service))).ok()?;
         let parts =
             own.lines().filter(|line| line.matches(FOLDER).count() == 1).find_map(|line| line.split_once(FOLDER));
         let (before, after) = parts?;
@@ -278,10 +307,18 @@ impl Systemd<'_> {
         installed.lines().find_map(folder).map(PathBuf::from)
     }
 
-    /// Installs the unit of a service. Returns whether that changed anything.
+    /// Installs the units of a service. Returns whether that changed anything.
     fn install(&self, service: &str) -> Result<bool> {
-        let path = self.unit_file(service);
-        let text = self.unit_text(service)?;
+        let mut changed = false;
+        for unit in self.units(service) {
+            changed |= self.install_unit(&unit)?;
+        }
+        Ok(changed)
+    }
+
+    fn install_unit(&self, unit: &str) -> Result<bool> {
+        let path = self.unit_file(unit);
+        let text = self.unit_text(unit)?;
         if let Ok(installed) = files::read_text(&path) {
             if installed == text {
                 return Ok(false);

@@ -45,7 +45,8 @@ impl Check<'_> {
             self.report(sha256.span(), message, "write the 64 hexadecimal digits that `sha256sum` prints");
         }
         if let Some(owner) = &archive.owner {
-            self.account(owner, &image.users);
+            // It is part of the layer's key, which is made before the layers below are.
+            self.known_account(owner, image, false);
         }
         if let Some(mode) = archive.mode.filter(|mode| mode.0 > 0o777) {
             let span = self.document.value(&["images", image_name, "archives", name.get_ref(), "mode"]);

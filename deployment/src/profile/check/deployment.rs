@@ -44,6 +44,7 @@ impl Check<'_> {
             let fixed = "set it in the unit with systemctl edit";
             let more = [
                 ("run", !service.runs_once(), "write a task with on = \"up\""),
+                ("replicas", !service.is_replicated(), "let the program start more processes"),
                 ("user", service.user.is_none(), "systemd gives each service a user of its own"),
                 ("entrypoint", service.entrypoint.is_none(), "change the image's `entrypoint`"),
                 ("shm-size", service.shm_size.is_none(), "the host decides"),

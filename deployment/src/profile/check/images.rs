@@ -100,7 +100,7 @@ impl Check<'_> {
             self.archive_file(name, image, archive, file);
         }
         self.users(name, &image.users);
-        self.user(&image.user, &image.users);
+        self.user(&image.user, image);
         if image.entrypoint.is_empty() {
             let hint = "name the program and its fixed arguments";
             self.report(at(self, &["entrypoint"]), "the entrypoint is empty", hint);
@@ -168,7 +168,7 @@ impl Check<'_> {
         for directory in &image.directories {
             self.place(directory.path.span(), directory.path.get_ref(), "directories", &mut seen);
             if let Some(owner) = &directory.owner {
-                self.account(owner, &image.users);
+                self.account(owner, image);
             }
         }
     }
@@ -176,7 +176,7 @@ impl Check<'_> {
     /// Checks an entry of `files`.
     fn image_file(&mut self, image: &Image, file: &ImageFile, seen: &mut BTreeMap<TreePath, &'static str>) {
         if let Some(owner) = &file.owner {
-            self.account(owner, &image.users);
+            self.account(owner, image);
         }
         let tree = match (&file.source, &file.tree) {
             (Some(source), None) => {
@@ -384,25 +384,33 @@ impl Check<'_> {
     }
 
     /// Checks the user of the program: not root.
-    fn user(&mut self, user: &Spanned<String>, users: &[User]) {
-        if self.account(user, users) == Some(0) {
+    fn user(&mut self, user: &Spanned<String>, image: &Image) {
+        if self.account(user, image) == Some(0) {
             let hint = "add a user to `users` and set its name here, or use UID:GID, such as \"1234:1234\"; \
                         a service may have `user = \"0\"` with a reason";
             self.report(user.span(), "the image would run as root", hint);
         }
     }
 
-    /// The uid of `UID:GID` or of a user's name.
-    pub(super) fn account(&mut self, account: &Spanned<String>, users: &[User]) -> Option<u32> {
+    /// The uid of `UID:GID` or of a user's name. Names that the packages of the image may make are known when it is built.
+    pub(super) fn account(&mut self, account: &Spanned<String>, image: &Image) -> Option<u32> {
+        let base = &self.model.base;
+        let has_packages = !image.packages.is_empty() || !base.packages.is_empty() || self.model.is_essential(image);
+        let is_later = has_packages && words::is_login(account.get_ref());
+        self.known_account(account, image, is_later)
+    }
+
+    /// The uid of `UID:GID` or of a user's name that the profile declares. `is_later`: other names are no error.
+    pub(super) fn known_account(&mut self, account: &Spanned<String>, image: &Image, is_later: bool) -> Option<u32> {
         let text = account.get_ref().as_str();
         let numbers = text.split_once(':').and_then(|(uid, gid)| Some((number(uid)?, number(gid)?)));
         if let Some((uid, _)) = numbers {
             return Some(uid);
         }
-        let declared = users.iter().map(|user| (user.name.get_ref().as_str(), user.uid));
+        let declared = image.users.iter().map(|user| (user.name.get_ref().as_str(), user.uid));
         let known: Vec<(&str, u32)> = declared.chain(BUILT_IN).collect();
         let uid = known.iter().find(|(name, _)| *name == text).map(|(_, uid)| *uid);
-        if uid.is_none() {
+        if uid.is_none() && !is_later {
             let hint = suggest::hint(text, "use UID:GID, or a user of this image", known.iter().map(|(name, _)| *name));
             self.report(account.span(), format!("`{text}` is neither UID:GID nor the name of a user"), hint);
         }

@@ -163,10 +163,10 @@ impl Check<'_> {
     pub(super) fn privileges(&mut self, key: &Spanned<String>, service: &Service) {
         let name = key.get_ref().as_str();
         let at = |check: &Self, path: &[&str]| check.document.value(&[&["services", name], path].concat());
-        let users = self.model.images.get(&service.image).map_or(&[][..], |image: &Image| &image.users[..]);
+        let image: Option<&Image> = self.model.images.get(&service.image);
         let uid = service.user.as_ref().and_then(|user| match user.get_ref().as_str() {
             "0" => Some(0),
-            _ => self.account(user, users),
+            _ => image.and_then(|image| self.account(user, image)),
         });
         match (&service.user, &service.root) {
             (Some(user), None) if uid == Some(0) => {

@@ -6,13 +6,17 @@ use std::ops::RangeInclusive;
 use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
-use super::super::model::{Condition, Dependency, Health, Restart, Service};
+use super::super::calendar;
+use super::super::model::{Condition, Dependency, Deployed, Health, Restart, Running, Service};
 use super::super::setting::Kind;
-use super::super::{suggest, words};
+use super::super::{names, suggest, words};
 use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, has_low_ports, needs_root};
 
 /// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
 const STOP_GRACE: RangeInclusive<u32> = 1..=3600;
+
+/// Containers of a service: one host runs them all.
+const REPLICAS: RangeInclusive<u32> = 1..=32;
 
 /// Most services of a profile: chains of dependencies are followed with a stack.
 const SERVICE_LIMIT: usize = 1000;
@@ -60,17 +64,67 @@ impl Check<'_> {
         if let Some(health) = &service.health {
             self.health(name, health);
         }
-        if service.runs_once() {
-            let conflicts =
-                [("health", service.health.is_some()), ("restart", service.restart != Restart::UnlessStopped)];
-            for (key, _) in conflicts.into_iter().filter(|(_, set)| *set) {
-                let span = self.document.key(&["services", name, key]);
-                let hint = "remove it, or `run`: others wait with `depends-on` until it has completed";
-                self.report(span, format!("a service that runs once has no `{key}`"), hint);
-            }
-        }
+        self.running(name, service);
+        self.replicas(name, service);
         self.limits(name, service);
         self.privileges(key, service);
+    }
+
+    /// Checks `run`, and that a service that ends has nothing of those that do not.
+    fn running(&mut self, name: &str, service: &Service) {
+        let (how, hint) = match &service.run {
+            Running::Always => return,
+            Running::Once => ("once", "remove it, or `run`: others wait with `depends-on` until it has completed"),
+            Running::Schedule(event) => {
+                if let Err(message) = calendar::check(event.get_ref()) {
+                    let hint = "such as \"daily\", \"03:30\", \"Mon..Fri 22:00\" or \"*-*-01 04:00\": systemd.time(7), Calendar events";
+                    self.report(event.span(), message, hint);
+                }
+                ("at times", "remove it, or `run`: `sealift status` shows how its last run ended")
+            }
+        };
+        let conflicts = [("health", service.health.is_some()), ("restart", service.restart != Restart::UnlessStopped)];
+        for (key, _) in conflicts.into_iter().filter(|(_, set)| *set) {
+            let span = self.document.key(&["services", name, key]);
+            self.report(span, format!("a service that runs {how} has no `{key}`"), hint);
+        }
+    }
+
+    /// Checks that the containers of a service can be beside each other.
+    fn replicas(&mut self, name: &str, service: &Service) {
+        let span = self.document.value(&["services", name, "replicas"]);
+        if !REPLICAS.contains(&service.replicas) {
+            let message = format!("a service cannot have {} containers", service.replicas);
+            self.report(span, message, "use 1 to 32");
+            return;
+        }
+        if !service.is_replicated() {
+            return;
+        }
+        let conflicts = [
+            (
+                "publish",
+                service.publish.is_empty(),
+                "a port leads to one container: let a proxy publish it, which finds all by the service's name",
+            ),
+            (
+                "volumes",
+                service.volumes.is_empty(),
+                "programs seldom share their data: keep it in another service; for files that all may use, take `paths`",
+            ),
+            ("host-network", service.host_network.is_none(), "all would listen on the same ports of the host"),
+            ("run", service.run == Running::Always, "it does its work once: let its program do it in parallel"),
+        ];
+        for (key, _, hint) in conflicts.into_iter().filter(|(_, free, _)| !free) {
+            let span = self.document.key(&["services", name, key]);
+            self.report(span, format!("a service with replicas has no `{key}`"), hint);
+        }
+        for instance in self.model.instances(name) {
+            if let Some((other, _)) = self.model.services.get_key_value(instance.as_str()) {
+                let message = format!("`{instance}` is also the name of a container of `{name}`, which has replicas");
+                self.report(other.span(), message, "choose another name");
+            }
+        }
     }
 
     fn dependencies(&mut self, name: &str, service: &Service) {
@@ -84,6 +138,11 @@ impl Check<'_> {
                 self.report(other.span(), format!("there is no service `{}`", other.get_ref()), hint);
                 continue;
             };
+            if spec.schedule().is_some() {
+                let message = format!("`{}` runs at times: no service can wait for it", other.get_ref());
+                self.report(other.span(), message, "remove it from `depends-on`");
+                continue;
+            }
             let at = |check: &Self| check.document.value(&["services", name, "depends-on", other.get_ref()]);
             if *condition == Some(Condition::Completed) && !spec.runs_once() {
                 let message = format!("`{}` does not end by itself", other.get_ref());
@@ -113,14 +172,39 @@ impl Check<'_> {
             if !known.contains(secret.get_ref()) {
                 let hint = suggest::hint(secret.get_ref(), "secrets of the site", known.iter().map(String::as_str));
                 self.report(secret.span(), format!("the site has no secret `{}`", secret.get_ref()), hint);
+                continue;
             }
+            let path = names::mounted_path(self.model, secret.get_ref()).unwrap_or_default();
+            self.readable(secret, &path, service);
         }
+    }
+
+    /// Checks that the program of a service is in a group that reads the file of the site at `path`, if groups do.
+    fn readable(&mut self, name: &Spanned<String>, path: &str, service: &Service) {
+        if self.model.deployment == Deployed::Systemd {
+            return;
+        }
+        let Some(groups) = names::groups_of(self.model, path).filter(|groups| !groups.0.is_empty()) else { return };
+        let Some(own) = names::groups_of_service(self.model, service) else { return };
+        if service.root.is_some() || service.privileged.is_some() || own.iter().any(|group| groups.0.contains(group)) {
+            return;
+        }
+        let list = |groups: &[u32]| groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "the service cannot read `{}`: it is of the group {}, the service of {}",
+            name.get_ref(),
+            list(&groups.0),
+            list(&own)
+        );
+        let all: Vec<u32> = groups.0.iter().copied().chain(own.first().copied()).collect();
+        self.report(name.span(), message, format!("several groups can read it: [{}]", list(&all)));
     }
 
     /// Checks that each container path is mounted once.
     fn mounts(&mut self, name: &str, service: &Service) {
         let mut mounts = Vec::new();
         for (template, path) in &service.config_files {
+            self.readable(template, template.get_ref(), service);
             mounts.push((self.document.value(&["services", name, "config-files", template.get_ref()]), path.as_str()));
         }
         for (volume, path) in &service.volumes {

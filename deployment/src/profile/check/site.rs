@@ -1,11 +1,12 @@
 //! Checks of `[site]`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::{Range, RangeInclusive};
 
 use sealift_layers::tree::TreePath;
 
-use super::super::model::SitePort;
+use super::super::model::{Groups, Mode, SitePort};
 use super::Check;
 use crate::failure::Failure;
 use crate::site::PublicHost;
@@ -36,6 +37,7 @@ impl Check<'_> {
                 self.report(span, format!("`{}` cannot be a secret's prefix", secret.prefix), hint);
             }
             self.secret_mode(&["site", "secrets", name, "mode"], secret.mode);
+            self.groups(&["site", "secrets", name, "group"], &secret.group, Some(secret.mode));
         }
         self.templates();
         self.settings();
@@ -108,6 +110,11 @@ impl Check<'_> {
             }
             self.days(&["site", "certificates", name, "days"], certificate.days);
             self.secret_mode(&["site", "certificates", name, "key-mode"], certificate.key_mode);
+            self.groups(
+                &["site", "certificates", name, "key-group"],
+                &certificate.key_group,
+                Some(certificate.key_mode),
+            );
         }
     }
 
@@ -129,7 +136,19 @@ impl Check<'_> {
             if let (true, Some(mode)) = (template.secret, template.mode) {
                 self.secret_mode(&["site", "templates", name, "mode"], mode);
             }
+            self.groups(&["site", "templates", name, "group"], &template.group, template.mode);
             self.template_path(key.span(), name, &mut seen);
+        }
+    }
+
+    /// Checks the groups that read a file of the site, whose mode is this, where it is written.
+    fn groups(&mut self, path: &[&str], groups: &Groups, mode: Option<Mode>) {
+        let span = self.document.value(path);
+        let mut seen = BTreeSet::new();
+        if let Some(group) = groups.0.iter().find(|group| !seen.insert(**group)) {
+            self.report(span, format!("the group {group} is listed twice"), "remove one");
+        } else if !groups.0.is_empty() && mode.is_some_and(|mode| mode.0 & 0o040 == 0) {
+            self.report(span, "the mode of this file does not let a group read it", "use the mode \"0640\"");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::super::model::{On, Run, Task};
+use super::super::model::{On, Run, Running, Task};
 use super::super::suggest;
 use super::Check;
 
@@ -10,7 +10,8 @@ impl Check<'_> {
     pub(super) fn task(&mut self, key: &Spanned<String>, task: &Task) {
         let name = key.get_ref().as_str();
         self.name(key.span(), name, "a task");
-        if !self.model.services.contains_key(&task.service) {
+        let service = self.model.services.get(&task.service);
+        if service.is_none() {
             let wanted = task.service.get_ref();
             let services = self.model.services.keys().map(|name| name.get_ref().as_str());
             let hint = suggest::hint(wanted, "services", services);
@@ -31,6 +32,16 @@ impl Check<'_> {
             None => {}
         }
         self.values(name, task);
+        if let Some(service) = service.filter(|service| service.run != Running::Always)
+            && task.run == Run::Exec
+        {
+            let message =
+                format!("`{}` does not keep running, so that nothing can be run in it", task.service.get_ref());
+            self.report(task.service.span(), message, format!("write run = \"once\" in the task{}", match service.schedule() {
+                Some(_) => format!("; to run the service itself now: sealift run-scheduled {}", task.service.get_ref()),
+                None => String::new(),
+            }));
+        }
         self.distinct(&task.arguments, "argument");
         for argument in &task.arguments {
             self.name(argument.span(), argument.get_ref(), "an argument");
@@ -43,6 +54,10 @@ impl Check<'_> {
                     "a task with `on = \"up\"` cannot have arguments",
                     "remove `arguments` or `on`",
                 );
+            }
+            if service.is_some_and(|service| service.schedule().is_some()) {
+                let message = format!("`up` does not start `{}`, which runs at times", task.service.get_ref());
+                self.report(span.clone(), message, "remove `on`, or name another service");
             }
             if task.run != Run::Once {
                 self.report(span, "a task with `on = \"up\"` runs before its service starts", "write run = \"once\"");

@@ -9,6 +9,7 @@ mod archive_file;
 mod crate_;
 mod debian;
 mod depends_on;
+mod groups;
 mod health;
 mod image;
 mod limits;
@@ -33,6 +34,7 @@ pub(in crate::profile) use archive_file::digest;
 pub use crate_::Crate;
 pub use debian::{Archive, Base, Debian, MAIN_ARCHIVE, Requested, is_flat};
 pub use depends_on::{Condition, Dependency, DependsOn};
+pub use groups::Groups;
 pub use health::{Health, HttpCheck, PROBE, TcpCheck};
 pub use image::{Image, ImageDirectory, ImageFile, User};
 pub use limits::{Log, Restart, Size, Ulimit};
@@ -114,6 +116,44 @@ impl Model {
         services.flat_map(|service| service.paths.keys()).map(|name| name.get_ref().as_str()).collect()
     }
 
+    /// The names of a service's instances, of which each has a container: its own, or `NAME-1` to `NAME-N` of replicas.
+    #[must_use]
+    pub fn instances(&self, service: &str) -> Vec<String> {
+        match self.services[service].replicas {
+            0 | 1 => vec![service.to_owned()],
+            number => (1..=number).map(|number| format!("{service}-{number}")).collect(),
+        }
+    }
+
+    /// The name of the service that `instance` belongs to, and its number among the instances, from 1 on. The check of the
+    /// profile refuses services with the names of others' instances.
+    #[must_use]
+    pub fn service_of<'n>(&self, instance: &'n str) -> (&'n str, u32) {
+        if self.services.contains_key(instance) {
+            return (instance, 1);
+        }
+        let parts = instance.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse().ok()?)));
+        parts.unwrap_or((instance, 1))
+    }
+
+    /// The service of an instance.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn service(&self, instance: &str) -> &Service {
+        &self.services[self.service_of(instance).0]
+    }
+
+    /// The services that run at times, each with its calendar event.
+    #[must_use]
+    pub fn scheduled(&self) -> Vec<(&str, &str)> {
+        let services = self.services.iter();
+        services
+            .filter_map(|(name, service)| Some((name.get_ref().as_str(), service.schedule()?.get_ref().as_str())))
+            .collect()
+    }
+
     /// The archives that images have, with their versions.
     #[must_use]
     pub fn archives(&self) -> BTreeMap<&str, &str> {
@@ -127,7 +167,7 @@ impl Model {
         image.essential.unwrap_or(self.base.essential)
     }
 
-    /// The services that a service depends on, and what it waits for.
+    /// The services that a service, or an instance of it, depends on, and what it waits for.
     #[must_use]
     pub fn conditions(&self, service: &str) -> Vec<(&str, Condition)> {
         let of = |Dependency { service, condition }: &Dependency| {
@@ -137,7 +177,7 @@ impl Model {
                 _ => Condition::Started,
             })
         };
-        let all = self.services.get(service).into_iter().flat_map(|service| &service.depends_on.0);
+        let all = self.services.get(self.service_of(service).0).into_iter().flat_map(|service| &service.depends_on.0);
         all.map(|dependency| (dependency.service.get_ref().as_str(), of(dependency))).collect()
     }
 }

@@ -76,6 +76,9 @@ pub struct Service {
     /// When it is started again after its end.
     #[serde(default)]
     pub restart: Restart,
+    /// Number of its containers.
+    #[serde(default = "one")]
+    pub replicas: u32,
     /// How much of its output is kept.
     #[serde(default)]
     pub log: Log,
@@ -114,7 +117,7 @@ pub struct Service {
 }
 
 /// Whether a service keeps running.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Running {
     /// It does; when it ends, that is a failure.
@@ -122,6 +125,8 @@ pub enum Running {
     Always,
     /// It does its work and ends.
     Once,
+    /// It does its work at these times (the form `{ schedule = "daily" }`): a calendar event of systemd.
+    Schedule(Spanned<String>),
 }
 
 /// Where a container has a folder of the host.
@@ -168,10 +173,25 @@ impl Service {
         self.run == Running::Once
     }
 
+    /// The times at which it runs, if it does so at times.
+    #[must_use]
+    pub fn schedule(&self) -> Option<&Spanned<String>> {
+        match &self.run {
+            Running::Schedule(event) => Some(event),
+            Running::Always | Running::Once => None,
+        }
+    }
+
+    /// Whether it has several containers.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        self.replicas > 1
+    }
+
     /// When engines start it again after its end.
     #[must_use]
     pub fn restart_policy(&self) -> &'static str {
-        if self.runs_once() { Restart::No.policy() } else { self.restart.policy() }
+        if self.run == Running::Always { self.restart.policy() } else { Restart::No.policy() }
     }
 
     /// What it may do beyond what all services may, each with its reason.
@@ -188,6 +208,10 @@ impl Service {
         let devices = self.devices.iter().map(|(path, why)| (path.get_ref().clone(), why.as_str()));
         single.chain(capabilities).chain(devices).collect()
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Enough for a database that writes what it has in memory.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::groups::Groups;
 use super::limits::Size;
 use super::mode::Mode;
 use crate::profile::setting::Setting;
@@ -134,8 +135,9 @@ pub struct Certificate {
     /// Permission bits of the key file.
     #[serde(default = "secret_mode")]
     pub key_mode: Mode,
-    /// Numeric group of the key file.
-    pub key_group: Option<u32>,
+    /// Numeric groups that read the key file.
+    #[serde(default)]
+    pub key_group: Groups,
 }
 
 /// A rule between settings.
@@ -211,8 +213,9 @@ pub struct Secret {
     /// Permission bits of its file.
     #[serde(default = "secret_mode")]
     pub mode: Mode,
-    /// Numeric group of its file.
-    pub group: Option<u32>,
+    /// Numeric groups that read its file.
+    #[serde(default)]
+    pub group: Groups,
 }
 
 /// An encoding of random bytes as text.
@@ -236,6 +239,7 @@ pub struct Template {
     pub secret: bool,
     /// Permission bits. Default: 0644, or 0600 for a secret template.
     pub mode: Option<Mode>,
-    /// Numeric group.
-    pub group: Option<u32>,
+    /// Numeric groups that read it.
+    #[serde(default)]
+    pub group: Groups,
 }

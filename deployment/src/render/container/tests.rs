@@ -131,3 +131,43 @@ fn paths_with_characters_of_csv_are_quoted() {
     assert_eq!(mount(&["type=bind", &source("/a,b/\"c\""), "readonly"]), r#"type=bind,"source=/a,b/""c""",readonly"#);
     assert_eq!(mount(&["type=bind", &source("/a:b")]), "type=bind,source=/a:b");
 }
+
+/// A file has one group: programs of others read a copy.
+#[test]
+fn each_service_reads_the_file_of_its_group() {
+    let mut model = sample();
+    model.site.secrets.get_mut("database-password").unwrap().group = crate::profile::model::Groups(vec![1000, 44]);
+    let web = model.services.get_mut("shop-web").unwrap();
+    web.secrets.push(toml::Spanned::new(0..0, "database-password".to_owned()));
+    let mounted = |model: &Model, name: &str| {
+        let arguments = create(model, name, &layout(&[]), Networks::All).join(" ");
+        let (before, _) = arguments.split_once(",target=/run/secrets/database-password,").unwrap();
+        before.rsplit_once("source=/srv/shop/site/").unwrap().1.to_owned()
+    };
+    assert_eq!(mounted(&model, "shop-web"), "secrets/database-password");
+    assert_eq!(mounted(&model, "shop-database"), "by-group/44/secrets/database-password");
+    let compose = crate::render::compose::render(&model, "linux/amd64");
+    assert!(compose.contains("- ./site/by-group/44/secrets/database-password:/run/secrets/database-password:ro"));
+    assert!(compose.contains("file: ./site/secrets/database-password"), "{compose}");
+}
+
+#[test]
+fn compose_starts_replicas_and_leaves_scheduled_services() {
+    let text = include_str!("../../profile/sample.toml")
+        .replace("volumes = { orders = \"/var/lib/database\" }\n", "replicas = 3\n");
+    let model: Model = toml::from_str(&text).unwrap();
+    let compose = crate::render::compose::render(&model, "linux/amd64");
+    let service = |name: &str| {
+        let (_, rest) = compose.split_once(&format!("\n  {name}:\n")).unwrap();
+        rest.split("\n  shop").next().unwrap().to_owned()
+    };
+    let database = service("shop-database");
+    assert!(database.contains("deploy:\n      replicas: 3\n") && !database.contains("container_name"), "{database}");
+    assert!(!database.contains("hostname") && !service("shop-web").contains("deploy"), "{database}");
+
+    let mut model = sample();
+    let event = toml::Spanned::new(0..0, "daily".to_owned());
+    model.services.get_mut("shop-database").unwrap().run = crate::profile::model::Running::Schedule(event);
+    let compose = crate::render::compose::render(&model, "linux/amd64");
+    assert!(compose.contains("profiles:\n    - scheduled\n"), "{compose}");
+}

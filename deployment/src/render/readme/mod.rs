@@ -4,6 +4,7 @@
 //! is, and the result that shows its success.
 
 mod networks;
+mod scheduled;
 
 use sealift_layers::codec::Codec;
 
@@ -20,7 +21,7 @@ use crate::profile::names::{bundle_file, image_name, project_name};
 #[must_use]
 pub fn render(model: &Model, platform: &str, images: &[&str], program: bool, host: bool, notes: &str) -> String {
     let mut parts = vec![head(model, platform), start(model, platform), commands(model), tasks(model), reach(model)];
-    parts.extend([networks::chapter(model), privileges(model)]);
+    parts.extend([scheduled::chapter(model), networks::chapter(model), privileges(model)]);
     parts.extend([site(model), data(model), upgrade(model), troubleshooting(model), by_hand(model, platform)]);
     parts.push(contents(model, images));
     parts.push(notes.trim().to_owned());
@@ -119,7 +120,8 @@ those that it signed.
 }
 
 fn commands(model: &Model) -> String {
-    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
+    let service = model.services.keys().next().map(|service| model.instances(service.get_ref()).swap_remove(0));
+    let service = service.as_deref().unwrap_or("SERVICE");
     let project = project_name(model);
     let ports: String = model.site.ports.keys().map(|name| format!(" --port {name}=NUMBER")).collect();
     let start = r#""ExecStart=\"$PWD/sealift\" up --directory \"$PWD\"""#;
@@ -174,7 +176,11 @@ fn tasks(model: &Model) -> String {
         let hand = match task.run {
             _ if task.request.is_some() => "-".to_owned(),
             Run::Once => markdown::code(&format!("podman-compose run --rm {service} {command}")),
-            Run::Exec => markdown::code(&format!("podman exec -i {}_{service} {command}", project_name(model))),
+            Run::Exec => markdown::code(&format!(
+                "podman exec -i {}_{} {command}",
+                project_name(model),
+                model.instances(service)[0]
+            )),
         };
         let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
         let title = markdown::text(&task.title);
@@ -260,8 +266,8 @@ fn start_tasks_by_hand(model: &Model) -> String {
 
 /// The commands after the tasks, and those of daily operation.
 fn operation_by_hand(model: &Model) -> String {
-    let service = model.services.keys().next().map_or("SERVICE", |service| service.get_ref().as_str());
-    let container = format!("{}_{service}", project_name(model));
+    let service = model.services.keys().next().map(|service| model.instances(service.get_ref()).swap_remove(0));
+    let container = format!("{}_{}", project_name(model), service.as_deref().unwrap_or("SERVICE"));
     format!(
         "
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::paths::{health_path, one_line, run_path, settings_path, task_path, unit_path};
+use super::paths::{health_path, one_line, run_path, settings_path, task_path, timer_path, unit_path};
 use super::script::{Arguments, Script, probe, script, settings};
 use super::unit;
 use crate::profile::model::{Model, Run};
@@ -35,9 +35,13 @@ pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
         let Some(venv) = &image.venv else { continue };
         files.insert(settings_path(name), TextFile::plain(settings(name, service, image)));
         files.insert(unit_path(name), TextFile::plain(unit::render(model, name, service)));
+        if let Some(event) = service.schedule() {
+            files.insert(timer_path(name), TextFile::plain(unit::timer(model, name, event.get_ref())));
+        }
         let command = if service.command.is_empty() { &image.command } else { &service.command };
         let words: Vec<&str> = image.entrypoint.iter().chain(command).map(String::as_str).collect();
-        let title = format!("{}. Runs until SIGTERM.", one_line(&service.title));
+        let until = if service.schedule().is_some() { "Does its work and ends" } else { "Runs until SIGTERM" };
+        let title = format!("{}. {until}.", one_line(&service.title));
         let run = Script { title, service: name, image, venv, words, arguments: Arguments::Any };
         files.insert(run_path(name), TextFile::executable(script(&run)));
         if let Some(health) = &service.health {

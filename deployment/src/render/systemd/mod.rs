@@ -16,4 +16,4 @@ mod unit;
 
 pub use files::{TextFile, files};
 pub use launcher::{launcher, libraries};
-pub use paths::{FOLDER, GENERATED, ROOT, health_path, links, run_path, task_path, unit_path};
+pub use paths::{FOLDER, GENERATED, ROOT, health_path, links, run_path, task_path, timer_path, unit_path};

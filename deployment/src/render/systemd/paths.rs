@@ -23,6 +23,12 @@ pub fn unit_path(service: &str) -> String {
     format!("systemd/{service}.service")
 }
 
+/// The timer of a scheduled service, likewise.
+#[must_use]
+pub fn timer_path(service: &str) -> String {
+    format!("systemd/{service}.timer")
+}
+
 /// The program that runs a service.
 #[must_use]
 pub fn run_path(service: &str) -> String {

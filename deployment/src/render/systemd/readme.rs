@@ -1,6 +1,6 @@
 //! The operator's README of a bundle without containers. Every step is a command that can be typed as it is.
 
-use super::paths::{FOLDER, health_path, one_line, run_path, task_path, unit_path};
+use super::paths::{FOLDER, health_path, one_line, run_path, task_path, timer_path, unit_path};
 use crate::profile::model::{Model, On};
 use crate::profile::names::project_name;
 use crate::render::markdown;
@@ -47,6 +47,9 @@ fn contents(model: &Model) -> String {
             run_path(name),
             markdown::text(one_line(&service.title))
         );
+        if let Some(event) = service.schedule() {
+            text += &format!("| `{}` | runs it at these times: `{}` |\n", timer_path(name), event.get_ref());
+        }
         if service.health.is_some() {
             text += &format!("| `{}` | health check: exits with 0 when the service is healthy |\n", health_path(name));
         }

@@ -73,13 +73,19 @@ After=network-online.target
     for other in service.depends_on.services() {
         text += &format!("Wants={0}.service\nAfter={0}.service\n", other.get_ref());
     }
-    text += "\
+    let scheduled = service.schedule().is_some();
+    text += match scheduled {
+        true => "\n[Service]\nType=oneshot\n",
+        false => {
+            "\
 # Restarted without limit, until everything that it needs runs, such as the database.
 StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-";
+"
+        }
+    };
     for (task, spec) in &model.tasks {
         if spec.on == Some(On::Up) && spec.service.get_ref() == name {
             text += &format!("ExecStartPre={FOLDER}/{}\n", task_path(task.get_ref()));
@@ -88,6 +94,7 @@ Type=exec
     text += &format!("ExecStart={FOLDER}/{}\n", run_path(name));
     text += "TimeoutStartSec=infinity\n";
     text += &match service.restart {
+        _ if scheduled => String::new(),
         Restart::No => "Restart=no\n".to_owned(),
         Restart::Always => "Restart=always\nRestartSec=5\n".to_owned(),
         Restart::UnlessStopped | Restart::OnFailure => "Restart=on-failure\nRestartSec=5\n".to_owned(),
@@ -105,5 +112,27 @@ Type=exec
     }
     text += SANDBOX;
     text += &limits(service);
-    text + "\n[Install]\nWantedBy=multi-user.target\n"
+    // A timer starts one that runs at times.
+    if scheduled { text } else { text + "\n[Install]\nWantedBy=multi-user.target\n" }
+}
+
+/// The timer of a service that runs at the times of the calendar event `event`.
+pub(super) fn timer(model: &Model, name: &str, event: &str) -> String {
+    format!(
+        "\
+# The times of {name}, version {version}. {GENERATED} (systemctl edit {name}.timer).
+[Unit]
+Description=The times of {name}
+Documentation=file:{FOLDER}/README.md
+
+[Timer]
+OnCalendar={event}
+# What was missed while the host was off is made up for.
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+",
+        version = model.version.get_ref(),
+    )
 }

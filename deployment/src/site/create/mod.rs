@@ -74,16 +74,19 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
         trusted: BTreeMap::new(),
         files: BTreeMap::new(),
     };
-    let is_trusted = request.accept || is_new || request.known.origin(directory, request.model)? == Origin::Here;
+    let is_accepted = request.accept || is_new;
+    let origin = if is_accepted { Origin::Here } else { request.known.origin(directory, request.model)? };
+    let is_trusted = origin == Origin::Here;
     let operator_certificates = BTreeSet::new();
     let mut update = SiteUpdate { request, parameters, old, new, report, is_new, is_trusted, operator_certificates };
-    update.warn_of_unknown_site();
+    update.warn_of_unknown_site(&origin);
     update.begin()?;
     update.close_directories()?;
     update.check_operator_input()?;
     update.certificates()?;
     let secrets = update.secrets()?;
     update.rendered_files(&secrets)?;
+    update.copies()?;
     // Last, so that it records only what has happened.
     update.write_record()?;
     Ok(update.report)

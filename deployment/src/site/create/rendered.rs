@@ -50,7 +50,7 @@ impl SiteUpdate<'_> {
         let mut rendered = Vec::new();
         for (path, template) in &model.site.templates {
             let text = render(model, sources, path.get_ref(), template, &self.parameters, secrets)?;
-            let access = self.access(template_mode(template), template.group);
+            let access = self.access(template_mode(template), &template.group);
             rendered.push(RenderedFile { path: path.get_ref(), text, access });
         }
         let chosen = Chosen {

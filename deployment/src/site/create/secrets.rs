@@ -22,7 +22,7 @@ impl SiteUpdate<'_> {
         }
         for (name, secret) in &model.site.secrets {
             let path = secret_path(name);
-            let access = self.access(secret.mode.0, secret.group);
+            let access = self.access(secret.mode.0, &secret.group);
             let text = match files::read_text(directory, &path)? {
                 Some(text) => {
                     self.keep(&path, access)?;

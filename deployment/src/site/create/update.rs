@@ -7,10 +7,11 @@ use anyhow::Result;
 
 use crate::failure::one_line;
 use crate::profile::Sources;
-use crate::profile::model::{self, Model};
+use crate::profile::model::{self, Groups, Model};
+use crate::profile::names::BY_GROUP;
 use crate::site::files::{self, Access};
-use crate::site::load::private_directories;
-use crate::site::origin::{KnownSites, is_id, new_id};
+use crate::site::load::{Copy, copies, private_directories};
+use crate::site::origin::{KnownSites, Origin, is_id, new_id};
 use crate::site::record::{self, Record};
 use crate::site::report::{Action, SiteReport};
 use crate::site::values::SiteParameters;
@@ -68,12 +69,39 @@ pub(in crate::site) struct SiteUpdate<'a> {
 }
 
 impl SiteUpdate<'_> {
-    pub(super) fn access(&self, mode: u32, group: Option<u32>) -> Access {
+    pub(super) fn access(&self, mode: u32, groups: &Groups) -> Access {
+        self.access_of(mode, groups.first())
+    }
+
+    fn access_of(&self, mode: u32, group: Option<u32>) -> Access {
         Access { mode, group: group.filter(|_| !self.request.leave_groups) }
     }
 
-    /// Warns when the site is in an unpacked bundle, and this host does not know it: it may have been added to the bundle.
-    pub(super) fn warn_of_unknown_site(&mut self) {
+    /// Makes the copies of files that several groups read, and removes those that no group reads any more.
+    pub(super) fn copies(&mut self) -> Result<()> {
+        let SiteRequest { directory, model, .. } = *self.request;
+        let copies = copies(model);
+        let expected: BTreeSet<_> = copies.iter().map(|copy| directory.join(&copy.path)).collect();
+        files::remove_others(&directory.join(BY_GROUP), &expected)?;
+        for Copy { of, path, mode, group } in copies {
+            let Some(bytes) = files::read(directory, &of)? else { continue };
+            let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+            files::directory(directory, above, files::PRIVATE)?;
+            self.put(&path, &bytes, self.access_of(mode, Some(group)), &format!("{of} changed"))?;
+        }
+        Ok(())
+    }
+
+    /// Warns of secrets and an authority that are others than at the last run. Warns when the site is in an unpacked bundle, and
+    /// this host does not know it: it may have been added to the bundle.
+    pub(super) fn warn_of_unknown_site(&mut self, origin: &Origin) {
+        if let Origin::Changed(paths) = origin {
+            for path in paths {
+                let hint = "if you changed it yourself, `up` takes it with --accept-site; otherwise restore it from your backup";
+                self.report.warnings.warn(path, "was changed since the last run, and is used as it is", hint);
+            }
+            return;
+        }
         if !self.is_trusted && self.request.directory.join("../bundle.json").is_file() {
             let message = "this site was not made on this host";
             let hint = "if it is yours, `up` takes it with --accept-site, or because of the services that it runs with; \
@@ -91,7 +119,7 @@ impl SiteUpdate<'_> {
     }
 
     pub(super) fn key_access(&self, wanted: &model::Certificate) -> Access {
-        self.access(wanted.key_mode.0, wanted.key_group)
+        self.access(wanted.key_mode.0, &wanted.key_group)
     }
 
     /// Keeps a file as it is, and corrects its permissions.

@@ -39,3 +39,28 @@ fn a_secret_file_at_the_top_closes_the_whole_site() {
     bench.create();
     assert_eq!(mode(&bench, "site"), 0o700);
 }
+
+/// A file has one group: the second service could not read the secret.
+#[test]
+fn each_group_that_reads_a_secret_has_a_copy() {
+    use crate::profile::model::{Groups, Mode};
+    let mut bench = Bench::new();
+    let own = rustix::process::getegid().as_raw();
+    let secret = bench.model.site.secrets.get_mut("token").unwrap();
+    (secret.mode, secret.group) = (Mode(0o640), Groups(vec![own, own]));
+    bench.create();
+    let copy = format!("site/by-group/{own}/secrets/token");
+    let read = |path: &str| fs_err::read_to_string(bench.path(path)).unwrap();
+    assert_eq!((read(&copy), mode(&bench, &copy)), (read("site/secrets/token"), 0o640));
+    assert_eq!(mode(&bench, &format!("site/by-group/{own}/secrets")), 0o700);
+    assert!(private_directories(&bench.model).contains(&format!("by-group/{own}/secrets")));
+
+    // It follows the secret, and goes when no group reads it.
+    fs_err::write(bench.path("site/secrets/token"), "another secret of the operator").unwrap();
+    assert_eq!(bench.create_at(NOW, None, &[]).unwrap().warnings.0, []);
+    assert_eq!(fs_err::read_to_string(bench.path(&copy)).unwrap(), "another secret of the operator");
+    assert_eq!(permissions(&bench.path("site"), &bench.model, false).unwrap().0, []);
+    bench.model.site.secrets.get_mut("token").unwrap().group.0.truncate(1);
+    bench.create();
+    assert!(!bench.path(&copy).exists());
+}

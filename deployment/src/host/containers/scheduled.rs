@@ -1,0 +1,122 @@
+//! Running a scheduled service: its container is there, and is started for each run.
+
+use anyhow::{Context, Result};
+
+use super::context::Containers;
+use crate::failure::Failure;
+use crate::host::passed_on::{self, Raw};
+use crate::host::status::{HealthState, ServiceState};
+use crate::profile::model::Condition;
+
+impl Containers<'_> {
+    /// As [`crate::host::runtime::Runtime::run_scheduled`].
+    pub(super) fn run_now(&self, service: &str) -> Result<()> {
+        self.refuse_other_folder()?;
+        let statuses = self.statuses()?;
+        let of = |name: &str| statuses.iter().find(|status| status.service == name);
+        match of(service).map(|status| &status.state) {
+            None | Some(ServiceState::Absent) => {
+                let failure = Failure::failed(format!("{service} has no container"));
+                return Err(failure.hint("./sealift up makes it").into());
+            }
+            Some(ServiceState::Running) => {
+                let failure = Failure::failed(format!("{service} is running already"));
+                return Err(failure.hint(format!("./sealift logs --follow {service} shows what it does")).into());
+            }
+            Some(_) => {}
+        }
+        for (other, condition) in self.deployment.profile.model.conditions(service) {
+            // Of replicas, one is enough.
+            let is_ready =
+                self.deployment.instances_of(other).into_iter().filter_map(of).any(|status| match condition {
+                    Condition::Started => status.is_running(),
+                    Condition::Healthy | Condition::Completed => status.health == HealthState::Healthy,
+                });
+            if !is_ready {
+                let failure =
+                    Failure::failed(format!("{service} was not started: it needs {other}, which is not ready"));
+                return Err(failure.hint("./sealift status shows it; ./sealift up starts it").into());
+            }
+        }
+        let container = self.container(service)?;
+        let mut command = self.engine.command(&["start", "--attach", &container]);
+        let status = passed_on::run(&mut command, Raw::Never).with_context(|| self.engine.cannot_run())?;
+        // The engine's own exit code may also be that of an error of its own.
+        let last = self.inspected()?.remove(service).and_then(|container| container.last_run());
+        match last {
+            Some(run) if run.exit_code == 0 && status.success() => Ok(()),
+            Some(run) if run.exit_code != 0 => {
+                let failure = Failure::failed(format!("{service} failed with exit code {}", run.exit_code));
+                Err(failure
+                    .hint(format!("its output is above; ./sealift logs {service} shows earlier runs, too"))
+                    .into())
+            }
+            _ => Err(Failure::failed(format!("{service} could not be started"))
+                .hint("the engine's message is above")
+                .into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Spanned;
+
+    use super::*;
+    use crate::host::Deployment;
+    use crate::host::testing::{self, Podman};
+    use crate::profile::model::Running;
+
+    /// The sample, whose web service runs each day, on a podman whose containers are in these states.
+    fn run(web: &str, database: &str) -> (Result<()>, Vec<String>) {
+        run_of(web, database, |_| {})
+    }
+
+    fn run_of(web: &str, database: &str, change: impl FnOnce(&mut Deployment)) -> (Result<()>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment: Deployment = testing::deployment(folder.path());
+        let service = deployment.profile.model.services.get_mut("shop-web").unwrap();
+        service.run = Running::Schedule(Spanned::new(0..0, "daily".to_owned()));
+        service.health = None;
+        change(&mut deployment);
+        let behavior = format!(
+            r#"case "$*" in 'container inspect'*)
+                state='{web}'
+                [ -e started ] && state='"exited", "ExitCode": 3'
+                printf '[{{"Name": "shop-small_shop-web", "State": {{"Status": %s}}}},' "$state"
+                printf '{{"Name": "shop-small_shop-database", "State": {{"Status": "{database}"}}}},'
+                printf '{{"Name": "shop-small_shop-database-2", "State": {{"Status": "{database}"}}}}]'
+                exit;;
+            esac"#
+        );
+        let podman = Podman::new(&behavior);
+        let result = podman.containers(&deployment).run_now("shop-web");
+        (result, podman.calls().into_iter().filter(|call| call.starts_with("start")).collect())
+    }
+
+    /// A run that needs one of two replicas, of which the first does not run.
+    fn of_replicas() -> Result<()> {
+        run_of("\"created\"", "running", |deployment| {
+            let database = deployment.profile.model.services.get_mut("shop-database").unwrap();
+            (database.replicas, database.volumes) = (2, [].into());
+        })
+        .0
+    }
+
+    #[test]
+    fn its_container_is_started_and_its_exit_code_counts() {
+        let (result, started) = run("\"created\"", "running");
+        assert_eq!(result.unwrap_err().to_string(), "shop-web failed with exit code 3");
+        assert_eq!(started, ["start --attach shop-small_shop-web"]);
+    }
+
+    #[test]
+    fn it_is_not_started_twice_or_without_what_it_needs() {
+        let (result, started) = run("\"running\"", "running");
+        assert_eq!((result.unwrap_err().to_string().as_str(), started.len()), ("shop-web is running already", 0));
+        let (result, started) = run("\"exited\"", "exited");
+        let message = "shop-web was not started: it needs shop-database, which is not ready";
+        assert!(of_replicas().is_err_and(|error| error.to_string() == "shop-web failed with exit code 3"));
+        assert_eq!((result.unwrap_err().to_string().as_str(), started.len()), (message, 0));
+    }
+}
