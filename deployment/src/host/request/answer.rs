@@ -163,7 +163,7 @@ errors.404 = "there is no organization called {organization}"
     #[test]
     fn rows_are_shown_as_a_table_and_as_csv() {
         let shown = |format| answer(REQUEST, 200, ANSWER, format);
-        assert_eq!(shown(Format::Text), "NAME           FROZEN\nA, \"B\"\\u{1b}  no\nC              none\n");
+        assert_eq!(shown(Format::Text), "NAME          FROZEN\nA, \"B\"\\u{1b}  no\nC             none\n");
         assert_eq!(shown(Format::Csv), "Name,Frozen\n\"A, \"\"B\"\"\u{1b}\",false\nC,\n");
         assert!(shown(Format::Json).starts_with("{\n  \"users\": [\n"), "{}", shown(Format::Json));
     }

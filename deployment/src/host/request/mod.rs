@@ -109,11 +109,13 @@ fn read(deployment: &Deployment, path: &str) -> Result<Vec<u8>> {
 }
 
 fn bytes(request: &Request, task: &Task, values: &Values, authority: &str, headers: &str) -> Vec<u8> {
-    let encoded = |text: &str| filled(text, values, |value| utf8_percent_encode(value, UNRESERVED).to_string());
-    let query: Vec<String> =
-        request.query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    let encoded = |text: &str| utf8_percent_encode(text, UNRESERVED).to_string();
+    let pair = |(name, value): (&String, &String)| {
+        format!("{}={}", encoded(name), encoded(&filled(value, values, str::to_owned)))
+    };
+    let query: Vec<String> = request.query.iter().map(pair).collect();
     let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-    let (method, path) = (request.method.word(), encoded(&request.path));
+    let (method, path) = (request.method.word(), filled(&request.path, values, encoded));
     let mut text = format!("{method} {path}{query} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: sealift\r\n{headers}");
     let body = request.body.as_ref().map(|body| {
         // The check of the profile has read it.
@@ -228,7 +230,7 @@ request.done = "{organization} has {limit}"
         User-Agent: sealift
         Authorization: Bearer t
         Content-Type: application/json
-        Content-Length: 57
+        Content-Length: 54
         Accept: application/json
         Connection: close
 

@@ -32,7 +32,7 @@ fn values_of_each_kind() {
         ("integer", "0", "Number(0)"),
         ("boolean", "true", "Boolean(true)"),
         ("choice", "\"A\"", r#"Text("A")"#),
-        ("list", "[\"a\", \"b\"]", r#"List(["a", "b"])"#),
+        ("list", "[\"A\", \"B\"]", r#"List(["A", "B"])"#),
         ("list", "[]", "List([])"),
     ];
     for (name, value, expected) in good {
