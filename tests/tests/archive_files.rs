@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use sealift_deployment::files::sorted_dir;
 use sealift_tests::lab::{Ended, Lab};
 use sealift_tests::mirror::Reply;
 use sealift_tests::packed::{Member, static_program, tar, zip};
@@ -84,7 +85,7 @@ fn digest(lab: &Lab, arguments: &[&str]) -> String {
 fn listed(lab: &Lab, start: &str) -> String {
     succeeds(lab, &["image", "tiny", "clock", "--output", "clock", "--locked"]);
     let mut lines = Vec::new();
-    for blob in sealift_deployment::files::sorted_dir(&lab.path("clock/blobs/sha256")).unwrap() {
+    for blob in sorted_dir(&lab.path("clock/blobs/sha256")).unwrap() {
         let mut tar = Command::new("tar");
         let output = tar.args(["-tvz", "--numeric-owner", "-f"]).arg(blob).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
