@@ -29,7 +29,7 @@ fn profiles_are_listed_as_text_and_as_json() {
     full 1.0-rc.1
       Every key there is
       images:   db, web
-      services: db, web
+      services: db, report, web
 
     small 1.0
       The least that is a profile

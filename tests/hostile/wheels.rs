@@ -115,7 +115,6 @@ fn cases() -> Vec<(&'static str, &'static str, Wheel)> {
             of(&[("words-0.3.data/platlib/greeter/__init__.py", "x")]),
         ),
         ("path-backslash", "a path of another system", of(&[("words\\..\\..\\x.py", "x")])),
-        ("path-drive", "a path of another system", of(&[("C:/x.py", "x")])),
         ("path-nul", "readers end the name there", of(&[("words\0.py", "x")])),
         ("path-newline", "a second line of RECORD", of(&[("words\nx.py", "x")])),
         ("path-current", "a path that is written otherwise", of(&[("./words.py", "x")])),

@@ -19,6 +19,9 @@ use self::layout::Place;
 use crate::limits::{Exceeded, Limits, MEMBERS, Paths};
 use crate::tree::{Content, SourceFile};
 
+/// The flag of members that are changes of another file (APPNOTE.TXT, 4.4.4, bit 5).
+const PATCH: u16 = 0x20;
+
 /// Largest size of the variable part of a local header in bytes: a name and an extra field, each with a 16-bit length.
 const LOCAL_HEADER: usize = 2 * (u16::MAX as usize);
 
@@ -162,6 +165,9 @@ impl DirectoryReader<'_> {
         layout::check_extra(name, header.flags().is_utf8(), header.extra_fields())?;
         if header.flags().is_encrypted() || header.flags().is_masked() {
             return refuse("it is encrypted");
+        }
+        if header.flags().bits() & PATCH != 0 {
+            return refuse("it is a patch of another file");
         }
         let (start, end) = self.data_range(name, header)?;
         let size = header.uncompressed_size_hint();
