@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use sealift_deployment::bundle::{Bundle, Form, signatures};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::finding::{Findings, Level};
 use sealift_deployment::host::{self, Deployment};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::signature::{Signature, Trust};
@@ -17,7 +18,7 @@ use sealift_layers::tree::Kind;
 use sealift_layers::validate::{Depth, Violation};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, common};
 use sealift_deployment::{bundle, ui};
 
 /// Verify a bundle: all digests, all diff IDs, both tables of contents
@@ -31,6 +32,9 @@ use sealift_deployment::{bundle, ui};
 /// With --key, or on a machine that trusts keys (/etc/sealift/keys.d, ~/.config/sealift/keys.d), one of them must have
 /// signed the bundle. That is checked before anything else in it is read: FILE.minisig, if it is there, and the
 /// signature of SHA256SUMS in the bundle.
+///
+/// With --engine, in an unpacked bundle, what podman or Docker has loaded is compared, too: the engine gives out each image,
+/// and its configuration and layers must have the digests that the bundle states.
 ///
 /// Examples:
 ///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar --key release.pub
@@ -50,6 +54,9 @@ pub(super) struct Verify {
     /// Do not ask for a signature by a key that this machine trusts
     #[arg(long, conflicts_with = "key")]
     insecure_unsigned: bool,
+    /// Compare the images that an engine has loaded, too: podman, docker or auto
+    #[arg(long, value_name = "ENGINE", num_args = 0..=1, default_missing_value = "auto")]
+    engine: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -90,6 +97,21 @@ impl Verify {
         Ok(found.map(|found| Violation { file: "site".to_owned(), message: found.message }))
     }
 
+    /// What differs in the images that an engine has loaded.
+    fn image_problems(&self, engine: &str, trust: &Trust, context: &Context) -> Result<Vec<Violation>> {
+        if !self.bundle.is_dir() {
+            let failure = Failure::usage("--engine compares the images of an unpacked bundle");
+            return Err(failure.hint("name the folder that `up` runs in, such as: sealift verify . --engine").into());
+        }
+        let machine = Machine::here();
+        let deployment = Deployment::open(&self.bundle, trust)?;
+        let mut findings = Findings::default();
+        host::runtime(&deployment, Some(engine), &machine)?
+            .compare_images(&common::ui(&machine, context), &mut findings)?;
+        let errors = findings.0.into_iter().filter(|finding| finding.level == Level::Error);
+        Ok(errors.map(|finding| Violation { file: finding.topic, message: finding.message }).collect())
+    }
+
     /// The keys that must have signed the bundle.
     fn trust(&self) -> Result<Trust> {
         if self.insecure_unsigned {
@@ -125,6 +147,10 @@ impl Verify {
         if problems.is_empty() {
             problems.extend(self.site_problem(&bundle)?);
         }
+        let is_sound = problems.is_empty();
+        if let Some(engine) = self.engine.as_deref().filter(|_| is_sound) {
+            problems.extend(self.image_problems(engine, &trust, context)?);
+        }
         let images: Vec<String> = report.images.into_iter().map(|image| image.name).collect();
         if self.json {
             let wrong = problems.iter().map(|p| Problem { file: p.file.clone(), what: p.message.clone() }).collect();
@@ -140,7 +166,8 @@ impl Verify {
             if problems.is_empty() {
                 let files = bundle.files.iter().filter(|(_, entry)| !matches!(entry.kind, Kind::Directory)).count();
                 let (files, images) = (ui::count(files, "file"), ui::count(images.len(), "image"));
-                writeln!(context.out, "{}: {files}, {images}, no problems", self.bundle.display())?;
+                let engine = if self.engine.is_some() { ", also in the engine" } else { "" };
+                writeln!(context.out, "{}: {files}, {images}{engine}, no problems", self.bundle.display())?;
             }
         }
         if problems.is_empty() {
@@ -151,6 +178,10 @@ impl Verify {
         let count = ui::count(problems.len(), "problem");
         let more = if problems.len() >= PROBLEMS { " or more" } else { "" };
         let message = format!("{} has {count}{more}", self.bundle.display());
-        Err(Failure::verification(message).hint("do not load it: copy the bundle again from where it was built").into())
+        let hint = match is_sound {
+            true => "stop the services, remove these images from the engine, and let `./sealift up` load them again",
+            false => "do not load it: copy the bundle again from where it was built",
+        };
+        Err(Failure::verification(message).hint(hint).into())
     }
 }

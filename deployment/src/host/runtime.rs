@@ -34,6 +34,12 @@ pub trait Runtime {
     /// As [`Runtime::check_host`].
     fn check_images(&self, findings: &mut Findings) -> Result<()>;
 
+    /// Compares what is loaded with the bundle, byte by byte.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`]; [`crate::failure::Failure::usage`] where nothing is loaded.
+    fn compare_images(&self, ui: &Ui, findings: &mut Findings) -> Result<()>;
+
     /// Which group numbers the key files of the site need.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
     }
 }
 
-fn image(name: &str) -> BundleImage {
+pub(in crate::host) fn image(name: &str) -> BundleImage {
     let digest = Digest::of(name.as_bytes());
     BundleImage {
         name: name.to_owned(),

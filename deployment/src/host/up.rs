@@ -194,6 +194,10 @@ mod tests {
             unreachable!()
         }
 
+        fn compare_images(&self, _: &Ui, _: &mut Findings) -> Result<()> {
+            unreachable!()
+        }
+
         fn stop(&self, _: Data) -> Result<Stopped> {
             unreachable!()
         }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Output, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -227,6 +227,29 @@ impl Engine {
         let mut bytes = Vec::new();
         printed.read_to_end(&mut bytes)?;
         Ok(Attempt { code, printed: String::from_utf8_lossy(&bytes).into_owned() })
+    }
+
+    /// Runs a command whose standard output is read while it runs. Returns what `read` returns.
+    ///
+    /// # Errors
+    /// [`Failure`] with the command's standard error when it fails.
+    pub(super) fn output<T>(&self, arguments: &[&str], read: impl FnOnce(&mut ChildStdout) -> T) -> Result<T> {
+        let mut command = self.command(arguments);
+        // Not a pipe, which the command could fill while its output is read.
+        let mut errors = tempfile::tempfile()?;
+        command.stdout(Stdio::piped()).stderr(errors.try_clone()?);
+        let mut child = command.spawn().with_context(|| self.cannot_run())?;
+        let mut output = child.stdout.take().context("standard output is a pipe")?;
+        let result = read(&mut output);
+        // A command that still writes ends: nobody reads it.
+        drop(output);
+        if child.wait()?.success() {
+            return Ok(result);
+        }
+        let mut stderr = Vec::new();
+        errors.seek(SeekFrom::Start(0))?;
+        errors.take(MOST_OUTPUT).read_to_end(&mut stderr)?;
+        Err(failure(self.kind, &command, &stderr).into())
     }
 
     /// Runs a command whose standard input is what `write` writes.

@@ -4,6 +4,7 @@ mod boot;
 mod config_hash;
 mod context;
 mod engine;
+mod held;
 mod key_groups;
 mod kind;
 mod load;

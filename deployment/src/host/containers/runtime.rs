@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::context::Containers;
 use super::output::Container;
 use super::status::MANY_RESTARTS;
-use super::{load, output, preflight};
+use super::{held, load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::host::passed_on::{self, Raw};
@@ -41,6 +41,10 @@ impl Runtime for Containers<'_> {
             missing => findings.error("images", format!("{missing} of {images} not loaded"), "./sealift up"),
         }
         Ok(())
+    }
+
+    fn compare_images(&self, ui: &Ui, findings: &mut Findings) -> Result<()> {
+        held::compare(self, ui, findings)
     }
 
     fn key_groups(&self) -> Result<KeyGroups> {

@@ -74,6 +74,11 @@ impl Runtime for Systemd<'_> {
         Ok(())
     }
 
+    fn compare_images(&self, _ui: &Ui, _findings: &mut Findings) -> Result<()> {
+        let failure = Failure::usage("a deployment without containers has no images");
+        Err(failure.hint("`sealift verify FOLDER` checks its files").into())
+    }
+
     fn key_groups(&self) -> Result<KeyGroups> {
         Ok(KeyGroups::Unused)
     }
