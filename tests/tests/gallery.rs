@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use sealift_layers::digest::Digest;
 use sealift_tests::bundle::{linked_statically, profile_at, sealift};
 use sealift_tests::command::{self, report};
 use sealift_tests::podman::Podman;
@@ -34,7 +35,7 @@ fn a_static_site() -> Result<()> {
         ensure!(example.ask(&["http://127.0.0.1:8080/style.css"])?.contains("font-family"));
         let absent = example.ask(&["--write-out", "%{http_code}", "http://127.0.0.1:8080/absent"])?;
         ensure!(absent.contains("<h1>Not found</h1>") && absent.ends_with("404"), "{absent}");
-        Ok(())
+        example.changes_are_found()
     })
 }
 
@@ -191,16 +192,23 @@ impl Example {
         }
         let program = linked_statically(place.path())?;
         let tar = place.path().join("bundle.tar");
+        command::output(sealift(place.path())?.args(["key", "new", "key", "--no-password"]))?;
         let mut build = sealift(place.path())?;
-        build.arg("build").arg(&profile).arg("--program").arg(program).arg("--output").arg(&tar);
+        build
+            .args(["build", "--sign", "key.key"])
+            .arg(&profile)
+            .arg("--program")
+            .arg(program)
+            .arg("--output")
+            .arg(&tar);
         command::output(&mut build)?;
-        command::output(sealift(place.path())?.arg("verify").arg(&tar))?;
+        command::output(sealift(place.path())?.args(["verify", "--key", "key.pub"]).arg(&tar))?;
         let folder = place.path().join("unpacked");
         fs_err::create_dir(&folder)?;
         command::output(Command::new("tar").arg("-xpf").arg(&tar).arg("-C").arg(&folder))?;
         fs_err::remove_file(&tar)?;
         let example = Self { podman: Podman::new()?, folder, _place: place };
-        let up = example.sealift(&["up", "--host", HOST]);
+        let up = example.sealift(&["up", "--host", HOST, "--key", "../key.pub"]);
         up.inspect_err(|_| report(&example.podman.story()))?;
         Ok(example)
     }
@@ -221,6 +229,36 @@ impl Example {
     fn again(&self) -> Result<()> {
         self.sealift(&["down"])?;
         self.sealift(&["up"]).map(drop)
+    }
+
+    /// The engine's storage and the bundle are what was signed; when a byte of either changes, that is found.
+    fn changes_are_found(&self) -> Result<()> {
+        let whole = self.sealift(&["verify", ".", "--engine"])?;
+        ensure!(whole.contains("good signature") && whole.contains("also in the engine, no problems"), "{whole}");
+        let image = self.podman.podman(&["images", "--quiet", "--no-trunc"])?;
+        let image = image.lines().next().context("an image")?;
+        let folders =
+            ["image", "inspect", image, "--format", "{{.GraphDriver.Data.LowerDir}}:{{.GraphDriver.Data.UpperDir}}"];
+        let folders = self.podman.podman(&folders)?;
+        let page = folders.trim().split(':').map(|folder| PathBuf::from(folder).join("srv/www/index.html"));
+        let page = page.filter(|page| page.is_file()).last().context("the page in the engine's storage")?;
+        fs_err::write(&page, fs_err::read_to_string(&page)?.replace("Pages", "pages"))?;
+        let refused = self.command(&["verify", ".", "--engine"]).output()?;
+        let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+        ensure!(refused.status.code() == Some(4) && said.contains("index.html"), "{said}");
+
+        // Whoever makes the sums right has no key.
+        let (profile, sums) = (self.folder.join("profile/profile.toml"), self.folder.join("SHA256SUMS"));
+        let (text, table) = (fs_err::read_to_string(&profile)?, fs_err::read_to_string(&sums)?);
+        let digest = |text: &str| Digest::of(text.as_bytes()).hex();
+        let changed = format!("{text}\n");
+        fs_err::write(&profile, &changed)?;
+        fs_err::write(&sums, table.replace(&digest(&text), &digest(&changed)))?;
+        let refused = self.command(&["up"]).output()?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(refused.status.code() == Some(4) && said.contains("does not match SHA256SUMS"), "{said}");
+        fs_err::write(&profile, text)?;
+        Ok(fs_err::write(&sums, table)?)
     }
 
     /// What a task prints that reads `input`.
