@@ -4,6 +4,8 @@
 
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sealift_tests::lab::{Lab, without_digests};
 
 /// Runs `sealift` in the lab, which must succeed, and returns its standard output.
@@ -55,8 +57,11 @@ fn a_signature_can_be_made_with_the_bundle_or_later_with_the_same_bytes() {
     let read = |name: &str| fs_err::read(lab.path(name)).unwrap();
     assert!(read("plain.tar") == read("signed.tar") && read("plain.tar.minisig") == read("signed.tar.minisig"));
     // Without its signatures it has the bytes of the unsigned bundle.
-    let signature = members(&read("signed.tar")).into_iter().find(|(name, ..)| name.ends_with(".minisig")).unwrap();
-    let (from, to) = (signature.1 - 512, signature.1 + signature.2.next_multiple_of(512));
+    let members = members(&read("signed.tar"));
+    let own: Vec<_> = members.iter().filter(|(name, ..)| name.starts_with("SHA256SUMS.")).collect();
+    let [(minisig, from, _), (statement, at, size)] = own[..] else { panic!("{members:?}") };
+    assert!(minisig.ends_with(".minisig") && statement.ends_with(".sigstore.json"));
+    let (from, to) = (from - 512, at + size.next_multiple_of(512));
     assert!([&read("signed.tar")[..from], &read("signed.tar")[to..]].concat() == plain);
     // Signing again changes nothing; another key's signature stands beside it.
     run(&lab, &["sign", "plain.tar", "--key", "one.key"]);
@@ -95,7 +100,11 @@ fn no_byte_of_a_signed_bundle_can_change() {
     let whole = fs_err::read(lab.path("signed.tar")).unwrap();
     for (name, offset, size) in members(&whole) {
         let all = name.ends_with(".minisig") && size < 1000;
-        let places = if all { (0..size).collect() } else { vec![0, size / 2, size - 1] };
+        let places = match name.ends_with(".sigstore.json") {
+            true => (0..size).step_by(size / 40).chain([size - 1]).collect(),
+            false if all => (0..size).collect(),
+            false => vec![0, size / 2, size - 1],
+        };
         for at in places {
             let mut bytes = whole.clone();
             bytes[offset + at] ^= 1;
@@ -161,6 +170,24 @@ fn a_machine_that_trusts_a_key_takes_nothing_else() {
     insta::assert_snapshot!("trusting", named(&lab, &text));
 }
 
+/// The path of an unpacked signature.
+fn name_of(lab: &Lab, end: &str) -> String {
+    let members = members(&fs_err::read(lab.path("signed.tar")).unwrap());
+    format!("out/{}", members.into_iter().find(|(name, ..)| name.ends_with(end)).unwrap().0)
+}
+
+/// The statement says what the bundle was made of.
+#[test]
+fn the_statement_names_every_dependency() {
+    let lab = lab();
+    let tar = fs_err::read(lab.path("signed.tar")).unwrap();
+    let (_, at, size) = members(&tar).into_iter().find(|(name, ..)| name.ends_with(".sigstore.json")).unwrap();
+    let bundle: serde_json::Value = serde_json::from_slice(&tar[at..at + size]).unwrap();
+    let payload = STANDARD.decode(bundle["dsseEnvelope"]["payload"].as_str().unwrap()).unwrap();
+    let statement: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    insta::assert_snapshot!("statement", without_digests(&serde_json::to_string_pretty(&statement).unwrap()));
+}
+
 /// Stock tools must agree. `.ci/run` installs minisign.
 #[test]
 #[ignore = "needs minisign: tests/run"]
@@ -175,12 +202,27 @@ fn stock_minisign_agrees() {
     assert!(!minisign(&["-V", "-m", "signed.tar", "-p", "two.pub"]).0);
     let unpack = "mkdir out && tar xf signed.tar -C out && cd out && sha256sum --quiet -c SHA256SUMS";
     assert!(Command::new("sh").args(["-c", unpack]).current_dir(lab.path("")).status().unwrap().success());
-    let (name, ..) = members(&fs_err::read(lab.path("signed.tar")).unwrap())
-        .into_iter()
-        .find(|(name, ..)| name.ends_with(".minisig"))
-        .unwrap();
-    let signature = format!("out/{name}");
+    let signature = name_of(&lab, ".minisig");
     assert!(minisign(&["-V", "-m", "out/SHA256SUMS", "-x", &signature, "-p", "one.pub"]).0);
+    // The statement, by openssl: a tool that knows Ed25519 and nothing else of it. cosign does the same with the file as it is.
+    let statement = fs_err::read_to_string(lab.path(&name_of(&lab, ".sigstore.json"))).unwrap();
+    let bundle: serde_json::Value = serde_json::from_str(&statement).unwrap();
+    let envelope = &bundle["dsseEnvelope"];
+    let payload = STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    let kind = envelope["payloadType"].as_str().unwrap();
+    let mut signed = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+    signed.extend(&payload);
+    fs_err::write(lab.path("signed"), signed).unwrap();
+    fs_err::write(lab.path("signature"), STANDARD.decode(envelope["signatures"][0]["sig"].as_str().unwrap()).unwrap())
+        .unwrap();
+    let openssl = |key: &str| {
+        let arguments =
+            ["pkeyutl", "-verify", "-pubin", "-rawin", "-in", "signed", "-sigfile", "signature", "-inkey", key];
+        Command::new("openssl").args(arguments).current_dir(lab.path("")).output().unwrap().status.success()
+    };
+    assert!(openssl("one.pem") && !openssl("two.pem"));
+    let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(payload["predicateType"], "https://slsa.dev/provenance/v1");
     // And the other way: a key and a signature that minisign makes.
     assert!(minisign(&["-G", "-W", "-p", "stock.pub", "-s", "stock.key"]).0);
     run(&lab, &["build", "tiny", "--output", "stock.tar", "--sign", "stock.key"]);

@@ -18,7 +18,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use sealift_deployment::bundle::signatures::signature_name;
 use sealift_deployment::bundle::{LINKS, MANIFEST, SUMS, TABLE_LIMIT};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{Pending, explain};
@@ -91,11 +90,12 @@ impl Bundle<'_> {
         let Some(Kind::File(manifest)) = files.get(&TreePath::new(MANIFEST)?).map(|entry| &entry.kind) else {
             return Ok(None);
         };
-        let comment = signing::comment(&serde_json::from_slice(&manifest.read()?)?);
-        let text = key.sign(sums.as_bytes(), &comment)?;
-        let path = TreePath::new(&signature_name(key.id()))?;
-        files.insert(path, Entry::file(text, 0o644, &Arc::from(ORIGIN)));
-        Ok(Some(comment))
+        let manifest = serde_json::from_slice(&manifest.read()?)?;
+        let parts = signing::Parts { sums, manifest: &manifest, lock: self.lock.clone() };
+        for (name, text) in parts.sign(key)? {
+            files.insert(TreePath::new(&name)?, Entry::file(text, 0o644, &Arc::from(ORIGIN)));
+        }
+        Ok(Some(signing::comment(&manifest)))
     }
 
     /// Adds the site as `bundle.json` describes it: see [`files::site`].

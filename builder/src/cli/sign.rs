@@ -12,9 +12,10 @@ use crate::signing::{self, SigningKey};
 
 /// Sign the file of a bundle
 ///
-/// Adds a signature of SHA256SUMS, which has the digests of all files, to the bundle, and writes FILE.minisig, a signature
-/// of the whole file. Everything else in the file stays as it is. Signatures by other keys stay, too. The bundle is
-/// checked first: a damaged one is not signed.
+/// Adds a signature of SHA256SUMS, which has the digests of all files, to the bundle, and a signed
+/// statement of where the bundle comes from (in-toto, SLSA). Writes FILE.minisig, a signature of the
+/// whole file. Everything else in the file stays as it is, signatures by other keys too. The bundle
+/// is checked first: a damaged one is not signed.
 ///
 /// Stock tools check both: `minisign -Vm FILE -p NAME.pub` before it is unpacked, then in the folder
 /// `minisign -Vm SHA256SUMS -x SHA256SUMS.KEY.minisig -p NAME.pub` and `sha256sum -c SHA256SUMS`.

@@ -6,17 +6,20 @@ use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sealift_deployment::bundle::signatures::{is_signature, signature_name};
+use sealift_deployment::bundle::signatures::{is_signature, signature_name, statement_name};
 use sealift_deployment::bundle::{self, Bundle, Form, Manifest, SUMS, plain};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, Pending};
 use sealift_deployment::signature::beside;
+use sealift_layers::digest::Digest;
 use sealift_layers::limits::Limits;
 use sealift_layers::tar::{Members, Stream, Writer};
-use sealift_layers::tree::{Entry, TreePath};
+use sealift_layers::tree::{Entry, Kind, TreePath};
 use sealift_layers::validate::Depth;
 
 use super::key::SigningKey;
+use super::provenance::{Facts, statement};
+use crate::lock::Lock;
 
 /// Size of a block of a tar in bytes.
 const BLOCK: u64 = 512;
@@ -29,14 +32,47 @@ pub(crate) fn comment(manifest: &Manifest) -> String {
     format!("sealift bundle: {product} {profile} {version} {platform}")
 }
 
+/// What a bundle's signatures are made of.
+pub(crate) struct Parts<'a> {
+    /// Its `SHA256SUMS`.
+    pub(crate) sums: &'a str,
+    /// Its `bundle.json`.
+    pub(crate) manifest: &'a Manifest,
+    /// Its lock.
+    pub(crate) lock: Lock,
+}
+
+impl Parts<'_> {
+    /// The files that `key` adds to the bundle: a signature, and a signed statement.
+    pub(crate) fn sign(&self, key: &SigningKey) -> Result<BTreeMap<String, String>> {
+        let lines = self.sums.lines().filter_map(|line| line.split_once("  "));
+        let files = lines.filter_map(|(hex, name)| Some((name.to_owned(), hex.parse().ok()?))).collect();
+        let sums = Digest::of(self.sums.as_bytes());
+        let statement = statement(&Facts { manifest: self.manifest, lock: &self.lock, sums, files: &files });
+        Ok(BTreeMap::from([
+            (signature_name(key.id()), key.sign(self.sums.as_bytes(), &comment(self.manifest))?),
+            (statement_name(key.id()), key.attest(statement).text()),
+        ]))
+    }
+}
+
+/// The lock in a bundle.
+fn lock(bundle: &Bundle) -> Result<Lock> {
+    let path = TreePath::new("profile/sealift.lock")?;
+    let Some(Kind::File(content)) = bundle.files.get(&path).map(|entry| &entry.kind) else {
+        return Err(Failure::verification(format!("the bundle has no {path}")).into());
+    };
+    Ok(toml::from_str(&String::from_utf8_lossy(&content.read()?))?)
+}
+
 /// Adds the signature by `key` to the bundle in the file `path`, instead of an earlier one by that key, and signs the whole
 /// file beside it. All other bytes stay as they are. Returns the signature of the file.
 ///
 /// # Errors
 /// It is not a sound bundle in one file, or cannot be written.
 pub fn sign(path: &Path, key: &SigningKey, jobs: usize) -> Result<PathBuf> {
-    let Bundle { form, manifest, .. } = &bundle::open(path)?;
-    let (Form::Archive, Some(manifest)) = (form, manifest) else {
+    let bundle = bundle::open(path)?;
+    let (Form::Archive, Some(manifest)) = (bundle.form, &bundle.manifest) else {
         let message = format!("{} is not the file of a bundle", path.display());
         return Err(Failure::usage(message).hint("sign the file that `sealift build` wrote, not a folder").into());
     };
@@ -45,7 +81,8 @@ pub fn sign(path: &Path, key: &SigningKey, jobs: usize) -> Result<PathBuf> {
     let place = Place::find(&mut input)?;
     let comment = comment(manifest);
     let mut signatures = place.signatures;
-    signatures.insert(signature_name(key.id()), key.sign(&place.sums[..], &comment)?);
+    let parts = Parts { sums: &String::from_utf8(place.sums)?, manifest, lock: lock(&bundle)? };
+    signatures.extend(parts.sign(key)?);
 
     let private = !manifest.site.is_empty();
     let mut pending = if private { Pending::private(path)? } else { Pending::create(path)? };

@@ -10,7 +10,7 @@ use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::Signer as _;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, Pending};
-use sealift_deployment::signature::{KeyId, PublicKey, Signature, beside};
+use sealift_deployment::signature::{Attestation, KeyId, PublicKey, Signature, beside};
 
 /// Largest size of a file with a key in bytes.
 const LIMIT: u64 = 1 << 14;
@@ -86,6 +86,13 @@ impl SigningKey {
         let pair = <[u8; 64]>::try_from(part(62, 126)).map_err(|_| damaged())?;
         let key = ed25519_dalek::SigningKey::from_keypair_bytes(&pair).map_err(|_| damaged())?;
         Ok(Self { id: KeyId(u64::from_le_bytes(id)), key })
+    }
+
+    /// A signed statement.
+    #[must_use]
+    pub(crate) fn attest(&self, statement: String) -> Attestation {
+        let signature = self.key.sign(&Attestation::signed(&statement)).to_bytes();
+        Attestation { key: self.id, statement, signature }
     }
 
     /// The number of the key pair.

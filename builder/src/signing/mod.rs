@@ -2,7 +2,8 @@
 
 mod attach;
 mod key;
+mod provenance;
 
-pub(crate) use attach::comment;
+pub(crate) use attach::{Parts, comment};
 pub use attach::{sign, sign_file};
 pub use key::{Password, SigningKey, create, vouch};

@@ -1,4 +1,5 @@
-//! The signatures in a bundle: `SHA256SUMS.KEY.minisig` beside `SHA256SUMS`, before the blobs.
+//! The signatures in a bundle, beside `SHA256SUMS`, before the blobs: `SHA256SUMS.KEY.minisig`, and `SHA256SUMS.KEY.sigstore.json`
+//! with a statement of where the bundle comes from.
 
 use sealift_layers::escape::line;
 use sealift_layers::tree::{Kind, Tree, TreePath};
@@ -8,21 +9,34 @@ use super::names::SUMS;
 use super::read::{Bundle, content};
 use super::verify::violate;
 use crate::failure::Failure;
-use crate::signature::{KeyId, Signature, Trust};
+use crate::signature::{Attestation, KeyId, PublicKey, Signature, Trust};
 
-/// Largest size of a signature in bytes.
-const LIMIT: u64 = 1 << 14;
+/// Largest size of a signature in bytes, and of a statement, which lists all packages.
+const LIMIT: u64 = 1 << 24;
+
+const MINISIG: &str = ".minisig";
+const STATEMENT: &str = ".sigstore.json";
 
 /// The name of the signature that a key makes of a bundle.
 #[must_use]
 pub fn signature_name(key: KeyId) -> String {
-    format!("{SUMS}.{key}.minisig")
+    format!("{SUMS}.{key}{MINISIG}")
 }
 
-/// Whether a file of a bundle is a signature, by its name.
+/// The name of the signed statement that a key makes of a bundle.
+#[must_use]
+pub fn statement_name(key: KeyId) -> String {
+    format!("{SUMS}.{key}{STATEMENT}")
+}
+
+/// Whether a file of a bundle is a signature or a signed statement, by its name.
 #[must_use]
 pub fn is_signature(name: &str) -> bool {
-    let id = name.strip_prefix(SUMS).and_then(|name| name.strip_prefix('.')?.strip_suffix(".minisig"));
+    is_named(name, MINISIG) || is_named(name, STATEMENT)
+}
+
+fn is_named(name: &str, end: &str) -> bool {
+    let id = name.strip_prefix(SUMS).and_then(|name| name.strip_prefix('.')?.strip_suffix(end));
     id.is_some_and(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte)))
 }
 
@@ -42,11 +56,18 @@ impl Bundle {
                 Ok(signature) => violate(violations, &name, format!("is by the key {}", signature.key)),
             }
         }
+        for (name, statement) in statements(&self.files) {
+            match statement {
+                Err(what) => violate(violations, &name, what),
+                Ok(statement) if statement_name(statement.key) == name => {}
+                Ok(statement) => violate(violations, &name, format!("is by the key {}", statement.key)),
+            }
+        }
     }
 }
 
-/// Checks that a trusted key has signed the `SHA256SUMS` of a bundle, and returns that signature. Nothing else of the bundle
-/// is read.
+/// Checks that a trusted key has signed the `SHA256SUMS` of a bundle, and the statement that goes with the signature, if
+/// there is one. Returns that signature. Nothing else of the bundle is read.
 ///
 /// # Errors
 /// [`Failure::verification`]: none has, or its signature is wrong. `name` is the bundle's, for the message.
@@ -64,6 +85,7 @@ pub fn check(files: &Tree, trust: &Trust, name: &str) -> Result<Signature, Failu
             None => Ok(false),
         };
         if good.map_err(|error| Failure::verification(format!("cannot read {SUMS} of {name}")).because(error))? {
+            check_statement(files, &trusted.key, name)?;
             return Ok(signature);
         }
         let message = format!("{name}: the signature by the key {} does not match {SUMS}", signature.key);
@@ -82,18 +104,38 @@ pub fn check(files: &Tree, trust: &Trust, name: &str) -> Result<Signature, Failu
     })
 }
 
-/// The files that are signatures by their names, with their contents.
-fn signatures(files: &Tree) -> impl Iterator<Item = (String, Result<Signature, String>)> {
-    let named = files.iter().filter(|(path, _)| is_signature(path.as_str()));
-    named.map(|(path, entry)| (path.to_string(), read(path, &entry.kind)))
+/// Checks the statement by `key` in a bundle, if there is one.
+fn check_statement(files: &Tree, key: &PublicKey, bundle: &str) -> Result<(), Failure> {
+    let own = statement_name(key.id);
+    let Some((name, statement)) = statements(files).find(|(name, _)| *name == own) else { return Ok(()) };
+    let sums = content(files, SUMS).and_then(|sums| sums.digest().ok());
+    let good = statement.and_then(|statement| {
+        let is_by = sums.is_some_and(|sums| statement.is_by(key, sums));
+        if is_by { Ok(()) } else { Err(format!("is not what the key {} signed for {SUMS}", key.id)) }
+    });
+    good.map_err(|what| {
+        Failure::verification(format!("{bundle}: {name} {what}"))
+            .hint("do not use it: something was changed after it was signed")
+    })
 }
 
-fn read(path: &TreePath, kind: &Kind) -> Result<Signature, String> {
+/// The files that are signatures by their names, with their contents.
+fn signatures(files: &Tree) -> impl Iterator<Item = (String, Result<Signature, String>)> {
+    let named = files.iter().filter(|(path, _)| is_named(path.as_str(), MINISIG));
+    named.map(|(path, entry)| (path.to_string(), read(path, &entry.kind).and_then(|text| Signature::parse_own(&text))))
+}
+
+/// The files that are signed statements by their names, with their contents.
+fn statements(files: &Tree) -> impl Iterator<Item = (String, Result<Attestation, String>)> {
+    let named = files.iter().filter(|(path, _)| is_named(path.as_str(), STATEMENT));
+    named.map(|(path, entry)| (path.to_string(), read(path, &entry.kind).and_then(|text| Attestation::parse(&text))))
+}
+
+fn read(path: &TreePath, kind: &Kind) -> Result<String, String> {
     let Kind::File(content) = kind else { return Err("is not a file".to_owned()) };
     if content.len() > LIMIT {
         return Err(format!("has {} bytes", content.len()));
     }
     let bytes = content.read().map_err(|error| format!("cannot be read: {}", line(&error.to_string())))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{} is not text", line(path.as_str())))?;
-    Signature::parse_own(&text)
+    String::from_utf8(bytes).map_err(|_| format!("{} is not text", line(path.as_str())))
 }

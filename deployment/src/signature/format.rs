@@ -31,6 +31,8 @@ impl fmt::Display for KeyId {
 pub struct PublicKey {
     /// Its number.
     pub id: KeyId,
+    /// Its bytes (RFC 8032).
+    pub(super) raw: [u8; 32],
     line: String,
     key: minisign_verify::PublicKey,
 }
@@ -48,7 +50,8 @@ impl PublicKey {
             return Err("its key is not one of minisign".to_owned());
         }
         let key = minisign_verify::PublicKey::from_base64(line).map_err(|error| error.to_string())?;
-        Ok(Self { id: id(&bytes), line: line.to_owned(), key })
+        let raw = bytes.get(10..).and_then(|raw| raw.try_into().ok()).unwrap_or_default();
+        Ok(Self { id: id(&bytes), raw, line: line.to_owned(), key })
     }
 
     /// The text of a file with the key, as minisign writes it.

@@ -1,0 +1,106 @@
+//! Where a bundle comes from: an in-toto statement (in-toto attestation framework, "Statement" v1) with a predicate of SLSA
+//! (slsa.dev, "Provenance" v1), for the bundle's `SHA256SUMS`, which has the digests of all its files.
+//!
+//! It follows from `bundle.json`, the lock and the digests alone: the same bundle has the same statement. There is no time.
+
+use std::collections::BTreeMap;
+
+use sealift_deployment::bundle::{Manifest, SUMS, sbom};
+use sealift_layers::digest::Digest;
+use serde_json::{Value, json};
+
+use crate::lock::{Debian, Lock};
+
+/// What a statement is made of.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    /// The bundle's `bundle.json`.
+    pub(crate) manifest: &'a Manifest,
+    /// Its lock.
+    pub(crate) lock: &'a Lock,
+    /// Digest of its `SHA256SUMS`.
+    pub(crate) sums: Digest,
+    /// Its files by name: profile, lock and program are looked up.
+    pub(crate) files: &'a BTreeMap<String, Digest>,
+}
+
+/// How this program builds bundles. The number grows when the fields below change their meaning.
+const BUILD_TYPE: &str = "urn:sealift:bundle:1";
+/// Who builds.
+const BUILDER: &str = "urn:sealift";
+
+/// The statement, as compact JSON with sorted keys.
+pub(crate) fn statement(facts: &Facts<'_>) -> String {
+    let Facts { manifest, lock, sums, files } = facts;
+    let mut dependencies: Vec<Value> = Vec::new();
+    for name in ["profile/profile.toml", "profile/sealift.lock"] {
+        dependencies.extend(files.get(name).map(|digest| json!({ "name": name, "digest": sha256(*digest) })));
+    }
+    if let Some(platform) = lock.platforms.get(&manifest.platform) {
+        dependencies.push(index("debian", &platform.debian));
+        dependencies.extend(platform.archives.iter().map(|(name, archive)| index(name, archive)));
+    }
+    let bill = sbom::of(manifest, files.get("sealift").copied());
+    for component in &bill.components {
+        let Some(hash) = component.hashes.first() else { continue };
+        let is_own = component.bom_ref.as_deref().is_some_and(|name| name.starts_with("image:"));
+        if is_own {
+            continue;
+        }
+        let mut dependency = json!({ "name": component.name, "digest": { "sha256": hash.content } });
+        if let Some(purl) = &component.purl {
+            dependency["uri"] = purl.as_str().into();
+        }
+        dependencies.push(dependency);
+    }
+    let images: Vec<Value> = manifest
+        .images
+        .iter()
+        .map(|image| json!({ "name": image.reference, "digest": sha256(image.digest) }))
+        .collect();
+    let mut internal = json!({ "epoch": manifest.epoch });
+    for (name, value) in
+        [("bytecode", serde_json::to_value(&manifest.bytecode)), ("compiled", serde_json::to_value(&manifest.compiled))]
+    {
+        if let Some(value) = value.ok().filter(|value| !value.is_null()) {
+            internal[name] = value;
+        }
+    }
+    let text = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "name": SUMS, "digest": sha256(*sums) }],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {
+                    "product": manifest.product,
+                    "profile": manifest.profile,
+                    "version": manifest.version,
+                    "platform": manifest.platform,
+                    "forOneInstallation": !manifest.site.is_empty(),
+                },
+                "internalParameters": internal,
+                "resolvedDependencies": dependencies,
+            },
+            "runDetails": {
+                "builder": { "id": BUILDER, "version": { "sealift": manifest.sealift } },
+                "byproducts": images,
+            },
+        },
+    });
+    text.to_string()
+}
+
+/// A signed index of a Debian archive.
+fn index(name: &str, archive: &Debian) -> Value {
+    json!({
+        "name": format!("{name}: {}", archive.suite),
+        "digest": sha256(archive.release),
+        "annotations": { "date": archive.date, "signedBy": archive.signed_by },
+    })
+}
+
+fn sha256(digest: Digest) -> Value {
+    json!({ "sha256": digest.hex() })
+}
