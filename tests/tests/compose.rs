@@ -101,7 +101,7 @@ fn same(host: &Host<'_>) -> Result<()> {
     }
     (host.run)(host.compose, &["down"])?;
     ensure!(host.ask(&["ps", "--all", "--quiet"])?.is_empty(), "compose left a container");
-    ensure!(host.ask(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data was removed");
+    ensure!(host.ask(&["volume", "ls", "--quiet"])?.lines().count() == 2, "the data was removed");
 
     (host.run)(host.compose, &["up", "-d"])?;
     let from_compose = host.containers()?;

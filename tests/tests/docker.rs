@@ -82,7 +82,7 @@ fn one_command_starts_an_unpacked_bundle_on_docker() -> Result<()> {
         ensure!(status.matches(" healthy ").count() == 4 && status.matches("up to date").count() == 4, "{status}");
         sealift(&["down"])?;
         ensure!(docker.client(&["ps", "--all", "--quiet"])?.is_empty(), "a container is left");
-        ensure!(docker.client(&["volume", "ls", "--quiet"])?.lines().count() == 1, "the data was removed");
+        ensure!(docker.client(&["volume", "ls", "--quiet"])?.lines().count() == 2, "the data was removed");
         sealift(&["down", "--volumes", "--yes"])?;
         ensure!(docker.client(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");
         Ok(())
