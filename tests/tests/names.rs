@@ -219,14 +219,17 @@ fn make_site(folder: &Path, site: &Path, all: bool) -> Result<()> {
         |table: toml::Table| -> Result<()> { Ok(fs_err::write(site.join("settings.toml"), toml::to_string(&table)?)?) };
     write(chosen(&|setting| all || setting.required))?;
     if !all && command::run(&mut new()?)?.code != Some(0) {
-        // One of several tables has to be there.
-        let mut fewest = chosen(&|setting| setting.required);
-        let (name, tables) =
-            settings.iter().find(|(_, setting)| setting.kind == Kind::Tables).context("what is missing is no table")?;
-        let Value::Array(mut array) = value(name, tables) else { anyhow::bail!("tables are an array") };
-        array.truncate(1);
-        fewest.insert(name.clone(), Value::Array(array));
-        write(fewest)?;
+        // One of several tables has to be there; others need none.
+        for (name, tables) in settings.iter().filter(|(_, setting)| setting.kind == Kind::Tables) {
+            let mut fewest = chosen(&|setting| setting.required);
+            let Value::Array(mut array) = value(name, tables) else { anyhow::bail!("tables are an array") };
+            array.truncate(1);
+            fewest.insert(name.clone(), Value::Array(array));
+            write(fewest)?;
+            if command::run(&mut new()?)?.code == Some(0) {
+                break;
+            }
+        }
     }
     command::output(&mut new()?)?;
     if all {
