@@ -240,8 +240,8 @@ impl Example {
         let folders =
             ["image", "inspect", image, "--format", "{{.GraphDriver.Data.LowerDir}}:{{.GraphDriver.Data.UpperDir}}"];
         let folders = self.podman.podman(&folders)?;
-        let page = folders.trim().split(':').map(|folder| PathBuf::from(folder).join("srv/www/index.html"));
-        let page = page.filter(|page| page.is_file()).last().context("the page in the engine's storage")?;
+        let mut page = folders.trim().split(':').map(|folder| PathBuf::from(folder).join("srv/www/index.html"));
+        let page = page.rfind(|page| page.is_file()).context("the page in the engine's storage")?;
         fs_err::write(&page, fs_err::read_to_string(&page)?.replace("Pages", "pages"))?;
         let refused = self.command(&["verify", ".", "--engine"]).output()?;
         let said = String::from_utf8_lossy(&refused.stdout).into_owned();
