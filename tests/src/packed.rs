@@ -296,3 +296,20 @@ impl Wheel {
         zip(&self.files.iter().chain([&record]).map(|(path, text)| (path.as_str(), text.as_str())).collect::<Vec<_>>())
     }
 }
+
+/// Name, and offset and size of the content, of each member of an uncompressed tar with short names.
+///
+/// # Panics
+/// It is not such a tar.
+#[must_use]
+pub fn members(tar: &[u8]) -> Vec<(String, usize, usize)> {
+    let text =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
+    let (mut at, mut found) = (0, Vec::new());
+    while tar[at] != 0 {
+        let size = usize::from_str_radix(text(&tar[at + 124..at + 136]).trim(), 8).expect("a size in octal digits");
+        found.push((text(&tar[at..at + 100]), at + 512, size));
+        at += 512 + size.next_multiple_of(512);
+    }
+    found
+}

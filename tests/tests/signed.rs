@@ -7,6 +7,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealift_tests::lab::{Lab, without_digests};
+use sealift_tests::packed::members;
 
 /// Runs `sealift` in the lab, which must succeed, and returns its standard output.
 fn run(lab: &Lab, arguments: &[&str]) -> String {
@@ -34,18 +35,6 @@ fn named(lab: &Lab, text: &str) -> String {
         text = text.replace(id, &format!("KEY-{}", name.to_uppercase()));
     }
     text
-}
-
-/// The members of an uncompressed tar: name, offset and size of the contents.
-fn members(tar: &[u8]) -> Vec<(String, usize, usize)> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap()).into_owned();
-    let (mut at, mut found) = (0, Vec::new());
-    while tar[at] != 0 {
-        let size = usize::from_str_radix(text(&tar[at + 124..at + 136]).trim(), 8).unwrap();
-        found.push((text(&tar[at..at + 100]), at + 512, size));
-        at += 512 + size.next_multiple_of(512);
-    }
-    found
 }
 
 #[test]

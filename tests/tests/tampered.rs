@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use sealift_tests::lab::{Lab, without_digests};
+use sealift_tests::packed::members;
 
 /// A lab with a bundle, `out.tar`.
 fn lab_with_bundle() -> Lab {
@@ -12,18 +13,6 @@ fn lab_with_bundle() -> Lab {
     let ended = lab.run(&["build", "tiny", "--output", "out.tar"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     lab
-}
-
-/// Name, and offset and size of the content, of each member of an uncompressed tar with short names.
-fn members(tar: &[u8]) -> Vec<(String, usize, usize)> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap()).into_owned();
-    let (mut at, mut found) = (0, Vec::new());
-    while tar[at] != 0 {
-        let size = usize::from_str_radix(text(&tar[at + 124..at + 136]).trim(), 8).unwrap();
-        found.push((text(&tar[at..at + 100]), at + 512, size));
-        at += 512 + size.next_multiple_of(512);
-    }
-    found
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub fn sign(path: &Path, key: &SigningKey, jobs: usize) -> Result<PathBuf> {
         let message = format!("{} is not the file of a bundle", path.display());
         return Err(Failure::usage(message).hint("sign the file that `sealift build` wrote, not a folder").into());
     };
-    refuse_damaged(path)?;
+    refuse_damaged(path, &bundle)?;
     let (mut input, codec) = plain(path, Limits::default())?;
     let place = Place::find(&mut input)?;
     let comment = comment(manifest);
@@ -113,8 +113,8 @@ pub fn sign_file(path: &Path, key: &SigningKey, comment: &str) -> Result<PathBuf
     Ok(signature)
 }
 
-fn refuse_damaged(path: &Path) -> Result<()> {
-    let found = bundle::open(path)?.verify(Depth::Digests).violations;
+fn refuse_damaged(path: &Path, bundle: &Bundle) -> Result<()> {
+    let found = bundle.verify(Depth::Digests).violations;
     let Some(first) = found.first() else { return Ok(()) };
     let message = format!("{} is damaged: {first}", path.display());
     Err(Failure::verification(message)
