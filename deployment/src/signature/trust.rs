@@ -33,7 +33,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// The keys of a machine, and of the site in the folder `site`.
+    /// The keys of a machine; if it has none, those of the site in the folder `site`.
     ///
     /// # Errors
     /// A file cannot be read, or has no key in it: nothing is trusted less because a file is damaged.
@@ -44,7 +44,13 @@ impl Trust {
             site.map(|folder| folder.join(SITE)),
         ];
         let mut keys = Vec::new();
-        for folder in folders.into_iter().flatten().filter(|folder| folder.is_dir()) {
+        let last = folders.len() - 1;
+        for (at, folder) in folders.into_iter().enumerate() {
+            let Some(folder) = folder.filter(|folder| folder.is_dir()) else { continue };
+            // A bundle's tar can bring a folder `site`, and with it keys: they never count beside those of the machine.
+            if at == last && !keys.is_empty() {
+                break;
+            }
             for file in files::sorted_dir(&folder)? {
                 if file.extension().is_some_and(|extension| extension == "pub") {
                     keys.push(Self::read(&file)?);
@@ -165,4 +171,32 @@ pub fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".minisig");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "RWRmCjfkS302cz6vZmt0l72q+CJdYCPZyg6bSkRzFe6es819f32QWvSv\n";
+
+    /// A tar with a key in `site/` made that key trusted on a machine that trusts another one.
+    #[test]
+    fn keys_of_a_site_do_not_count_beside_those_of_the_machine() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, site) = (place.path().join("root"), place.path().join("site"));
+        let put = |folder: &Path| {
+            fs_err::create_dir_all(folder).unwrap();
+            fs_err::write(folder.join("a.pub"), KEY).unwrap();
+        };
+        put(&site.join(SITE));
+        let files = || {
+            let trust = Trust::of(&Machine::of(&root, &[]), Some(&site)).unwrap();
+            trust.keys.into_iter().map(|key| key.file).collect::<Vec<_>>()
+        };
+        assert_eq!(files(), [site.join("trusted-keys/a.pub")]);
+        put(&root.join("etc/sealift/keys.d"));
+        assert_eq!(files(), [root.join("etc/sealift/keys.d/a.pub")]);
+        fs_err::write(root.join("etc/sealift/keys.d/a.pub"), "no key").unwrap();
+        assert!(Trust::of(&Machine::of(&root, &[]), Some(&site)).is_err());
+    }
 }
