@@ -24,3 +24,4 @@ pub mod resolve;
 pub mod servers;
 pub mod signing;
 pub mod store;
+mod tls;
