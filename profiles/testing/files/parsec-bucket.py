@@ -5,6 +5,7 @@ is on, and the server may read and write objects and nothing else. Run by `parse
 import json
 import os
 import sys
+import time
 
 import boto3
 from botocore.config import Config
@@ -52,6 +53,19 @@ def found(read, *keys):
     return value
 
 
+def exists() -> bool:
+    """Waits for the storage: with podman-compose all services start at once."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return found(s3.head_bucket) is not None
+        except (BotoCoreError, ClientError) as error:
+            down = isinstance(error, BotoCoreError) or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+            if not down or time.monotonic() > end:
+                raise
+            time.sleep(1)
+
+
 def state() -> dict:
     text = found(s3.get_bucket_policy, "Policy")
     return {
@@ -71,7 +85,7 @@ s3 = boto3.client(
 )
 wanted = {"versioning": versioning, "object lock": lock, "policy": policy}
 try:
-    if found(s3.head_bucket) is None:
+    if not exists():
         s3.create_bucket(Bucket=bucket)
         print(f"made the bucket {bucket}")
     before = state()
