@@ -1,7 +1,8 @@
 //! What connections by TLS believe: `ring`, and signatures with keys on the curve P-521, which `ring` does not know.
 //!
 //! Such certificates are not rare at sites with an authority of their own, and the Parsec project's guide makes them. Only
-//! signatures of others are checked here: with a P-521 key of its own, for a client certificate, this program cannot sign.
+//! signatures of others are checked here, in TLS 1.3: with a P-521 key of its own, for a client certificate, this program cannot
+//! sign, and in TLS 1.2 the curve of the certificate would have to be one for the exchange of keys, too.
 
 use std::sync::{Arc, LazyLock};
 

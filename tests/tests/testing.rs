@@ -47,6 +47,8 @@ for call, arguments in [
     (s3.put_object_acl, {**this, "ACL": "public-read"}), (s3.put_object, {**this, "ACL": "public-read"}),
     (s3.put_object_retention, {**first, "Retention": {"Mode": "COMPLIANCE", "RetainUntilDate": later}}),
     (s3.put_object_legal_hold, {**first, "LegalHold": {"Status": "ON"}}), (s3.list_object_versions, at),
+    (s3.put_object_tagging, {**this, "Tagging": {"TagSet": [{"Key": "a", "Value": "b"}]}}), (s3.delete_public_access_block, at),
+    (s3.put_object_acl, {**first, "ACL": "private"}), (s3.get_bucket_policy, at), (s3.delete_bucket_lifecycle, at),
 ]:
     try:
         call(**arguments)
@@ -74,6 +76,7 @@ fn blocks_are_in_a_storage_that_keeps_versions() -> Result<()> {
     let scenario = || {
         host.it_starts()?;
         host.the_server_cannot_delete()?;
+        host.users_see_a_certificate_on_p521()?;
         host.sequester()?;
         host.data_survive()?;
         host.a_workspace_is_exported()?;
@@ -122,7 +125,11 @@ impl Host<'_> {
         let environment = self.podman.podman(&["inspect", "--format", "{{.Config.Env}}", SERVER])?;
         for (name, there) in [("s3-secret-key", true), ("storage-owner-key", false), ("storage-owner-secret", false)] {
             let secret = fs_err::read_to_string(site.join("secrets").join(name))?;
-            ensure!(environment.contains(secret.trim()) == there, "{name} in the environment of the server: {}", !there);
+            ensure!(
+                environment.contains(secret.trim()) == there,
+                "{name} in the environment of the server: {}",
+                !there
+            );
         }
         // The storage is reached by the server only.
         for service in ["parsec-radosgw", "parsec-s3"] {
@@ -140,15 +147,29 @@ impl Host<'_> {
         self.podman.podman(&["start", "--attach", "parsec-testing_parsec-bucket"]).map(drop)
     }
 
+    /// The operator's own, as the Parsec project's guide makes them. Tasks that are requests use it from here on.
+    fn users_see_a_certificate_on_p521(&self) -> Result<()> {
+        let names = "subjectAltName=DNS:parsec.test,DNS:parsec-proxy,DNS:localhost,IP:127.0.0.1";
+        let make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-521 -nodes -keyout p521.key -out p521.crt -subj /CN=x -days 60";
+        self.openssl(&format!("{make} -addext {names}"))?;
+        for kind in ["crt", "key"] {
+            let text = fs_err::read(self.bundle.place().join(format!("p521.{kind}")))?;
+            fs_err::write(self.bundle.folder.join(format!("site/tls/parsec-proxy.{kind}")), text)?;
+        }
+        self.sealift(&["up"]).map(drop)
+    }
+
+    fn openssl(&self, arguments: &str) -> Result<()> {
+        let mut command = Command::new("openssl");
+        command::output(command.args(arguments.split(' ')).current_dir(self.bundle.place())).map(drop)
+    }
+
     /// With an authority that is made by another program: add, list, change and revoke a service.
     fn sequester(&self) -> Result<()> {
         let place = self.bundle.place();
-        let openssl = |arguments: &str| {
-            command::output(Command::new("openssl").args(arguments.split(' ')).current_dir(place)).map(drop)
-        };
         for name in ["authority", "service"] {
-            openssl(&format!("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out {name}.key"))?;
-            openssl(&format!("pkey -in {name}.key -pubout -out {name}.pub"))?;
+            self.openssl(&format!("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out {name}.key"))?;
+            self.openssl(&format!("pkey -in {name}.key -pubout -out {name}.pub"))?;
         }
         let read = |name: &str| fs_err::read_to_string(place.join(name));
         let link = self.task(&["create-organization", "MyOrg"])?;
@@ -210,7 +231,8 @@ impl Host<'_> {
 
     /// The server exports what is five minutes old: all of it is made an hour older.
     fn a_workspace_is_exported(&self) -> Result<()> {
-        let columns = "select format('update %I set %I = %I - interval ''1 hour'';', table_name, column_name, column_name)
+        let columns =
+            "select format('update %I set %I = %I - interval ''1 hour'';', table_name, column_name, column_name)
             from information_schema.columns join information_schema.tables using (table_schema, table_name)
             where table_schema = 'public' and table_type = 'BASE TABLE' and data_type = 'timestamp with time zone'";
         let sql = |text: &str| {
@@ -221,7 +243,8 @@ impl Host<'_> {
         let exported = self.task(&["export-workspace", "MyOrg", &workspace])?;
         ensure!(exported.contains("4/4 Exporting blocks data"), "{exported}");
         let listed = self.task(&["list-exports"])?;
-        let name = listed.split_whitespace().find(|word| word.starts_with("parsec-export-MyOrg")).context("no export")?;
+        let name =
+            listed.split_whitespace().find(|word| word.starts_with("parsec-export-MyOrg")).context("no export")?;
         let count = format!(
             "import sqlite3; print(sqlite3.connect('/var/lib/parsec/exports/{name}').execute('select count(*), \
              sum(length(data)) from block_data').fetchone())"

@@ -14,30 +14,27 @@ from parsec.cli.options import _parse_blockstore_params
 
 store = _parse_blockstore_params([os.environ["PARSEC_BLOCKSTORE"]])
 bucket, user = store.s3_bucket, {"AWS": [f"arn:aws:iam:::user/{os.environ['BUCKET_USER']}"]}
-objects, everything = [f"arn:aws:s3:::{bucket}/*"], [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+everything = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
 versioning = {"Status": "Enabled"}
 
 lock: dict = {"ObjectLockEnabled": "Enabled"}
 if mode := os.environ.get("BUCKET_RETENTION"):
     lock["Rule"] = {"DefaultRetention": {"Mode": mode, "Days": int(os.environ["BUCKET_RETENTION_DAYS"])}}
 
-# What the server does with objects, it may; the rest is refused even for objects that it has written, which are its own.
+# What the server does with objects, it may. Objects that it has written are its own: what their owner could do with them has to be
+# refused by name, as radosgw 20.2 has no effect of NotAction. `?*` is everything longer than PutObject.
 allowed = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"]
+refused = ["s3:PutObject?*", "s3:Delete*", "s3:Bypass*", "s3:Restore*", "s3:PutBucket*", "s3:PutLifecycle*"]
 policy = {
     "Version": "2012-10-17",
     "Statement": [
         {"Effect": "Allow", "Principal": user, "Action": allowed, "Resource": everything},
-        {"Effect": "Deny", "Principal": user, "NotAction": allowed, "Resource": everything},
-        # radosgw 20.2 does not count these among the NotAction.
-        {
-            "Effect": "Deny",
-            "Principal": user,
-            "Action": ["s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:BypassGovernanceRetention"],
-            "Resource": objects,
-        },
+        {"Effect": "Deny", "Principal": user, "Action": refused, "Resource": everything},
         {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/owner"]}, "Action": ["s3:*"], "Resource": everything},
     ],
 }
+# Nor may it give objects to everyone as it writes them.
+public = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
 
 
 def found(read, *keys):
@@ -72,6 +69,7 @@ def state() -> dict:
         "versioning": {"Status": found(s3.get_bucket_versioning, "Status")},
         "object lock": found(s3.get_object_lock_configuration, "ObjectLockConfiguration"),
         "policy": json.loads(text) if text else None,
+        "public access": found(s3.get_public_access_block, "PublicAccessBlockConfiguration"),
     }
 
 
@@ -83,7 +81,7 @@ s3 = boto3.client(
     endpoint_url=store.s3_endpoint_url,
     config=Config(s3={"addressing_style": "path"}),
 )
-wanted = {"versioning": versioning, "object lock": lock, "policy": policy}
+wanted = {"versioning": versioning, "object lock": lock, "policy": policy, "public access": public}
 try:
     if not exists():
         s3.create_bucket(Bucket=bucket)
@@ -96,6 +94,8 @@ try:
         s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=lock)
     if before["policy"] != policy:
         s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    if before["public access"] != public:
+        s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=public)
     after = state()
 except (BotoCoreError, ClientError) as error:
     sys.exit(f"the bucket {bucket} cannot be prepared: {error}")
