@@ -26,7 +26,7 @@ use sealift_deployment::site::{Site, SiteParameters};
 use sealift_deployment::ui::Ui;
 use sealift_layers::ingredients::certs::Certificate;
 
-pub use keep::{Kept, keep};
+pub use keep::{Kept, gather, keep};
 pub use lock::{Relocked, relock};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
 pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Output, Target};
