@@ -261,7 +261,7 @@ impl Uv {
         let finished = finished.with_context(|| format!("`{}` failed", self.0.display()))?;
         // uv may exit before it has read all input; its error message is then more useful.
         match finished.written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => finished.output().with_context(|| format!("`{}` failed", self.0.display())),
         }
     }
