@@ -25,3 +25,4 @@ pub mod resolve;
 pub mod servers;
 pub mod signing;
 pub mod store;
+mod tls;
