@@ -19,6 +19,7 @@ pub mod nix;
 mod parallel;
 pub mod plan;
 pub mod python;
+pub mod rebuild;
 pub mod recipe;
 pub mod resolve;
 pub mod servers;
