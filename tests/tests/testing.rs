@@ -74,9 +74,9 @@ fn blocks_are_in_a_storage_that_keeps_versions() -> Result<()> {
     let podman = Podman::new()?;
     let host = Host { podman: &podman, bundle: &bundle };
     let scenario = || {
+        host.users_will_see_a_certificate_on_p521()?;
         host.it_starts()?;
         host.the_server_cannot_delete()?;
-        host.users_see_a_certificate_on_p521()?;
         host.sequester()?;
         host.data_survive()?;
         host.a_workspace_is_exported()?;
@@ -147,8 +147,8 @@ impl Host<'_> {
         self.podman.podman(&["start", "--attach", "parsec-testing_parsec-bucket"]).map(drop)
     }
 
-    /// The operator's own, as the Parsec project's guide makes them. Tasks that are requests use it from here on.
-    fn users_see_a_certificate_on_p521(&self) -> Result<()> {
+    /// The operator's own, as the Parsec project's guide makes them. Tasks that are requests use it.
+    fn users_will_see_a_certificate_on_p521(&self) -> Result<()> {
         let names = "subjectAltName=DNS:parsec.test,DNS:parsec-proxy,DNS:localhost,IP:127.0.0.1";
         let make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-521 -nodes -keyout p521.key -out p521.crt -subj /CN=x -days 60";
         self.openssl(&format!("{make} -addext {names}"))?;
@@ -156,7 +156,7 @@ impl Host<'_> {
             let text = fs_err::read(self.bundle.place().join(format!("p521.{kind}")))?;
             fs_err::write(self.bundle.folder.join(format!("site/tls/parsec-proxy.{kind}")), text)?;
         }
-        self.sealift(&["up"]).map(drop)
+        Ok(())
     }
 
     fn openssl(&self, arguments: &str) -> Result<()> {
@@ -224,6 +224,10 @@ impl Host<'_> {
         let memory = self.podman.podman(&["exec", STORAGE, "grep", "VmHWM", "/proc/1/status"])?;
         report(&format!("the storage: {}", memory.split_whitespace().collect::<Vec<_>>().join(" ")));
         self.sealift(&["down"])?;
+        // What is written from here on is locked.
+        let settings = self.bundle.folder.join("site/settings.toml");
+        let text = fs_err::read_to_string(&settings)?;
+        fs_err::write(&settings, format!("{text}\nretention = \"COMPLIANCE\"\nretention-days = 1\n"))?;
         self.sealift(&["up"])?;
         self.client(&["blocks"])?;
         BLOCKS.pass(self.podman, "read")
@@ -268,10 +272,6 @@ impl Host<'_> {
         let deleted = self.task(&["delete-workspace", "MyOrg", &self.workspace()?])?;
         ensure!(deleted.contains("is deleted, and 2 blocks are removed"), "{deleted}");
 
-        let settings = self.bundle.folder.join("site/settings.toml");
-        let text = fs_err::read_to_string(&settings)?;
-        fs_err::write(&settings, format!("{text}\nretention = \"COMPLIANCE\"\nretention-days = 1\n"))?;
-        self.sealift(&["up"])?;
         self.client(&["workspace"])?;
         self.client(&["plan"])?;
         let workspace = self.workspace()?;
