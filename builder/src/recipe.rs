@@ -12,6 +12,8 @@ pub const STACKED_LAYER: &str = "on/1";
 pub const LISTING: &str = "listing/1";
 /// What the programs of a layer need to run.
 pub const PROGRAMS: &str = "programs/3";
+/// The private keys in a layer.
+pub const PRIVATE_KEYS: &str = "private-keys/1";
 /// That the programs of an image can run.
 pub const RUNNABLE: &str = "runnable/4";
 /// Python bytecode of a wheel or of a package of the standard library.

@@ -6,6 +6,7 @@
 //! - [`bundle`]: reading and verifying a bundle, and its bill of materials.
 //! - [`signature`]: signatures of bundles, and the keys that a machine trusts.
 //! - [`host`]: engines, checks of the host, starting and stopping.
+//! - [`process`]: programs of others whose output is collected, within bounds.
 //! - [`failure`], [`diagnostic`], [`finding`]: the program's error; errors in a profile or settings file; results of checks.
 //!
 //! The crate has no network client: it fetches nothing. The crate `sealift` builds bundles.
@@ -18,6 +19,7 @@ pub mod files;
 pub mod finding;
 pub mod host;
 pub mod machine;
+pub mod process;
 pub mod profile;
 pub mod render;
 pub mod signature;

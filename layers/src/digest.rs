@@ -212,6 +212,34 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
+/// A reader that measures what is read from another one.
+pub struct HashingReader<R> {
+    from: R,
+    hasher: BackgroundHasher,
+    size: u64,
+}
+
+impl<R: Read> HashingReader<R> {
+    /// Reads from `from`.
+    pub fn new(from: R) -> Self {
+        Self { from, hasher: BackgroundHasher::default(), size: 0 }
+    }
+
+    /// The digest and size of what was read.
+    pub fn finish(self) -> Measured {
+        Measured { digest: self.hasher.finish(), size: self.size }
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.from.read(buffer)?;
+        self.hasher.write_all(&buffer[..got])?;
+        self.size += got as u64;
+        Ok(got)
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())

@@ -47,8 +47,12 @@ pub const ARTIFACT: u64 = 1 << 40;
 pub const DOCUMENT: u64 = 16 << 20;
 /// Bytes of a content that is read into memory as a whole.
 pub const MEMORY: u64 = 64 << 20;
-/// Bytes of a package index, which is read into memory. That of Debian's main component has 60 MB.
+/// Bytes of a package index. That of Debian's main component has 60 MB.
 pub const INDEX: u64 = 256 << 20;
+/// Bytes of a package index that are in memory: the fields that are used. Debian's main component has 30 MB of them.
+pub const INDEX_NEEDED: usize = 96 << 20;
+/// Bytes of a line of a package index.
+pub const INDEX_LINE: u64 = 1 << 20;
 /// Packages of all indexes that a lock reads, those left out included. Debian's main component has 70,000.
 pub const PACKAGES: usize = 500_000;
 /// Names that the packages of these indexes provide. Those of Debian's main component provide 100,000.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
+use sealift_deployment::process::Finished;
 use sealift_deployment::ui::{self, Phase};
 use sealift_layers::ingredients::deb;
 use sealift_layers::platform::Architecture;
@@ -21,7 +22,7 @@ use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Kind, SourceFile, Tree, TreePath};
 use tempfile::TempDir;
 
-use super::confined::{Confined, Finished};
+use super::confined::Confined;
 use super::unpacked;
 use crate::inputs::{ImageInputs, Inputs};
 use crate::lock::Package;
@@ -240,14 +241,14 @@ impl Interpreter {
             ("LC_ALL", "C".into()),
         ];
         let confined = Confined { command, environment, readable: root, writable: workspace, input };
-        let Finished { status, messages, written } = confined.run().context("cannot run the image's Python")?;
+        let Finished { status, stderr, written, .. } = confined.run().context("cannot run the image's Python")?;
         let how = match status {
             // When it ends early, its messages say more than the broken pipe.
             Some(status) if status.success() => return Ok(written?),
             Some(status) => status.to_string(),
             None => "it took longer than half an hour".to_owned(),
         };
-        let message = format!("the image's Python failed ({how}):\n{}", messages.trim());
+        let message = format!("the image's Python failed ({how}):\n{}", String::from_utf8_lossy(&stderr).trim());
         let hint = "to build without bytecode, set `bytecode = false` in the profile's venv";
         Err(Failure::failed(message).hint(hint).into())
     }

@@ -9,21 +9,19 @@
 //! What a kernel or a machine lacks is left out. `docs/trust.md` says what holds then.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
 };
+use sealift_deployment::process::{self, Finished, Keep, MESSAGES};
 
 /// Longest run.
 const WALL: Duration = Duration::from_secs(1800);
-/// Bytes of messages that are kept.
-const MESSAGES: u64 = 1 << 16;
 /// Programs and libraries of the machine: the shell and `unshare` need them.
 const MACHINE: [&str; 8] =
     ["/usr", "/bin", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/dev/null", "/dev/urandom"];
@@ -50,17 +48,6 @@ pub(super) struct Confined<'a> {
     pub(super) input: &'a [u8],
 }
 
-/// How a program ended.
-#[derive(Debug)]
-pub(super) struct Finished {
-    /// `None` if it took too long and was killed.
-    pub(super) status: Option<ExitStatus>,
-    /// The first bytes of its standard error.
-    pub(super) messages: String,
-    /// Whether all of the input was written.
-    pub(super) written: io::Result<()>,
-}
-
 impl Confined<'_> {
     /// Runs the program to its end.
     ///
@@ -69,18 +56,7 @@ impl Confined<'_> {
     pub(super) fn run(&self) -> io::Result<Finished> {
         // The rules of Landlock hold for the thread, and for what it starts.
         let started = std::thread::scope(|scope| scope.spawn(|| self.start()).join().expect("starting does not panic"));
-        let mut child = started?;
-        let messages = kept(child.stderr.take());
-        let stdin = child.stdin.take();
-        std::thread::scope(|scope| {
-            // Writing ends when the program does: its end of the pipe is closed then.
-            let writer = scope.spawn(|| stdin.map_or(Ok(()), |mut stdin| stdin.write_all(self.input)));
-            let status = wait(&mut child, WALL)?;
-            let written = writer.join().expect("writing does not panic");
-            // What it started may hold the pipe open where there are no namespaces.
-            let messages = messages.recv_timeout(Duration::from_secs(2)).unwrap_or_default();
-            Ok(Finished { status, messages: String::from_utf8_lossy(&messages).into_owned(), written })
-        })
+        process::finish(started?, self.input.to_vec(), Keep::First(0), Keep::First(MESSAGES), Some(WALL))
     }
 
     fn start(&self) -> io::Result<Child> {
@@ -139,39 +115,6 @@ fn namespaces() -> Option<&'static Path> {
     FOUND.get_or_init(find).as_deref()
 }
 
-/// Reads all of a pipe and keeps its first bytes.
-fn kept(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut first = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = (&mut pipe).take(MESSAGES).read_to_end(&mut first);
-            let _ = io::copy(&mut pipe, &mut io::sink());
-        }
-        // Fails when nobody waits any more.
-        let _ = sender.send(first);
-    });
-    receiver
-}
-
-/// Waits until the child ends; `None` if it had to be killed.
-fn wait(child: &mut Child, wall: Duration) -> io::Result<Option<ExitStatus>> {
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if started.elapsed() > wall {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +157,7 @@ mod tests {
     fn input_and_messages_pass_and_the_environment_is_its_own() {
         let place = Place::new();
         let finished = place.run("cat > work/out; echo \"$HOME\" >> work/out; echo oops >&2; exit 3", b"hello");
-        assert_eq!((finished.status.unwrap().code(), finished.messages.as_str()), (Some(3), "oops\n"));
+        assert_eq!((finished.status.unwrap().code(), finished.stderr.as_slice()), (Some(3), b"oops\n".as_slice()));
         assert_eq!(fs_err::read_to_string(place.root.path().join("work/out")).unwrap(), "hello\n");
         finished.written.unwrap();
     }
@@ -238,15 +181,9 @@ mod tests {
     fn messages_and_files_are_bounded() {
         let place = Place::new();
         let finished = place.run("head -c 1000000 /dev/zero | tr '\\0' x >&2 2>&1", b"");
-        assert!(finished.messages.len() as u64 <= MESSAGES);
+        assert!(finished.stderr.len() <= MESSAGES);
         let finished = place.run("ulimit -f; ulimit -f >&2", b"");
-        assert_eq!(finished.messages, "1048576\n");
-    }
-
-    #[test]
-    fn a_program_that_does_not_end_is_killed() {
-        let mut child = Command::new("/bin/sh").args(["-c", "exec sleep 60"]).spawn().unwrap();
-        assert!(wait(&mut child, Duration::from_millis(50)).unwrap().is_none());
+        assert_eq!(finished.stderr, b"1048576\n");
     }
 
     #[test]

@@ -9,12 +9,14 @@ mod compile;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sealift_deployment::bundle::Toolchain;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, temporary_directory};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::process::{self, Finished, Keep, MESSAGES};
 use sealift_layers::digest::Digest;
 use serde::Deserialize;
 
@@ -22,6 +24,9 @@ pub use compile::Program;
 
 use crate::lock;
 use crate::store::Store;
+
+/// The longest run of cargo: it may compile for hours, but not for ever.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
 /// The machine's cargo.
 #[derive(Clone, Debug)]
@@ -142,8 +147,11 @@ impl Cargo {
             command.env_remove(name);
         }
         command.env("CARGO_HOME", &self.home).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
-        let output =
-            command.envs(variables.iter().copied()).output().map_err(|error| cannot_run(&self.cargo, error))?;
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|error| cannot_run(&self.cargo, error))?;
+        let output = process::finish(child, Vec::new(), Keep::Last(MESSAGES), Keep::Last(MESSAGES), Some(LONGEST))
+            .and_then(Finished::output)
+            .with_context(|| format!("`{}` failed", self.cargo.display()))?;
         if output.status.success() { Ok(output) } else { Err(explain(&output, self.offline).into()) }
     }
 }
@@ -179,7 +187,7 @@ fn affects_output(name: &str) -> bool {
 
 /// The version that a program prints.
 fn version_of(program: &str, option: &str) -> Result<String> {
-    let output = Command::new(program).arg(option).env("LC_ALL", "C").stdin(Stdio::null()).output();
+    let output = process::answer(Command::new(program).arg(option).env("LC_ALL", "C").stdin(Stdio::null()));
     let output = output.map_err(|error| cannot_run(OsStr::new(program), error))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);

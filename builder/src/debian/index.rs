@@ -1,11 +1,12 @@
 //! `Packages` files: the packages of an archive (Debian policy 5.3; "DebianRepository/Format" in Debian's wiki).
 //!
 //! The file of Debian's main component is 60 MB of text, of which a build needs a few hundred stanzas: an index borrows
-//! from the text, and relations are parsed on demand.
+//! from the text, of which [`needed()`] leaves half, and relations are parsed on demand.
 //!
 //! An index may be that of several archives. Which of several versions of a package may be chosen is decided as apt does
 //! (apt_preferences(5)): the highest version of the highest priority, its *candidate*, unless a pin names another archive.
 
+mod needed;
 mod read;
 #[cfg(test)]
 pub(super) mod tests;
@@ -17,6 +18,7 @@ use sealift_deployment::failure::Failure;
 use sealift_layers::digest::Digest;
 use sealift_layers::limits::{Exceeded, PACKAGES, PROVIDED, RELATIONS};
 
+pub use self::needed::needed;
 use self::read::{Values, package};
 use super::pin::Pins;
 use super::relation::{self, Atom, Group};

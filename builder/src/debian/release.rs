@@ -2,17 +2,17 @@
 //! list is `Release`, and `Release.gpg` its signature.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, BufReader, Read};
 
 use anyhow::{Context, Result};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model::is_flat;
 use sealift_layers::decompress::{self, ENDINGS};
-use sealift_layers::digest::Digest;
-use sealift_layers::limits::INDEX;
+use sealift_layers::digest::{Digest, HashingReader, Measured};
+use sealift_layers::limits::{Exceeded, INDEX, INDEX_NEEDED};
 
 use super::date;
-use super::index::is_path;
+use super::index::{is_path, needed};
 use super::openpgp::{self, CLOCK_TOLERANCE, Keyring};
 use super::stanza::Stanzas;
 
@@ -247,11 +247,12 @@ impl Release {
         })
     }
 
-    /// Verifies a fetched package index and decompresses it, by the ending of `path`.
+    /// Verifies a fetched package index, and decompresses what is needed of it ([`needed()`]), by the ending of `path`.
+    /// Returns that, and the size of the whole in bytes.
     ///
     /// # Errors
-    /// The size or digest of the compressed or the decompressed file differs from the Release file.
-    pub fn unpack(&self, path: &str, bytes: &[u8]) -> Result<String> {
+    /// The size or digest of the compressed or the decompressed file differs from the Release file, or it is too large.
+    pub fn unpack(&self, path: &str, bytes: &[u8]) -> Result<(String, u64)> {
         let known = |path: &str| {
             let missing = || Failure::verification(format!("the Release file does not list {path}"));
             self.files.get(path).copied().ok_or_else(missing)
@@ -269,20 +270,26 @@ impl Release {
             return Err(Failure::verification(message).hint("name fewer components, or another mirror").into());
         }
         let limit = plain.map_or(INDEX, |plain| plain.size);
-        let mut text =
-            Vec::with_capacity(plain.map_or(0, |plain| usize::try_from(plain.size).unwrap_or(0).min(1 << 28)));
         // One byte more than listed is enough to detect a wrong size.
-        reader.take(limit.saturating_add(1)).read_to_end(&mut text).map_err(damaged)?;
+        let mut reader = HashingReader::new(reader.take(limit.saturating_add(1)));
+        let text = match needed(BufReader::with_capacity(1 << 17, &mut reader), INDEX_NEEDED) {
+            Err(error) if Exceeded::within(&error).is_none() => return Err(damaged(error).into()),
+            result => result,
+        };
+        // One that is too large may be another file than the listed one.
+        io::copy(&mut reader, &mut io::sink()).map_err(damaged)?;
+        let Measured { digest, size } = reader.finish();
         match plain {
-            Some(plain) => plain.verify(plain_path, &text)?,
-            None if text.len() as u64 > limit => {
+            Some(plain) => plain.verify_measured(plain_path, size, || digest)?,
+            None if size > limit => {
                 let message = format!("{path} has more than {} MiB when it is decompressed", INDEX >> 20);
                 return Err(Failure::verification(message).into());
             }
             None => {}
         }
-        // Names of maintainers and descriptions may have any encoding. The fields that are used must be ASCII.
-        Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        let too_large = |error| Failure::verification(format!("{path}: {error}"));
+        text.map(|text| (text, size))
+            .map_err(|error| too_large(error).hint("name fewer components, or another mirror").into())
     }
 }
 
@@ -292,11 +299,14 @@ impl File {
     /// # Errors
     /// A verification failure if one of them differs.
     pub fn verify(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let size = bytes.len() as u64;
+        self.verify_measured(name, bytes.len() as u64, || Digest::of(bytes))
+    }
+
+    fn verify_measured(&self, name: &str, size: u64, digest: impl FnOnce() -> Digest) -> Result<()> {
         if size != self.size {
             return Err(changed(format!("{name} has {size} bytes instead of {}", self.size)).into());
         }
-        let digest = Digest::of(bytes);
+        let digest = digest();
         if digest != self.sha256 {
             return Err(changed(format!("{name} has digest {digest} instead of {}", self.sha256)).into());
         }

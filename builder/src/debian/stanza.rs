@@ -22,7 +22,7 @@ impl<'a> Stanzas<'a> {
     /// Replaces `fields` with name and value of each field of the next stanza; false at the end of the text.
     ///
     /// # Errors
-    /// A line is neither a field nor a continuation line. The message has the number of the first such line, `fields` the
+    /// A line is neither a field nor a continuation line. The message has the first such line, `fields` the
     /// other lines of the stanza. The next call reads the stanza after it.
     #[allow(clippy::should_implement_trait, reason = "it is fallible, and the caller keeps the memory")]
     pub fn next(&mut self, fields: &mut Vec<(&'a str, &'a str)>) -> Result<bool> {
@@ -39,9 +39,8 @@ impl<'a> Stanzas<'a> {
                 }
                 break;
             }
-            let name_end = memchr::memchr(b':', line.as_bytes()).filter(|colon| is_field_name(&line[..*colon]));
-            let Some(name_end) = name_end else {
-                malformed.get_or_insert_with(|| self.malformed(start, line));
+            let Some(name_end) = name_end(line) else {
+                malformed.get_or_insert_with(|| not_a_field(line));
                 continue;
             };
             while matches!(self.text.as_bytes().get(end + 1), Some(b' ' | b'\t')) {
@@ -56,19 +55,23 @@ impl<'a> Stanzas<'a> {
         }
         malformed.map_or(Ok(!fields.is_empty()), |failure| Err(failure.into()))
     }
+}
 
-    fn malformed(&self, start: usize, line: &str) -> Failure {
-        let number = self.text[..start].matches('\n').count() + 1;
-        let shown: String = line.chars().take(60).collect();
-        Failure::failed(format!("line {number} is not a field: `{shown}`"))
-    }
+fn not_a_field(line: &str) -> Failure {
+    let shown: String = line.chars().take(60).collect();
+    Failure::failed(format!("the line `{shown}` is not a field"))
+}
+
+/// Where the name of the field that begins in `line` ends.
+pub(super) fn name_end(line: &str) -> Option<usize> {
+    memchr::memchr(b':', line.as_bytes()).filter(|colon| is_field_name(&line[..*colon]))
 }
 
 fn line_end(text: &str, start: usize) -> usize {
     memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |length| start + length)
 }
 
-fn is_blank(line: &str) -> bool {
+pub(super) fn is_blank(line: &str) -> bool {
     line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
 
@@ -104,10 +107,10 @@ mod tests {
             .map(|text| all(text).unwrap_err().to_string())
             .collect();
         insta::assert_snapshot!(messages.join("\n"), @r"
-        line 2 is not a field: `no field`
-        line 1 is not a field: ` x: 1`
-        line 1 is not a field: `# c: d`
-        line 1 is not a field: `: x`
+        the line `no field` is not a field
+        the line ` x: 1` is not a field
+        the line `# c: d` is not a field
+        the line `: x` is not a field
         ");
     }
 

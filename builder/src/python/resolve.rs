@@ -1,7 +1,7 @@
 //! Resolution with the program `uv`. It is needed only to make a lock.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr as _;
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use pep508_rs::{PackageName, Requirement, VersionOrUrl};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self as any_files, temporary_directory};
+use sealift_deployment::process::{self, ANSWER, Keep};
 use sealift_layers::ingredients::wheel::normalize;
 use sealift_layers::limits::DOCUMENT;
 use url::Url;
@@ -20,6 +21,9 @@ use super::local::LocalWheels;
 use super::pylock::{self, Choice, Chosen};
 use super::requirements::Requirements;
 use super::tags::Target;
+
+/// The most that is kept of what uv prints: why nothing satisfies the requirements may be a hundred thousand lines.
+const PRINTED: usize = 16 << 20;
 
 /// The content of a virtual environment.
 #[derive(Clone, Copy, Debug)]
@@ -251,14 +255,15 @@ impl Uv {
     }
 
     fn run(&self, mut command: Command, input: &str) -> Result<Output> {
-        let mut child = command.spawn().map_err(|error| self.cannot_run(error))?;
-        let mut stdin = child.stdin.take().expect("the command pipes its input");
+        let child = command.spawn().map_err(|error| self.cannot_run(error))?;
+        let input = input.as_bytes().to_vec();
+        let finished = process::finish(child, input, Keep::Whole(PRINTED), Keep::Last(PRINTED), Some(ANSWER));
+        let finished = finished.with_context(|| format!("`{}` failed", self.0.display()))?;
         // uv may exit before it has read all input; its error message is then more useful.
-        match stdin.write_all(input.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-            _ => drop(stdin),
+        match finished.written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => finished.output().with_context(|| format!("`{}` failed", self.0.display())),
         }
-        Ok(child.wait_with_output()?)
     }
 
     fn cannot_run(&self, error: io::Error) -> Failure {

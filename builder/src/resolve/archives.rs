@@ -89,7 +89,7 @@ impl<'a> Suite<'a> {
         let mut indexes = Vec::new();
         for component in self.components() {
             let found = servers.package_indexes(&signed, component, architecture.as_str())?;
-            let size = found.iter().map(|index| index.text.len() as u64).sum();
+            let size = found.iter().map(|index| index.size).sum();
             ui.note(&format!("{suite} {}: index of {}", component.unwrap_or_default(), ui::bytes(size)));
             indexes.extend(found);
         }

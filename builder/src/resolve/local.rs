@@ -26,7 +26,7 @@ pub(super) fn index(profile: &Profile, archive: &model::Archive) -> Result<Packa
     let label = archive.files.iter().map(|file| file.get_ref().as_str()).collect::<Vec<_>>().join(", ");
     // Names of maintainers and descriptions may have any encoding. The fields that are used are ASCII.
     let text = String::from_utf8_lossy(&text).into_owned();
-    Ok(PackageIndex { path: label, sha256: Digest::of(text.as_bytes()), text })
+    Ok(PackageIndex { path: label, sha256: Digest::of(text.as_bytes()), size: text.len() as u64, text })
 }
 
 /// Adds the stanzas of the file or of the folder's files, at any depth.

@@ -30,7 +30,7 @@ const RELEASE_LIMIT: u64 = 16 << 20;
 /// Largest list of mirrors that is accepted, in bytes.
 const LIST_LIMIT: u64 = 1 << 20;
 /// Largest compressed package index that is accepted, in bytes.
-const INDEX_LIMIT: u64 = 256 << 20;
+const INDEX_LIMIT: u64 = 128 << 20;
 /// Largest compressed index of the files of packages that is fetched, in bytes.
 const CONTENTS_LIMIT: u64 = 64 << 20;
 
@@ -68,7 +68,9 @@ pub struct PackageIndex {
     pub path: String,
     /// SHA-256 of the compressed file.
     pub sha256: Digest,
-    /// The content, decompressed.
+    /// Size of the decompressed file in bytes.
+    pub size: u64,
+    /// The part of the content that is needed, decompressed.
     pub text: String,
 }
 
@@ -175,8 +177,9 @@ impl Servers<'_> {
     }
 
     fn package_index(&self, signed: &SignedRelease, index: IndexFile) -> Result<PackageIndex> {
-        let text = self.index_file(signed, &index, INDEX_LIMIT, |bytes| signed.release.unpack(&index.path, bytes))?;
-        Ok(PackageIndex { path: index.path, sha256: index.file.sha256, text })
+        let (text, size) =
+            self.index_file(signed, &index, INDEX_LIMIT, |bytes| signed.release.unpack(&index.path, bytes))?;
+        Ok(PackageIndex { path: index.path, sha256: index.file.sha256, size, text })
     }
 
     /// Fetches and verifies the indexes that list the files of a component's packages, and adds the packages that have

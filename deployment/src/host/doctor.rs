@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::deployment::Deployment;
+use super::origin;
 use super::runtime::{KeyGroups, Runtime};
 use super::status::{HealthState, ServiceState, ServiceStatus};
 use crate::failure::Failure;
@@ -27,8 +28,9 @@ const RENEW_AUTHORITY: &str =
 ///
 /// # Errors
 /// When a check cannot be carried out. A check that fails is a finding.
-pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Result<Findings> {
+pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::KnownSites, now: i64) -> Result<Findings> {
     let mut findings = runtime.check_host(&BTreeMap::new(), now)?;
+    origin::check_successor(deployment, known, false, &mut findings)?;
     runtime.check_images(&mut findings)?;
     let services = runtime.status()?;
     if services.iter().all(ServiceStatus::is_absent)
@@ -52,6 +54,7 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Resu
         findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
         return Ok(findings);
     }
+    origin::check(deployment, runtime, known, false, &mut findings)?;
     examine_certificates(deployment, now, &mut findings);
     examine_folders(deployment, now, &mut findings)?;
     examine_secrets(deployment, runtime, &mut findings)?;

@@ -1,7 +1,7 @@
 //! The output of containers and units, passed on to this program's own.
 
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use sealift_layers::escape;
 
@@ -42,38 +42,6 @@ pub(super) fn run(command: &mut Command, raw: Raw) -> io::Result<ExitStatus> {
     });
     let status = child.wait()?;
     Ok(if is_closed { ExitStatus::default() } else { status })
-}
-
-/// Bytes of each stream that [`last`] keeps.
-const LAST: usize = 64 << 10;
-
-/// Runs a command, and keeps the end of what it prints: a container may print more than fits into memory.
-///
-/// # Errors
-/// It cannot be started.
-pub(super) fn last(command: &mut Command) -> io::Result<Output> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let (output, errors) = (child.stdout.take(), child.stderr.take());
-    let (stdout, stderr) = std::thread::scope(|scope| {
-        let errors = scope.spawn(|| errors.map(end_of).unwrap_or_default());
-        (output.map(end_of).unwrap_or_default(), errors.join().expect("reading does not panic"))
-    });
-    Ok(Output { status: child.wait()?, stdout, stderr })
-}
-
-/// The last bytes of what can be read.
-fn end_of(mut from: impl Read) -> Vec<u8> {
-    let (mut buffer, mut kept) = (vec![0; LAST], Vec::new());
-    loop {
-        match from.read(&mut buffer) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => return kept,
-            Ok(got) => {
-                kept.drain(..(kept.len() + got).saturating_sub(LAST).min(kept.len()));
-                kept.extend_from_slice(&buffer[..got]);
-            }
-        }
-    }
 }
 
 /// What is passed on of a task: one for a terminal that has one draws on it.
@@ -148,16 +116,6 @@ mod tests {
         assert_eq!(passed_on(&[b"caf\xc3", b"\xa9\r", b"\nx"]), "caf\u{e9}\nx");
         assert_eq!(passed_on(&[b"\xc2", b"\x9b2J"]), "\\u{9b}2J");
         assert_eq!(passed_on(&[b"end\xc3"]), "end\\xc3");
-    }
-
-    /// The log of a container was read into memory as a whole, however long its last line was.
-    #[test]
-    fn the_end_of_what_a_command_prints_is_kept() {
-        let script = "head -c 9000000 /dev/zero; echo end; echo error >&2; exit 3";
-        let output = last(Command::new("sh").args(["-c", script])).unwrap();
-        assert_eq!((output.stdout.len(), output.status.code()), (LAST, Some(3)));
-        assert!(output.stdout.ends_with(b"\0end\n"));
-        assert_eq!(output.stderr, b"error\n");
     }
 
     #[test]

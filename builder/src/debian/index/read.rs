@@ -25,27 +25,33 @@ pub(super) struct Values<'a> {
     repeated: &'a str,
 }
 
+/// Whether a field of this name is one of [`Values`].
+pub(super) fn is_needed(field: &str) -> bool {
+    Values::default().slot(field).is_some()
+}
+
 impl<'a> Values<'a> {
+    fn slot(&mut self, field: &str) -> Option<&mut &'a str> {
+        Some(match field {
+            "Package" => &mut self.name,
+            "Version" => &mut self.version,
+            "Architecture" => &mut self.architecture,
+            "Filename" => &mut self.path,
+            "Size" => &mut self.size,
+            "SHA256" => &mut self.sha256,
+            "Installed-Size" => &mut self.installed_size,
+            "Priority" => &mut self.priority,
+            "Essential" => &mut self.essential,
+            other => &mut self.relations[Field::ALL.iter().position(|field| field.name() == other)?],
+        })
+    }
+
     /// One pass over the fields: this runs for each of about 70 000 stanzas. Names are compared with case, as archives
     /// write them in one way.
     pub(super) fn of(fields: &[(&'a str, &'a str)]) -> Self {
         let mut values = Self::default();
         for (field, value) in fields {
-            let slot = match *field {
-                "Package" => &mut values.name,
-                "Version" => &mut values.version,
-                "Architecture" => &mut values.architecture,
-                "Filename" => &mut values.path,
-                "Size" => &mut values.size,
-                "SHA256" => &mut values.sha256,
-                "Installed-Size" => &mut values.installed_size,
-                "Priority" => &mut values.priority,
-                "Essential" => &mut values.essential,
-                other => match Field::ALL.iter().position(|field| field.name() == other) {
-                    Some(place) => &mut values.relations[place],
-                    None => continue,
-                },
-            };
+            let Some(slot) = values.slot(field) else { continue };
             let before = std::mem::replace(slot, value);
             if !before.is_empty() {
                 values.repeated = field;

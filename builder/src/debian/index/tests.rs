@@ -89,7 +89,7 @@ fn malformed_stanzas_are_left_out() {
         P: package a: the field SHA256 is missing or malformed
         P: package a: the field Filename is missing or malformed
         P: a stanza has no field Package; its first field is `Version: 1`
-        P: line 2 is not a field: `no field`
+        P: the line `no field` is not a field
         P: package a: the field Version is missing or malformed
         P: Provides of a 1: `b c` is not a relation to a package: unexpected text after the name
         P: Depends of a 1: `b (>= 1` is not a relation to a package: `)` is missing after its version

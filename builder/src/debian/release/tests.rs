@@ -105,7 +105,7 @@ fn verifies_and_decompresses_package_indexes() {
     let of = |bytes: &[u8]| File { size: bytes.len() as u64, sha256: Digest::of(bytes) };
     let mut release = read(TEXT).unwrap();
     release.files = BTreeMap::from([("P.xz".into(), of(&packed)), ("P".into(), of(&plain))]);
-    assert_eq!(release.unpack("P.xz", &packed).unwrap().as_bytes(), plain);
+    assert_eq!(release.unpack("P.xz", &packed).unwrap().0.as_bytes(), plain);
     let mut messages = vec![release.unpack("P.xz", &packed[1..]).unwrap_err().to_string()];
     // Longer, and shorter, than listed.
     for listed in [&plain[1..], &[&plain[..], b"a"].concat()] {
@@ -116,7 +116,7 @@ fn verifies_and_decompresses_package_indexes() {
     messages.push(release.unpack("P.xz", &plain).unwrap_err().to_string());
     // Some archives list the compressed form only.
     release.files = BTreeMap::from([("P.xz".into(), of(&packed))]);
-    assert_eq!(release.unpack("P.xz", &packed).unwrap().as_bytes(), plain);
+    assert_eq!(release.unpack("P.xz", &packed).unwrap().0.as_bytes(), plain);
     messages.push(release.unpack("P", &plain).unwrap_err().to_string());
     insta::assert_snapshot!(messages.join("\n"), @"
     P.xz has 87 bytes instead of 88
@@ -129,13 +129,13 @@ fn verifies_and_decompresses_package_indexes() {
 
 #[test]
 fn bytes_that_are_not_utf8_are_replaced() {
-    let plain = b"Package: a\nMaintainer: J\xf6rg\n";
+    let plain = b"Package: a\nMaintainer: b\nVersion: J\xf6rg\n";
     let mut packed = Vec::new();
     liblzma::read::XzEncoder::new(&plain[..], 1).read_to_end(&mut packed).unwrap();
     let of = |bytes: &[u8]| File { size: bytes.len() as u64, sha256: Digest::of(bytes) };
     let mut release = read(TEXT).unwrap();
     release.files = BTreeMap::from([("P.xz".into(), of(&packed)), ("P".into(), of(plain))]);
-    assert_eq!(release.unpack("P.xz", &packed).unwrap(), "Package: a\nMaintainer: J\u{fffd}rg\n");
+    assert_eq!(release.unpack("P.xz", &packed).unwrap().0, "Package: a\nVersion: J\u{fffd}rg\n");
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn an_index_is_read_in_the_forms_that_are_listed() {
     let path = "main/binary-amd64/Packages";
     release.files = BTreeMap::from([(format!("{path}.gz"), of(&packed)), (path.into(), of(plain))]);
     assert_eq!(release.package_indexes(Some("main"), "amd64").unwrap()[0].path, format!("{path}.gz"));
-    assert_eq!(release.unpack(&format!("{path}.gz"), &packed).unwrap().as_bytes(), plain);
+    assert_eq!(release.unpack(&format!("{path}.gz"), &packed).unwrap().0.as_bytes(), plain);
     release.files.remove(&format!("{path}.gz"));
     assert_eq!(release.package_indexes(Some("main"), "amd64").unwrap()[0].path, path);
-    assert_eq!(release.unpack(path, plain).unwrap().as_bytes(), plain);
+    assert_eq!(release.unpack(path, plain).unwrap().0.as_bytes(), plain);
 }

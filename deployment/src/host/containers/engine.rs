@@ -1,11 +1,10 @@
 //! podman or Docker: the only module that runs their programs.
 
 use std::ffi::OsStr;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -13,9 +12,10 @@ use super::kind::EngineKind;
 use super::output::{self, EngineInfo};
 use crate::failure::Failure;
 use crate::machine::Machine;
+use crate::process::{self, Keep, MESSAGES};
 
-/// How many last bytes of a command's output are kept.
-const MOST_OUTPUT: u64 = 4096;
+/// How many last bytes of what a health check prints are kept.
+const MOST_OUTPUT: usize = 4096;
 
 /// The result of [`Engine::run_within`].
 #[derive(Debug)]
@@ -206,27 +206,14 @@ impl Engine {
     /// When it cannot be started.
     pub(super) fn run_within(&self, arguments: &[&str], limit: Duration) -> Result<Attempt> {
         let mut command = self.command(arguments);
-        // Not a pipe: a command that prints much would wait for its reader.
-        let mut printed = tempfile::tempfile()?;
-        command.stdout(printed.try_clone()?).stderr(printed.try_clone()?);
-        let mut child = command.spawn().with_context(|| self.cannot_run())?;
-        let start = Instant::now();
-        let code = loop {
-            if let Some(status) = child.try_wait()? {
-                break status.code();
-            }
-            if start.elapsed() > limit {
-                child.kill()?;
-                child.wait()?;
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let length = printed.seek(SeekFrom::End(0))?;
-        printed.seek(SeekFrom::Start(length.saturating_sub(MOST_OUTPUT)))?;
-        let mut bytes = Vec::new();
-        printed.read_to_end(&mut bytes)?;
-        Ok(Attempt { code, printed: String::from_utf8_lossy(&bytes).into_owned() })
+        let (printed, writer) = std::io::pipe()?;
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let child = command.spawn().with_context(|| self.cannot_run())?;
+        // The command has the other end of the pipe, too.
+        drop(command);
+        let (status, printed) = process::finish_joined(child, printed, Keep::Last(MOST_OUTPUT), limit)?;
+        let code = status.and_then(|status| status.code());
+        Ok(Attempt { code, printed: String::from_utf8_lossy(&printed).into_owned() })
     }
 
     /// Runs a command whose standard output is read while it runs. Returns what `read` returns.
@@ -235,20 +222,21 @@ impl Engine {
     /// [`Failure`] with the command's standard error when it fails.
     pub(super) fn output<T>(&self, arguments: &[&str], read: impl FnOnce(&mut ChildStdout) -> T) -> Result<T> {
         let mut command = self.command(arguments);
-        // Not a pipe, which the command could fill while its output is read.
-        let mut errors = tempfile::tempfile()?;
-        command.stdout(Stdio::piped()).stderr(errors.try_clone()?);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| self.cannot_run())?;
         let mut output = child.stdout.take().context("standard output is a pipe")?;
-        let result = read(&mut output);
-        // A command that still writes ends: nobody reads it.
-        drop(output);
+        let errors = child.stderr.take().context("standard error is a pipe")?;
+        // Read at the same time: a full pipe would block both.
+        let (result, stderr) = std::thread::scope(|scope| {
+            let errors = scope.spawn(|| process::end_of(errors, MESSAGES));
+            let result = read(&mut output);
+            // A command that still writes ends: nobody reads it.
+            drop(output);
+            (result, errors.join().expect("reading does not panic"))
+        });
         if child.wait()?.success() {
             return Ok(result);
         }
-        let mut stderr = Vec::new();
-        errors.seek(SeekFrom::Start(0))?;
-        errors.take(MOST_OUTPUT).read_to_end(&mut stderr)?;
         Err(failure(self.kind, &command, &stderr).into())
     }
 
@@ -265,14 +253,10 @@ impl Engine {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| self.cannot_run())?;
         let mut input = child.stdin.take().context("standard input is a pipe")?;
-        let mut errors = child.stderr.take().context("standard error is a pipe")?;
+        let errors = child.stderr.take().context("standard error is a pipe")?;
         // Read while writing: a full pipe would block both.
         let (written, stderr) = std::thread::scope(|scope| {
-            let reader = scope.spawn(move || {
-                let mut stderr = Vec::new();
-                let _ = errors.read_to_end(&mut stderr);
-                stderr
-            });
+            let reader = scope.spawn(|| process::end_of(errors, MESSAGES));
             let written = write(&mut input);
             drop(input);
             (written, reader.join().expect("reading does not panic"))
@@ -285,7 +269,7 @@ impl Engine {
 }
 
 fn collect_output(command: &mut Command) -> Result<Output> {
-    command.output().with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))
+    process::answer(command).with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))
 }
 
 /// The failure of a command with this standard error. Only its first words are shown: the rest is long.
@@ -371,5 +355,18 @@ mod tests {
         assert_eq!(engine.query(&["container", "inspect", "gone"]).unwrap(), None);
         let error = engine.query(&["container", "inspect", "other"]).unwrap_err();
         assert_eq!(error.to_string(), "`podman container inspect ...` failed: Error: database is locked");
+    }
+
+    /// All that a check printed was written into a temporary file, until the disk was full.
+    #[test]
+    fn the_end_of_what_a_check_prints_is_kept_until_its_time_is_over() {
+        let podman = "[ $1 = version ] && exit 0; [ $1 = short ] && { echo out; echo err >&2; exit 3; }
+            while :; do echo again; done";
+        let (place, machine) = machine(&[("podman", podman)]);
+        let engine = Engine::find(place.path(), None, &machine).unwrap();
+        let short = engine.run_within(&["short"], Duration::from_secs(60)).unwrap();
+        assert_eq!((short.code, short.printed.as_str()), (Some(3), "out\nerr\n"));
+        let endless = engine.run_within(&["exec", "x"], Duration::from_millis(300)).unwrap();
+        assert_eq!((endless.code, endless.printed.len()), (None, MOST_OUTPUT));
     }
 }

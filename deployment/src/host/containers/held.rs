@@ -5,6 +5,7 @@ use std::io::Read;
 
 use anyhow::Result;
 use sealift_layers::digest::Digest;
+use sealift_layers::limits::Within;
 use sealift_layers::tar::{MemberKind, Members, Stream};
 
 use super::context::Containers;
@@ -15,6 +16,9 @@ use crate::ui::{self, Ui};
 
 /// Hint for images that are not what they must be.
 const LOAD_AGAIN: &str = "stop the services, remove the image from the engine, and let ./sealift up load it again";
+
+/// Bytes that an archive of an image may have besides twice its layers: documents and headers.
+const SURPLUS: u64 = 4 << 20;
 
 /// Has the engine give out each image of the bundle, and compares the digests of its configuration and of its layers.
 ///
@@ -29,7 +33,7 @@ pub(super) fn compare(containers: &Containers<'_>, ui: &Ui, findings: &mut Findi
         let found = if missing.iter().any(|missing| missing.reference == name) {
             vec![format!("{} does not have it, or has another one of this name", containers.engine.program())]
         } else {
-            match containers.engine.output(&["image", "save", name], |output| digests(output)) {
+            match containers.engine.output(&["image", "save", name], |output| digests(output, image)) {
                 Ok(Ok(found)) => differences(image, &found),
                 Ok(Err(error)) | Err(error) => vec![format!("cannot be read: {error:#}")],
             }
@@ -49,13 +53,18 @@ fn size(image: &BundleImage) -> u64 {
     image.layers.iter().map(|layer| layer.unpacked).sum()
 }
 
-/// The digests of all files in an archive of images: a docker-archive with tars, or an OCI layout with blobs.
-fn digests(archive: impl Read) -> Result<BTreeSet<Digest>> {
-    let mut members = Members::new(Stream(archive));
+/// The digests of the configuration and layers of `image` that files in an archive of images have: a docker-archive with tars,
+/// or an OCI layout with blobs. Another image under its name may be of any size: not much more is read than the image has.
+fn digests(archive: impl Read, image: &BundleImage) -> Result<BTreeSet<Digest>> {
+    let own = image.layers.iter().flat_map(|layer| [layer.diff_id, layer.digest]).chain([image.config]);
+    let own: BTreeSet<Digest> = own.collect();
+    let most = size(image).saturating_mul(2).saturating_add(SURPLUS);
+    let mut members = Members::new(Stream(Within::new(archive, most)));
     let mut found = BTreeSet::new();
     while let Some(member) = members.next()? {
         if member.kind == MemberKind::File {
-            found.insert(Digest::of_reader(&mut members)?.digest);
+            let digest = Digest::of_reader(&mut members)?.digest;
+            found.extend(Some(digest).filter(|digest| own.contains(digest)));
         }
     }
     Ok(found)
@@ -103,10 +112,24 @@ mod tests {
             layers: vec![layer("base"), layer("certificates")],
             ..crate::host::testing::image("a")
         };
-        let found = |contents: &[&str]| differences(&image, &digests(&archive(contents)[..]).unwrap());
+        let found = |contents: &[&str]| differences(&image, &digests(&archive(contents)[..], &image).unwrap());
         assert_eq!(found(&["base", "config", "certificates packed", "more"]), [] as [String; 0]);
         assert_eq!(found(&["base", "config", "certificates of others"]), ["its layer `certificates` is another"]);
         assert_eq!(found(&["base packed", "certificates"]), ["its configuration is another"]);
-        assert!(digests(&archive(&["base"])[..514]).is_err());
+        assert!(digests(&archive(&["base"])[..514], &image).is_err());
+        // What is not of the image takes no memory, and not all of it is read.
+        assert!(digests(&archive(&["x", "y"])[..], &image).unwrap().is_empty());
+        let endless = std::iter::repeat(archive(&["more"])[..1024].to_vec()).flatten();
+        let error = digests(Endless(Box::new(endless)), &image).unwrap_err();
+        assert_eq!(format!("{error:#}"), "the tar archive is damaged: it unpacks to more than 4194308 bytes");
+    }
+
+    /// An archive without end.
+    struct Endless(Box<dyn Iterator<Item = u8>>);
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            Ok(buffer.iter_mut().zip(&mut self.0).map(|(place, byte)| *place = byte).count())
+        }
     }
 }

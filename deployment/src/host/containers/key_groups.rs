@@ -16,6 +16,7 @@ use super::output::EngineInfo;
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::host::deployment::Deployment;
+use crate::process;
 use crate::site::{self, GroupFile};
 
 /// Assigns files to groups. Arguments: a group and a path, any number of times.
@@ -41,7 +42,8 @@ impl Containers<'_> {
         }
         let pairs = files.into_iter().flat_map(|file| [file.group.to_string(), format!("site/{}", file.path)]);
         let mut command = self.engine.command(&["unshare", "sh", "-c", CHGRP, "sh"]);
-        let Output { status, stderr, .. } = command.args(pairs).output().with_context(|| self.engine.cannot_run())?;
+        let Output { status, stderr, .. } =
+            process::answer(command.args(pairs)).with_context(|| self.engine.cannot_run())?;
         if status.success() {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use crate::finding::Findings;
 use crate::host::passed_on::{self, Raw};
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::ServiceStatus;
+use crate::process;
 use crate::profile::model::{Run, Task};
 use crate::render::container::{self, Networks};
 use crate::render::network;
@@ -190,7 +191,7 @@ impl Containers<'_> {
     /// The lines that `logs` prints with these options.
     fn log_lines(&self, service: &str, options: &[&str]) -> Vec<String> {
         let Ok(container) = self.container(service) else { return Vec::new() };
-        let result = passed_on::last(self.engine.command(&["logs"]).args(options).arg(&container));
+        let result = process::last(self.engine.command(&["logs"]).args(options).arg(&container));
         // Each stream of the container comes out of the same stream of the engine.
         let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
         let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();

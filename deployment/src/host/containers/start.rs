@@ -9,9 +9,9 @@ use super::kind::EngineKind;
 use super::waiting::Start;
 use crate::failure::Failure;
 use crate::finding::Findings;
-use crate::host::passed_on;
 use crate::host::runtime::Deadline;
 use crate::host::status::{Outdated, ServiceState, ServiceStatus};
+use crate::process;
 use crate::render::container::{self, HostLayout};
 use crate::ui::Ui;
 
@@ -132,7 +132,7 @@ impl Containers<'_> {
         for (name, task) in self.deployment.start_tasks(service) {
             let phase = ui.phase(&format!("Task {name}"), 0);
             let output =
-                passed_on::last(&mut self.run_once(task, &[], &[])?).with_context(|| self.engine.cannot_run())?;
+                process::last(&mut self.run_once(task, &[], &[])?).with_context(|| self.engine.cannot_run())?;
             if !output.status.success() {
                 let printed = [output.stdout, output.stderr].concat();
                 let message = format!("the task {name} failed:\n{}", String::from_utf8_lossy(&printed).trim_end());

@@ -21,6 +21,7 @@ use crate::host::passed_on::{self, Raw};
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::machine::Machine;
+use crate::process::{self, Keep};
 use crate::profile::model::Task;
 use crate::render::systemd::{FOLDER, GENERATED, health_path, run_path, task_path, unit_path};
 use crate::site;
@@ -164,7 +165,7 @@ impl Runtime for Systemd<'_> {
 
     fn last_log_lines(&self, service: &str) -> Vec<String> {
         let mut command = self.journalctl(service, "cat", LogOptions { follow: false, tail: Some(LAST_LINES) });
-        let output = passed_on::last(&mut command);
+        let output = process::last(&mut command);
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
@@ -254,7 +255,7 @@ impl Systemd<'_> {
             return self.scheduled_status(service);
         }
         let mut command = self.command("systemctl");
-        let output = command.args(["is-active", &unit_name(service)]).output();
+        let output = process::answer(command.args(["is-active", &unit_name(service)]));
         let word = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
         let installed = files::read_text(&self.unit_file(&unit_name(service))).ok();
         let state = match (word.as_str(), &installed) {
@@ -272,12 +273,15 @@ impl Systemd<'_> {
     }
 
     fn health(&self, service: &str) -> Result<HealthState> {
-        if self.deployment.profile.model.services[service].health.is_none() {
+        let Some(check) = &self.deployment.profile.model.services[service].health else {
             return Ok(HealthState::Healthy);
-        }
+        };
         let program = self.deployment.folder.join(health_path(service));
-        let status = Command::new(&program).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let healthy = status.with_context(|| format!("cannot run {}", program.display()))?.success();
+        let child = Command::new(&program).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.with_context(|| format!("cannot run {}", program.display()))?;
+        let limit = Duration::from_secs(check.timeout.into());
+        let finished = process::finish(child, Vec::new(), Keep::Last(0), Keep::Last(0), Some(limit))?;
+        let healthy = finished.status.is_some_and(|status| status.success());
         Ok(if healthy { HealthState::Healthy } else { HealthState::Unhealthy })
     }
 
@@ -352,7 +356,7 @@ impl Systemd<'_> {
     }
 
     fn systemctl(&self, arguments: &[&str]) -> Result<()> {
-        let output = self.command("systemctl").args(arguments).output().context("cannot run systemctl")?;
+        let output = process::last(self.command("systemctl").args(arguments)).context("cannot run systemctl")?;
         if output.status.success() {
             return Ok(());
         }

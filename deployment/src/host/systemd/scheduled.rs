@@ -8,6 +8,7 @@ use super::{Systemd, unit_name};
 use crate::failure::Failure;
 use crate::host::passed_on::{self, Raw};
 use crate::host::status::{HealthState, LastRun, Outdated, ServiceState, ServiceStatus};
+use crate::process;
 use crate::render::systemd::run_path;
 
 impl Systemd<'_> {
@@ -30,7 +31,7 @@ impl Systemd<'_> {
     pub(super) fn scheduled_status(&self, service: &str) -> Result<ServiceStatus> {
         let mut command = self.command("systemctl");
         let properties = "--property=ActiveState,ExecMainStatus,ExecMainExitTimestamp";
-        let output = command.args(["show", properties, &unit_name(service)]).output();
+        let output = process::answer(command.args(["show", properties, &unit_name(service)]));
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let absent = ServiceStatus::absent(service, unit_name(service));
         if !self.unit_file(&timer_name(service)).exists() {

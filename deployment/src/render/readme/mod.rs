@@ -394,10 +394,13 @@ fn upgrade(model: &Model) -> String {
 ## Upgrade and backup
 
 Unpack the new bundle into a directory of its own. Copy `.env` and `site/` from the old directory, and start the new version.
-It uses the same volumes, and recreates the containers. The old directory is no longer used.
+It uses the same volumes, and recreates the containers.
 
        cp -a ../OLD/.env ../OLD/site .
        ./sealift up
+
+In the old directory, commands that change something are refused then; to go back, use `up --take-over` there, if the old version
+can read the data. Units of systemd name the directory: `up` prints the commands that make them for the new one.
 
 On another host, or as another user, add `--accept-site` to the first `up`: it then takes a site that it does not know.
 
