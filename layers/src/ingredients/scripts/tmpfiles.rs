@@ -43,7 +43,7 @@ pub(super) fn apply(files: &mut Files<'_>, outcome: &mut Outcome) -> io::Result<
     for (content, origin) in found.into_values() {
         let package = origin.split(' ').nth(1).unwrap_or(&origin).to_owned();
         let text = content.read()?;
-        for line in String::from_utf8_lossy(&text).lines().filter_map(|line| Line::read(line)) {
+        for line in String::from_utf8_lossy(&text).lines().filter_map(Line::read) {
             if !files.is_dropped(&line.path) && line.make(files)? {
                 outcome.note(&package, "tmpfiles.d", Said::Applied(Some(line.text)));
             }
