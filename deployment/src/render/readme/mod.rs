@@ -69,7 +69,8 @@ fn contents(model: &Model, images: &[&str]) -> String {
 | `profile/` | the description of this deployment, and the templates of `site/` |
 | `sealift` | the program for the commands above: `./sealift help` |
 | `SHA256SUMS` | digests of all files |
-| all other files | the images, which podman and Docker load from the bundle |
+| other folders, configuration files | what the images have, with the defaults: nothing reads them; those of this installation are in `site/` |
+| `blobs/`, `index.json`, `manifest.json`, `oci-layout` | the images, which podman and Docker load from the bundle |
 
 Images:
 "
