@@ -123,6 +123,11 @@ impl Up {
                     ui.note("Scheduled services need timers of systemd. Once, so that they run at their times:");
                     ui.note(&commands.join("\n"));
                 }
+                let unscheduled = runtime.unscheduled();
+                if !unscheduled.is_empty() {
+                    ui.warn("this host has no systemd: nothing runs the scheduled services. Have another scheduler run these:");
+                    ui.note(&unscheduled.join("\n"));
+                }
             }
             Started::ByHand(commands) => {
                 ui.note("The site is ready. Start the services by hand, in this order:");

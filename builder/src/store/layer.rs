@@ -10,7 +10,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, Streamed, cannot};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
-use sealift_layers::ingredients::scripts::Request;
+use sealift_layers::ingredients::scripts::{Diversion, Owned, Request};
 use sealift_layers::layer::{self, Layer, LayerError, Written};
 use sealift_layers::listing::Listing;
 use sealift_layers::programs::{self, Programs};
@@ -45,6 +45,12 @@ pub struct Remarks {
     /// Accounts that its packages want.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Request>,
+    /// Owners by name: they get numbers with the accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owned: Vec<Owned>,
+    /// Paths where packages have the files of others elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diversions: Vec<Diversion>,
     /// What maintainer scripts would have done and is done without them: package to phrases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub applied: BTreeMap<String, BTreeSet<String>>,

@@ -50,6 +50,11 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::Kno
         let message = "some services have no timer of systemd for their times";
         findings.warn("schedule", message, format!("in a shell:\n{}", commands.join("\n")));
     }
+    let unscheduled = runtime.unscheduled();
+    if !unscheduled.is_empty() {
+        let message = "this host has no systemd: nothing runs the scheduled services";
+        findings.warn("schedule", message, format!("have another scheduler run these:\n{}", unscheduled.join("\n")));
+    }
     if !deployment.has_site() {
         findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
         return Ok(findings);

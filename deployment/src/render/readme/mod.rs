@@ -9,7 +9,7 @@ mod scheduled;
 use sealift_layers::codec::Codec;
 
 use super::boot::{self, Manager};
-use super::markdown;
+use super::{compose, markdown};
 use crate::profile::model::{Model, Run};
 use crate::profile::names::{bundle_file, image_name, project_name};
 
@@ -69,7 +69,8 @@ fn contents(model: &Model, images: &[&str]) -> String {
 | `profile/` | the description of this deployment, and the templates of `site/` |
 | `sealift` | the program for the commands above: `./sealift help` |
 | `SHA256SUMS` | digests of all files |
-| all other files | the images, which podman and Docker load from the bundle |
+| other folders, configuration files | what the images have, with the defaults: nothing reads them; those of this installation are in `site/` |
+| `blobs/`, `index.json`, `manifest.json`, `oci-layout` | the images, which podman and Docker load from the bundle |
 
 Images:
 "
@@ -268,10 +269,11 @@ fn start_tasks_by_hand(model: &Model) -> String {
 fn operation_by_hand(model: &Model) -> String {
     let service = model.services.keys().next().map(|service| model.instances(service.get_ref()).swap_remove(0));
     let container = format!("{}_{}", project_name(model), service.as_deref().unwrap_or("SERVICE"));
+    let services = compose::services_for_podman(model);
     format!(
         "
 
-       podman-compose up -d
+       podman-compose up -d{services}
        docker compose up -d
 
 5. Check the state. Each service is `Up` within a minute.
