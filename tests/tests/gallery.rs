@@ -264,7 +264,10 @@ impl Example {
             let refused = self.command(&["verify", "../alone.tar", "--key", "../key.pub"]).output()?;
             let said = [refused.stdout, refused.stderr].concat();
             let said = String::from_utf8_lossy(&said);
-            ensure!(refused.status.code() == Some(4) && (said.contains(&name) || name.ends_with(".minisig")), "a changed {name}: {said}");
+            ensure!(
+                refused.status.code() == Some(4) && (said.contains(&name) || name.ends_with(".minisig")),
+                "a changed {name}: {said}"
+            );
         }
         Ok(())
     }

@@ -148,7 +148,9 @@ mod tests {
         // Without systemd, something else has to run it: nobody said so.
         let without = Machine::of(&root.path().join("etc"), &[]);
         let unscheduled = Containers { machine: &without, ..podman.containers(&deployment) }.unscheduled();
-        assert!(unscheduled[0].starts_with("Mon *-*-* 03:00: ") && unscheduled[0].contains("run-scheduled shop-database"));
+        assert!(
+            unscheduled[0].starts_with("Mon *-*-* 03:00: ") && unscheduled[0].contains("run-scheduled shop-database")
+        );
         assert!(Containers { machine: &machine, ..podman.containers(&deployment) }.unscheduled().is_empty());
         let wanted = commands(&deployment).unwrap();
         // The commands, as a shell runs them.

@@ -99,6 +99,14 @@ impl SiteUpdate<'_> {
                 ),
             ),
         });
+        // Told once: the record names only certificates that were issued here.
+        let is_replaced = own && self.old.certificates.contains_key(pair.name);
+        let warning = warning.or_else(|| {
+            let message = "is not the certificate that sealift issued, and names another authority; it is kept";
+            is_replaced.then(|| {
+                (message.to_owned(), "if you did not replace it, remove it to have it issued again".to_owned())
+            })
+        });
         Ok(Decision::Keep { own, warning })
     }
 

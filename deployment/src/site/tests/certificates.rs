@@ -103,6 +103,22 @@ fn certificate_of_the_operator_is_kept() {
     bench.load(NOW).unwrap();
 }
 
+/// A changed bit in what names the authority was not noticed.
+#[test]
+fn another_certificate_than_the_one_that_was_issued_is_told_once() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    bench.create();
+    other.create();
+    for name in ["site/tls/shop-web.crt", "site/tls/shop-web.key"] {
+        bench.write(name, &other.read(name));
+    }
+    insta::assert_snapshot!(bench.create_at(NOW, None, &[]).unwrap().warnings.0[0], @"
+    warning: tls/shop-web.crt: is not the certificate that sealift issued, and names another authority; it is kept
+      hint: if you did not replace it, remove it to have it issued again
+    ");
+    assert_eq!(bench.create_at(NOW, None, &[]).unwrap().warnings.0, []);
+}
+
 #[test]
 fn mismatched_key_and_certificate_are_found_and_replaced() {
     let bench = Bench::new();
