@@ -21,6 +21,9 @@ use crate::recipe;
 use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
+/// What the links of `base` come from.
+pub(crate) const BASE_LINKS: &str = "the profile's base";
+
 /// Packages by name, without the paths that the profile drops.
 #[derive(Debug)]
 struct Packages {
@@ -110,7 +113,7 @@ impl Ingredient for Packages {
             self.add_bytecode(&mut tree, workshop, image, python, &opened, &mut remarks)?;
         }
         if self.is_base {
-            let origin: Arc<str> = "the profile's base".into();
+            let origin: Arc<str> = BASE_LINKS.into();
             let mut links = Tree::new();
             for (path, target) in &image.inputs.profile.model.base.links {
                 links.insert(TreePath::new(path)?, Entry::symlink(target.as_str(), &origin));

@@ -10,6 +10,7 @@ use sealift_layers::tree::{Pattern, TreePath};
 use toml::Spanned;
 
 use super::Verdict;
+use crate::assemble::BASE_LINKS;
 use crate::debian::contents::Wanted;
 use crate::plan::{Image, Plan};
 
@@ -199,7 +200,8 @@ impl Judge<'_> {
         let dropped: Vec<Pattern> = self.checks.dropped.iter().map(|pattern| Pattern::new(pattern)).collect();
         let is_dropped = |link: &LostLink| dropped.iter().any(|pattern| pattern.matches(&link.leads_to));
         let lost = files.lost_links().filter(|link| !is_expected(link) && !is_dropped(link));
-        let lost = lost.filter(|link| !self.checks.links.contains_key(&format!("/{}", link.path)));
+        // Links of the base are for all images, and not each has what they lead to.
+        let lost = lost.filter(|link| link.origin != BASE_LINKS && !self.checks.links.contains_key(&format!("/{}", link.path)));
         let lost: Vec<LostLink> = lost.filter(|link| !self.allowed.contains(&format!("/{}", link.path))).collect();
         let named = lost.iter().take(NAMED).map(|link| format!("/{} -> {} ({})", link.path, link.target, link.origin));
         let mut named: Vec<String> = named.collect();
