@@ -11,9 +11,11 @@ pub const STACKED_LAYER: &str = "on/1";
 /// The listing of a layer: its paths with their metadata.
 pub const LISTING: &str = "listing/1";
 /// What the programs of a layer need to run.
-pub const PROGRAMS: &str = "programs/2";
+pub const PROGRAMS: &str = "programs/3";
+/// The private keys in a layer.
+pub const PRIVATE_KEYS: &str = "private-keys/1";
 /// That the programs of an image can run.
-pub const RUNNABLE: &str = "runnable/3";
+pub const RUNNABLE: &str = "runnable/4";
 /// Python bytecode of a wheel or of a package of the standard library.
 pub const BYTECODE: &str = "bytecode/2: unchecked hash, PYTHONHASHSEED=0, one process per unit";
 /// A program compiled from its crate.

@@ -14,7 +14,7 @@
 //!
 //! let mut blob = Vec::new();
 //! let options = layer::Options { epoch: 1_700_000_000, file_digests: true, codec: Codec::Gzip, jobs: 2 };
-//! let layer::Written { layer, listing } = layer::write(tree, options, &mut blob)?;
+//! let layer::Written { layer, listing, .. } = layer::write(tree, options, &mut blob)?;
 //! assert_eq!(layer.digest, Digest::of(&blob));
 //! assert_eq!(listing.len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Codec;
 use crate::digest::{Digest, HashingWriter};
 use crate::listing::Listing;
+use crate::secrets::{self, Scanner};
 use crate::tar;
 use crate::tree::{Tree, TreePath};
 
@@ -66,6 +67,8 @@ pub struct Written {
     pub layer: Layer,
     /// Its paths with their metadata, for the layers above.
     pub listing: Listing,
+    /// Its files with private keys.
+    pub private_keys: secrets::Found,
 }
 
 /// Why a tree cannot be written as a layer.
@@ -96,7 +99,16 @@ pub fn write(mut tree: Tree, options: Options, out: impl Write) -> Result<Writte
     let Options { epoch, file_digests, codec, jobs } = options;
     let blob = HashingWriter::new(out);
     let mut plain = HashingWriter::new(codec.encoder(blob, jobs)?);
-    let listing = tar::write(&tree, tar::Options { epoch, file_digests }, &mut plain)?;
+    let mut private_keys = secrets::Found::new();
+    let mut scanner = Scanner::new(&[]);
+    let ended = |scanner: &mut Scanner, path: &TreePath| {
+        let found = scanner.end();
+        if !found.is_empty() {
+            private_keys.insert(path.clone(), found);
+        }
+    };
+    let options = tar::Options { epoch, file_digests };
+    let listing = tar::write_watched(&tree, options, &mut plain, &mut scanner, ended)?;
     // Frees a hundred thousand entries while other threads compress the last blocks.
     drop(tree);
     let (encoder, tar) = plain.finish();
@@ -109,7 +121,7 @@ pub fn write(mut tree: Tree, options: Options, out: impl Write) -> Result<Writte
         unpacked: tar.size,
         media_type: codec.media_type().to_owned(),
     };
-    Ok(Written { layer, listing })
+    Ok(Written { layer, listing, private_keys })
 }
 
 #[cfg(test)]
@@ -137,7 +149,7 @@ mod tests {
         tree.insert(path("a"), file("hello"));
         for codec in [Codec::None, Codec::Gzip, Codec::Zstd] {
             let mut blob = Vec::new();
-            let Written { layer, listing } = write(tree.clone(), Options { codec, ..OPTIONS }, &mut blob).unwrap();
+            let Written { layer, listing, .. } = write(tree.clone(), Options { codec, ..OPTIONS }, &mut blob).unwrap();
             assert_eq!((layer.digest, layer.size), (Digest::of(&blob), blob.len() as u64));
             let mut plain = Vec::new();
             codec.decoder(&blob[..]).unwrap().read_to_end(&mut plain).unwrap();

@@ -97,6 +97,7 @@ pub mod limits;
 pub mod listing;
 pub mod platform;
 pub mod programs;
+pub mod secrets;
 pub mod tar;
 pub mod tree;
 pub mod validate;

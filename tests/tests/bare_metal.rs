@@ -322,6 +322,9 @@ fn by_systemd(host: &Host<'_>) -> Result<()> {
     let logs = sealift(&["logs", "parsec-server"])?;
     ensure!(logs.stdout.contains("Uvicorn running"), "{logs:?}");
     ensure!(sealift(&["task", "create-organization", "Second"])?.stdout.starts_with("parsec3://"));
+    // A task that is a request: to the server itself.
+    let shown = sealift(&["task", "show-organization", "Second"])?;
+    ensure!(shown.stdout.starts_with("bootstrapped: no\n"), "{shown:?}");
     let unit = "/etc/systemd/system/parsec-server.service";
     ensure!(root("sed", &["-i", "s/^UMask=.*/UMask=0027/", unit])?.code == Some(0));
     let status = sealift(&["status"])?.stdout;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use sealift_layers::digest::Digest;
 use sealift_tests::bundle::{linked_statically, profile_at, sealift};
 use sealift_tests::command::{self, report};
+use sealift_tests::packed::members;
 use sealift_tests::podman::Podman;
 use sealift_tests::real;
 use tempfile::TempDir;
@@ -35,6 +36,7 @@ fn a_static_site() -> Result<()> {
         ensure!(example.ask(&["http://127.0.0.1:8080/style.css"])?.contains("font-family"));
         let absent = example.ask(&["--write-out", "%{http_code}", "http://127.0.0.1:8080/absent"])?;
         ensure!(absent.contains("<h1>Not found</h1>") && absent.ends_with("404"), "{absent}");
+        example.a_stranger_proves_it()?;
         example.changes_are_found()
     })
 }
@@ -206,7 +208,6 @@ impl Example {
         let folder = place.path().join("unpacked");
         fs_err::create_dir(&folder)?;
         command::output(Command::new("tar").arg("-xpf").arg(&tar).arg("-C").arg(&folder))?;
-        fs_err::remove_file(&tar)?;
         let example = Self { podman: Podman::new()?, folder, _place: place };
         let up = example.sealift(&["up", "--host", HOST, "--key", "../key.pub"]);
         up.inspect_err(|_| report(&example.podman.story()))?;
@@ -229,6 +230,46 @@ impl Example {
     fn again(&self) -> Result<()> {
         self.sealift(&["down"])?;
         self.sealift(&["up"]).map(drop)
+    }
+
+    /// Somebody who has nothing but the file, the artifacts and a public key, on a host without a network: first with stock
+    /// minisign, then with the program that it has shown to be the signed one. A byte changed in any member is noticed by both.
+    fn a_stranger_proves_it(&self) -> Result<()> {
+        let place = self.folder.parent().context("the folder above")?;
+        command::output(sealift(place)?.args(["fetch"]).arg(place.join("static")).args(["--output", "kept"]))?;
+        let stock = |arguments: &[&str]| -> Result<bool> {
+            let mut minisign = self.podman.command(&self.folder, "minisign");
+            Ok(minisign.args(["-Vq", "-p", "../key.pub"]).args(arguments).output()?.status.success())
+        };
+        ensure!(stock(&["-m", "../bundle.tar"])?, "minisign refuses the file");
+        let signature = fs_err::read_dir(&self.folder)?.flatten().map(|entry| entry.path());
+        let signature = signature.into_iter().find(|path| path.extension().is_some_and(|end| end == "minisig"));
+        let signature = signature.context("the signature of SHA256SUMS")?.display().to_string();
+        ensure!(stock(&["-m", "SHA256SUMS", "-x", &signature])?, "minisign refuses SHA256SUMS");
+        command::output(self.podman.command(&self.folder, "sha256sum").args(["--quiet", "--check", "SHA256SUMS"]))?;
+        let rebuild = ["--rebuild", "--offline", "--artifacts", "../kept", "--store", "../another-store"];
+        let proven = self.sealift(&[&["verify", "../bundle.tar", "--key", "../key.pub"][..], &rebuild].concat())?;
+        ensure!(proven.contains("the same bytes, sha256:"), "{proven}");
+
+        let (tar, bad) = (place.join("bundle.tar"), place.join("bad.tar"));
+        let mut bytes = fs_err::read(&tar)?;
+        fs_err::copy(place.join("bundle.tar.minisig"), place.join("bad.tar.minisig"))?;
+        for (name, offset, size) in members(&bytes) {
+            bytes[offset + size / 2] ^= 1;
+            fs_err::write(&bad, &bytes)?;
+            bytes[offset + size / 2] ^= 1;
+            ensure!(!stock(&["-m", "../bad.tar"])?, "minisign takes a changed {name}");
+            // Without the signature beside it, the one within counts.
+            fs_err::rename(&bad, place.join("alone.tar"))?;
+            let refused = self.command(&["verify", "../alone.tar", "--key", "../key.pub"]).output()?;
+            let said = [refused.stdout, refused.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            ensure!(
+                refused.status.code() == Some(4) && (said.contains(&name) || name.ends_with(".minisig")),
+                "a changed {name}: {said}"
+            );
+        }
+        Ok(())
     }
 
     /// The engine's storage and the bundle are what was signed; when a byte of either changes, that is found.

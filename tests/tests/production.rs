@@ -1,8 +1,9 @@
 //! The production bundle on podman, without any network: `up` refuses missing and wrong settings, and then runs with an
 //! external database, storage, mail server and certificate.
 //!
-//! These run in containers of the testing profile's images, on a separate network, with certificates of the test's authority.
-//! The storage is compiled from its crate, as in `testing.rs`.
+//! These run in containers of the images of the profile `testing-garage`, on a separate network, with certificates of the test's
+//! authority. The storage, Garage, is compiled from its crate, which takes ten minutes on two processors where the store does not
+//! have it yet.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,7 +90,11 @@ struct Production<'a> {
 #[test]
 #[ignore = "needs root, podman, and minutes to compile: tests/run production"]
 fn production_runs_with_external_services() -> Result<()> {
-    let testing = Bundle::build("testing", |_, _| Ok(Vec::new()))?;
+    let others = Bundle::build("testing-garage", |_, _| Ok(Vec::new()))?;
+    let made = others.manifest.crates.iter().map(|made| (made.name.as_str(), made.image.as_str()));
+    ensure!(made.eq([("garage", "parsec-garage")]), "{:?}", others.manifest.crates);
+    let compiled = others.manifest.compiled.as_ref().context("the bundle says how crates were compiled")?;
+    ensure!(compiled.toolchain.rustc.contains("rustc "), "{compiled:?}");
     let bundle = Bundle::build("production", |_, _| Ok(Vec::new()))?;
     let images: Vec<&str> = bundle.manifest.images.iter().map(|image| image.name.as_str()).collect();
     ensure!(images == ["parsec-proxy", "parsec-server"], "{images:?}");
@@ -97,7 +102,7 @@ fn production_runs_with_external_services() -> Result<()> {
     let production = Production { podman: &podman, bundle: &bundle, authority: Authority::new()? };
     let scenario = || {
         production.incomplete_settings_are_refused()?;
-        production.external_services_run(&testing)?;
+        production.external_services_run(&others)?;
         production.wrong_settings_and_certificates_are_refused()?;
         production.it_runs()?;
         production.it_follows_its_settings()
@@ -165,12 +170,12 @@ secret = "{SECRET}"
     }
 
     /// Starts the external services: database and storage with TLS, and the mail server.
-    fn external_services_run(&self, testing: &Bundle) -> Result<()> {
-        let folder = &testing.folder;
-        self.podman.podman(&["load", "--input", testing.tar.to_str().context("a path in UTF-8")?])?;
+    fn external_services_run(&self, others: &Bundle) -> Result<()> {
+        let folder = &others.folder;
+        self.podman.podman(&["load", "--input", others.tar.to_str().context("a path in UTF-8")?])?;
         // Its nginx configuration terminates TLS for the storage.
         command::output(sealift(folder)?.args(["site", "new", "site", "--host", HOST]))?;
-        let files = testing.place().join("others");
+        let files = others.place().join("others");
         fs_err::create_dir(&files)?;
         self.authority.put(DATABASE, 100, &files.join("database"), POSTGRES)?;
         self.authority.put(STORAGE, 100, &files.join("storage"), NGINX)?;

@@ -131,7 +131,7 @@ fn bills_of_materials_of_real_bundles_are_valid() -> Result<()> {
     command::output(pip.args(["cyclonedx-python-lib[json-validation]", "packageurl-python"]))?;
     check(bundle.place(), &bundle.tar)?;
     // With crates, and without images.
-    for profile in ["testing", "bare-metal"] {
+    for profile in ["testing-garage", "bare-metal"] {
         let other = Bundle::build(profile, |_, _| Ok(Vec::new()))?;
         check(bundle.place(), &other.tar)?;
     }

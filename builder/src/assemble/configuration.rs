@@ -7,14 +7,17 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::profile::{PlacedFile, model};
 use sealift_layers::digest::Digest;
-use sealift_layers::ingredients::accounts::{self, Account};
-use sealift_layers::listing::Listing;
+use sealift_layers::ingredients::accounts::{self, Account, Numbers};
+use sealift_layers::listing::{Listing, Node};
 use sealift_layers::tree::{Entry, TreePath};
 
+use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs};
+use super::release;
 use super::workshop::{Workshop, overlay_replacing};
 use crate::inputs::{ImageInputs, Inputs};
 use crate::store::Builder;
+use crate::store::layer::{LayerRecord, Remarks};
 
 /// Accounts, directories, files and links of the profile.
 #[derive(Debug)]
@@ -54,6 +57,10 @@ impl Ingredient for Configuration {
             key = key.field("directory", directory.path.get_ref()).field("mode", directory.mode.0);
             key = key.field("owner", directory.owner.as_ref().map_or("", |owner| owner.get_ref()));
         }
+        // The packages are in the keys of the layers below.
+        if let Some((release, _)) = release::of(image) {
+            key = key.field("release", release);
+        }
         Ok(pairs(key, "link", &model.links))
     }
 
@@ -62,7 +69,15 @@ impl Ingredient for Configuration {
         let origin: Arc<str> = format!("the profile's image {}", image.name).into();
         let accounts = accounts(model);
         let mut tree = accounts::with_requests(&accounts, &workshop.accounts)?;
+        let numbers = Numbers::new(&accounts, &workshop.accounts)?;
         let accounts = accounts::users(&accounts, &workshop.accounts)?;
+        for (path, entry) in owned(workshop, &numbers, lower)? {
+            tree.insert(path, entry);
+        }
+        let mut remarks = Remarks::default();
+        if let Some(found) = release::of(image) {
+            remarks.system = release::add(&mut tree, found)?;
+        }
         let mut add = |path: &str, entry: Entry| -> Result<()> {
             tree.insert(TreePath::new(path)?, entry);
             Ok(())
@@ -90,8 +105,33 @@ impl Ingredient for Configuration {
         for (path, target) in &model.links {
             add(path, Entry::symlink(target.as_str(), &origin))?;
         }
-        Ok(overlay_replacing(tree, lower)?.into())
+        Ok(Made { tree: overlay_replacing(tree, lower)?, remarks, check: None })
     }
+
+    fn describe(&self, _image: ImageInputs<'_>, record: &LayerRecord, description: &mut Description) -> Result<()> {
+        description.system = description.system.take().or_else(|| record.remarks.system.clone());
+        Ok(())
+    }
+}
+
+/// The paths of the layers below whose owners are accounts of the image.
+fn owned(workshop: &Workshop<'_>, numbers: &Numbers, lower: &Listing) -> Result<Vec<(TreePath, Entry)>> {
+    let origin: Arc<str> = "maintainer scripts, as Sealift reads them".into();
+    let mut entries = Vec::new();
+    for owned in &workshop.owned {
+        let Some(listed) = lower.get(&owned.path) else { continue };
+        let mode = owned.mode.unwrap_or(listed.mode);
+        let entry = match &listed.node {
+            Node::Directory => Entry::directory(mode, &origin),
+            Node::File { .. } => Entry::file(workshop.read_below(&owned.path)?, mode, &origin),
+            Node::Symlink { .. } | Node::Hardlink { .. } => continue,
+        };
+        let uid = owned.user.as_ref().map_or(Some(listed.uid), |name| numbers.user(name));
+        let gid = owned.group.as_ref().map_or(Some(listed.gid), |name| numbers.group(name));
+        // An account that no package makes is none of the host either.
+        entries.extend(uid.zip(gid).map(|(uid, gid)| (owned.path.clone(), entry.owned_by(uid, gid))));
+    }
+    Ok(entries)
 }
 
 /// The accounts that a profile declares for an image.

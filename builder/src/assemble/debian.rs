@@ -7,6 +7,7 @@ use anyhow::Result;
 use sealift_deployment::bundle::{self, Source, System};
 use sealift_deployment::ui;
 use sealift_layers::ingredients::deb;
+use sealift_layers::ingredients::scripts::{Diversion, divert};
 use sealift_layers::limits::DOCUMENT;
 use sealift_layers::listing::Listing;
 use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreePath, through_links};
@@ -64,7 +65,7 @@ impl Ingredient for Packages {
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
         let mut key =
-            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 2);
+            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 3);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
@@ -102,7 +103,8 @@ impl Ingredient for Packages {
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let opened = workshop.open_packages(&self.names)?;
         let mut matched = BTreeSet::new();
-        let mut tree = self.union(image, &opened, lower, &mut matched)?;
+        let diversions = scripts::diversions(&opened, &workshop.diversions);
+        let mut tree = self.union(image, &opened, &diversions, lower, &mut matched)?;
         let mut remarks = Remarks { matched: Some(matched), ..Remarks::default() };
         for python in &self.interpreters {
             self.add_bytecode(&mut tree, workshop, image, python, &opened, &mut remarks)?;
@@ -116,12 +118,19 @@ impl Ingredient for Packages {
             tree.merge(links, |_, _| Prefer::Neither)?;
         }
         self.link_to_usr(&mut tree, lower, image)?;
-        let outcome = scripts::apply(&mut tree, &opened, lower, image, |path| workshop.read_below(path))?;
+        let patterns = self.patterns(image);
+        let architecture = image.inputs.architecture();
+        let read_below = |path: &TreePath| workshop.read_below(path);
+        let is_dropped = |path: &TreePath| patterns.drops(path);
+        let mut outcome = scripts::apply(&mut tree, &opened, lower, architecture, read_below, &is_dropped)?;
         let mut tree = overlay(tree, lower)?;
-        let made = overlay_replacing(self.without_dropped(outcome.made, image), lower)?;
+        outcome.made.retain(|path| !patterns.drops(path));
+        let made = overlay_replacing(outcome.made, lower)?;
         tree.merge(made, |_, _| Prefer::First)?;
-        library_cache::add(&mut tree, lower, image.inputs.architecture(), |path| workshop.read_below(path))?;
+        library_cache::add(&mut tree, lower, architecture, read_below)?;
         remarks.accounts = outcome.accounts;
+        remarks.owned = outcome.owned;
+        remarks.diversions = outcome.diversions;
         remarks.applied = outcome.applied;
         remarks.left = outcome.left;
         let with_scripts = opened.iter().filter(|package| !package.scripts.is_empty());
@@ -201,14 +210,14 @@ impl Packages {
         &self,
         image: ImageInputs<'_>,
         opened: &[Arc<deb::Package>],
+        diversions: &[Diversion],
         lower: &Listing,
         matched: &mut BTreeSet<String>,
     ) -> Result<Tree> {
         let base = &image.inputs.profile.model.base;
-        let dropped = || base.drop.iter().chain(self.own_drop(image));
-        let texts = || dropped().chain(&base.keep).map(|pattern| pattern.get_ref().as_str());
-        let drop: Vec<Pattern> = dropped().map(|pattern| Pattern::new(pattern.get_ref())).collect();
-        let keep: Vec<Pattern> = base.keep.iter().map(|pattern| Pattern::new(pattern.get_ref())).collect();
+        let dropped = base.drop.iter().chain(self.own_drop(image));
+        let texts: Vec<&str> = dropped.chain(&base.keep).map(|pattern| pattern.get_ref().as_str()).collect();
+        let dropped = self.patterns(image);
         let packages: BTreeMap<&str, &deb::Package> =
             opened.iter().map(|package| (package.control.name.as_str(), package.as_ref())).collect();
         // Debian policy 7.6.1: a package that replaces another takes over the files that both have.
@@ -218,10 +227,11 @@ impl Packages {
         };
         let kept = opened.iter().map(|package| {
             let mut files = package.tree.clone();
-            let hit = |path: &&TreePath| drop.iter().any(|pattern| pattern.matches(path));
-            let hit: BTreeSet<TreePath> = files.iter().map(|(path, _)| path).filter(hit).cloned().collect();
-            patterns::add_matches(texts(), &hit, matched);
-            files.retain(|path| !hit.contains(path) || keep.iter().any(|pattern| pattern.matches(path)));
+            let hit = files.iter().map(|(path, _)| path).filter(|path| dropped.hits(path));
+            let hit: BTreeSet<TreePath> = hit.cloned().collect();
+            patterns::add_matches(texts.iter().copied(), &hit, matched);
+            files.retain(|path| !hit.contains(path) || dropped.keeps(path));
+            divert(&mut files, &package.control.name, diversions);
             files
         });
         let mut tree = Tree::new();
@@ -243,30 +253,25 @@ impl Packages {
     /// trixie do not have them: there an installer makes them.
     fn link_to_usr(&self, tree: &mut Tree, lower: &Listing, image: ImageInputs<'_>) -> Result<()> {
         let origin: Arc<str> = "the merged /usr".into();
-        let dropped = image.inputs.profile.model.base.drop.iter().chain(self.own_drop(image));
-        let dropped: Vec<Pattern> = dropped.map(|pattern| Pattern::new(pattern.get_ref())).collect();
+        let dropped = self.patterns(image);
         for name in deb::MERGED {
             let (link, target) = (TreePath::new(name)?, TreePath::new(&format!("usr/{name}"))?);
             let is_there = |tree: &Tree, path: &TreePath| tree.below(path).next().is_some() || lower.contains_key(path);
-            let is_dropped = dropped.iter().any(|pattern| pattern.matches(&link));
-            if is_there(tree, &target) && !is_there(tree, &link) && !is_dropped {
+            if is_there(tree, &target) && !is_there(tree, &link) && !dropped.hits(&link) {
                 tree.insert(link, Entry::symlink(target.as_str(), &origin));
             }
         }
         Ok(())
     }
 
-    /// Files and links that scripts would have made, without those that the profile drops.
-    fn without_dropped(&self, mut made: Tree, image: ImageInputs<'_>) -> Tree {
+    /// What the profile leaves out of this layer.
+    fn patterns(&self, image: ImageInputs<'_>) -> Patterns {
         let base = &image.inputs.profile.model.base;
-        let patterns = |texts: Vec<&toml::Spanned<String>>| -> Vec<Pattern> {
-            texts.into_iter().map(|text| Pattern::new(text.get_ref())).collect()
-        };
-        let drop = patterns(base.drop.iter().chain(self.own_drop(image)).collect());
-        let keep = patterns(base.keep.iter().collect());
-        let matches = |patterns: &[Pattern], path: &TreePath| patterns.iter().any(|pattern| pattern.matches(path));
-        made.retain(|path| !matches(&drop, path) || matches(&keep, path));
-        made
+        let pattern = |text: &toml::Spanned<String>| Pattern::new(text.get_ref());
+        Patterns {
+            drop: base.drop.iter().chain(self.own_drop(image)).map(pattern).collect(),
+            keep: base.keep.iter().map(pattern).collect(),
+        }
     }
 
     /// Adds the bytecode of the standard library of `python`, package by package.
@@ -299,6 +304,28 @@ impl Packages {
             tree.merge(compiled.tree, |_, _| Prefer::Neither)?;
         }
         Ok(())
+    }
+}
+
+/// The `drop` and `keep` patterns of a layer.
+struct Patterns {
+    drop: Vec<Pattern>,
+    keep: Vec<Pattern>,
+}
+
+impl Patterns {
+    /// Whether a `drop` pattern matches `path`.
+    fn hits(&self, path: &TreePath) -> bool {
+        self.drop.iter().any(|pattern| pattern.matches(path))
+    }
+
+    /// Whether it is kept all the same.
+    fn keeps(&self, path: &TreePath) -> bool {
+        self.keep.iter().any(|pattern| pattern.matches(path))
+    }
+
+    fn drops(&self, path: &TreePath) -> bool {
+        self.hits(path) && !self.keeps(path)
     }
 }
 

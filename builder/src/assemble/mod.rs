@@ -22,6 +22,7 @@ mod env_files;
 mod ingredient;
 mod library_cache;
 pub mod patterns;
+mod release;
 pub mod scripts;
 mod store_paths;
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub fn warnings(plan: &Plan<'_>, finished: &FinishedLayers) -> Vec<String> {
             let Some(matched) = &finished.record(&layer.key).remarks.matched else { return Vec::new() };
             own.extend(matched.iter().map(String::as_str));
         }
-        let unmatched = plan.inputs.model(&image.name).drop.iter().map(toml::Spanned::get_ref);
+        let unmatched = own_only(plan, &plan.inputs.model(&image.name).drop);
         warnings.extend(unmatched.filter(|text| !own.contains(text.as_str())).map(|text| {
             format!(
                 "the pattern `{text}` in `drop` of the image {} matches no path of its packages and wheels",
@@ -48,11 +48,17 @@ pub fn warnings(plan: &Plan<'_>, finished: &FinishedLayers) -> Vec<String> {
     if plan.images.len() == profile.images.len() {
         let model::Base { drop, keep, .. } = &profile.base;
         for (list, patterns) in [("drop", drop), ("keep", keep)] {
-            let unmatched = patterns.iter().map(toml::Spanned::get_ref).filter(|text| !all.contains(text.as_str()));
+            let unmatched = own_only(plan, patterns).filter(|text| !all.contains(text.as_str()));
             warnings.extend(unmatched.map(|text| {
                 format!("the pattern `{text}` in `{list}` of the base matches no path of the packages and wheels")
             }));
         }
     }
     warnings
+}
+
+/// The patterns that the profile itself states. One that it extends may have them for packages that this one has not.
+fn own_only<'a>(plan: &Plan<'a>, patterns: &'a [toml::Spanned<String>]) -> impl Iterator<Item = &'a String> {
+    let profile = plan.inputs.profile;
+    patterns.iter().filter(|pattern| profile.is_own(&pattern.span())).map(toml::Spanned::get_ref)
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use sealift_layers::ingredients::deb;
-use sealift_layers::ingredients::scripts::{self, Below, Outcome, Script};
+use sealift_layers::ingredients::scripts::{self, Below, Diversion, Outcome, Script};
 use sealift_layers::listing::Listing;
+use sealift_layers::platform::Architecture;
 use sealift_layers::tree::{Pattern, Tree, TreePath};
 
 use crate::inputs::ImageInputs;
@@ -15,23 +16,36 @@ use crate::plan::{FinishedLayers, Plan};
 use crate::store::layer::Remarks;
 
 /// Reads the scripts of `packages`, whose files are in `tree`. `read_below` returns the contents of a file in the layers
-/// below.
+/// below, `is_dropped` whether the profile leaves a path out.
 pub(super) fn apply(
     tree: &mut Tree,
     packages: &[Arc<deb::Package>],
     lower: &Listing,
-    image: ImageInputs<'_>,
+    architecture: Architecture,
     read_below: impl Fn(&TreePath) -> Result<Vec<u8>>,
+    is_dropped: &dyn Fn(&TreePath) -> bool,
 ) -> Result<Outcome> {
-    let script = |package: &'_ Arc<deb::Package>| -> Option<(String, String)> {
-        Some((package.control.name.clone(), package.postinst.clone()?))
-    };
-    let texts: Vec<(String, String)> = packages.iter().filter_map(script).collect();
-    let scripts: Vec<Script<'_>> = texts.iter().map(|(package, text)| Script { package, text }).collect();
     let read = |path: &TreePath| read_below(path).map_err(io::Error::other);
-    let below = Below { listing: lower, read: &read };
-    scripts::apply(&scripts, tree, &below, image.inputs.architecture())
+    let below = Below { listing: lower, read: &read, is_dropped };
+    scripts::apply(&of(packages), tree, &below, architecture)
         .context("cannot make what maintainer scripts would have made")
+}
+
+/// The diversions of the files of `packages`: their own, and those of packages below.
+pub(super) fn diversions(packages: &[Arc<deb::Package>], below: &[Diversion]) -> Vec<Diversion> {
+    let mut all = scripts::diversions(&of(packages));
+    all.extend_from_slice(below);
+    all
+}
+
+fn of(packages: &[Arc<deb::Package>]) -> Vec<Script<'_>> {
+    let scripts = packages.iter().map(|package| Script {
+        package: &package.control.name,
+        preinst: &package.preinst,
+        postinst: &package.postinst,
+        answers: &package.answers,
+    });
+    scripts.collect()
 }
 
 /// A line for each package of which something is not done, unless the profile says why that is fine.

@@ -12,7 +12,7 @@ use sealift_deployment::profile::model;
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::ingredients::deb;
-use sealift_layers::ingredients::scripts::Request;
+use sealift_layers::ingredients::scripts::{Diversion, Owned, Request};
 use sealift_layers::ingredients::wheel::{self, RecordCheck, Venv};
 use sealift_layers::limits::{Exceeded, Limits, MEMBERS, MEMORY, MESSAGES, PATHS};
 use sealift_layers::listing::Listing;
@@ -58,6 +58,10 @@ pub struct Workshop<'a> {
     below: Vec<Digest>,
     /// Accounts that the packages of these layers want.
     pub(super) accounts: Vec<Request>,
+    /// Owners, by name, of paths in these layers.
+    pub(super) owned: Vec<Owned>,
+    /// Diversions of packages in these layers.
+    pub(super) diversions: Vec<Diversion>,
     /// Files of the packages and wheels that are open.
     opened: AtomicUsize,
 }
@@ -75,7 +79,7 @@ impl<'a> Workshop<'a> {
     #[must_use]
     pub fn new(inputs: &'a Inputs<'a>, store: &'a Store, jobs: usize, progress: &'a Phase<'a>) -> Self {
         let (packages, wheels, interpreters) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (below, accounts) = (Vec::new(), Vec::new());
+        let (below, accounts, owned, diversions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self {
             inputs,
             store,
@@ -86,6 +90,8 @@ impl<'a> Workshop<'a> {
             interpreters,
             below,
             accounts,
+            owned,
+            diversions,
             opened: AtomicUsize::new(0),
         }
     }
@@ -93,7 +99,10 @@ impl<'a> Workshop<'a> {
     /// Sets the layers below the next one that is made, bottom first.
     pub fn set_below(&mut self, records: &[&LayerRecord]) {
         self.below = records.iter().map(|record| record.layer.digest).collect();
-        self.accounts = records.iter().flat_map(|record| record.remarks.accounts.clone()).collect();
+        let remarks = || records.iter().map(|record| &record.remarks);
+        self.accounts = remarks().flat_map(|remarks| remarks.accounts.clone()).collect();
+        self.owned = remarks().flat_map(|remarks| remarks.owned.clone()).collect();
+        self.diversions = remarks().flat_map(|remarks| remarks.diversions.clone()).collect();
     }
 
     /// The contents of a file of the layers below. They are read from the layers themselves: the packages need not be in

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
@@ -37,20 +37,11 @@ pub fn keep(request: &BuildRequest<'_>, folder: &Path, servers: &Servers<'_>, st
     let options = options(request, servers)?;
     let lock = lock::choose(request, servers, ui)?;
     let inputs = Inputs::new(request.profile, &lock, options)?;
-    let all = inputs.artifacts();
-    let missing = || -> Vec<Artifact<'_>> {
-        let is_there = |artifact: &Artifact<'_>| store.artifact(&artifact.digest(), artifact.size()).is_some();
-        all.iter().filter(|artifact| !is_there(artifact)).copied().collect()
-    };
-    // Wheels of the user, and what an earlier run has kept.
-    let mut places = local::files(request.profile)?;
-    places.extend(folder.is_dir().then(|| folder.to_owned()));
-    Imports::of_artifacts(&missing(), &places)?.take(store)?;
-    let missing = missing();
-    fetch::artifacts(&inputs, &missing, store, servers, ui)?.complete(
-        "run sealift lock, or name an archive of past times in `debian-snapshots` of ~/.config/sealift/config.toml",
-    )?;
-    fetch::crates(&inputs, &missing, store)?;
+    // What an earlier run has kept.
+    let earlier = folder.is_dir().then(|| folder.to_owned());
+    let hint =
+        "run sealift lock, or name an archive of past times in `debian-snapshots` of ~/.config/sealift/config.toml";
+    let all = take(&inputs, earlier.into_iter().collect(), (servers, store), hint, ui)?;
     let mut sums = sums(folder)?;
     let mut bytes = 0;
     for artifact in &all {
@@ -66,6 +57,40 @@ pub fn keep(request: &BuildRequest<'_>, folder: &Path, servers: &Servers<'_>, st
         Ok(())
     })?;
     Ok(Kept { count: all.len(), bytes })
+}
+
+/// Fetches all packages, wheels, crates and archives that the lock names into the store. Returns their files.
+///
+/// # Errors
+/// The lock does not fit the profile, or a server or a file is not available.
+pub fn gather(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui: &Ui) -> Result<Vec<PathBuf>> {
+    let options = options(request, servers)?;
+    let lock = lock::choose(request, servers, ui)?;
+    let inputs = Inputs::new(request.profile, &lock, options)?;
+    let hint = "name a folder that has these files, such as one that `sealift fetch` has made, with --artifacts";
+    let all = take(&inputs, request.artifacts.clone(), (servers, store), hint, ui)?;
+    Ok(all.iter().filter_map(|artifact| store.artifact(&artifact.digest(), artifact.size())).collect())
+}
+
+/// Brings all artifacts of the lock into the store: from the profile's folder and `places`, else from servers.
+fn take<'i>(
+    inputs: &Inputs<'i>,
+    mut places: Vec<PathBuf>,
+    (servers, store): (&Servers<'_>, &Store),
+    hint: &str,
+    ui: &Ui,
+) -> Result<Vec<Artifact<'i>>> {
+    let all = inputs.artifacts();
+    let missing = || -> Vec<Artifact<'_>> {
+        let is_there = |artifact: &Artifact<'_>| store.artifact(&artifact.digest(), artifact.size()).is_some();
+        all.iter().filter(|artifact| !is_there(artifact)).copied().collect()
+    };
+    places.extend(local::files(inputs.profile)?);
+    Imports::of_artifacts(&missing(), &places)?.take(store)?;
+    let missing = missing();
+    fetch::artifacts(inputs, &missing, store, servers, ui)?.complete(hint)?;
+    fetch::crates(inputs, &missing, store)?;
+    Ok(all)
 }
 
 /// The path of an artifact in the folder.

@@ -12,6 +12,7 @@ mod lock;
 mod preview;
 mod request;
 mod runnable;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod with;
@@ -26,7 +27,7 @@ use sealift_deployment::site::{Site, SiteParameters};
 use sealift_deployment::ui::Ui;
 use sealift_layers::ingredients::certs::Certificate;
 
-pub use keep::{Kept, keep};
+pub use keep::{Kept, gather, keep};
 pub use lock::{Relocked, relock};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
 pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Output, Target};
@@ -71,6 +72,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     let plan = make_plan(request, &lock, &options)?;
     fetch::crates(&plan.inputs, &fetch::missing(&plan, store)?, store)?;
     let layers = layers::make(&plan, store, request.jobs, ui)?;
+    secrets::check(&plan, &layers, store, request.site.as_ref(), ui)?;
     runnable::check(&plan, &layers, store, (request, servers), ui)?;
     let images = images::make(&plan, &layers)?;
     let (program, site) = (program.as_ref(), request.site.as_ref());

@@ -8,6 +8,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::finding::Level;
 use sealift_deployment::host;
 use sealift_deployment::machine::Machine;
+use sealift_deployment::site::KnownSites;
 use sealift_deployment::ui;
 
 use super::Context;
@@ -36,7 +37,7 @@ impl Doctor {
         let deployment = self.deployment.open(&machine)?;
         let runtime = self.deployment.runtime(&deployment, &machine)?;
         let now = sealift_deployment::clock::now().cast_signed();
-        let findings = host::examine(&deployment, &*runtime, now)?;
+        let findings = host::examine(&deployment, &*runtime, &KnownSites::of(&machine), now)?;
         if self.json {
             context.out.json(&findings)?;
         } else {

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::host::{Data, Stopped};
+use sealift_deployment::host::{self, Data, Stopped};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::site::KnownSites;
 use sealift_deployment::ui;
 
 use super::Context;
@@ -36,6 +37,7 @@ impl Down {
         }
         let machine = Machine::here();
         let deployment = self.deployment.open(&machine)?;
+        host::refuse_former(&deployment, &KnownSites::of(&machine))?;
         let data = if self.volumes { Data::Delete } else { Data::Keep };
         let runtime = self.deployment.runtime(&deployment, &machine)?;
         let Stopped { services, volumes } = runtime.stop(data)?;

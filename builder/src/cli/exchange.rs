@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use sealift_deployment::failure::Failure;
@@ -80,7 +80,7 @@ fn parsed(answer: &[u8]) -> Result<(u16, Vec<u8>)> {
 }
 
 fn config(certificate: &[u8]) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = crate::tls::provider();
     let verifier = TheCertificate { wanted: certificate.to_vec(), provider: Arc::clone(&provider) };
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.context("TLS cannot be used")?.dangerous();
@@ -134,7 +134,45 @@ impl ServerCertVerifier for TheCertificate {
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufRead as _;
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    /// A certificate as the Parsec project's guide makes it. `ring` alone cannot check the signature of such a key.
+    #[test]
+    fn a_service_with_a_key_on_p521_is_asked() {
+        if Command::new("openssl").arg("version").output().is_err() {
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let openssl = |arguments: &str| {
+            let mut command = Command::new("openssl");
+            command.args(arguments.split(' ')).current_dir(place.path()).stdin(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        let make =
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-521 -nodes -keyout key -out crt -subj /CN=x -days 1";
+        assert!(openssl(make).status().unwrap().success());
+        assert!(openssl("x509 -in crt -outform DER -out der").status().unwrap().success());
+        // In TLS 1.2 the curve of the key would have to be one for the exchange of keys, too.
+        let serve = "s_server -accept 127.0.0.1:0 -key key -cert crt -www -naccept 2 -tls1_3";
+        let mut server = openssl(serve).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = std::io::BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let address = lines.filter_map(|line| line.strip_prefix("ACCEPT ")?.parse().ok()).next().unwrap();
+        let certificate = fs_err::read(place.path().join("der")).unwrap();
+        let prepared = |certificate: &[u8]| Prepared {
+            address,
+            host: "x".to_owned(),
+            certificate: Some(certificate.to_vec()),
+            bytes: b"GET / HTTP/1.0\r\n\r\n".to_vec(),
+        };
+        let (status, body) = send(&prepared(&certificate)).unwrap();
+        assert!(status == 200 && String::from_utf8_lossy(&body).contains("s_server"), "{status}");
+        send(&prepared(&certificate[1..])).unwrap_err();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
 
     #[test]
     fn an_answer_that_is_cut_off_is_none() {

@@ -25,6 +25,7 @@ pub mod output;
 mod plan;
 mod probe;
 mod profiles;
+mod rebuild;
 #[cfg(test)]
 mod reference;
 pub mod report;

@@ -5,7 +5,9 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::host;
 use sealift_deployment::machine::Machine;
+use sealift_deployment::site::KnownSites;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
@@ -51,6 +53,7 @@ impl RunScheduled {
                 if names.is_empty() { "`up` starts it".to_owned() } else { format!("those are {}", names.join(", ")) };
             return Err(failure.hint(hint).into());
         }
+        host::refuse_former(&deployment, &KnownSites::of(&machine))?;
         deployment.verify_files()?;
         self.deployment.runtime(&deployment, &machine)?.run_scheduled(name)
     }

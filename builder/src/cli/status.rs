@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
-use sealift_deployment::host::ServiceStatus;
+use sealift_deployment::host::{self, ServiceStatus};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::site::KnownSites;
 
 use super::Context;
 use super::deployment::{DeploymentOptions, nothing_found};
@@ -43,6 +44,7 @@ impl Status {
             print(&services, context)?;
         }
         context.out.finish()?;
+        host::refuse_former(&deployment, &KnownSites::of(&machine))?;
         if services.iter().all(ServiceStatus::is_absent) {
             return Err(nothing_found(&deployment, &*runtime).into());
         }

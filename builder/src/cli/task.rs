@@ -5,8 +5,10 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::host;
 use sealift_deployment::host::request::{self, Format};
 use sealift_deployment::machine::Machine;
+use sealift_deployment::site::KnownSites;
 
 use super::Context;
 use super::deployment::DeploymentOptions;
@@ -54,6 +56,7 @@ impl Task {
             return Ok(());
         };
         let task = deployment.task(name, &self.arguments)?;
+        host::refuse_former(&deployment, &KnownSites::of(&machine))?;
         // The task is a command from the bundle's files.
         deployment.verify_files()?;
         if let Some(request) = &task.request {

@@ -71,6 +71,9 @@ pub(super) struct Up {
     /// Use a site (`site/`, `.env`) that was not made on this host, such as one that you copied here
     #[arg(long)]
     accept_site: bool,
+    /// Go back to this folder, from which the folder of a later version has taken over
+    #[arg(long)]
+    take_over: bool,
     /// How much each layer and all layers together may unpack to (default: 200 times the packed size, at least 1 GiB)
     #[arg(long, value_name = "SIZE", value_parser = limits::parse_bytes)]
     limit_unpacked: Option<u64>,
@@ -88,7 +91,6 @@ impl Up {
         if let Some(project) = &self.project {
             deployment.choose_project(project)?;
         }
-        let is_first = !deployment.has_site();
         let request = UpRequest {
             host: self.host.as_deref(),
             ports: self.ports.iter().cloned().collect(),
@@ -97,6 +99,7 @@ impl Up {
             known: KnownSites::of(&machine),
             keys,
             accept_site: self.accept_site,
+            take_over: self.take_over,
             timeout: Duration::from_secs(self.timeout),
             now: sealift_deployment::clock::now().cast_signed(),
         };
@@ -110,13 +113,20 @@ impl Up {
                 if let Some(next) = &deployment.profile.model.next {
                     writeln!(context.out, "next: {next}")?;
                 }
-                if let Some(commands) = runtime.missing_boot_unit().filter(|_| is_first) {
-                    ui.note("podman does not start the services after a reboot. Once, so that each boot runs `up`:");
+                if let Some(commands) = runtime.missing_boot_unit() {
+                    ui.note(
+                        "podman does not start the services of this folder after a reboot. Once, so that each boot runs `up`:",
+                    );
                     ui.note(&commands.join("\n"));
                 }
                 if let Some(commands) = runtime.missing_timers() {
                     ui.note("Scheduled services need timers of systemd. Once, so that they run at their times:");
                     ui.note(&commands.join("\n"));
+                }
+                let unscheduled = runtime.unscheduled();
+                if !unscheduled.is_empty() {
+                    ui.warn("this host has no systemd: nothing runs the scheduled services. Have another scheduler run these:");
+                    ui.note(&unscheduled.join("\n"));
                 }
             }
             Started::ByHand(commands) => {

@@ -12,33 +12,45 @@ use sealift_deployment::host::{self, Deployment};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::signature::{Signature, Trust};
 use sealift_deployment::site::KnownSites;
+use sealift_layers::digest::Digest;
 use sealift_layers::escape::line;
 use sealift_layers::limits::{self, Limits, PROBLEMS};
 use sealift_layers::tree::Kind;
 use sealift_layers::validate::{Depth, Violation};
 use serde::Serialize;
 
+use super::rebuild::RebuildOptions;
 use super::{Context, common};
+use crate::rebuild::Rebuilt;
 use sealift_deployment::{bundle, ui};
 
 /// Verify a bundle: all digests, all diff IDs, both tables of contents
 ///
-/// Reads every byte once. Checks that each blob has the digest in its name, that each layer unpacks to
-/// the diff ID in its image's configuration, that index.json (for podman and containerd) and
-/// manifest.json (for Docker) list the same images, that bundle.json describes them, and that all
-/// other files match SHA256SUMS. There may be nothing else: no other files, links, modes or owners. In an unpacked
-/// bundle, the site (`site/`, `.env`) must have been made on this host, or be named in SHA256SUMS. Reports every problem.
+/// Reads every byte once. Checks that each blob has the digest in its name, that each layer
+/// unpacks to the diff ID in its image's configuration, that index.json (for podman and
+/// containerd) and manifest.json (for Docker) list the same images, that bundle.json describes
+/// them, and that all other files match SHA256SUMS. There may be nothing else: no other files,
+/// links, modes or owners. In an unpacked bundle, the site (`site/`, `.env`) must have been made
+/// on this host, or be named in SHA256SUMS. Reports every problem.
 ///
-/// With --key, or on a machine that trusts keys (/etc/sealift/keys.d, ~/.config/sealift/keys.d), one of them must have
-/// signed the bundle. That is checked before anything else in it is read: FILE.minisig, if it is there, and the
-/// signature of SHA256SUMS in the bundle.
+/// With --key, or on a machine that trusts keys (/etc/sealift/keys.d, ~/.config/sealift/keys.d),
+/// one of them must have signed the bundle. That is checked before anything else in it is read:
+/// FILE.minisig, if it is there, and the signature of SHA256SUMS in the bundle.
 ///
-/// With --engine, in an unpacked bundle, what podman or Docker has loaded is compared, too: the engine gives out each image,
-/// and its configuration and layers must have the digests that the bundle states.
+/// With --engine, in an unpacked bundle, what podman or Docker has loaded is compared, too: the
+/// engine gives out each image, and its configuration and layers must have the digests that the
+/// bundle states.
+///
+/// With --rebuild, the bundle is built again: from the profile, the lock and the program in it,
+/// and from the artifacts that the lock names, which are fetched or taken from --artifacts
+/// (`sealift fetch`). No layer that the store has is used. All bytes but those of signatures must
+/// be the same; differences are told by image, layer and path. It needs the version of sealift
+/// that built the bundle.
 ///
 /// Examples:
 ///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar --key release.pub
-///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar
+///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar --rebuild
+///   sealift verify parsec-standalone-3.10.0-linux-amd64.tar --rebuild --offline --artifacts /srv/kept
 ///   tar xf parsec-standalone-3.10.0-linux-amd64.tar && sealift verify .
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
@@ -57,6 +69,8 @@ pub(super) struct Verify {
     /// Compare the images that an engine has loaded, too: podman, docker or auto
     #[arg(long, value_name = "ENGINE", num_args = 0..=1, default_missing_value = "auto")]
     engine: Option<String>,
+    #[command(flatten)]
+    rebuild: RebuildOptions,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -67,6 +81,9 @@ struct Verdict {
     sound: bool,
     images: Vec<String>,
     signatures: Vec<SignedBy>,
+    /// With `--rebuild`: SHA-256 of the bundle that was built again, which has no signatures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilt: Option<Digest>,
     problems: Vec<Problem>,
 }
 
@@ -151,10 +168,21 @@ impl Verify {
         if let Some(engine) = self.engine.as_deref().filter(|_| is_sound) {
             problems.extend(self.image_problems(engine, &trust, context)?);
         }
+        let limits = Limits { unpacked: self.limit_unpacked };
+        let mut rebuilt = if is_sound { self.rebuild.run(&bundle, &self.bundle, limits, context)? } else { None };
+        let differences = rebuilt.as_mut().map(|rebuilt| std::mem::take(&mut rebuilt.differences)).unwrap_or_default();
+        let is_same = differences.is_empty();
+        problems.extend(differences);
         let images: Vec<String> = report.images.into_iter().map(|image| image.name).collect();
         if self.json {
             let wrong = problems.iter().map(|p| Problem { file: p.file.clone(), what: p.message.clone() }).collect();
-            context.out.json(&Verdict { sound: problems.is_empty(), images, signatures, problems: wrong })?;
+            context.out.json(&Verdict {
+                sound: problems.is_empty(),
+                images,
+                signatures,
+                rebuilt: rebuilt.map(|rebuilt| rebuilt.digest),
+                problems: wrong,
+            })?;
         } else {
             for problem in &problems {
                 writeln!(context.out, "{problem}")?;
@@ -168,6 +196,10 @@ impl Verify {
                 let (files, images) = (ui::count(files, "file"), ui::count(images.len(), "image"));
                 let engine = if self.engine.is_some() { ", also in the engine" } else { "" };
                 writeln!(context.out, "{}: {files}, {images}{engine}, no problems", self.bundle.display())?;
+                if let Some(Rebuilt { digest, artifacts, .. }) = &rebuilt {
+                    let artifacts = ui::count(*artifacts, "artifact");
+                    writeln!(context.out, "built again from {artifacts}: the same bytes, {digest} without signatures")?;
+                }
             }
         }
         if problems.is_empty() {
@@ -178,7 +210,15 @@ impl Verify {
         let count = ui::count(problems.len(), "problem");
         let more = if problems.len() >= PROBLEMS { " or more" } else { "" };
         let message = format!("{} has {count}{more}", self.bundle.display());
+        let made_by = bundle.manifest.as_ref().map_or("", |manifest| manifest.sealift.as_str());
         let hint = match is_sound {
+            true if !is_same && made_by != env!("CARGO_PKG_VERSION") => {
+                "another version of sealift built it: build it again with that one"
+            }
+            true if !is_same => {
+                "it was built with other files, by another program or on a machine with another compiler, or it was changed: do \
+                 not use it before you know which"
+            }
             true => "stop the services, remove these images from the engine, and let `./sealift up` load them again",
             false => "do not load it: copy the bundle again from where it was built",
         };

@@ -68,7 +68,8 @@ fn of_ureq(proxy: &Proxy) -> Result<ureq::Proxy> {
 }
 
 fn tls_config(tls: &Tls) -> Result<TlsConfig> {
-    let mut builder = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+    let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(crate::tls::provider());
+    let mut builder = builder.root_certs(RootCerts::PlatformVerifier);
     if let Some((path, origin)) = &tls.authorities {
         let certificates: Vec<Certificate<'static>> = pem(path, origin)?.into_iter().filter_map(certificate).collect();
         if certificates.is_empty() {
@@ -102,7 +103,7 @@ fn tls_config(tls: &Tls) -> Result<TlsConfig> {
 fn check_pair(chain: &[Certificate<'static>], key: &PrivateKey<'static>) -> Result<(), rustls::Error> {
     let chain = chain.iter().map(|certificate| certificate.der().to_vec().into()).collect();
     let key = PrivateKeyDer::try_from(key.der().to_vec()).map_err(|why| rustls::Error::General(why.to_owned()))?;
-    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()).map(drop)
+    CertifiedKey::from_der(chain, key, &crate::tls::provider()).map(drop)
 }
 
 fn certificate(item: PemItem<'static>) -> Option<Certificate<'static>> {

@@ -133,7 +133,7 @@ pub fn download(
         names.sort();
         let failure =
             Failure::network(list("--offline is set, but these files are not in the store:", names.into_iter()));
-        return Err(failure.hint("run once without --offline").into());
+        return Err(failure.hint("run once without --offline, or name a folder that has them with --artifacts").into());
     }
     let workers = Workers {
         client: client.fresh(),

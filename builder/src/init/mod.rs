@@ -129,8 +129,8 @@ fn head(answers: &Answers) -> String {
         );
     }
     text.push_str(
-        "\n# What all images have. `base-files` has the file hierarchy, and os-release for scanners.\n[base]\n\
-         packages = [\"base-files\", \"netbase\", \"tzdata\"]\n",
+        "\n# What all images have. `base-files` has the file hierarchy, and os-release for scanners; `libc-bin` the locale C.UTF-8.\n\
+         [base]\npackages = [\"base-files\", \"libc-bin\", \"netbase\", \"tzdata\"]\n",
     );
     text
 }

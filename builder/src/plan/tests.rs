@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      2636323804dc4f8d Debian packages common to all images: 1 package
-      c9bc8e4dac31c611 Debian packages of this image: 2 packages
-      937b850f69557e13 Python third-party wheels: 1 wheel
-      89ca38be43997765 Python application: 1 wheel
-      247ab782b66574ce CA certificates
-      6016a9b5e8fe91bc env files: 1
-      d0d4c50d49e7e5f3 accounts and configuration
+      bf732b6232d08c9c Debian packages common to all images: 1 package
+      c7994a35c84da435 Debian packages of this image: 2 packages
+      b70ea73562e7195b Python third-party wheels: 1 wheel
+      21038f7a2640e020 Python application: 1 wheel
+      0fa0a0cd90d0a436 CA certificates
+      8be6e1a378ccc1b9 env files: 1
+      e2fdfe95d8b637b7 accounts and configuration
     localhost/demo-tool:2.1
-      2636323804dc4f8d Debian packages common to all images: 1 package
+      bf732b6232d08c9c Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      64316e76c90be1fc tool 0.3.0, built from its crate
-      f59bfe7bb4fbd84e CA certificates
-      e8afc6dbf076409e accounts and configuration
+      5c7451d0b1dc4a40 tool 0.3.0, built from its crate
+      417bd07975a454a4 CA certificates
+      fcf8ba5dd15ec89f accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      2de58fc2e2e61a13 Debian packages common to all images: 1 package
-      93576933b863198a Debian packages of this image: 2 packages
-      bc55a8d9dce85ed0 Python third-party wheels: 1 wheel
-      45de47f46f6f0f23 Python application: 1 wheel
-      7a186660b598c810 CA certificates
-      62d23224ff094a4c env files: 1
-      abe9ccee489d9750 accounts and configuration
+      e32f3eb16b031542 Debian packages common to all images: 1 package
+      a4d8b257ad6d93c6 Debian packages of this image: 2 packages
+      2572d90edfa31c4b Python third-party wheels: 1 wheel
+      0f70cfd208c04663 Python application: 1 wheel
+      2d780d7b3acbb046 CA certificates
+      7bfac28d8907b5e3 env files: 1
+      739bdc8e6deefc66 accounts and configuration
     localhost/demo-tool:2.1
-      2de58fc2e2e61a13 Debian packages common to all images: 1 package
+      e32f3eb16b031542 Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      bcb8cafd316f02b3 tool 0.3.0, built from its crate
-      78d2816087836073 CA certificates
-      edc667ac80afc62a accounts and configuration
+      bd5cc76bf5c6623b tool 0.3.0, built from its crate
+      4f419ee9deb54b93 CA certificates
+      8fef07e4b3ae1e80 accounts and configuration
     ");
 }
 

@@ -11,7 +11,7 @@ use sealift_deployment::bundle::{self, Bundle, Form, Manifest, SUMS, plain};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, Pending};
 use sealift_deployment::signature::beside;
-use sealift_layers::digest::Digest;
+use sealift_layers::digest::{Digest, HashingWriter};
 use sealift_layers::limits::Limits;
 use sealift_layers::tar::{Members, Stream, Writer};
 use sealift_layers::tree::{Entry, Kind, TreePath};
@@ -158,6 +158,21 @@ impl Place {
         }
         found.ok_or_else(|| Failure::verification(format!("the bundle has no {SUMS}")).into())
     }
+}
+
+/// Whether the bundle in the file `signed` has the bytes of the one in the file `unsigned`, apart from its signatures and from
+/// the compression of the whole.
+///
+/// # Errors
+/// One of them cannot be read, or is not a bundle.
+pub(crate) fn is_same_unsigned(signed: &Path, unsigned: &Path) -> Result<bool> {
+    let mut file = plain(signed, Limits::default())?.0;
+    let Place { from, to, .. } = Place::find(&mut file)?;
+    let mut digest = HashingWriter::new(io::sink());
+    copy(&mut file, 0, Some(from), &mut digest)?;
+    copy(&mut file, to, None, &mut digest)?;
+    let other = Digest::of_reader(BufReader::with_capacity(BUFFER, plain(unsigned, Limits::default())?.0))?;
+    Ok(digest.finish().1 == other)
 }
 
 /// Copies the bytes from one offset to another, or to the end.

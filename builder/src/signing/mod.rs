@@ -4,6 +4,6 @@ mod attach;
 mod key;
 mod provenance;
 
-pub(crate) use attach::{Parts, comment};
+pub(crate) use attach::{Parts, comment, is_same_unsigned};
 pub use attach::{sign, sign_file};
 pub use key::{Password, SigningKey, create, vouch};

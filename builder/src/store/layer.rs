@@ -10,10 +10,11 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, Streamed, cannot};
 use sealift_layers::codec::Codec;
 use sealift_layers::digest::Digest;
-use sealift_layers::ingredients::scripts::Request;
+use sealift_layers::ingredients::scripts::{Diversion, Owned, Request};
 use sealift_layers::layer::{self, Layer, LayerError, Written};
 use sealift_layers::listing::Listing;
 use sealift_layers::programs::{self, Programs};
+use sealift_layers::secrets::{self, Scanner};
 use sealift_layers::tree::{Content, SourceFile, Tree};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,12 @@ pub struct Remarks {
     /// Accounts that its packages want.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Request>,
+    /// Owners by name: they get numbers with the accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owned: Vec<Owned>,
+    /// Paths where packages have the files of others elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diversions: Vec<Diversion>,
     /// What maintainer scripts would have done and is done without them: package to phrases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub applied: BTreeMap<String, BTreeSet<String>>,
@@ -71,6 +78,11 @@ pub type Check<'a> = Box<dyn FnOnce() -> Result<()> + Send + 'a>;
 /// The key of a layer's listing.
 pub(super) fn listing_key(layer: &Key) -> Key {
     Key::builder(recipe::LISTING).field("layer", layer.hex()).finish()
+}
+
+/// The key of the list of a layer's private keys.
+fn private_keys_key(layer: &Key) -> Key {
+    Key::builder(recipe::PRIVATE_KEYS).field("layer", layer.hex()).finish()
 }
 
 /// The key of what the files of a layer need to run.
@@ -125,6 +137,32 @@ impl Store {
         let programs = programs::of_tar(codec.decoder(self.blob(blob)?.reader())?)?;
         self.put_json(&derived, &programs)?;
         Ok(programs)
+    }
+
+    /// The private keys in the files of a finished layer, as [`Self::programs`].
+    ///
+    /// # Errors
+    /// When the blob cannot be read.
+    pub fn private_keys(&self, key: &Key, blob: Digest, codec: Codec) -> Result<secrets::Found> {
+        let search = || self.search(blob, codec, &mut Scanner::new(&[]));
+        if self.is_borrowed(key) {
+            return search();
+        }
+        let derived = private_keys_key(key);
+        if let Some(path) = self.derived(&derived) {
+            return Ok(serde_json::from_slice(&files::read_within(&path, DERIVED_LIMIT)?)?);
+        }
+        let found = search()?;
+        self.put_json(&derived, &found)?;
+        Ok(found)
+    }
+
+    /// What `scanner` finds in the files of the layer `blob`.
+    ///
+    /// # Errors
+    /// When the blob cannot be read.
+    pub fn search(&self, blob: Digest, codec: Codec, scanner: &mut Scanner) -> Result<secrets::Found> {
+        Ok(secrets::of_tar(codec.decoder(self.blob(blob)?.reader())?, scanner)?)
     }
 
     fn put_json(&self, key: &Key, value: &impl Serialize) -> Result<()> {
@@ -193,7 +231,7 @@ impl LayerWriter<'_> {
             (checked, programs.join().expect("the search does not panic"), written)
         });
         checked?;
-        let Written { layer, listing } = written.map_err(|error| match error {
+        let Written { layer, listing, private_keys } = written.map_err(|error| match error {
             LayerError::Io(error) => cannot("write", self.store.root(), &error),
             other @ LayerError::Hardlink { .. } => other.into(),
         })?;
@@ -209,6 +247,7 @@ impl LayerWriter<'_> {
         }
         self.store.put_json(&listing_key(key), &listing)?;
         self.store.put_json(&programs_key(key), &programs?)?;
+        self.store.put_json(&private_keys_key(key), &private_keys)?;
         self.store.put_layer(key, blob, &record.layer.digest, &record)?;
         Ok(record)
     }

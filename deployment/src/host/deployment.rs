@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
+use sealift_layers::digest::Digest;
 use sealift_layers::limits::Limits;
+use sealift_layers::tree::{Kind, TreePath};
 use sealift_layers::validate::{Depth, Violation};
 
 use super::request;
@@ -17,7 +19,7 @@ use crate::profile::model::{Deployed, On, Service, Task};
 use crate::profile::names::{COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE};
 use crate::render::container::HostLayout;
 use crate::signature::Trust;
-use crate::site;
+use crate::site::{self, Place};
 
 /// A bundle that was unpacked into a folder of the host.
 #[derive(Debug)]
@@ -87,6 +89,19 @@ impl Deployment {
     #[must_use]
     pub fn site(&self) -> PathBuf {
         self.folder.join("site")
+    }
+
+    /// Its folder and its bundle.
+    ///
+    /// # Errors
+    /// `SHA256SUMS` cannot be read.
+    pub(super) fn place(&self) -> Result<Place> {
+        let folder = fs_err::canonicalize(&self.folder)?;
+        let bundle = match self.bundle.files.get(&TreePath::new(bundle::SUMS)?).map(|entry| &entry.kind) {
+            Some(Kind::File(sums)) => sums.digest()?,
+            _ => Digest::of(b""),
+        };
+        Ok(Place { folder, bundle })
     }
 
     /// Whether the site has been made.
@@ -268,9 +283,23 @@ fn refuse_damage(folder: &Path, violations: &[Violation]) -> Result<()> {
     if violations.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = violations.iter().map(|violation| format!("  {violation}")).collect();
-    let message = format!("the bundle in {} is damaged:\n{}", folder.display(), lines.join("\n"));
-    Err(Failure::verification(message).hint("nothing was loaded or started; unpack the bundle again").into())
+    // A blob of another version is reported as no image's, and as not listed.
+    let is_other = |found: &Violation| found.message.starts_with("is not listed");
+    let is_twice = |found: &&Violation| {
+        found.message == "does not belong to any image"
+            && violations.iter().any(|other| other.file == found.file && is_other(other))
+    };
+    let told: Vec<&Violation> = violations.iter().filter(|found| !is_twice(found)).collect();
+    let lines: Vec<String> = told.iter().map(|violation| format!("  {violation}")).collect();
+    let (what, hint) = if told.iter().all(|found| is_other(found)) {
+        let hint = "nothing was loaded or started; unpack each version into an empty folder, and copy .env and site/ into it; or remove \
+                    these files";
+        ("has files of something else", hint)
+    } else {
+        ("is damaged", "nothing was loaded or started; unpack the bundle again")
+    };
+    let message = format!("the bundle in {} {what}:\n{}", folder.display(), lines.join("\n"));
+    Err(Failure::verification(message).hint(hint).into())
 }
 
 /// Refuses links, pipes and the like: what is read below would be other files than those in the folder.

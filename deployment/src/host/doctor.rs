@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::deployment::Deployment;
+use super::origin;
 use super::runtime::{KeyGroups, Runtime};
 use super::status::{HealthState, ServiceState, ServiceStatus};
 use crate::failure::Failure;
@@ -27,8 +28,9 @@ const RENEW_AUTHORITY: &str =
 ///
 /// # Errors
 /// When a check cannot be carried out. A check that fails is a finding.
-pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Result<Findings> {
+pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::KnownSites, now: i64) -> Result<Findings> {
     let mut findings = runtime.check_host(&BTreeMap::new(), now)?;
+    origin::check_successor(deployment, known, false, &mut findings)?;
     runtime.check_images(&mut findings)?;
     let services = runtime.status()?;
     if services.iter().all(ServiceStatus::is_absent)
@@ -48,10 +50,16 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, now: i64) -> Resu
         let message = "some services have no timer of systemd for their times";
         findings.warn("schedule", message, format!("in a shell:\n{}", commands.join("\n")));
     }
+    let unscheduled = runtime.unscheduled();
+    if !unscheduled.is_empty() {
+        let message = "this host has no systemd: nothing runs the scheduled services";
+        findings.warn("schedule", message, format!("have another scheduler run these:\n{}", unscheduled.join("\n")));
+    }
     if !deployment.has_site() {
         findings.error("site", "there is none yet", "./sealift up --host HOST makes it");
         return Ok(findings);
     }
+    origin::check(deployment, runtime, known, false, &mut findings)?;
     examine_certificates(deployment, now, &mut findings);
     examine_folders(deployment, now, &mut findings)?;
     examine_secrets(deployment, runtime, &mut findings)?;

@@ -30,7 +30,7 @@ use anyhow::Result;
 pub use deployment::Deployment;
 pub use doctor::examine;
 pub use look::{Contents, LOOK, look};
-pub use origin::{Objection, objection};
+pub use origin::{Objection, objection, refuse_former, successor};
 pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
 pub use status::{HealthState, LastRun, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};

@@ -1,9 +1,12 @@
 //! The check whether the site in a bundle's folder was made on this host, before it is used.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::deployment::Deployment;
 use super::runtime::Runtime;
+use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::site::{KnownSites, Origin};
 
@@ -21,6 +24,56 @@ const ACCEPT: &str = "if you put it there yourself, use --accept-site; otherwise
                       again over a way that you trust";
 /// What to do about one whose secrets are others now.
 const ACCEPT_CHANGE: &str = "if you changed it yourself, use --accept-site; otherwise restore it from your backup";
+
+/// What to do about lost secrets.
+const ACCEPT_LOSS: &str = "restore it from your backup: data may be unreadable with another one; for a new one in its place, use --accept-site";
+/// What to do in the folder of an earlier version.
+const TAKE_OVER: &str = "to go back to this version, which may not read newer data, use `up --take-over` here";
+
+/// The folder that has taken over the deployment from this one: this is the folder of an earlier version.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn successor(deployment: &Deployment, known: &KnownSites) -> Result<Option<PathBuf>> {
+    if !deployment.has_site() {
+        return Ok(None);
+    }
+    known.successor(&deployment.site(), &deployment.profile.model, &deployment.place()?)
+}
+
+/// Refuses a command that changes what runs, in the folder of an earlier version.
+///
+/// # Errors
+/// [`Failure::usage`] that names the folder that has taken over.
+pub fn refuse_former(deployment: &Deployment, known: &KnownSites) -> Result<()> {
+    let Some(owner) = successor(deployment, known)? else { return Ok(()) };
+    let owner = owner.display();
+    let message = format!("{owner} has taken over this deployment: this is the folder of an earlier version");
+    let hint = format!("run the command there: add --directory {owner}; {TAKE_OVER}");
+    Err(Failure::usage(message).hint(hint).into())
+}
+
+/// Finds out that this is the folder of an earlier version. `accepted` says that the operator wants to go back to it.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(super) fn check_successor(
+    deployment: &Deployment,
+    known: &KnownSites,
+    accepted: bool,
+    findings: &mut Findings,
+) -> Result<()> {
+    let Some(owner) = successor(deployment, known)? else { return Ok(()) };
+    let owner = owner.display();
+    let message = format!("{owner} has taken over this deployment: this is the folder of an earlier version");
+    if accepted {
+        findings.warn("project", message, "this folder takes it back, as --take-over says");
+    } else {
+        let hint = format!("run the command there: add --directory {owner}; {TAKE_OVER}");
+        findings.error("project", message, hint);
+    }
+    Ok(())
+}
 
 /// Refuses a site that was added to a bundle: neither this host made it, nor does the bundle name it. `accepted` says that
 /// the operator takes it.
@@ -60,6 +113,9 @@ pub fn objection(
         Origin::Here => return Ok(None),
         Origin::Changed(paths) => {
             return because(format!("site/{} was changed since the last start", paths.join(", site/")), ACCEPT_CHANGE);
+        }
+        Origin::Lost(paths) => {
+            return because(format!("site/{} is not there any more", paths.join(", site/")), ACCEPT_LOSS);
         }
         Origin::Unknown => {}
     }

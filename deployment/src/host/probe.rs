@@ -9,6 +9,10 @@ use anyhow::{Context as _, Result};
 
 use crate::failure::Failure;
 
+/// How long the rest of an answer is read, at most: some never end.
+const REST: Duration = Duration::from_secs(1);
+/// How much of it, in bytes.
+const REST_LIMIT: usize = 4 << 20;
 /// More than any status line of HTTP.
 const LINE_LIMIT: usize = 1024;
 
@@ -33,6 +37,7 @@ pub fn http(port: u16, path: &str, status: Option<u16>, limit: Duration) -> Resu
         format!("GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUser-Agent: sealift\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).with_context(|| url.clone())?;
     let line = first_line(&mut stream, deadline).with_context(|| url.clone())?;
+    read_rest(&mut stream, deadline.min(Instant::now() + REST));
     let found: Option<u16> = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
     match (found, status) {
         (Some(found), Some(status)) if found == status => Ok(()),
@@ -80,6 +85,20 @@ fn first_line(stream: &mut TcpStream, deadline: Instant) -> Result<String> {
         }
     }
     Ok(String::from_utf8_lossy(&line).lines().next().unwrap_or_default().to_owned())
+}
+
+/// Reads what is left of the answer, within limits. Servers log it as an error when nobody does.
+fn read_rest(stream: &mut TcpStream, deadline: Instant) {
+    let (mut buffer, mut left_bytes) = (vec![0; 1 << 16], REST_LIMIT);
+    while left_bytes > 0 && Instant::now() < deadline {
+        let limited = stream.set_read_timeout(Some(left(deadline)));
+        match limited.and_then(|()| stream.read(&mut buffer)) {
+            Ok(0) => break,
+            Ok(got) => left_bytes = left_bytes.saturating_sub(got),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,11 @@ pub trait Runtime {
     /// known.
     fn missing_timers(&self) -> Option<Vec<String>>;
 
+    /// The commands of scheduled services that nothing on this host runs, as there is no systemd: each with its times.
+    fn unscheduled(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Loads what the services run from, as far as it is missing.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub struct UpRequest<'a> {
     pub keys: Vec<PublicKey>,
     /// The operator takes a site that this host does not know.
     pub accept_site: bool,
+    /// The operator goes back to this folder, whose deployment another one has taken over.
+    pub take_over: bool,
     /// How long the services may take to become healthy.
     pub timeout: Duration,
     /// The time, in seconds since 1970.
@@ -62,6 +64,7 @@ pub fn up(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest<'_
     preflight(deployment, runtime, request, ui)?;
     let site = prepare_site(deployment, runtime, request, ui)?;
     runtime.load(ui)?;
+    request.known.take_over(&deployment.site(), &deployment.profile.model, &deployment.place()?)?;
     runtime.start(&site, Deadline::after(request.timeout), ui)
 }
 
@@ -70,6 +73,7 @@ fn preflight(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest
     runtime.verify()?;
     ui.note("ok: bundle: all digests match");
     let mut findings = runtime.check_host(&request.ports, request.now)?;
+    origin::check_successor(deployment, &request.known, request.take_over, &mut findings)?;
     origin::check(deployment, runtime, &request.known, request.accept_site, &mut findings)?;
     findings.0.iter().filter(|finding| finding.level != Level::Error).for_each(|finding| ui.finding(finding));
     findings.refuse("this host is not ready:", "nothing was changed; `sealift doctor` repeats the checks")?;
@@ -228,6 +232,7 @@ mod tests {
             known: KnownSites::default(),
             keys: Vec::new(),
             accept_site: false,
+            take_over: false,
             timeout: Duration::from_secs(1),
             now: 1_700_000_000,
         }

@@ -41,6 +41,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Whether something is stated by this profile, and not by one that it extends.
+    #[must_use]
+    pub fn is_own(&self, span: &Range<usize>) -> bool {
+        self.parts.first().is_none_or(|part| span.start <= part.text.len())
+    }
+
     /// Finds and reads the profile that a user named, see [`Search::find`].
     ///
     /// # Errors

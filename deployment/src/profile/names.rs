@@ -3,7 +3,7 @@
 
 use sealift_layers::codec::Codec;
 
-use super::model::{Deployed, Groups, Model, Service, SitePort, Venv};
+use super::model::{Deployed, Groups, Model, Service, SitePort, Template, Venv};
 
 /// The program in a bundle's folder.
 pub const PROGRAM: &str = "sealift";
@@ -158,6 +158,25 @@ pub(crate) fn groups_of<'m>(model: &'m Model, path: &str) -> Option<&'m Groups> 
         return site.certificates.get(name).map(|certificate| &certificate.key_group);
     }
     site.templates.get(path).map(|template| &template.group)
+}
+
+/// The permission bits of a rendered template.
+#[must_use]
+pub fn template_mode(template: &Template) -> u32 {
+    template.mode.map_or(if template.secret { 0o600 } else { 0o644 }, |mode| mode.0)
+}
+
+/// The permission bits of the file of a site at `path`, if it is a secret, a key or rendered.
+#[must_use]
+pub(crate) fn mode_of(model: &Model, path: &str) -> Option<u32> {
+    let site = &model.site;
+    if let Some(secret) = path.strip_prefix("secrets/") {
+        return site.secrets.get(secret).map(|secret| secret.mode.0);
+    }
+    if let Some(name) = path.strip_prefix("tls/").and_then(|name| name.strip_suffix(".key")) {
+        return site.certificates.get(name).map(|certificate| certificate.key_mode.0);
+    }
+    site.templates.get(path).map(template_mode)
 }
 
 /// The groups that the program of a service is in; `None` where they are only known in its image.

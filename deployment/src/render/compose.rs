@@ -210,14 +210,25 @@ fn header(model: &Model, platform: &str) -> String {
          # Generated for {bundle}. Do not edit: the next version overwrites changes.\n\
          # Settings of this host are in .env (addresses and ports) and in site/.\n\
          #\n\
-         # Start:  podman-compose up -d        or  docker compose up -d\n\
+         # Start:  podman-compose up -d{services}        or  docker compose up -d\n\
          # Stop:   podman-compose down         or  docker compose down       (the data stays)\n\
          #\n\
          # Images are never pulled: load them first. See README.md.\n\n",
+        services = services_for_podman(model),
         title = model.title.lines().next().unwrap_or_default(),
         version = model.version.get_ref(),
         bundle = bundle_file(model, platform, Codec::None),
     )
+}
+
+/// What follows `podman-compose up`: version 1.0 knows no profiles, and would run scheduled services at once. Empty without them.
+pub(super) fn services_for_podman(model: &Model) -> String {
+    let services = || model.services.iter();
+    if services().all(|(_, service)| service.schedule().is_none()) {
+        return String::new();
+    }
+    let always = services().filter(|(_, service)| service.schedule().is_none());
+    always.map(|(name, _)| format!(" {}", name.get_ref())).collect()
 }
 
 fn compose_service(model: &Model, name: &str, service: &Service) -> ComposeService {

@@ -16,13 +16,12 @@ use super::operator_input::certificates::{self, OperatorCertificate};
 use super::operator_input::{folders, weak_secret};
 use super::pki::{self, Certificate};
 use super::record::{self, Record};
-use super::templates::template_mode;
 use super::values::SiteParameters;
 use super::{ports, settings};
 use crate::failure::{Failure, Kind, one_line};
 use crate::finding::{Findings, Level};
 use crate::profile::model::{self, Groups, Model};
-use crate::profile::names::{CA_CERTIFICATE, copy_path, secret_path};
+use crate::profile::names::{CA_CERTIFICATE, copy_path, secret_path, template_mode};
 
 /// A whole site, as it goes into a bundle. The authority's private key is never part of it.
 #[derive(Clone, Debug)]

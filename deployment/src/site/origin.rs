@@ -35,9 +35,30 @@ struct Known {
     schema: u32,
     /// SHA-256 of its secrets and its authority, by path below the site.
     files: BTreeMap<String, Digest>,
+    /// The folder that the deployment runs from: that of the last start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<Place>,
+    /// Folders of earlier versions, which others took over from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<Place>,
     /// A run of `up` or `site new` has begun to change it and has not ended: it may have been killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unfinished: bool,
+}
+
+/// A bundle that was unpacked into a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The folder, without links.
+    pub folder: PathBuf,
+    /// SHA-256 of its `SHA256SUMS`: a later version may be unpacked into a folder of the same name.
+    pub bundle: Digest,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { schema: 1, files: BTreeMap::new(), owner: None, former: Vec::new(), unfinished: false }
+    }
 }
 
 /// Where a site comes from.
@@ -47,6 +68,8 @@ pub enum Origin {
     Here,
     /// This host made or accepted it, but these secrets, or its authority, are others now. Paths below the site.
     Changed(Vec<String>),
+    /// This host made or accepted it, but these secrets are not there any more. Paths below the site.
+    Lost(Vec<String>),
     /// This host does not know it.
     Unknown,
 }
@@ -74,25 +97,70 @@ impl KnownSites {
         if known.unfinished {
             return Ok(Origin::Here);
         }
-        let differs = |(path, digest): (String, Digest)| (known.files.get(&path) != Some(&digest)).then_some(path);
-        let changed: Vec<String> = digests(directory, model)?.into_iter().filter_map(differs).collect();
-        Ok(if changed.is_empty() { Origin::Here } else { Origin::Changed(changed) })
+        let now = digests(directory, model)?;
+        let differs =
+            |(path, digest): (&String, &Digest)| (known.files.get(path) != Some(digest)).then(|| path.clone());
+        let changed: Vec<String> = now.iter().filter_map(differs).collect();
+        if !changed.is_empty() {
+            return Ok(Origin::Changed(changed));
+        }
+        // The authority's key may be kept elsewhere.
+        let wanted = model.site.secrets.keys().map(|name| secret_path(name));
+        let lost: Vec<String> =
+            wanted.filter(|path| known.files.contains_key(path) && !now.contains_key(path)).collect();
+        Ok(if lost.is_empty() { Origin::Here } else { Origin::Lost(lost) })
+    }
+
+    /// The folder that has taken over the deployment from `here`, the folder of an earlier version; `None` if `here` may act.
+    ///
+    /// # Errors
+    /// `site.toml` cannot be read.
+    pub fn successor(&self, directory: &Path, model: &Model, here: &Place) -> Result<Option<PathBuf>> {
+        let Some((id, Known { owner: Some(owner), former, .. })) = self.known(directory, model)? else {
+            return Ok(None);
+        };
+        if owner.folder == here.folder || !former.contains(here) {
+            return Ok(None);
+        }
+        // One that was removed, or has another deployment now, has taken over nothing.
+        let others = Record::read(&owner.folder.join("site"), model.name.get_ref()).ok().flatten();
+        Ok((others.and_then(|record| record.id) == Some(id)).then_some(owner.folder))
+    }
+
+    /// Remembers that the deployment runs from `here` now.
+    ///
+    /// # Errors
+    /// `site.toml` cannot be read, or the file not be written.
+    pub fn take_over(&self, directory: &Path, model: &Model, here: &Place) -> Result<()> {
+        let Some((id, mut known)) = self.known(directory, model)? else { return Ok(()) };
+        let before = known.owner.replace(here.clone());
+        known.former.extend(before);
+        known.former.retain(|place| place != here);
+        known.former.sort_by(|one, other| one.folder.cmp(&other.folder));
+        known.former.dedup();
+        self.write(&id, &known)
+    }
+
+    fn known(&self, directory: &Path, model: &Model) -> Result<Option<(String, Known)>> {
+        let id = Record::read(directory, model.name.get_ref())?.and_then(|record| record.id);
+        Ok(id.and_then(|id| Some((id.clone(), self.read(&id)?))))
     }
 
     /// Remembers that the site with the identifier `id` is being changed: what a run that is killed leaves is of this host.
     pub(super) fn begin(&self, id: &str) -> Result<()> {
-        let files = self.read(id).map_or_else(BTreeMap::new, |known| known.files);
-        self.write(id, &Known { schema: 1, files, unfinished: true })
+        let known = self.read(id).unwrap_or_default();
+        self.write(id, &Known { unfinished: true, ..known })
     }
 
     /// Remembers the site with the identifier `id` in `directory` as it is.
     pub(super) fn remember(&self, id: &str, directory: &Path, model: &Model) -> Result<()> {
+        let known = self.read(id).unwrap_or_default();
         let mut files = digests(directory, model)?;
         // What was taken away, such as the authority's key, may come back.
-        for (path, digest) in self.read(id).map_or_else(BTreeMap::new, |known| known.files) {
-            files.entry(path).or_insert(digest);
+        for (path, digest) in &known.files {
+            files.entry(path.clone()).or_insert(*digest);
         }
-        self.write(id, &Known { schema: 1, files, unfinished: false })
+        self.write(id, &Known { files, unfinished: false, ..known })
     }
 
     fn write(&self, id: &str, known: &Known) -> Result<()> {
@@ -172,4 +240,68 @@ fn digests(directory: &Path, model: &Model) -> Result<BTreeMap<String, Digest>> 
         }
     }
     Ok(digests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "00000000000000000000000000000000";
+
+    /// A folder with a site that this host has made, of the sample profile.
+    fn site(folder: &Path) -> PathBuf {
+        let model = crate::profile::sample();
+        let directory = folder.join("site");
+        fs_err::create_dir_all(directory.join("secrets")).unwrap();
+        let record = Record { id: Some(ID.to_owned()), ..Record::new(model.name.get_ref()) };
+        fs_err::write(directory.join("site.toml"), record.text().unwrap()).unwrap();
+        for name in model.site.secrets.keys() {
+            fs_err::write(directory.join(secret_path(name)), name).unwrap();
+        }
+        directory
+    }
+
+    /// In the folder of an earlier version, `up` went back to it without a word, and `down --volumes` deleted the data.
+    #[test]
+    fn the_folder_of_an_earlier_version_knows_its_successor() {
+        let (place, model) = (tempfile::tempdir().unwrap(), crate::profile::sample());
+        let known = KnownSites::at(&place.path().join("state"));
+        let folders = ["old", "new"].map(|name| place.path().join(name));
+        let sites = [site(&folders[0]), site(&folders[1])];
+        let at = |number: usize, bundle: &str| Place {
+            folder: folders[number].clone(),
+            bundle: Digest::of(bundle.as_bytes()),
+        };
+        let successor =
+            |number: usize, bundle: &str| known.successor(&sites[number], &model, &at(number, bundle)).unwrap();
+        known.remember(ID, &sites[0], &model).unwrap();
+        assert_eq!(successor(0, "1"), None);
+        known.take_over(&sites[0], &model, &at(0, "1")).unwrap();
+        assert_eq!((successor(0, "1"), successor(1, "2")), (None, None));
+        known.take_over(&sites[1], &model, &at(1, "2")).unwrap();
+        // What a later run remembers of the secrets does not forget it.
+        known.begin(ID).unwrap();
+        known.remember(ID, &sites[1], &model).unwrap();
+        assert_eq!((successor(0, "1"), successor(1, "2")), (Some(folders[1].clone()), None));
+        // A third version in a folder with the name of the first.
+        assert_eq!(successor(0, "3"), None);
+        // Back to the first, with `--take-over`.
+        known.take_over(&sites[0], &model, &at(0, "1")).unwrap();
+        assert_eq!((successor(0, "1"), successor(1, "2")), (None, Some(folders[0].clone())));
+        fs_err::remove_dir_all(&folders[0]).unwrap();
+        assert_eq!(successor(1, "2"), None);
+    }
+
+    /// `up` made another one, with which nobody could read the data.
+    #[test]
+    fn a_secret_that_is_gone_is_noticed() {
+        let (place, model) = (tempfile::tempdir().unwrap(), crate::profile::sample());
+        let known = KnownSites::at(&place.path().join("state"));
+        let site = site(place.path());
+        known.remember(ID, &site, &model).unwrap();
+        assert_eq!(known.origin(&site, &model).unwrap(), Origin::Here);
+        let secret = secret_path(model.site.secrets.keys().next().unwrap());
+        fs_err::remove_file(site.join(&secret)).unwrap();
+        assert_eq!(known.origin(&site, &model).unwrap(), Origin::Lost(vec![secret]));
+    }
 }

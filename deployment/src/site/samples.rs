@@ -244,6 +244,8 @@ test = "settings.stores | length > 0"
 message = "there is no store"
 [site.templates."a.yaml"]
 source = "a.yaml"
+group = 1000
+mode = "0640"
 secret = true
 "#;
 

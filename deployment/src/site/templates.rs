@@ -30,12 +30,6 @@ use crate::profile::template::{identifier, reads, reads_any};
 /// Characters with a meaning in configuration files of many kinds: quotes, comments, blocks, variables, tags.
 const SYNTAX: &str = "\"'`\\;{}$#<>|";
 
-/// The permission bits of a rendered template.
-#[must_use]
-pub fn template_mode(template: &Template) -> u32 {
-    template.mode.map_or(if template.secret { 0o600 } else { 0o644 }, |mode| mode.0)
-}
-
 /// Whether an installation needs its public host: a certificate or a template has it. One that cannot be read may have it.
 #[must_use]
 pub fn uses_host(model: &Model, sources: &Sources) -> bool {
@@ -128,7 +122,7 @@ pub(super) fn render(
         ports,
         secrets,
     };
-    let rendered = environment(texts).render_named_str(source, &text, values).map_err(|error| {
+    let rendered = environment(texts, literals(&text)).render_named_str(source, &text, values).map_err(|error| {
         let line = error.line().unwrap_or(1);
         let failure = Failure::usage(format!("{source}:{line}: {}", describe(&error, &text, line)));
         match error.kind() {
@@ -137,8 +131,8 @@ pub(super) fn render(
                  when it is marked `secret = true`, secrets.NAME (dashes in names as `_`)",
             ),
             ErrorKind::BadEscape => failure.hint(
-                "choose another value; or write it in quotes in the template, with the filter \
-                 backslashed('\"') for the characters that end it",
+                "choose another value in site/settings.toml; or whoever makes the profile writes it in quotes in the template, with \
+                 the filter backslashed('\"') for the characters that end it, or with tojson, toyaml or urlencode",
             ),
             _ => failure,
         }
@@ -166,8 +160,30 @@ fn with_syntax(
     settings.chain(secrets).filter(|(_, text)| text.contains(|c| SYNTAX.contains(c))).collect()
 }
 
-/// `texts` (name and text) may be written only by the filter `backslashed`.
-fn environment(texts: Vec<(String, String)>) -> Environment<'static> {
+/// The characters of the texts in quotes within the blocks of a template, such as the `;` of `join("; ")`.
+fn literals(template: &str) -> String {
+    let mut found = String::new();
+    let mut rest = template;
+    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+        let block = &rest[start + 2..];
+        let end = block.find("}}").into_iter().chain(block.find("%}")).min().unwrap_or(block.len());
+        let mut quote = None;
+        for c in block[..end].chars() {
+            match quote {
+                None if matches!(c, '"' | '\'') => quote = Some(c),
+                Some(open) if c == open => quote = None,
+                Some(_) => found.push(c),
+                None => {}
+            }
+        }
+        rest = &block[end..];
+    }
+    found
+}
+
+/// `texts` (name and text) may be written only by filters that write the syntax of a program, and so may what other filters make
+/// of them: text with a character of [`SYNTAX`] that they have, and the template itself (`literals`) has not.
+fn environment(texts: Vec<(String, String)>, literals: String) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("backslashed", backslashed);
@@ -178,10 +194,18 @@ fn environment(texts: Vec<(String, String)>) -> Environment<'static> {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(move |out, state, value| {
         let written = value.as_str().filter(|_| !value.is_safe());
-        let found = written.and_then(|written| texts.iter().find(|(_, text)| written.contains(text.as_str())));
+        let of_operator = |c: &char| SYNTAX.contains(*c) && !literals.contains(*c);
+        let found = written.and_then(|written| {
+            let whole = texts.iter().find(|(_, text)| written.contains(text.as_str()));
+            let changed = || {
+                let c = written.chars().find(|c| of_operator(c))?;
+                texts.iter().find(|(_, text)| text.contains(c)).map(|(name, _)| (name, c))
+            };
+            let first = |text: &str| text.chars().find(|c| SYNTAX.contains(*c)).unwrap_or_default();
+            whole.map(|(name, text)| (name, first(text))).or_else(changed)
+        });
         match found {
-            Some((name, text)) => {
-                let c = text.chars().find(|c| SYNTAX.contains(*c)).unwrap_or_default();
+            Some((name, c)) => {
                 let detail = format!("the value of {name} has a `{c}`, which has a meaning in configuration files");
                 Err(Error::new(ErrorKind::BadEscape, detail))
             }
@@ -311,6 +335,23 @@ mod tests {
         C=small shop 1.2.0+b1
         D=8081
         ");
+    }
+
+    /// `upper` made another text of it, which passed.
+    #[test]
+    fn what_filters_make_of_a_value_is_checked_too() {
+        let render = |template: &str| {
+            let texts = vec![("settings.title".to_owned(), "a$5;b".to_owned())];
+            let values = context! { title => "a$5;b", list => ["x", "y"], host => "h" };
+            environment(texts, literals(template)).render_named_str("t", template, values)
+        };
+        for template in ["{{ title }}", "{{ title | upper }}", "{{ title | replace('$', 'D') | replace('D', '.') }}"] {
+            assert_eq!(render(template).unwrap_err().kind(), ErrorKind::BadEscape, "{template}");
+        }
+        // What the template itself writes is its own.
+        assert_eq!(render("{{ list | join('; ') }}").unwrap(), "x; y");
+        assert_eq!(render("${{ host }};").unwrap(), "$h;");
+        assert_eq!(render("{{ title | upper | tojson }}").unwrap(), r#""A$5;B""#);
     }
 
     #[test]

@@ -21,7 +21,7 @@
 
 mod gzip;
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::str::FromStr;
 
 /// How a layer is compressed.
@@ -92,8 +92,25 @@ impl Codec {
         Ok(match self {
             Self::None => Box::new(input),
             Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
-            Self::Zstd => Box::new(zstd::Decoder::new(input)?),
+            Self::Zstd => Box::new(zstd_decoder(BufReader::new(input))?),
         })
+    }
+}
+
+/// A reader of the uncompressed bytes of zstd frames.
+///
+/// # Errors
+/// If the decompressor cannot be initialized.
+pub(crate) fn zstd_decoder(input: impl BufRead) -> io::Result<impl Read> {
+    Ok(NonEmpty(zstd::Decoder::with_buffer(input)?))
+}
+
+/// Reads nothing into an empty buffer. zstd takes many such reads, which the contract of `Read` allows, for an endless loop.
+struct NonEmpty<R>(R);
+
+impl<R: Read> Read for NonEmpty<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() { Ok(0) } else { self.0.read(buffer) }
     }
 }
 

@@ -61,7 +61,35 @@ pub fn tree(accounts: &[Account]) -> Result<Tree, AccountError> {
 /// # Errors
 /// [`AccountError`].
 pub fn with_requests(accounts: &[Account], requests: &[Request]) -> Result<Tree, AccountError> {
-    Ok(files(&all(accounts, requests)?))
+    Ok(files(&all(accounts, requests)?, requests))
+}
+
+/// Numbers of users and groups.
+#[derive(Debug)]
+pub struct Numbers(UsersAndGroups);
+
+impl Numbers {
+    /// Those of [`with_requests`].
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub fn new(accounts: &[Account], requests: &[Request]) -> Result<Self, AccountError> {
+        all(accounts, requests).map(Self)
+    }
+
+    /// The number of a user, by name or number.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<u32> {
+        let known = self.0.0.iter().find(|account| account.name == name).map(|account| account.uid);
+        known.or_else(|| name.parse().ok())
+    }
+
+    /// The number of a group, by name or number.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<u32> {
+        let known = self.0.1.iter().find(|(_, known)| known == name).map(|(gid, _)| *gid);
+        known.or_else(|| name.parse().ok())
+    }
 }
 
 /// The users of [`with_requests`], sorted by ID.
@@ -108,14 +136,20 @@ fn all(accounts: &[Account], requests: &[Request]) -> Result<UsersAndGroups, Acc
     Ok((all, groups))
 }
 
-fn files((users, groups): &UsersAndGroups) -> Tree {
+fn files((users, groups): &UsersAndGroups, requests: &[Request]) -> Tree {
     let (mut passwd, mut group) = (String::new(), String::new());
     for Account { name, uid, gid, home } in users {
         let shell = if *uid == 0 { "/bin/sh" } else { "/usr/sbin/nologin" };
         passwd.push_str(&format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n"));
     }
     for (gid, name) in groups {
-        group.push_str(&format!("{name}:x:{gid}:\n"));
+        let member = |request: &Request| match request {
+            Request::Member { user, group } if group == name => Some(user.clone()),
+            _ => None,
+        };
+        let members: BTreeSet<String> = requests.iter().filter_map(member).collect();
+        let members = members.into_iter().filter(|member| users.iter().any(|user| user.name == *member));
+        group.push_str(&format!("{name}:x:{gid}:{}\n", members.collect::<Vec<_>>().join(",")));
     }
     let origin: Arc<str> = "the image's accounts".into();
     let mut tree = Tree::new();
@@ -202,6 +236,8 @@ mod tests {
             user("web", Some(5), None),
             user("none", None, Some("nogroup")),
             group("shadow", Some(1234)),
+            Request::Member { user: "web".into(), group: "shadow".into() },
+            Request::Member { user: "gone".into(), group: "shadow".into() },
         ];
         let tree = with_requests(&[account("web", 1234, 1234)], &requests).unwrap();
         insta::assert_snapshot!(texts(&tree), @r"
@@ -209,7 +245,7 @@ mod tests {
         www-data:x:33:
         epmd:x:157:
         rabbitmq:x:623:
-        shadow:x:869:
+        shadow:x:869:web
         web:x:1234:
         nogroup:x:65534:
         --

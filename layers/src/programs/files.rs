@@ -31,7 +31,7 @@ pub struct ImageFiles<'a> {
 }
 
 /// What a lookup of a path found.
-enum Found<'a> {
+pub(super) enum Found<'a> {
     /// A file or folder of the image, by its path without links.
     Entry(TreePath, &'a ListedEntry),
     /// Something that only a container has.
@@ -96,7 +96,7 @@ impl ImageFiles<'_> {
                     },
                 }
             }
-            Some(Program::Script { line }) => self.script(line, scripts).map_err(|error| NotRunnable::Script {
+            Some(Program::Script { line, .. }) => self.script(line, scripts).map_err(|error| NotRunnable::Script {
                 path: file(),
                 line: line.clone(),
                 source: Box::new(error),
@@ -166,7 +166,7 @@ impl ImageFiles<'_> {
                         }
                     }
                 }
-                Program::Script { line }
+                Program::Script { line, .. }
                     if entry.mode & 0o111 != 0 && self.is_in_path(path) && self.script(line, SCRIPTS).is_err() =>
                 {
                     add(Missing::interpreter(line, path, entry));
@@ -240,7 +240,7 @@ impl ImageFiles<'_> {
     }
 
     /// Follows a path from the root, with all links in it.
-    fn find(&self, path: &str) -> Found<'_> {
+    pub(super) fn find(&self, path: &str) -> Found<'_> {
         let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut at: Vec<String> = Vec::new();
         let mut links = 0;

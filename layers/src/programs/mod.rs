@@ -7,6 +7,7 @@
 mod elf;
 mod files;
 mod missing;
+mod references;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use elf::Elf;
 pub use files::ImageFiles;
 pub use missing::{Missing, MissingKind, NotRunnable};
+pub use references::{LostLink, LostModule};
 
 use crate::ingredients::ldcache;
 use crate::tar::{MemberKind, Members, Stream};
@@ -33,6 +35,10 @@ pub enum Program {
     Script {
         /// The interpreter and its argument.
         line: String,
+        /// The Python module that a command of a wheel imports, see
+        /// [`Callable::script`](crate::ingredients::wheel::entry_points::Callable::script).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        module: Option<String>,
     },
     /// `/etc/ld.so.cache`.
     LibraryCache {
@@ -48,7 +54,9 @@ pub type Programs = BTreeMap<TreePath, Program>;
 const PROGRAM: u64 = 256 << 20;
 
 /// The kernel reads this many bytes of the line after `#!` (BINPRM_BUF_SIZE).
-const LINE: u64 = 256;
+const LINE: usize = 256;
+/// Bytes of a script that are looked at.
+const SCRIPT: u64 = 1024;
 
 /// The programs of a tree.
 ///
@@ -125,9 +133,13 @@ fn program(path: &TreePath, content: &Content) -> io::Result<Option<Program>> {
 
 fn script(content: &Content) -> io::Result<Option<Program>> {
     let mut bytes = Vec::new();
-    content.reader().take(LINE).read_to_end(&mut bytes)?;
-    let line = bytes[2..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line).trim().to_owned();
+    content.reader().take(SCRIPT).read_to_end(&mut bytes)?;
+    let mut lines = bytes[2..].split(|byte| *byte == b'\n');
+    let line = lines.next().unwrap_or_default();
+    let line = String::from_utf8_lossy(&line[..line.len().min(LINE - 2)]).trim().to_owned();
+    let second = lines.next().and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
+    let module = second.strip_prefix("from ").filter(|rest| rest.ends_with(" as entry"));
+    let module = module.and_then(|rest| rest.split_once(" import ")).map(|(module, _)| module.to_owned());
     // Without an interpreter the kernel refuses it, and shells run it themselves.
-    Ok((!line.is_empty()).then_some(Program::Script { line }))
+    Ok((!line.is_empty()).then_some(Program::Script { line, module }))
 }

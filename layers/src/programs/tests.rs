@@ -199,3 +199,44 @@ fn programs_with_thousands_of_segments_are_none() {
     assert_eq!(elf.interpreter.as_deref(), Some("/a"), "the first one counts");
     assert_eq!(program_of(elf_file(&[(3, b"/a\0".as_slice()); 1171])), None);
 }
+
+#[test]
+fn links_that_lead_nowhere_are_found() {
+    let image = image(&[
+        "usr/bin/tool = x",
+        "usr/bin/a -> tool",
+        "usr/bin/b -> ../lib/gone",
+        "usr/bin/c -> /usr/bin/b",
+        "etc/d -> /data/x",
+        "etc/e -> .",
+    ]);
+    let lost: Vec<String> = files(&image)
+        .lost_links()
+        .map(|link| format!("{} -> {} ({})", link.path, link.target, link.leads_to))
+        .collect();
+    assert_eq!(lost, ["usr/bin/b -> ../lib/gone (usr/lib/gone)", "usr/bin/c -> /usr/bin/b (usr/bin/b)"]);
+}
+
+/// A wheel whose command imports what it does not have starts nothing; the error came on the host.
+#[test]
+fn modules_of_commands_are_files() {
+    let script = |module: &str| format!("#!/opt/v/bin/python\nfrom {module} import main as entry\n\nx");
+    let (mut listing, programs) = image(&[
+        &format!("opt/v/bin/a = {}", script("a.cli")),
+        &format!("opt/v/bin/b = {}", script("b")),
+        &format!("opt/v/bin/c = {}", script("json.tool")),
+        &format!("opt/v/bin/d = {}", script("d.e")),
+        &format!("opt/v/bin/f = {}", script("a.f")),
+        "opt/v/lib/python3.13/site-packages/a/cli.py = x",
+        "opt/v/lib/python3.13/site-packages/a/f.txt = x",
+        "opt/v/lib/python3.13/site-packages/b.cpython-313-x86_64-linux-gnu.so = x",
+        "opt/v/lib/python3.13/site-packages/d/e/__init__.py = x",
+        "usr/lib/python3.13/json/tool.py = x",
+    ]);
+    for entry in listing.values_mut() {
+        entry.origin = "wheel w 1".into();
+    }
+    let image = (listing, programs);
+    let lost: Vec<String> = files(&image).lost_modules().map(|lost| format!("{} {}", lost.path, lost.module)).collect();
+    assert_eq!(lost, ["opt/v/bin/f a.f"]);
+}

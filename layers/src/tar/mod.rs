@@ -25,4 +25,5 @@ mod write;
 
 pub use members::{Member, MemberKind, Members, Skip, Stream};
 pub use read::{ReadError, read, read_with_oddities};
+pub(crate) use write::write_watched;
 pub use write::{DIRECTORY_TIME, Options, Writer, write};

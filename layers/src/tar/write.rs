@@ -33,15 +33,34 @@ pub struct Options {
 /// # Errors
 /// Any error of reading a content or writing to `out`. The message of a read error names the path and its origin.
 pub fn write(tree: &Tree, options: Options, out: impl Write) -> io::Result<Listing> {
+    write_watched(tree, options, out, &mut io::sink(), |_, _| {})
+}
+
+/// As [`write()`]. The contents of files are written to `watcher`, too, and `ended` is called after each.
+///
+/// # Errors
+/// As [`write()`], and those of the watcher.
+pub(crate) fn write_watched<W: Write>(
+    tree: &Tree,
+    options: Options,
+    out: impl Write,
+    watcher: &mut W,
+    mut ended: impl FnMut(&mut W, &TreePath),
+) -> io::Result<Listing> {
     let mut writer = Writer::new(out, options.epoch);
     let mut listing = Listing::default();
     for (path, entry) in tree.iter() {
         let sha256 = if options.file_digests {
-            Some(writer.append_hashed(path, entry)?)
+            let mut hasher = BackgroundHasher::default();
+            writer.append_with_copy(path, entry, &mut Tee(&mut hasher, watcher))?;
+            Some(hasher.finish())
         } else {
-            writer.append(path, entry)?;
+            writer.append_with_copy(path, entry, watcher)?;
             None
         };
+        if matches!(entry.kind, Kind::File(_)) {
+            ended(watcher, path);
+        }
         let node = match &entry.kind {
             Kind::Directory => Node::Directory,
             Kind::Symlink(target) => Node::Symlink { target: target.clone() },

@@ -11,6 +11,9 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from pathlib import Path
 
 if len(sys.argv) != 3:
@@ -24,29 +27,42 @@ if not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f-]{36}", workspace):
 kept = Path("/var/lib/parsec/exports")
 folder = kept if kept.is_dir() else Path(tempfile.gettempdir())
 listed = folder / f"blocks-{organization}-{workspace}.txt"
-fresh = listed.with_suffix(".new")
+fresh, killed = listed.with_suffix(".new"), listed.with_suffix(".killed")
+
+# An earlier run that was killed has perhaps deleted the metadata: then this is the only list.
+if fresh.exists():
+    with killed.open("a") as file:
+        file.write(fresh.read_text() + "\n")
 
 command = [sys.executable, "-m", "parsec", "delete_realm", "--log-level", "WARNING"]
 command += ["--organization", organization, "--realm", workspace, "--dump-realm-blocks", str(fresh)]
-deleted = subprocess.run(command, check=False).returncode == 0
-if deleted:
+run = subprocess.run(command, check=False, capture_output=True, text=True)
+output = run.stdout + run.stderr
+if run.returncode == 0:
     fresh.rename(listed)
 else:
     fresh.unlink(missing_ok=True)
+    if killed.exists() and "already been deleted" in output:
+        killed.rename(listed)
     if not listed.exists():
+        print(output, end="", file=sys.stderr)
         sys.exit("nothing was deleted")
     print("an earlier run has deleted the metadata: going on with its blocks", file=sys.stderr)
+killed.unlink(missing_ok=True)
 
 from parsec.cli.options import _parse_blockstore_params  # noqa: E402
 
-blocks = listed.read_text().split()
+blocks = sorted(set(listed.read_text().split()))
+
+
+HIDDEN = "hidden, but the storage keeps its versions"
 
 
 def stores(config) -> list:
     return [leaf for store in config.blockstores for leaf in stores(store)] if hasattr(config, "blockstores") else [config]
 
 
-async def remove_from_database() -> list[str]:
+async def remove_from_database() -> dict[str, str]:
     import asyncpg
 
     connection = await asyncpg.connect(os.environ["PARSEC_DB"])
@@ -58,10 +74,11 @@ async def remove_from_database() -> list[str]:
             )
     finally:
         await connection.close()
-    return []
+    return {}
 
 
-def remove_from_s3(store) -> list[str]:
+def remove_from_s3(store) -> dict[str, str]:
+    """Removes all versions of the blocks. A deletion without the name of a version would only hide the block."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -72,34 +89,66 @@ def remove_from_s3(store) -> list[str]:
         aws_secret_access_key=store.s3_secret,
         endpoint_url=store.s3_endpoint_url,
     )
-    left = []
-    for block in blocks:
+    bucket = store.s3_bucket
+
+    def versions(block: str) -> list[str]:
+        pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=block)
+        found = [found for page in pages for found in page.get("Versions", []) + page.get("DeleteMarkers", [])]
+        return [version["VersionId"] for version in found if version["Key"] == block]
+
+    def why(error: BotoCoreError | ClientError, block: str, version: str | None) -> str:
+        if version:
+            try:
+                lock = client.get_object_retention(Bucket=bucket, Key=block, VersionId=version)["Retention"]
+                return f"locked until {lock['RetainUntilDate'].astimezone(UTC):%Y-%m-%d %H:%M UTC} ({lock['Mode']})"
+            except (BotoCoreError, ClientError, KeyError):
+                pass
+        if isinstance(error, ClientError):
+            return f"{error.response['Error'].get('Code')} when calling {error.operation_name}"
+        return str(error)
+
+    def remove(block: str) -> str | None:
+        left = None
         try:
-            client.delete_object(Bucket=store.s3_bucket, Key=block)
+            try:
+                found = versions(block)
+            except ClientError:
+                # The storage has no versions, as Garage, or does not show them to this user.
+                answer = client.delete_object(Bucket=bucket, Key=block)
+                return HIDDEN if "VersionId" in answer else None
+            for version in found:
+                try:
+                    client.delete_object(Bucket=bucket, Key=block, VersionId=version)
+                except ClientError as error:
+                    left = why(error, block, version)
         except (BotoCoreError, ClientError) as error:
-            print(f"{block}: {error}", file=sys.stderr)
-            left.append(block)
-    return left
+            return why(error, block, None)
+        return left
+
+    with ThreadPoolExecutor(8) as pool:
+        return {block: reason for block, reason in zip(blocks, pool.map(remove, blocks), strict=True) if reason}
 
 
-def remove_from_swift(store) -> list[str]:
+def remove_from_swift(store) -> dict[str, str]:
     import swiftclient
 
     connection = swiftclient.Connection(
         authurl=store.swift_authurl, user=f"{store.swift_user}:{store.swift_tenant}", key=store.swift_password
     )
-    left = []
+    left = {}
     for block in blocks:
         try:
-            connection.delete_object(store.swift_container, block)
+            answer: dict = {}
+            connection.delete_object(store.swift_container, block, response_dict=answer)
+            if "x-object-version-id" in answer.get("headers", {}):
+                left[block] = HIDDEN
         except swiftclient.ClientException as error:
             if error.http_status != 404:
-                print(f"{block}: {error}", file=sys.stderr)
-                left.append(block)
+                left[block] = f"status {error.http_status}"
     return left
 
 
-left: set[str] = set()
+left: dict[str, str] = {}
 for store in stores(_parse_blockstore_params(os.environ["PARSEC_BLOCKSTORE"].split())):
     match type(store).__name__:
         case "PostgreSQLBlockStoreConfig":
@@ -113,9 +162,11 @@ for store in stores(_parse_blockstore_params(os.environ["PARSEC_BLOCKSTORE"].spl
 
 if left:
     listed.write_text("".join(f"{block}\n" for block in sorted(left)))
+    for reason, count in sorted(Counter(left.values()).items()):
+        print(f"{count} blocks: {reason}", file=sys.stderr)
     sys.exit(
-        f"{len(left)} of {len(blocks)} blocks are still in the storage, as the server may not delete there; their names are in "
-        f"{listed}: have them removed by who may, or run this again"
+        f"{len(left)} of {len(blocks)} blocks are still in the storage; their names are in {listed}: have them removed by who may, "
+        "or run this again"
     )
 listed.unlink()
 print(f"the workspace {workspace} is deleted, and {len(blocks)} blocks are removed")

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use sealift_deployment::profile::model::{Deployed, Image as ImageModel, Model, Run, Service};
+use sealift_deployment::ui;
 use sealift_layers::listing::Listing;
-use sealift_layers::programs::{ImageFiles, Missing, MissingKind, NotRunnable, Programs};
+use sealift_layers::programs::{ImageFiles, LostLink, Missing, MissingKind, NotRunnable, Programs};
 use sealift_layers::tree::{Pattern, TreePath};
 use toml::Spanned;
 
@@ -34,6 +35,8 @@ pub(super) struct Checks {
     allowed_everywhere: Vec<String>,
     /// Debian packages of the image.
     packages: Vec<String>,
+    /// Patterns of what the image leaves out.
+    dropped: Vec<String>,
 }
 
 impl Checks {
@@ -60,6 +63,7 @@ impl Checks {
             allowed: names(&own.allow_missing),
             allowed_everywhere: names(&model.base.allow_missing),
             packages: plan.inputs.image(&image.name).locked().packages.clone(),
+            dropped: model.base.drop.iter().chain(&own.drop).map(|pattern| pattern.get_ref().clone()).collect(),
         };
         if model.deployment == Deployed::Systemd {
             // Without containers, programs are started by units of the host, whose files are not in the image.
@@ -85,7 +89,7 @@ impl Checks {
         // Without any program it is an image of data, whose commands another image may bring.
         let is_strict = files.has_program();
         let (allowed, verdict) = (Allowed::new(self), Verdict::default());
-        let mut judge = Judge { checks: self, is_strict, allowed, unused_scripts: Vec::new(), verdict };
+        let mut judge = Judge { checks: self, is_strict, allowed, verdict };
         let mut needed = judge.commands(&mut files);
         for missing in &files.missing() {
             if !judge.allowed.contains(&missing.name) {
@@ -96,11 +100,9 @@ impl Checks {
         }
         judge.verdict.errors.extend(needed.into_values());
         judge.places(&files);
-        let Judge { allowed, unused_scripts, mut verdict, .. } = judge;
-        if !unused_scripts.is_empty() {
-            let list = unused_scripts.join(", ");
-            verdict.warnings.push(format!("interpreters of scripts that the profile does not run are missing: {list}"));
-        }
+        judge.modules(&files);
+        judge.lost_links(&files);
+        let Judge { allowed, mut verdict, .. } = judge;
         verdict.warnings.extend(allowed.unused());
         verdict
     }
@@ -119,8 +121,6 @@ struct Judge<'a> {
     /// What cannot start is an error, not a warning.
     is_strict: bool,
     allowed: Allowed<'a>,
-    /// The interpreters that only scripts of Debian packages need: nearly every package has some for administrators.
-    unused_scripts: Vec<String>,
     verdict: Verdict,
 }
 
@@ -180,18 +180,51 @@ impl Judge<'_> {
         }
     }
 
+    /// Checks the modules that commands of wheels import.
+    fn modules(&mut self, files: &ImageFiles<'_>) {
+        for lost in files.lost_modules() {
+            let script = format!("/{}", lost.path);
+            if !self.allowed.contains(&script) {
+                let message = format!(
+                    "`{script}` ({}) imports the module {}, of which the image has no file",
+                    lost.origin, lost.module
+                );
+                self.fault(message, None);
+            }
+        }
+    }
+
+    /// Checks the symbolic links of everything in the image; those of the profile were checked before.
+    fn lost_links(&mut self, files: &ImageFiles<'_>) {
+        let dropped: Vec<Pattern> = self.checks.dropped.iter().map(|pattern| Pattern::new(pattern)).collect();
+        let is_dropped = |link: &LostLink| dropped.iter().any(|pattern| pattern.matches(&link.leads_to));
+        let lost = files.lost_links().filter(|link| !is_expected(link) && !is_dropped(link));
+        let lost = lost.filter(|link| !self.checks.links.contains_key(&format!("/{}", link.path)));
+        let lost: Vec<LostLink> = lost.filter(|link| !self.allowed.contains(&format!("/{}", link.path))).collect();
+        let named = lost.iter().take(NAMED).map(|link| format!("/{} -> {} ({})", link.path, link.target, link.origin));
+        let mut named: Vec<String> = named.collect();
+        if lost.len() > NAMED {
+            named.push(format!("{} more", lost.len() - NAMED));
+        }
+        if !lost.is_empty() {
+            let count = ui::count(lost.len(), "symbolic link");
+            self.verdict.warnings.push(format!("{count} to what the image does not have: {}", named.join(", ")));
+        }
+    }
+
     fn missing(&mut self, missing: &Missing, is_needed: bool) {
         let package = missing.debian_package().and_then(|name| self.checks.own_package(&name));
         let is_debian = missing.needed_by.iter().all(|(_, origin)| origin.starts_with("package "));
         // What a Debian package cannot do without is among its dependencies, and those that the profile excludes have a
-        // reason: everything else serves optional parts. Scripts that are run are checked as commands; of the others in
-        // `PATH` nobody knows whether they ever are.
+        // reason: everything else serves optional parts. Scripts that are run are checked as commands. Nearly every package
+        // has others in `PATH`, for administrators: they are not worth a word.
         let is_optional = missing.kind == MissingKind::Interpreter
             || is_debian && missing.kind == MissingKind::Library && package.is_none();
+        if !is_needed && is_debian && missing.kind == MissingKind::Interpreter {
+            return;
+        }
         let message = describe(missing);
-        if is_optional && !is_needed && is_debian && missing.kind == MissingKind::Interpreter {
-            self.unused_scripts.push(in_short(missing));
-        } else if is_optional && !is_needed {
+        if is_optional && !is_needed {
             self.verdict.warnings.push(message);
         } else if let Some(package) = package {
             let why = "is in the image, but the link that its maintainer scripts make is not: see `links`";
@@ -205,6 +238,18 @@ impl Judge<'_> {
             self.verdict.errors.push(message);
         }
     }
+}
+
+/// Whether a link that leads nowhere is as it should be: what it leads to is made when a container starts; or it is a link of
+/// a Debian package for what an administrator or another package may add.
+fn is_expected(link: &LostLink) -> bool {
+    let is_below = |path: &TreePath, folders: &[&str]| {
+        folders.iter().any(|folder| path.as_str() == *folder || path.as_str().starts_with(&format!("{folder}/")))
+    };
+    let is_debian = link.origin.starts_with("package ") || link.origin.starts_with("maintainer scripts");
+    is_below(&link.leads_to, &["proc", "sys", "dev", "run", "tmp", "var/run", "var/tmp"])
+        || is_below(&link.path, &["usr/share/doc", "usr/share/man", "usr/share/info"])
+        || is_debian && (is_below(&link.path, &["etc", "usr/share"]) || is_below(&link.leads_to, &["etc"]))
 }
 
 /// What may be missing, and which of the patterns have been of use.
@@ -322,34 +367,9 @@ fn describe(missing: &Missing) -> String {
     format!("{what} {} is missing, needed by {}", missing.name, named.join(", "))
 }
 
-/// The interpreter with one of the scripts: `/bin/bash (/usr/bin/ldd and 1 more)`.
-fn in_short(missing: &Missing) -> String {
-    let scripts: std::collections::BTreeSet<&TreePath> = missing.needed_by.iter().map(|(path, _)| path).collect();
-    let first = scripts.first().map(|path| format!("/{path}")).unwrap_or_default();
-    match scripts.len().saturating_sub(1) {
-        0 => format!("{} ({first})", missing.name),
-        others => format!("{} ({first} and {others} more)", missing.name),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A real image has dozens of such scripts: a line for each of their interpreters hides the warnings that matter.
-    #[test]
-    fn interpreters_of_scripts_that_nobody_runs_are_told_in_short() {
-        let origin = || "package libc-bin 2.41".to_owned();
-        let script = |path: &str| (TreePath::new(path).unwrap(), origin());
-        let missing = |paths: &[&str]| Missing {
-            kind: MissingKind::Interpreter,
-            name: "/bin/bash".into(),
-            needed_by: paths.iter().map(|path| script(path)).collect(),
-        };
-        assert_eq!(in_short(&missing(&["usr/bin/ldd"])), "/bin/bash (/usr/bin/ldd)");
-        let several = missing(&["usr/bin/tzselect", "usr/bin/ldd"]);
-        assert_eq!(in_short(&several), "/bin/bash (/usr/bin/ldd and 1 more)");
-    }
 
     #[test]
     fn the_program_after_an_init_is_known() {
@@ -361,5 +381,22 @@ mod tests {
         assert_eq!(started("dumb-init --", "app y"), "app");
         assert_eq!(started("dumb-init app", "y"), "");
         assert_eq!(started("/usr/bin/app --", "y"), "");
+    }
+
+    /// Nearly every image has `/usr/share/zoneinfo/localtime` of tzdata, which nobody can act on.
+    #[test]
+    fn links_for_administrators_and_containers_are_expected() {
+        let link = |path: &str, leads_to: &str, origin: &str| LostLink {
+            path: TreePath::new(path).unwrap(),
+            target: leads_to.into(),
+            leads_to: TreePath::new(leads_to).unwrap(),
+            origin: origin.into(),
+        };
+        let (tzdata, own) = ("package tzdata 2026c-1", "archive site 1");
+        assert!(is_expected(&link("usr/share/zoneinfo/localtime", "etc/localtime", tzdata)));
+        assert!(is_expected(&link("srv/state", "run/state", own)));
+        assert!(!is_expected(&link("srv/state", "runs/state", own)));
+        assert!(!is_expected(&link("usr/share/site/x", "etc/x", own)));
+        assert!(!is_expected(&link("usr/lib/x.so", "usr/lib/y.so", tzdata)));
     }
 }

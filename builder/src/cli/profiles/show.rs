@@ -8,13 +8,13 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::profile::Profile;
-use sealift_deployment::profile::model::{Model, On};
+use sealift_deployment::profile::model::{ArchiveFile, Model, On};
 use sealift_deployment::profile::setting::{Kind, Setting};
 use serde::Serialize;
 
 use super::super::Context;
 
-/// Show a profile: images, services, ports, volumes, tasks, settings, and files of a site
+/// Show a profile: images, archives, services, ports, volumes, tasks, settings, and files of a site
 ///
 /// The operator has to provide the settings and files marked with *.
 ///
@@ -68,6 +68,19 @@ struct Image<'a> {
     name: &'a str,
     title: &'a str,
     user: &'a str,
+    archives: Vec<Archive<'a>>,
+}
+
+#[derive(Serialize)]
+struct Archive<'a> {
+    name: &'a str,
+    version: &'a str,
+    file: &'a str,
+    path: &'a str,
+    /// `path` is of a folder that it is unpacked into, not of the file.
+    unpack: bool,
+    /// Only builds that are given it have it.
+    optional: bool,
 }
 
 #[derive(Serialize)]
@@ -196,9 +209,26 @@ impl<'a> Shown<'a> {
 
 fn images(model: &Model) -> Vec<Image<'_>> {
     let images = model.images.iter();
-    images
-        .map(|(name, image)| Image { name: name.get_ref(), title: &image.title, user: image.user.get_ref() })
-        .collect()
+    let images = images.map(|(name, image)| Image {
+        name: name.get_ref(),
+        title: &image.title,
+        user: image.user.get_ref(),
+        archives: image.archives.iter().map(|(name, archive)| Archive::new(name.get_ref(), archive)).collect(),
+    });
+    images.collect()
+}
+
+impl<'a> Archive<'a> {
+    fn new(name: &'a str, archive: &'a ArchiveFile) -> Self {
+        let (version, file, path) = (archive.version.get_ref(), archive.file.get_ref(), archive.path.get_ref());
+        Self { name, version, file, path, unpack: archive.unpack, optional: archive.optional }
+    }
+
+    fn summary(&self, image: &str) -> String {
+        let given = if self.optional { format!("; optional: build --with {}=FILE", self.name) } else { String::new() };
+        let place = if self.unpack { "below" } else { "as" };
+        format!("{}, {place} {} of {image}{given}", self.file, self.path)
+    }
 }
 
 fn services(model: &Model) -> Vec<Service<'_>> {
@@ -240,6 +270,10 @@ impl fmt::Display for Shown<'_> {
         }
         let images = self.images.iter().map(|image| (image.name.into(), format!("{}, as {}", image.title, image.user)));
         section(f, "images", images)?;
+        let archives = self.images.iter().flat_map(|image| {
+            image.archives.iter().map(|archive| (archive.name.to_owned(), archive.summary(image.name)))
+        });
+        section(f, "archives", archives)?;
         section(f, "services", self.services.iter().map(|service| (service.name.into(), service.summary())))?;
         let ports =
             self.ports.iter().map(|port| (port.name.into(), format!("{}, port {}", port.address, port.default)));
@@ -350,6 +384,18 @@ impl Shape<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn archives_are_shown_with_the_option_that_gives_them() {
+        let place = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../profiles/standalone"));
+        let shown = Shown::new(&Profile::load(place).unwrap()).to_string();
+        let wanted = "
+archives
+  web-app  parsec-web-3.10.0.zip, below /usr/share/parsec-web/client of parsec-proxy; optional: build --with web-app=FILE
+  web-app  parsec-web-3.10.0.zip, below /usr/share/parsec-web/client of parsec-server; optional: build --with web-app=FILE
+";
+        assert!(shown.contains(wanted), "{shown}");
+    }
 
     #[test]
     fn all_parts_of_a_profile_are_shown() {

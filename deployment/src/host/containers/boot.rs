@@ -56,6 +56,18 @@ impl Containers<'_> {
         (!timers.is_empty()).then(|| boot::timers(&timers, manager))
     }
 
+    /// The commands of scheduled services where no systemd can run them, each with its times.
+    pub(super) fn unscheduled(&self) -> Vec<String> {
+        if self.machine.path("/run/systemd/system").is_dir() {
+            return Vec::new();
+        }
+        let Some(folder) = self.deployment.folder.to_str() else { return Vec::new() };
+        let program = self.program().display().to_string();
+        let scheduled = self.deployment.profile.model.scheduled().into_iter();
+        let line = |(service, event)| format!("{event}: '{program}' {RUN_SCHEDULED} {service} --directory '{folder}'");
+        scheduled.map(line).collect()
+    }
+
     /// The systemd that runs units for the user of the engine, and the folder of its units; `None` where none runs.
     fn manager(&self) -> Option<(Manager, PathBuf)> {
         if !self.machine.path("/run/systemd/system").is_dir() {
@@ -133,6 +145,13 @@ mod tests {
         };
         assert_eq!(commands(&deployment), None);
         schedule(&mut deployment, "Mon *-*-* 03:00");
+        // Without systemd, something else has to run it: nobody said so.
+        let without = Machine::of(&root.path().join("etc"), &[]);
+        let unscheduled = Containers { machine: &without, ..podman.containers(&deployment) }.unscheduled();
+        assert!(
+            unscheduled[0].starts_with("Mon *-*-* 03:00: ") && unscheduled[0].contains("run-scheduled shop-database")
+        );
+        assert!(Containers { machine: &machine, ..podman.containers(&deployment) }.unscheduled().is_empty());
         let wanted = commands(&deployment).unwrap();
         // The commands, as a shell runs them.
         let script = wanted[..2].join("\n").replace("/etc/systemd/system", units.to_str().unwrap());

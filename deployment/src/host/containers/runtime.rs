@@ -104,6 +104,10 @@ impl Runtime for Containers<'_> {
         Containers::missing_timers(self)
     }
 
+    fn unscheduled(&self) -> Vec<String> {
+        Containers::unscheduled(self)
+    }
+
     fn run_scheduled(&self, service: &str) -> Result<()> {
         self.run_now(service)
     }

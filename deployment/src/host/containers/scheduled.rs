@@ -1,12 +1,16 @@
 //! Running a scheduled service: its container is there, and is started for each run.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use super::context::Containers;
 use crate::failure::Failure;
 use crate::host::passed_on::{self, Raw};
-use crate::host::status::{HealthState, ServiceState};
+use crate::host::runtime::Deadline;
+use crate::host::status::{HealthState, ServiceState, ServiceStatus};
 use crate::profile::model::Condition;
+use crate::ui::Ui;
 
 impl Containers<'_> {
     /// As [`crate::host::runtime::Runtime::run_scheduled`].
@@ -54,6 +58,37 @@ impl Containers<'_> {
             _ => Err(Failure::failed(format!("{service} could not be started"))
                 .hint("the engine's message is above")
                 .into()),
+        }
+    }
+}
+
+/// Between two looks at a run.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Containers<'_> {
+    /// Waits until the runs of scheduled services end whose containers are made anew: a backup is not stopped in the middle.
+    pub(super) fn await_runs(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
+        let model = &self.deployment.profile.model;
+        let mut is_told = false;
+        loop {
+            let is_run = |status: &ServiceStatus| {
+                status.is_running() && status.outdated.is_some() && model.service(&status.service).schedule().is_some()
+            };
+            let Some(running) = self.states()?.into_iter().find(is_run) else { return Ok(()) };
+            let service = running.service;
+            if deadline.is_over() {
+                let message = format!("{service} is still running after {} s", deadline.seconds());
+                let hint = format!(
+                    "no service was started or stopped; run `up` again when it has ended: ./sealift logs --follow {service} shows \
+                     what it does; or give it more time with --timeout SECONDS"
+                );
+                return Err(Failure::failed(message).hint(hint).into());
+            }
+            if !is_told {
+                ui.note(&format!("Waiting for the end of {service}, which is made anew then"));
+                is_told = true;
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 }
@@ -108,6 +143,26 @@ mod tests {
         let (result, started) = run("\"created\"", "running");
         assert_eq!(result.unwrap_err().to_string(), "shop-web failed with exit code 3");
         assert_eq!(started, ["start --attach shop-small_shop-web"]);
+    }
+
+    /// `up` stopped a backup in the middle.
+    #[test]
+    fn a_run_ends_before_its_container_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment: Deployment = testing::deployment(folder.path());
+        let service = deployment.profile.model.services.get_mut("shop-web").unwrap();
+        service.run = Running::Schedule(Spanned::new(0..0, "daily".to_owned()));
+        service.health = None;
+        let state = r#"printf '[{"Name": "shop-small_shop-web", "State": {"Status": "%s"}}]'"#;
+        let podman = |state: &str| Podman::new(&format!("case \"$*\" in 'container inspect'*) {state}; exit;; esac"));
+        let wait = |podman: &Podman, limit: u64| {
+            let deadline = Deadline::after(Duration::from_secs(limit));
+            podman.containers(&deployment).await_runs(deadline, &Ui::plain(std::io::sink()))
+        };
+        let error = wait(&podman(&format!("{state} running")), 0).unwrap_err();
+        assert_eq!(error.to_string(), "shop-web is still running after 0 s");
+        let ends = format!("echo >>looks; [ $(wc -l <looks) -gt 1 ] && state=exited || state=running; {state} $state");
+        wait(&podman(&ends), 60).unwrap();
     }
 
     #[test]

@@ -89,9 +89,10 @@ fn rows<'a>(request: &Request, answer: &'a Value) -> Result<Vec<&'a Value>> {
     }
 }
 
-/// The value at a path of keys.
+/// The value at a path of keys, and of numbers within arrays.
 fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(value, |value, key| value.get(key))
+    let within = |value: &'a Value, key: &str| value.get(key).or_else(|| value.get(key.parse::<usize>().ok()?));
+    path.split('.').try_fold(value, within)
 }
 
 /// A value for people, or as it is.

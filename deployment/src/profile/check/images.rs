@@ -34,6 +34,10 @@ impl Check<'_> {
         for (pattern, why) in &base.allow_missing {
             self.reason(&["base", "allow-missing", pattern.get_ref()], why);
         }
+        for (pattern, why) in &base.allow_secrets {
+            self.image_path(pattern.span(), pattern.get_ref());
+            self.reason(&["base", "allow-secrets", pattern.get_ref()], why);
+        }
         self.links(&["base", "links"], &base.links, &mut BTreeMap::new());
     }
 
@@ -86,6 +90,10 @@ impl Check<'_> {
         }
         for (pattern, why) in &image.allow_missing {
             self.reason(&["images", name, "allow-missing", pattern.get_ref()], why);
+        }
+        for (pattern, why) in &image.allow_secrets {
+            self.image_path(pattern.span(), pattern.get_ref());
+            self.reason(&["images", name, "allow-secrets", pattern.get_ref()], why);
         }
         if let Some(venv) = &image.venv {
             self.venv(name, image, venv);

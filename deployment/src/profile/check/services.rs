@@ -184,7 +184,10 @@ impl Check<'_> {
         if self.model.deployment == Deployed::Systemd {
             return;
         }
-        let Some(groups) = names::groups_of(self.model, path).filter(|groups| !groups.0.is_empty()) else { return };
+        let Some(groups) = names::groups_of(self.model, path) else { return };
+        if groups.0.is_empty() {
+            return self.readable_by_root(name, path, service);
+        }
         let Some(own) = names::groups_of_service(self.model, service) else { return };
         if service.root.is_some() || service.privileged.is_some() || own.iter().any(|group| groups.0.contains(group)) {
             return;
@@ -198,6 +201,22 @@ impl Check<'_> {
         );
         let all: Vec<u32> = groups.0.iter().copied().chain(own.first().copied()).collect();
         self.report(name.span(), message, format!("several groups can read it: [{}]", list(&all)));
+    }
+
+    /// Checks that the program of a service may read a file of the site that only root reads.
+    fn readable_by_root(&mut self, name: &Spanned<String>, path: &str, service: &Service) {
+        let is_open = names::mode_of(self.model, path).is_none_or(|mode| mode & 0o004 != 0);
+        let Some(image) = self.model.images.get(&service.image).filter(|_| !is_open) else { return };
+        let user = service.user.as_ref().unwrap_or(&image.user).get_ref();
+        if service.root.is_some() || service.privileged.is_some() || user.split(':').next() == Some("0") {
+            return;
+        }
+        let own = names::groups_of_service(self.model, service);
+        let group = own.and_then(|own| own.first().copied()).map_or("NUMBER".to_owned(), |group| group.to_string());
+        let message = format!("the service cannot read `{}`: only root can, and its user is {user}", name.get_ref());
+        let key =
+            if path.ends_with(".key") { "key-mode = \"0640\"` and `key-group" } else { "mode = \"0640\"` and `group" };
+        self.report(name.span(), message, format!("give it to the group of the service: `{key} = {group}`"));
     }
 
     /// Checks that each container path is mounted once.

@@ -147,6 +147,11 @@ pub struct Base {
     /// [`Image::allow_missing`]: super::Image::allow_missing
     #[serde(default)]
     pub allow_missing: BTreeMap<Spanned<String>, String>,
+    /// Private keys that everybody may have, in every image, see [`Image::allow_secrets`].
+    ///
+    /// [`Image::allow_secrets`]: super::Image::allow_secrets
+    #[serde(default)]
+    pub allow_secrets: BTreeMap<Spanned<String>, String>,
     /// Symbolic links of every image, see [`Image::links`].
     #[serde(default)]
     pub links: BTreeMap<String, String>,

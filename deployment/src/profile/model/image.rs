@@ -32,6 +32,9 @@ pub struct Image {
     /// with the wildcards of `drop`, to reason.
     #[serde(default)]
     pub allow_missing: BTreeMap<Spanned<String>, String>,
+    /// Files with private keys that everybody may have, such as examples: path, with the wildcards of `drop`, to reason.
+    #[serde(default)]
+    pub allow_secrets: BTreeMap<Spanned<String>, String>,
     /// Python virtual environment.
     pub venv: Option<Venv>,
     /// A program built from its crate.

@@ -9,7 +9,7 @@ mod scheduled;
 use sealift_layers::codec::Codec;
 
 use super::boot::{self, Manager};
-use super::markdown;
+use super::{compose, markdown};
 use crate::profile::model::{Model, Run};
 use crate::profile::names::{bundle_file, image_name, project_name};
 
@@ -69,7 +69,8 @@ fn contents(model: &Model, images: &[&str]) -> String {
 | `profile/` | the description of this deployment, and the templates of `site/` |
 | `sealift` | the program for the commands above: `./sealift help` |
 | `SHA256SUMS` | digests of all files |
-| all other files | the images, which podman and Docker load from the bundle |
+| other folders, configuration files | what the images have, with the defaults: nothing reads them; those of this installation are in `site/` |
+| `blobs/`, `index.json`, `manifest.json`, `oci-layout` | the images, which podman and Docker load from the bundle |
 
 Images:
 "
@@ -268,10 +269,11 @@ fn start_tasks_by_hand(model: &Model) -> String {
 fn operation_by_hand(model: &Model) -> String {
     let service = model.services.keys().next().map(|service| model.instances(service.get_ref()).swap_remove(0));
     let container = format!("{}_{}", project_name(model), service.as_deref().unwrap_or("SERVICE"));
+    let services = compose::services_for_podman(model);
     format!(
         "
 
-       podman-compose up -d
+       podman-compose up -d{services}
        docker compose up -d
 
 5. Check the state. Each service is `Up` within a minute.
@@ -394,10 +396,13 @@ fn upgrade(model: &Model) -> String {
 ## Upgrade and backup
 
 Unpack the new bundle into a directory of its own. Copy `.env` and `site/` from the old directory, and start the new version.
-It uses the same volumes, and recreates the containers. The old directory is no longer used.
+It uses the same volumes, and recreates the containers.
 
        cp -a ../OLD/.env ../OLD/site .
        ./sealift up
+
+In the old directory, commands that change something are refused then; to go back, use `up --take-over` there, if the old version
+can read the data. Units of systemd name the directory: `up` prints the commands that make them for the new one.
 
 On another host, or as another user, add `--accept-site` to the first `up`: it then takes a site that it does not know.
 

@@ -66,6 +66,7 @@ mod tests {
         assert_eq!(chapter(&model), "");
         model.services.get_mut("shop-database").unwrap().run =
             Running::Schedule(Spanned::new(0..0, "Mon 03:00".into()));
+        assert_eq!(crate::render::compose::services_for_podman(&model), " shop-web");
         insta::assert_snapshot!(chapter(&model), @r#"
         ## Services that run at times
 

@@ -76,7 +76,8 @@ pub fn create(request: &SiteRequest<'_>) -> Result<SiteReport> {
     };
     let is_accepted = request.accept || is_new;
     let origin = if is_accepted { Origin::Here } else { request.known.origin(directory, request.model)? };
-    let is_trusted = origin == Origin::Here;
+    // A secret that was removed is made anew: that is how an operator replaces one.
+    let is_trusted = matches!(origin, Origin::Here | Origin::Lost(_));
     let operator_certificates = BTreeSet::new();
     let mut update = SiteUpdate { request, parameters, old, new, report, is_new, is_trusted, operator_certificates };
     update.warn_of_unknown_site(&origin);

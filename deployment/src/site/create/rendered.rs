@@ -7,12 +7,13 @@ use sealift_layers::digest::Digest;
 
 use super::update::{SiteRequest, SiteUpdate};
 use crate::profile::model::Deployed;
+use crate::profile::names::template_mode;
 use crate::site::files::{self, Access};
 use crate::site::layout::PORTS;
 use crate::site::load::private_directories;
 use crate::site::ports::Chosen;
 use crate::site::report::Action;
-use crate::site::templates::{render, template_mode};
+use crate::site::templates::render;
 use crate::site::{networks, ports};
 
 /// The compose variables beside an unpacked bundle's compose file, relative to the site.

@@ -54,6 +54,27 @@ impl Control {
     }
 }
 
+/// The default answers of questions in a `templates` file (debconf-devel(7)), by the names of the questions. One without a
+/// default has an empty answer.
+pub(super) fn answers(templates: &str) -> BTreeMap<String, String> {
+    let (mut answers, mut question) = (BTreeMap::new(), None);
+    for line in templates.lines() {
+        match line.split_once(':').map(|(name, value)| (name, value.trim().to_owned())) {
+            Some(("Template", name)) => {
+                answers.insert(name.clone(), String::new());
+                question = Some(name);
+            }
+            Some(("Default", value)) => {
+                if let Some(question) = question.take() {
+                    answers.insert(question, value);
+                }
+            }
+            _ => {}
+        }
+    }
+    answers
+}
+
 /// Name in lower case, and value, of each field.
 fn fields(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut fields: BTreeMap<String, String> = BTreeMap::new();
@@ -162,5 +183,12 @@ mod tests {
         for bad in ["", "_a", "-a", ".a", "a/b", "a:b", "a b", "\u{e9}"] {
             assert!(!is_package_name(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn questions_have_default_answers() {
+        let text =
+            "Template: a/b\nType: boolean\nDefault: true\nDescription: A?\n Default: of a text\n\nTemplate: c/d\n";
+        assert_eq!(answers(text), [("a/b".into(), "true".into()), ("c/d".into(), String::new())].into());
     }
 }

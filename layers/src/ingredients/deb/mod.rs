@@ -5,6 +5,7 @@
 pub mod ar;
 mod control;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -40,8 +41,13 @@ pub struct Package {
     pub control: Control,
     /// Names of its maintainer scripts, sorted. Sealift does not run them.
     pub scripts: Vec<String>,
-    /// The text of its `postinst`, if it has one.
-    pub postinst: Option<String>,
+    /// The text of its `preinst`; empty if it has none.
+    pub preinst: String,
+    /// The text of its `postinst`; empty if it has none.
+    pub postinst: String,
+    /// The answers that its questions have by default, by the names of the questions (debconf(7)). None if its `config`
+    /// sets some.
+    pub answers: BTreeMap<String, String>,
     /// Its files, and its control stanza in `var/lib/dpkg/status.d`, where vulnerability scanners look for packages.
     pub tree: Tree,
 }
@@ -61,7 +67,13 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Pa
         .filter(|name| TreePath::new(name).is_ok_and(|path| control_tree.get(&path).is_some()))
         .map(str::to_owned)
         .collect();
-    let postinst = read(&control_tree, "postinst")?.map(|text| String::from_utf8_lossy(&text).into_owned());
+    let text = |name: &str| -> Result<String, DebError> {
+        let bytes = read(&control_tree, name)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let (preinst, postinst) = (text("preinst")?, text("postinst")?);
+    let is_fixed = !text("config")?.contains("db_set");
+    let answers = if is_fixed { control::answers(&text("templates")?) } else { BTreeMap::new() };
 
     io::copy(&mut Within::new(decompressed(deb, &data)?, limits.unpacked(deb.size()?)), &mut spool)?;
     let origin: Arc<str> = format!("package {} {}", control.name, control.version).into();
@@ -80,7 +92,7 @@ pub fn open(deb: &Arc<SourceFile>, mut spool: File, limits: Limits) -> Result<Pa
     if let Some(sums) = read(&control_tree, "md5sums")? {
         record(&format!("{}.md5sums", control.name), sums)?;
     }
-    Ok(Package { control, scripts, postinst, tree })
+    Ok(Package { control, scripts, preinst, postinst, answers, tree })
 }
 
 /// The control stanza of the package in `deb`, as it is in the file.
@@ -255,7 +267,7 @@ mod tests {
         let paths: Vec<&str> = package.tree.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["lib64", "usr/lib", "usr/lib/x.so", "var/lib/dpkg/status.d/hello"]);
         assert_eq!(package.scripts, ["postinst"]);
-        assert_eq!(package.postinst.as_deref(), Some("#!/bin/sh\n"));
+        assert_eq!((&*package.preinst, &*package.postinst), ("", "#!/bin/sh\n"));
         let status = package.tree.get(&path("var/lib/dpkg/status.d/hello")).unwrap();
         assert_eq!(status.mtime, Some(5));
         assert_eq!(&*status.origin, "package hello 1:2-3");

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Said, Words};
+use super::{Said, Words, fields};
 use crate::tree::{Kind, Tree, TreePath};
 
 /// An account that a package wants.
@@ -35,6 +35,13 @@ pub enum Request {
         /// Its home directory.
         home: String,
     },
+    /// A user in a further group.
+    Member {
+        /// Name of the user.
+        user: String,
+        /// Name of the group.
+        group: String,
+    },
 }
 
 /// Options of the four programs that have a value.
@@ -61,7 +68,7 @@ const WITH_VALUE: [&str; 20] = [
     "--key",
 ];
 
-/// A call of `program`. Calls that add a user to a group are left: images run one program as one user.
+/// A call of `program`.
 pub(super) fn command(program: &str, words: Words<'_>, requests: &mut Vec<Request>) -> Said {
     let (mut names, mut uid, mut gid, mut group, mut home) = (Vec::new(), None, None, None, "/nonexistent".to_owned());
     let (mut is_system, mut is_group) = (false, program.ends_with("group") || program == "groupadd");
@@ -87,7 +94,11 @@ pub(super) fn command(program: &str, words: Words<'_>, requests: &mut Vec<Reques
             name => names.push(name.to_owned()),
         }
     }
-    let [name] = &names[..] else { return Said::Left };
+    let name = match &names[..] {
+        [name] => name,
+        [user, group] if program.starts_with("add") => return member(user, group, requests),
+        _ => return Said::Left,
+    };
     if !is_system && uid.is_none() && gid.is_none() || !is_login(name) || home.contains([':', '\n']) {
         return Said::Left;
     }
@@ -98,6 +109,19 @@ pub(super) fn command(program: &str, words: Words<'_>, requests: &mut Vec<Reques
         false => Request::User { name: name.clone(), uid, group, home },
     });
     Said::Applied(Some(name))
+}
+
+/// `adduser USER GROUP`.
+fn member(user: &str, group: &str, requests: &mut Vec<Request>) -> Said {
+    if !is_login(user) || !is_login(group) {
+        return Said::Left;
+    }
+    // The group of its own name is there without a word.
+    if user == group {
+        return Said::Applied(None);
+    }
+    requests.push(Request::Member { user: user.to_owned(), group: group.to_owned() });
+    Said::Applied(Some(format!("{user} in {group}")))
 }
 
 /// What the files of sysusers.d(5) in `tree` declare, and the accounts that every Debian system has (`base-passwd`).
@@ -152,6 +176,10 @@ fn declaration(line: &str) -> Option<Request> {
     let id = field(2).unwrap_or_default();
     let (first, second) = id.split_once(':').map_or((id, None), |(first, second)| (first, Some(second)));
     match field(0)?.trim_end_matches(['!', '-']) {
+        "m" => {
+            let group = field(2).filter(|group| is_login(group))?.to_owned();
+            Some(Request::Member { user: name, group })
+        }
         "g" => Some(Request::Group { name, gid: first.parse().ok() }),
         "u" => Some(Request::User {
             name,
@@ -161,21 +189,6 @@ fn declaration(line: &str) -> Option<Request> {
         }),
         _ => None,
     }
-}
-
-/// Fields between blanks. One that begins with a quote ends with it.
-fn fields(line: &str) -> Vec<String> {
-    let (mut fields, mut left) = (Vec::new(), line.trim());
-    while !left.is_empty() && !left.starts_with('#') {
-        let quote = left.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let (field, rest) = match quote {
-            Some(quote) => left[1..].split_once(quote).unwrap_or((&left[1..], "")),
-            None => left.split_once(char::is_whitespace).unwrap_or((left, "")),
-        };
-        fields.push(field.to_owned());
-        left = rest.trim_start();
-    }
-    fields
 }
 
 /// Whether a text can be the name of an account.
@@ -198,7 +211,8 @@ mod tests {
             "adduser --system --ingroup rabbitmq --home=/var/lib/rabbitmq --gecos x --disabled-login rabbitmq",
             "groupadd -g 42 shadow",
             "useradd -r -d /srv -g nogroup web",
-            "adduser web audio",
+            "adduser --quiet web audio",
+            "adduser web web",
             "adduser --system ?",
         ] {
             let words: Vec<_> = line.split(' ').map(|word| (word != "?").then(|| word.to_owned())).collect();
@@ -211,6 +225,7 @@ mod tests {
         {"kind":"user","name":"rabbitmq","group":"rabbitmq","home":"/var/lib/rabbitmq"}
         {"kind":"group","name":"shadow","gid":42}
         {"kind":"user","name":"web","group":"nogroup","home":"/srv"}
+        {"kind":"member","user":"web","group":"audio"}
         "#);
     }
 
@@ -226,6 +241,8 @@ mod tests {
             })
         );
         assert_eq!(declaration("g input - -"), Some(Request::Group { name: "input".into(), gid: None }));
-        assert!(declaration("# g a").is_none() && declaration("m a b").is_none() && declaration("r - 1-9").is_none());
+        let member = Request::Member { user: "a".into(), group: "b".into() };
+        assert_eq!(declaration("m a b"), Some(member));
+        assert!(declaration("# g a").is_none() && declaration("m a").is_none() && declaration("r - 1-9").is_none());
     }
 }

@@ -66,6 +66,10 @@ impl Alternatives {
                 group.add_known(&String::from_utf8_lossy(&text));
             }
             let is_made = group.make(&name, &database, files)?;
+            let is_dropped = |path: &String| place(path).is_some_and(|path| files.is_dropped(&path));
+            if !is_made && group.choices.keys().all(is_dropped) {
+                continue;
+            }
             for package in &group.packages {
                 let said = if is_made { Said::Applied(Some(group.link.clone())) } else { Said::Left };
                 outcome.note(package, "alternatives", said);

@@ -52,11 +52,22 @@ const NAMES: [&str; 41] = [
 const REVISION: u32 = 0x0200_0000;
 const EFFECTIVE: u32 = 1;
 
-pub(super) fn command(words: Words<'_>, files: &mut Files<'_>) -> Said {
+/// `asks`: the script asks a question, which may decide this.
+pub(super) fn command(words: Words<'_>, asks: bool, files: &mut Files<'_>) -> Said {
+    // Packages have no capabilities that could be removed.
+    if words.iter().flatten().any(|word| word == "-r") {
+        return Said::Applied(None);
+    }
     let words = words.iter().filter(|word| word.as_deref() != Some("-q"));
     let Some(words) = words.map(Option::as_deref).collect::<Option<Vec<&str>>>() else { return Said::Left };
     let [text, path] = words[..] else { return Said::Left };
     let (Some(value), Some(at)) = (attribute(text), place(path)) else { return Said::Left };
+    if files.is_dropped(&at) {
+        return Said::Applied(None);
+    }
+    if asks {
+        return Said::Left;
+    }
     let Some(mut entry) = files.tree.remove(&at) else { return Said::Left };
     let is_file = matches!(entry.kind, Kind::File(_));
     if is_file {

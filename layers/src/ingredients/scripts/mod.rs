@@ -7,9 +7,12 @@
 mod accounts;
 mod alternatives;
 mod capabilities;
+mod diversions;
+mod owners;
 mod php;
 mod shell;
 mod statoverride;
+mod tmpfiles;
 mod ucf;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,34 +20,46 @@ use std::io;
 use std::sync::Arc;
 
 pub use accounts::Request;
+pub use diversions::{Diversion, declared as diversions, divert};
+pub use owners::Owned;
 
 use crate::ingredients::deb;
 use crate::listing::{Listing, Node};
 use crate::platform::Architecture;
 use crate::tree::{Entry, Kind, Tree, TreePath};
 
-/// The `postinst` of a package.
+/// The scripts of a package that run when it is installed.
 #[derive(Clone, Copy, Debug)]
 pub struct Script<'a> {
     /// Name of the package.
     pub package: &'a str,
-    /// Its text.
-    pub text: &'a str,
+    /// The text of its `preinst`; empty if it has none.
+    pub preinst: &'a str,
+    /// The text of its `postinst`; empty if it has none.
+    pub postinst: &'a str,
+    /// The answers that its questions have by default, by the names of the questions (debconf(7)).
+    pub answers: &'a BTreeMap<String, String>,
 }
 
-/// The layers below the packages.
+/// What the packages are put on.
 pub struct Below<'a> {
     /// All their paths.
     pub listing: &'a Listing,
     /// Reads a file of theirs.
     pub read: &'a dyn Fn(&TreePath) -> io::Result<Vec<u8>>,
+    /// Whether the image leaves a path of its packages out.
+    pub is_dropped: &'a dyn Fn(&TreePath) -> bool,
 }
 
 /// What was made for packages, and what was not.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Files and links, which replace those of the layers below. They have no directories of their own.
+    /// Files, links and directories, which replace those of the layers below.
     pub made: Tree,
+    /// Owners that are known with the image's accounts.
+    pub owned: Vec<Owned>,
+    /// Diversions that these packages add: see [`divert`].
+    pub diversions: Vec<Diversion>,
     /// Accounts that the image should have.
     pub accounts: Vec<Request>,
     /// What was applied: package to phrases (`alternatives: /usr/bin/java`).
@@ -69,6 +84,7 @@ struct Files<'a> {
     tree: &'a mut Tree,
     below: &'a Below<'a>,
     made: Tree,
+    owned: Vec<Owned>,
     origin: Arc<str>,
     mtime: Option<u64>,
 }
@@ -87,12 +103,13 @@ pub fn apply(
     let mut outcome = Outcome { accounts: accounts::declared(tree)?, ..Outcome::default() };
     // As new as the newest file of the packages, so that it does not change with every build.
     let mtime = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
-    let mut files =
-        Files { tree, below, made: Tree::new(), origin: "maintainer scripts, as Sealift reads them".into(), mtime };
+    let origin = "maintainer scripts, as Sealift reads them".into();
+    let mut files = Files { tree, below, made: Tree::new(), owned: Vec::new(), origin, mtime };
+    diversions::apply(scripts, &mut files, &mut outcome)?;
     let (mut alternatives, mut php) = (alternatives::Alternatives::default(), php::Php::default());
     let variables = [("DPKG_ROOT", ""), ("DPKG_MAINTSCRIPT_ARCH", architecture.as_str())];
     for script in scripts {
-        let commands = shell::commands(script.text, &variables);
+        let commands = shell::commands(script.postinst, &variables, script.answers);
         // What the answer to a question decides is not known: no file gets rights that its package may not give it.
         let asks = commands.iter().any(|command| command.first().is_some_and(|word| word.as_deref() == Some("db_get")));
         for command in commands {
@@ -102,13 +119,11 @@ pub fn apply(
                 "update-alternatives" => ("alternatives", alternatives.command(script.package, words)),
                 "ucf" => ("ucf", ucf::command(words, &mut files)?),
                 "phpenmod" | "php_invoke" => ("phpenmod", php.command(script.package, name, words)),
-                "dpkg-statoverride" | "setcap" if asks => (name, Said::Left),
-                "dpkg-statoverride" => ("dpkg-statoverride", statoverride::command(words, &mut files)),
-                "setcap" => ("setcap", capabilities::command(words, &mut files)),
+                "dpkg-statoverride" => ("dpkg-statoverride", statoverride::command(words, asks, &mut files)),
+                "setcap" => ("setcap", capabilities::command(words, asks, &mut files)),
                 "adduser" | "addgroup" | "useradd" | "groupadd" => {
                     ("accounts", accounts::command(name, words, &mut outcome.accounts))
                 }
-                "dpkg-divert" if words.iter().flatten().any(|word| word == "--add") => ("diversions", Said::Left),
                 _ => continue,
             };
             outcome.note(script.package, kind, said);
@@ -116,7 +131,9 @@ pub fn apply(
     }
     php.finish(&mut files, &mut outcome)?;
     alternatives.finish(&mut files, &mut outcome)?;
-    outcome.made = files.made;
+    tmpfiles::apply(&mut files, &mut outcome)?;
+    schemas(&files, &mut outcome)?;
+    (outcome.made, outcome.owned) = (files.made, files.owned);
     Ok(outcome)
 }
 
@@ -167,10 +184,43 @@ impl Files<'_> {
             .collect()
     }
 
+    fn is_dropped(&self, path: &TreePath) -> bool {
+        (self.below.is_dropped)(path)
+    }
+
     fn link(&mut self, path: TreePath, target: &str) {
         let entry = Entry { mtime: self.mtime, ..Entry::symlink(target, &self.origin) };
         self.made.insert(path, entry);
     }
+}
+
+/// Notes the packages whose settings programs find in `gschemas.compiled` only, which nothing here makes: a trigger of dpkg
+/// compiles it from all schemas.
+fn schemas(files: &Files<'_>, outcome: &mut Outcome) -> io::Result<()> {
+    let folder = TreePath::new("usr/share/glib-2.0/schemas").map_err(io::Error::other)?;
+    for (path, entry) in files.tree.below(&folder) {
+        if let Some(package) = entry.origin.split(' ').nth(1)
+            && path.as_str().ends_with(".gschema.xml")
+        {
+            outcome.note(package, "glib schemas", Said::Left);
+        }
+    }
+    Ok(())
+}
+
+/// Fields between blanks. One that begins with a quote ends with it.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut left) = (Vec::new(), line.trim());
+    while !left.is_empty() && !left.starts_with('#') {
+        let quote = left.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let (field, rest) = match quote {
+            Some(quote) => left[1..].split_once(quote).unwrap_or((&left[1..], "")),
+            None => left.split_once(char::is_whitespace).unwrap_or((left, "")),
+        };
+        fields.push(field.to_owned());
+        left = rest.trim_start();
+    }
+    fields
 }
 
 /// The path in an image of a path in a script, on a system with a merged `/usr`.

@@ -23,7 +23,7 @@ fn text(outcome: &Outcome) -> String {
             Kind::File(content) => {
                 format!("/{path} = {}", String::from_utf8(content.read().unwrap()).unwrap().escape_debug())
             }
-            kind => format!("/{path} {kind:?}"),
+            _ => format!("/{path} {:o} {}:{}", entry.mode, entry.uid, entry.gid),
         });
     }
     for (package, what) in &outcome.applied {
@@ -43,8 +43,13 @@ fn run(scripts: &[(&str, &str)], tree_: &mut Tree, below: &Tree) -> Outcome {
         Kind::File(content) => content.read(),
         _ => unreachable!(),
     };
-    let scripts: Vec<Script<'_>> = scripts.iter().map(|(package, text)| Script { package, text }).collect();
-    apply(&scripts, tree_, &Below { listing: &listing, read: &read }, Architecture::Amd64).unwrap()
+    let answers = [("iproute2/setcaps".to_owned(), "false".to_owned())].into();
+    let scripts: Vec<Script<'_>> = (scripts.iter())
+        .map(|(package, postinst)| Script { package, preinst: "", postinst, answers: &answers })
+        .collect();
+    let is_dropped = |path: &TreePath| path.as_str().starts_with("usr/share/man");
+    let below = Below { listing: &listing, read: &read, is_dropped: &is_dropped };
+    apply(&scripts, tree_, &below, Architecture::Amd64).unwrap()
 }
 
 #[test]
@@ -120,24 +125,108 @@ fn owners_modes_and_capabilities_are_changed_in_place() {
     let mut files = tree(&[("usr/bin/ping", ""), ("var/lib/php/sessions", ""), ("usr/bin/at", "")]);
     let script = "dpkg-statoverride --update --quiet --add root root 01733 /var/lib/php/sessions\n\
                   dpkg-statoverride --list /x\nsetcap cap_net_raw+ep /bin/ping\n\
-                  dpkg-statoverride --update --add daemon own 6755 /usr/bin/at\ndpkg-divert --add --rename /etc/x";
+                  dpkg-statoverride --update --add daemon own 6755 /usr/bin/at\n\
+                  dpkg-statoverride --add root root 700 /usr/bin/none\ndpkg-statoverride --add root root 4755 /usr/share/man/x";
     let outcome = run(&[("x", script)], &mut files, &Tree::new());
     insta::assert_snapshot!(text(&outcome), @r#"
-    x applied {"dpkg-statoverride: /var/lib/php/sessions", "setcap: /bin/ping"}
-    x left {"diversions", "dpkg-statoverride"}
+    x applied {"dpkg-statoverride: /usr/bin/at", "dpkg-statoverride: /var/lib/php/sessions", "setcap: /bin/ping"}
+    x left {"dpkg-statoverride"}
     "#);
+    // The number of the group comes with the image's accounts.
+    let owned = serde_json::to_string(&outcome.owned).unwrap();
+    assert_eq!(owned, r#"[{"path":"usr/bin/at","mode":3565,"user":"daemon","group":"own"}]"#);
     assert_eq!(files.get(&path("var/lib/php/sessions")).unwrap().mode, 0o1733);
     assert_eq!(files.get(&path("usr/bin/ping")).unwrap().xattrs["security.capability"][5], 0x20);
-    assert_eq!(files.get(&path("usr/bin/at")).unwrap().mode, 0o755);
 }
 
-/// iproute2 asks whether `ip` may have these capabilities. By default it may not.
+/// iproute2 asks whether `ip` may have these capabilities. By default it may not. Where the default is not known, nobody knows.
 #[test]
 fn rights_that_a_question_decides_are_not_given() {
     let mut files = tree(&[("usr/bin/ip", "")]);
     let script = ". /usr/share/debconf/confmodule\ndb_get iproute2/setcaps\n\
-                  if test \"$RET\" = true; then setcap cap_sys_admin=ep /bin/ip; fi";
-    let outcome = run(&[("iproute2", script)], &mut files, &Tree::new());
-    insta::assert_snapshot!(text(&outcome), @r#"iproute2 left {"setcap"}"#);
+                  if test \"$RET\" = true; then setcap cap_sys_admin=ep /bin/ip; elif x; then setcap -r /bin/ip; fi";
+    let other = script.replace("iproute2/", "other/");
+    let outcome = run(&[("iproute2", script), ("other", &other)], &mut files, &Tree::new());
+    insta::assert_snapshot!(text(&outcome), @r#"other left {"setcap"}"#);
     assert!(files.get(&path("usr/bin/ip")).unwrap().xattrs.is_empty());
+}
+
+/// A guard that only asks is no change, whatever else the script asks (ca-certificates, bash without manual pages).
+#[test]
+fn what_changes_nothing_is_not_left() {
+    let script = "db_get x/y; dpkg-statoverride --list /usr/local/share/ca-certificates; dpkg-divert --truename /bin/x\n\
+                  update-alternatives --install /usr/share/man/man7/b.7 b.7 /usr/share/man/man7/bash-b.7 10\n\
+                  dpkg-divert --package x --no-rename --divert $d --add $f; adduser x x";
+    assert_eq!(text(&run(&[("x", script)], &mut tree(&[]), &Tree::new())), "");
+}
+
+#[test]
+fn tmpfiles_are_made_where_the_image_has_none() {
+    let lines = "# comment\n\
+                 d /run/postgresql 2775 postgres postgres - -\n\
+                 d /var/run/php :0755 www-data www-data\n\
+                 D /usr/share/man/x\n\
+                 d /run/setrans 0755 root root\n\
+                 D! /tmp/.X11-unix 1777 root root 10d\n\
+                 f /etc/motd 0640 root adm - two words\\n\n\
+                 L /etc/mtab - - - - ../proc/self/mounts\n\
+                 L+ /etc/gone - - - - /usr/none\n\
+                 C %S/x/y - - - - /usr/share/y\n\
+                 z /usr/share/y 0600\n\
+                 q /var/log 0755 - - -\n\
+                 d /var/%m\n\
+                 r! /etc/passwd.lock\n";
+    let mut files = tree(&[("usr/lib/tmpfiles.d/a.conf", lines), ("usr/share/y", "why")]);
+    let outcome = run(&[], &mut files, &Tree::new());
+    insta::assert_snapshot!(text(&outcome), @r#"
+    /etc/motd = two words\n
+    /etc/mtab -> ../proc/self/mounts
+    /run/php 755 33:33
+    /run/postgresql 2775 0:0
+    /var/lib/x/y = why
+    /var/log 755 0:0
+    test applied {"tmpfiles.d: /etc/motd", "tmpfiles.d: /etc/mtab", "tmpfiles.d: /run/postgresql", "tmpfiles.d: /usr/share/y", "tmpfiles.d: /var/lib/x/y", "tmpfiles.d: /var/log", "tmpfiles.d: /var/run/php"}
+    "#);
+    let owned = r#"[{"path":"run/postgresql","mode":1533,"user":"postgres","group":"postgres"}]"#;
+    assert_eq!(serde_json::to_string(&outcome.owned).unwrap(), owned);
+    let entry = |name: &str| outcome.made.get(&path(name)).map(|entry| (entry.mode, entry.uid, entry.gid));
+    assert_eq!(entry("run/php"), Some((0o755, 33, 33)));
+    assert_eq!(entry("etc/motd"), Some((0o640, 0, 4)));
+    assert_eq!(files.get(&path("usr/share/y")).unwrap().mode, 0o600);
+}
+
+/// `--rename` moves the file of the other package, which may be in a layer below.
+#[test]
+fn diversions_move_the_files_of_other_packages() {
+    let add = "dpkg-divert --package wrap --rename --divert /usr/bin/tool.real --add /bin/tool\n\
+               dpkg-divert --add --divert=/bin/b.old /bin/b; dpkg-divert --remove /bin/b\n\
+               dpkg-divert --no-rename --divert /lib/c.usr-is-merged --add /lib/c; dpkg-divert --add --rename $(x)";
+    let answers = BTreeMap::new();
+    let script = Script { package: "wrap", preinst: add, postinst: "", answers: &answers };
+    let found = diversions(&[script]);
+    insta::assert_snapshot!(serde_json::to_string(&found).unwrap(), @r#"[{"package":"wrap","from":"usr/bin/tool","to":"usr/bin/tool.real"}]"#);
+
+    let mut other = tree(&[("usr/bin/tool", "real")]);
+    divert(&mut other, "wrap", &found);
+    assert!(other.get(&path("usr/bin/tool")).is_some());
+    divert(&mut other, "other", &found);
+    assert!(other.get(&path("usr/bin/tool")).is_none() && other.get(&path("usr/bin/tool.real")).is_some());
+
+    let mut own = tree(&[("usr/bin/tool", "wrapper")]);
+    let outcome = run(&[("wrap", add)], &mut own, &tree(&[("usr/bin/tool", "real")]));
+    insta::assert_snapshot!(text(&outcome), @r#"
+    /usr/bin/tool = wrapper
+    /usr/bin/tool.real = real
+    wrap applied {"diversions: /usr/bin/tool"}
+    wrap left {"diversions"}
+    "#);
+    // Without a file in its place, it cannot be taken out of the layer below.
+    let outcome = run(&[("wrap", add)], &mut tree(&[]), &tree(&[("usr/bin/tool", "real")]));
+    assert_eq!(text(&outcome), r#"wrap left {"diversions"}"#);
+}
+
+#[test]
+fn schemas_of_settings_are_named() {
+    let outcome = run(&[], &mut tree(&[("usr/share/glib-2.0/schemas/a.gschema.xml", "")]), &Tree::new());
+    assert_eq!(text(&outcome), r#"test left {"glib schemas"}"#);
 }

@@ -12,7 +12,7 @@ pub(super) fn command(words: Words<'_>, files: &mut Files<'_>) -> io::Result<Sai
     }
     let [.., Some(source), Some(destination)] = words[..] else { return Ok(Said::Left) };
     let (Some(from), Some(to)) = (place(source), place(destination)) else { return Ok(Said::Left) };
-    if files.has(&to) {
+    if files.has(&to) || files.is_dropped(&from) {
         return Ok(Said::Applied(None));
     }
     let entry = match files.tree.get(&from) {

@@ -1,13 +1,15 @@
 //! The commands of a shell script, read without running any.
 //!
-//! Maintainer scripts are read as if every branch were taken, since their conditions ask about a system that is not there.
-//! Variables with literal values and loops over literal lists are followed. A word that only a running shell knows, such
+//! Maintainer scripts are read as if every branch were taken, since their conditions ask about a system that is not there;
+//! but for those that compare literal texts, or the default answer to a question. Variables with literal values and loops over literal lists are followed. A word that only a running shell knows, such
 //! as the output of a command, is `None`. A value that is not literal does not replace one that is.
 
+mod branches;
 mod lexer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::branches::Branches;
 use self::lexer::{Piece, Token};
 
 /// The words of a simple command (POSIX.1-2024, Shell Command Language, 2.9.1).
@@ -28,10 +30,19 @@ const DEPTH: usize = 8;
 const KEYWORDS: [&str; 15] =
     ["if", "then", "elif", "else", "fi", "while", "until", "do", "done", "case", "esac", "!", "{", "}", "time"];
 
-/// The commands of `script`. `variables` have values from outside.
-pub(super) fn commands(script: &str, variables: &[(&str, &str)]) -> Vec<Command> {
+/// The commands of `script`. `variables` have values from outside; `answers` are those that questions have by default
+/// (debconf(7)).
+pub(super) fn commands(script: &str, variables: &[(&str, &str)], answers: &BTreeMap<String, String>) -> Vec<Command> {
     let tokens = lexer::tokens(script);
-    let mut reader = Reader { known: BTreeMap::new(), assigned: BTreeSet::new(), commands: Vec::new(), left: EXPANDED };
+    let mut reader = Reader {
+        known: BTreeMap::new(),
+        assigned: BTreeSet::new(),
+        answers,
+        answer: None,
+        branches: Branches::default(),
+        commands: Vec::new(),
+        left: EXPANDED,
+    };
     for (name, value) in variables {
         reader.known.insert((*name).to_owned(), Some((*value).to_owned()));
     }
@@ -71,16 +82,20 @@ fn assigned(tokens: &[Token]) -> BTreeSet<String> {
     names
 }
 
-struct Reader {
+struct Reader<'a> {
     /// Values; `None` where only a running shell knows it.
     known: BTreeMap<String, Option<String>>,
     assigned: BTreeSet<String>,
+    answers: &'a BTreeMap<String, String>,
+    /// The answer to the last question.
+    answer: Option<&'a str>,
+    branches: Branches,
     commands: Vec<Command>,
     /// What is left of [`EXPANDED`].
     left: usize,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn read(&mut self, tokens: &[Token], depth: usize) {
         let mut left = tokens;
         while !left.is_empty() && self.commands.len() < COMMANDS && self.left > 0 {
@@ -88,21 +103,25 @@ impl Reader {
             let end = left.iter().position(|token| *token == Token::End).unwrap_or(left.len());
             let (mut words, rest) = left.split_at(end);
             while let [first, more @ ..] = words
-                && plain(first).is_some_and(|word| KEYWORDS.contains(&word))
+                && let Some(word) = plain(first).filter(|word| KEYWORDS.contains(word))
             {
+                self.branches.keyword(word);
                 words = more;
             }
+            self.branches.command(words, self.answer);
             left = rest.get(1..).unwrap_or_default();
             match words {
                 [] => {}
                 [first, name, ..] if plain(first) == Some("for") => {
                     let (body, after) = body(left);
                     left = after;
-                    if let Some(name) = plain(name).filter(|_| depth < DEPTH) {
+                    let is_read = depth < DEPTH && self.branches.are_read();
+                    if let Some(name) = plain(name).filter(|_| is_read) {
                         self.repeat(name, words.get(3..).unwrap_or_default(), body, depth);
                     }
                 }
-                words => self.simple(words),
+                words if self.branches.are_read() => self.simple(words),
+                _ => {}
             }
         }
     }
@@ -135,12 +154,25 @@ impl Reader {
             return;
         }
         let command = self.expand(words);
+        self.ask(&command);
         if command.first().is_some_and(|first| first.as_deref() == Some("unset")) {
             for name in command.into_iter().flatten() {
                 self.known.remove(&name);
             }
         } else {
             self.commands.push(command);
+        }
+    }
+
+    /// Commands of debconf answer into the variable `RET`.
+    fn ask(&mut self, command: &Command) {
+        match command.split_first() {
+            Some((Some(program), words)) if program == "db_get" => {
+                let question = words.first().and_then(Option::as_deref);
+                self.answer = question.and_then(|question| self.answers.get(question)).map(String::as_str);
+            }
+            Some((Some(program), _)) if program.starts_with("db_") => self.answer = None,
+            _ => {}
         }
     }
 

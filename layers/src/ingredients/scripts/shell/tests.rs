@@ -6,7 +6,8 @@ fn read(script: &str) -> String {
         let words: Vec<String> = command.into_iter().map(|word| word.unwrap_or_else(|| "?".into())).collect();
         words.join(" ")
     };
-    commands(script, &[("DPKG_ROOT", "")]).into_iter().map(words).collect::<Vec<_>>().join("\n")
+    let answers = [("x/setcap".to_owned(), "false".to_owned())].into();
+    commands(script, &[("DPKG_ROOT", "")], &answers).into_iter().map(words).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn here_documents_and_labels_are_no_commands() {
 proptest::proptest! {
     #[test]
     fn any_text_is_read(text in "[a-z\\n ;|&()<>$`{}\"'\\\\=#-]{0,200}") {
-        commands(&text, &[]);
+        commands(&text, &[], &BTreeMap::new());
     }
 }
 
@@ -74,10 +75,42 @@ proptest::proptest! {
 #[test]
 fn hostile_scripts_are_read_in_bounds() {
     let doubled = format!("a=x\n{}setcap $a f\n", "a=$a$a\n".repeat(60));
-    let found = commands(&doubled, &[]);
+    let found = commands(&doubled, &[], &BTreeMap::new());
     assert!(found[0][1].is_none() || found[0][1].as_ref().is_some_and(|text| text.len() <= LONGEST), "{found:?}");
     let list = "1 ".repeat(50);
     let nested: String = (0..8).map(|depth| format!("for v{depth} in {list}; do ")).collect();
     let loops = format!("{nested} x=y; {}\nsetcap a f\n", "done; ".repeat(8));
-    assert!(commands(&loops, &[]).len() <= COMMANDS);
+    assert!(commands(&loops, &[], &BTreeMap::new()).len() <= COMMANDS);
+}
+
+/// Scripts for several packages have branches for each, and rights depend on questions.
+#[test]
+fn branches_that_literal_texts_exclude_are_not_read() {
+    let script = r#"
+        if [ "fpm" = "cli" ]; then a; elif test -n x; then b; for i in 1; do c; done; else d; fi
+        db_get x/setcap
+        if ! test "$RET" = "true"; then e; else f; for i in 1; do g; done; fi
+        if [ "$RET" = true ] && h; then i; fi
+        db_get x/other; if [ "$RET" = true ]; then j; fi
+        if [ "$X" = true ]; then k; if [ a = b ]; then l; fi; m; fi
+    "#;
+    insta::assert_snapshot!(read(script), @r"
+    [ fpm = cli ]
+    test -n x
+    b
+    c
+    db_get x/setcap
+    test ? = true
+    e
+    [ ? = true ]
+    h
+    i
+    db_get x/other
+    [ ? = true ]
+    j
+    [ ? = true ]
+    k
+    [ a = b ]
+    m
+    ");
 }
