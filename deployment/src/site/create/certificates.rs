@@ -123,6 +123,7 @@ impl SiteUpdate<'_> {
         if own {
             // The operator also decides about the permissions of these files.
             self.report.add(&pair.key_path, Action::Kept, "");
+            self.new.certificates.remove(pair.name);
         } else {
             self.keep(&pair.key_path, self.key_access(pair.wanted))?;
             self.new.certificates.insert(pair.name.to_owned(), Digest::of(pem.as_bytes()));
