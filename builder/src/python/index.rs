@@ -143,10 +143,15 @@ struct Named {
     known_to_uv: bool,
 }
 
+/// Whether uv takes it for the name of an index. A name with blanks would make two indexes of one in `UV_INDEX`.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
 impl Named {
     fn new(text: Setting, role: Role) -> Self {
         // uv accepts a name before the URL: `NAME=URL`.
-        let (name, text) = match text.text.split_once('=').filter(|(name, _)| !name.contains([':', '/', '?'])) {
+        let (name, text) = match text.text.split_once('=').filter(|(name, _)| is_name(name.trim())) {
             Some((name, url)) if role != Role::Links => (Some(name.trim().to_owned()), Setting::new(url, &text.source)),
             _ => (None, text),
         };

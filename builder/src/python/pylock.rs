@@ -271,6 +271,10 @@ fn evaluate(marker: &str, target: &Target) -> Result<bool> {
     if marker.matches('(').count() > BRACKETS {
         bail!("a marker has more than {BRACKETS} brackets");
     }
+    // The parser ends the program at some other characters; no name or version in a marker has any.
+    if !marker.is_ascii() {
+        bail!("the marker `{marker}` has characters other than ASCII");
+    }
     let tree: MarkerTree = marker.parse().map_err(|error: pep508_rs::Pep508Error<pep508_rs::VerbatimUrl>| {
         anyhow::anyhow!("the marker `{marker}`: {}", error.message)
     })?;

@@ -303,6 +303,10 @@ fn requirements(texts: &[String]) -> Result<String> {
             let start: String = text.chars().take(60).collect();
             return Err(Failure::usage(format!("the requirement `{start}...` is too long")).into());
         }
+        // The parser ends the program at some other characters (`; python_version > '3'\u{e9}`).
+        if !text.is_ascii() {
+            return Err(Failure::usage(format!("the requirement `{text}` has characters other than ASCII")).into());
+        }
         let parsed: Requirement<Url> = Requirement::from_str(text)
             .map_err(|error| Failure::usage(format!("the requirement `{text}` is malformed: {}", error.message)))?;
         if matches!(parsed.version_or_url, Some(VersionOrUrl::Url(_))) {

@@ -203,7 +203,7 @@ fn line_at(text: &str, at: usize) -> usize {
 /// `stores[2].key` for a path. Indexes are counted from 1.
 fn shown_path(path: &[String]) -> String {
     let steps = path.iter().enumerate().map(|(index, step)| match step.parse::<usize>() {
-        Ok(number) if index > 0 => format!("[{}]", number + 1),
+        Ok(number) if index > 0 => format!("[{}]", number.saturating_add(1)),
         _ if index > 0 => format!(".{step}"),
         _ => step.clone(),
     });

@@ -74,7 +74,9 @@ pub fn ports(directory: &Path, model: &Model, chosen: &BTreeMap<String, u16>) ->
 /// its record cannot be read.
 #[must_use]
 pub fn recorded_engine(directory: &Path, model: &Model) -> Option<String> {
-    Record::read(directory, model.name.get_ref()).ok().flatten()?.engine
+    // Anybody can edit the file.
+    let recorded = Record::read(directory, model.name.get_ref()).ok().flatten()?.engine?;
+    ["podman", "docker"].contains(&recorded.as_str()).then_some(recorded)
 }
 
 /// The public host of the site in `directory`; `None` when there is no site yet.

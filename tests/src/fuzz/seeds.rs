@@ -259,12 +259,15 @@ pub(super) fn requirements() -> Seeds {
 
 pub(super) fn pylock() -> Seeds {
     let hashes = format!("hashes = {{ sha256 = \"{}\" }}", "0".repeat(64));
-    of(&[&format!(
-        "lock-version = \"1.0\"\nrequires-python = \">=3.9\"\nenvironments = [\"sys_platform == 'linux'\"]\ncreated-by = \"uv\"\n\
+    of(&[
+        &format!(
+            "lock-version = \"1.0\"\nrequires-python = \">=3.9\"\nenvironments = [\"sys_platform == 'linux'\"]\ncreated-by = \"uv\"\n\
          [[packages]]\nname = \"A_b\"\nversion = \"1.0\"\nmarker = \"python_version > '3'\"\nindex = \"https://index.example/simple\"\n\
          wheels = [{{ url = \"https://files.example/x/A_b-1.0-py3-none-any.whl\", upload-time = 2026-01-02T03:04:05Z, size = 9, {hashes} }},\
           {{ name = \"a_b-1.0-cp314-cp314-manylinux_2_28_x86_64.whl\", url = \"https://files.example/%61_b-1.0-cp314-cp314-manylinux_2_28_x86_64.whl\", {hashes} }}]\n"
-    )])
+        ),
+        "lock-version = \"1.0\"\n[[packages]]\nname = \"a\"\nversion = \"1\"\nmarker = \"python_version > '3'\u{e9}\"\n",
+    ])
 }
 
 pub(super) fn index_page() -> Seeds {
@@ -313,6 +316,7 @@ pub(super) fn profile() -> Seeds {
 pub(super) fn settings() -> Seeds {
     of(&[
         "text = \"a b\"\nword = \"secret\"\nurl = \"https://example.com/x\"\nhost = \"mail.example.com\"\nport = 587\ninteger = 0\nboolean = false\nchoice = \"a\"\nlist = [\"x\", \"y\"]\n[[stores]]\nkey = \"k\"\n[[stores]]\nkey = \"l\"\nsize = 4\n",
+        "[[stores]]\n18446744073709551615 = 2\n",
     ])
 }
 

@@ -32,6 +32,7 @@ pub(super) fn site_record() -> Seeds {
         "schema = 1\nid = \"0123456789abcdef\"\nprofile = \"tiny\"\nhost = \"a.example\"\nproject = \"tiny-2\"\nengine = \"podman\"\n\
          settings = [\"text\"]\n[ports]\nhttp = 8080\nhttps = 8443\n",
         "schema = 1\nprofile = \"tiny\"\nhost = \"192.0.2.7\"\n",
+        "schema = 1\nprofile = \"tiny\"\nhost = \"a.example\"\nengine = \"p\u{85}odman\"\n",
     ])
 }
 
@@ -56,6 +57,7 @@ pub(super) fn python_settings() -> Seeds {
          [[index]]\nurl = \"https://five.example/simple\"\ndefault = true\nformat = \"flat\"\n[pip]\nno-index = false\n%\n\
          machine one.example\nlogin a\npassword b\ndefault login c password d\n%\npython-index = \"https://six.example/simple\"\n",
         "[global]\nno-index = true\nfind-links = https://links.example/\n",
+        "[install]\nindex-url = extra_password index_url = https://two.example/simple\n",
     ])
 }
 
