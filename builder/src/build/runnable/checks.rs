@@ -201,7 +201,8 @@ impl Judge<'_> {
         let is_dropped = |link: &LostLink| dropped.iter().any(|pattern| pattern.matches(&link.leads_to));
         let lost = files.lost_links().filter(|link| !is_expected(link) && !is_dropped(link));
         // Links of the base are for all images, and not each has what they lead to.
-        let lost = lost.filter(|link| link.origin != BASE_LINKS && !self.checks.links.contains_key(&format!("/{}", link.path)));
+        let lost = lost
+            .filter(|link| link.origin != BASE_LINKS && !self.checks.links.contains_key(&format!("/{}", link.path)));
         let lost: Vec<LostLink> = lost.filter(|link| !self.allowed.contains(&format!("/{}", link.path))).collect();
         let named = lost.iter().take(NAMED).map(|link| format!("/{} -> {} ({})", link.path, link.target, link.origin));
         let mut named: Vec<String> = named.collect();
