@@ -44,12 +44,13 @@ pub struct Finished {
     pub written: io::Result<()>,
 }
 
-/// Runs a command for its answer: all of its standard output, and the end of its standard error.
+/// Runs a command without input for its answer: all of its standard output, and the end of its standard error.
 ///
 /// # Errors
 /// It cannot be started, prints more than 64 MiB, or does not end within [`ANSWER`].
 pub fn answer(command: &mut Command) -> io::Result<Output> {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Not what a task is to read.
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     finish(child, Vec::new(), Keep::Whole(PARSED), Keep::Last(MESSAGES), Some(ANSWER))?.output()
 }
 
