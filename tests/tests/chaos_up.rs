@@ -53,10 +53,14 @@ days = 100
 names = ["web"]
 host = true
 days = 30
+key-mode = "0640"
+key-group = 1000
 
 [site.secrets.token]
 bytes = 32
 encoding = "hex"
+mode = "0640"
+group = 1000
 
 [site.templates."env/web.env"]
 source = "web.env"
