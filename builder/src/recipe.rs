@@ -16,10 +16,14 @@ pub const PROGRAMS: &str = "programs/3";
 pub const PRIVATE_KEYS: &str = "private-keys/1";
 /// That the programs of an image can run.
 pub const RUNNABLE: &str = "runnable/4";
+/// Texts of licences, as one document.
+pub const TEXTS: &str = "texts/1";
 /// Python bytecode of a wheel or of a package of the standard library.
 pub const BYTECODE: &str = "bytecode/2: unchecked hash, PYTHONHASHSEED=0, one process per unit";
 /// A program compiled from its crate.
 pub const CRATE: &str = "crate/1: release profile, locked, crt-static, stripped, paths remapped";
+/// What a crate says of itself.
+pub const CRATE_FACTS: &str = "crate-facts/1";
 /// A layer of paths of a Nix closure.
 pub const STORE_PATHS: &str = "store-paths/1";
 /// A layer of links to the files of paths of a Nix closure.

@@ -93,6 +93,7 @@ pub mod image;
 pub mod ingredients;
 pub mod json;
 pub mod layer;
+pub mod license;
 pub mod limits;
 pub mod listing;
 pub mod platform;

@@ -1,7 +1,7 @@
 //! The dependencies of the program: their licences, their sources, and that no crate is there twice without a reason. Reads
 //! the lists in `deny.toml`, which `cargo deny` reads too where it is installed.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -52,6 +52,25 @@ fn licences_of_all_dependencies_are_allowed() {
     }
     let unused: Vec<_> = allowed.iter().filter(|licence| !used.contains(**licence)).collect();
     assert!(unused.is_empty(), "no dependency needs {unused:?}: remove them from deny.toml");
+}
+
+/// The program says them in bills of materials, and cannot read the crates when it runs.
+#[test]
+fn the_program_knows_the_licences_of_its_crates() {
+    let mut lines: Vec<String> = packages()
+        .iter()
+        .map(|package| {
+            let text = |key: &str| package[key].as_str().unwrap();
+            format!("{} {}: {}\n", text("name"), text("version"), text("license"))
+        })
+        .collect();
+    lines.sort_unstable();
+    let (expected, file) = (lines.concat(), Path::new(ROOT).join("builder/src/bundle/crate-licenses.txt"));
+    if std::env::var_os("UPDATE").is_some() {
+        fs_err::write(&file, &expected).unwrap();
+    }
+    let found = fs_err::read_to_string(&file).unwrap();
+    assert!(found == expected, "Cargo.lock has changed: UPDATE=1 cargo nextest run --workspace --test dependencies");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_signed_bundle_is_the_same_when_it_is_built_again_from_files() {
     let told = without_digests(&ended.stdout);
     let told: Vec<&str> = told.lines().filter(|line| !line.starts_with("good signature")).collect();
     insta::assert_snapshot!(told.join("\n"), @"
-    out.tar: 33 files, 2 images, no problems
+    out.tar: 41 files, 2 images, no problems
     built again from 7 artifacts: the same bytes, sha256:[DIGEST] without signatures
     ");
     assert_eq!(lab.below("store/blobs"), [""; 0], "layers of the store are neither used nor kept");

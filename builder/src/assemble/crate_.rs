@@ -1,5 +1,6 @@
 //! The layer of a program that is compiled from its crate.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,10 +14,12 @@ use sealift_layers::tree::{Content, Entry, SourceFile, Tree, TreePath};
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, strings};
 use super::workshop::{Workshop, artifact, overlay};
-use crate::cargo::Program;
+use crate::cargo::{Program, documents};
 use crate::inputs::{Artifact, ImageInputs};
+use crate::lock;
 use crate::recipe;
-use crate::store::layer::LayerRecord;
+use crate::store::facts::{Facts, Texts};
+use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Key, Store};
 
 /// The image's folder of compiled programs.
@@ -41,12 +44,14 @@ impl Ingredient for Crate {
     }
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
-        Ok(key.field("content", "crate").field("program", program_key(image)?.hex()))
+        Ok(key.field("content", "crate").field("facts", 1).field("program", program_key(image)?.hex()))
     }
 
     fn needs<'a>(&self, image: ImageInputs<'a>, store: &Store) -> Result<Vec<Artifact<'a>>> {
-        let is_compiled = store.derived(&program_key(image)?).is_some();
-        Ok(if is_compiled { Vec::new() } else { vec![Artifact::Crate(program(image)?.locked)] })
+        let program = program(image)?;
+        let is_compiled =
+            store.derived(&program_key(image)?).is_some() && store.derived(&facts_key(&program)).is_some();
+        Ok(if is_compiled { Vec::new() } else { vec![Artifact::Crate(program.locked)] })
     }
 
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
@@ -57,7 +62,10 @@ impl Ingredient for Crate {
         let content = Content::range(&SourceFile::new(file), 0, size);
         let mut tree = Tree::new();
         tree.insert(TreePath::new(FOLDER)?.join(program.binary)?, Entry::file(content, 0o755, &origin));
-        Ok(overlay(tree, lower)?.into())
+        let (facts, texts) = facts(workshop, &program)?;
+        let crates = BTreeMap::from([(program.locked.name.clone(), facts)]);
+        let remarks = Remarks { crates, texts: workshop.store.put_texts(&texts)?, ..Remarks::default() };
+        Ok(Made { tree: overlay(tree, lower)?, remarks, check: None })
     }
 
     fn describe(&self, image: ImageInputs<'_>, _record: &LayerRecord, description: &mut Description) -> Result<()> {
@@ -67,6 +75,7 @@ impl Ingredient for Crate {
             name: program.locked.name.clone(),
             version: program.locked.version.clone(),
             sha256: program.locked.sha256,
+            license: None,
             binary: program.binary.to_owned(),
             features: program.features.to_vec(),
         });
@@ -76,18 +85,38 @@ impl Ingredient for Crate {
     }
 }
 
+/// What the crate says of itself, from the store or its archive.
+fn facts(workshop: &Workshop<'_>, program: &Program<'_>) -> Result<(Facts, Texts)> {
+    let (store, key) = (workshop.store, facts_key(program));
+    if let Some(path) = store.derived(&key) {
+        return Ok(serde_json::from_slice(&files::read_within(&path, files::FILE_LIMIT)?)?);
+    }
+    let mut texts = Texts::new();
+    let documents = documents(program.locked, &archive(store, program.locked)?, program.limits)?;
+    let facts = super::facts::of_crate(documents, &mut texts);
+    store.put_derived(&key, |path| Ok(fs_err::write(path, serde_json::to_vec(&(&facts, &texts))?)?))?;
+    Ok((facts, texts))
+}
+
+/// The archive of a crate, verified once more.
+fn archive(store: &Store, locked: &lock::Crate) -> Result<PathBuf> {
+    artifact(store, &format!("{} {}", locked.name, locked.version), &locked.sha256, locked.size)?;
+    Ok(store.artifact(&locked.sha256, locked.size).expect("it was just opened"))
+}
+
+fn facts_key(program: &Program<'_>) -> Key {
+    Key::builder(recipe::CRATE_FACTS).field("crate", program.locked.sha256).finish()
+}
+
 /// The program, from the store or compiled.
 fn compiled(workshop: &Workshop<'_>, image: ImageInputs<'_>, program: &Program<'_>) -> Result<PathBuf> {
     let (store, key) = (workshop.store, program_key(image)?);
     if let Some(path) = store.derived(&key) {
         return Ok(path);
     }
-    let locked = program.locked;
-    let name = format!("{} {}", locked.name, locked.version);
-    // Verifies it once more.
-    artifact(store, &name, &locked.sha256, locked.size)?;
-    let archive = store.artifact(&locked.sha256, locked.size).expect("it was just opened");
-    workshop.progress.item(&format!("compiling {name}, which takes minutes"));
+    let archive = archive(store, program.locked)?;
+    let crate_ = format!("{} {}", program.locked.name, program.locked.version);
+    workshop.progress.item(&format!("compiling {crate_}, which takes minutes"));
     let cargo = image.inputs.cargo()?;
     store.put_derived(&key, |output| cargo.compile(program, &archive, store, workshop.jobs, output))
 }

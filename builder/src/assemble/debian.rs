@@ -15,9 +15,10 @@ use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreeP
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs, strings};
 use super::workshop::{Opens, Workshop, conflict, overlay, overlay_replacing};
-use super::{bytecode, library_cache, patterns, scripts};
+use super::{bytecode, facts, library_cache, patterns, scripts};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
+use crate::store::facts::Texts;
 use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
@@ -68,7 +69,7 @@ impl Ingredient for Packages {
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
         let mut key =
-            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 3);
+            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 4);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }
@@ -146,6 +147,11 @@ impl Ingredient for Packages {
             })
             .collect();
         remarks.system = os_release(&tree)?;
+        let mut texts = Texts::new();
+        for package in &opened {
+            remarks.packages.insert(package.control.name.clone(), facts::of_package(package, &mut texts)?);
+        }
+        remarks.texts = workshop.store.put_texts(&texts)?;
         Ok(Made { tree, remarks, check: None })
     }
 
@@ -162,6 +168,8 @@ impl Ingredient for Packages {
                 archive: package.archive.clone(),
                 source: record.remarks.sources.get(name).cloned(),
                 vendor: locked.vendor(package),
+                license: None,
+                depends_on: BTreeSet::new(),
                 sha256: package.sha256,
                 scripts_not_run: record.remarks.scripts.get(name).cloned().unwrap_or_default(),
                 applied: record.remarks.applied.get(name).cloned().unwrap_or_default(),

@@ -19,6 +19,7 @@ mod crate_;
 mod debian;
 mod description;
 mod env_files;
+mod facts;
 mod ingredient;
 mod library_cache;
 pub mod patterns;

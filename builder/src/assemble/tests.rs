@@ -117,6 +117,7 @@ fn descriptions_name_everything_once() {
             name: "tool",
             version: "0.3.0",
             sha256: sha256:0000000000000000000000000000000000000000000000000000000000000031,
+            license: None,
             binary: "tool",
             features: [
                 "fast",

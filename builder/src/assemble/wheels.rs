@@ -12,13 +12,14 @@ use sealift_layers::tree::{Entry, Kind, MergeError, Pattern, Prefer, Tree, TreeP
 use super::bytecode::{self, Compiled};
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, strings};
-use super::patterns;
 use super::workshop::{Opens, Workshop, accepted, conflict, environment, overlay, venv_of};
+use super::{facts, patterns};
 use crate::inputs::{Artifact, ImageInputs};
 use crate::lock::Wheel;
 use crate::parallel::in_parallel;
 use crate::plan::{FinishedLayers, Plan};
 use crate::recipe;
+use crate::store::facts::Texts;
 use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
@@ -59,7 +60,7 @@ impl Ingredient for Wheels {
 
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let venv = venv_of(image)?;
-        let mut key = key.field("content", "wheels").field("skeleton", self.has_skeleton);
+        let mut key = key.field("content", "wheels").field("facts", 1).field("skeleton", self.has_skeleton);
         for file in &self.files {
             let wheel = image.inputs.wheel(file)?;
             // The time of the upload becomes that of the files, and indexes need not agree on it.
@@ -100,13 +101,16 @@ impl Ingredient for Wheels {
         }
         let dropped = Dropped::new(image)?;
         let (mut remarks, mut trees, mut matched) = (Remarks::default(), Vec::new(), BTreeSet::new());
-        let mut requires = BTreeSet::new();
+        let (mut requires, mut texts) = (BTreeSet::new(), Texts::new());
         for (file, mut installed) in self.files.iter().zip(workshop.take_wheels(image, &self.files)?) {
-            let texts = dropped.drop.iter().chain(&dropped.keep).copied();
+            let patterns = dropped.drop.iter().chain(&dropped.keep).copied();
             let hit = installed.tree.iter().map(|(path, _)| path).filter(|path| dropped.hits(path));
             let hit: BTreeSet<TreePath> = hit.cloned().collect();
-            patterns::add_matches(texts, &hit, &mut matched);
+            patterns::add_matches(patterns, &hit, &mut matched);
             requires.extend(required_by(&installed.tree)?);
+            let name = &image.inputs.wheel(file)?.name;
+            let facts = facts::of_wheel(&installed.tree, &venv.site_packages(), name, &mut texts)?;
+            remarks.wheels.insert(file.clone(), facts);
             installed.tree.retain(|path| !hit.contains(path) || dropped.keeps(path));
             trees.push(installed.tree);
             if !installed.differences.is_empty() {
@@ -114,6 +118,7 @@ impl Ingredient for Wheels {
             }
         }
         (remarks.matched, remarks.requires) = (Some(matched), Some(requires));
+        remarks.texts = workshop.store.put_texts(&texts)?;
         let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees {
             add(&mut tree, part)?;
@@ -138,6 +143,8 @@ impl Ingredient for Wheels {
                 version: wheel.version.clone(),
                 file: file.clone(),
                 sha256: wheel.sha256,
+                license: None,
+                depends_on: BTreeSet::new(),
                 differences,
                 accepted,
             };

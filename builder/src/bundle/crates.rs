@@ -8,13 +8,14 @@ use std::io::{self, Read};
 use memchr::memmem;
 use sealift_deployment::bundle::ProgramCrate;
 use sealift_layers::digest::Digest;
+use sealift_layers::license;
 use serde::Deserialize;
 
 /// Ends each part of [`SOURCES`].
 const END: u8 = 0x1e;
 
 /// What the list of this program is made from, as one text that is found in its file by its first line: the lock of the
-/// workspace and the manifests of [`MEMBERS`].
+/// workspace, the manifests of [`MEMBERS`], and the licences of all crates in the lock, which a test keeps complete.
 static SOURCES: &str = concat!(
     "sealift: lock and manifests of this program\n",
     include_str!("../../../Cargo.lock"),
@@ -24,6 +25,8 @@ static SOURCES: &str = concat!(
     include_str!("../../../deployment/Cargo.toml"),
     "\u{1e}",
     include_str!("../../../layers/Cargo.toml"),
+    "\u{1e}",
+    include_str!("crate-licenses.txt"),
     "\u{1e}",
 );
 
@@ -75,16 +78,26 @@ fn behind(mark: &[u8], mut file: impl Read) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The lock and the manifests in the text behind the mark.
-fn sources(text: &[u8]) -> Option<(Lock, BTreeMap<&'static str, BTreeSet<String>>)> {
+/// The lock, the manifests and the licences in the text behind the mark.
+struct Sources {
+    lock: Lock,
+    manifests: BTreeMap<&'static str, BTreeSet<String>>,
+    /// By name and version, with a blank between them. Programs of earlier versions have none.
+    licenses: BTreeMap<String, String>,
+}
+
+fn sources(text: &[u8]) -> Option<Sources> {
     let mut parts = text.split(|byte| *byte == END).map(|part| std::str::from_utf8(part).ok());
     let mut part = || parts.next().flatten();
     let lock = toml::from_str(part()?).ok()?;
     let manifests: Option<_> = MEMBERS.into_iter().map(|name| Some((name, declared(part()?)))).collect();
-    Some((lock, manifests?))
+    let manifests = manifests?;
+    let lines = part().unwrap_or_default().lines().filter_map(|line| line.split_once(": "));
+    let licenses = lines.filter_map(|(name, license)| Some((name.to_owned(), license::expression(license)?)));
+    Some(Sources { lock, manifests, licenses: licenses.collect() })
 }
 
-fn listed((lock, manifests): (Lock, BTreeMap<&str, BTreeSet<String>>)) -> Vec<ProgramCrate> {
+fn listed(Sources { lock, manifests, licenses }: Sources) -> Vec<ProgramCrate> {
     let mut found: BTreeMap<(&str, &str), ProgramCrate> = BTreeMap::new();
     let mut open: Vec<&Locked> = lock.package.iter().filter(|package| package.name == MEMBERS[0]).collect();
     while let Some(package) = open.pop() {
@@ -92,6 +105,7 @@ fn listed((lock, manifests): (Lock, BTreeMap<&str, BTreeSet<String>>)) -> Vec<Pr
         let made = ProgramCrate {
             name: package.name.clone(),
             version: package.version.clone(),
+            license: licenses.get(&format!("{} {}", package.name, package.version)).cloned(),
             sha256: package.checksum.as_deref().and_then(|hex| hex.parse::<Digest>().ok()),
             depends_on: needed.iter().map(|package| format!("{} {}", package.name, package.version)).collect(),
         };
@@ -135,6 +149,7 @@ mod tests {
         let has = |name: &str| crates.iter().any(|made| made.name == name);
         assert!(["sealift", "sealift-deployment", "sealift-layers", "toml", "rustls", "zstd-sys"].into_iter().all(has));
         assert!(!["insta", "proptest", "sealift-tests"].into_iter().any(has));
+        assert!(crates.iter().all(|made| made.license.is_some()), "all have licences");
         let names: BTreeSet<String> = crates.iter().map(|made| format!("{} {}", made.name, made.version)).collect();
         assert!(crates.iter().all(|made| made.depends_on.iter().all(|other| names.contains(other))));
         let local = crates.iter().filter(|made| made.sha256.is_none()).map(|made| made.name.as_str());

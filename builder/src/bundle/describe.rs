@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest, too_large};
+use sealift_deployment::bundle::{BundleImage, BundleLayer, Bytecode, Manifest, Written, too_large};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model::{Model, Service};
 use sealift_layers::image::Image;
 
+use super::facts::Known;
 use crate::assemble::{Description, ImageDescription};
 use crate::plan::{self, FinishedLayers, Plan};
 use crate::recipe;
@@ -37,7 +38,7 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         compiled,
         image: _,
     } = description;
-    Ok(Manifest {
+    let mut manifest = Manifest {
         schema: 1,
         sealift: env!("CARGO_PKG_VERSION").to_owned(),
         product: model.product.get_ref().clone(),
@@ -57,11 +58,14 @@ pub(super) fn manifest(plan: &Plan<'_>, images: &[Image], layers: &FinishedLayer
         store_paths: store_paths.into_values().collect(),
         excluded,
         privileges: privileges(model),
+        written: Some(Written { recipe: recipe::LAYER.to_owned(), codec: inputs.options.codec.recipe().to_owned() }),
         bytecode: (!interpreters.is_empty()).then(|| Bytecode { recipe: recipe::BYTECODE.to_owned(), interpreters }),
         compiled,
         program: Vec::new(),
         site: Default::default(),
-    })
+    };
+    Known::new(plan, layers).describe(&mut manifest)?;
+    Ok(manifest)
 }
 
 /// What services may do beyond what all services may, by service, with reasons.

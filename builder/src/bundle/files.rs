@@ -12,15 +12,16 @@ use sealift_deployment::profile::model::{Deployed, Mode};
 use sealift_deployment::profile::names::PROGRAM;
 use sealift_deployment::render::{self, systemd};
 use sealift_deployment::site::{SiteFile, private_directories, uses_host};
+use sealift_layers::digest::Digest;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
 
 use super::contents::{Bundle, ORIGIN};
-use super::{describe, root};
+use super::{bills, describe, root};
 use crate::lock;
 use crate::store::Store;
 
 /// All of them: description, README, deployment files, program and profile.
-pub(super) fn common(bundle: &Bundle<'_>) -> Result<Tree> {
+pub(super) fn common(bundle: &Bundle<'_>, store: &Store) -> Result<Tree> {
     let mut files = Files(Tree::new());
     let mut manifest = describe::manifest(bundle.plan, bundle.images, bundle.layers)?;
     manifest.program = bundle.program.map(|program| program.crates.clone()).unwrap_or_default();
@@ -36,6 +37,7 @@ pub(super) fn common(bundle: &Bundle<'_>) -> Result<Tree> {
         files.add(PROGRAM, Content::range(&file, 0, length), 0o755)?;
     }
     add_profile(bundle, &mut files)?;
+    bills::add(bundle, &manifest, bundle.program.map(|program| program.digest), store, &mut files)?;
     Ok(files.0)
 }
 
@@ -107,10 +109,18 @@ pub(super) fn site<'b>(bundle: &Bundle<'b>) -> Vec<SitePart<'b>> {
     folders.chain(files).chain(env).collect()
 }
 
-struct Files(Tree);
+pub(super) struct Files(Tree);
 
 impl Files {
-    fn add(&mut self, path: &str, content: impl Into<Content>, mode: u32) -> Result<()> {
+    /// The digest of a file; `None` if there is none of this name.
+    pub(super) fn digest(&self, path: &str) -> Result<Option<Digest>> {
+        match self.0.get(&TreePath::new(path)?).map(|entry| &entry.kind) {
+            Some(Kind::File(content)) => Ok(Some(content.digest()?)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn add(&mut self, path: &str, content: impl Into<Content>, mode: u32) -> Result<()> {
         self.0.insert(TreePath::new(path)?, Entry::file(content, mode, &Arc::from(ORIGIN)));
         Ok(())
     }

@@ -3,10 +3,12 @@
 //! A bundle is one tar that container engines load as it is, and that is a deployment directory once it is unpacked. For
 //! deployments without containers it has the image's files instead of images.
 
+mod bills;
 mod contents;
 mod crates;
 mod describe;
 mod digest_cache;
+mod facts;
 mod files;
 mod layout;
 pub mod program;
@@ -46,7 +48,7 @@ impl Bundle<'_> {
     /// # Errors
     /// When a file of the profile or a blob of the store cannot be read or is damaged, or the disk is full.
     pub fn write(&self, store: &Store, output: &Path) -> Result<Measured> {
-        let mut files = files::common(self)?;
+        let mut files = files::common(self, store)?;
         let parts = match self.plan.inputs.profile.model.deployment {
             Deployed::Compose => Some(archive::documents(self.images, |digest| store.blob(digest))?),
             Deployed::Systemd => {

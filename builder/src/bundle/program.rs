@@ -7,6 +7,7 @@ use sealift_deployment::bundle::ProgramCrate;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::open;
 use sealift_deployment::profile::model::{Health, Model, Service};
+use sealift_layers::digest::Digest;
 use sealift_layers::platform::Architecture;
 
 use super::crates;
@@ -19,6 +20,8 @@ pub struct HostProgram {
     pub path: PathBuf,
     /// The crates that it consists of; empty when it does not contain their list.
     pub crates: Vec<ProgramCrate>,
+    /// Its SHA-256.
+    pub digest: Digest,
 }
 
 /// The program for the bundle: the file `named`, or else `own`, this program itself, if it runs on any host of
@@ -29,7 +32,8 @@ pub struct HostProgram {
 pub fn choose(named: Option<&Path>, own: Option<&Path>, architecture: Architecture) -> Result<Option<HostProgram>> {
     let host = |path: &Path| -> Result<Option<HostProgram>> {
         let crates = crates::of(open(path)?)?;
-        Ok(Some(HostProgram { path: path.to_owned(), crates }))
+        let digest = Digest::of_reader(open(path)?)?.digest;
+        Ok(Some(HostProgram { path: path.to_owned(), crates, digest }))
     };
     let Some(path) = named else {
         return match own {

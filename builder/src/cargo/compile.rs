@@ -1,5 +1,6 @@
 //! Compilation: from a verified crate to a stripped, statically linked program.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 use sealift_deployment::failure::Failure;
-use sealift_layers::limits::{Limits, Paths, Within};
+use sealift_layers::license::python;
+use sealift_layers::limits::{DOCUMENT, Limits, Paths, Within};
 use sealift_layers::platform::Architecture;
 use sealift_layers::tar::{MemberKind, Members, Stream};
 use sealift_layers::tree::TreePath;
@@ -19,6 +21,9 @@ use crate::store::Store;
 
 /// Where cargo puts its output, in the working directory.
 const TARGET_DIRECTORY: &str = "target";
+
+/// The manifest of a crate.
+pub const MANIFEST: &str = "Cargo.toml";
 
 /// A program to compile.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +58,7 @@ impl Cargo {
         // cargo runs beside the crate, so that files for its developers, such as rust-toolchain.toml, are not used.
         let work = store.executable_directory()?;
         let work = work.path().canonicalize()?;
-        let manifest = unpacked(locked, archive, program.limits, &work)?.join("Cargo.toml");
+        let manifest = unpacked(locked, archive, program.limits, &work)?.join(MANIFEST);
         // Not part of a workspace that happens to be above the store.
         fs_err::OpenOptions::new().append(true).open(&manifest)?.write_all(b"\n[workspace]\n")?;
         let run = || {
@@ -130,6 +135,26 @@ pub(super) fn pins_its_dependencies(locked: &lock::Crate, archive: &Path) -> Res
     let message =
         format!("the crate {} {} has no Cargo.lock, so it does not pin its dependencies", locked.name, locked.version);
     Err(Failure::failed(message).hint("use a version of the crate that contains its Cargo.lock").into())
+}
+
+/// The files that say something of a crate: its manifest, and licences and notices beside it, by name.
+///
+/// # Errors
+/// The crate is malformed.
+pub fn documents(locked: &lock::Crate, archive: &Path, limits: Limits) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut documents = BTreeMap::new();
+    files(locked, archive, limits, |path, content| {
+        let name = path.as_str().split_once('/').map_or("", |(_, name)| name);
+        if name == MANIFEST || python::is_license_file(name) {
+            let mut bytes = Vec::new();
+            content.take(DOCUMENT + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 <= DOCUMENT {
+                documents.insert(name.to_owned(), bytes);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(documents)
 }
 
 /// Unpacks a crate below `work`. Returns the folder of its manifest.

@@ -20,7 +20,7 @@ use sealift_deployment::process::{self, Finished, Keep, MESSAGES};
 use sealift_layers::digest::Digest;
 use serde::Deserialize;
 
-pub use compile::Program;
+pub use compile::{MANIFEST, Program, documents};
 
 use crate::lock;
 use crate::store::Store;

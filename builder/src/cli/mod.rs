@@ -17,6 +17,7 @@ mod image;
 mod init;
 mod inspect;
 mod key;
+mod licenses;
 mod lock;
 mod logs;
 mod mirrors;
@@ -111,6 +112,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Verify(verify::Verify),
     Sbom(sbom::Sbom),
+    Licenses(licenses::Licenses),
     Up(up::Up),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -187,6 +189,7 @@ impl Cli {
             Command::Sign(command) => command.run(&mut context)?,
             Command::Verify(command) => command.run(&mut context)?,
             Command::Sbom(command) => command.run(&mut context)?,
+            Command::Licenses(command) => command.run(&mut context)?,
             Command::Up(command) => command.run(&mut context)?,
             Command::Status(command) => command.run(&mut context)?,
             Command::Doctor(command) => command.run(&mut context)?,

@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      bf732b6232d08c9c Debian packages common to all images: 1 package
-      c7994a35c84da435 Debian packages of this image: 2 packages
-      b70ea73562e7195b Python third-party wheels: 1 wheel
-      21038f7a2640e020 Python application: 1 wheel
-      0fa0a0cd90d0a436 CA certificates
-      8be6e1a378ccc1b9 env files: 1
-      e2fdfe95d8b637b7 accounts and configuration
+      8b21daf8f617c769 Debian packages common to all images: 1 package
+      bd524719edbc923d Debian packages of this image: 2 packages
+      1deabbb58f9e0bd5 Python third-party wheels: 1 wheel
+      f5f00774b8be1aea Python application: 1 wheel
+      d3b7d59f04b0b84f CA certificates
+      e9f36457d4002900 env files: 1
+      35f3e5a3bdeaf6d2 accounts and configuration
     localhost/demo-tool:2.1
-      bf732b6232d08c9c Debian packages common to all images: 1 package
+      8b21daf8f617c769 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      5c7451d0b1dc4a40 tool 0.3.0, built from its crate
-      417bd07975a454a4 CA certificates
-      fcf8ba5dd15ec89f accounts and configuration
+      ccc1f8417b3ad482 tool 0.3.0, built from its crate
+      468ed5208e001f7d CA certificates
+      b78bba32f117f328 accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      e32f3eb16b031542 Debian packages common to all images: 1 package
-      a4d8b257ad6d93c6 Debian packages of this image: 2 packages
-      2572d90edfa31c4b Python third-party wheels: 1 wheel
-      0f70cfd208c04663 Python application: 1 wheel
-      2d780d7b3acbb046 CA certificates
-      7bfac28d8907b5e3 env files: 1
-      739bdc8e6deefc66 accounts and configuration
+      5922bfb1c84f2b3e Debian packages common to all images: 1 package
+      2a7fb576214396fb Debian packages of this image: 2 packages
+      3e1faeff87262547 Python third-party wheels: 1 wheel
+      60565a3817e1816f Python application: 1 wheel
+      493017200ce6a12b CA certificates
+      60c4651b5b026633 env files: 1
+      05aa9bb163e4b0bc accounts and configuration
     localhost/demo-tool:2.1
-      e32f3eb16b031542 Debian packages common to all images: 1 package
+      5922bfb1c84f2b3e Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      bd5cc76bf5c6623b tool 0.3.0, built from its crate
-      4f419ee9deb54b93 CA certificates
-      8fef07e4b3ae1e80 accounts and configuration
+      505b5aee40206375 tool 0.3.0, built from its crate
+      c1feedbf67fcbdcf CA certificates
+      29482ba45b1acfab accounts and configuration
     ");
 }
 

@@ -8,6 +8,7 @@ pub mod index;
 pub mod local;
 pub mod pylock;
 pub mod requirements;
+pub mod requires;
 pub mod resolve;
 mod settings;
 pub mod simple;

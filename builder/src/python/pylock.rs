@@ -55,7 +55,7 @@ struct Wheel {
 }
 
 /// Most brackets in a marker. Real ones have a few.
-const BRACKETS: usize = 200;
+pub(super) const BRACKETS: usize = 200;
 
 /// What decides the wheels of an environment besides the lock itself.
 #[derive(Clone, Copy, Debug)]

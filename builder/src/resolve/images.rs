@@ -21,7 +21,8 @@ use crate::python::tags::Target;
 use crate::servers::Servers;
 
 /// The package whose version is that of the image's glibc, which decides the wheels that fit.
-const LIBC: &str = "libc6";
+/// The C library, which decides the wheels that can be installed.
+pub(crate) const LIBC: &str = "libc6";
 
 /// The images of a platform, and everything that any of them has.
 #[derive(Debug, Default)]

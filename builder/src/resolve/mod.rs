@@ -17,6 +17,7 @@ use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::platform::Platform;
 
+pub(crate) use images::LIBC;
 pub use images::changed_wheel;
 
 use crate::debian::contents::Wanted;

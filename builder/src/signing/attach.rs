@@ -47,8 +47,9 @@ impl Parts<'_> {
     pub(crate) fn sign(&self, key: &SigningKey) -> Result<BTreeMap<String, String>> {
         let lines = self.sums.lines().filter_map(|line| line.split_once("  "));
         let files = lines.filter_map(|(hex, name)| Some((name.to_owned(), hex.parse().ok()?))).collect();
-        let sums = Digest::of(self.sums.as_bytes());
-        let statement = statement(&Facts { manifest: self.manifest, lock: &self.lock, sums, files: &files });
+        let subjects = [(SUMS.to_owned(), Digest::of(self.sums.as_bytes()))];
+        let statement =
+            statement(&Facts { manifest: self.manifest, lock: &self.lock, subjects: &subjects, files: &files });
         Ok(BTreeMap::from([
             (signature_name(key.id()), key.sign(self.sums.as_bytes(), &comment(self.manifest))?),
             (statement_name(key.id()), key.attest(statement).text()),

@@ -7,3 +7,4 @@ mod provenance;
 pub(crate) use attach::{Parts, comment, is_same_unsigned};
 pub use attach::{sign, sign_file};
 pub use key::{Password, SigningKey, create, vouch};
+pub(crate) use provenance::{Facts, LOCK, PROFILE, statement};

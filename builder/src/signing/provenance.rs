@@ -1,11 +1,14 @@
 //! Where a bundle comes from: an in-toto statement (in-toto attestation framework, "Statement" v1) with a predicate of SLSA
-//! (slsa.dev, "Provenance" v1), for the bundle's `SHA256SUMS`, which has the digests of all its files.
+//! (slsa.dev, "Provenance" v1).
 //!
-//! It follows from `bundle.json`, the lock and the digests alone: the same bundle has the same statement. There is no time.
+//! Every bundle has one as a file, for its `bundle.json` and its images. A signed one is for `SHA256SUMS`, which has the
+//! digests of all files, and is added later. Both follow from `bundle.json`, the lock and the digests alone: the same bundle has
+//! the same statements. There is no time. The revision of the program's source is not in them, since the program does not
+//! know it: its version is, and its digest.
 
 use std::collections::BTreeMap;
 
-use sealift_deployment::bundle::{Manifest, SUMS, sbom};
+use sealift_deployment::bundle::{Manifest, sbom};
 use sealift_layers::digest::Digest;
 use serde_json::{Value, json};
 
@@ -18,12 +21,16 @@ pub(crate) struct Facts<'a> {
     pub(crate) manifest: &'a Manifest,
     /// Its lock.
     pub(crate) lock: &'a Lock,
-    /// Digest of its `SHA256SUMS`.
-    pub(crate) sums: Digest,
+    /// What the statement is about: names and digests.
+    pub(crate) subjects: &'a [(String, Digest)],
     /// Its files by name: profile, lock and program are looked up.
     pub(crate) files: &'a BTreeMap<String, Digest>,
 }
 
+/// The profile in a bundle.
+pub(crate) const PROFILE: &str = "profile/profile.toml";
+/// The lock in a bundle.
+pub(crate) const LOCK: &str = "profile/sealift.lock";
 /// How this program builds bundles. The number grows when the fields below change their meaning.
 const BUILD_TYPE: &str = "urn:sealift:bundle:1";
 /// Who builds.
@@ -31,9 +38,9 @@ const BUILDER: &str = "urn:sealift";
 
 /// The statement, as compact JSON with sorted keys.
 pub(crate) fn statement(facts: &Facts<'_>) -> String {
-    let Facts { manifest, lock, sums, files } = facts;
+    let Facts { manifest, lock, subjects, files } = facts;
     let mut dependencies: Vec<Value> = Vec::new();
-    for name in ["profile/profile.toml", "profile/sealift.lock"] {
+    for name in [PROFILE, LOCK] {
         dependencies.extend(files.get(name).map(|digest| json!({ "name": name, "digest": sha256(*digest) })));
     }
     if let Some(platform) = lock.platforms.get(&manifest.platform) {
@@ -58,17 +65,22 @@ pub(crate) fn statement(facts: &Facts<'_>) -> String {
         .iter()
         .map(|image| json!({ "name": image.reference, "digest": sha256(image.digest) }))
         .collect();
+    let subjects: Vec<Value> =
+        subjects.iter().map(|(name, digest)| json!({ "name": name, "digest": sha256(*digest) })).collect();
     let mut internal = json!({ "epoch": manifest.epoch });
-    for (name, value) in
-        [("bytecode", serde_json::to_value(&manifest.bytecode)), ("compiled", serde_json::to_value(&manifest.compiled))]
-    {
+    let parts = [
+        ("written", serde_json::to_value(&manifest.written)),
+        ("bytecode", serde_json::to_value(&manifest.bytecode)),
+        ("compiled", serde_json::to_value(&manifest.compiled)),
+    ];
+    for (name, value) in parts {
         if let Some(value) = value.ok().filter(|value| !value.is_null()) {
             internal[name] = value;
         }
     }
     let text = json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": SUMS, "digest": sha256(*sums) }],
+        "subject": subjects,
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! layers/KEY.json         record of the layer, with the digests of its blob and of its listing
-//! blobs/sha256/HEX        blobs and listings
+//! blobs/sha256/HEX        blobs, listings and texts of licences
 //! ```
 //!
 //! An OCI image layout has its blobs in the same place, so one folder can be both.
@@ -26,6 +26,11 @@ use super::{BLOBS, DERIVED_LIMIT, Key, LAYERS, LayerEntry, Store, reader};
 struct Record {
     layer: LayerEntry,
     listing: Digest,
+}
+
+/// The document with the texts of licences that a record names.
+fn texts_of(entry: &LayerEntry) -> Option<Digest> {
+    entry.record.get("texts")?.as_str()?.parse().ok()
 }
 
 /// Whether `folder` has the layer `key`.
@@ -59,6 +64,10 @@ impl Store {
                 write_atomically(&to, |file| Ok(io::copy(&mut from, file).map(drop)?))?;
             }
         }
+        if let Some(digest) = texts_of(&layer) {
+            let text = self.document(digest)?;
+            write_atomically(&blobs.join(digest.hex()), |file| Ok(io::Write::write_all(file, &text)?))?;
+        }
         let records = folder.join(LAYERS);
         fs_err::create_dir_all(&records).map_err(|error| cannot("write", &records, &error))?;
         let text = serde_json::to_vec(&Record { layer, listing: digest })?;
@@ -91,6 +100,13 @@ impl Store {
         };
         if regular(&blob_path(&record.listing))? > DERIVED_LIMIT {
             return Err(damaged(format!("its listing is larger than {} MiB", DERIVED_LIMIT >> 20)).into());
+        }
+        if let Some(digest) = texts_of(&entry) {
+            let text = document(&blob_path(&digest), DERIVED_LIMIT)?;
+            match Digest::of(&text) {
+                found if found == digest => self.put_document(digest, &text)?,
+                found => return Err(damaged(format!("its texts {digest} have the digest {found}")).into()),
+            }
         }
         let listing = verified(record.listing)?;
         self.settle(verified(entry.blob)?.into_temp_path(), self.blob_path(&entry.blob))?;

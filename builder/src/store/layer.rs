@@ -18,6 +18,7 @@ use sealift_layers::secrets::{self, Scanner};
 use sealift_layers::tree::{Content, SourceFile, Tree};
 use serde::{Deserialize, Serialize};
 
+use super::facts::Facts;
 use super::{DERIVED_LIMIT, Key, Store};
 use crate::recipe;
 
@@ -70,6 +71,18 @@ pub struct Remarks {
     /// The distributions that its wheels require, normalised (PEP 503). `None` as for `matched`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires: Option<BTreeSet<String>>,
+    /// What its packages say of themselves, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, Facts>,
+    /// What its wheels say of themselves, by file name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wheels: BTreeMap<String, Facts>,
+    /// What the crates of its programs say of themselves, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub crates: BTreeMap<String, Facts>,
+    /// Digest of the document with the texts that these facts name: see [`Store::texts`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Digest>,
 }
 
 /// A check of a layer's contents that runs while the layer is compressed.
@@ -96,7 +109,9 @@ impl Store {
     pub fn finished_layer(&self, key: &Key) -> Option<LayerRecord> {
         // Without its listing no other layer can be put on top of it.
         self.listing_path(key)?;
-        self.layer(key)
+        let record: LayerRecord = self.layer(key)?;
+        // Nor can the bundle be written without its texts.
+        record.remarks.texts.is_none_or(|document| self.has_texts(document)).then_some(record)
     }
 
     /// Whether the layer comes from another build, or is made on top of one that does: this build alone uses it.

@@ -17,6 +17,7 @@
 mod borrowed;
 mod check;
 pub mod exchange;
+pub mod facts;
 mod key;
 pub mod layer;
 mod locking;

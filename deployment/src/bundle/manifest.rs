@@ -56,6 +56,9 @@ pub struct Manifest {
     /// What services may do beyond what all services may: service, right, reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub privileges: BTreeMap<String, BTreeMap<String, String>>,
+    /// How layers were written. Earlier versions did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
     /// How bytecode was compiled, if any was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytecode: Option<Bytecode>,
@@ -70,6 +73,15 @@ pub struct Manifest {
     /// and folders, with a `/` at their end. Empty in all other bundles.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub site: BTreeMap<String, SiteMember>,
+}
+
+impl Manifest {
+    /// The licences of packages, wheels and crates in images.
+    pub fn licenses(&self) -> impl Iterator<Item = &License> {
+        let packages = self.packages.iter().filter_map(|package| package.license.as_ref());
+        let wheels = self.wheels.iter().filter_map(|wheel| wheel.license.as_ref());
+        packages.chain(wheels).chain(self.crates.iter().filter_map(|made| made.license.as_ref()))
+    }
 }
 
 /// A file or a folder of a bundle's site. Its owner is root.
@@ -147,6 +159,12 @@ pub struct Package {
     pub vendor: Option<String>,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
+    /// Its licence, as far as it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<License>,
+    /// Names of the packages that it depends on, among those that are in an image with it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub depends_on: BTreeSet<String>,
     /// Its maintainer scripts. None of them was run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts_not_run: Vec<String>,
@@ -156,6 +174,25 @@ pub struct Package {
     /// What they would have done and is not done, by kind: `alternatives`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub not_applied: BTreeSet<String>,
+}
+
+/// A licence, as the package with it says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct License {
+    /// SPDX license expression (SPDX specification 2.3, annex D). `LicenseRef-…` stands for a licence that SPDX's list does not
+    /// have. `None`: it does not say any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// The package says so in a field for machines; otherwise it is concluded from other fields.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not", rename = "declared")]
+    pub is_declared: bool,
+    /// Names of licences in Debian's `/usr/share/common-licenses` that its copyright file refers to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub common: BTreeSet<String>,
+    /// Digests of the texts that have to be passed on with it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub texts: BTreeSet<Digest>,
 }
 
 /// A source package.
@@ -180,6 +217,12 @@ pub struct Wheel {
     pub file: String,
     /// SHA-256 of the wheel.
     pub sha256: Digest,
+    /// Its licence, as far as it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<License>,
+    /// File names of the wheels that it requires, among those that are in an image with it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub depends_on: BTreeSet<String>,
     /// How the wheel's `RECORD` differs from its files, which are installed as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
@@ -200,6 +243,9 @@ pub struct Crate {
     pub version: String,
     /// SHA-256 of its archive.
     pub sha256: Digest,
+    /// Its licence, as far as it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<License>,
     /// Name of the program.
     pub binary: String,
     /// Features in addition to the default ones.
@@ -234,6 +280,9 @@ pub struct ProgramCrate {
     /// SHA-256 of its archive; `None` for the crates of Sealift itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
+    /// Its licence, as an SPDX expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
     /// The crates that it depends on: name and version, with a blank between them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
@@ -252,6 +301,16 @@ pub struct StorePath {
     /// Names of the paths that it refers to, other than itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
+}
+
+/// How layers were written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Written {
+    /// Identifier of the recipe: how trees become layers.
+    pub recipe: String,
+    /// Compression, with its version.
+    pub codec: String,
 }
 
 /// How crates were compiled.

@@ -42,6 +42,7 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
         store_paths: Vec::new(),
         excluded: [].into(),
         privileges: [].into(),
+        written: None,
         bytecode: None,
         compiled: None,
         program: Vec::new(),

@@ -72,10 +72,10 @@ pub fn deb(data: &[u8]) {
 /// It is not.
 pub fn control(data: &[u8]) {
     let Ok(control) = Control::parse(data) else { return };
-    let Control { name, version, architecture, replaces, source } = &control;
+    let Control { name, version, architecture, replaces, depends, provides, source } = &control;
     let replaced = replaces.join(", ");
     let written = format!("Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nReplaces: {replaced}\n");
-    let written = format!("{written}Source: {} ({})\n", source.0, source.1);
+    let written = format!("{written}Depends: {depends}\nProvides: {provides}\nSource: {} ({})\n", source.0, source.1);
     assert_eq!(Control::parse(written.as_bytes()).unwrap(), control);
 }
 

@@ -69,9 +69,34 @@ pub struct Component {
     /// Its package URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purl: Option<String>,
+    /// Its licence, at most one expression.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<LicenseExpression>,
+    /// Where the texts of its licence are.
+    #[serde(rename = "externalReferences", skip_serializing_if = "Vec::is_empty")]
+    pub external_references: Vec<ExternalReference>,
     /// More properties, in the order they were added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub properties: Vec<Property>,
+}
+
+/// A licence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LicenseExpression {
+    /// An SPDX license expression.
+    pub expression: String,
+    /// `declared`, or `concluded` from what is no statement for machines.
+    pub acknowledgement: &'static str,
+}
+
+/// A document elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExternalReference {
+    /// `license`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Where it is, relative to the bill in the bundle.
+    pub url: String,
 }
 
 /// A kind of component.
@@ -128,6 +153,8 @@ impl Component {
             description: None,
             hashes: Vec::new(),
             purl: None,
+            licenses: Vec::new(),
+            external_references: Vec::new(),
             properties: Vec::new(),
         }
     }
@@ -149,6 +176,17 @@ impl Component {
 
     pub(super) fn purl(mut self, purl: String) -> Self {
         self.purl = Some(purl);
+        self
+    }
+
+    pub(super) fn license(mut self, expression: &str, is_declared: bool) -> Self {
+        let acknowledgement = if is_declared { "declared" } else { "concluded" };
+        self.licenses.push(LicenseExpression { expression: expression.to_owned(), acknowledgement });
+        self
+    }
+
+    pub(super) fn license_text(mut self, path: &str) -> Self {
+        self.external_references.push(ExternalReference { kind: "license", url: path.to_owned() });
         self
     }
 

@@ -1,20 +1,19 @@
-//! The software bill of materials of a bundle, in CycloneDX 1.6: a pure function of `bundle.json`.
+//! Bills of materials of a bundle and of its images, in CycloneDX 1.6 and SPDX 2.3: pure functions of `bundle.json`.
 //!
-//! It contains the artifacts of the lock, without licenses and without the dependencies between packages and wheels, which
-//! `bundle.json` does not have. The references of store paths are included.
+//! They contain the artifacts of the lock, with licences, and with dependencies as far as `bundle.json` has them.
 
+mod components;
 pub mod cyclonedx;
+mod graph;
 mod purl;
-
-use std::collections::{BTreeMap, BTreeSet};
+pub mod spdx;
 
 use sealift_layers::digest::Digest;
 use sealift_layers::image::timestamp;
-use sealift_layers::ingredients::nix_store;
 
+use self::components::{components, program_crates};
 use self::cyclonedx::{Bom, Component, Dependency, Kind, Metadata, Tools};
-use super::manifest::{BundleImage, Manifest};
-use crate::profile::model::Deployed;
+use super::manifest::Manifest;
 
 /// Reference of the bundle itself.
 const BUNDLE: &str = "bundle";
@@ -23,25 +22,91 @@ const SYSTEM: &str = "system";
 /// Reference of the program in the bundle.
 const PROGRAM: &str = "program:sealift";
 
-/// The bill of the bundle that `manifest` describes. `program` is the digest of the program in the bundle, if it has one.
-/// The same bundle and the same version of Sealift give the same bill.
-#[must_use]
-pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
-    bill_of_materials(env!("CARGO_PKG_VERSION"), manifest, program)
+/// A format of bills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// CycloneDX 1.6.
+    CycloneDx,
+    /// SPDX 2.3.
+    Spdx,
 }
 
-fn bill_of_materials(version: &str, manifest: &Manifest, program: Option<Digest>) -> Bom {
+/// Where the bill of an image is in the bundle; `None` for the bundle's own.
+#[must_use]
+pub fn path(image: Option<&str>, format: Format) -> String {
+    let name = image.map_or_else(|| "bundle".to_owned(), |name| format!("images/{name}"));
+    let ending = match format {
+        Format::CycloneDx => "cdx",
+        Format::Spdx => "spdx",
+    };
+    format!("sbom/{name}.{ending}.json")
+}
+
+/// Where the statement of where the bundle comes from is in it: in-toto, with a predicate of SLSA.
+pub const PROVENANCE: &str = "sbom/provenance.intoto.json";
+
+/// Where the text of a licence is in the bundle.
+#[must_use]
+pub fn text_path(text: Digest) -> String {
+    format!("sbom/{}", components::license_file(text))
+}
+
+/// The bill of the bundle that `manifest` describes. `program` is the digest of the program in the bundle, if it has one.
+#[must_use]
+pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
     let mut components = components(manifest);
     components.extend(program.map(|digest| {
         // Not `manifest.sealift`, the version of the program that built the bundle.
         let own = manifest.program.iter().find(|made| made.name == "sealift");
         let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned()).hash(digest);
-        own.into_iter().fold(program, |program, own| program.version(&own.version))
+        let program = own.into_iter().fold(program, |program, own| program.version(&own.version));
+        let license = own.and_then(|own| own.license.as_deref());
+        license.into_iter().fold(program, |program, license| program.license(license, true))
     }));
     if program.is_some() {
         components.extend(program_crates(manifest));
     }
+    bill(manifest, bundle(manifest), components, graph::dependencies(manifest, program.is_some()))
+}
+
+/// The bill of an image of the bundle, by its name in the profile.
+#[must_use]
+pub fn of_image(manifest: &Manifest, name: &str) -> Option<Bom> {
+    let manifest = only(manifest, name)?;
+    let subject = components::image(&manifest, manifest.images.first()?);
+    let reference = subject.bom_ref.clone();
+    let components = components(&manifest).into_iter().filter(|component| component.bom_ref != reference).collect();
+    let mut dependencies = graph::dependencies(&manifest, false);
+    dependencies.retain(|dependency| dependency.from != BUNDLE);
+    for dependency in dependencies.iter_mut().filter(|one| Some(&one.from) == reference.as_ref()) {
+        dependency.depends_on.extend(manifest.system.is_some().then(|| SYSTEM.to_owned()));
+    }
+    Some(bill(&manifest, subject, components, dependencies))
+}
+
+/// The part of the manifest that concerns one image.
+fn only(manifest: &Manifest, name: &str) -> Option<Manifest> {
+    let mut part = manifest.clone();
+    part.images.retain(|image| image.name == name);
+    let image = part.images.first()?.clone();
+    part.packages.retain(|package| image.packages.contains(&package.name));
+    part.wheels.retain(|wheel| image.wheels.contains(&wheel.file));
+    part.archives.retain(|archive| image.archives.contains(&archive.file));
+    part.store_paths.retain(|path| image.store_paths.contains(&path.name));
+    part.crates.retain(|made| made.image == image.name);
+    part.program.clear();
+    for package in &mut part.packages {
+        package.depends_on.retain(|name| image.packages.contains(name));
+    }
+    for wheel in &mut part.wheels {
+        wheel.depends_on.retain(|file| image.wheels.contains(file));
+    }
+    Some(part)
+}
+
+fn bill(manifest: &Manifest, subject: Component, mut components: Vec<Component>, dependencies: Vec<Dependency>) -> Bom {
     components.sort_by(|one, other| one.bom_ref.cmp(&other.bom_ref));
+    let tool = Component::new(Kind::Application, "sealift").version(&manifest.sealift);
     let mut bom = Bom {
         bom_format: "CycloneDX",
         spec_version: "1.6",
@@ -49,11 +114,11 @@ fn bill_of_materials(version: &str, manifest: &Manifest, program: Option<Digest>
         version: 1,
         metadata: Metadata {
             timestamp: timestamp(manifest.epoch),
-            tools: Tools { components: vec![Component::new(Kind::Application, "sealift").version(version)] },
-            component: bundle(manifest),
+            tools: Tools { components: vec![tool] },
+            component: subject,
         },
         components,
-        dependencies: dependencies(manifest, program.is_some()),
+        dependencies,
     };
     bom.serial_number = serial_number(&bom);
     bom
@@ -81,181 +146,19 @@ fn bundle(manifest: &Manifest) -> Component {
     manifest.excluded.iter().fold(bundle, |bundle, (what, why)| bundle.property("excluded", format!("{what}: {why}")))
 }
 
-fn components(manifest: &Manifest) -> Vec<Component> {
-    let distro = manifest.system.as_ref().map(|system| format!("{}-{}", system.id, system.version)).unwrap_or_default();
-    let packages = manifest.packages.iter().map(|package| {
-        let component = Component::new(Kind::Library, &package.name).known_as(deb_ref(&package.name));
-        let component = component.version(&package.version).hash(package.sha256).purl(purl::deb(package, &distro));
-        let component = package.source.iter().fold(component, |component, source| {
-            component.trivy("SrcName", &source.name).trivy("SrcVersion", &source.version)
-        });
-        package.archive.iter().fold(component, |component, archive| component.property("archive", archive))
-    });
-    let wheels = manifest.wheels.iter().map(|wheel| {
-        let component = Component::new(Kind::Library, &wheel.name).known_as(wheel_ref(&wheel.file));
-        let purl = purl::pypi(&wheel.name, &wheel.version);
-        component.version(&wheel.version).hash(wheel.sha256).purl(purl).property("file", &wheel.file)
-    });
-    let archives = manifest.archives.iter().map(|archive| {
-        let component = Component::new(Kind::Application, &archive.name).known_as(archive_ref(&archive.file));
-        let purl = purl::generic(&archive.name, &archive.version, archive.sha256);
-        component.version(&archive.version).hash(archive.sha256).purl(purl).property("file", &archive.file)
-    });
-    let crates = manifest.crates.iter().map(|made| {
-        let component = Component::new(Kind::Application, &made.name).known_as(crate_ref(&made.image, &made.name));
-        let component = component.version(&made.version).hash(made.sha256).purl(purl::cargo(&made.name, &made.version));
-        let component = component.property("binary", &made.binary);
-        made.features.iter().fold(component, |component, feature| component.property("feature", feature))
-    });
-    let store_paths = manifest.store_paths.iter().map(|path| {
-        let label = Label::of(nix_store::without_hash(&path.name));
-        let hash = path.name.split_once('-').map_or("", |(hash, _)| hash);
-        let component = Component::new(Kind::Library, label.name).known_as(store_ref(&path.name));
-        let component = Component { version: label.version.map(str::to_owned), ..component };
-        // Not in `hashes`, which are of files: this is the hash of a Nix archive of a tree.
-        component
-            .purl(purl::nix(label.name, label.version, label.output, hash))
-            .property("nix:store-path", format!("/nix/store/{}", path.name))
-            .property("nix:nar-hash", path.nar_hash.to_string())
-            .property("nix:nar-size", path.nar_size.to_string())
-    });
-    let images = manifest.images.iter().map(|made| image(manifest, made));
-    // Scanners take no more than one, and match no package without it.
-    let system = manifest.system.iter().map(|system| {
-        Component::new(Kind::OperatingSystem, &system.id).known_as(SYSTEM.to_owned()).version(&system.version)
-    });
-    images.chain(system).chain(packages).chain(wheels).chain(crates).chain(archives).chain(store_paths).collect()
-}
-
-/// The crates of the program in the bundle, other than the program itself.
-fn program_crates(manifest: &Manifest) -> impl Iterator<Item = Component> {
-    manifest.program.iter().filter(|made| made.name != "sealift").map(|made| {
-        let reference = program_ref(&format!("{} {}", made.name, made.version));
-        let component = Component::new(Kind::Library, &made.name).known_as(reference).version(&made.version);
-        match made.sha256 {
-            Some(digest) => component.hash(digest).purl(purl::cargo(&made.name, &made.version)),
-            None => component,
-        }
-    })
-}
-
-/// An image; without containers the folder in its place, without digests, as the bundle does not contain the image.
-fn image(manifest: &Manifest, made: &BundleImage) -> Component {
-    if manifest.deployment == Deployed::Systemd {
-        let folder = Component::new(Kind::Application, &made.name).known_as(image_ref(&made.name));
-        return folder.version(&manifest.version);
-    }
-    let last = made.reference.rsplit('/').next().unwrap_or_default();
-    let (name, tag) = last.split_once(':').unwrap_or((last, ""));
-    let architecture = manifest.platform.rsplit('/').next().unwrap_or_default();
-    Component::new(Kind::Container, &made.name)
-        .known_as(image_ref(&made.name))
-        .version(if tag.is_empty() { &manifest.version } else { tag })
-        .hash(made.digest)
-        .purl(purl::oci(name, tag, made.digest, architecture))
-        .property("reference", &made.reference)
-        .property("config-digest", made.config.to_string())
-}
-
-fn dependencies(manifest: &Manifest, program: bool) -> Vec<Dependency> {
-    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut all: BTreeSet<String> = manifest.images.iter().map(|image| image_ref(&image.name)).collect();
-    all.extend(program.then(|| PROGRAM.to_owned()));
-    all.extend(manifest.system.is_some().then(|| SYSTEM.to_owned()));
-    graph.insert(BUNDLE.to_owned(), all);
-    for image in &manifest.images {
-        let crates = manifest.crates.iter().filter(|made| made.image == image.name);
-        let held = (image.packages.iter().map(|name| deb_ref(name)))
-            .chain(image.wheels.iter().map(|file| wheel_ref(file)))
-            .chain(crates.map(|made| crate_ref(&made.image, &made.name)))
-            .chain(image.archives.iter().map(|file| archive_ref(file)))
-            .chain(image.store_paths.iter().map(|name| store_ref(name)));
-        graph.insert(image_ref(&image.name), held.collect());
-    }
-    for made in manifest.program.iter().filter(|_| program) {
-        let needed = made.depends_on.iter().map(|other| program_ref(other));
-        graph.insert(program_ref(&format!("{} {}", made.name, made.version)), needed.collect());
-    }
-    for path in &manifest.store_paths {
-        graph.insert(store_ref(&path.name), path.references.iter().map(|name| store_ref(name)).collect());
-    }
-    graph.into_iter().map(|(from, depends_on)| Dependency { from, depends_on }).collect()
-}
-
-fn image_ref(name: &str) -> String {
-    format!("image:{name}")
-}
-
-fn deb_ref(name: &str) -> String {
-    format!("deb:{name}")
-}
-
-/// The file name is part of it: images with different versions of Python may have different wheels of one version.
-fn wheel_ref(file: &str) -> String {
-    format!("wheel:{file}")
-}
-
-/// The image is part of it: images may have the same crate with different features.
-fn crate_ref(image: &str, name: &str) -> String {
-    format!("crate:{image}:{name}")
-}
-
-/// An archive, by its path in the lock.
-fn archive_ref(file: &str) -> String {
-    format!("archive:{file}")
-}
-
-/// A crate of the program in the bundle, by name and version.
-fn program_ref(crate_: &str) -> String {
-    match crate_.split_once(' ') {
-        Some(("sealift", _)) => PROGRAM.to_owned(),
-        Some((name, version)) => format!("program:{name}@{version}"),
-        None => format!("program:{crate_}"),
-    }
-}
-
-fn store_ref(name: &str) -> String {
-    format!("nix:{name}")
-}
-
-/// The parts of the name of a store path, by the conventions of nixpkgs.
-#[derive(Debug, PartialEq, Eq)]
-struct Label<'a> {
-    name: &'a str,
-    version: Option<&'a str>,
-    output: Option<&'a str>,
-}
-
-impl<'a> Label<'a> {
-    /// Splits a name without its hash. The version starts at the first digit after a dash, as in `nix-env`; only the default
-    /// outputs of nixpkgs are recognized.
-    fn of(text: &'a str) -> Self {
-        const OUTPUTS: [&str; 10] = ["bin", "debug", "dev", "devdoc", "devman", "dist", "doc", "info", "lib", "man"];
-        let start = text
-            .match_indices('-')
-            .map(|(at, _)| at)
-            .find(|at| *at > 0 && text.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit));
-        let Some(start) = start else { return Self { name: text, version: None, output: None } };
-        let (name, version) = (&text[..start], &text[start + 1..]);
-        match version.rsplit_once('-') {
-            Some((version, output)) if OUTPUTS.contains(&output) => {
-                Self { name, version: Some(version), output: Some(output) }
-            }
-            _ => Self { name, version: Some(version), output: None },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::profile::model::Deployed;
 
     fn manifest() -> Manifest {
         serde_json::from_str(include_str!("sample.json")).unwrap()
     }
 
     fn bill(manifest: &Manifest) -> Bom {
-        bill_of_materials("1.2.3", manifest, Some(Digest::of(b"program")))
+        of(manifest, Some(Digest::of(b"program")))
     }
 
     #[test]
@@ -275,6 +178,24 @@ mod tests {
             assert!(known.contains(&dependency.from), "{dependency:?}");
             assert!(dependency.depends_on.is_subset(&known), "{dependency:?}");
         }
+    }
+
+    #[test]
+    fn the_bill_of_an_image_has_what_is_in_it() {
+        let manifest = manifest();
+        let bom = of_image(&manifest, "clock").unwrap();
+        assert_eq!(bom.metadata.component.name, "clock");
+        let references: Vec<&str> =
+            bom.components.iter().filter_map(|component| component.bom_ref.as_deref()).collect();
+        assert_eq!(references, ["archive:dist/web-app-1.2.zip", "crate:clock:tick", "deb:busybox", "system"]);
+        let known: BTreeSet<&str> = references.iter().copied().chain(["image:clock"]).collect();
+        for dependency in &bom.dependencies {
+            assert!(known.contains(dependency.from.as_str()), "{dependency:?}");
+            assert!(dependency.depends_on.iter().all(|to| known.contains(to.as_str())), "{dependency:?}");
+        }
+        let contents = bom.dependencies.iter().find(|dependency| dependency.from == "image:clock").unwrap();
+        assert_eq!(contents.depends_on.len(), references.len());
+        assert!(of_image(&manifest, "other").is_none());
     }
 
     #[test]
@@ -300,7 +221,7 @@ mod tests {
             numbers.insert(number);
         }
         assert_eq!(numbers.len(), 50);
-        let without = bill_of_materials("1.2.3", &manifest(), None);
+        let without = of(&manifest(), None);
         assert_ne!(without.serial_number, bill(&manifest()).serial_number);
     }
 
@@ -311,37 +232,5 @@ mod tests {
         let folder = bom.components.iter().find(|c| c.bom_ref.as_deref() == Some("image:greeter")).unwrap();
         assert_eq!((folder.kind, folder.version.as_deref()), (Kind::Application, Some("1.2")));
         assert!(folder.hashes.is_empty() && folder.purl.is_none() && folder.properties.is_empty(), "{folder:?}");
-    }
-
-    #[test]
-    fn names_of_store_paths_are_split_into_name_and_version() {
-        let lines = [
-            "glibc-2.40-66",
-            "glibc-2.40-66-bin",
-            "bash-interactive-5.2p37-man",
-            "python3.13-filelock-3.18.0",
-            "python3-3.13.7",
-            "xz-5.8.1-rc-2",
-            "nginx-1.28.0-with-lua",
-            "source",
-            "setup-hook.sh",
-            "-1",
-        ]
-        .map(|text| {
-            let Label { name, version, output } = Label::of(text);
-            format!("{text}: {name} {} {}", version.unwrap_or("-"), output.unwrap_or("-"))
-        });
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        glibc-2.40-66: glibc 2.40-66 -
-        glibc-2.40-66-bin: glibc 2.40-66 bin
-        bash-interactive-5.2p37-man: bash-interactive 5.2p37 man
-        python3.13-filelock-3.18.0: python3.13-filelock 3.18.0 -
-        python3-3.13.7: python3 3.13.7 -
-        xz-5.8.1-rc-2: xz 5.8.1-rc-2 -
-        nginx-1.28.0-with-lua: nginx 1.28.0-with-lua -
-        source: source - -
-        setup-hook.sh: setup-hook.sh - -
-        -1: -1 - -
-        ");
     }
 }

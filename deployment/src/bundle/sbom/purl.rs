@@ -84,6 +84,8 @@ mod tests {
             source: source.map(|(name, version)| Source { name: name.into(), version: version.into() }),
             vendor: None,
             sha256: Digest::of(b""),
+            license: None,
+            depends_on: [].into(),
             scripts_not_run: Vec::new(),
             applied: [].into(),
             not_applied: [].into(),

@@ -68,6 +68,7 @@ fn contents(model: &Model, images: &[&str]) -> String {
 | `site/` | certificates, secrets and settings of this installation, after the first start |
 | `profile/` | the description of this deployment, and the templates of `site/` |
 | `sealift` | the program for the commands above: `./sealift help` |
+| `sbom/` | what is in the images, for scanners: packages with versions and licenses; the texts of the licenses |
 | `SHA256SUMS` | digests of all files |
 | other folders, configuration files | what the images have, with the defaults: nothing reads them; those of this installation are in `site/` |
 | `blobs/`, `index.json`, `manifest.json`, `oci-layout` | the images, which podman and Docker load from the bundle |

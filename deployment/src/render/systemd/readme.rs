@@ -65,6 +65,7 @@ fn contents(model: &Model) -> String {
 | `profile/` | the description of this deployment, and the templates of `site/` |
 " + PROGRAM_ROW
         + "\
+| `sbom/` | what is in it, for scanners: packages with versions and licenses; the texts of the licenses |
 | `SHA256SUMS`, `LINKS` | digests of all files; targets of all symbolic links |"
 }
 

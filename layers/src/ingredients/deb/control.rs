@@ -14,6 +14,10 @@ pub struct Control {
     /// Package names in `Replaces`: this package may overwrite their files. Version constraints are dropped: they are for
     /// upgrades of an installed system, whereas an image has the versions of the lock, which fit together.
     pub replaces: Vec<String>,
+    /// `Pre-Depends` and `Depends`, in one line.
+    pub depends: String,
+    /// `Provides`, in one line.
+    pub provides: String,
     /// Name and version of the source package: `Source`, or those of the package itself (Debian policy 5.6.1).
     pub source: (String, String),
 }
@@ -49,8 +53,12 @@ impl Control {
             return Err("its control file has no valid Package, Version or Architecture".to_owned());
         }
         let source = source(value("source"), name, version);
+        let in_one_line = |name: &str| value(name).split_whitespace().collect::<Vec<_>>().join(" ");
+        let relations = ["pre-depends", "depends"].map(in_one_line);
+        let relations: Vec<String> = relations.into_iter().filter(|field| !field.is_empty()).collect();
+        let (depends, provides) = (relations.join(", "), in_one_line("provides"));
         let (name, version, architecture) = (name.to_owned(), version.to_owned(), architecture.to_owned());
-        Ok(Self { name, version, architecture, replaces, source })
+        Ok(Self { name, version, architecture, replaces, depends, provides, source })
     }
 }
 

@@ -1,0 +1,107 @@
+//! The licences of a bundle, and the texts that have to be passed on with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealift_layers::digest::Digest;
+use sealift_layers::license;
+use serde::Serialize;
+
+use super::manifest::{License, Manifest};
+
+/// What stands for the licence of components that do not say one.
+pub const NOT_STATED: &str = "not stated";
+
+/// One licence, and what it is the licence of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Use {
+    /// SPDX's identifier, with its exception; or `LicenseRef-…`; or [`NOT_STATED`].
+    pub license: String,
+    /// Names of Debian packages.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub packages: BTreeSet<String>,
+    /// Names of wheels.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub wheels: BTreeSet<String>,
+    /// Names of crates that programs in images are built from.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub crates: BTreeSet<String>,
+    /// Names of archives.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub archives: BTreeSet<String>,
+    /// Names of store paths.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub store_paths: BTreeSet<String>,
+    /// Crates of the program in the bundle: name and version.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub program: BTreeSet<String>,
+}
+
+/// A list of names in a [`Use`].
+type List = fn(&mut Use) -> &mut BTreeSet<String>;
+
+/// The licences of everything in the bundle, sorted: those of SPDX's list, then others. What has several licences is listed
+/// with each of them.
+#[must_use]
+pub fn of(manifest: &Manifest) -> Vec<Use> {
+    let mut uses: BTreeMap<(bool, String), Use> = BTreeMap::new();
+    let mut add = |expression: Option<&str>, list: List, name: &str| {
+        let mut ids = expression.map(license::identifiers).unwrap_or_default();
+        if ids.is_empty() {
+            ids.insert(NOT_STATED.to_owned());
+        }
+        for id in ids {
+            let is_other = id == NOT_STATED || id.starts_with("LicenseRef-");
+            let found = uses.entry((is_other, id.clone())).or_insert_with(|| Use { license: id, ..Use::default() });
+            list(found).insert(name.to_owned());
+        }
+    };
+    let expression = |license: &Option<License>| license.as_ref().and_then(|license| license.expression.clone());
+    for package in &manifest.packages {
+        add(expression(&package.license).as_deref(), |found| &mut found.packages, &package.name);
+    }
+    for wheel in &manifest.wheels {
+        add(expression(&wheel.license).as_deref(), |found| &mut found.wheels, &wheel.name);
+    }
+    for made in &manifest.crates {
+        add(expression(&made.license).as_deref(), |found| &mut found.crates, &made.name);
+    }
+    for archive in &manifest.archives {
+        add(None, |found| &mut found.archives, &archive.name);
+    }
+    for path in &manifest.store_paths {
+        add(None, |found| &mut found.store_paths, &path.name);
+    }
+    for made in &manifest.program {
+        add(made.license.as_deref(), |found| &mut found.program, &format!("{} {}", made.name, made.version));
+    }
+    uses.into_values().collect()
+}
+
+/// The texts that have to be passed on, and the packages, wheels and crates that each of them is of.
+#[must_use]
+pub fn texts(manifest: &Manifest) -> BTreeMap<Digest, BTreeSet<&str>> {
+    let packages = manifest.packages.iter().map(|package| (package.name.as_str(), package.license.as_ref()));
+    let wheels = manifest.wheels.iter().map(|wheel| (wheel.name.as_str(), wheel.license.as_ref()));
+    let crates = manifest.crates.iter().map(|made| (made.name.as_str(), made.license.as_ref()));
+    let mut texts: BTreeMap<Digest, BTreeSet<&str>> = BTreeMap::new();
+    for (name, license) in packages.chain(wheels).chain(crates) {
+        for digest in license.iter().flat_map(|license| &license.texts) {
+            texts.entry(*digest).or_default().insert(name);
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_its_place_in_the_table() {
+        let manifest: Manifest = serde_json::from_str(include_str!("sbom/sample.json")).unwrap();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&of(&manifest)).unwrap());
+        let texts = texts(&manifest);
+        assert_eq!(texts.values().collect::<Vec<_>>(), [&BTreeSet::from(["busybox"])]);
+    }
+}
