@@ -69,12 +69,12 @@ pub(super) fn check(
     }
     let count = ui::count(errors.len(), "file");
     let lines: Vec<String> = errors.into_iter().collect();
-    Err(Failure::failed(format!("the images would have secrets in {count}:\n{}", lines.join("\n")))
-        .hint(
-            "whoever gets the bundle or an image gets them: leave the file out with `drop`; a key that everybody may have, \
-             such as one for tests, is allowed with its reason in `allow-secrets` of the image",
-        )
-        .into())
+    let path = lines[0].split_once(": ").and_then(|(_, rest)| rest.split(" of ").next()).unwrap_or("/PATH");
+    let hint = format!(
+        "whoever gets the bundle or an image gets them: leave the file out with `drop`; a key that everybody may have, such as \
+         one for tests in a program, is allowed with its reason in the image: allow-secrets = {{ \"{path}\" = \"REASON\" }}"
+    );
+    Err(Failure::failed(format!("the images would have secrets in {count}:\n{}", lines.join("\n"))).hint(hint).into())
 }
 
 /// The Python source of a file with bytecode (PEP 3147), which has the texts of its source.

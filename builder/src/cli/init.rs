@@ -217,10 +217,9 @@ fn complete(mut answers: Answers) -> Result<Answers> {
         };
         answers.command = vec![name];
     }
-    if !answers.command[0].starts_with('/') {
-        let folder =
-            if answers.python.is_empty() { "/usr/bin".to_owned() } else { format!("{}/bin", venv(&answers.name)) };
-        answers.command[0] = format!("{folder}/{}", answers.command[0]);
+    // Packages have their programs in several folders of the image's `PATH`.
+    if !answers.command[0].contains('/') && !answers.python.is_empty() {
+        answers.command[0] = format!("{}/bin/{}", venv(&answers.name), answers.command[0]);
     }
     Ok(answers)
 }

@@ -16,6 +16,8 @@ use crate::plan::{Image, Plan};
 
 /// The search path of engines for an image that sets none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Between what is missing and what may have been meant.
+pub(super) const DID_YOU_MEAN: &str = ": did you mean ";
 /// The shell of health commands.
 const SHELL: &str = "/bin/sh";
 /// At most this many of the files that need something are named.
@@ -160,7 +162,7 @@ impl Judge<'_> {
                         [Some(command.as_str()), absent].into_iter().flatten().any(|name| self.allowed.contains(name));
                     if !is_allowed {
                         let near = absent.and_then(|name| similar(files.listing, name));
-                        let message = near.map_or(message.clone(), |near| format!("{message}: did you mean `{near}`?"));
+                        let message = near.map_or(message.clone(), |near| format!("{message}{DID_YOU_MEAN}`{near}`?"));
                         self.fault(message, absent.map(Wanted::program));
                     }
                 }

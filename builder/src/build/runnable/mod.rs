@@ -57,6 +57,9 @@ pub(super) fn check(
         return Ok(());
     }
     let mut hints = packages::hints(request, servers, missing);
+    if errors.iter().any(|error| error.contains(checks::DID_YOU_MEAN)) {
+        hints.insert(0, "write the path that the image has".to_owned());
+    }
     hints.push(
         "`drop` the files that need what is missing, or write in `allow-missing` of the image why it is not needed"
             .to_owned(),
