@@ -57,7 +57,7 @@ impl Diagnostics {
 
     /// The same as warnings.
     #[must_use]
-    pub(crate) fn as_warnings(self) -> Self {
+    pub(crate) fn into_warnings(self) -> Self {
         Self { is_warning: true, ..self }
     }
 

@@ -71,7 +71,7 @@ pub(super) const NOT_STARTED: i64 = 125;
 impl fmt::Display for LastRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.not_started {
-            Some(why) => write!(f, "last run could not be started ({why})")?,
+            Some(why) => write!(f, "last run was not started ({why})")?,
             None => write!(f, "last run ended with exit code {}", self.exit_code)?,
         }
         // Not the parts of seconds, nor the zone's name after its offset.

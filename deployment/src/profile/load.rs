@@ -146,7 +146,7 @@ impl Profile {
     #[must_use]
     pub fn warnings(&self) -> Option<Diagnostics> {
         let list = check::unused(&self.sources, extend::merge(&self.parts), &self.model);
-        (!list.is_empty()).then(|| Diagnostics::across(self.parts.clone(), list).as_warnings())
+        (!list.is_empty()).then(|| Diagnostics::across(self.parts.clone(), list).into_warnings())
     }
 
     /// Where the profile has the value at `path`, keys of tables: `profiles/hello/profile.toml:22`. `None` if it does not say

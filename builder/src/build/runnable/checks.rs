@@ -10,6 +10,7 @@ use sealift_layers::tree::{Pattern, TreePath};
 use toml::Spanned;
 
 use super::Verdict;
+use super::mounts::{self, InMemory};
 use crate::assemble::BASE_LINKS;
 use crate::debian::contents::Wanted;
 use crate::plan::{Image, Plan};
@@ -34,6 +35,8 @@ pub(super) struct Checks {
     path: String,
     ld_library_path: String,
     mounted: Vec<String>,
+    /// Folders in memory.
+    in_memory: Vec<InMemory>,
     /// Patterns of what may be missing in this image.
     allowed: Vec<String>,
     /// The same for all images: not every one needs each of them.
@@ -64,7 +67,8 @@ impl Checks {
             links: BTreeMap::new(),
             path: path.to_owned(),
             ld_library_path: image.env.get("LD_LIBRARY_PATH").cloned().unwrap_or_default(),
-            mounted: mounted(own, &services),
+            mounted: mounts::mounted(own, &services),
+            in_memory: mounts::in_memory(own, &services),
             allowed: names(&own.allow_missing),
             allowed_everywhere: names(&model.base.allow_missing),
             packages: plan.inputs.image(&image.name).locked().packages.clone(),
@@ -105,6 +109,8 @@ impl Checks {
         }
         judge.verdict.errors.extend(needed.into_values());
         judge.health_shell(&mut files);
+        let not_writable = self.in_memory.iter().filter_map(|folder| folder.warning(listing));
+        judge.verdict.warnings.extend(not_writable);
         judge.places(&files);
         judge.modules(&files);
         judge.lost_links(&files);
@@ -385,19 +391,6 @@ fn started_by_init<'a>(entrypoint: &'a [String], command: &'a [String]) -> &'a [
         Some([]) => command,
         Some(own) => own,
     }
-}
-
-/// Paths that a container has besides those of its image.
-fn mounted(image: &ImageModel, services: &[(&str, &Service)]) -> Vec<String> {
-    let fixed = ["/proc", "/sys", "/dev", "/run/secrets"].map(str::to_owned);
-    let mut paths: Vec<String> = fixed.into_iter().chain(image.volumes.iter().cloned()).collect();
-    for (_, service) in services {
-        let mounts = service.volumes.values().chain(service.config_files.values()).chain(service.site_files.values());
-        paths.extend(mounts.chain(&service.tmpfs).cloned());
-    }
-    paths.sort();
-    paths.dedup();
-    paths
 }
 
 fn describe(missing: &Missing) -> String {

@@ -56,7 +56,7 @@ impl Containers<'_> {
                 let hint = format!("its output is above; ./sealift logs {service} shows earlier runs, too");
                 Ok(Ran::Failed(failure.hint(hint)))
             }
-            _ => Err(Failure::failed(format!("{service} could not be started"))
+            _ => Err(Failure::failed(format!("{} could not start {service}", self.engine.program()))
                 .hint("the engine's message is above")
                 .into()),
         }
