@@ -1,5 +1,10 @@
 //! Writes the digest of the program's source, which becomes a part of the program: see `src/bundle/crates.rs`.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script its folders by variables; the files are sorted"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
