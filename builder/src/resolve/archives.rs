@@ -175,7 +175,8 @@ impl Archives {
 impl Archive {
     fn for_index(&self) -> index::Archive<'_> {
         let files = self.indexes.iter().map(|index| (&*index.path, &*index.text)).collect();
-        index::Archive { name: &self.name, priority: self.priority, files }
+        let suite = self.signed.as_ref().map_or("", |signed| signed.suite.as_str());
+        index::Archive { name: &self.name, suite, priority: self.priority, files }
     }
 
     fn locked(&self) -> Option<lock::Debian> {
