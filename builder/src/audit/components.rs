@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_deployment::bundle::sbom;
-use sealift_deployment::bundle::{Bundle, BundleImage, Manifest};
+use sealift_deployment::bundle::{BundleImage, Manifest};
+use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::wheel::normalize;
 
 use super::finding::Kind;
@@ -80,8 +81,9 @@ pub(super) struct Components {
 }
 
 impl Components {
-    pub(super) fn of(bundle: &Bundle, manifest: &Manifest) -> Self {
-        let bill = sbom::of(manifest, bundle.sum("sealift"));
+    /// `program` is the digest of the program in the bundle, if it has one.
+    pub(super) fn of(manifest: &Manifest, program: Option<Digest>) -> Self {
+        let bill = sbom::of(manifest, program);
         let mut purls = BTreeMap::new();
         for component in bill.components {
             if let (Some(reference), Some(purl)) = (component.bom_ref, component.purl) {

@@ -13,6 +13,8 @@ mod python;
 mod ranges;
 mod report;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod tracker;
 mod vex;
 mod vex_output;
@@ -25,6 +27,7 @@ use sealift_deployment::bundle::{self, Bundle, Manifest};
 use sealift_deployment::failure::{Failure, one_line};
 use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
+use sealift_deployment::profile::names::PROGRAM;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::tree::Kind as Entry;
 use serde::Serialize;
@@ -161,7 +164,7 @@ pub fn audit(request: &Request<'_>, servers: &Servers<'_>, ui: &Ui) -> Result<Au
         not_checked: Vec::new(),
         wheels_compared: false,
     };
-    let components = Components::of(request.bundle, manifest);
+    let components = Components::of(manifest, request.bundle.sum(PROGRAM));
     let release = Release::of_bundle(manifest, &locked.debian.suite);
     add_vulnerabilities(&mut audit, request, (&components, release.as_ref()), ui)?;
     statements.apply(&mut audit.vulnerabilities, &vex::product(manifest), |name| components.images.get(name).cloned());
