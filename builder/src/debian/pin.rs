@@ -196,7 +196,12 @@ mod tests {
         let archives: Vec<Archive> = archives
             .iter()
             .zip(&texts)
-            .map(|((name, priority, _), text)| Archive { name, suite: "", priority: *priority, files: vec![("P", text)] })
+            .map(|((name, priority, _), text)| Archive {
+                name,
+                suite: "",
+                priority: *priority,
+                files: vec![("P", text)],
+            })
             .collect();
         let resolved = pinned(Index::parse(&archives, "amd64").unwrap(), wanted, &BTreeSet::new()).and_then(|index| {
             let roots: Vec<Root> = roots.iter().map(|name| Root { name, by: "image web" }).collect();

@@ -17,7 +17,8 @@ pub(in crate::debian) fn packages(stanzas: &[&str]) -> String {
 
 /// An index of one archive.
 pub(in crate::debian) fn index<'a>(label: &'a str, text: &'a str) -> Index<'a> {
-    Index::parse(&[Archive { name: "debian", suite: "trixie", priority: 500, files: vec![(label, text)] }], "amd64").unwrap()
+    Index::parse(&[Archive { name: "debian", suite: "trixie", priority: 500, files: vec![(label, text)] }], "amd64")
+        .unwrap()
 }
 
 #[test]

@@ -142,9 +142,12 @@ impl Check<'_> {
             let asked = name.split_once('=').map(|(name, version)| (name.trim_end(), version.trim_start()));
             let asked = asked.filter(|(name, version)| words::is_package(name) && words::is_debian_version(version));
             let hint = match asked {
-                Some((name, version)) => format!("write \"{name} (= {version})\", or only the name: the lock has the version"),
+                Some((name, version)) => {
+                    format!("write \"{name} (= {version})\", or only the name: the lock has the version")
+                }
                 None if name.contains(['(', '=', '<', '>']) => {
-                    "for one version write \"NAME (= VERSION)\", otherwise only the name: the lock has the version".to_owned()
+                    "for one version write \"NAME (= VERSION)\", otherwise only the name: the lock has the version"
+                        .to_owned()
                 }
                 None => "use only the name, as in `apt install NAME`: the lock has the version".to_owned(),
             };
