@@ -128,6 +128,7 @@ fn commands(model: &Model) -> String {
     let ports: String = model.site.ports.keys().map(|name| format!(" --port {name}=NUMBER")).collect();
     let start = r#""ExecStart=\"$PWD/sealift\" up --directory \"$PWD\"""#;
     let unit = |manager| format!("    {}", boot::commands(&project, start, manager).join("\n").replace('\n', "\n    "));
+    let tasks = if model.tasks.is_empty() { "" } else { "| `./sealift task` | list the tasks: see below |\n" };
     let (system, user) = (unit(Manager::System), unit(Manager::User));
     format!(
         "\
@@ -141,8 +142,7 @@ fn commands(model: &Model) -> String {
 | `./sealift up` | start services that do not run; apply changes in `.env` and `site/` |
 | `./sealift down` | stop all services; the data stays |
 | `./sealift site renew` | renew certificates that expire soon |
-| `./sealift task` | list the tasks: see below |
-
+{tasks}
 ### After a reboot
 
 Docker starts the services again, all at once; those that end because another one is not ready yet are restarted until all work.
