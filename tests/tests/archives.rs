@@ -90,6 +90,31 @@ fn a_package_that_is_requested_from_an_archive_is_built_from_it() {
     assert!(shown.stdout.contains("package mongo_exporter 1, from vendor\n"), "{}", shown.stdout);
 }
 
+/// Also when another archive has a newer version, of the same priority; what depends on the newer one comes from there, too.
+#[test]
+fn a_package_of_one_version_is_locked_and_built() {
+    let lab = lab(VENDOR);
+    lab.edit("tiny/profile.toml", "packages = [\"clock\"]", "packages = [\"clock (= 1:4.2-1)\"]");
+    assert_eq!(locked(&lab, &["clock", "libc6"]), ["clock 1:4.2-1 -", "libc6 2.50-1 vendor"]);
+    succeeds(&lab, &BUILD);
+    lab.edit("tiny/profile.toml", "\"clock (= 1:4.2-1)\"", "\"clock (= 1:5.0-1)\"");
+    let stale = lab.run(&BUILD);
+    assert_ne!(stale.code, Some(0), "the lock is of another version: {}", stale.stderr);
+    assert_eq!(locked(&lab, &["clock", "libc6"]), ["clock 1:5.0-1 vendor", "libc6 2.50-1 vendor"]);
+    lab.edit("tiny/profile.toml", "clock (= 1:5.0-1)", "clock (= 1:4.9-1)");
+    let ended = lab.run(&["lock", "tiny"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let wanted = [
+        "no archive has clock (= 1:4.9-1)",
+        "tiny/profile.toml:",
+        "^^^",
+        "hint: there is 1:5.0-1 in vendor (tiny), 1:4.2-1 in debian (tiny);",
+    ];
+    for wanted in wanted {
+        assert!(ended.stderr.contains(wanted), "{wanted}: {}", ended.stderr);
+    }
+}
+
 /// The vendor's packages in the forms in which other programs lay out an archive: the index of each architecture alone, in
 /// one compression, and a signature in a file of its own.
 #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use sealift_deployment::bundle::{Manifest, Package};
-use sealift_deployment::failure::Failure;
+use sealift_deployment::failure::{Failure, one_line};
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use sealift_deployment::ui::Ui;
@@ -58,7 +58,7 @@ struct Indexed<'a> {
 }
 
 /// Compares the packages of a bundle with the indexes of now. The archives are those of the bundle's profile, with the keys
-/// that it names; the machine's configuration says where they are.
+/// that it names, and the security updates and updates of its suite; the machine's configuration says where they are.
 ///
 /// # Errors
 /// A server cannot be reached, a signature is bad, or an index is older than the locked one.
@@ -70,8 +70,15 @@ pub(super) fn compare(
     ui: &Ui,
 ) -> Result<Comparison> {
     let archives = Archives::fetch(profile, servers, options, ui)?;
+    let (mut updates, mut not_checked) = (Vec::new(), Vec::new());
+    for (suite, fetched) in archives.updates(profile, servers, options, ui) {
+        match fetched {
+            Ok(archive) => updates.push(archive),
+            Err(error) => not_checked.push(format!("the suite {suite}: {}", one_line(error.as_ref()))),
+        }
+    }
     let (mut compared, mut indexed) = (Vec::new(), Vec::new());
-    for archive in archives.iter() {
+    for archive in archives.iter().chain(&updates) {
         let Some(signed) = &archive.signed else { continue };
         let before = locked.archive(Some(&*archive.name).filter(|name| *name != MAIN_ARCHIVE));
         if let Some(before) = before.filter(|before| signed.release.date < before.date) {
@@ -91,7 +98,7 @@ pub(super) fn compare(
         let index = archive.index(options.platform)?;
         indexed.push(Indexed { name: &archive.name, priority: archive.priority, is_security, index });
     }
-    let mut comparison = Comparison { archives: compared, ..Comparison::default() };
+    let mut comparison = Comparison { archives: compared, outdated: Vec::new(), not_checked };
     for package in &manifest.packages {
         let is_pinned = profile.model.debian.get_ref().pins.keys().any(|name| *name.get_ref() == package.name);
         match newest(package, is_pinned, &indexed) {

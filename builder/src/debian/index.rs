@@ -123,6 +123,8 @@ pub struct ArchiveId(u8);
 pub struct Archive<'a> {
     /// Its name in the profile.
     pub name: &'a str,
+    /// Its suite, for messages; empty for an archive of files.
+    pub suite: &'a str,
     /// Its pin priority, as in apt_preferences(5). Packages of an archive with a negative one are taken only if they are
     /// pinned.
     pub priority: i32,
@@ -145,6 +147,8 @@ pub struct Index<'a> {
     architecture: &'a str,
     /// Name and priority of each archive.
     archives: Vec<(&'a str, i32)>,
+    /// The suite of each archive.
+    suites: Vec<&'a str>,
     pins: Pins<'a>,
     /// Versions by name, the highest first; no list is empty.
     packages: BTreeMap<&'a str, Vec<Package<'a>>>,
@@ -201,12 +205,13 @@ impl<'a> Index<'a> {
                 }
             }
         }
+        let suites = archives.iter().map(|archive| archive.suite).collect();
         let archives: Vec<(&str, i32)> = archives.iter().map(|archive| (archive.name, archive.priority)).collect();
         for versions in packages.values_mut() {
             merge_equal(versions, &archives);
         }
         let (pins, providers) = (Pins::default(), BTreeMap::new());
-        let mut index = Self { architecture, archives, pins, packages, providers, omitted };
+        let mut index = Self { architecture, archives, suites, pins, packages, providers, omitted };
         index.providers = index.find_providers(most_provided)?;
         Ok(index)
     }
@@ -233,6 +238,14 @@ impl<'a> Index<'a> {
     #[must_use]
     pub fn archive_name(&self, archive: ArchiveId) -> &'a str {
         self.archives[usize::from(archive.0)].0
+    }
+
+    /// An archive for messages: `security (trixie-security)`.
+    pub(super) fn described(&self, archive: ArchiveId) -> String {
+        match (self.archive_name(archive), self.suites[usize::from(archive.0)]) {
+            (name, "") => name.to_owned(),
+            (name, suite) => format!("{name} ({suite})"),
+        }
     }
 
     fn priority(&self, package: &Package<'a>) -> i32 {

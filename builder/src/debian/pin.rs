@@ -1,4 +1,4 @@
-//! Pins: packages that come from an archive that is not that of their candidate.
+//! Pins: packages that come from an archive that is not that of their candidate, or have a version that is not the highest.
 //!
 //! As apt does for `apt install NAME/RELEASE`, a pin takes along what the pinned version needs: where no candidate satisfies
 //! one of its dependencies, the version of the same archive that does is pinned, too, and so on.
@@ -10,6 +10,10 @@ use sealift_deployment::failure::Failure;
 
 use super::index::{ArchiveId, Field, Index, Package};
 use super::relation::{Atom, Group};
+use super::version;
+
+/// How many versions a message lists.
+const VERSIONS: usize = 8;
 
 /// The pinned version of each pinned package.
 #[derive(Clone, Debug, Default)]
@@ -39,25 +43,27 @@ impl Pin<'_> {
     }
 }
 
-/// A package that a profile takes from one archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct From<'a> {
+/// A package that a profile takes from one archive, or in one version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted<'a> {
     /// Name of a real package.
     pub name: &'a str,
-    /// Name of the archive.
-    pub archive: &'a str,
+    /// Name of the archive. `None`: that of the highest priority that has the version.
+    pub archive: Option<&'a str>,
+    /// Its version. `None`: the highest one.
+    pub version: Option<&'a str>,
 }
 
-/// The index with the packages in `wanted` pinned to their archives, and what they need from there. Dependencies that one of
-/// `exclude` satisfies are not followed.
+/// The index with the packages in `wanted` pinned to their archives and versions, and what they need from there. Dependencies
+/// that one of `exclude` satisfies are not followed.
 ///
 /// # Errors
 /// An archive has no such package.
-pub fn pinned<'a>(index: Index<'a>, wanted: &[From<'_>], exclude: &BTreeSet<&str>) -> Result<Index<'a>> {
+pub fn pinned<'a>(index: Index<'a>, wanted: &[Wanted<'_>], exclude: &BTreeSet<&str>) -> Result<Index<'a>> {
     let mut index = index;
     let mut ahead = Vec::new();
-    for from in wanted {
-        let (package, archive) = check(&index, *from)?;
+    for wanted in wanted {
+        let (package, archive) = check(&index, *wanted)?;
         index.pins_mut().insert(&package, archive);
         ahead.push((package, archive));
     }
@@ -70,14 +76,19 @@ pub fn pinned<'a>(index: Index<'a>, wanted: &[From<'_>], exclude: &BTreeSet<&str
     Ok(index)
 }
 
-/// The highest version of a package in its archive.
+/// The package that is wanted, and its archive.
 ///
 /// # Errors
-/// The archive has no such package.
-pub(crate) fn check<'a>(index: &Index<'a>, from: From<'_>) -> Result<(Package<'a>, ArchiveId), Failure> {
-    let archive = index.archive(from.archive);
-    let found = archive.and_then(|archive| Some((newest(index, from.name, archive, |_| true)?.clone(), archive)));
-    found.ok_or_else(|| not_there(index, from))
+/// The archive has no such package, or no such version of it.
+pub(crate) fn check<'a>(index: &Index<'a>, wanted: Wanted<'_>) -> Result<(Package<'a>, ArchiveId), Failure> {
+    let named = wanted.archive.map(|name| index.archive(name));
+    let suits = |package: &&Package<'a>| {
+        wanted.version.is_none_or(|version| version::compare(package.version, version).is_eq())
+            && named.is_none_or(|archive| archive.is_some_and(|archive| package.is_in(archive)))
+    };
+    let found = index.versions(wanted.name).iter().find(suits);
+    let found = found.map(|package| (package.clone(), named.flatten().unwrap_or(package.archive)));
+    found.ok_or_else(|| not_there(index, wanted))
 }
 
 /// What `package` needs from `archive`, as no version that may be chosen satisfies it.
@@ -132,16 +143,35 @@ fn newest<'i, 'a>(
     index.versions(name).iter().find(|package| package.is_in(archive) && suits(package))
 }
 
-/// The error for a package that its archive does not have.
-fn not_there(index: &Index<'_>, from: From<'_>) -> Failure {
-    let From { name, archive } = from;
-    let failure = Failure::usage(format!("the archive {archive} has no package {name}"));
-    let mut others: Vec<&str> =
-        index.versions(name).iter().map(|package| index.archive_name(package.archive)).collect();
-    others.dedup();
-    match &others[..] {
-        [] => failure.hint("check the name, and the suite and components of the archive in [debian] of the profile"),
-        others => failure.hint(format!("these archives have it: {}", others.join(", "))),
+/// The error for a package that its archive does not have, or not in this version.
+fn not_there(index: &Index<'_>, wanted: Wanted<'_>) -> Failure {
+    let name = wanted.name;
+    let what = wanted.version.map_or_else(|| format!("package {name}"), |version| format!("{name} (= {version})"));
+    let failure = Failure::usage(match wanted.archive {
+        Some(archive) => format!("the archive {archive} has no {what}"),
+        None => format!("no archive has {what}"),
+    });
+    // The highest one of each archive comes first.
+    let mut others: Vec<String> = Vec::new();
+    for package in index.versions(name) {
+        let archive = index.described(package.archive);
+        let other = if wanted.version.is_some() { format!("{} in {archive}", package.version) } else { archive };
+        if !others.contains(&other) {
+            others.push(other);
+        }
+    }
+    let more = others.len().saturating_sub(VERSIONS);
+    others.truncate(VERSIONS);
+    if more > 0 {
+        others.push(format!("{more} more"));
+    }
+    match (&others[..], wanted.version) {
+        ([], _) => failure.hint("check the name, and the suite and components of the archive in [debian] of the profile"),
+        (others, None) => failure.hint(format!("these archives have it: {}", others.join(", "))),
+        (others, Some(_)) => failure.hint(format!(
+            "there is {}; mirrors keep the newest version of each suite only: an older one is in archives of past times (`sealift lock --at`)",
+            others.join(", ")
+        )),
     }
 }
 
@@ -156,14 +186,24 @@ mod tests {
 
     /// Resolves `roots` in archives of a name, a priority and stanzas each: package, version and archive of each line.
     fn outcome(archives: &[(&str, i32, Stanzas<'_>)], roots: &[&str], from: &[(&str, &str)]) -> String {
+        let from: Vec<Wanted> =
+            from.iter().map(|&(name, archive)| Wanted { name, archive: Some(archive), version: None }).collect();
+        resolved(archives, roots, &from)
+    }
+
+    fn resolved(archives: &[(&str, i32, Stanzas<'_>)], roots: &[&str], wanted: &[Wanted<'_>]) -> String {
         let texts: Vec<String> = archives.iter().map(|(_, _, stanzas)| packages(stanzas)).collect();
         let archives: Vec<Archive> = archives
             .iter()
             .zip(&texts)
-            .map(|((name, priority, _), text)| Archive { name, priority: *priority, files: vec![("P", text)] })
+            .map(|((name, priority, _), text)| Archive {
+                name,
+                suite: "",
+                priority: *priority,
+                files: vec![("P", text)],
+            })
             .collect();
-        let from: Vec<From> = from.iter().map(|&(name, archive)| From { name, archive }).collect();
-        let resolved = pinned(Index::parse(&archives, "amd64").unwrap(), &from, &BTreeSet::new()).and_then(|index| {
+        let resolved = pinned(Index::parse(&archives, "amd64").unwrap(), wanted, &BTreeSet::new()).and_then(|index| {
             let roots: Vec<Root> = roots.iter().map(|name| Root { name, by: "image web" }).collect();
             let resolution = resolve(&index, &roots, &BTreeSet::new())?;
             let chosen = resolution.packages.values().map(|chosen| chosen.package);
@@ -227,5 +267,46 @@ mod tests {
     fn the_same_file_in_two_archives_is_one_version() {
         let security = ("security", 500, &["libtool 1"][..]);
         insta::assert_snapshot!(outcome(&[STABLE, security], &["libtool"], &[("libtool", "security")]), @"libtool 1 debian");
+    }
+
+    /// A newer version in another suite, and one of a higher priority, do not matter; nor does how a version is written.
+    #[test]
+    fn a_version_is_taken_from_whichever_archive_has_it() {
+        let exact = |version, archive| [Wanted { name: "tool", archive, version: Some(version) }];
+        let security = ("security", 500, &["tool 1.1\nDepends: libtool (>= 1)"][..]);
+        let vendor = ("vendor", 900, &["tool 3"][..]);
+        let all = [STABLE, security, BACKPORTS, vendor];
+        insta::assert_snapshot!(resolved(&all, &["tool"], &exact("0:1", None)), @"
+        libtool 1 debian
+        tool 1 debian
+        ");
+        insta::assert_snapshot!(resolved(&all, &["tool"], &exact("1.1", None)), @"
+        libtool 1 debian
+        tool 1.1 security
+        ");
+        // As with `from`, what only its archive satisfies comes from there.
+        insta::assert_snapshot!(resolved(&all, &["tool"], &exact("2", None)), @"
+        libc 1 debian
+        libtool 2 backports
+        new 1 backports
+        tool 2 backports
+        ");
+        insta::assert_snapshot!(resolved(&all, &["tool"], &exact("4", None)), @"
+        no archive has tool (= 4)
+        hint: there is 3 in vendor, 2 in backports, 1.1 in security, 1 in debian; mirrors keep the newest version of each suite only: an older one is in archives of past times (`sealift lock --at`)
+        ");
+        insta::assert_snapshot!(resolved(&all, &["tool"], &exact("1", Some("backports"))), @"
+        the archive backports has no tool (= 1)
+        hint: there is 3 in vendor, 2 in backports, 1.1 in security, 1 in debian; mirrors keep the newest version of each suite only: an older one is in archives of past times (`sealift lock --at`)
+        ");
+    }
+
+    #[test]
+    fn a_version_holds_for_dependencies_of_others_too() {
+        let wanted = [Wanted { name: "libtool", archive: None, version: Some("2") }];
+        insta::assert_snapshot!(resolved(&[STABLE, BACKPORTS], &["other"], &wanted), @"
+        no package satisfies `libtool (= 1)`, a dependency of other (image web requests other)
+        hint: the index has libtool 2, 1; libtool is pinned to 2 of backports; if the image works without it, add libtool to [debian.exclude]
+        ");
     }
 }

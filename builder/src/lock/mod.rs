@@ -258,6 +258,7 @@ fn archives(mut key: Builder, debian: &model::Debian) -> Builder {
 
 fn requested(key: Builder, field: &str, package: &model::Requested) -> Builder {
     let key = key.field(field, &package.name);
+    let key = package.version.iter().fold(key, |key, version| key.field("version", version));
     package.from.iter().fold(key, |key, from| key.field("from", from))
 }
 

@@ -151,6 +151,44 @@ impl Archives {
         Ok(Self(archives))
     }
 
+    /// Fetches the suites of Debian with security updates and other updates that belong to the suite of `[debian]`, as far as
+    /// the profile does not have them: their names, and the archives or why they cannot be read. None for other makers' archives.
+    pub(crate) fn updates(
+        &self,
+        profile: &Profile,
+        servers: &Servers<'_>,
+        options: Options,
+        ui: &Ui,
+    ) -> Vec<(String, Result<Archive>)> {
+        let main = Suite::main(profile);
+        let signed = || self.0.iter().filter_map(|archive| archive.signed.as_ref());
+        let Some(release) = signed().next().map(|signed| &signed.release) else { return Vec::new() };
+        let base = main.archive.suite;
+        // Unstable has no such suites, nor has one that is a service itself (`trixie-backports`).
+        let is_base = !is_flat(base) && !base.contains('-') && release.codename != "sid" && !release.not_automatic;
+        if !is_base || other_than_debian(&release.origin).is_some() {
+            return Vec::new();
+        }
+        let has = |suite: &str| {
+            signed().any(|s| [&s.suite, &s.release.suite, &s.release.codename].contains(&&suite.to_owned()))
+        };
+        let missing = ["security", "updates"].into_iter().filter(|ending| {
+            ![base, release.suite.as_str(), release.codename.as_str()]
+                .iter()
+                .any(|base| has(&format!("{base}-{ending}")))
+        });
+        let is_taken = |name: &str| self.0.iter().any(|archive| archive.name == name);
+        let fetched = missing.map(|ending| {
+            let suite = format!("{base}-{ending}");
+            // Mirrors may be set by this name.
+            let name = if is_taken(ending) { suite.as_str() } else { ending };
+            let archive = ArchiveName { name, suite: &suite };
+            let fetched = Suite { archive, ..Suite::main(profile) }.fetch(servers, options, ui);
+            (suite.clone(), fetched)
+        });
+        fetched.collect()
+    }
+
     /// The archives.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Archive> {
         self.0.iter()
@@ -199,7 +237,8 @@ impl Archive {
 
     fn for_index(&self) -> index::Archive<'_> {
         let files = self.indexes.iter().map(|index| (&*index.path, &*index.text)).collect();
-        index::Archive { name: &self.name, priority: self.priority, files }
+        let suite = self.signed.as_ref().map_or("", |signed| signed.suite.as_str());
+        index::Archive { name: &self.name, suite, priority: self.priority, files }
     }
 
     fn locked(&self) -> Option<lock::Debian> {

@@ -13,7 +13,7 @@ use sealift_layers::platform::Platform;
 use super::environment;
 use crate::debian;
 use crate::debian::index::Index;
-use crate::debian::pin::{self, From};
+use crate::debian::pin::{self, Wanted};
 use crate::debian::resolve::{Resolution, Root, resolve as resolve_packages, unknown_root};
 use crate::lock::{self, Image, Package, Wheel};
 use crate::python::local;
@@ -135,7 +135,7 @@ impl Images {
                     let (other, because) = (other.version, chosen.reason.to_string());
                     let message =
                         format!("the image {image} needs {name} {version} ({because}), another image has {other}");
-                    let hint = format!("request one version in both: {{ name = \"{name}\", from = \"ARCHIVE\" }}");
+                    let hint = format!("request one version in both: \"{name} (= {other})\"");
                     return Err(Failure::failed(message).hint(hint).into());
                 }
                 _ => {}
@@ -145,26 +145,36 @@ impl Images {
     }
 }
 
-/// The index with the pins of the profile: those of `[debian.pins]`, and of packages that are requested from an archive.
+/// The index with the pins of the profile: those of `[debian.pins]`, and of packages that are requested from an archive or in
+/// a version.
 fn with_pins<'a>(profile: &Profile, index: Index<'a>, exclude: &BTreeSet<&str>) -> Result<Index<'a>> {
     let model = &profile.model;
-    let mut wanted: BTreeMap<&str, (Range<usize>, From<'_>)> = BTreeMap::new();
+    let mut wanted: BTreeMap<&str, (Range<usize>, Wanted<'_>)> = BTreeMap::new();
     for (package, archive) in &model.debian.get_ref().pins {
-        let from = From { name: package.get_ref(), archive: archive.get_ref() };
-        wanted.insert(from.name, (package.span(), from));
+        let pinned = Wanted { name: package.get_ref(), archive: Some(archive.get_ref()), version: None };
+        wanted.insert(pinned.name, (package.span(), pinned));
     }
     let own = model.images.values().flat_map(|image| &image.packages);
     for package in model.base.packages.iter().chain(own) {
-        if let Requested { name, from: Some(archive) } = package.get_ref() {
-            wanted.entry(name).or_insert((package.span(), From { name, archive }));
+        let Requested { name, version, from } = package.get_ref();
+        if version.is_none() && from.is_none() {
+            continue;
         }
+        let (span, pinned) =
+            wanted.entry(name).or_insert_with(|| (package.span(), Wanted { name, ..Wanted::default() }));
+        // The place to change is where the version is.
+        if version.is_some() && pinned.version.is_none() {
+            *span = package.span();
+        }
+        pinned.version = pinned.version.or(version.as_deref());
+        pinned.archive = pinned.archive.or(from.as_deref());
     }
-    for (span, from) in wanted.values() {
-        if let Err(failure) = pin::check(&index, *from) {
+    for (span, pinned) in wanted.values() {
+        if let Err(failure) = pin::check(&index, *pinned) {
             return Err(profile.diagnostic_at(span.clone(), failure.message, failure.hint.unwrap_or_default()));
         }
     }
-    let wanted: Vec<From<'_>> = wanted.into_values().map(|(_, from)| from).collect();
+    let wanted: Vec<Wanted<'_>> = wanted.into_values().map(|(_, pinned)| pinned).collect();
     pin::pinned(index, &wanted, exclude)
 }
 

@@ -276,7 +276,7 @@ image = \"web\"
         6 | packages = ["light=1"]
           |             ^^^^^^^^^
           |
-          = hint: use only the name, as in `apt install NAME`: the lock has the version
+          = hint: write "light (= 1)", or only the name: the lock has the version
 
         error: `` is not a suite
          --> PLACE/base/profile.toml:9:9

@@ -33,6 +33,13 @@ pub(super) fn is_package(text: &str) -> bool {
     deb::is_package_name(text)
 }
 
+/// A Debian package's version: the characters of policy 5.6.12, and a digit among them.
+pub(super) fn is_debian_version(text: &str) -> bool {
+    text.len() <= 128
+        && text.bytes().any(|b| b.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-~:".contains(&b))
+}
+
 /// A login name, as `useradd` accepts it.
 pub(super) fn is_login(text: &str) -> bool {
     text.len() <= 32
@@ -201,6 +208,7 @@ mod tests {
     fn tags_packages_logins_and_variables() {
         assert!(is_tag("3.10.0-rc1") && !is_tag(".1") && !is_tag("1+2") && !is_tag(""));
         assert!(is_package("libstdc++6") && is_package("mongo_exporter") && !is_package("-a") && !is_package("a=1"));
+        assert!(is_debian_version("1:2.3~rc1-1+b2") && !is_debian_version("1 2") && !is_debian_version("latest"));
         assert!(is_login("www-data") && !is_login("0day") && !is_login("") && !is_login("a:b"));
         assert!(is_variable("PARSEC_DB") && !is_variable("1A") && !is_variable("A=B") && !is_variable(""));
     }

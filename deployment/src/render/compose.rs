@@ -137,9 +137,19 @@ struct Requirement {
     condition: &'static str,
 }
 
+/// The command of a check.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Test {
+    /// `CMD` and the words of a command, which needs no shell.
+    Words(Vec<String>),
+    /// A line for the image's shell, as after `CMD-SHELL`. From a list, podman-compose 1.0 takes the first word away for each replica.
+    Line(String),
+}
+
 #[derive(Serialize)]
 struct Check {
-    test: Vec<String>,
+    test: Test,
     interval: String,
     timeout: String,
     retries: u32,
@@ -356,8 +366,8 @@ fn compose_network(model: &Model, name: &str, network: &Network) -> ComposeNetwo
 
 fn check(health: &Health) -> Check {
     let test = match health.is_probe() {
-        true => std::iter::once("CMD".to_owned()).chain(escape_all(&health.words())).collect(),
-        false => vec!["CMD-SHELL".to_owned(), escape(&health_line(health))],
+        true => Test::Words(std::iter::once("CMD".to_owned()).chain(escape_all(&health.words())).collect()),
+        false => Test::Line(escape(&health_line(health))),
     };
     Check {
         test,
@@ -446,8 +456,7 @@ mod tests {
         let words = ["wget", "-q", "", "it's", "a b", "$HOME", "http://127.0.0.1:8080/", "\\\"*"];
         let health: Health = toml::from_str("timeout = 3").unwrap();
         let health = Health { command: words.map(str::to_owned).to_vec(), ..health };
-        let [kind, line] = check(&health).test.try_into().unwrap();
-        assert_eq!(kind, "CMD-SHELL");
+        let Test::Line(line) = check(&health).test else { panic!("a shell splits a line only") };
         insta::assert_snapshot!(line, @r#"wget -q '' 'it'\''s' 'a b' '$$HOME' http://127.0.0.1:8080/ '\"*'"#);
         // As compose and then the shell read it.
         let script = format!("printf '<%s>' {}", line.replace("$$", "$"));
@@ -462,7 +471,7 @@ mod tests {
     fn a_request_needs_neither_a_shell_nor_a_tool() {
         let health: Health = toml::from_str("http = { port = 80, path = \"/a?b=$c\", status = 204 }").unwrap();
         let words = ["CMD", "/run/sealift", "probe", "http", "80", "/a?b=$$c", "--status", "204", "--timeout", "5"];
-        assert_eq!(check(&health).test, words);
+        assert_eq!(serde_json::to_value(check(&health).test).unwrap(), serde_json::json!(words));
         let health: Health = toml::from_str("tcp = { port = 53 }\ntimeout = 2").unwrap();
         let array = r#"["/run/sealift","probe","tcp","53","--timeout","2"]"#;
         assert_eq!(health_array(&health).as_deref(), Some(array));

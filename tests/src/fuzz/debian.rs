@@ -111,7 +111,7 @@ pub fn packages(data: &[u8]) {
         .iter()
         .zip([500, 100, -1])
         .zip(parts(text))
-        .map(|((name, priority), text)| Archive { name, priority, files: vec![("Packages", text)] })
+        .map(|((name, priority), text)| Archive { name, suite: "stable", priority, files: vec![("Packages", text)] })
         .collect();
     let index = Index::parse(&archives, "amd64").expect("few packages");
     for name in index.names() {

@@ -17,7 +17,8 @@ pub(in crate::debian) fn packages(stanzas: &[&str]) -> String {
 
 /// An index of one archive.
 pub(in crate::debian) fn index<'a>(label: &'a str, text: &'a str) -> Index<'a> {
-    Index::parse(&[Archive { name: "debian", priority: 500, files: vec![(label, text)] }], "amd64").unwrap()
+    Index::parse(&[Archive { name: "debian", suite: "trixie", priority: 500, files: vec![(label, text)] }], "amd64")
+        .unwrap()
 }
 
 #[test]
@@ -35,7 +36,7 @@ fn sorts_versions_and_filters_architectures() {
 fn more_packages_names_and_relations_than_any_archive_has_are_refused() {
     let parse = |stanzas: &[&str]| {
         let text = packages(stanzas);
-        let archive = Archive { name: "debian", priority: 500, files: vec![("Packages", &text)] };
+        let archive = Archive { name: "debian", suite: "trixie", priority: 500, files: vec![("Packages", &text)] };
         Index::parse_within(&[archive], "amd64", 2, 3).map(|index| index.names().count())
     };
     assert_eq!(parse(&["a", "b\nProvides: x, y, z"]), Ok(2));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::super::model::{Archive, MAIN_ARCHIVE, is_flat};
+use super::super::model::{Archive, MAIN_ARCHIVE, Requested, is_flat};
 use super::super::{suggest, words};
 use super::Check;
 
@@ -134,20 +134,57 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that no package is requested from two archives: all images have the same version of it.
+    /// Checks a requested package: its name, version and archive.
+    pub(super) fn requested(&mut self, package: &Spanned<Requested>) {
+        let Requested { name, version, from } = package.get_ref();
+        if !words::is_package(name) {
+            // As `apt install NAME=VERSION`, and the other relations of packages.
+            let asked = name.split_once('=').map(|(name, version)| (name.trim_end(), version.trim_start()));
+            let asked = asked.filter(|(name, version)| words::is_package(name) && words::is_debian_version(version));
+            let hint = match asked {
+                Some((name, version)) => {
+                    format!("write \"{name} (= {version})\", or only the name: the lock has the version")
+                }
+                None if name.contains(['(', '=', '<', '>']) => {
+                    "for one version write \"NAME (= VERSION)\", otherwise only the name: the lock has the version"
+                        .to_owned()
+                }
+                None => "use only the name, as in `apt install NAME`: the lock has the version".to_owned(),
+            };
+            self.report(package.span(), format!("`{name}` is not the name of a Debian package"), hint);
+        }
+        if let Some(version) = version.as_ref().filter(|version| !words::is_debian_version(version)) {
+            let hint = format!("write it as `apt policy {name}` does: \"1.26.3-3+deb13u1\"");
+            self.report(package.span(), format!("`{version}` is not the version of a Debian package"), hint);
+        }
+        if let Some(from) = from {
+            self.archive(package.span(), from);
+        }
+    }
+
+    /// Checks that no package is requested from two archives, or in two versions: all images have the same version of it.
     fn origins(&mut self) {
         let model = self.model;
         let pins = model.debian.get_ref().pins.iter();
-        let mut known: BTreeMap<&str, &str> =
+        let mut archives: BTreeMap<&str, &str> =
             pins.map(|(package, archive)| (package.get_ref().as_str(), archive.get_ref().as_str())).collect();
+        let mut versions: BTreeMap<&str, &str> = BTreeMap::new();
         let own = model.images.values().flat_map(|image| &image.packages);
         for package in model.base.packages.iter().chain(own) {
-            let Some(from) = &package.get_ref().from else { continue };
-            let name = package.get_ref().name.as_str();
-            let other = *known.entry(name).or_insert(from);
-            if other != from {
-                let message = format!("the package `{name}` is from `{from}` here and from `{other}` elsewhere");
-                self.report(package.span(), message, "a package has one version in all images: name one archive");
+            let Requested { name, version, from } = package.get_ref();
+            if let Some(from) = from {
+                let other = *archives.entry(name).or_insert(from);
+                if other != from {
+                    let message = format!("the package `{name}` is from `{from}` here and from `{other}` elsewhere");
+                    self.report(package.span(), message, "a package has one version in all images: name one archive");
+                }
+            }
+            if let Some(version) = version {
+                let other = *versions.entry(name).or_insert(version);
+                if other != version {
+                    let message = format!("the package `{name}` has the version {version} here and {other} elsewhere");
+                    self.report(package.span(), message, "a package has one version in all images: name one");
+                }
             }
         }
     }

@@ -46,13 +46,10 @@ impl Check<'_> {
         self.distinct(&names(packages), "package");
         for package in packages {
             let name = Spanned::new(package.span(), package.get_ref().name.clone());
-            self.package(&name);
+            self.requested(package);
             if self.model.debian.get_ref().exclude.contains_key(&name) {
                 let message = format!("the package `{}` is requested and excluded", name.get_ref());
                 self.report(package.span(), message, "remove it here or from debian.exclude");
-            }
-            if let Some(from) = &package.get_ref().from {
-                self.archive(package.span(), from);
             }
         }
         for pattern in drop {

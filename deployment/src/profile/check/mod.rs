@@ -142,8 +142,8 @@ impl Check<'_> {
 
     fn package(&mut self, name: &Spanned<String>) {
         if !words::is_package(name.get_ref()) {
-            let hint = "use only the name, as in `apt install NAME`: the lock has the version";
-            self.report(name.span(), format!("`{}` is not the name of a Debian package", name.get_ref()), hint);
+            let message = format!("`{}` is not the name of a Debian package", name.get_ref());
+            self.report(name.span(), message, "use only the name, as in `apt install NAME`: the lock has the version");
         }
     }
 

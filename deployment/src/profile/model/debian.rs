@@ -62,11 +62,13 @@ pub struct Archive {
     pub files: Vec<Spanned<String>>,
 }
 
-/// A requested package: its name, or a table with the archive that it comes from.
+/// A requested package: its name, `NAME (= VERSION)`, or a table with the version and the archive that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requested {
-    /// Its name.
+    /// Its name. A text that has neither form, which the checks report.
     pub name: String,
+    /// Its version. Default: as apt chooses it.
+    pub version: Option<String>,
     /// The archive that it comes from. Its dependencies do, too, where no other archive satisfies them.
     pub from: Option<String>,
 }
@@ -82,6 +84,7 @@ impl<'de> Deserialize<'de> for Requested {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RequestedTable {
     name: String,
+    version: Option<String>,
     from: Option<String>,
 }
 
@@ -91,17 +94,27 @@ impl<'de> Visitor<'de> for RequestedVisitor {
     type Value = Requested;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a package, or a table with `name` and `from`")
+        f.write_str("the name of a package, or a table with `name`, `version` and `from`")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Requested, E> {
-        Ok(Requested { name: text.to_owned(), from: None })
+        let (name, version) = match exact(text) {
+            Some((name, version)) => (name, Some(version.to_owned())),
+            None => (text, None),
+        };
+        Ok(Requested { name: name.to_owned(), version, from: None })
     }
 
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Requested, M::Error> {
-        let RequestedTable { name, from } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Requested { name, from })
+        let RequestedTable { name, version, from } = Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Requested { name, version, from })
     }
+}
+
+/// The name and the version of `NAME (= VERSION)`, as relations of Debian packages are written.
+fn exact(text: &str) -> Option<(&str, &str)> {
+    let (name, constraint) = text.strip_suffix(')')?.split_once('(')?;
+    Some((name.trim_end(), constraint.trim_start().strip_prefix('=')?.trim()))
 }
 
 impl Debian {
