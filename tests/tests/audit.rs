@@ -25,22 +25,21 @@ fn resign(lab: &Lab, path: &str, key: u64, edits: &[(&str, &str)]) {
     lab.mirror.set(path, Reply::Whole(Key::new(key).clearsign(&text).into_bytes()));
 }
 
-/// Puts an archive of Debian on the server, of this day, with these packages among its security updates.
-fn publish(lab: &Lab, archive: &Archive, updates: Vec<Package>, day: &str) {
+/// Puts an archive of Debian on the server, of this day, with these packages among its security updates, and no updates.
+fn publish(lab: &Lab, archive: &Archive, security: Vec<Package>, day: &str) {
     lab.publish(archive);
     let date = format!("{day} Jan 2026 00:00:00");
     let own = [("Origin: Tests", "Origin: Debian"), ("01 Jan 2026 00:00:00", &date)];
-    let updates = Archive { packages: updates, wheels: Vec::new(), ..Archive::default() };
-    for (path, bytes) in updates.publish() {
-        lab.mirror.set(&path.replace("dists/tiny/", "dists/tiny-security/"), Reply::Whole(bytes));
-    }
     resign(lab, RELEASE, KNOWN_KEY, &own);
-    resign(
-        lab,
-        SECURITY,
-        KNOWN_KEY,
-        &[&own[..], &[("name: tiny", "name: tiny-security"), ("Suite: tiny", "Suite: tiny-security")]].concat(),
-    );
+    for (suite, packages) in [("tiny-security", security), ("tiny-updates", Vec::new())] {
+        let archive = Archive { packages, wheels: Vec::new(), ..Archive::default() };
+        for (path, bytes) in archive.publish() {
+            lab.mirror.set(&path.replace("dists/tiny/", &format!("dists/{suite}/")), Reply::Whole(bytes));
+        }
+        let names = [("Codename: tiny", format!("Codename: {suite}")), ("Suite: tiny", format!("Suite: {suite}"))];
+        let names = names.each_ref().map(|(from, to)| (*from, to.as_str()));
+        resign(lab, &format!("dists/{suite}/InRelease"), KNOWN_KEY, &[&own[..], &names].concat());
+    }
 }
 
 /// The archive, of Debian 13.
@@ -52,14 +51,18 @@ fn debian() -> Archive {
     archive
 }
 
+/// The security updates in the profile. What is locked is not from there.
+const ARCHIVE: &str = "[debian.archives.security]\nsuite = \"tiny-security\"\npriority = 100\n\n";
+
 /// A bundle `out.tar`, and a server that has later versions since then.
 fn lab() -> Lab {
+    with_archives(ARCHIVE)
+}
+
+/// As [`lab`], with these tables in the profile.
+fn with_archives(tables: &str) -> Lab {
     let lab = Lab::new();
-    lab.edit(
-        "tiny/profile.toml",
-        "[debian.exclude]",
-        "[debian.archives.security]\nsuite = \"tiny-security\"\npriority = 100\n\n[debian.exclude]",
-    );
+    lab.edit("tiny/profile.toml", "[debian.exclude]", &format!("{tables}[debian.exclude]"));
     publish(&lab, &debian(), vec![Package::new("unrelated", "1", "", &[])], "02");
     lab.lock();
     let ended = lab.run(&["build", "tiny", "--locked", "--output", "out.tar"]);
@@ -185,8 +188,20 @@ fn indexes_that_are_older_or_not_signed_are_refused() {
     assert!(error.contains("the index of tiny-security is of 2026-01-01T00:00:00Z, which is before"), "{error}");
     resign(&lab, SECURITY, KNOWN_KEY + 7, &[]);
     assert!(failing(4).contains("cannot verify"), "another key");
-    lab.mirror.remove(SECURITY);
-    failing(3);
+}
+
+/// A profile may be older than the security updates of its suite.
+#[test]
+fn security_updates_are_compared_without_being_in_the_profile() {
+    let lab = with_archives("");
+    let ended = audit(&lab, &[]);
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(ended.stdout.contains("  security: tiny-security of 2026-01-03, security updates\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("1:4.2-1+deb13u1  security  source clockwork\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("  updates: tiny-updates of 2026-01-03\n"), "{}", ended.stdout);
+    resign(&lab, "dists/tiny-updates/InRelease", KNOWN_KEY + 7, &[]);
+    let ended = audit(&lab, &[]);
+    assert!(ended.stdout.contains("\n  the suite tiny-updates: "), "{}", ended.stdout);
 }
 
 /// Wheels are not signed, and not every machine reaches an index.

@@ -285,10 +285,17 @@ fn add_outdated(
                 audit.not_checked.extend(not_checked);
             }
             Err(error) if request.require_index => return Err(error.context("cannot check the wheels")),
-            Err(error) => audit.not_checked.push(format!("newer wheels: {}", one_line(error.as_ref()))),
+            Err(error) => audit.not_checked.push(format!("newer wheels: {}", reason(&error))),
         }
     }
     Ok(())
+}
+
+/// Why something was not checked: an error in a line, without the list of servers below it.
+fn reason(error: &anyhow::Error) -> String {
+    let text = one_line(error.as_ref());
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_end_matches(':').trim_end_matches("; tried").to_owned()
 }
 
 /// Adds what nothing is known about.
