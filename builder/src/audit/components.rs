@@ -56,8 +56,17 @@ pub(super) struct Place {
     pub(super) purl: String,
     /// That of its source package.
     pub(super) source: Option<String>,
-    /// The image's name in the profile; `None` for the program in the bundle.
-    pub(super) image: Option<String>,
+    /// The image; `None` for the program in the bundle.
+    pub(super) image: Option<Image>,
+}
+
+/// An image that a component is in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Image {
+    /// Its name in the profile.
+    pub(super) name: String,
+    /// Its package URL; without containers it has none.
+    pub(super) purl: Option<String>,
 }
 
 /// Something that advisories know: a Debian source package, a distribution, a crate.
@@ -74,8 +83,6 @@ pub(super) struct Component {
 /// All components of a bundle, by kind and name.
 pub(super) struct Components {
     all: BTreeMap<(Kind, String), Vec<Component>>,
-    /// Package URLs of images, by their names in the profile.
-    pub(super) images: BTreeMap<String, String>,
     /// Packages that others than Debian made: no snapshot is about them.
     pub(super) of_others: usize,
 }
@@ -90,20 +97,17 @@ impl Components {
                 purls.insert(reference, purl);
             }
         }
-        let images = manifest.images.iter();
-        let images =
-            images.filter_map(|image| Some((image.name.clone(), purls.get(&format!("image:{}", image.name))?.clone())));
-        let mut found = Self { all: BTreeMap::new(), images: images.collect(), of_others: 0 };
+        let mut found = Self { all: BTreeMap::new(), of_others: 0 };
         found.add_packages(manifest, &purls);
         for wheel in &manifest.wheels {
             let images = images_with(manifest, |image| image.wheels.contains(&wheel.file));
-            let purl = purls.get(&format!("wheel:{}", wheel.file));
-            found.add(Kind::Wheel, &normalize(&wheel.name), &wheel.version, places(purl, None, images));
+            let places = places(&purls, &format!("wheel:{}", wheel.file), None, images);
+            found.add(Kind::Wheel, &normalize(&wheel.name), &wheel.version, places);
         }
         for made in &manifest.crates {
-            let purl = purls.get(&format!("crate:{}:{}", made.image, made.name));
-            let images = BTreeSet::from([made.image.clone()]);
-            found.add(Kind::Crate, &made.name, &made.version, places(purl, None, images));
+            let reference = format!("crate:{}:{}", made.image, made.name);
+            let places = places(&purls, &reference, None, [made.image.clone()].into());
+            found.add(Kind::Crate, &made.name, &made.version, places);
         }
         for made in &manifest.program {
             let purl = purls.get(&format!("program:{}@{}", made.name, made.version));
@@ -127,7 +131,7 @@ impl Components {
             let source =
                 format!("pkg:deb/debian/{name}@{version}?arch=source{}", distro.as_deref().unwrap_or_default());
             let images = images_with(manifest, |image| image.packages.contains(&package.name));
-            let places = places(purls.get(&format!("deb:{}", package.name)), Some(source), images);
+            let places = places(purls, &format!("deb:{}", package.name), Some(&source), images);
             self.add(Kind::Package, name, version, places).packages.insert(package.name.clone());
         }
     }
@@ -150,9 +154,18 @@ impl Components {
     }
 }
 
-fn places(purl: Option<&String>, source: Option<String>, images: BTreeSet<String>) -> BTreeSet<Place> {
-    let Some(purl) = purl else { return BTreeSet::new() };
-    let place = |image| Place { purl: purl.clone(), source: source.clone(), image: Some(image) };
+/// The places of what has the package URL of `reference`.
+fn places(
+    purls: &BTreeMap<String, String>,
+    reference: &str,
+    source: Option<&str>,
+    images: BTreeSet<String>,
+) -> BTreeSet<Place> {
+    let Some(purl) = purls.get(reference) else { return BTreeSet::new() };
+    let place = |name: String| {
+        let image = Image { purl: purls.get(&format!("image:{name}")).cloned(), name };
+        Place { purl: purl.clone(), source: source.map(str::to_owned), image: Some(image) }
+    };
     images.into_iter().map(place).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use sealift_deployment::bundle::{Manifest, Package};
-use sealift_deployment::failure::{Failure, one_line};
+use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use sealift_deployment::ui::Ui;
@@ -74,7 +74,7 @@ pub(super) fn compare(
     for (suite, fetched) in archives.updates(profile, servers, options, ui) {
         match fetched {
             Ok(archive) => updates.push(archive),
-            Err(error) => not_checked.push(format!("the suite {suite}: {}", one_line(error.as_ref()))),
+            Err(error) => not_checked.push(format!("the suite {suite}: {}", super::reason(&error))),
         }
     }
     let (mut compared, mut indexed) = (Vec::new(), Vec::new());

@@ -20,6 +20,7 @@ mod vex;
 mod vex_output;
 mod vulnerability;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -167,7 +168,7 @@ pub fn audit(request: &Request<'_>, servers: &Servers<'_>, ui: &Ui) -> Result<Au
     let components = Components::of(manifest, request.bundle.sum(PROGRAM));
     let release = Release::of_bundle(manifest, &locked.debian.suite);
     add_vulnerabilities(&mut audit, request, (&components, release.as_ref()), ui)?;
-    statements.apply(&mut audit.vulnerabilities, &vex::product(manifest), |name| components.images.get(name).cloned());
+    statements.apply(&mut audit.vulnerabilities, &vex::product(manifest));
     audit.snapshots.extend(documents);
     for unused in statements.unused() {
         ui.warn(&unused);
@@ -200,11 +201,11 @@ fn add_vulnerabilities(
     (components, release): (&Components, Option<&Release>),
     ui: &Ui,
 ) -> Result<()> {
-    let (mut found, not_checked) = (Vec::new(), &mut audit.not_checked);
+    let (mut found, mut covered) = (Vec::new(), BTreeSet::new());
     for snapshot in request.osv {
         let phase = ui.phase("Checking", 0);
         let used = snapshot.advisories(&phase, |_, bytes| {
-            found.extend(osv::findings(bytes, components, release)?);
+            found.extend(osv::findings(bytes, components, release, &mut covered)?);
             Ok(())
         })?;
         phase.finish(&format!("{} of {}", ui::count(used.entries, "document"), used.path));
@@ -212,35 +213,49 @@ fn add_vulnerabilities(
     }
     if let Some(snapshot) = request.tracker {
         let (bytes, mut used) = snapshot.file("debian-tracker")?;
-        match release {
-            Some(release) => {
-                let context = || snapshot.path.display().to_string();
-                let tracked = tracker::findings(&bytes, components, release).with_context(context)?;
-                used.entries = tracked.sources;
-                found.extend(tracked.found);
-                if tracked.undetermined > 0 {
-                    let count = tracked.undetermined;
-                    not_checked
-                        .push(format!("{count} entries of the security tracker: their status is `undetermined`"));
-                }
+        if let Some(release) = release {
+            let context = || snapshot.path.display().to_string();
+            let tracked = tracker::findings(&bytes, components, release).with_context(context)?;
+            used.entries = tracked.sources;
+            found.extend(tracked.found);
+            covered.insert(Kind::Package);
+            if tracked.undetermined > 0 {
+                let what = format!("what the security tracker calls `undetermined`: {} times", tracked.undetermined);
+                audit.not_checked.push(what);
             }
-            None => not_checked.push("the security tracker: the release of Debian is not known".to_owned()),
         }
         audit.snapshots.push(used);
     }
-    if audit.snapshots.is_empty() {
-        not_checked.push("known vulnerabilities: no snapshot was given (--osv, --debian-tracker)".to_owned());
-    } else {
-        if release.is_none() {
-            not_checked.push("vulnerabilities of a release of Debian: no image says which one it is of".to_owned());
-        }
-        if components.of_others > 0 {
-            let packages = ui::count(components.of_others, "package");
-            not_checked.push(format!("vulnerabilities of {packages} that Debian does not make"));
-        }
-    }
+    add_uncovered(audit, (components, release), &covered);
     audit.vulnerabilities = vulnerability::join(found)?;
     Ok(())
+}
+
+/// Adds which components no snapshot is about.
+fn add_uncovered(audit: &mut Audit, (components, release): (&Components, Option<&Release>), covered: &BTreeSet<Kind>) {
+    let (subject, list) = (&audit.bundle, &mut audit.not_checked);
+    if audit.snapshots.is_empty() {
+        list.push("known vulnerabilities: no snapshot was given (--osv, --debian-tracker)".to_owned());
+        return;
+    }
+    let kinds = [
+        (Kind::Package, subject.packages, "package"),
+        (Kind::Wheel, subject.wheels, "wheel"),
+        (Kind::Crate, subject.crates, "crate"),
+    ];
+    for (kind, number, noun) in kinds {
+        if number > 0 && !covered.contains(&kind) {
+            let why = match (kind, release) {
+                (Kind::Package, None) => "no image says which release of Debian it is of",
+                _ => "no snapshot is about them",
+            };
+            list.push(format!("vulnerabilities of {}: {why}", ui::count(number, noun)));
+        }
+    }
+    if components.of_others > 0 {
+        let packages = ui::count(components.of_others, "package");
+        list.push(format!("vulnerabilities of {packages}: others than Debian made them"));
+    }
 }
 
 /// Adds the components that servers have newer versions of.
@@ -270,10 +285,17 @@ fn add_outdated(
                 audit.not_checked.extend(not_checked);
             }
             Err(error) if request.require_index => return Err(error.context("cannot check the wheels")),
-            Err(error) => audit.not_checked.push(format!("newer wheels: {}", one_line(error.as_ref()))),
+            Err(error) => audit.not_checked.push(format!("newer wheels: {}", reason(&error))),
         }
     }
     Ok(())
+}
+
+/// Why something was not checked: an error in a line, without the list of servers below it.
+fn reason(error: &anyhow::Error) -> String {
+    let text = one_line(error.as_ref());
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_end_matches(':').trim_end_matches("; tried").to_owned()
 }
 
 /// Adds what nothing is known about.

@@ -67,7 +67,8 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// What an advisory says of the components of a bundle. `release` is that of its Debian packages.
+/// What an advisory says of the components of a bundle. `release` is that of its Debian packages. Adds the kinds of components
+/// that it is about to `covered`, whether or not the bundle has them.
 ///
 /// # Errors
 /// It is no advisory.
@@ -75,6 +76,7 @@ pub(super) fn findings<'c>(
     bytes: &[u8],
     components: &'c Components,
     release: Option<&Release>,
+    covered: &mut BTreeSet<Kind>,
 ) -> Result<Vec<Found<'c>>> {
     let advisory: Advisory = serde_json::from_slice(bytes).context("it is not an advisory in OSV's format")?;
     ensure!((1..=MAX_ID).contains(&advisory.id.len()), "its `id` has {} bytes", advisory.id.len());
@@ -84,6 +86,7 @@ pub(super) fn findings<'c>(
     let mut found: BTreeMap<(Kind, &str, &str), Found<'_>> = BTreeMap::new();
     for affected in &advisory.affected {
         let Some((kind, name)) = affected.package.as_ref().and_then(|package| package.known(release)) else { continue };
+        covered.insert(kind);
         for component in components.named(kind, &name) {
             if !affected.has(component) {
                 continue;

@@ -89,7 +89,7 @@ impl Pinned {
         Ok((bytes, self.used(format, digest, 0)))
     }
 
-    /// Passes each advisory of a folder, a zip archive or a single file to `each`, with its name.
+    /// Passes each advisory of a folder, a zip archive or a single file to `each`, with its name in the folder or archive.
     ///
     /// # Errors
     /// It cannot be read, exceeds a limit, has another digest than the pinned one; and those of `each`.
@@ -105,7 +105,8 @@ impl Pinned {
             count += 1;
             if result.is_ok() {
                 let path = self.path.display();
-                result = bytes.and_then(|bytes| each(name, &bytes)).with_context(|| format!("{path}: {name}"));
+                let context = || if name.is_empty() { path.to_string() } else { format!("{path}: {name}") };
+                result = bytes.and_then(|bytes| each(name, &bytes)).with_context(context);
             }
             phase.inc(1);
         };
@@ -128,7 +129,7 @@ impl Pinned {
         let is_zip = file.read(&mut magic)? == 2 && magic == *b"PK";
         file.rewind()?;
         if !is_zip {
-            take("the file", within(file, "an advisory", DOCUMENT));
+            take("", within(file, "an advisory", DOCUMENT));
             return Ok(digest);
         }
         self.check(digest)?;

@@ -1,5 +1,7 @@
 //! Advisories, the security tracker and OpenVEX documents, for a bundle with one of everything.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use sealift_deployment::bundle::Manifest;
 use sealift_layers::digest::Digest;
@@ -24,7 +26,8 @@ fn release() -> Option<Release> {
 
 fn advisory(value: &Value) -> Vec<String> {
     let components = components();
-    let found = osv::findings(value.to_string().as_bytes(), &components, release().as_ref()).unwrap();
+    let found =
+        osv::findings(value.to_string().as_bytes(), &components, release().as_ref(), &mut BTreeSet::new()).unwrap();
     found.iter().map(line).collect()
 }
 
@@ -92,7 +95,11 @@ fn what_is_no_advisory_is_an_error() {
     let deep = format!("{{\"id\":\"X\",\"affected\":{}", "[".repeat(100_000));
     let long = format!("{{\"id\":\"{}\"}}", "x".repeat(129));
     for text in ["", "[]", "{}", "{\"id\":1}", "{\"id\":\"X\",\"affected\":{}}", "{\"id\":\"\"}", &deep, &long] {
-        assert!(osv::findings(text.as_bytes(), &components, None).is_err(), "{}", &text[..text.len().min(40)]);
+        assert!(
+            osv::findings(text.as_bytes(), &components, None, &mut BTreeSet::new()).is_err(),
+            "{}",
+            &text[..text.len().min(40)]
+        );
     }
 }
 
@@ -154,7 +161,10 @@ fn vulnerabilities() -> Vec<Vulnerability> {
     } } });
     let mut found = Vec::new();
     for advisory in [&one, &two] {
-        found.extend(osv::findings(advisory.to_string().as_bytes(), &components, release().as_ref()).unwrap());
+        found.extend(
+            osv::findings(advisory.to_string().as_bytes(), &components, release().as_ref(), &mut BTreeSet::new())
+                .unwrap(),
+        );
     }
     found.extend(tracker::findings(tracker.to_string().as_bytes(), &components, &release_of()).unwrap().found);
     join(found).unwrap()
@@ -185,8 +195,8 @@ fn apply(documents: &[Value]) -> anyhow::Result<(Vec<Vulnerability>, Vec<String>
     }
     let (mut statements, used) = Statements::read(&paths)?;
     assert_eq!(used.len(), documents.len());
-    let (mut found, components) = (vulnerabilities(), components());
-    statements.apply(&mut found, &vex::product(&manifest()), |name| components.images.get(name).cloned());
+    let mut found = vulnerabilities();
+    statements.apply(&mut found, &vex::product(&manifest()));
     Ok((found, statements.unused()))
 }
 
@@ -279,6 +289,7 @@ fn a_document_that_is_written_states_the_same() {
     assert_eq!(text, vex_output::document(&manifest(), &found, "Ann", 1_700_000_000).unwrap());
     let (again, unused) = stated(&[serde_json::from_str(&text).unwrap()]);
     assert_eq!(unused, [""; 0]);
+    assert_eq!(again[0], "busybox under_investigation ", "one of its two images has no statement");
     assert!(again[1].starts_with("base64 affected component_not_present: fixed in 0.22.2"), "{again:?}");
 }
 
@@ -336,7 +347,7 @@ proptest! {
         let text = value.to_string();
         let bytes = text.as_bytes();
         for bytes in [bytes, &bytes[..cut.min(bytes.len())]] {
-            let _ = osv::findings(bytes, &components, release().as_ref());
+            let _ = osv::findings(bytes, &components, release().as_ref(), &mut BTreeSet::new());
             let _ = tracker::findings(bytes, &components, &release_of());
             let _ = serde_json::from_slice::<Value>(bytes).map(|value| apply(&[document(json!([value]))]));
         }

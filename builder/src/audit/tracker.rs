@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
@@ -52,6 +52,7 @@ pub(super) fn findings<'c>(bytes: &[u8], components: &'c Components, release: &R
     let sources = Sources { components, release, tracked: &mut tracked };
     let read = sources.deserialize(&mut deserializer).and_then(|()| deserializer.end());
     read.context("it is not the JSON of Debian's security tracker")?;
+    ensure!(tracked.sources > 0, "it has no source packages");
     Ok(tracked)
 }
 
@@ -82,7 +83,7 @@ impl<'de> Visitor<'de> for Sources<'_, '_> {
             self.tracked.sources += 1;
             let components = self.components.named(Kind::Package, &source);
             if components.is_empty() {
-                map.next_value::<IgnoredAny>()?;
+                map.next_value::<Other>()?;
                 continue;
             }
             let issues: Bounded<Issue, ISSUES> = map.next_value()?;
@@ -128,6 +129,28 @@ impl<'c> Tracked<'c> {
             summary: issue.description.clone().unwrap_or_default(),
             source: "debian-tracker",
         });
+    }
+}
+
+/// A source package that the bundle does not have. It is an object, too: another file in the place of a tracker is noticed.
+struct Other;
+
+impl<'de> Deserialize<'de> for Other {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Other;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with vulnerabilities")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Other, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Other)
+            }
+        }
+        deserializer.deserialize_map(Members)
     }
 }
 

@@ -245,19 +245,14 @@ impl Statements {
         Ok((Self(rules), all_used))
     }
 
-    /// Adds what is stated of vulnerabilities. `images` has the package URL of an image, by its name.
-    pub(super) fn apply(
-        &mut self,
-        found: &mut [Vulnerability],
-        product: &str,
-        images: impl Fn(&str) -> Option<String>,
-    ) {
+    /// Adds what is stated of vulnerabilities. `product` is the package URL of the bundle.
+    pub(super) fn apply(&mut self, found: &mut [Vulnerability], product: &str) {
         for vulnerability in found {
             let names: BTreeSet<&String> = vulnerability.aliases.iter().chain([&vulnerability.id]).collect();
             let mut rules: Vec<&mut Rule> =
                 self.0.iter_mut().filter(|rule| rule.names.iter().any(|name| names.contains(name))).collect();
             for (place, statement) in &mut vulnerability.places {
-                let image = place.image.as_deref().and_then(&images);
+                let image = place.image.as_ref().and_then(|image| image.purl.clone());
                 let whole: Vec<Purl> = [Some(product.to_owned()), image]
                     .into_iter()
                     .flatten()

@@ -6,7 +6,7 @@ use anyhow::Result;
 use sealift_deployment::bundle::Manifest;
 use sealift_layers::digest::Digest;
 use sealift_layers::image::timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::vex::{self, Statement, Status};
 use super::vulnerability::Vulnerability;
@@ -31,50 +31,52 @@ pub(super) fn document(manifest: &Manifest, found: &[Vulnerability], author: &st
     Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
 }
 
-/// The statements about a vulnerability: one for each status of its places.
-fn statements(found: &Vulnerability, product: &str) -> Vec<Value> {
-    let mut by_statement: BTreeMap<Option<&Statement>, BTreeSet<&str>> = BTreeMap::new();
+/// The statements about a vulnerability. Where one holds for all places, it is about the bundle, else about its images.
+fn statements(found: &Vulnerability, bundle: &str) -> Vec<Value> {
+    let is_same = found.places.values().collect::<BTreeSet<_>>().len() == 1;
+    let mut parts: BTreeMap<(Option<&Statement>, &str), BTreeSet<&str>> = BTreeMap::new();
     for (place, statement) in &found.places {
-        by_statement.entry(statement.as_ref()).or_default().insert(&place.purl);
+        let image = place.image.as_ref().and_then(|image| image.purl.as_deref());
+        let product = image.filter(|_| !is_same).unwrap_or(bundle);
+        parts.entry((statement.as_ref(), product)).or_default().insert(&place.purl);
     }
-    let statement = |(statement, purls): (Option<&Statement>, BTreeSet<&str>)| {
-        let parts: Vec<Value> =
-            purls.iter().map(|purl| json!({ "@id": purl, "identifiers": { "purl": purl } })).collect();
-        let mut value = Map::new();
-        let mut vulnerability = json!({ "name": found.id });
-        if !found.aliases.is_empty() {
-            vulnerability["aliases"] = json!(found.aliases);
+    let mut products: BTreeMap<Option<&Statement>, Vec<Value>> = BTreeMap::new();
+    for ((statement, product), parts) in parts {
+        let mut product = identified(product);
+        product["subcomponents"] = parts.into_iter().map(identified).collect();
+        products.entry(statement).or_default().push(product);
+    }
+    if products.is_empty() {
+        products.insert(None, vec![identified(bundle)]);
+    }
+    products.into_iter().map(|(statement, products)| of(found, statement, &products)).collect()
+}
+
+fn identified(purl: &str) -> Value {
+    json!({ "@id": purl, "identifiers": { "purl": purl } })
+}
+
+fn of(found: &Vulnerability, statement: Option<&Statement>, products: &[Value]) -> Value {
+    let mut vulnerability = json!({ "name": found.id });
+    if !found.aliases.is_empty() {
+        vulnerability["aliases"] = json!(found.aliases);
+    }
+    let status = statement.map_or(Status::UnderInvestigation, |statement| statement.status);
+    let mut value = json!({ "vulnerability": vulnerability, "products": products, "status": status.word() });
+    let Some(statement) = statement else { return value };
+    // OpenVEX requires one of what is affected.
+    let fixed = found.fixed.as_ref().map(|version| format!("fixed in {version}"));
+    let required = || fixed.unwrap_or_else(|| "no action is stated".to_owned());
+    let action = statement.action.clone().or_else(|| (status == Status::Affected).then(required));
+    for (key, text) in [
+        ("justification", &statement.justification),
+        ("impact_statement", &statement.impact),
+        ("action_statement", &action),
+        ("status_notes", &statement.notes),
+    ] {
+        if let Some(text) = text {
+            value[key] = text.as_str().into();
         }
-        value.insert("vulnerability".to_owned(), vulnerability);
-        value.insert(
-            "products".to_owned(),
-            json!([{
-                "@id": product,
-                "identifiers": { "purl": product },
-                "subcomponents": parts,
-            }]),
-        );
-        let status = statement.map_or(Status::UnderInvestigation, |statement| statement.status);
-        value.insert("status".to_owned(), status.word().into());
-        let texts = statement.map(|statement| {
-            let action = statement.action.clone().or_else(|| {
-                // OpenVEX requires one.
-                let fixed = found.fixed.as_ref().map(|version| format!("fixed in {version}"));
-                (status == Status::Affected).then(|| fixed.unwrap_or_else(|| "no action is stated".to_owned()))
-            });
-            [
-                ("justification", statement.justification.clone()),
-                ("impact_statement", statement.impact.clone()),
-                ("action_statement", action),
-                ("status_notes", statement.notes.clone()),
-            ]
-        });
-        for (key, text) in texts.into_iter().flatten() {
-            if let Some(text) = text {
-                value.insert(key.to_owned(), text.into());
-            }
-        }
-        Value::Object(value)
-    };
-    by_statement.into_iter().map(statement).collect()
+    }
+    value
 }

@@ -133,6 +133,7 @@ impl Audit {
         }
         let (findings, kind) = (ui::count(reached, "finding"), self.fail_on.word());
         let message = format!("{findings} of the kind `{kind}` or above (--fail-on {kind})");
-        Err(Failure::found(message).into())
+        let hint = "`sealift lock` and `sealift build` take newer versions; what does no harm can be stated with --vex";
+        Err(Failure::found(message).hint(hint).into())
     }
 }
