@@ -7,8 +7,8 @@ use sealift_layers::escape::line;
 
 use super::deployment::Deployment;
 use super::origin;
-use super::scheduled;
 use super::runtime::{KeyGroups, Runtime};
+use super::scheduled;
 use super::status::{HealthState, ServiceState, ServiceStatus};
 use crate::failure::Failure;
 use crate::finding::{Finding, Findings};

@@ -43,7 +43,8 @@ pub fn run_scheduled(
 pub fn statuses(deployment: &Deployment, runtime: &dyn Runtime, known: &KnownSites) -> Result<Vec<ServiceStatus>> {
     let mut statuses = runtime.status()?;
     let missed = known.missed_runs(&deployment.site(), &deployment.profile.model)?;
-    for status in statuses.iter_mut().filter(|status| status.state == ServiceState::Scheduled && status.owner.is_none()) {
+    for status in statuses.iter_mut().filter(|status| status.state == ServiceState::Scheduled && status.owner.is_none())
+    {
         if let Some(missed) = missed.get(&status.service).filter(|missed| is_last(missed, status.last_run.as_ref())) {
             let time = jiff::Timestamp::from_second(missed.at).map(|time| time.to_string()).unwrap_or_default();
             let not_started = Some(missed.why.clone());

@@ -51,7 +51,7 @@ impl UpRequest<'_> {
             return Ok(());
         }
         Err(Failure::usage("the first start needs the name or address of this installation")
-            .hint("add --host, such as --host parsec.example.com")
+            .hint("add --host, such as --host server.example.com")
             .into())
     }
 }

@@ -186,7 +186,7 @@ impl Containers<'_> {
         let model = &self.deployment.profile.model;
         let (service, layout) = (task.service.get_ref().as_str(), self.layout()?);
         let networks = self.networks_at_creation();
-        let arguments = container::run_once(model, service, &layout, networks, &words);
+        let arguments = container::run_once(model, task, &layout, networks, &words);
         if networks == Networks::All || network::of_service(model, &model.services[service]).len() <= 1 {
             let mut command = self.engine.command(&["run", "--rm"]);
             command.args(input).args(arguments);
