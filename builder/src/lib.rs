@@ -4,6 +4,7 @@
 //! [`fetch`] puts artifacts into the [`store`], [`assemble`] makes layers and images, [`bundle`] writes the file.
 
 pub mod assemble;
+pub mod audit;
 pub mod build;
 pub mod bundle;
 pub mod cargo;

@@ -16,6 +16,8 @@ pub enum Kind {
     Network = 3,
     /// A digest or a signature does not match.
     Verification = 4,
+    /// Everything worked, and an audit found what it was to fail on.
+    Found = 5,
 }
 
 impl Kind {
@@ -76,6 +78,11 @@ impl Failure {
     /// A digest or signature does not match.
     pub fn verification(message: impl Into<String>) -> Self {
         Self::new(Kind::Verification, message)
+    }
+
+    /// An audit found what it was to fail on.
+    pub fn found(message: impl Into<String>) -> Self {
+        Self::new(Kind::Found, message)
     }
 
     /// Changes the kind.

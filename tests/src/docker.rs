@@ -1,6 +1,6 @@
 //! Docker's daemon, and containerd without it, in a [`Sandbox`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ impl Engine {
 
     fn dockerd(arguments: &[&str]) -> Result<Self> {
         let engine = Self { sandbox: Sandbox::new()?, client: "docker" };
-        let data = engine.sandbox.folder().join("data");
+        let data = engine.data();
         let start = |driver| {
             engine.start("dockerd", "version", |daemon| {
                 daemon.arg("--data-root").arg(&data).args(["--storage-driver", driver]);
@@ -64,7 +64,7 @@ impl Engine {
     pub fn containerd() -> Result<Self> {
         let engine = Self { sandbox: Sandbox::new()?, client: "ctr" };
         let config = engine.sandbox.folder().join("config.toml");
-        let root = engine.sandbox.folder().join("data");
+        let root = engine.data();
         fs_err::write(
             &config,
             format!(
@@ -111,6 +111,12 @@ impl Engine {
             command.env_remove(name);
         }
         command
+    }
+
+    /// The folder of its storage.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.sandbox.folder().join("data")
     }
 
     /// What its client prints.

@@ -80,8 +80,21 @@ fn one_command_starts_an_unpacked_bundle_on_docker() -> Result<()> {
         ensure!(sealift(&["task", "create-organization", "Other"])?.starts_with("parsec3://parsec.test:8443/Other?"));
         let status = sealift(&["status"])?;
         ensure!(status.matches(" healthy ").count() == 4 && status.matches("up to date").count() == 4, "{status}");
+        let whole = sealift(&["verify", ".", "--engine", "docker"])?;
+        ensure!(whole.contains("also in the engine, no problems"), "{whole}");
         sealift(&["down"])?;
         ensure!(docker.client(&["ps", "--all", "--quiet"])?.is_empty(), "a container is left");
+        // A file of an image, changed in Docker's storage.
+        let find = [".", "-path", "*/usr/sbin/nginx", "-print", "-quit"];
+        let found = command::output(docker.beside(&docker.data(), "find").args(find))?;
+        let changed = docker.data().join(found.trim());
+        let mut bytes = fs_err::read(&changed)?;
+        bytes[5000] ^= 1;
+        fs_err::write(&changed, bytes)?;
+        let verify = ["verify", ".", "--engine", "docker"];
+        let refused = command::run(docker.beside(&bundle.folder, &program).args(verify))?;
+        report(&format!("verify of a changed image: {}{}", refused.stdout, refused.stderr));
+        ensure!(refused.code == Some(4) && refused.stdout.contains("parsec-proxy"), "{refused:?}");
         ensure!(docker.client(&["volume", "ls", "--quiet"])?.lines().count() == 2, "the data was removed");
         sealift(&["down", "--volumes", "--yes"])?;
         ensure!(docker.client(&["volume", "ls", "--quiet"])?.is_empty(), "a volume is left");

@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test")]
 
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -19,6 +19,30 @@ use tempfile::TempDir;
 
 /// The public name of the installations.
 const HOST: &str = "gallery.test";
+
+/// A profile of a program to verify with, of a Debian suite that has it.
+const COSIGN: &str = r#"
+schema = 1
+name = "cosign"
+product = "cosign"
+version = "1.0"
+title = "A verifier"
+
+[debian]
+suite = "forky"
+components = ["main"]
+allow-expired = true
+
+[images.cosign]
+title = "A verifier"
+packages = ["cosign"]
+essential = false
+user = "1000:1000"
+entrypoint = ["/usr/bin/cosign"]
+
+[services.cosign]
+image = "cosign"
+"#;
 
 /// An example, running.
 struct Example {
@@ -233,7 +257,7 @@ impl Example {
     }
 
     /// Somebody who has nothing but the file, the artifacts and a public key, on a host without a network: first with stock
-    /// minisign, then with the program that it has shown to be the signed one. A byte changed in any member is noticed by both.
+    /// minisign and cosign, then with the program that it has shown to be the signed one. A byte changed in any member is noticed by both.
     fn a_stranger_proves_it(&self) -> Result<()> {
         let place = self.folder.parent().context("the folder above")?;
         command::output(sealift(place)?.args(["fetch"]).arg(place.join("static")).args(["--output", "kept"]))?;
@@ -247,6 +271,7 @@ impl Example {
         let signature = signature.context("the signature of SHA256SUMS")?.display().to_string();
         ensure!(stock(&["-m", "SHA256SUMS", "-x", &signature])?, "minisign refuses SHA256SUMS");
         command::output(self.podman.command(&self.folder, "sha256sum").args(["--quiet", "--check", "SHA256SUMS"]))?;
+        self.cosign_accepts_where_it_comes_from(place)?;
         let rebuild = ["--rebuild", "--offline", "--artifacts", "../kept", "--store", "../another-store"];
         let proven = self.sealift(&[&["verify", "../bundle.tar", "--key", "../key.pub"][..], &rebuild].concat())?;
         ensure!(proven.contains("the same bytes, sha256:"), "{proven}");
@@ -268,6 +293,40 @@ impl Example {
                 refused.status.code() == Some(4) && (said.contains(&name) || name.ends_with(".minisig")),
                 "a changed {name}: {said}"
             );
+        }
+        Ok(())
+    }
+
+    /// Stock cosign checks the signed statement without a network and without a log; a byte changed in it, or in what it is
+    /// about, is noticed.
+    fn cosign_accepts_where_it_comes_from(&self, place: &Path) -> Result<()> {
+        fs_err::create_dir(place.join("cosign"))?;
+        fs_err::write(place.join("cosign/profile.toml"), COSIGN)?;
+        command::output(sealift(place)?.args(["lock", "./cosign"]))?;
+        command::output(sealift(place)?.args(["fetch", "./cosign", "--output", "cosign/kept"]))?;
+        let unpack = "for file in cosign/kept/packages/cosign_*.deb; do dpkg-deb --extract \"$file\" cosign/root; done";
+        command::output(Command::new("sh").args(["-c", unpack]).current_dir(place))?;
+        let cosign = place.join("cosign/root/usr/bin/cosign").display().to_string();
+        let names = fs_err::read_dir(&self.folder)?.flatten().map(|entry| entry.file_name());
+        let mut names = names.filter_map(|name| name.into_string().ok());
+        let statement = names.find(|name| name.ends_with(".sigstore.json")).context("the signed statement")?;
+        let check = |sums: &[u8], statement: &[u8]| -> Result<command::Ran> {
+            fs_err::write(place.join("sums"), sums)?;
+            fs_err::write(place.join("statement"), statement)?;
+            let mut command = self.podman.command(place, &cosign);
+            let arguments = ["verify-blob-attestation", "--key", "key.pem", "--insecure-ignore-tlog"];
+            command.args(arguments).args(["--type", "slsaprovenance1", "--bundle", "statement", "sums"]);
+            command::run(command.env("HOME", place))
+        };
+        let mut files = [fs_err::read(self.folder.join("SHA256SUMS"))?, fs_err::read(self.folder.join(statement))?];
+        let accepted = check(&files[0], &files[1])?;
+        ensure!(accepted.code == Some(0), "{accepted:?}");
+        for changed in 0..files.len() {
+            let middle = files[changed].len() / 2;
+            files[changed][middle] ^= 1;
+            let refused = check(&files[0], &files[1])?;
+            ensure!(refused.code != Some(0), "cosign takes a changed file {changed}: {refused:?}");
+            files[changed][middle] ^= 1;
         }
         Ok(())
     }

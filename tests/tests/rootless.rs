@@ -1,6 +1,7 @@
 //! `up` as an ordinary user, whose podman maps all user and group IDs.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use sealift_tests::podman::{Podman, USER};
 #[test]
 #[ignore = "needs root and podman: tests/run"]
 fn an_ordinary_user_starts_an_unpacked_bundle() -> Result<()> {
-    let bundle = Bundle::build("standalone", |_, _| Ok(Vec::new()))?;
+    let bundle = Bundle::build("standalone", |_, profile| with_shared_secret(profile).map(|()| Vec::new()))?;
     let podman = Podman::rootless()?;
     let scenario = || {
         // Owned by the user, in folders that the user can enter.
@@ -50,6 +51,13 @@ fn an_ordinary_user_starts_an_unpacked_bundle() -> Result<()> {
         // Group 1234 of the containers, as an ID of the host.
         let key = fs_err::metadata(bundle.folder.join("site/tls/parsec-server.key"))?;
         ensure!((key.uid(), key.gid(), key.mode() & 0o777) == (USER, 300_000 + 1233, 0o640), "{key:?}");
+        // Each service reads the copy of its own group.
+        let shared = fs_err::read_to_string(bundle.folder.join("site/secrets/shared"))?;
+        for service in ["parsec-server", "parsec-proxy"] {
+            let read =
+                podman.podman(&["exec", &format!("parsec-standalone_{service}"), "cat", "/run/secrets/shared"])?;
+            ensure!(read == shared && shared.len() > 30, "{service} reads {read:?}");
+        }
         let link = sealift(&["task", "create-organization", "MyOrg"])?;
         ensure!(link.starts_with("parsec3://parsec.test:8443/MyOrg?"), "{link}");
         sealift(&["doctor"])?;
@@ -61,4 +69,19 @@ fn an_ordinary_user_starts_an_unpacked_bundle() -> Result<()> {
         Ok(())
     };
     scenario().inspect_err(|_| report(&podman.story()))
+}
+
+/// Adds a secret that the server and the proxy read, whose programs have different groups.
+fn with_shared_secret(profile: &Path) -> Result<()> {
+    let file = profile.join("profile.toml");
+    let mut text = fs_err::read_to_string(&file)?;
+    for (before, after) in [
+        ("    \"parsec-server.key\",\n", "    \"shared\",\n    \"parsec-server.key\",\n"),
+        ("secrets = [\"parsec-proxy.key\"", "secrets = [\"shared\", \"parsec-proxy.key\""),
+    ] {
+        ensure!(text.contains(before), "the profile has no {before}");
+        text = text.replacen(before, after, 1);
+    }
+    text += "\n[site.secrets.shared]\nbytes = 16\nencoding = \"hex\"\nmode = \"0640\"\ngroup = [1234, 1236]\n";
+    Ok(fs_err::write(file, text)?)
 }

@@ -15,7 +15,8 @@ use serde::Deserialize;
 const END: u8 = 0x1e;
 
 /// What the list of this program is made from, as one text that is found in its file by its first line: the lock of the
-/// workspace, the manifests of [`MEMBERS`], and the licences of all crates in the lock, which a test keeps complete.
+/// workspace, the manifests of [`MEMBERS`], the licences of all crates in the lock, which a test keeps complete, and the digest
+/// of the source, of `build.rs`.
 static SOURCES: &str = concat!(
     "sealift: lock and manifests of this program\n",
     include_str!("../../../Cargo.lock"),
@@ -27,6 +28,8 @@ static SOURCES: &str = concat!(
     include_str!("../../../layers/Cargo.toml"),
     "\u{1e}",
     include_str!("crate-licenses.txt"),
+    "\u{1e}",
+    include_str!(concat!(env!("OUT_DIR"), "/source")),
     "\u{1e}",
 );
 
@@ -84,6 +87,8 @@ struct Sources {
     manifests: BTreeMap<&'static str, BTreeSet<String>>,
     /// By name and version, with a blank between them. Programs of earlier versions have none.
     licenses: BTreeMap<String, String>,
+    /// Programs of earlier versions have none.
+    digest: Option<Digest>,
 }
 
 fn sources(text: &[u8]) -> Option<Sources> {
@@ -94,10 +99,12 @@ fn sources(text: &[u8]) -> Option<Sources> {
     let manifests = manifests?;
     let lines = part().unwrap_or_default().lines().filter_map(|line| line.split_once(": "));
     let licenses = lines.filter_map(|(name, license)| Some((name.to_owned(), license::expression(license)?)));
-    Some(Sources { lock, manifests, licenses: licenses.collect() })
+    let licenses = licenses.collect();
+    let digest = part().and_then(|hex| hex.parse().ok());
+    Some(Sources { lock, manifests, licenses, digest })
 }
 
-fn listed(Sources { lock, manifests, licenses }: Sources) -> Vec<ProgramCrate> {
+fn listed(Sources { lock, manifests, licenses, digest }: Sources) -> Vec<ProgramCrate> {
     let mut found: BTreeMap<(&str, &str), ProgramCrate> = BTreeMap::new();
     let mut open: Vec<&Locked> = lock.package.iter().filter(|package| package.name == MEMBERS[0]).collect();
     while let Some(package) = open.pop() {
@@ -106,6 +113,7 @@ fn listed(Sources { lock, manifests, licenses }: Sources) -> Vec<ProgramCrate> {
             name: package.name.clone(),
             version: package.version.clone(),
             license: licenses.get(&format!("{} {}", package.name, package.version)).cloned(),
+            source: digest.filter(|_| package.name == MEMBERS[0]),
             sha256: package.checksum.as_deref().and_then(|hex| hex.parse::<Digest>().ok()),
             depends_on: needed.iter().map(|package| format!("{} {}", package.name, package.version)).collect(),
         };
@@ -154,6 +162,19 @@ mod tests {
         assert!(crates.iter().all(|made| made.depends_on.iter().all(|other| names.contains(other))));
         let local = crates.iter().filter(|made| made.sha256.is_none()).map(|made| made.name.as_str());
         assert_eq!(local.collect::<Vec<_>>(), ["sealift", "sealift-deployment", "sealift-layers"]);
+    }
+
+    /// Whoever has the repository can tell with these commands whether a program is of that source: docs/trust.md.
+    #[test]
+    fn the_digest_of_the_source_is_that_of_stock_tools() {
+        let command = "find Cargo.lock Cargo.toml builder deployment layers -type f ! -name '*.snap' ! -name '*.snap.new' \
+            ! -name '*.pending-snap' | LC_ALL=C sort | xargs sha256sum | sha256sum";
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let output = std::process::Command::new("sh").args(["-c", command]).current_dir(root).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let crates = of(SOURCES.as_bytes()).unwrap();
+        let sources: Vec<String> = crates.iter().filter_map(|made| Some(made.source?.hex().to_string())).collect();
+        assert_eq!(sources, [printed.split_whitespace().next().unwrap()]);
     }
 
     /// The program that builds a bundle may be another one than the program in it, as with Nix.

@@ -21,7 +21,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         heading: "Examine bundles and prepare sites, on any machine",
-        commands: &["site", "inspect", "verify", "sbom", "licenses"],
+        commands: &["site", "inspect", "verify", "sbom", "licenses", "audit"],
     },
     Group {
         heading: "Run an unpacked bundle, on the host",

@@ -92,7 +92,10 @@ fn entry(found: &Use) -> String {
     let mut words: Vec<String> = names.into_iter().map(str::to_owned).collect();
     match found.program.len() {
         0 => {}
-        count => words.push(format!("and {} of the program `sealift`", ui::count(count, "crate"))),
+        count => {
+            let and = if words.is_empty() { "" } else { "and " };
+            words.push(format!("{and}{} of the program `sealift`", ui::count(count, "crate")));
+        }
     }
     let mut text = format!("{}\n", found.license);
     let mut line = String::new();

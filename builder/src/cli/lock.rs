@@ -51,7 +51,8 @@ pub(super) struct LockCommand {
     json: bool,
 }
 
-fn time(text: &str) -> Result<u64, String> {
+/// A time as users write it, in seconds since 1970.
+pub(super) fn time(text: &str) -> Result<u64, String> {
     date::moment(text)
         .ok_or_else(|| "write a day such as 2026-11-06, or a time such as 2026-11-06T08:00:00Z".to_owned())
 }

@@ -4,6 +4,7 @@
 //! return their errors; [`report`] prints them. Help with examples is `verbatim_doc_comment`: its lines stay under 96
 //! columns, and `docs/cli.md` shows the lines below `Examples:` as a block. [`groups`] arranges the commands in both.
 
+mod audit;
 mod build;
 mod closure;
 mod common;
@@ -70,6 +71,7 @@ Exit codes:
   2  the command line, the profile or a settings file has an error
   3  a server cannot be reached, or does not have a file
   4  a digest or a signature does not match
+  5  `sealift audit` found what `--fail-on` names
 
 Data goes to standard output, messages and progress to standard error.";
 
@@ -113,6 +115,7 @@ enum Command {
     Verify(verify::Verify),
     Sbom(sbom::Sbom),
     Licenses(licenses::Licenses),
+    Audit(audit::Audit),
     Up(up::Up),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -190,6 +193,7 @@ impl Cli {
             Command::Verify(command) => command.run(&mut context)?,
             Command::Sbom(command) => command.run(&mut context)?,
             Command::Licenses(command) => command.run(&mut context)?,
+            Command::Audit(command) => command.run(&mut context)?,
             Command::Up(command) => command.run(&mut context)?,
             Command::Status(command) => command.run(&mut context)?,
             Command::Doctor(command) => command.run(&mut context)?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use sealift_deployment::bundle::{Bundle, Form, signatures};
+use sealift_deployment::bundle::{Bundle, Form};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::finding::{Findings, Level};
 use sealift_deployment::host::{self, Deployment};
@@ -142,10 +142,10 @@ impl Verify {
     }
 
     /// The signatures in the bundle. The trusted one has been checked.
-    fn signatures(bundle: &Bundle, trusted: Option<&Signature>) -> Vec<SignedBy> {
+    fn signatures(bundle: &Bundle) -> Vec<SignedBy> {
         let signed = |signature: Signature| SignedBy {
             key: signature.key.to_string(),
-            trusted: trusted.is_some_and(|trusted| trusted.key == signature.key),
+            trusted: bundle.signature.as_ref().is_some_and(|trusted| trusted.key == signature.key),
             comment: signature.comment,
         };
         bundle.signatures().map(signed).collect()
@@ -155,9 +155,7 @@ impl Verify {
         let trust = self.trust()?;
         trust.check_beside(&self.bundle)?;
         let bundle = bundle::open_trusted(&self.bundle, Limits { unpacked: self.limit_unpacked }, &trust)?;
-        let name = self.bundle.display().to_string();
-        let trusted = trust.is_required().then(|| signatures::check(&bundle.files, &trust, &name)).transpose()?;
-        let signatures = Self::signatures(&bundle, trusted.as_ref());
+        let signatures = Self::signatures(&bundle);
         let report = bundle.verify(Depth::Blobs);
         let mut problems = report.violations;
         // A damaged bundle need not have a profile that can be read.

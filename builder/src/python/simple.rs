@@ -1,4 +1,4 @@
-//! Project pages of an index: the URL of a file with a known name and digest (PEP 503, PEP 691).
+//! Project pages of an index: the URL of a file with a known name and digest, and what files there are (PEP 503, PEP 691).
 
 use anyhow::{Context as _, Result};
 use html5gum::{Token, Tokenizer};
@@ -31,6 +31,51 @@ struct File {
     url: String,
     #[serde(default)]
     hashes: std::collections::BTreeMap<String, String>,
+    /// `true`, or the reason (PEP 592).
+    #[serde(default)]
+    yanked: serde_json::Value,
+}
+
+/// A file on a project page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub file_name: String,
+    /// Whether it is withdrawn (PEP 592).
+    pub is_yanked: bool,
+}
+
+/// All files on a project page, in its order.
+///
+/// # Errors
+/// A JSON page is malformed.
+pub fn list(page: &[u8], content_type: &str, page_url: &Url) -> Result<Vec<Listed>> {
+    if is_json(content_type) {
+        let page = parse(page, page_url)?;
+        let is_yanked = |value: &serde_json::Value| value.is_string() || value.as_bool() == Some(true);
+        let files = page.files.into_iter();
+        return Ok(files.map(|file| Listed { is_yanked: is_yanked(&file.yanked), file_name: file.filename }).collect());
+    }
+    let mut files = Vec::new();
+    for Ok(token) in Tokenizer::new(page) {
+        let Token::StartTag(tag) = token else { continue };
+        let Some(href) = tag.attributes.get(&b"href"[..]).filter(|_| &**tag.name == b"a") else { continue };
+        let href = String::from_utf8_lossy(href).into_owned();
+        let path = href.trim().split(['#', '?']).next().unwrap_or_default();
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let file_name = percent_decode_str(last).decode_utf8_lossy().into_owned();
+        files.push(Listed { file_name, is_yanked: tag.attributes.contains_key(&b"data-yanked"[..]) });
+    }
+    Ok(files)
+}
+
+fn is_json(content_type: &str) -> bool {
+    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media == "application/json" || media.ends_with("+json")
+}
+
+fn parse(page: &[u8], page_url: &Url) -> Result<Page> {
+    serde_json::from_slice(page).with_context(|| format!("cannot parse the index page {page_url}"))
 }
 
 /// The URL of `file_name` on a project page. An entry with another SHA-256 is ignored; one without a SHA-256 is used,
@@ -39,10 +84,8 @@ struct File {
 /// # Errors
 /// A JSON page is malformed.
 pub fn find(page: &[u8], content_type: &str, page_url: &Url, file_name: &str, sha256: &Digest) -> Result<Option<Url>> {
-    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media == "application/json" || media.ends_with("+json") {
-        let page: Page =
-            serde_json::from_slice(page).with_context(|| format!("cannot parse the index page {page_url}"))?;
+    if is_json(content_type) {
+        let page = parse(page, page_url)?;
         let found = page.files.iter().find(|file| {
             file.filename == file_name && file.hashes.get("sha256").is_none_or(|hash| is_digest(hash, sha256))
         });
@@ -143,6 +186,21 @@ mod tests {
         let based = html(&format!("<HEAD><BASE HREF='/files/'></HEAD><A\nHREF={FILE}#sha256={hash}>x</A>"));
         assert_eq!(based.unwrap(), format!("https://mirror.example/files/{FILE}"));
         assert_eq!(html(&format!("<!-- <a href=\"{FILE}\">x</a> -->")), None);
+    }
+
+    #[test]
+    fn files_that_were_withdrawn_are_marked() {
+        let of = |text: &str, kind: &str| {
+            let files = list(text.as_bytes(), kind, &page()).unwrap().into_iter();
+            files.map(|file| format!("{} {}", file.file_name, file.is_yanked)).collect::<Vec<_>>()
+        };
+        let entry = |name: &str, yanked: &str| format!(r#"{{"filename":"{name}","url":"x"{yanked}}}"#);
+        let (one, two) = (entry("a-1.whl", ""), entry("a-2.whl", r#","yanked":false"#));
+        let (three, four) = (entry("a-3.whl", r#","yanked":true"#), entry("a-4.whl", r#","yanked":"a reason""#));
+        let json = of(&format!(r#"{{"files":[{one},{two},{three},{four}]}}"#), "application/json");
+        assert_eq!(json, ["a-1.whl false", "a-2.whl false", "a-3.whl true", "a-4.whl true"]);
+        let html = "<a href=\"../a-1%2Bx.whl#sha256=00\">a</a><a data-yanked href='a-2.whl?x'>b</a><p href=c>";
+        assert_eq!(of(html, "text/html"), ["a-1+x.whl false", "a-2.whl true"]);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use sealift_deployment::bundle::{Bundle, BundleImage, MANIFEST, SUMS};
+use sealift_deployment::bundle::{Bundle, BundleImage, MANIFEST, SUMS, sbom};
 use sealift_layers::archive::{INDEX, MANIFEST as IMAGES, blob_path};
 use sealift_layers::codec::Codec;
 use sealift_layers::limits::PROBLEMS;
@@ -21,28 +21,38 @@ pub(super) fn bundles(given: &Bundle, made: &Bundle, store: &Store) -> Result<Ve
     let mut found = images(given, made, store)?;
     let (one, other) = (sums(given)?, sums(made)?);
     let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let differing = names.into_iter().filter(|name| one.get(*name) != other.get(*name) && !name.starts_with("blobs/"));
+    let (bills, others): (Vec<&String>, Vec<&String>) = differing.partition(|name| name.starts_with(sbom::FOLDER));
     // These state the digests of images.
     let derived: &[&str] = if found.is_empty() { &[] } else { &[MANIFEST, INDEX, IMAGES] };
-    for name in names.into_iter().filter(|name| one.get(*name) != other.get(*name)) {
-        if name.starts_with("blobs/") || derived.contains(&name.as_str()) {
-            continue;
-        }
-        match (content::of(given, name)?, content::of(made, name)?) {
-            (Some(one), Some(other)) if name.ends_with(".json") => {
-                let (one, other) = (serde_json::from_slice(&one.read()?)?, serde_json::from_slice(&other.read()?)?);
-                for (at, how) in content::values(&one, &other) {
-                    add(&mut found, name.clone(), format!("{at}: {how}"));
-                }
-            }
-            (Some(one), Some(other)) => add(&mut found, name.clone(), content::difference(one, other)?),
-            (Some(_), None) => add(&mut found, name.clone(), "is not there when it is built again".to_owned()),
-            (None, _) => add(&mut found, name.clone(), "is missing: it is there when it is built again".to_owned()),
+    for name in others.into_iter().filter(|name| !derived.contains(&name.as_str())) {
+        compare_file((given, made), name, &mut found)?;
+    }
+    // They follow from everything else.
+    if found.is_empty() {
+        for name in bills {
+            compare_file((given, made), name, &mut found)?;
         }
     }
     if found.is_empty() && one != other {
         add(&mut found, SUMS.to_owned(), "lists other blobs than those of its images".to_owned());
     }
     Ok(found)
+}
+
+fn compare_file((given, made): (&Bundle, &Bundle), name: &str, found: &mut Vec<Violation>) -> Result<()> {
+    match (content::of(given, name)?, content::of(made, name)?) {
+        (Some(one), Some(other)) if name.ends_with(".json") => {
+            let (one, other) = (serde_json::from_slice(&one.read()?)?, serde_json::from_slice(&other.read()?)?);
+            for (at, how) in content::values(&one, &other) {
+                add(found, name.to_owned(), format!("{at}: {how}"));
+            }
+        }
+        (Some(one), Some(other)) => add(found, name.to_owned(), content::difference(one, other)?),
+        (Some(_), None) => add(found, name.to_owned(), "is not there when it is built again".to_owned()),
+        (None, _) => add(found, name.to_owned(), "is missing: it is there when it is built again".to_owned()),
+    }
+    Ok(())
 }
 
 fn add(found: &mut Vec<Violation>, file: String, message: String) {

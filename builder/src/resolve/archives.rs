@@ -22,13 +22,16 @@ use crate::servers::{PackageIndex, ReleaseRequest, Servers, SignedRelease};
 const FILES_PRIORITY: i32 = 500;
 
 /// The archives of a profile, that of `[debian]` first, the others by name.
-pub(super) struct Archives(Vec<Archive>);
+pub(crate) struct Archives(Vec<Archive>);
 
-struct Archive {
-    name: String,
-    priority: i32,
+/// One archive.
+pub(crate) struct Archive {
+    /// Its name in the profile.
+    pub(crate) name: String,
+    /// Its pin priority.
+    pub(crate) priority: i32,
     /// `None` for an archive of files.
-    signed: Option<SignedRelease>,
+    pub(crate) signed: Option<SignedRelease>,
     indexes: Vec<PackageIndex>,
 }
 
@@ -126,7 +129,11 @@ pub(super) fn contents(
 }
 
 impl Archives {
-    pub(super) fn fetch(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Self> {
+    /// Fetches and verifies the indexes.
+    ///
+    /// # Errors
+    /// A server cannot be reached, or a signature is bad.
+    pub(crate) fn fetch(profile: &Profile, servers: &Servers<'_>, options: Options, ui: &Ui) -> Result<Self> {
         let mut archives = vec![Suite::main(profile).fetch(servers, options, ui)?];
         for (name, archive) in &profile.model.debian.get_ref().archives {
             let name = name.get_ref();
@@ -144,16 +151,56 @@ impl Archives {
         Ok(Self(archives))
     }
 
+    /// Fetches the suites of Debian with security updates and other updates that belong to the suite of `[debian]`, as far as
+    /// the profile does not have them: their names, and the archives or why they cannot be read. None for other makers' archives.
+    pub(crate) fn updates(
+        &self,
+        profile: &Profile,
+        servers: &Servers<'_>,
+        options: Options,
+        ui: &Ui,
+    ) -> Vec<(String, Result<Archive>)> {
+        let main = Suite::main(profile);
+        let signed = || self.0.iter().filter_map(|archive| archive.signed.as_ref());
+        let Some(release) = signed().next().map(|signed| &signed.release) else { return Vec::new() };
+        let base = main.archive.suite;
+        // Unstable has no such suites, nor has one that is a service itself (`trixie-backports`).
+        let is_base = !is_flat(base) && !base.contains('-') && release.codename != "sid" && !release.not_automatic;
+        if !is_base || other_than_debian(&release.origin).is_some() {
+            return Vec::new();
+        }
+        let has = |suite: &str| {
+            signed().any(|s| [&s.suite, &s.release.suite, &s.release.codename].contains(&&suite.to_owned()))
+        };
+        let missing = ["security", "updates"].into_iter().filter(|ending| {
+            ![base, release.suite.as_str(), release.codename.as_str()]
+                .iter()
+                .any(|base| has(&format!("{base}-{ending}")))
+        });
+        let is_taken = |name: &str| self.0.iter().any(|archive| archive.name == name);
+        let fetched = missing.map(|ending| {
+            let suite = format!("{base}-{ending}");
+            // Mirrors may be set by this name.
+            let name = if is_taken(ending) { suite.as_str() } else { ending };
+            let archive = ArchiveName { name, suite: &suite };
+            let fetched = Suite { archive, ..Suite::main(profile) }.fetch(servers, options, ui);
+            (suite.clone(), fetched)
+        });
+        fetched.collect()
+    }
+
+    /// The archives.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Archive> {
+        self.0.iter()
+    }
+
     /// The packages of all archives.
     ///
     /// # Errors
     /// There are more than any archive has.
     pub(super) fn index(&self, platform: Platform) -> Result<Index<'_>> {
         let archives: Vec<index::Archive<'_>> = self.0.iter().map(Archive::for_index).collect();
-        Index::parse(&archives, platform.architecture().as_str()).map_err(|error| {
-            let message = format!("the package indexes of this profile are too large: {error}");
-            Failure::failed(message).hint("name fewer `components` or archives in [debian]").into()
-        })
+        parse(&archives, platform)
     }
 
     /// The newest date of a Release file, in seconds since 1970.
@@ -172,7 +219,22 @@ impl Archives {
     }
 }
 
+fn parse<'a>(archives: &[index::Archive<'a>], platform: Platform) -> Result<Index<'a>> {
+    Index::parse(archives, platform.architecture().as_str()).map_err(|error| {
+        let message = format!("the package indexes of this profile are too large: {error}");
+        Failure::failed(message).hint("name fewer `components` or archives in [debian]").into()
+    })
+}
+
 impl Archive {
+    /// The packages of this archive alone.
+    ///
+    /// # Errors
+    /// There are more than any archive has.
+    pub(crate) fn index(&self, platform: Platform) -> Result<Index<'_>> {
+        parse(&[self.for_index()], platform)
+    }
+
     fn for_index(&self) -> index::Archive<'_> {
         let files = self.indexes.iter().map(|index| (&*index.path, &*index.text)).collect();
         let suite = self.signed.as_ref().map_or("", |signed| signed.suite.as_str());

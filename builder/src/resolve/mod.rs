@@ -17,6 +17,7 @@ use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::platform::Platform;
 
+pub(crate) use archives::Archives;
 pub(crate) use images::LIBC;
 pub use images::changed_wheel;
 
@@ -24,7 +25,6 @@ use crate::debian::contents::Wanted;
 use crate::debian::index::Index;
 use crate::lock::{self, Crate, wanted};
 use crate::servers::Servers;
-use archives::Archives;
 
 /// How to resolve.
 #[derive(Clone, Copy, Debug)]

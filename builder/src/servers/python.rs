@@ -14,7 +14,7 @@ use crate::lock::Wheel;
 use crate::mirrors::access::Address;
 use crate::python::index::{self, Index, Indexes, Role};
 use crate::python::pylock::Chosen;
-use crate::python::simple;
+use crate::python::simple::{self, Listed};
 
 /// Largest project page that is accepted, in bytes.
 const PAGE_LIMIT: u64 = 64 << 20;
@@ -73,6 +73,24 @@ impl Servers<'_> {
         let url = page.address.url();
         let found = simple::find(&page.bytes, &page.content_type, url, wheel.file_name(), &wheel.sha256)?;
         Ok(found.map(|url| page.address.at(url)))
+    }
+
+    /// The files of a distribution on the first index that has it; `None` if none has. `index` is the name of the one that
+    /// is asked first.
+    ///
+    /// # Errors
+    /// An index cannot be reached, or its page is malformed.
+    pub fn listing(&self, name: &str, index: Option<&str>) -> Result<Option<Vec<Listed>>> {
+        for index in self.python_indexes()?.for_wheel(index) {
+            if index.role == Role::Links {
+                continue;
+            }
+            let found = self.client.find(&simple::page(&index.address, name), simple::ACCEPT, PAGE_LIMIT)?;
+            if let Some(page) = found {
+                return simple::list(&page.bytes, &page.content_type, page.address.url()).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// The entry of a lock for a wheel that the resolver chose. Finds out what its index does not say: the size and the time

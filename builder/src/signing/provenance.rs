@@ -3,8 +3,8 @@
 //!
 //! Every bundle has one as a file, for its `bundle.json` and its images. A signed one is for `SHA256SUMS`, which has the
 //! digests of all files, and is added later. Both follow from `bundle.json`, the lock and the digests alone: the same bundle has
-//! the same statements. There is no time. The revision of the program's source is not in them, since the program does not
-//! know it: its version is, and its digest.
+//! the same statements. There is no time. The source of the program in the bundle is in them by its digest, which its
+//! build computed (`build.rs`), and not by a revision, which a build without the repository's history does not know.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +59,10 @@ pub(crate) fn statement(facts: &Facts<'_>) -> String {
             dependency["uri"] = purl.as_str().into();
         }
         dependencies.push(dependency);
+    }
+    for made in &manifest.program {
+        let name = format!("source of {} {}", made.name, made.version);
+        dependencies.extend(made.source.map(|source| json!({ "name": name, "digest": { "dirHash": source.hex() } })));
     }
     let images: Vec<Value> = manifest
         .images

@@ -280,6 +280,10 @@ pub struct ProgramCrate {
     /// SHA-256 of its archive; `None` for the crates of Sealift itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
+    /// For `sealift`: the digest of the source of all crates of Sealift, an in-toto `dirHash` (SHA-256 of the lines that
+    /// `sha256sum` prints for its files, sorted by name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Digest>,
     /// Its licence, as an SPDX expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,

@@ -200,6 +200,7 @@ pub(super) mod tests {
             form: Form::Archive,
             oddities: Vec::new(),
             limits: Limits::default(),
+            signature: None,
             manifest: Some(manifest("compose")),
         };
         bundle.verify_files().iter().map(|violation| format!("{violation}\n")).collect()
@@ -247,6 +248,7 @@ pub(super) mod tests {
                 form: Form::Archive,
                 oddities: Vec::new(),
                 limits: Limits::default(),
+                signature: None,
                 manifest: Some(manifest.clone()),
             }
         };

@@ -18,7 +18,7 @@ use super::names::MANIFEST;
 use super::signatures;
 use crate::failure::{Failure, one_line};
 use crate::files::{self, LazyFile};
-use crate::signature::Trust;
+use crate::signature::{Signature, Trust};
 
 const COPY_AGAIN: &str =
     "the file is incomplete, damaged or not a bundle: copy it again and compare its size and digest";
@@ -36,6 +36,8 @@ pub struct Bundle {
     pub oddities: Vec<Violation>,
     /// How much its layers may unpack to.
     pub limits: Limits,
+    /// The signature by a trusted key that was checked when it was opened; `None` if no key is trusted.
+    pub signature: Option<Signature>,
     /// Its `bundle.json`; `None` for an image archive that is not a bundle.
     pub manifest: Option<Manifest>,
 }
@@ -86,9 +88,8 @@ pub fn open_trusted(path: &Path, limits: Limits, trust: &Trust) -> Result<Bundle
         path.metadata().map_err(|error| Failure::usage(format!("cannot open {}", path.display())).because(error))?;
     let (files, oddities) = if metadata.is_dir() { directory(path)? } else { archive(path, limits)? };
     let form = if metadata.is_dir() { Form::Folder { owner: metadata.uid() } } else { Form::Archive };
-    if trust.is_required() {
-        signatures::check(&files, trust, &path.display().to_string())?;
-    }
+    let name = path.display().to_string();
+    let signature = trust.is_required().then(|| signatures::check(&files, trust, &name)).transpose()?;
     let damaged = || Failure::verification(format!("{}: {MANIFEST} is damaged", path.display())).hint(COPY_AGAIN);
     let manifest = match read(&files, MANIFEST).map_err(|error| damaged().because(error))? {
         Some(bytes) => Some(serde_json::from_slice::<Manifest>(&bytes).map_err(|error| damaged().because(error))?),
@@ -107,7 +108,7 @@ pub fn open_trusted(path: &Path, limits: Limits, trust: &Trust) -> Result<Bundle
         let hint = "name a file that `sealift build` wrote, or the folder that it was unpacked into";
         return Err(Failure::usage(message).hint(hint).into());
     }
-    Ok(Bundle { files, form, oddities, limits, manifest })
+    Ok(Bundle { files, form, oddities, limits, signature, manifest })
 }
 
 /// The contents of the file `name`; `None` if there is none.

@@ -208,6 +208,7 @@ mod tests {
             form: Form::Folder { owner: 0 },
             oddities: Vec::new(),
             limits: Limits::default(),
+            signature: None,
             manifest: Some(manifest("systemd")),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use sealift_layers::escape::line;
 
 use super::deployment::Deployment;
 use super::origin;
@@ -11,6 +12,7 @@ use super::scheduled;
 use super::status::{HealthState, ServiceState, ServiceStatus};
 use crate::failure::Failure;
 use crate::finding::{Finding, Findings};
+use crate::signature::Signature;
 use crate::site;
 use crate::ui;
 
@@ -30,7 +32,9 @@ const RENEW_AUTHORITY: &str =
 /// # Errors
 /// When a check cannot be carried out. A check that fails is a finding.
 pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::KnownSites, now: i64) -> Result<Findings> {
-    let mut findings = runtime.check_host(&BTreeMap::new(), now)?;
+    let mut findings = Findings::default();
+    examine_signature(deployment, &mut findings);
+    findings.0.extend(runtime.check_host(&BTreeMap::new(), now)?.0);
     origin::check_successor(deployment, known, false, &mut findings)?;
     runtime.check_images(&mut findings)?;
     let services = scheduled::statuses(deployment, runtime, known)?;
@@ -65,6 +69,15 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::Kno
     examine_folders(deployment, now, &mut findings)?;
     examine_secrets(deployment, runtime, &mut findings)?;
     Ok(findings)
+}
+
+/// A signature that is wrong ended the opening of the bundle.
+fn examine_signature(deployment: &Deployment, findings: &mut Findings) {
+    let message = match &deployment.bundle.signature {
+        Some(Signature { key, comment, .. }) => format!("good, by the trusted key {key}: {}", line(comment)),
+        None => "not checked: no key is trusted; `./sealift up --key NAME.pub` trusts one".to_owned(),
+    };
+    findings.ok("signature", message);
 }
 
 fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, findings: &mut Findings) {

@@ -50,7 +50,8 @@ pub(super) fn of_model(folder: &Path, model: Model) -> Deployment {
     };
     let form = Form::Folder { owner: 0 };
     let (oddities, limits) = (Vec::new(), Limits::default());
-    let bundle = Bundle { files: Tree::default(), form, oddities, limits, manifest: Some(manifest.clone()) };
+    let bundle =
+        Bundle { files: Tree::default(), form, oddities, limits, signature: None, manifest: Some(manifest.clone()) };
     Deployment {
         folder: folder.to_owned(),
         manifest,

@@ -20,6 +20,7 @@ mod header;
 mod members;
 #[cfg(test)]
 mod members_tests;
+mod pax;
 mod read;
 mod write;
 

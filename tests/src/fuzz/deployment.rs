@@ -224,6 +224,7 @@ pub fn sums(data: &[u8]) {
         form: Form::Folder { owner: 0 },
         oddities: Vec::new(),
         limits: Limits::default(),
+        signature: None,
         manifest: Some(MANIFEST.clone()),
     };
     let check = || {

@@ -22,6 +22,9 @@ const SYSTEM: &str = "system";
 /// Reference of the program in the bundle.
 const PROGRAM: &str = "program:sealift";
 
+/// The folder of bills, licences and provenance in a bundle.
+pub const FOLDER: &str = "sbom/";
+
 /// A format of bills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -39,7 +42,7 @@ pub fn path(image: Option<&str>, format: Format) -> String {
         Format::CycloneDx => "cdx",
         Format::Spdx => "spdx",
     };
-    format!("sbom/{name}.{ending}.json")
+    format!("{FOLDER}{name}.{ending}.json")
 }
 
 /// Where the statement of where the bundle comes from is in it: in-toto, with a predicate of SLSA.
@@ -48,7 +51,7 @@ pub const PROVENANCE: &str = "sbom/provenance.intoto.json";
 /// Where the text of a licence is in the bundle.
 #[must_use]
 pub fn text_path(text: Digest) -> String {
-    format!("sbom/{}", components::license_file(text))
+    format!("{FOLDER}{}", components::license_file(text))
 }
 
 /// The bill of the bundle that `manifest` describes. `program` is the digest of the program in the bundle, if it has one.
