@@ -69,10 +69,13 @@ pub(super) fn check(
     }
     let count = ui::count(errors.len(), "file");
     let lines: Vec<String> = errors.into_iter().collect();
-    let path = lines[0].split_once(": ").and_then(|(_, rest)| rest.split(" of ").next()).unwrap_or("/PATH");
+    // Never the line for a secret of a site.
+    let key = lines.iter().find(|line| line.contains(" has a private key"));
+    let path = key.and_then(|line| line.split_once(": ")?.1.split(" of ").next());
+    let allow = path.map(|path| format!(": allow-secrets = {{ \"{path}\" = \"REASON\" }}")).unwrap_or_default();
     let hint = format!(
         "whoever gets the bundle or an image gets them: leave the file out with `drop`; a key that everybody may have, such as \
-         one for tests in a program, is allowed with its reason in the image: allow-secrets = {{ \"{path}\" = \"REASON\" }}"
+         one for tests in a program, is allowed with its reason in `allow-secrets` of the image{allow}"
     );
     Err(Failure::failed(format!("the images would have secrets in {count}:\n{}", lines.join("\n"))).hint(hint).into())
 }
