@@ -94,7 +94,8 @@ fn what_is_no_advisory_is_an_error() {
     let components = components();
     let deep = format!("{{\"id\":\"X\",\"affected\":{}", "[".repeat(100_000));
     let long = format!("{{\"id\":\"{}\"}}", "x".repeat(129));
-    for text in ["", "[]", "{}", "{\"id\":1}", "{\"id\":\"X\",\"affected\":{}}", "{\"id\":\"\"}", &deep, &long] {
+    let wide = format!("{{\"id\":\"X\",\"affected\":[{}{{}}]}}", "{},".repeat(100_000));
+    for text in ["", "[]", "{}", "{\"id\":1}", "{\"id\":\"X\",\"affected\":{}}", "{\"id\":\"\"}", &deep, &long, &wide] {
         assert!(
             osv::findings(text.as_bytes(), &components, None, &mut BTreeSet::new()).is_err(),
             "{}",
