@@ -103,8 +103,11 @@ fn component(found: &Vulnerability) -> String {
     format!("{} {}", found.name, found.version)
 }
 
-/// The packages of a source package, if it is not one with the same name.
+/// Where a component is, if its name does not say so: the packages of a source package, or the program in the bundle.
 fn packages(found: &Vulnerability) -> Option<String> {
+    if found.kind == Kind::Crate && found.images.is_empty() {
+        return Some("in the program sealift".to_owned());
+    }
     let packages: Vec<&str> = found.packages.iter().map(String::as_str).collect();
     (!packages.is_empty() && packages != [found.name.as_str()]).then(|| packages.join(", "))
 }
