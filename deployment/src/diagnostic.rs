@@ -40,6 +40,7 @@ pub struct Part {
 pub struct Diagnostics {
     parts: Vec<Part>,
     list: Vec<Diagnostic>,
+    is_warning: bool,
 }
 
 impl Diagnostics {
@@ -51,7 +52,19 @@ impl Diagnostics {
     /// Spans are ranges of the concatenated texts of `parts`, with one byte between each two.
     pub(crate) fn across(parts: Vec<Part>, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
-        Self { parts, list }
+        Self { parts, list, is_warning: false }
+    }
+
+    /// The same as warnings.
+    #[must_use]
+    pub(crate) fn as_warnings(self) -> Self {
+        Self { is_warning: true, ..self }
+    }
+
+    /// File and line of `span`: `profile.toml:22`.
+    pub(crate) fn line(&self, span: &Range<usize>) -> String {
+        let (part, span) = self.place(span);
+        format!("{}:{}", part.file, shown(&part.text, &span).0)
     }
 
     /// The diagnostics in the chain of `error`, if there are any.
@@ -90,7 +103,8 @@ impl Diagnostics {
             let (message, hint) = (escape::lines(&diagnostic.message), escape::lines(&diagnostic.hint));
             let snippet =
                 Snippet::source(&*source).path(&*file).line_start(line).annotation(AnnotationKind::Primary.span(span));
-            let mut group = Level::ERROR.primary_title(&*message).element(snippet);
+            let level = if self.is_warning { Level::WARNING } else { Level::ERROR };
+            let mut group = level.primary_title(&*message).element(snippet);
             if !hint.is_empty() {
                 group = group.element(Level::HELP.with_name("hint").message(&*hint));
             }

@@ -113,7 +113,9 @@ fn same(host: &Host<'_>) -> Result<()> {
     differences.retain(|line| !host.may_differ.iter().any(|path| line.contains(&format!(".{path}: "))));
     ensure!(differences.is_empty(), "containers of `up` and of compose differ:\n{}", differences.join("\n"));
 
-    ensure!(host.sealift(&["status"])?.matches("it was not created by `sealift up`").count() == 4);
+    // They may not be healthy yet, which `status` says with its exit code, too.
+    let status = (host.run)("sh", &["-c", "\"$0\" status || true", &program()?.display().to_string()])?;
+    ensure!(status.matches("it was not created by `sealift up`").count() == 4, "{status}");
     host.sealift(&["up"])?;
     ensure!(host.sealift(&["status"])?.matches("up to date").count() == 4);
     host.sealift(&["down", "--volumes", "--yes"])?;

@@ -252,6 +252,7 @@ fn make_site(folder: &Path, site: &Path, all: bool) -> Result<()> {
 /// A value that a setting takes, and that is not its default.
 fn value(name: &str, setting: &Setting) -> Value {
     match setting.kind {
+        Kind::Name => Value::String(format!("{name}-1b2c3d4e5f6")),
         Kind::Text | Kind::Word => Value::String(format!("{name}:1b2c3d4e5f6")),
         Kind::Url => Value::String(format!("{}://user:pass@x.test:9000/path", setting.schemes[0])),
         Kind::Host => Value::String("x.test".into()),

@@ -1,12 +1,14 @@
 //! `sealift init`
 
-use std::io::{BufRead, IsTerminal, Write as _};
+use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::{Profile, is_name};
+use sealift_layers::escape;
+use sealift_layers::ingredients::deb::is_package_name;
 
 use super::Context;
 use crate::init::{Answers, Suite, files, venv};
@@ -107,40 +109,90 @@ impl Init {
                 let hint = "for example: --python datasette, or --package valkey-server";
                 return Err(Failure::usage("nothing is to be installed").hint(hint).into());
             }
-            ask_all(&mut answers)?;
+            let (mut input, mut output) = (std::io::stdin().lock(), anstream::stderr());
+            ask_all(&mut answers, &mut Console { input: &mut input, output: &mut output })?;
         }
         complete(answers)
     }
 }
 
-/// Asks for what is installed and how it runs.
-fn ask_all(answers: &mut Answers) -> Result<()> {
+/// Asks for what is installed and how it runs. A question with a wrong answer is asked again.
+fn ask_all(answers: &mut Answers, console: &mut Console<'_>) -> Result<()> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    answers.python = words(&ask("Python distributions, such as `datasette` (none: Enter)")?);
-    answers.packages = words(&ask("Debian packages, such as `valkey-server` (none: Enter)")?);
+    while answers.python.is_empty() && answers.packages.is_empty() {
+        answers.python = console.ask("Python distributions, such as `datasette` (none: Enter)", |text| {
+            let wrong = words(text).into_iter().find(|word| !word.starts_with(|c: char| c.is_ascii_alphanumeric()));
+            wrong.map_or_else(|| Ok(words(text)), |word| Err(format!("`{word}` is not the name of a distribution")))
+        })?;
+        answers.packages = console.ask("Debian packages, such as `valkey-server` (none: Enter)", |text| {
+            let wrong = words(text).into_iter().find(|word| !is_package_name(word));
+            wrong.map_or_else(|| Ok(words(text)), |word| Err(format!("`{word}` is not the name of a Debian package")))
+        })?;
+        if answers.python.is_empty() && answers.packages.is_empty() {
+            console.say("nothing is to be installed: name at least one")?;
+        }
+    }
     if answers.command.is_empty() {
-        answers.command = words(&ask("Program and arguments")?);
+        let is_named = !answers.python.is_empty();
+        answers.command = console.ask("Program and arguments", |text| match words(text) {
+            words if words.is_empty() && !is_named => Err("name a program, such as /usr/bin/valkey-server".to_owned()),
+            words => Ok(words),
+        })?;
     }
     if answers.port.is_none() {
-        let port = ask("Port on which it listens (none: Enter)")?;
-        answers.port = match port.as_str() {
-            "" => None,
-            port => Some(port.parse().map_err(|_| Failure::usage(format!("`{port}` is not a port: 1 to 65535")))?),
-        };
-        answers.proxy |= answers.port.is_some() && ask("nginx with TLS in front? (y/N)")?.starts_with(['y', 'Y']);
+        answers.port = console.ask("Port on which it listens (none: Enter)", |text| match text {
+            "" => Ok(None),
+            port => match port.parse() {
+                Ok(port @ 1024..) => Ok(Some(port)),
+                Ok(1..) => {
+                    Err(format!("without a right of root no program can listen on port {port}: use a higher one"))
+                }
+                _ => Err(format!("`{port}` is not a port: 1024 to 65535")),
+            },
+        })?;
+        answers.proxy |= answers.port.is_some()
+            && console.ask("nginx with TLS in front? (y/N)", |text| match text.to_ascii_lowercase().as_str() {
+                "" | "n" | "no" => Ok(false),
+                "y" | "yes" => Ok(true),
+                _ => Err("answer y or n".to_owned()),
+            })?;
     }
     if answers.data.is_none() {
-        answers.data = Some(ask("Path of data to keep (none: Enter)")?).filter(|path| !path.is_empty());
+        answers.data = console.ask("Path of data to keep (none: Enter)", |text| match text {
+            "" => Ok(None),
+            path if path.starts_with('/') && path.len() > 1 => Ok(Some(path.to_owned())),
+            path => Err(format!("`{path}` is not an absolute path in the image, such as /var/lib/data")),
+        })?;
     }
     Ok(())
 }
 
-fn ask(question: &str) -> Result<String> {
-    anstream::eprint!("{question}: ");
-    std::io::stderr().flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
+/// Where questions are asked.
+struct Console<'a> {
+    input: &'a mut dyn BufRead,
+    output: &'a mut dyn std::io::Write,
+}
+
+impl Console<'_> {
+    /// What `read` makes of the answer; asks again as long as that is an error.
+    fn ask<T>(&mut self, question: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+        loop {
+            write!(self.output, "{question}: ")?;
+            self.output.flush()?;
+            let mut line = String::new();
+            if self.input.read_line(&mut line)? == 0 {
+                return Err(Failure::usage("the input ended before all questions were answered").into());
+            }
+            match read(line.trim()) {
+                Ok(answer) => return Ok(answer),
+                Err(wrong) => self.say(&wrong)?,
+            }
+        }
+    }
+
+    fn say(&mut self, text: &str) -> Result<()> {
+        Ok(writeln!(self.output, "  {}", escape::lines(text))?)
+    }
 }
 
 /// Checks that the answers fit together, and names the program by its path.
@@ -171,4 +223,43 @@ fn complete(mut answers: Answers) -> Result<Answers> {
         answers.command[0] = format!("{folder}/{}", answers.command[0]);
     }
     Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One wrong answer ended `init`, after all others were given.
+    #[test]
+    fn a_question_with_a_wrong_answer_is_asked_again() {
+        let typed = "\n\n\nNGINX!\nvalkey-server\n\n/usr/bin/valkey-server --dir /data\nmany\n80\n6379\nperhaps\nn\ndata\n/data\n";
+        let mut answers = Answers {
+            name: "cache".into(),
+            argument: "cache".into(),
+            suite: Suite::Trixie,
+            packages: Vec::new(),
+            python: Vec::new(),
+            command: Vec::new(),
+            port: None,
+            data: None,
+            proxy: false,
+        };
+        let mut output = Vec::new();
+        let mut input = typed.as_bytes();
+        ask_all(&mut answers, &mut Console { input: &mut input, output: &mut output }).unwrap();
+        assert_eq!(
+            (answers.packages.join(" ").as_str(), answers.port, answers.proxy),
+            ("valkey-server", Some(6379), false)
+        );
+        assert_eq!((answers.command.len(), answers.data.as_deref()), (3, Some("/data")));
+        let output = String::from_utf8(output).unwrap();
+        let told: Vec<&str> =
+            output.lines().filter_map(|line| line.rsplit_once(":   ").map(|(_, told)| told)).collect();
+        assert_eq!(told.len(), 7, "{output}");
+        let error = ask_all(
+            &mut Answers { port: None, ..answers },
+            &mut Console { input: &mut "".as_bytes(), output: &mut Vec::new() },
+        );
+        assert!(error.unwrap_err().to_string().starts_with("the input ended"));
+    }
 }

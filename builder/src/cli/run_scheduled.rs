@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::clock;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::host;
 use sealift_deployment::machine::Machine;
@@ -55,6 +56,7 @@ impl RunScheduled {
         }
         host::refuse_former(&deployment, &KnownSites::of(&machine))?;
         deployment.verify_files()?;
-        self.deployment.runtime(&deployment, &machine)?.run_scheduled(name)
+        let runtime = self.deployment.runtime(&deployment, &machine)?;
+        host::run_scheduled(&deployment, &*runtime, &KnownSites::of(&machine), name, clock::now().cast_signed())
     }
 }

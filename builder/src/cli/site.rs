@@ -43,7 +43,7 @@ enum Action {
 /// in the unpacked bundle, where `--profile` is not needed.
 ///
 /// Examples:
-///   sealift site new ./site --profile standalone --host parsec.example.com
+///   sealift site new ./site --profile standalone --host server.example.com
 ///   sealift site new site --host 192.0.2.10 --port https=8443 --port http=8080
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]

@@ -38,9 +38,9 @@ use super::site::port;
 /// lists what is missing, and exits with 2; nothing is loaded.
 ///
 /// Examples:
-///   ./sealift up --host parsec.example.com
+///   ./sealift up --host server.example.com
 ///   ./sealift up --host 192.0.2.10 --port https=8443 --port http=8080
-///   ./sealift up --host parsec.example.com --key release.pub
+///   ./sealift up --host server.example.com --key release.pub
 ///   ./sealift up --host test.example.com --project parsec-test --port https=9443
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]

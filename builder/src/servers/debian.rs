@@ -99,6 +99,18 @@ fn index_path(suite: &str, file: &str) -> String {
     }
 }
 
+/// The suites of Debian, with those beside each.
+const SUITES: [&str; 9] =
+    ["bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable", "experimental"];
+const BESIDE: [&str; 4] = ["", "-security", "-updates", "-backports"];
+
+/// The suite of Debian that `suite` may be a misspelling of.
+fn similar_suite(suite: &str) -> Option<String> {
+    let all = SUITES.iter().flat_map(|suite| BESIDE.map(|beside| format!("{suite}{beside}")));
+    let near = all.map(|known| (strsim::osa_distance(&known, suite), known));
+    near.filter(|(distance, _)| (1..=suite.len() / 3).contains(distance)).min().map(|(_, known)| known)
+}
+
 impl Servers<'_> {
     /// Fetches and verifies the `InRelease` file of a suite, from the first mirror that has it and delivers a valid one. If
     /// none does, the `Release` file with its signature in `Release.gpg`.
@@ -133,10 +145,16 @@ impl Servers<'_> {
             (None, Ok(None)) => {}
         }
         let tried: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
-        let hint = match name {
-            MAIN_ARCHIVE => "check the suite's name in the profile, or name a mirror with --debian-mirror".to_owned(),
-            name => format!("check the suite's name in the profile, or name a mirror with --debian-mirror {name}=URL"),
-        };
+        let near = similar_suite(suite).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let hint = near
+            + &match name {
+                MAIN_ARCHIVE => {
+                    "check the suite's name in the profile, or name a mirror with --debian-mirror".to_owned()
+                }
+                name => {
+                    format!("check the suite's name in the profile, or name a mirror with --debian-mirror {name}=URL")
+                }
+            };
         Err(Failure::network(format!("no Debian mirror has the suite {suite}; tried:\n  {}", tried.join("\n  ")))
             .hint(hint)
             .into())

@@ -8,6 +8,7 @@ use sealift_layers::escape::line;
 use super::deployment::Deployment;
 use super::origin;
 use super::runtime::{KeyGroups, Runtime};
+use super::scheduled;
 use super::status::{HealthState, ServiceState, ServiceStatus};
 use crate::failure::Failure;
 use crate::finding::{Finding, Findings};
@@ -36,7 +37,7 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::Kno
     findings.0.extend(runtime.check_host(&BTreeMap::new(), now)?.0);
     origin::check_successor(deployment, known, false, &mut findings)?;
     runtime.check_images(&mut findings)?;
-    let services = runtime.status()?;
+    let services = scheduled::statuses(deployment, runtime, known)?;
     if services.iter().all(ServiceStatus::is_absent)
         && let Some((found, option)) = runtime.elsewhere()
     {
@@ -89,6 +90,9 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     } else if let (ServiceState::Scheduled, Some(run)) = (&status.state, &status.last_run) {
         match run.exit_code {
             0 => findings.ok(service, format!("scheduled; its {run}")),
+            _ if run.not_started.is_some() => {
+                findings.error(service, format!("its {run}"), format!("./sealift run-scheduled {service} runs it now"));
+            }
             _ => {
                 let hint = format!("its last log lines are above; ./sealift run-scheduled {service} runs it now");
                 findings.error(service, format!("its {run}"), hint);
@@ -209,12 +213,12 @@ mod tests {
         status.state = ServiceState::Scheduled;
         assert_eq!(examined(&status), "ok: backup: scheduled; it has not run yet");
         let ended = "2026-11-27T03:00:01.5Z".to_owned();
-        status.last_run = Some(LastRun { exit_code: 0, ended: ended.clone() });
+        status.last_run = Some(LastRun { exit_code: 0, ended: ended.clone(), not_started: None });
         assert_eq!(
             examined(&status),
             "ok: backup: scheduled; its last run ended with exit code 0, 2026-11-27T03:00:01"
         );
-        status.last_run = Some(LastRun { exit_code: 3, ended });
+        status.last_run = Some(LastRun { exit_code: 3, ended, not_started: None });
         insta::assert_snapshot!(examined(&status), @r#"
         error: backup: its last run ended with exit code 3, 2026-11-27T03:00:01
             cannot connect

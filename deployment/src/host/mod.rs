@@ -17,8 +17,10 @@ mod origin;
 mod passed_on;
 mod ports;
 pub mod probe;
+mod repeated;
 pub mod request;
 mod runtime;
+mod scheduled;
 mod status;
 mod systemd;
 #[cfg(test)]
@@ -31,7 +33,8 @@ pub use deployment::Deployment;
 pub use doctor::examine;
 pub use look::{Contents, LOOK, look};
 pub use origin::{Objection, objection, refuse_former, successor};
-pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
+pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Ran, Runtime, Started, Stopped};
+pub use scheduled::{run_scheduled, statuses};
 pub use status::{HealthState, LastRun, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::status::ServiceStatus;
+use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::profile::model::Task;
 use crate::site;
@@ -87,6 +88,15 @@ pub trait Runtime {
     /// Those of the engine.
     fn load(&self, ui: &Ui) -> Result<()>;
 
+    /// Checks what a start needs of the host and of what runs, now that there is a site, and changes nothing. It may wait, until
+    /// `deadline`, for the end of what must not be stopped.
+    ///
+    /// # Errors
+    /// The start cannot be made now.
+    fn check_start(&self, _deadline: Deadline, _ui: &Ui) -> Result<()> {
+        Ok(())
+    }
+
     /// Starts all services in order, with the tasks that belong to a start, and waits until all are healthy. Services
     /// that run and are up to date are not touched.
     ///
@@ -120,15 +130,24 @@ pub trait Runtime {
     /// Runs a scheduled service now, and waits for its end; it writes to this program's output, and to its log.
     ///
     /// # Errors
-    /// When it was not made by `up`, when a service is not ready that it depends on, when it runs already, and when it exits
-    /// with another code than 0.
-    fn run_scheduled(&self, service: &str) -> Result<()>;
+    /// When it was not started: it was not made by `up`, a service is not ready that it depends on, it runs already, or the
+    /// engine cannot start it.
+    fn run_scheduled(&self, service: &str) -> Result<Ran>;
 
     /// Runs a task of the profile; it writes to this program's output.
     ///
     /// # Errors
     /// When it exits with another code than 0.
     fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()>;
+}
+
+/// How a run of a scheduled service ended.
+#[derive(Debug)]
+pub enum Ran {
+    /// It did its work.
+    Done,
+    /// It was started, and failed.
+    Failed(Failure),
 }
 
 /// The groups of key files, by which services read them.

@@ -56,15 +56,24 @@ pub enum Outdated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LastRun {
-    /// 0 where it did its work.
+    /// 0 where it did its work; 125 where it could not be started.
     pub exit_code: i64,
     /// When it ended, in the words of the engine or of systemd.
     pub ended: String,
+    /// Why it could not be started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_started: Option<String>,
 }
+
+/// In the place of the exit code of a run that could not be started: engines exit with it then.
+pub(super) const NOT_STARTED: i64 = 125;
 
 impl fmt::Display for LastRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "last run ended with exit code {}", self.exit_code)?;
+        match &self.not_started {
+            Some(why) => write!(f, "last run could not be started ({why})")?,
+            None => write!(f, "last run ended with exit code {}", self.exit_code)?,
+        }
         // Not the parts of seconds, nor the zone's name after its offset.
         match self.ended.split_once('.') {
             _ if self.ended.is_empty() => Ok(()),

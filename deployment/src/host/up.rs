@@ -51,7 +51,7 @@ impl UpRequest<'_> {
             return Ok(());
         }
         Err(Failure::usage("the first start needs the name or address of this installation")
-            .hint("add --host, such as --host parsec.example.com")
+            .hint("add --host, such as --host server.example.com")
             .into())
     }
 }
@@ -64,8 +64,11 @@ pub fn up(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest<'_
     preflight(deployment, runtime, request, ui)?;
     let site = prepare_site(deployment, runtime, request, ui)?;
     runtime.load(ui)?;
+    let deadline = Deadline::after(request.timeout);
+    runtime.check_start(deadline, ui)?;
+    // A start that is refused leaves the deployment to the folder that it runs from.
     request.known.take_over(&deployment.site(), &deployment.profile.model, &deployment.place()?)?;
-    runtime.start(&site, Deadline::after(request.timeout), ui)
+    runtime.start(&site, deadline, ui)
 }
 
 /// Checks the bundle and the host; reports every error at once.
@@ -118,7 +121,7 @@ mod tests {
 
     use super::*;
     use crate::finding::Findings;
-    use crate::host::runtime::{Data, LogOptions, Stopped};
+    use crate::host::runtime::{Data, LogOptions, Ran, Stopped};
     use crate::host::status::ServiceStatus;
     use crate::host::testing;
     use crate::profile::model::Task;
@@ -127,6 +130,7 @@ mod tests {
     #[derive(Default)]
     struct Recorder {
         findings: Findings,
+        refuses_start: bool,
         steps: RefCell<Vec<&'static str>>,
     }
 
@@ -176,7 +180,7 @@ mod tests {
             unreachable!()
         }
 
-        fn run_scheduled(&self, _: &str) -> Result<()> {
+        fn run_scheduled(&self, _: &str) -> Result<Ran> {
             unreachable!()
         }
 
@@ -186,6 +190,12 @@ mod tests {
 
         fn load(&self, _: &Ui) -> Result<()> {
             self.step("load");
+            Ok(())
+        }
+
+        fn check_start(&self, _: Deadline, _: &Ui) -> Result<()> {
+            self.step("check start");
+            anyhow::ensure!(!self.refuses_start, "a folder is missing");
             Ok(())
         }
 
@@ -300,7 +310,28 @@ mod tests {
         let ui = Ui::plain(std::io::sink());
         let started = up(&deployment, &runtime, &request(Some("shop.test")), &ui).unwrap();
         assert_eq!(started, Started::Healthy(vec!["shop.test".to_owned()]));
-        assert_eq!(runtime.steps.into_inner(), ["verify", "check", "set groups", "load", "start"]);
+        assert_eq!(runtime.steps.into_inner(), ["verify", "check", "set groups", "load", "check start", "start"]);
         assert!(deployment.has_site());
+    }
+
+    /// The way back from a new version whose start was refused needed `--take-over`, though the old one still ran.
+    #[test]
+    fn a_start_that_is_refused_takes_nothing_over() {
+        let (old, new, state) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (old, other) = (deployment(&old), deployment(&new));
+        for folder in [&old.folder, &other.folder] {
+            fs_err::write(folder.join("SHA256SUMS"), folder.display().to_string()).unwrap();
+        }
+        let request = UpRequest { known: KnownSites::at(state.path()), ..request(Some("shop.test")) };
+        let ui = Ui::plain(std::io::sink());
+        up(&old, &Recorder::default(), &request, &ui).unwrap();
+        let (from, to) = (old.site(), other.site());
+        assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+        let refusing = Recorder { refuses_start: true, ..Recorder::default() };
+        up(&other, &refusing, &request, &ui).unwrap_err();
+        assert_eq!(origin::successor(&old, &request.known).unwrap(), None);
+        up(&other, &Recorder::default(), &request, &ui).unwrap();
+        assert_eq!(origin::successor(&old, &request.known).unwrap(), Some(other.folder.clone()));
     }
 }

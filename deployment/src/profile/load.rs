@@ -8,6 +8,7 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::Deserializer;
 
+use super::document::Document;
 use super::model::{Image, Model};
 use super::search::Search;
 use super::sources::Sources;
@@ -141,6 +142,21 @@ impl Profile {
         Ok(())
     }
 
+    /// What the profile states and nothing in it uses; `None` if there is nothing.
+    #[must_use]
+    pub fn warnings(&self) -> Option<Diagnostics> {
+        let list = check::unused(&self.sources, extend::merge(&self.parts), &self.model);
+        (!list.is_empty()).then(|| Diagnostics::across(self.parts.clone(), list).as_warnings())
+    }
+
+    /// Where the profile has the value at `path`, keys of tables: `profiles/hello/profile.toml:22`. `None` if it does not say
+    /// it.
+    #[must_use]
+    pub fn place(&self, path: &[&str]) -> Option<String> {
+        let span = Document::new(extend::merge(&self.parts)).value(path);
+        (!span.is_empty()).then(|| Diagnostics::across(self.parts.clone(), Vec::new()).line(&span))
+    }
+
     /// An error that points into the profile, for checks of other modules such as an unknown package. `span` is a range of
     /// bytes, see [`toml::Spanned::span`].
     pub fn diagnostic_at(
@@ -179,6 +195,39 @@ mod tests {
            |
            = hint: look for another
         "#);
+    }
+
+    /// An operator was asked for a setting that no file of the site had.
+    #[test]
+    fn what_nothing_uses_is_a_warning() {
+        let place = tempfile::tempdir().unwrap();
+        let small = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
+        let text = "
+[site.settings]
+used = { title = 'Used', kind = 'text' }
+by-rule = { title = 'Used', kind = 'text' }
+mail-from = { title = 'Not used', kind = 'text' }
+
+[site.secrets.token]
+bytes = 32
+encoding = 'hex'
+
+[site.rules.one]
+test = \"settings.by_rule\"
+message = 'm'
+hint = 'h'
+
+[site.templates]
+'a.conf' = { source = 'a.conf' }
+";
+        fs_err::write(place.path().join("profile.toml"), format!("{small}{text}")).unwrap();
+        fs_err::write(place.path().join("a.conf"), "{{ settings.used }}").unwrap();
+        let warnings = Profile::load(place.path()).map(|profile| profile.warnings().unwrap().to_string());
+        let warnings = warnings.unwrap_or_else(|error| panic!("{error}"));
+        let first: Vec<&str> = warnings.lines().filter(|line| line.starts_with("warning")).collect();
+        let expected = ["warning: nothing uses the setting `mail-from`", "warning: nothing uses the secret `token`"];
+        assert_eq!(first, expected, "{warnings}");
+        assert!(warnings.contains("| ^^^^^^^^^"), "{warnings}");
     }
 
     #[test]

@@ -114,6 +114,12 @@ pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || is_unsafe(c))
 }
 
+/// A name that is safe as a part of a path and as a word of a command: neither `..` nor an option.
+pub(super) fn is_plain_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
 /// A distribution's name (PEP 508), normalised (PEP 503).
 pub(super) fn distribution(text: &str) -> Option<String> {
     let ends =
@@ -209,6 +215,10 @@ mod tests {
         assert!(is_tag("3.10.0-rc1") && !is_tag(".1") && !is_tag("1+2") && !is_tag(""));
         assert!(is_package("libstdc++6") && is_package("mongo_exporter") && !is_package("-a") && !is_package("a=1"));
         assert!(is_debian_version("1:2.3~rc1-1+b2") && !is_debian_version("1 2") && !is_debian_version("latest"));
+        assert!(is_plain_name("a-B.c_9") && is_plain_name("_x"));
+        assert!(
+            ["", ".", "..", "../a", ".a", "-a", "a/b", "a b", "a\n", "\u{e9}"].iter().all(|text| !is_plain_name(text))
+        );
         assert!(is_login("www-data") && !is_login("0day") && !is_login("") && !is_login("a:b"));
         assert!(is_variable("PARSEC_DB") && !is_variable("1A") && !is_variable("A=B") && !is_variable(""));
     }

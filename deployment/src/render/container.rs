@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compose::{health_array, health_line};
 use super::network;
-use crate::profile::model::{Health, Log, Model, PROBE, Service, Ulimit, range};
+use crate::profile::model::{Health, Log, Model, PROBE, Service, Task, Ulimit, range};
 use crate::profile::names::{
     PROGRAM, PROJECT_VARIABLE, address_variable, bracketed, default_port, image_name, mounted_path, path_for,
     path_variable, port_variable, project_name,
@@ -135,7 +135,7 @@ pub fn create(model: &Model, instance: &str, layout: &HostLayout, networks: Netw
     }
     service.health.iter().for_each(|health| options.health(health, layout));
     service.labels.iter().for_each(|(name, value)| options.add("--label", format!("{}={value}", name.get_ref())));
-    options.image(model, service, &service.command)
+    options.image(model, service, service.entrypoint.as_deref(), &service.command)
 }
 
 /// The options of `create` that keep the log of a service small. `driver` is Docker's log driver: those that keep files on
@@ -156,12 +156,20 @@ pub fn log_options(service: &Service, dialect: Dialect, driver: &str) -> Vec<Str
 /// The arguments of `run` for a container that runs one command beside the service's own container, which may be running. It
 /// has no name, ports, restart policy or health check.
 #[must_use]
-pub fn run_once(model: &Model, name: &str, layout: &HostLayout, networks: Networks, command: &[String]) -> Vec<String> {
+pub fn run_once(
+    model: &Model,
+    task: &Task,
+    layout: &HostLayout,
+    networks: Networks,
+    command: &[String],
+) -> Vec<String> {
+    let name = task.service.get_ref().as_str();
     let service = &model.services[name];
     let mut options = Options::default();
     options.service(model, (name, name), layout, networks);
     options.add("--label", "com.docker.compose.oneoff=True");
-    options.image(model, service, command)
+    let entrypoint = Some(&task.entrypoint[..]).filter(|words| !words.is_empty()).or(service.entrypoint.as_deref());
+    options.image(model, service, entrypoint, command)
 }
 
 /// The arguments of `network` that connect a container of a service, created with [`Networks::First`], to its other
@@ -291,8 +299,14 @@ impl Options {
     }
 
     /// The image and the command. Engines take one word as the entrypoint, and drop the image's command then.
-    fn image(mut self, model: &Model, service: &Service, command: &[String]) -> Vec<String> {
-        let entrypoint = service.entrypoint.as_deref().and_then(<[String]>::split_first);
+    fn image(
+        mut self,
+        model: &Model,
+        service: &Service,
+        entrypoint: Option<&[String]>,
+        command: &[String],
+    ) -> Vec<String> {
+        let entrypoint = entrypoint.and_then(<[String]>::split_first);
         entrypoint.iter().for_each(|(program, _)| self.add("--entrypoint", *program));
         self.0.push(image_name(model, service.image.get_ref()));
         entrypoint.iter().for_each(|(_, fixed)| self.0.extend_from_slice(fixed));

@@ -44,6 +44,18 @@ struct Known {
     /// A run of `up` or `site new` has begun to change it and has not ended: it may have been killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unfinished: bool,
+    /// The last runs of scheduled services, by name, where they could not be started.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    missed: BTreeMap<String, MissedRun>,
+}
+
+/// A run of a scheduled service that could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedRun {
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// Why, in one line.
+    pub why: String,
 }
 
 /// A bundle that was unpacked into a folder.
@@ -57,7 +69,8 @@ pub struct Place {
 
 impl Default for Known {
     fn default() -> Self {
-        Self { schema: 1, files: BTreeMap::new(), owner: None, former: Vec::new(), unfinished: false }
+        let (files, missed) = (BTreeMap::new(), BTreeMap::new());
+        Self { schema: 1, files, owner: None, former: Vec::new(), unfinished: false, missed }
     }
 }
 
@@ -139,6 +152,27 @@ impl KnownSites {
         known.former.sort_by(|one, other| one.folder.cmp(&other.folder));
         known.former.dedup();
         self.write(&id, &known)
+    }
+
+    /// The last runs of scheduled services that could not be started, by service.
+    ///
+    /// # Errors
+    /// `site.toml` cannot be read.
+    pub fn missed_runs(&self, directory: &Path, model: &Model) -> Result<BTreeMap<String, MissedRun>> {
+        Ok(self.known(directory, model)?.map(|(_, known)| known.missed).unwrap_or_default())
+    }
+
+    /// Remembers that the last run of a scheduled service could not be started; with `None`, that it was.
+    ///
+    /// # Errors
+    /// `site.toml` cannot be read, or the file not be written.
+    pub fn set_missed_run(&self, directory: &Path, model: &Model, service: &str, run: Option<MissedRun>) -> Result<()> {
+        let Some((id, mut known)) = self.known(directory, model)? else { return Ok(()) };
+        let before = match run.clone() {
+            Some(run) => known.missed.insert(service.to_owned(), run),
+            None => known.missed.remove(service),
+        };
+        if before == run { Ok(()) } else { self.write(&id, &known) }
     }
 
     fn known(&self, directory: &Path, model: &Model) -> Result<Option<(String, Known)>> {
@@ -303,5 +337,20 @@ mod tests {
         let secret = secret_path(model.site.secrets.keys().next().unwrap());
         fs_err::remove_file(site.join(&secret)).unwrap();
         assert_eq!(known.origin(&site, &model).unwrap(), Origin::Lost(vec![secret]));
+    }
+
+    /// An engine remembers nothing of a container that it could not start.
+    #[test]
+    fn a_run_that_could_not_be_started_is_remembered_until_the_next_start() {
+        let (place, model) = (tempfile::tempdir().unwrap(), crate::profile::sample());
+        let known = KnownSites::at(&place.path().join("state"));
+        let site = site(place.path());
+        known.remember(ID, &site, &model).unwrap();
+        let missed = MissedRun { at: 7, why: "no such program".into() };
+        known.set_missed_run(&site, &model, "backup", Some(missed.clone())).unwrap();
+        known.remember(ID, &site, &model).unwrap();
+        assert_eq!(known.missed_runs(&site, &model).unwrap(), [("backup".to_owned(), missed)].into());
+        known.set_missed_run(&site, &model, "backup", None).unwrap();
+        assert!(known.missed_runs(&site, &model).unwrap().is_empty());
     }
 }

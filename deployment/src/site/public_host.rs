@@ -65,7 +65,7 @@ impl FromStr for PublicHost {
         } else if !text.is_ascii() {
             "write the name in its ASCII form (xn--...)"
         } else {
-            "use a name or address such as parsec.example.com, 192.0.2.7 or 2001:db8::7"
+            "use a name or address such as server.example.com, 192.0.2.7 or 2001:db8::7"
         };
         Err(Failure::usage(format!("`{text}` is not a DNS name or an IP address")).hint(hint))
     }

@@ -148,7 +148,7 @@ fn states(setting: &Setting) -> Vec<Value> {
         states.push(setting.unset());
     }
     match setting.kind {
-        Kind::Text | Kind::Word => states.push(Value::Text("sample".into())),
+        Kind::Text | Kind::Word | Kind::Name => states.push(Value::Text("sample".into())),
         Kind::Url => {
             let scheme = setting.schemes.first().map_or("https", String::as_str);
             states.push(Value::Text(format!("{scheme}://sample.example/path")));

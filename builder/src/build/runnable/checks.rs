@@ -16,6 +16,8 @@ use crate::plan::{Image, Plan};
 
 /// The search path of engines for an image that sets none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The shell of health commands.
+const SHELL: &str = "/bin/sh";
 /// At most this many of the files that need something are named.
 const NAMED: usize = 3;
 
@@ -100,6 +102,7 @@ impl Checks {
             }
         }
         judge.verdict.errors.extend(needed.into_values());
+        judge.health_shell(&mut files);
         judge.places(&files);
         judge.modules(&files);
         judge.lost_links(&files);
@@ -156,6 +159,8 @@ impl Judge<'_> {
                     let is_allowed =
                         [Some(command.as_str()), absent].into_iter().flatten().any(|name| self.allowed.contains(name));
                     if !is_allowed {
+                        let near = absent.and_then(|name| similar(files.listing, name));
+                        let message = near.map_or(message.clone(), |near| format!("{message}: did you mean `{near}`?"));
                         self.fault(message, absent.map(Wanted::program));
                     }
                 }
@@ -163,6 +168,26 @@ impl Judge<'_> {
         }
         files.path = split(&self.checks.path);
         libraries
+    }
+
+    /// Checks that there is a shell for health commands: Docker and compose start them with one.
+    fn health_shell(&mut self, files: &mut ImageFiles<'_>) {
+        let with_command: Vec<&str> = self
+            .checks
+            .commands
+            .iter()
+            .map(|(place, ..)| place.as_str())
+            .filter(|place| place.starts_with("services.") && place.ends_with(".health"))
+            .collect();
+        let has_shell = with_command.is_empty() || files.runs(SHELL).is_ok() || self.allowed.contains(SHELL);
+        if !has_shell {
+            let message = format!(
+                "{}: the image has no {SHELL}, with which Docker and compose start `command`: `http` and `tcp` need none; or \
+                 add a shell, or say in `allow-missing` that only `sealift up` with podman is used",
+                with_command.join(", ")
+            );
+            self.verdict.warnings.push(message);
+        }
     }
 
     /// Checks the working directory and the targets of links.
@@ -241,6 +266,21 @@ impl Judge<'_> {
             self.verdict.errors.push(message);
         }
     }
+}
+
+/// A program of the image that `name`, a path or a name in `PATH`, may have been meant to be: one of the same file name in another
+/// folder, or of a similar one.
+fn similar(listing: &Listing, name: &str) -> Option<String> {
+    let wanted = name.rsplit('/').next().unwrap_or(name);
+    let most = wanted.len() / 3;
+    let programs = listing.keys().filter_map(|path| {
+        let (folder, file) = path.as_str().rsplit_once('/')?;
+        let folder = folder.rsplit('/').next().unwrap_or(folder);
+        ["bin", "sbin", "libexec", "games"].contains(&folder).then_some((file, path))
+    });
+    let near = programs.map(|(file, path)| (strsim::osa_distance(file, wanted), path));
+    let near = near.filter(|(distance, _)| *distance <= most).min()?;
+    Some(format!("/{}", near.1))
 }
 
 /// Whether a link that leads nowhere is as it should be: what it leads to is made when a container starts; or it is a link of
@@ -323,6 +363,9 @@ fn commands(
             if model.service.get_ref() == name && model.run == Run::Exec && model.request.is_none() {
                 add(format!("tasks.{}", task.get_ref()), &model.command, path);
             }
+            if model.service.get_ref() == name {
+                add(format!("tasks.{}.entrypoint", task.get_ref()), &model.entrypoint, path);
+            }
         }
     }
     commands
@@ -384,6 +427,18 @@ mod tests {
         assert_eq!(started("dumb-init --", "app y"), "app");
         assert_eq!(started("dumb-init app", "y"), "");
         assert_eq!(started("/usr/bin/app --", "y"), "");
+    }
+
+    #[test]
+    fn a_program_in_another_folder_or_of_a_similar_name_is_suggested() {
+        let file: sealift_layers::listing::ListedEntry =
+            serde_json::from_str(r#"{"kind": "file", "size": 1, "mode": 493, "uid": 0, "gid": 0, "origin": ""}"#)
+                .unwrap();
+        let paths = ["usr/sbin/nginx", "usr/bin/redis-server", "usr/share/nginx"];
+        let listing: Listing = paths.map(|path| (TreePath::new(path).unwrap(), file.clone())).into();
+        assert_eq!(similar(&listing, "/usr/bin/nginx").as_deref(), Some("/usr/sbin/nginx"));
+        assert_eq!(similar(&listing, "reddis-server").as_deref(), Some("/usr/bin/redis-server"));
+        assert_eq!(similar(&listing, "/usr/bin/memcached"), None);
     }
 
     /// Nearly every image has `/usr/share/zoneinfo/localtime` of tzdata, which nobody can act on.

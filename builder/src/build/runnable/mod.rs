@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
+use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::{self, Ui};
 use sealift_layers::listing::Listing;
 use sealift_layers::programs::Programs;
@@ -46,7 +47,10 @@ pub(super) fn check(
         for warning in verdict.warnings {
             ui.warn(&format!("image {}: {warning}", image.name));
         }
-        errors.extend(verdict.errors.into_iter().map(|error| format!("  image {}: {error}", image.name)));
+        let profile = request.profile;
+        errors.extend(
+            verdict.errors.into_iter().map(|error| format!("  image {}: {}", image.name, placed(profile, error))),
+        );
         missing.insert(image.name.as_str(), verdict.missing);
     }
     if errors.is_empty() {
@@ -61,6 +65,17 @@ pub(super) fn check(
     Err(Failure::failed(format!("the images would not run ({count}):\n{}", errors.join("\n")))
         .hint(hints.join("; or "))
         .into())
+}
+
+/// An error with the line of the profile that it is about: it begins with the keys of that, such as `images.web.entrypoint: `.
+fn placed(profile: &Profile, error: String) -> String {
+    let Some((keys, what)) = error.split_once(": ") else { return error };
+    let path: Vec<&str> = keys.split('.').collect();
+    let is_key = path.len() > 1 && ["images", "services", "tasks"].contains(&path[0]);
+    match profile.place(&path).filter(|_| is_key) {
+        Some(place) => format!("{keys} ({place}): {what}"),
+        None => error,
+    }
 }
 
 fn verdict(plan: &Plan<'_>, image: &Image, layers: &FinishedLayers, store: &Store) -> Result<Verdict> {

@@ -48,7 +48,7 @@ impl Container {
     /// How its last run ended; `None` before its first end.
     pub(super) fn last_run(&self) -> Option<LastRun> {
         let ended = self.state == "exited";
-        ended.then(|| LastRun { exit_code: self.exit_code, ended: self.ended.clone() })
+        ended.then(|| LastRun { exit_code: self.exit_code, ended: self.ended.clone(), not_started: None })
     }
 
     /// Whether it runs.

@@ -12,7 +12,8 @@ use super::{held, load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::host::passed_on::{self, Raw};
-use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
+use crate::host::repeated::collapsed;
+use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Ran, Runtime, Started, Stopped};
 use crate::host::status::ServiceStatus;
 use crate::process;
 use crate::profile::model::{Run, Task};
@@ -64,6 +65,13 @@ impl Runtime for Containers<'_> {
         load::load(self, ui)
     }
 
+    fn check_start(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
+        let mut findings = Findings::default();
+        self.check_host_paths(&mut findings)?;
+        findings.refuse("folders of this host are missing:", "no service was started or stopped")?;
+        self.await_runs(deadline, ui)
+    }
+
     fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started> {
         self.start_all(deadline, ui)?;
         let host: PublicHost = site.host.parse()?;
@@ -108,7 +116,7 @@ impl Runtime for Containers<'_> {
         Containers::unscheduled(self)
     }
 
-    fn run_scheduled(&self, service: &str) -> Result<()> {
+    fn run_scheduled(&self, service: &str) -> Result<Ran> {
         self.run_now(service)
     }
 
@@ -125,7 +133,7 @@ impl Runtime for Containers<'_> {
         match container {
             // Its last lines repeat with each start.
             Some(container) if container.restarts >= MANY_RESTARTS => self.lines_of_last_run(service, &container),
-            _ => self.log_lines(service, &["--tail", output::LAST_LINES]),
+            _ => collapsed(&self.log_lines(service, &["--tail", output::LAST_LINES])),
         }
     }
 
@@ -178,7 +186,7 @@ impl Containers<'_> {
         let model = &self.deployment.profile.model;
         let (service, layout) = (task.service.get_ref().as_str(), self.layout()?);
         let networks = self.networks_at_creation();
-        let arguments = container::run_once(model, service, &layout, networks, &words);
+        let arguments = container::run_once(model, task, &layout, networks, &words);
         if networks == Networks::All || network::of_service(model, &model.services[service]).len() <= 1 {
             let mut command = self.engine.command(&["run", "--rm"]);
             command.args(input).args(arguments);

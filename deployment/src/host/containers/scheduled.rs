@@ -7,14 +7,14 @@ use anyhow::{Context, Result};
 use super::context::Containers;
 use crate::failure::Failure;
 use crate::host::passed_on::{self, Raw};
-use crate::host::runtime::Deadline;
+use crate::host::runtime::{Deadline, Ran};
 use crate::host::status::{HealthState, ServiceState, ServiceStatus};
 use crate::profile::model::Condition;
 use crate::ui::Ui;
 
 impl Containers<'_> {
     /// As [`crate::host::runtime::Runtime::run_scheduled`].
-    pub(super) fn run_now(&self, service: &str) -> Result<()> {
+    pub(super) fn run_now(&self, service: &str) -> Result<Ran> {
         self.refuse_other_folder()?;
         let statuses = self.statuses()?;
         let of = |name: &str| statuses.iter().find(|status| status.service == name);
@@ -42,18 +42,19 @@ impl Containers<'_> {
                 return Err(failure.hint("./sealift status shows it; ./sealift up starts it").into());
             }
         }
+        let before = of(service).and_then(|status| status.last_run.clone());
         let container = self.container(service)?;
         let mut command = self.engine.command(&["start", "--attach", &container]);
         let status = passed_on::run(&mut command, Raw::Never).with_context(|| self.engine.cannot_run())?;
         // The engine's own exit code may also be that of an error of its own.
         let last = self.inspected()?.remove(service).and_then(|container| container.last_run());
         match last {
-            Some(run) if run.exit_code == 0 && status.success() => Ok(()),
-            Some(run) if run.exit_code != 0 => {
+            Some(run) if run.exit_code == 0 && status.success() => Ok(Ran::Done),
+            // One that could not be started has the end of the run before.
+            Some(run) if run.exit_code != 0 && before.is_none_or(|before| before != run) => {
                 let failure = Failure::failed(format!("{service} failed with exit code {}", run.exit_code));
-                Err(failure
-                    .hint(format!("its output is above; ./sealift logs {service} shows earlier runs, too"))
-                    .into())
+                let hint = format!("its output is above; ./sealift logs {service} shows earlier runs, too");
+                Ok(Ran::Failed(failure.hint(hint)))
             }
             _ => Err(Failure::failed(format!("{service} could not be started"))
                 .hint("the engine's message is above")
@@ -103,11 +104,11 @@ mod tests {
     use crate::profile::model::Running;
 
     /// The sample, whose web service runs each day, on a podman whose containers are in these states.
-    fn run(web: &str, database: &str) -> (Result<()>, Vec<String>) {
+    fn run(web: &str, database: &str) -> (Result<Ran>, Vec<String>) {
         run_of(web, database, |_| {})
     }
 
-    fn run_of(web: &str, database: &str, change: impl FnOnce(&mut Deployment)) -> (Result<()>, Vec<String>) {
+    fn run_of(web: &str, database: &str, change: impl FnOnce(&mut Deployment)) -> (Result<Ran>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment: Deployment = testing::deployment(folder.path());
         let service = deployment.profile.model.services.get_mut("shop-web").unwrap();
@@ -130,7 +131,7 @@ mod tests {
     }
 
     /// A run that needs one of two replicas, of which the first does not run.
-    fn of_replicas() -> Result<()> {
+    fn of_replicas() -> Result<Ran> {
         run_of("\"created\"", "running", |deployment| {
             let database = deployment.profile.model.services.get_mut("shop-database").unwrap();
             (database.replicas, database.volumes) = (2, [].into());
@@ -138,10 +139,15 @@ mod tests {
         .0
     }
 
+    fn failed(result: Result<Ran>) -> String {
+        let Ok(Ran::Failed(failure)) = result else { panic!("{result:?}") };
+        failure.to_string()
+    }
+
     #[test]
     fn its_container_is_started_and_its_exit_code_counts() {
         let (result, started) = run("\"created\"", "running");
-        assert_eq!(result.unwrap_err().to_string(), "shop-web failed with exit code 3");
+        assert_eq!(failed(result), "shop-web failed with exit code 3");
         assert_eq!(started, ["start --attach shop-small_shop-web"]);
     }
 
@@ -171,7 +177,7 @@ mod tests {
         assert_eq!((result.unwrap_err().to_string().as_str(), started.len()), ("shop-web is running already", 0));
         let (result, started) = run("\"exited\"", "exited");
         let message = "shop-web was not started: it needs shop-database, which is not ready";
-        assert!(of_replicas().is_err_and(|error| error.to_string() == "shop-web failed with exit code 3"));
+        assert_eq!(failed(of_replicas()), "shop-web failed with exit code 3");
         assert_eq!((result.unwrap_err().to_string().as_str(), started.len()), (message, 0));
     }
 }

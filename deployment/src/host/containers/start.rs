@@ -19,10 +19,6 @@ impl Containers<'_> {
     /// As [`crate::host::runtime::Runtime::start`].
     pub(super) fn start_all(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
         let layout = self.layout()?;
-        let mut findings = Findings::default();
-        self.check_host_paths(&mut findings)?;
-        findings.refuse("folders of this host are missing:", "no service was started or stopped")?;
-        self.await_runs(deadline, ui)?;
         self.remove_surplus(&layout, ui)?;
         // Outdated replicas one after the other: the others do the work meanwhile.
         loop {

@@ -18,7 +18,8 @@ use crate::finding::Findings;
 use crate::host::checks;
 use crate::host::deployment::Deployment;
 use crate::host::passed_on::{self, Raw};
-use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Runtime, Started, Stopped};
+use crate::host::repeated::collapsed;
+use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Ran, Runtime, Started, Stopped};
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::machine::Machine;
 use crate::process::{self, Keep};
@@ -151,7 +152,7 @@ impl Runtime for Systemd<'_> {
         None
     }
 
-    fn run_scheduled(&self, service: &str) -> Result<()> {
+    fn run_scheduled(&self, service: &str) -> Result<Ran> {
         self.run_now(service)
     }
 
@@ -167,7 +168,7 @@ impl Runtime for Systemd<'_> {
         let mut command = self.journalctl(service, "cat", LogOptions { follow: false, tail: Some(LAST_LINES) });
         let output = process::last(&mut command);
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        collapsed(&text.lines().map(str::to_owned).collect::<Vec<_>>())
     }
 
     fn logs(&self, service: &str, options: LogOptions) -> Result<()> {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::{Systemd, unit_name};
 use crate::failure::Failure;
 use crate::host::passed_on::{self, Raw};
+use crate::host::runtime::Ran;
 use crate::host::status::{HealthState, LastRun, Outdated, ServiceState, ServiceStatus};
 use crate::process;
 use crate::render::systemd::run_path;
@@ -48,22 +49,25 @@ impl Systemd<'_> {
     }
 
     /// As [`crate::host::runtime::Runtime::run_scheduled`]. By hand, the program is run by this user.
-    pub(super) fn run_now(&self, service: &str) -> Result<()> {
+    pub(super) fn run_now(&self, service: &str) -> Result<Ran> {
         let failure = |hint: String| Failure::failed(format!("{service} failed")).hint(hint);
         if !self.in_charge {
             let program = self.deployment.folder.join(run_path(service));
             let status = passed_on::run(Command::new(&program).stdin(Stdio::null()), Raw::Never);
             return match status.with_context(|| format!("cannot run {}", program.display()))?.success() {
-                true => Ok(()),
-                false => Err(failure("its output is above".to_owned()).into()),
+                true => Ok(Ran::Done),
+                false => Ok(Ran::Failed(failure("its output is above".to_owned()))),
             };
         }
         if !self.unit_file(&unit_name(service)).exists() {
             let failure = Failure::failed(format!("{service} has no unit"));
             return Err(failure.hint("./sealift up installs it").into());
         }
-        self.systemctl(&["start", &unit_name(service)])
-            .map_err(|error| failure(format!("./sealift logs {service} shows why")).because(error).into())
+        // systemd remembers how a run ended, also of one that could not be started.
+        Ok(match self.systemctl(&["start", &unit_name(service)]) {
+            Ok(()) => Ran::Done,
+            Err(error) => Ran::Failed(failure(format!("./sealift logs {service} shows why")).because(error)),
+        })
     }
 }
 
@@ -80,7 +84,8 @@ fn property<'t>(text: &'t str, name: &str) -> &'t str {
 /// The last run of a unit; `None` before its first end.
 fn last_run(text: &str) -> Option<LastRun> {
     let ended = Some(property(text, "ExecMainExitTimestamp")).filter(|ended| !ended.is_empty() && *ended != "n/a")?;
-    Some(LastRun { exit_code: property(text, "ExecMainStatus").parse().ok()?, ended: ended.to_owned() })
+    let exit_code = property(text, "ExecMainStatus").parse().ok()?;
+    Some(LastRun { exit_code, ended: ended.to_owned(), not_started: None })
 }
 
 #[cfg(test)]
@@ -92,7 +97,7 @@ mod tests {
         assert_eq!(last_run("ActiveState=inactive\nExecMainStatus=0\nExecMainExitTimestamp=\n"), None);
         assert_eq!(last_run("ExecMainStatus=0\nExecMainExitTimestamp=n/a\n"), None);
         let run = last_run("ExecMainStatus=3\nExecMainExitTimestamp=Fri 2026-11-27 03:00:01 UTC\n").unwrap();
-        assert_eq!(run, LastRun { exit_code: 3, ended: "Fri 2026-11-27 03:00:01 UTC".into() });
+        assert_eq!(run, LastRun { exit_code: 3, ended: "Fri 2026-11-27 03:00:01 UTC".into(), not_started: None });
         assert_eq!(run.to_string(), "last run ended with exit code 3, Fri 2026-11-27 03:00:01 UTC");
     }
 }

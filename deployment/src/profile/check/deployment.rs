@@ -81,10 +81,12 @@ impl Check<'_> {
         }
         for (name, task) in &model.tasks {
             let name = name.get_ref().as_str();
-            if let (Run::Exec, Some(service)) = (task.run, model.services.get(&task.service))
-                && task.request.is_none()
-            {
-                self.program(&["tasks", name, "command"], service.image.get_ref(), &task.command);
+            if let Some(service) = model.services.get(&task.service).filter(|_| task.request.is_none()) {
+                let (key, words) = match task.run {
+                    Run::Exec => ("command", &task.command),
+                    Run::Once => ("entrypoint", &task.entrypoint),
+                };
+                self.program(&["tasks", name, key], service.image.get_ref(), words);
             }
         }
     }

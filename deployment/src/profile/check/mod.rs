@@ -12,6 +12,7 @@ mod settings;
 mod site;
 mod tasks;
 mod texts;
+mod unused;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ use super::model::{Mode, Model, Service};
 use super::sources::Sources;
 use super::{suggest, syntax, words};
 use crate::diagnostic::Diagnostic;
+
+pub(super) use unused::unused;
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];

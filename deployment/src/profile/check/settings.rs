@@ -116,8 +116,8 @@ impl Check<'_> {
                 self.report(at(self, key), message, "remove it, or change `kind`");
             }
         }
-        if setting.min_length.is_some() && !matches!(setting.kind, Kind::Text | Kind::Word) {
-            let message = "only the kinds text and word have `min-length`";
+        if setting.min_length.is_some() && !matches!(setting.kind, Kind::Text | Kind::Word | Kind::Name) {
+            let message = "only the kinds text, word and name have `min-length`";
             self.report(at(self, "min-length"), message, "remove it, or change `kind`");
         }
         for choice in &setting.choices {

@@ -25,11 +25,16 @@ impl Check<'_> {
                 }
                 self.request(name, task, request);
             }
-            None if task.command.is_empty() => {
+            None if task.command.is_empty() && (task.entrypoint.is_empty() || task.run == Run::Exec) => {
                 let span = self.document.value(&["tasks", name, "command"]);
                 self.report(span, "the command of the task is empty", "set a program of the image and its arguments");
             }
             None => {}
+        }
+        if !task.entrypoint.is_empty() && (task.run == Run::Exec || task.request.is_some()) {
+            let span = self.document.key(&["tasks", name, "entrypoint"]);
+            let hint = "write run = \"once\", or put the program first in `command`";
+            self.report(span, "only a task in a container of its own has an entrypoint", hint);
         }
         self.values(name, task);
         if let Some(service) = service.filter(|service| service.run != Running::Always)

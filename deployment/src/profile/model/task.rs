@@ -19,6 +19,9 @@ pub struct Task {
     /// With `run = "exec"` the program and its arguments; with `"once"` arguments that replace those of the service.
     #[serde(default)]
     pub command: Vec<String>,
+    /// With `run = "once"`: the program and its fixed arguments, in the place of the entrypoint of the service.
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
     /// The request that it is, in the place of a command.
     pub request: Option<Request>,
     /// Names of the operator's arguments. Their values replace `{NAME}` in the command; those that it does not name are
@@ -59,6 +62,20 @@ impl Task {
             parts.into_iter().map(text).collect()
         };
         self.parts().into_iter().map(word).collect()
+    }
+
+    /// The arguments of `compose run` for it, with these values of the arguments.
+    #[must_use]
+    pub fn by_hand(&self, values: &[String]) -> String {
+        let service = std::iter::once(self.service.get_ref().clone());
+        let words = match self.entrypoint.split_first() {
+            None => service.chain(self.words(values)).collect::<Vec<_>>(),
+            Some((program, fixed)) => {
+                let options = ["--entrypoint".to_owned(), program.clone()].into_iter();
+                options.chain(service).chain(fixed.iter().cloned()).chain(self.words(values)).collect()
+            }
+        };
+        words.join(" ")
     }
 
     /// The words of the command, with the places of the arguments.

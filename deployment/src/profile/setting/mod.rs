@@ -48,6 +48,8 @@ pub enum Kind {
     Text,
     /// One line of text without blanks.
     Word,
+    /// A name of a file, a user or the like: letters, digits, `.`, `_` and `-`, the first neither `.` nor `-`.
+    Name,
     /// An absolute URL with a host.
     Url,
     /// A DNS name or an IP address.
@@ -74,6 +76,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Text => "a line of text in quotes",
             Self::Word => "a text in quotes without blanks",
+            Self::Name => "a name of letters, digits, `.`, `_` and `-` in quotes",
             Self::Url => "a URL in quotes",
             Self::Host => "a DNS name or an IP address in quotes",
             Self::Folder => "the absolute path of a folder in quotes",

@@ -38,7 +38,10 @@ impl Setting {
     pub fn value(&self, value: &toml::Value, path: &[&str], invalid: &mut Vec<InvalidValue>) -> Value {
         use toml::Value as Toml;
         match (self.kind, value) {
-            (Kind::Text | Kind::Word | Kind::Url | Kind::Host | Kind::Folder | Kind::Choice, Toml::String(text)) => {
+            (
+                Kind::Text | Kind::Word | Kind::Name | Kind::Url | Kind::Host | Kind::Folder | Kind::Choice,
+                Toml::String(text),
+            ) => {
                 if let Err((message, hint)) = self.text(text) {
                     invalid.push(invalid_value(path, &message, &hint));
                 }
@@ -129,6 +132,12 @@ impl Setting {
         }
         match self.kind {
             Kind::Word if !words::is_word(text) => return wrong("not without blanks", "remove the blanks"),
+            Kind::Name if !words::is_plain_name(text) => {
+                return wrong(
+                    "not a plain name",
+                    "use letters, digits, `.`, `_` and `-`, and begin with none of `.` and `-`",
+                );
+            }
             Kind::Host if !words::is_host(text) => {
                 return wrong("not a DNS name or an IP address", "remove scheme, port and path");
             }

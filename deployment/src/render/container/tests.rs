@@ -21,7 +21,7 @@ fn the_sample_as_engines_see_it() {
     let (model, layout) = (sample(), layout(&[("SEALIFT_HTTPS_PORT", "8443"), ("SEALIFT_ADMIN_PORT", "")]));
     let containers = ["shop-web", "shop-database"].map(|name| lines(&create(&model, name, &layout, Networks::All)));
     let task = &model.tasks["migrate"];
-    let task = lines(&run_once(&model, task.service.get_ref(), &layout, Networks::All, &task.command));
+    let task = lines(&run_once(&model, task, &layout, Networks::All, &task.command));
     let networks = network::names(&model).into_iter().map(|name| lines(&network::create(&model, name, &layout, None)));
     let networks: Vec<String> = networks.collect();
     let volume = lines(&volume(&layout, "orders"));
@@ -170,4 +170,18 @@ fn compose_starts_replicas_and_leaves_scheduled_services() {
     model.services.get_mut("shop-database").unwrap().run = crate::profile::model::Running::Schedule(event);
     let compose = crate::render::compose::render(&model, "linux/amd64");
     assert!(compose.contains("profiles:\n    - scheduled\n"), "{compose}");
+}
+
+/// A database's image has one entrypoint, and the task that restores a dump another program.
+#[test]
+fn a_task_in_a_container_of_its_own_may_have_another_entrypoint() {
+    let (mut model, layout) = (sample(), layout(&[]));
+    let task = model.tasks.get_mut("migrate").unwrap();
+    (task.entrypoint, task.command) = (vec!["/bin/restore".into(), "-v".into()], vec!["all".into()]);
+    let task = &model.tasks["migrate"];
+    let arguments = run_once(&model, task, &layout, Networks::All, &task.command);
+    let option = arguments.iter().position(|word| word == "--entrypoint").unwrap();
+    assert_eq!(arguments[option + 1], "/bin/restore");
+    assert_eq!(arguments[arguments.len() - 2..], ["-v", "all"]);
+    assert_eq!(task.by_hand(&[]), "--entrypoint /bin/restore shop-web -v all");
 }

@@ -5,6 +5,7 @@
 
 mod networks;
 mod scheduled;
+mod settings;
 
 use sealift_layers::codec::Codec;
 
@@ -82,7 +83,9 @@ Images:
     }
     text += "\n\nServices:\n";
     for (name, service) in &model.services {
-        text += &format!("\n- `{}`: {}", name.get_ref(), markdown::text(&service.title));
+        let title =
+            if service.title.is_empty() { String::new() } else { format!(": {}", markdown::text(&service.title)) };
+        text += &format!("\n- `{}`{title}", name.get_ref());
     }
     text
 }
@@ -128,6 +131,7 @@ fn commands(model: &Model) -> String {
     let ports: String = model.site.ports.keys().map(|name| format!(" --port {name}=NUMBER")).collect();
     let start = r#""ExecStart=\"$PWD/sealift\" up --directory \"$PWD\"""#;
     let unit = |manager| format!("    {}", boot::commands(&project, start, manager).join("\n").replace('\n', "\n    "));
+    let tasks = if model.tasks.is_empty() { "" } else { "| `./sealift task` | list the tasks: see below |\n" };
     let (system, user) = (unit(Manager::System), unit(Manager::User));
     format!(
         "\
@@ -141,8 +145,7 @@ fn commands(model: &Model) -> String {
 | `./sealift up` | start services that do not run; apply changes in `.env` and `site/` |
 | `./sealift down` | stop all services; the data stays |
 | `./sealift site renew` | renew certificates that expire soon |
-| `./sealift task` | list the tasks: see below |
-
+{tasks}
 ### After a reboot
 
 Docker starts the services again, all at once; those that end because another one is not ready yet are restarted until all work.
@@ -177,7 +180,7 @@ fn tasks(model: &Model) -> String {
         let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.words(&values).join(" "));
         let hand = match task.run {
             _ if task.request.is_some() => "-".to_owned(),
-            Run::Once => markdown::code(&format!("podman-compose run --rm {service} {command}")),
+            Run::Once => markdown::code(&format!("podman-compose run --rm {}", task.by_hand(&values))),
             Run::Exec => markdown::code(&format!(
                 "podman exec -i {}_{} {command}",
                 project_name(model),
@@ -261,7 +264,7 @@ fn start_tasks_by_hand(model: &Model) -> String {
         for other in model.services.get(service.as_str()).iter().flat_map(|service| service.depends_on.services()) {
             text += &format!("\n       podman-compose up -d {}", other.get_ref());
         }
-        text += &format!("\n       podman-compose run --rm {service} {}", task.command.join(" "));
+        text += &format!("\n       podman-compose run --rm {}", task.by_hand(&[]));
     }
     text
 }
@@ -363,6 +366,8 @@ Existing secrets are never replaced.
 - To use certificates of your own, put them into `site/tls/` under the same names; they are not replaced.
 ";
     }
+    text += &settings::required(model);
+    text += &settings::folders(model);
     text += "
 - The services read the files in `site/` that `compose.yaml` names. Edited files are not overwritten; `./sealift up` applies the\n  changes.";
     text

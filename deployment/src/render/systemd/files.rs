@@ -61,7 +61,8 @@ pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
         let Some(venv) = &image.venv else { continue };
         // What runs in the service's place starts with the image's program, the others with their own.
         let (start, first) = match task.run {
-            Run::Once => (&image.entrypoint[..], 0),
+            Run::Once if task.entrypoint.is_empty() => (&image.entrypoint[..], 0),
+            Run::Once => (&task.entrypoint[..], 0),
             Run::Exec => (&task.command[..1.min(task.command.len())], 1),
         };
         let words = start.iter().map(String::as_str).collect();

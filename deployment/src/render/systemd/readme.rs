@@ -188,6 +188,7 @@ service, so all files can belong to root with no permissions for others."
 fn operation(model: &Model) -> String {
     let service =
         model.services.keys().next().map_or_else(|| "SERVICE".to_owned(), |service| service.get_ref().clone());
+    let tasks = if model.tasks.is_empty() { "" } else { "| list the tasks | `./sealift task` |\n" };
     format!(
         "\
 ## Daily operation
@@ -200,8 +201,7 @@ fn operation(model: &Model) -> String {
 | restart, after a change in `site/` | `systemctl restart {service}` |
 | stop, and do not start at boot | `./sealift down` |
 | start | `./sealift up` |
-| list the tasks | `./sealift task` |
-
+{tasks}
 To upgrade, unpack the new bundle into another directory, check it, copy `site/` from the old directory, and run
 `./sealift up` in the new one. The units then use the new directory. The old one can be removed, or be started again in the same
 way if the data allows it. After moving a directory, run `./sealift up` in its new place.

@@ -98,7 +98,7 @@ fn public_host(request: &SiteRequest<'_>, record: Option<&Record>) -> Result<Pub
         Some(host) => Ok(host.parse()?),
         None if !uses_host(request.model, request.sources) => Ok(UNNAMED.parse()?),
         None => Err(Failure::usage("a new site needs its public host: the name or address that users connect to")
-            .hint("add --host, such as --host parsec.example.com")
+            .hint("add --host, such as --host server.example.com")
             .into()),
     }
 }
