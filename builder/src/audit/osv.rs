@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::components::{Component, Components, Release};
+use super::cvss;
 use super::finding::{Kind, Severity};
 use super::ranges::{self, Event};
 use super::vulnerability::{Found, MAX_ID};
@@ -28,7 +29,15 @@ struct Advisory {
     details: Option<String>,
     #[serde(default, deserialize_with = "list")]
     affected: Vec<Affected>,
+    #[serde(default, deserialize_with = "list")]
+    severity: Vec<Score>,
     database_specific: Option<Value>,
+}
+
+/// A severity as a vector of CVSS.
+#[derive(Deserialize)]
+struct Score {
+    score: String,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +47,8 @@ struct Affected {
     ranges: Vec<Range>,
     #[serde(default, deserialize_with = "list")]
     versions: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    severity: Vec<Score>,
     ecosystem_specific: Option<Value>,
     database_specific: Option<Value>,
 }
@@ -140,7 +151,7 @@ impl Advisory {
             component,
             id: self.id.clone(),
             aliases: names.filter(|name| (1..=MAX_ID).contains(&name.len())).collect::<BTreeSet<_>>(),
-            severity: severity(self.database_specific.as_ref(), "severity"),
+            severity: severity(self.database_specific.as_ref(), "severity").known_or(highest(&self.severity)),
             fixed: None,
             summary: self.summary.as_deref().or(details).unwrap_or_default().to_owned(),
             source: "osv",
@@ -193,6 +204,7 @@ impl Affected {
         of(&self.ecosystem_specific, "urgency")
             .known_or(of(&self.ecosystem_specific, "severity"))
             .known_or(of(&self.database_specific, "severity"))
+            .known_or(highest(&self.severity))
     }
 }
 
@@ -205,6 +217,11 @@ impl Bounds {
     }
 }
 
+fn highest(scores: &[Score]) -> Severity {
+    scores.iter().map(|score| cvss::severity(&score.score)).max().unwrap_or_default()
+}
+
+/// A word in what the database adds.
 fn severity(specific: Option<&Value>, key: &str) -> Severity {
     specific.and_then(|specific| specific.get(key)?.as_str()).map_or(Severity::Unknown, Severity::parse)
 }

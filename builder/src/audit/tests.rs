@@ -82,6 +82,9 @@ fn listed_versions_withdrawn_advisories_and_severities() {
     listed["database_specific"] = json!(["no object"]);
     listed["affected"][0]["ecosystem_specific"] = json!({ "urgency": "low" });
     assert_eq!(advisory(&listed), [format!("{found} low -")]);
+    listed["affected"][0]["ecosystem_specific"] = Value::Null;
+    listed["severity"] = json!([{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H" }]);
+    assert_eq!(advisory(&listed), [format!("{found} high -")]);
     listed["withdrawn"] = "2026-01-01T00:00:00Z".into();
     assert_eq!(advisory(&listed), [""; 0]);
     // As some databases write empty lists.
