@@ -5,6 +5,7 @@
 //! vulnerabilities); of the latter, the report has the digests.
 
 mod components;
+mod cvss;
 mod debian;
 mod finding;
 mod osv;

@@ -1,14 +1,17 @@
 //! Advisories in the format of OSV (OSV schema 1.7), of the ecosystems `Debian`, `PyPI` and `crates.io`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 
 use anyhow::{Context as _, Result, ensure};
 use sealift_layers::ingredients::wheel::normalize;
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::components::{Component, Components, Release};
+use super::cvss;
 use super::finding::{Kind, Severity};
 use super::ranges::{self, Event};
 use super::vulnerability::{Found, MAX_ID};
@@ -16,26 +19,36 @@ use super::vulnerability::{Found, MAX_ID};
 #[derive(Deserialize)]
 struct Advisory {
     id: String,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "list")]
     aliases: Vec<String>,
     /// For advisories of distributions: the vulnerabilities that they are about.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "list")]
     upstream: Vec<String>,
     withdrawn: Option<IgnoredAny>,
     summary: Option<String>,
     details: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "list")]
     affected: Vec<Affected>,
+    #[serde(default, deserialize_with = "list")]
+    severity: Vec<Score>,
     database_specific: Option<Value>,
+}
+
+/// A severity as a vector of CVSS.
+#[derive(Deserialize)]
+struct Score {
+    score: String,
 }
 
 #[derive(Deserialize)]
 struct Affected {
     package: Option<Package>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "list")]
     ranges: Vec<Range>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "list")]
     versions: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    severity: Vec<Score>,
     ecosystem_specific: Option<Value>,
     database_specific: Option<Value>,
 }
@@ -50,7 +63,7 @@ struct Package {
 struct Range {
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "list")]
     events: Vec<Bounds>,
 }
 
@@ -62,9 +75,35 @@ struct Bounds {
     limit: Option<String>,
 }
 
-/// Some databases write `null` for an empty list.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// Elements of a list of an advisory.
+const ELEMENTS: usize = 100_000;
+
+/// A list of an advisory. Some databases write `null` for an empty one.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Elements<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Vec<T>, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = all.next_element()? {
+                if elements.len() == ELEMENTS {
+                    return Err(A::Error::custom(format!("a list has more than {ELEMENTS} elements")));
+                }
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+    deserializer.deserialize_any(Elements(PhantomData))
 }
 
 /// What an advisory says of the components of a bundle. `release` is that of its Debian packages. Adds the kinds of components
@@ -112,7 +151,7 @@ impl Advisory {
             component,
             id: self.id.clone(),
             aliases: names.filter(|name| (1..=MAX_ID).contains(&name.len())).collect::<BTreeSet<_>>(),
-            severity: severity(self.database_specific.as_ref(), "severity"),
+            severity: severity(self.database_specific.as_ref(), "severity").known_or(highest(&self.severity)),
             fixed: None,
             summary: self.summary.as_deref().or(details).unwrap_or_default().to_owned(),
             source: "osv",
@@ -165,6 +204,7 @@ impl Affected {
         of(&self.ecosystem_specific, "urgency")
             .known_or(of(&self.ecosystem_specific, "severity"))
             .known_or(of(&self.database_specific, "severity"))
+            .known_or(highest(&self.severity))
     }
 }
 
@@ -177,6 +217,11 @@ impl Bounds {
     }
 }
 
+fn highest(scores: &[Score]) -> Severity {
+    scores.iter().map(|score| cvss::severity(&score.score)).max().unwrap_or_default()
+}
+
+/// A word in what the database adds.
 fn severity(specific: Option<&Value>, key: &str) -> Severity {
     specific.and_then(|specific| specific.get(key)?.as_str()).map_or(Severity::Unknown, Severity::parse)
 }

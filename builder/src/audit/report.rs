@@ -82,11 +82,11 @@ fn vulnerabilities(text: &mut String, audit: &Audit) {
         let stated = found.statement.as_ref().map(|statement| statement.status.word()).unwrap_or_default();
         [found.severity.word(), &found.id, &component(found), &fixed, stated].map(|cell| line(cell).into_owned())
     });
-    // With the summary of each below it.
-    let summaries: Vec<&str> = open.iter().map(|found| found.summary.as_str()).collect();
-    for (row, summary) in table(rows.collect()).lines().zip(summaries) {
-        let summary = if summary.is_empty() { String::new() } else { format!("      {}\n", line(summary)) };
-        let _infallible = write!(text, "{row}\n{summary}");
+    for (row, found) in table(rows.collect()).lines().zip(&open) {
+        let summary = Some(&found.summary).filter(|summary| !summary.is_empty());
+        let more: Vec<String> = packages(found).into_iter().chain(summary.cloned()).collect();
+        let more = if more.is_empty() { String::new() } else { format!("      {}\n", line(&more.join(": "))) };
+        let _infallible = write!(text, "{row}\n{more}");
     }
     if silenced.is_empty() {
         return;
@@ -99,15 +99,17 @@ fn vulnerabilities(text: &mut String, audit: &Audit) {
     }
 }
 
-/// `glibc 2.43-1 (libc6, libc-bin)`.
 fn component(found: &Vulnerability) -> String {
+    format!("{} {}", found.name, found.version)
+}
+
+/// Where a component is, if its name does not say so: the packages of a source package, or the program in the bundle.
+fn packages(found: &Vulnerability) -> Option<String> {
+    if found.kind == Kind::Crate && found.images.is_empty() {
+        return Some("in the program sealift".to_owned());
+    }
     let packages: Vec<&str> = found.packages.iter().map(String::as_str).collect();
-    let packages = match packages.as_slice() {
-        [] => String::new(),
-        [one] if *one == found.name => String::new(),
-        several => format!(" ({})", several.join(", ")),
-    };
-    format!("{} {}{packages}", found.name, found.version)
+    (!packages.is_empty() && packages != [found.name.as_str()]).then(|| packages.join(", "))
 }
 
 /// Rows with columns of the same width.

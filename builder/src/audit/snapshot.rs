@@ -11,6 +11,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::ui::Phase;
 use sealift_layers::digest::{Digest, Hasher};
+use sealift_layers::escape;
 use sealift_layers::limits::{Exceeded, Limits, MEMBERS};
 use sealift_layers::zip::{self, Links};
 use serde::Serialize;
@@ -163,7 +164,13 @@ fn folder(root: &Path, take: &mut impl FnMut(&str, Result<Vec<u8>>)) -> Result<D
             } else if kind.is_file() && path.extension().is_some_and(|ending| ending == "json") {
                 let name = path.strip_prefix(root).ok().and_then(Path::to_str).map(str::to_owned);
                 let name = name.filter(|name| !name.contains(|c: char| c == '\\' || c.is_control()));
-                let odd = || Failure::failed(format!("the name of {} has odd characters", path.display()));
+                let odd = || {
+                    let path = path.display().to_string();
+                    Failure::failed(format!(
+                        "the name of {} has a backslash or control characters",
+                        escape::line(&path)
+                    ))
+                };
                 paths.push(name.ok_or_else(odd)?);
             }
             if (open_folders.len() + paths.len()) as u64 > MEMBERS {
@@ -185,12 +192,9 @@ fn folder(root: &Path, take: &mut impl FnMut(&str, Result<Vec<u8>>)) -> Result<D
 }
 
 fn open(path: &Path) -> Result<File> {
-    let file = fs_err::File::open(path).map_err(|error| {
+    let file = files::open(path).map_err(|error| {
         Failure::usage(error.to_string()).hint("docs/audit.md tells where snapshots come from").because(error)
     })?;
-    if !file.metadata()?.is_file() {
-        return Err(Failure::usage(format!("{} is not a regular file", path.display())).into());
-    }
     Ok(file.into_parts().0)
 }
 
@@ -269,7 +273,7 @@ mod tests {
         let error = |path: &Path| format!("{:#}", read(&Pinned { path: path.into(), digest: None }).unwrap_err());
         assert!(error(place.path()).ends_with("has no advisories"));
         assert!(error(&path).contains("1.json"));
-        assert!(error(Path::new("/dev/zero")).ends_with("is not a regular file"));
+        assert!(error(Path::new("/dev/zero")).contains("/dev/zero"));
         fs_err::File::create(&path).unwrap().set_len(DOCUMENT + 1).unwrap();
         for path in [&*path, place.path()] {
             assert!(error(path).ends_with("an advisory is larger than 8 MiB"), "{}", error(path));

@@ -82,6 +82,9 @@ fn listed_versions_withdrawn_advisories_and_severities() {
     listed["database_specific"] = json!(["no object"]);
     listed["affected"][0]["ecosystem_specific"] = json!({ "urgency": "low" });
     assert_eq!(advisory(&listed), [format!("{found} low -")]);
+    listed["affected"][0]["ecosystem_specific"] = Value::Null;
+    listed["severity"] = json!([{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H" }]);
+    assert_eq!(advisory(&listed), [format!("{found} high -")]);
     listed["withdrawn"] = "2026-01-01T00:00:00Z".into();
     assert_eq!(advisory(&listed), [""; 0]);
     // As some databases write empty lists.
@@ -94,7 +97,8 @@ fn what_is_no_advisory_is_an_error() {
     let components = components();
     let deep = format!("{{\"id\":\"X\",\"affected\":{}", "[".repeat(100_000));
     let long = format!("{{\"id\":\"{}\"}}", "x".repeat(129));
-    for text in ["", "[]", "{}", "{\"id\":1}", "{\"id\":\"X\",\"affected\":{}}", "{\"id\":\"\"}", &deep, &long] {
+    let wide = format!("{{\"id\":\"X\",\"affected\":[{}{{}}]}}", "{},".repeat(100_000));
+    for text in ["", "[]", "{}", "{\"id\":1}", "{\"id\":\"X\",\"affected\":{}}", "{\"id\":\"\"}", &deep, &long, &wide] {
         assert!(
             osv::findings(text.as_bytes(), &components, None, &mut BTreeSet::new()).is_err(),
             "{}",

@@ -17,7 +17,8 @@ use crate::audit::{self, FailOn, Pinned};
 /// Show what is outdated in a bundle, and which vulnerabilities are known
 ///
 /// Compares the Debian packages with the signed indexes of today: of the archives that the
-/// bundle's profile names, signed by its keys, from the mirrors that this machine is set up to
+/// bundle's profile names, and of Debian's security updates and other updates of its suite. They
+/// are verified with the profile's keys, and come from the mirrors that this machine is set up to
 /// use. An index that is older than the one in the bundle's lock is refused. Packages that a
 /// security archive has newer versions of are marked. The wheels are compared with the Python
 /// index, if it can be reached.
