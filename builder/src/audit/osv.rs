@@ -1,4 +1,4 @@
-//! Advisories in the format of OSV (OSV schema 1.7), of the ecosystems `Debian`, `PyPI` and `crates.io`.
+//! Advisories in the format of OSV (OSV schema 1.7), of the ecosystems `Debian`, `PyPI` and [`CRATES`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,6 +15,9 @@ use super::cvss;
 use super::finding::{Kind, Severity};
 use super::ranges::{self, Event};
 use super::vulnerability::{Found, MAX_ID};
+
+/// The ecosystem of Rust's crates. It is a name here, and no server.
+pub(super) const CRATES: &str = concat!("crates", ".io");
 
 #[derive(Deserialize)]
 struct Advisory {
@@ -166,7 +169,7 @@ impl Package {
             self.ecosystem.split_once(':').map_or((&*self.ecosystem, None), |(e, s)| (e, Some(s)));
         match (ecosystem, suffix) {
             ("PyPI", _) => Some((Kind::Wheel, normalize(&self.name))),
-            ("crates.io", _) => Some((Kind::Crate, self.name.clone())),
+            (CRATES, _) => Some((Kind::Crate, self.name.clone())),
             ("Debian", None) => Some((Kind::Package, self.name.clone())),
             ("Debian", Some(of)) => {
                 let release = release?;

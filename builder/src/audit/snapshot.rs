@@ -19,7 +19,7 @@ use serde::Serialize;
 /// Largest document of a snapshot, in bytes: an advisory, or a document of OpenVEX.
 pub(super) const DOCUMENT: u64 = 8 << 20;
 /// Largest file of Debian's security tracker, in bytes. It has 70 MB.
-const TRACKER: u64 = 256 << 20;
+const TRACKER: u64 = 160 << 20;
 
 /// A file or folder, and the digest that it must have.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -58,9 +58,9 @@ fn components_are_known_by_the_names_of_their_ecosystems() {
         assert_eq!(debian(ecosystem, fixed), [""; 0], "{ecosystem}");
     }
     // The program in the bundle, and the crate of an image.
-    assert_eq!(advisory(&about("crates.io", "base64", "SEMVER", "0.22.2")), ["X-1 base64 0.22.1 unknown 0.22.2"]);
-    assert_eq!(advisory(&about("crates.io", "tick", "SEMVER", "1.0.0-rc.1")), ["X-1 tick 0.3.1 unknown 1.0.0-rc.1"]);
-    assert_eq!(advisory(&about("crates.io", "tick", "GIT", "1.0.0")), [""; 0]);
+    assert_eq!(advisory(&about(osv::CRATES, "base64", "SEMVER", "0.22.2")), ["X-1 base64 0.22.1 unknown 0.22.2"]);
+    assert_eq!(advisory(&about(osv::CRATES, "tick", "SEMVER", "1.0.0-rc.1")), ["X-1 tick 0.3.1 unknown 1.0.0-rc.1"]);
+    assert_eq!(advisory(&about(osv::CRATES, "tick", "GIT", "1.0.0")), [""; 0]);
     // Made by somebody else than Debian.
     assert_eq!(advisory(&about("Debian:13", "gcc-15", "ECOSYSTEM", "99")), [""; 0]);
     assert_eq!(components().of_others, 1);
@@ -153,7 +153,7 @@ fn what_is_no_tracker_is_an_error() {
 /// The vulnerabilities of two sources: one of the program in the bundle, one of busybox, which two images have.
 fn vulnerabilities() -> Vec<Vulnerability> {
     let components = components();
-    let mut one = about("crates.io", "base64", "SEMVER", "0.22.2");
+    let mut one = about(osv::CRATES, "base64", "SEMVER", "0.22.2");
     one["id"] = "RUSTSEC-2026-1".into();
     one["aliases"] = json!(["CVE-2026-2", "GHSA-1"]);
     one["details"] = "\n A long\ttext.\nMore.".into();
