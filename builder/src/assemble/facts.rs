@@ -14,6 +14,8 @@ use crate::store::facts::{self, Facts, Texts};
 
 /// Where Debian packages have their copyright files.
 const DOCUMENTATION: &str = "usr/share/doc";
+/// Largest copyright file whose licences are read, in bytes. The text of a larger one is passed on as it is.
+const COPYRIGHT: usize = 1 << 20;
 /// Where Debian's `base-files` has the texts of common licences.
 const COMMON: &str = "usr/share/common-licenses";
 
@@ -43,7 +45,10 @@ pub(super) fn of_package(package: &deb::Package, texts: &mut Texts) -> Result<Fa
         }
         (_, Some(Kind::File(content))) => {
             if let Some(text) = read(content, &file, texts)? {
-                facts.set_license(debian::license(&text, &control.source.0), texts);
+                // The time that its paragraphs take grows faster than their number.
+                if text.len() <= COPYRIGHT {
+                    facts.set_license(debian::license(&text, &control.source.0), texts);
+                }
                 facts.add_text(text, texts);
             }
         }
