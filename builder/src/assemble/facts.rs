@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
 use sealift_layers::ingredients::deb;
 use sealift_layers::license::{self, debian, python};
-use sealift_layers::limits::{DOCUMENT, MEMORY, RELATIONS};
+use sealift_layers::limits::{DOCUMENT, RELATIONS};
 use sealift_layers::tree::{Content, Kind, Tree, TreePath};
 
 use crate::cargo::MANIFEST;
@@ -14,10 +14,11 @@ use crate::store::facts::{self, Facts, Texts};
 
 /// Where Debian packages have their copyright files.
 const DOCUMENTATION: &str = "usr/share/doc";
-/// Largest copyright file whose licences are read, in bytes. The text of a larger one is passed on as it is.
-const COPYRIGHT: usize = 1 << 20;
 /// Where Debian's `base-files` has the texts of common licences.
 const COMMON: &str = "usr/share/common-licenses";
+
+/// Most bytes of the texts of a layer: they are in memory several times. Ours have two million: some 20 kB for each package.
+const TEXTS: u64 = 32 << 20;
 
 /// How many requirements and extras of a wheel are looked at: each of the one is compared with each of the other. Real ones have
 /// some hundred.
@@ -45,10 +46,7 @@ pub(super) fn of_package(package: &deb::Package, texts: &mut Texts) -> Result<Fa
         }
         (_, Some(Kind::File(content))) => {
             if let Some(text) = read(content, &file, texts)? {
-                // The time that its paragraphs take grows faster than their number.
-                if text.len() <= COPYRIGHT {
-                    facts.set_license(debian::license(&text, &control.source.0), texts);
-                }
+                facts.set_license(debian::license(&text, &control.source.0), texts);
                 facts.add_text(text, texts);
             }
         }
@@ -129,9 +127,10 @@ fn read(content: &Content, path: &TreePath, texts: &Texts) -> Result<Option<Stri
         return Ok(None);
     }
     let size: usize = texts.values().map(String::len).sum();
-    if size as u64 + content.len() > MEMORY {
-        let message = format!("the licences of the layer's packages are larger than {} MiB", MEMORY >> 20);
-        return Err(Failure::failed(message).into());
+    if size as u64 + content.len() > TEXTS {
+        let message = format!("the licences of the layer's packages are larger than {} MiB", TEXTS >> 20);
+        let hint = "name the packages with the largest copyright files in an image of their own";
+        return Err(Failure::failed(message).hint(hint).into());
     }
     let bytes = content.read().with_context(|| format!("cannot read `/{path}`"))?;
     Ok(Some(facts::text(bytes)))

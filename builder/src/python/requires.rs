@@ -19,6 +19,9 @@ pub struct Metadata<'a> {
     pub extras: &'a [String],
 }
 
+/// How often extras may ask for further ones. Real ones do so twice.
+const ROUNDS: usize = 16;
+
 /// For each of the distributions (by normalised name) those that it requires and that are there. Extras count where a
 /// distribution asks for them; those of a distribution that no other one requires, where all they need is there.
 #[must_use]
@@ -48,7 +51,7 @@ pub fn edges<'a>(
         extras.insert(name, provided.filter(is_complete).collect());
     }
     let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    loop {
+    for _ in 0..ROUNDS {
         let mut asked = extras.clone();
         for (name, requirements) in &parsed {
             let own: Vec<ExtraName> = extras.get(name).into_iter().flatten().cloned().collect();
@@ -61,10 +64,11 @@ pub fn edges<'a>(
         }
         // Extras ask for further ones, until there are no more.
         if asked == extras {
-            return edges;
+            break;
         }
         extras = asked;
     }
+    edges
 }
 
 fn parse(text: &str) -> Option<Requirement<Url>> {
@@ -122,5 +126,19 @@ mod tests {
         app: lib tool
         lib: speed
         ");
+    }
+
+    /// Two distributions whose extras ask for each other's, one by one, took hours.
+    #[test]
+    fn countless_rounds_of_extras_end() {
+        let one: Vec<String> =
+            (0..2000).map(|n| format!("b[x{n}]; extra == 'x{n}'")).chain(["b[x0]".to_owned()]).collect();
+        let other: Vec<String> = (0..2000).map(|n| format!("a[x{}]; extra == 'x{n}'", n + 1)).collect();
+        let distributions = BTreeMap::from([
+            ("a", Metadata { requires: &one, extras: &[] }),
+            ("b", Metadata { requires: &other, extras: &[] }),
+        ]);
+        let target = Target::new("3.14", "linux/amd64".parse().unwrap(), "2.43").unwrap();
+        assert_eq!(edges(&distributions, &target), BTreeMap::from([("a", ["b"].into()), ("b", ["a"].into())]));
     }
 }

@@ -73,4 +73,12 @@ mod tests {
         assert!(is_last(&missed, Some(&ended("2026-11-26T19:59:00.5Z"))));
         assert!(!is_last(&missed, Some(&ended("2026-11-26T21:00:01+01:00"))));
     }
+
+    /// The engine's words are those of whatever it could not start.
+    #[test]
+    fn why_a_run_was_not_started_is_escaped() {
+        let why = Some("no program \u{1b}[2J".to_owned());
+        let run = LastRun { exit_code: NOT_STARTED, ended: "2026-11-26T20:00:00Z".into(), not_started: why };
+        assert_eq!(run.to_string(), "last run was not started (no program \\u{1b}[2J), 2026-11-26T20:00:00Z");
+    }
 }

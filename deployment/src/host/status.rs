@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use sealift_layers::escape::line;
 use serde::Serialize;
 
 /// Whether a service runs.
@@ -71,7 +72,7 @@ pub(super) const NOT_STARTED: i64 = 125;
 impl fmt::Display for LastRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.not_started {
-            Some(why) => write!(f, "last run was not started ({why})")?,
+            Some(why) => write!(f, "last run was not started ({})", line(why))?,
             None => write!(f, "last run ended with exit code {}", self.exit_code)?,
         }
         // Not the parts of seconds, nor the zone's name after its offset.

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{License, names, reference};
 
-/// Longest expression in bytes. The longest ones of real packages have some thousand.
+/// Longest expression, and most bytes of the names that it is made of. The longest ones of real packages have some thousand.
 const LONGEST: usize = 1 << 16;
+/// Most names of common licences. Debian has some twenty.
+const COMMON: usize = 100;
 
 /// The licence in a copyright file. `package` names one that only the text describes: usually the source package.
 #[must_use]
@@ -21,7 +23,8 @@ fn common(text: &str) -> BTreeSet<String> {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-.+".contains(c)).unwrap_or(rest.len());
         rest[..end].trim_end_matches(['.', '-']).to_owned()
     });
-    names.filter(|name| !name.is_empty()).collect()
+    let names: BTreeSet<String> = names.filter(|name| (1..=super::LONGEST).contains(&name.len())).collect();
+    names.into_iter().take(COMMON).collect()
 }
 
 /// A paragraph: its fields by name in lower case. Continued lines are part of the value, without their first blank.
@@ -52,9 +55,13 @@ fn structured(text: &str, package: &str) -> Option<License> {
     }
     bodies.retain(|_, text| !text.trim().is_empty());
     let of_files = licensed().filter(|(paragraph, _)| paragraph.contains_key("files"));
-    let mut used: Vec<String> = of_files.map(|(_, license)| synopsis(license)).collect();
+    let mut used: BTreeSet<String> = of_files.map(|(_, license)| synopsis(license)).collect();
     if used.is_empty() {
         used = licensed().map(|(_, license)| synopsis(license)).collect();
+    }
+    // Each of them is looked up in SPDX's list, and the expression would be as long.
+    if used.iter().map(String::len).sum::<usize>() > LONGEST {
+        return None;
     }
     // Not the whole file: there may be many such names.
     let elsewhere = format!("It is described in the copyright file of the package {package}.");
@@ -306,5 +313,20 @@ License: MIT
         let text = format!("Format: x\n\n{names}");
         let found = license(&text, "p");
         assert!(found.expression.starts_with("LicenseRef-p-") && found.references.len() == 1);
+    }
+
+    /// 150,000 paragraphs held a build for more than a minute.
+    #[test]
+    fn hostile_files_are_one_text() {
+        let brackets = format!("{}MIT{}", "(".repeat(100_000), ")".repeat(100_000));
+        let alternatives = (0..50_000).map(|n| format!("L{n} and GPL-2+ with x exception or ")).collect();
+        for synopsis in [brackets, alternatives, "x".repeat(1 << 20)] {
+            assert!(expression(&synopsis).starts_with("LicenseRef-source-"));
+        }
+        let long = license(&"x".repeat(2 << 20), "p").references.into_values();
+        assert_eq!(long.collect::<Vec<_>>(), ["It is in a file of p, which has 2097152 bytes."]);
+        let common: String = (0..10_000).map(|n| format!("/usr/share/common-licenses/{n} ")).collect();
+        assert_eq!(license(&common, "p").common.len(), COMMON);
+        assert_eq!(license(&format!("common-licenses/{}", "x".repeat(1000)), "p").common.len(), 0);
     }
 }

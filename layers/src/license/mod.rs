@@ -26,13 +26,21 @@ pub struct License {
     pub common: BTreeSet<String>,
 }
 
+/// Longest expression that is parsed, in bytes. A `License` field may have a whole text instead.
+const EXPRESSION: usize = 1 << 12;
+/// Longest text of a licence in a bill, in bytes. Files of any size are passed on beside the bills.
+const TEXT: usize = 1 << 20;
 /// Longest name in an identifier, in characters.
 const LONGEST: usize = 48;
 
 impl License {
     /// A licence that only its text describes.
     fn of_text(name: &str, text: &str) -> Self {
-        let (id, text) = reference(name, text);
+        // Bills have the text themselves, each its own copy.
+        let (id, text) = match text.len() {
+            ..=TEXT => reference(name, text),
+            size => reference(name, &format!("It is in a file of {name}, which has {size} bytes.")),
+        };
         Self { expression: id.clone(), references: BTreeMap::from([(id, text)]), ..Self::default() }
     }
 }
@@ -50,9 +58,13 @@ fn reference(name: &str, text: &str) -> (String, String) {
 }
 
 /// The SPDX expression in `text`, in its usual form; `None` if it is not one, or names licences that SPDX's list does not
-/// have. Operators may be in lower case, and `/` is read as `OR`: cargo allowed it once.
+/// have. Operators may be in lower case, and `/` is read as `OR`: cargo allowed it once. Longer ones than any package has are
+/// none.
 #[must_use]
 pub fn expression(text: &str) -> Option<String> {
+    if text.len() > EXPRESSION {
+        return None;
+    }
     let mode = ParseMode {
         allow_slash_as_or_operator: true,
         allow_postfix_plus_on_gpl: true,
@@ -107,6 +119,8 @@ mod tests {
             ("Dual License", None),
             ("", None),
         ];
+        assert_eq!(expression(&"MIT OR ".repeat(10_000)), None);
+        assert_eq!(expression(&"(".repeat(100_000)), None);
         for (text, expected) in cases {
             assert_eq!(expression(text).as_deref(), expected, "{text}");
         }
