@@ -13,7 +13,7 @@ use super::model::{Image, Model};
 use super::search::Search;
 use super::sources::Sources;
 use super::trees::{self, Placed};
-use super::{check, extend, syntax};
+use super::{check, extend, mistakes};
 use crate::diagnostic::{Diagnostic, Diagnostics, Part};
 use crate::failure::Failure;
 use crate::machine::Machine;
@@ -64,13 +64,9 @@ impl Profile {
     pub fn load(directory: &Path) -> anyhow::Result<Self> {
         let (parts, sources) = extend::read(directory)?;
         let table = extend::merge(&parts);
-        let deserializer = || Deserializer::from(Spanned::new(0..0, table.clone()));
-        let model = match Model::deserialize(deserializer()) {
+        let model = match mistakes::read(&table) {
             Ok(model) => model,
-            Err(error) => {
-                let diagnostic = syntax::diagnostic("", Some(table.clone()), &error);
-                return Err(Diagnostics::across(parts.clone(), vec![diagnostic]).into());
-            }
+            Err(list) => return Err(Diagnostics::across(parts.clone(), list).into()),
         };
         let list = check::all(directory, &sources, table.clone(), &model);
         if !list.is_empty() {
@@ -78,7 +74,10 @@ impl Profile {
         }
         let text = match &parts[..] {
             [only] => only.text.clone(),
-            _ => format!("{FLATTENED}\n{}", toml::to_string_pretty(&toml::Table::deserialize(deserializer())?)?),
+            _ => format!(
+                "{FLATTENED}\n{}",
+                toml::to_string_pretty(&toml::Table::deserialize(Deserializer::from(Spanned::new(0..0, table)))?)?
+            ),
         };
         let argument = directory.display().to_string();
         Ok(Self { directory: directory.to_owned(), argument, sources, text, model, parts })

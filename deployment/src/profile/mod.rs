@@ -5,6 +5,7 @@ mod check;
 pub(crate) mod document;
 mod extend;
 mod load;
+mod mistakes;
 pub mod model;
 pub mod names;
 mod search;

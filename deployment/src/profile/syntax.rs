@@ -11,12 +11,8 @@ use crate::diagnostic::Diagnostic;
 const REFERENCE: &str = "profiles/README.md explains every key";
 
 /// The diagnostic for `error`, about `text` or about the `document` that was read from it.
-pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml::de::Error) -> Diagnostic {
-    // A later schema has other keys: only the schema is reported.
-    let head = document.map(|table| Head::deserialize(Deserializer::from(Spanned::new(0..0, table))));
-    if let Some(Ok(Head { schema })) = head
-        && let Some(diagnostic) = schema_diagnostic(&schema)
-    {
+pub(super) fn diagnostic(text: &str, document: Option<&DeTable<'_>>, error: &toml::de::Error) -> Diagnostic {
+    if let Some(diagnostic) = document.and_then(later_schema) {
         return diagnostic;
     }
     let span = error.span().unwrap_or(0..0);
@@ -40,6 +36,12 @@ pub(super) fn diagnostic(text: &str, document: Option<DeTable<'_>>, error: &toml
         },
     };
     Diagnostic::new(span, summary, hint)
+}
+
+/// The diagnostic for a later schema, which has other keys: only the schema is reported.
+pub(super) fn later_schema(document: &DeTable<'_>) -> Option<Diagnostic> {
+    let head = Head::deserialize(Deserializer::from(Spanned::new(0..0, document.clone()))).ok()?;
+    schema_diagnostic(&head.schema)
 }
 
 /// The key that every schema has.
