@@ -1,14 +1,13 @@
 //! `sealift sbom`
 
-use std::io::Write;
+use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use sealift_deployment::bundle::{self, Bundle, Manifest, sbom};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
-use sealift_layers::escape;
 use sealift_layers::tree::{Kind, TreePath};
 
 use super::Context;
@@ -58,7 +57,7 @@ impl Sbom {
         };
         let text = self.bill(&bundle, manifest)?;
         match &self.output {
-            None => Ok(context.out.write_all(escape::json(&text).as_bytes())?),
+            None => Ok(context.out.json_text(&text)?),
             Some(path) => files::write_atomically(path, |file| Ok(file.write_all(text.as_bytes())?)),
         }
     }
@@ -73,7 +72,8 @@ impl Sbom {
         }
         let path = TreePath::new(&sbom::path(image, format))?;
         if let Some(Kind::File(content)) = bundle.files.get(&path).map(|entry| &entry.kind) {
-            return Ok(String::from_utf8_lossy(&content.read()?).into_owned());
+            let text = content.read().with_context(|| path.to_string())?;
+            return String::from_utf8(text).map_err(|_| Failure::verification(format!("{path} is not UTF-8")).into());
         }
         let of_image = image.and_then(|name| sbom::of_image(manifest, name));
         let bom = of_image.unwrap_or_else(|| sbom::of(manifest, bundle.sum("sealift")));

@@ -83,6 +83,7 @@ pub fn identifiers(expression: &str) -> BTreeSet<String> {
     let tokens =
         expression.split(|c: char| c.is_whitespace() || c == '(' || c == ')').filter(|token| !token.is_empty());
     let mut found = BTreeSet::new();
+    // An exception belongs to a licence: a chain of them is no expression, and would be copied for each.
     let (mut last, mut is_exception): (Option<String>, bool) = (None, false);
     for token in tokens {
         match token.to_ascii_uppercase().as_str() {
@@ -90,7 +91,7 @@ pub fn identifiers(expression: &str) -> BTreeSet<String> {
             "WITH" => is_exception = true,
             _ => {
                 let exception = std::mem::take(&mut is_exception);
-                last = match last.take().filter(|_| exception) {
+                last = match last.take().filter(|license| exception && !license.contains(' ')) {
                     Some(license) => Some(format!("{license} WITH {token}")),
                     None => Some(token.to_owned()),
                 };
