@@ -29,8 +29,7 @@ impl Output {
     /// # Errors
     /// Any error of the write.
     pub fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(value)?;
-        self.json_text(&text)?;
+        serde_json::to_writer_pretty(Json(self), value).map_err(io::Error::from)?;
         Ok(writeln!(self)?)
     }
 
@@ -58,6 +57,20 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush().map_err(mark)
+    }
+}
+
+/// Takes the pieces of a JSON document as they are made, which end where characters end.
+struct Json<'a>(&'a mut Output);
+
+impl Write for Json<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(data).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        self.0.json_text(text).map(|()| data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -10,7 +10,7 @@ pub mod spdx;
 
 use std::collections::BTreeSet;
 
-use sealift_layers::digest::Digest;
+use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::image::timestamp;
 
 use self::components::{components, program_crates};
@@ -135,8 +135,9 @@ fn bill(manifest: &Manifest, subject: Component, mut components: Vec<Component>,
 
 /// A UUID of version 8 (RFC 9562, section 5.8) from the SHA-256 of the rest of the bill: equal bills have the same one.
 fn serial_number(bom: &Bom) -> String {
-    let text = serde_json::to_string(bom).expect("a bill has string keys");
-    let mut hex = Digest::of(text.as_bytes()).hex();
+    let mut hasher = Hasher::default();
+    serde_json::to_writer(&mut hasher, bom).expect("a bill has string keys");
+    let mut hex = hasher.finish().hex();
     hex.truncate(32);
     hex.replace_range(12..13, "8");
     // The two highest bits of this digit are the variant: 10.
