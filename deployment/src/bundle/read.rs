@@ -58,7 +58,7 @@ pub enum Form {
 /// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: with 100,000 files they have less.
 pub const TABLE_LIMIT: u64 = DOCUMENT;
 /// The shape of a `bundle.json` of that size.
-const SHAPE: Shape = Shape { values: 500_000, text: 64 << 10 };
+const SHAPE: Shape = Shape { values: 300_000, text: 64 << 10 };
 /// The version of `bundle.json` that is read.
 const SCHEMA: u32 = 1;
 /// The folder of lost files, which the root of some file systems has.
