@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_layers::ingredients::deb;
 use sealift_layers::license::{self, debian, python};
 use sealift_layers::limits::{DOCUMENT, RELATIONS};
@@ -134,6 +135,8 @@ pub(super) fn of_crate(documents: BTreeMap<String, Vec<u8>>, texts: &mut Texts) 
     let (mut facts, mut manifest, mut license) = (Facts::default(), String::new(), None);
     for (name, bytes) in documents {
         match name.as_str() {
+            // TOML takes 75 times its size in memory.
+            MANIFEST if bytes.len() as u64 > files::DOCUMENT_LIMIT => {}
             MANIFEST => manifest = facts::text(bytes),
             _ => facts.add_text(facts::text(bytes), texts),
         }
@@ -251,6 +254,9 @@ mod tests {
         let found = of_crate(BTreeMap::from([manifest("AGPL-3.0")]), &mut texts);
         assert_eq!(found.license.as_deref(), Some("AGPL-3.0-only"));
         assert_eq!(of_crate(BTreeMap::from([manifest("see LICENSE")]), &mut texts), Facts::default());
+        let (name, mut large) = manifest("MIT");
+        large.resize(3 << 20, b'\n');
+        assert_eq!(of_crate(BTreeMap::from([(name, large)]), &mut texts), Facts::default());
     }
 
     #[test]
