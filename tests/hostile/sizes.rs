@@ -343,3 +343,73 @@ fn large_bundles() {
     }
     peaks.finish();
 }
+
+/// As small as they are, they took gigabytes or hours.
+#[test]
+fn snapshots_and_licences() {
+    let mut peaks = Peaks::default();
+    // The tracker is read for releases of Debian only.
+    let mut archive = Archive::default();
+    archive.package("base-files").members[3] = Member::file("./usr/lib/os-release", "ID=debian\nVERSION_ID=13\n");
+    let lab = Lab::new();
+    lab.publish(&archive);
+    lab.lock();
+    let ended = lab.run(&["build", "tiny", "--output", "out.tar"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let repeated = |unit: &str| unit.repeat((8 << 20) / unit.len() - 100);
+    let affected = |name: &str| {
+        let package = format!("{{\"ecosystem\":\"PyPI\",\"name\":\"{name}\"}}");
+        format!(
+            "{{\"package\":{package},\"ranges\":[{{\"type\":\"ECOSYSTEM\",\"events\":[{{\"introduced\":\"0\"}}]}}]}}"
+        )
+    };
+    let both = [affected("greeter"), affected("words")].join(",");
+    let aliases: String = (0..60_000).map(|n| format!("\"X-{n:0120}\",")).collect();
+    let vex = "{\"@context\":\"https://openvex.dev/ns\",\"statements\":[{\"status\":\"fixed\",\"vulnerability\":\"X\",";
+    for (option, name, text) in [
+        (
+            "--osv",
+            "objects in what the database adds",
+            format!("{{\"id\":\"X\",\"database_specific\":[{}0]}}", repeated("{\"\":0},")),
+        ),
+        (
+            "--osv",
+            "events",
+            format!(
+                "{{\"id\":\"X\",\"affected\":[{{\"ranges\":[{{\"type\":\"SEMVER\",\"events\":[{}{{}}]}}]}}]}}",
+                repeated("{},")
+            ),
+        ),
+        ("--osv", "aliases", format!("{{\"id\":\"X\",\"aliases\":[{aliases}\"\"],\"affected\":[{both}]}}")),
+        ("--osv", "a summary", format!("{{\"id\":\"X\",\"summary\":\"{}\",\"affected\":[{both}]}}", repeated("x"))),
+        ("--vex", "products", format!("{vex}\"products\":[{}\"\"]}}]}}", repeated("\"\","))),
+        ("--vex", "notes", format!("{vex}\"status_notes\":\"{}\"}}]}}", repeated("x"))),
+        ("--debian-tracker", "brackets", format!("{{\"a\":{}", repeated("["))),
+        ("--debian-tracker", "a name", format!("{{\"{}\":{{}}}}", repeated("x"))),
+    ] {
+        fs_err::write(lab.path("snapshot"), text).unwrap();
+        peaks.judge(
+            &format!("{option}: {name}"),
+            &lab.run(&["audit", "out.tar", "--offline", "--json", option, "snapshot"]),
+        );
+    }
+    let script = "mkdir folder && tar xpf out.tar -C folder";
+    let status = std::process::Command::new("sh").args(["-c", script]).current_dir(lab.path("")).status();
+    assert!(status.unwrap().success());
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs_err::read(lab.path("folder/bundle.json")).unwrap()).unwrap();
+    let references: String = (0..3000).map(|n| format!("LicenseRef-{n} OR ")).collect();
+    for (name, expression, package) in [
+        ("exceptions", "a WITH ".repeat(9000), "clock".to_owned()),
+        ("licences with a long name", references + "MIT", "n".repeat(60_000)),
+    ] {
+        let mut manifest = manifest.clone();
+        manifest["packages"][0]["license"] = serde_json::json!({ "expression": expression });
+        manifest["packages"][0]["name"] = package.into();
+        fs_err::write(lab.path("folder/bundle.json"), manifest.to_string()).unwrap();
+        for command in [&["licenses", "folder"][..], &["sbom", "folder", "--format", "spdx"]] {
+            peaks.judge(&format!("{}: {name}", command[0]), &lab.run(command));
+        }
+    }
+    peaks.finish();
+}

@@ -67,6 +67,7 @@ targets! {
     lock profile settings env bundle manifest sums
     paths numbers
     certificate site_record apt_sources python_settings nar
+    licenses advisories
 }
 
 #[test]

@@ -78,3 +78,19 @@ fn what_a_bundle_hides_is_told_by_layer_and_path() {
     assert_eq!(ended.code, Some(4));
     insta::assert_snapshot!("other-file", format!("{}{}", without_digests(&ended.stdout), ended.transcript()));
 }
+
+/// A profile may name wheels outside of its folder: on the machine of whoever checks the bundle, these are others' files.
+#[test]
+fn a_bundle_names_no_files_of_the_machine_that_checks_it() {
+    let lab = Lab::locked();
+    succeeds(&lab, &["build", "tiny", "--output", "out.tar"]);
+    shell(
+        &lab,
+        "mkdir out own && tar xf out.tar -C out && touch own/own-1-py3-none-any.whl && cd out && f=profile/profile.toml && \
+         sed -i 's,^requirements = ,wheels = [\"../../../../own\"]\\n&,' $f && grep -v \" $f\\$\" SHA256SUMS >sums; \
+         sha256sum $f >>sums; LC_ALL=C sort -k 2 sums >SHA256SUMS; rm sums",
+    );
+    let ended = lab.run(&["verify", "out", "--rebuild", "--offline"]);
+    assert_eq!(ended.code, Some(4), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("/own, which is not in the bundle"), "{}", ended.stderr);
+}

@@ -18,7 +18,6 @@ use super::workshop::{Opens, Workshop, conflict, overlay, overlay_replacing};
 use super::{bytecode, facts, library_cache, patterns, scripts};
 use crate::inputs::{Artifact, ImageInputs, Inputs};
 use crate::recipe;
-use crate::store::facts::Texts;
 use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
@@ -147,11 +146,11 @@ impl Ingredient for Packages {
             })
             .collect();
         remarks.system = os_release(&tree)?;
-        let mut texts = Texts::new();
+        let mut reading = facts::Reading::default();
         for package in &opened {
-            remarks.packages.insert(package.control.name.clone(), facts::of_package(package, &mut texts)?);
+            remarks.packages.insert(package.control.name.clone(), facts::of_package(package, &mut reading)?);
         }
-        remarks.texts = workshop.store.put_texts(&texts)?;
+        remarks.texts = workshop.store.put_texts(&reading.texts)?;
         Ok(Made { tree, remarks, check: None })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::failure::Failure;
+use sealift_deployment::files;
 use sealift_layers::ingredients::deb;
 use sealift_layers::license::{self, debian, python};
 use sealift_layers::limits::{DOCUMENT, RELATIONS};
@@ -19,14 +20,44 @@ const COMMON: &str = "usr/share/common-licenses";
 
 /// Most bytes of the texts of a layer: they are in memory several times. Ours have two million: some 20 kB for each package.
 const TEXTS: u64 = 32 << 20;
+/// Most files with texts of a layer.
+const FILES: usize = 20_000;
 
 /// How many requirements and extras of a wheel are looked at: each of the one is compared with each of the other. Real ones have
 /// some hundred.
 const REQUIREMENTS: usize = 4000;
 const EXTRAS: usize = 1000;
 
+/// The texts of a layer, and how much was read for them. One that many files have counts for each.
+#[derive(Default)]
+pub(super) struct Reading {
+    pub(super) texts: Texts,
+    bytes: u64,
+    files: usize,
+}
+
+impl Reading {
+    /// The text of a file; `None` if it is too large to be one.
+    fn read(&mut self, content: &Content, path: &TreePath) -> Result<Option<String>> {
+        if content.len() > DOCUMENT {
+            return Ok(None);
+        }
+        (self.files, self.bytes) = (self.files + 1, self.bytes + content.len());
+        if self.bytes > TEXTS || self.files > FILES {
+            let what = match self.files > FILES {
+                true => format!("in more than {FILES} files"),
+                false => format!("larger than {} MiB", TEXTS >> 20),
+            };
+            let hint = "name the packages with the largest copyright files in an image of their own";
+            return Err(Failure::failed(format!("the licences of the layer's packages are {what}")).hint(hint).into());
+        }
+        let bytes = content.read().with_context(|| format!("cannot read `/{path}`"))?;
+        Ok(Some(facts::text(bytes)))
+    }
+}
+
 /// What a Debian package says of itself. Its files count as they are in the package, whether the image has them or not.
-pub(super) fn of_package(package: &deb::Package, texts: &mut Texts) -> Result<Facts> {
+pub(super) fn of_package(package: &deb::Package, reading: &mut Reading) -> Result<Facts> {
     let control = &package.control;
     let list = |field: &str| -> Vec<String> {
         // Locks refuse longer ones.
@@ -45,9 +76,9 @@ pub(super) fn of_package(package: &deb::Package, texts: &mut Texts) -> Result<Fa
             facts.documented_by = target.strip_suffix("/copyright").and_then(last);
         }
         (_, Some(Kind::File(content))) => {
-            if let Some(text) = read(content, &file, texts)? {
-                facts.set_license(debian::license(&text, &control.source.0), texts);
-                facts.add_text(text, texts);
+            if let Some(text) = reading.read(content, &file)? {
+                facts.set_license(debian::license(&text, &control.source.0), &mut reading.texts);
+                facts.add_text(text, &mut reading.texts);
             }
         }
         _ => {}
@@ -62,16 +93,16 @@ pub(super) fn of_package(package: &deb::Package, texts: &mut Texts) -> Result<Fa
         };
         let found = target.and_then(|path| tree.get(&path)).map(|entry| &entry.kind);
         if let Some(Kind::File(content)) = found
-            && let Some(text) = read(content, path, texts)?
+            && let Some(text) = reading.read(content, path)?
         {
-            facts.common_texts.insert(name.to_owned(), facts::add(texts, text));
+            facts.common_texts.insert(name.to_owned(), facts::add(&mut reading.texts, text));
         }
     }
     Ok(facts)
 }
 
 /// What a wheel says of itself. `tree` has its files as they are installed, with `site` as the folder of modules.
-pub(super) fn of_wheel(tree: &Tree, site: &TreePath, name: &str, texts: &mut Texts) -> Result<Facts> {
+pub(super) fn of_wheel(tree: &Tree, site: &TreePath, name: &str, reading: &mut Reading) -> Result<Facts> {
     let (mut facts, mut metadata, mut own) = (Facts::default(), String::new(), Vec::new());
     for (path, entry) in tree.iter() {
         let Some((folder, file)) = path.as_str().rsplit_once(".dist-info/") else { continue };
@@ -79,19 +110,19 @@ pub(super) fn of_wheel(tree: &Tree, site: &TreePath, name: &str, texts: &mut Tex
         // Packages that it brings with it have such folders, too, below its own.
         let is_own = folder.rsplit_once('/').is_some_and(|(above, _)| above == site.as_str());
         if is_own && file == "METADATA" {
-            metadata = read(content, path, texts)?.unwrap_or_default();
+            metadata = reading.read(content, path)?.unwrap_or_default();
         } else if python::is_license_file(file)
-            && let Some(text) = read(content, path, texts)?
+            && let Some(text) = reading.read(content, path)?
         {
             if is_own {
                 own.push(text.clone());
             }
-            facts.add_text(text, texts);
+            facts.add_text(text, &mut reading.texts);
         }
     }
     let own: Vec<&str> = own.iter().map(String::as_str).collect();
     if let Some(license) = python::license(&metadata, name, &own) {
-        facts.set_license(license, texts);
+        facts.set_license(license, &mut reading.texts);
     }
     let fields =
         |name: &'static str, most: usize| python::fields(&metadata, name).take(most).map(str::to_owned).collect();
@@ -104,6 +135,8 @@ pub(super) fn of_crate(documents: BTreeMap<String, Vec<u8>>, texts: &mut Texts) 
     let (mut facts, mut manifest, mut license) = (Facts::default(), String::new(), None);
     for (name, bytes) in documents {
         match name.as_str() {
+            // TOML takes 75 times its size in memory.
+            MANIFEST if bytes.len() as u64 > files::DOCUMENT_LIMIT => {}
             MANIFEST => manifest = facts::text(bytes),
             _ => facts.add_text(facts::text(bytes), texts),
         }
@@ -119,21 +152,6 @@ pub(super) fn of_crate(documents: BTreeMap<String, Vec<u8>>, texts: &mut Texts) 
 /// The last component of a path.
 fn last(path: &str) -> Option<String> {
     path.trim_end_matches('/').rsplit('/').next().filter(|name| deb::is_package_name(name)).map(str::to_owned)
-}
-
-/// The text of a file; `None` if it is too large to be one.
-fn read(content: &Content, path: &TreePath, texts: &Texts) -> Result<Option<String>> {
-    if content.len() > DOCUMENT {
-        return Ok(None);
-    }
-    let size: usize = texts.values().map(String::len).sum();
-    if size as u64 + content.len() > TEXTS {
-        let message = format!("the licences of the layer's packages are larger than {} MiB", TEXTS >> 20);
-        let hint = "name the packages with the largest copyright files in an image of their own";
-        return Err(Failure::failed(message).hint(hint).into());
-    }
-    let bytes = content.read().with_context(|| format!("cannot read `/{path}`"))?;
-    Ok(Some(facts::text(bytes)))
 }
 
 #[cfg(test)]
@@ -158,18 +176,18 @@ mod tests {
     #[test]
     fn a_package_has_its_copyright_file_or_that_of_another() {
         let origin: Arc<str> = "test".into();
-        let mut texts = Texts::new();
+        let mut reading = Reading::default();
         let copyright = "Format: x\n\nFiles: *\nLicense: GPL-2+\n See /usr/share/common-licenses/GPL-2.\n";
         let file = ("usr/share/doc/a/copyright", Entry::file(copyright, 0o644, &origin));
-        let found = of_package(&package("Package: a\nDepends: b (>= 1) | c,\n d\n", &[file]), &mut texts).unwrap();
+        let found = of_package(&package("Package: a\nDepends: b (>= 1) | c,\n d\n", &[file]), &mut reading).unwrap();
         assert_eq!(found.license.as_deref(), Some("GPL-2.0-or-later"));
-        assert_eq!(found.texts.iter().map(|digest| texts[digest].as_str()).collect::<Vec<_>>(), [copyright]);
+        assert_eq!(found.texts.iter().map(|digest| reading.texts[digest].as_str()).collect::<Vec<_>>(), [copyright]);
         assert_eq!(found.common.iter().collect::<Vec<_>>(), ["GPL-2"]);
         assert_eq!(found.requires, ["b (>= 1) | c", "d"]);
 
         for (path, target) in [("usr/share/doc/b", "gcc-base"), ("usr/share/doc/b/copyright", "../gcc-base/copyright")]
         {
-            let found = of_package(&package("Package: b\n", &[(path, Entry::symlink(target, &origin))]), &mut texts);
+            let found = of_package(&package("Package: b\n", &[(path, Entry::symlink(target, &origin))]), &mut reading);
             assert_eq!(found.unwrap().documented_by.as_deref(), Some("gcc-base"), "{path}");
         }
 
@@ -177,16 +195,16 @@ mod tests {
             ("usr/share/common-licenses/GPL", Entry::symlink("GPL-3", &origin)),
             ("usr/share/common-licenses/GPL-3", Entry::file("three", 0o644, &origin)),
         ];
-        let found = of_package(&package("Package: base-files\n", &common), &mut texts).unwrap();
+        let found = of_package(&package("Package: base-files\n", &common), &mut reading).unwrap();
         assert_eq!(found.license, None);
-        let texts = found.common_texts.iter().map(|(name, digest)| (name.as_str(), texts[digest].as_str()));
+        let texts = found.common_texts.iter().map(|(name, digest)| (name.as_str(), reading.texts[digest].as_str()));
         assert_eq!(texts.collect::<Vec<_>>(), [("GPL", "three"), ("GPL-3", "three")]);
     }
 
     #[test]
     fn a_wheel_has_the_texts_of_what_it_brings_with_it() {
         let origin: Arc<str> = "test".into();
-        let (mut tree, mut texts) = (Tree::new(), Texts::new());
+        let (mut tree, mut reading) = (Tree::new(), Reading::default());
         for (path, text) in [
             (
                 "v/site/a-1.dist-info/METADATA",
@@ -198,12 +216,30 @@ mod tests {
         ] {
             tree.insert(TreePath::new(path).unwrap(), Entry::file(text, 0o644, &origin));
         }
-        let found = of_wheel(&tree, &TreePath::new("v/site").unwrap(), "a", &mut texts).unwrap();
+        let found = of_wheel(&tree, &TreePath::new("v/site").unwrap(), "a", &mut reading).unwrap();
         assert_eq!((found.license.as_deref(), found.is_declared), (Some("MIT"), true));
-        let mut texts: Vec<&str> = found.texts.iter().map(|digest| texts[digest].as_str()).collect();
+        let mut texts: Vec<&str> = found.texts.iter().map(|digest| reading.texts[digest].as_str()).collect();
         texts.sort_unstable();
         assert_eq!(texts, ["other", "own"]);
         assert_eq!(found.requires, ["b>1; extra == 'x'"]);
+    }
+
+    /// Each file was counted by going through all before it, and one text in many files not at all.
+    #[test]
+    fn countless_licences_are_refused() {
+        let origin: Arc<str> = "test".into();
+        let site = TreePath::new("v/site").unwrap();
+        let told = |count: usize, text: &str| {
+            let mut tree = Tree::new();
+            for n in 0..count {
+                let path = TreePath::new(&format!("v/site/a-1.dist-info/licenses/{n}")).unwrap();
+                tree.insert(path, Entry::file(text.to_owned(), 0o644, &origin));
+            }
+            of_wheel(&tree, &site, "a", &mut Reading::default()).map(drop).unwrap_err().to_string()
+        };
+        assert_eq!(told(FILES + 1, "x"), "the licences of the layer's packages are in more than 20000 files");
+        let large = "x".repeat(1 << 20);
+        assert_eq!(told(33, &large), "the licences of the layer's packages are larger than 32 MiB");
     }
 
     #[test]
@@ -218,6 +254,9 @@ mod tests {
         let found = of_crate(BTreeMap::from([manifest("AGPL-3.0")]), &mut texts);
         assert_eq!(found.license.as_deref(), Some("AGPL-3.0-only"));
         assert_eq!(of_crate(BTreeMap::from([manifest("see LICENSE")]), &mut texts), Facts::default());
+        let (name, mut large) = manifest("MIT");
+        large.resize(3 << 20, b'\n');
+        assert_eq!(of_crate(BTreeMap::from([(name, large)]), &mut texts), Facts::default());
     }
 
     #[test]

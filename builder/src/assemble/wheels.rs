@@ -19,7 +19,6 @@ use crate::lock::Wheel;
 use crate::parallel::in_parallel;
 use crate::plan::{FinishedLayers, Plan};
 use crate::recipe;
-use crate::store::facts::Texts;
 use crate::store::layer::{LayerRecord, Remarks};
 use crate::store::{Builder, Store};
 
@@ -101,7 +100,7 @@ impl Ingredient for Wheels {
         }
         let dropped = Dropped::new(image)?;
         let (mut remarks, mut trees, mut matched) = (Remarks::default(), Vec::new(), BTreeSet::new());
-        let (mut requires, mut texts) = (BTreeSet::new(), Texts::new());
+        let (mut requires, mut reading) = (BTreeSet::new(), facts::Reading::default());
         for (file, mut installed) in self.files.iter().zip(workshop.take_wheels(image, &self.files)?) {
             let patterns = dropped.drop.iter().chain(&dropped.keep).copied();
             let hit = installed.tree.iter().map(|(path, _)| path).filter(|path| dropped.hits(path));
@@ -109,7 +108,7 @@ impl Ingredient for Wheels {
             patterns::add_matches(patterns, &hit, &mut matched);
             requires.extend(required_by(&installed.tree)?);
             let name = &image.inputs.wheel(file)?.name;
-            let facts = facts::of_wheel(&installed.tree, &venv.site_packages(), name, &mut texts)?;
+            let facts = facts::of_wheel(&installed.tree, &venv.site_packages(), name, &mut reading)?;
             remarks.wheels.insert(file.clone(), facts);
             installed.tree.retain(|path| !hit.contains(path) || dropped.keeps(path));
             trees.push(installed.tree);
@@ -118,7 +117,7 @@ impl Ingredient for Wheels {
             }
         }
         (remarks.matched, remarks.requires) = (Some(matched), Some(requires));
-        remarks.texts = workshop.store.put_texts(&texts)?;
+        remarks.texts = workshop.store.put_texts(&reading.texts)?;
         let compiled = if model.bytecode { self.compiled(workshop, image, &venv, &trees)? } else { Vec::new() };
         for part in trees {
             add(&mut tree, part)?;

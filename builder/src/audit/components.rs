@@ -13,9 +13,23 @@ use super::finding::Kind;
 const RELEASES: [(&str, &str); 6] =
     [("10", "buster"), ("11", "bullseye"), ("12", "bookworm"), ("13", "trixie"), ("14", "forky"), ("15", "duke")];
 
-/// The names of the images that `has` is true for.
-pub(super) fn images_with(manifest: &Manifest, has: impl Fn(&BundleImage) -> bool) -> BTreeSet<String> {
-    manifest.images.iter().filter(|image| has(image)).map(|image| image.name.clone()).collect()
+/// The names of the images that have each of what `list` names: packages, or files of wheels.
+pub(super) struct Images<'m>(BTreeMap<&'m str, BTreeSet<&'m str>>);
+
+impl<'m> Images<'m> {
+    pub(super) fn with(manifest: &'m Manifest, list: fn(&BundleImage) -> &[String]) -> Self {
+        let mut images: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for image in &manifest.images {
+            for name in list(image) {
+                images.entry(name).or_default().insert(&image.name);
+            }
+        }
+        Self(images)
+    }
+
+    pub(super) fn of(&self, name: &str) -> BTreeSet<String> {
+        self.0.get(name).into_iter().flatten().map(|image| (*image).to_owned()).collect()
+    }
 }
 
 /// A release of Debian, as advisories name it.
@@ -99,9 +113,9 @@ impl Components {
         }
         let mut found = Self { all: BTreeMap::new(), of_others: 0 };
         found.add_packages(manifest, &purls);
+        let images = Images::with(manifest, |image| &image.wheels);
         for wheel in &manifest.wheels {
-            let images = images_with(manifest, |image| image.wheels.contains(&wheel.file));
-            let places = places(&purls, &format!("wheel:{}", wheel.file), None, images);
+            let places = places(&purls, &format!("wheel:{}", wheel.file), None, images.of(&wheel.file));
             found.add(Kind::Wheel, &normalize(&wheel.name), &wheel.version, places);
         }
         for made in &manifest.crates {
@@ -119,6 +133,7 @@ impl Components {
 
     fn add_packages(&mut self, manifest: &Manifest, purls: &BTreeMap<String, String>) {
         let distro = manifest.system.as_ref().map(|system| format!("&distro={}-{}", system.id, system.version));
+        let images = Images::with(manifest, |image| &image.packages);
         for package in &manifest.packages {
             if package.vendor.is_some() {
                 self.of_others += 1;
@@ -130,8 +145,7 @@ impl Components {
                 .map_or((&package.name, &package.version), |source| (&source.name, &source.version));
             let source =
                 format!("pkg:deb/debian/{name}@{version}?arch=source{}", distro.as_deref().unwrap_or_default());
-            let images = images_with(manifest, |image| image.packages.contains(&package.name));
-            let places = places(purls, &format!("deb:{}", package.name), Some(&source), images);
+            let places = places(purls, &format!("deb:{}", package.name), Some(&source), images.of(&package.name));
             self.add(Kind::Package, name, version, places).packages.insert(package.name.clone());
         }
     }

@@ -10,6 +10,7 @@ use sealift_layers::digest::Digest;
 use sealift_layers::image::timestamp;
 use serde::Serialize;
 
+use super::components::Images;
 use super::finding::{Kind, Outdated};
 use crate::debian::index::Index;
 use crate::debian::version;
@@ -99,6 +100,7 @@ pub(super) fn compare(
         indexed.push(Indexed { name: &archive.name, priority: archive.priority, is_security, index });
     }
     let mut comparison = Comparison { archives: compared, outdated: Vec::new(), not_checked };
+    let images = Images::with(manifest, |image| &image.packages);
     for package in &manifest.packages {
         let is_pinned = profile.model.debian.get_ref().pins.keys().any(|name| *name.get_ref() == package.name);
         match newest(package, is_pinned, &indexed) {
@@ -111,7 +113,7 @@ pub(super) fn compare(
                 newest,
                 archive: Some(archive),
                 security,
-                images: super::components::images_with(manifest, |image| image.packages.contains(&package.name)),
+                images: images.of(&package.name),
             }),
             Err(why) => comparison.not_checked.push(format!("the package {}: {why}", package.name)),
         }

@@ -31,6 +31,7 @@ use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::names::PROGRAM;
 use sealift_deployment::ui::{self, Ui};
+use sealift_layers::limits::MESSAGES;
 use sealift_layers::tree::Kind as Entry;
 use serde::Serialize;
 
@@ -43,6 +44,7 @@ pub use vulnerability::Vulnerability;
 
 use components::{Components, Release};
 use vex::Statements;
+use vulnerability::Joined;
 
 use crate::lock::{self, FILE, Lock};
 use crate::resolve;
@@ -129,8 +131,50 @@ impl Audit {
     /// # Errors
     /// It cannot be written as JSON, which does not happen.
     pub fn vex(&self, manifest: &Manifest, author: &str, time: Option<u64>) -> Result<String> {
-        vex_output::document(manifest, &self.vulnerabilities, author, time.unwrap_or(manifest.epoch))
+        statements(manifest, &self.vulnerabilities, author, time.unwrap_or(manifest.epoch))
     }
+}
+
+/// What a bundle's maker states of vulnerabilities, as an OpenVEX document. `time` is in seconds since 1970.
+///
+/// # Errors
+/// It cannot be written as JSON, which does not happen.
+pub fn statements(manifest: &Manifest, found: &[Vulnerability], author: &str, time: u64) -> Result<String> {
+    vex_output::document(manifest, found, author, time)
+}
+
+/// The bytes of snapshots.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snapshots<'a> {
+    /// Advisories in OSV's format.
+    pub osv: &'a [&'a [u8]],
+    /// The JSON of Debian's security tracker.
+    pub tracker: Option<&'a [u8]>,
+    /// OpenVEX documents.
+    pub vex: &'a [&'a [u8]],
+}
+
+/// What snapshots say of the bundle that `manifest` describes. [`audit`] reads them one by one from files.
+///
+/// # Errors
+/// One of them is not what it should be, or exceeds a limit.
+pub fn findings(manifest: &Manifest, snapshots: Snapshots<'_>) -> Result<Vec<Vulnerability>> {
+    let components = Components::of(manifest, None);
+    let release = Release::of_bundle(manifest, "");
+    let (mut joined, mut statements) = (Joined::default(), Statements::default());
+    for bytes in snapshots.vex {
+        statements.add(bytes, "")?;
+    }
+    for bytes in snapshots.osv {
+        let found = osv::findings(bytes, &components, release.as_ref(), &mut BTreeSet::new())?;
+        found.into_iter().try_for_each(|one| joined.add(one))?;
+    }
+    if let (Some(bytes), Some(release)) = (snapshots.tracker, &release) {
+        tracker::findings(bytes, &components, release)?.found.into_iter().try_for_each(|one| joined.add(one))?;
+    }
+    let mut found = joined.list();
+    statements.apply(&mut found, &vex::product(manifest))?;
+    Ok(found)
 }
 
 /// The manifest of a bundle.
@@ -169,10 +213,12 @@ pub fn audit(request: &Request<'_>, servers: &Servers<'_>, ui: &Ui) -> Result<Au
     let components = Components::of(manifest, request.bundle.sum(PROGRAM));
     let release = Release::of_bundle(manifest, &locked.debian.suite);
     add_vulnerabilities(&mut audit, request, (&components, release.as_ref()), ui)?;
-    statements.apply(&mut audit.vulnerabilities, &vex::product(manifest));
+    statements.apply(&mut audit.vulnerabilities, &vex::product(manifest))?;
     audit.snapshots.extend(documents);
-    for unused in statements.unused() {
-        ui.warn(&unused);
+    let unused = statements.unused();
+    unused.iter().take(MESSAGES).for_each(|unused| ui.warn(unused));
+    if let Some(more @ 1..) = unused.len().checked_sub(MESSAGES) {
+        ui.warn(&format!("{} more have no effect", ui::count(more, "statement")));
     }
     if request.offline {
         audit.not_checked.push("newer versions: no server was asked (--offline)".to_owned());
@@ -202,12 +248,11 @@ fn add_vulnerabilities(
     (components, release): (&Components, Option<&Release>),
     ui: &Ui,
 ) -> Result<()> {
-    let (mut found, mut covered) = (Vec::new(), BTreeSet::new());
+    let (mut joined, mut covered) = (Joined::default(), BTreeSet::new());
     for snapshot in request.osv {
         let phase = ui.phase("Checking", 0);
         let used = snapshot.advisories(&phase, |_, bytes| {
-            found.extend(osv::findings(bytes, components, release, &mut covered)?);
-            Ok(())
+            osv::findings(bytes, components, release, &mut covered)?.into_iter().try_for_each(|one| joined.add(one))
         })?;
         phase.finish(&format!("{} of {}", ui::count(used.entries, "document"), used.path));
         audit.snapshots.push(used);
@@ -218,7 +263,7 @@ fn add_vulnerabilities(
             let context = || snapshot.path.display().to_string();
             let tracked = tracker::findings(&bytes, components, release).with_context(context)?;
             used.entries = tracked.sources;
-            found.extend(tracked.found);
+            tracked.found.into_iter().try_for_each(|one| joined.add(one))?;
             covered.insert(Kind::Package);
             if tracked.undetermined > 0 {
                 let what = format!("what the security tracker calls `undetermined`: {} times", tracked.undetermined);
@@ -228,7 +273,7 @@ fn add_vulnerabilities(
         audit.snapshots.push(used);
     }
     add_uncovered(audit, (components, release), &covered);
-    audit.vulnerabilities = vulnerability::join(found)?;
+    audit.vulnerabilities = joined.list();
     Ok(())
 }
 

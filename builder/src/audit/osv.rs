@@ -1,12 +1,11 @@
 //! Advisories in the format of OSV (OSV schema 1.7), of the ecosystems `Debian`, `PyPI` and [`CRATES`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::marker::PhantomData;
 
 use anyhow::{Context as _, Result, ensure};
 use sealift_layers::ingredients::wheel::normalize;
-use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use sealift_layers::json::Shape;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -14,7 +13,8 @@ use super::components::{Component, Components, Release};
 use super::cvss;
 use super::finding::{Kind, Severity};
 use super::ranges::{self, Event};
-use super::vulnerability::{Found, MAX_ID};
+use super::snapshot::DOCUMENT;
+use super::vulnerability::{ALIASES, Found, MAX_ID, line, version};
 
 /// The ecosystem of Rust's crates. It is a name here, and no server.
 pub(super) const CRATES: &str = concat!("crates", ".io");
@@ -78,35 +78,12 @@ struct Bounds {
     limit: Option<String>,
 }
 
-/// Elements of a list of an advisory.
-const ELEMENTS: usize = 100_000;
+/// An advisory: one of the kernel may list a hundred thousand commits and versions.
+const SHAPE: Shape = Shape { values: 200_000, text: DOCUMENT };
 
 /// A list of an advisory. Some databases write `null` for an empty one.
 fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct Elements<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Vec<T>, A::Error> {
-            let mut elements = Vec::new();
-            while let Some(element) = all.next_element()? {
-                if elements.len() == ELEMENTS {
-                    return Err(A::Error::custom(format!("a list has more than {ELEMENTS} elements")));
-                }
-                elements.push(element);
-            }
-            Ok(elements)
-        }
-    }
-    deserializer.deserialize_any(Elements(PhantomData))
+    Option::<Vec<T>>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// What an advisory says of the components of a bundle. `release` is that of its Debian packages. Adds the kinds of components
@@ -120,6 +97,7 @@ pub(super) fn findings<'c>(
     release: Option<&Release>,
     covered: &mut BTreeSet<Kind>,
 ) -> Result<Vec<Found<'c>>> {
+    SHAPE.check(bytes)?;
     let advisory: Advisory = serde_json::from_slice(bytes).context("it is not an advisory in OSV's format")?;
     ensure!((1..=MAX_ID).contains(&advisory.id.len()), "its `id` has {} bytes", advisory.id.len());
     if advisory.withdrawn.is_some() {
@@ -153,10 +131,10 @@ impl Advisory {
         Found {
             component,
             id: self.id.clone(),
-            aliases: names.filter(|name| (1..=MAX_ID).contains(&name.len())).collect::<BTreeSet<_>>(),
+            aliases: names.filter(|name| (1..=MAX_ID).contains(&name.len())).take(ALIASES).collect(),
             severity: severity(self.database_specific.as_ref(), "severity").known_or(highest(&self.severity)),
             fixed: None,
-            summary: self.summary.as_deref().or(details).unwrap_or_default().to_owned(),
+            summary: line(self.summary.as_deref().or(details).unwrap_or_default()),
             source: "osv",
         }
     }
@@ -199,7 +177,7 @@ impl Affected {
 
     fn fixed(&self, component: &Component) -> Option<String> {
         let all: Vec<Event<'_>> = self.events().flatten().collect();
-        ranges::fixed(component.kind, &component.version, &all).map(str::to_owned)
+        ranges::fixed(component.kind, &component.version, &all).and_then(version)
     }
 
     fn severity(&self) -> Severity {

@@ -8,7 +8,7 @@ use sealift_deployment::bundle::{Manifest, Wheel};
 use sealift_deployment::ui::Ui;
 use sealift_layers::ingredients::wheel::WheelFileName;
 
-use super::components::images_with;
+use super::components::Images;
 use super::finding::{Kind, Outdated};
 use crate::lock;
 use crate::parallel::in_parallel;
@@ -50,6 +50,7 @@ pub(super) fn compare(
     found.extend(in_parallel(AT_A_TIME, others, look_up)?);
     phase.finish(&sealift_deployment::ui::count(manifest.wheels.len(), "wheel"));
     let (mut outdated, mut not_checked) = (Vec::new(), Vec::new());
+    let images = Images::with(manifest, |image| &image.wheels);
     for (wheel, found) in manifest.wheels.iter().zip(found) {
         match found {
             Err(why) => not_checked.push(format!("the wheel {} {}: {why}", wheel.name, wheel.version)),
@@ -62,7 +63,7 @@ pub(super) fn compare(
                 newest,
                 archive: None,
                 security: false,
-                images: images_with(manifest, |image| image.wheels.contains(&wheel.file)),
+                images: images.of(&wheel.file),
             }),
         }
     }

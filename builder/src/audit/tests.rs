@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::components::{Components, Release};
 use super::vex::Statements;
-use super::vulnerability::{Found, join};
+use super::vulnerability::{Found, Joined};
 use super::{Pinned, Vulnerability, osv, tracker, vex, vex_output};
 
 fn manifest() -> Manifest {
@@ -138,13 +138,23 @@ fn the_tracker_says_in_which_version_a_release_has_a_fix() {
 #[test]
 fn what_is_no_tracker_is_an_error() {
     let components = components();
-    let many: Vec<String> = (0..50).map(|n| format!("\"r{n}\":{{\"status\":\"open\"}}")).collect();
-    let many = format!("{{\"busybox\":{{\"CVE-1\":{{\"releases\":{{{}}}}}}}}}", many.join(","));
+    let twice = r#"{"busybox":{"CVE-1":{"releases":{"trixie":{"status":"open"},"trixie":{"status":"resolved"}}}}}"#;
+    let again = r#"{"busybox":{"CVE-1":{"releases":{"trixie":{"status":"open"}},"releases":{}}}}"#;
+    let text = format!("{{\"{}\":{{}}}}", "x".repeat(2 << 20));
     let long = format!("{{\"busybox\":{{\"{}\":{{}}}}}}", "x".repeat(200));
     let deep = format!("{{\"other\":{}", "[".repeat(1_000_000));
-    for text in
-        ["", "[]", "{\"busybox\":1}", "{} {}", "{\"busybox\":{\"CVE-1\":{\"releases\":[]}}}", &many, &long, &deep]
-    {
+    for text in [
+        "",
+        "[]",
+        "{\"busybox\":1}",
+        "{} {}",
+        "{\"busybox\":{\"CVE-1\":{\"releases\":[]}}}",
+        twice,
+        again,
+        &text,
+        &long,
+        &deep,
+    ] {
         let read = tracker::findings(text.as_bytes(), &components, &release_of());
         assert!(read.is_err(), "{}", &text[..text.len().min(40)]);
     }
@@ -171,7 +181,9 @@ fn vulnerabilities() -> Vec<Vulnerability> {
         );
     }
     found.extend(tracker::findings(tracker.to_string().as_bytes(), &components, &release_of()).unwrap().found);
-    join(found).unwrap()
+    let mut joined = Joined::default();
+    found.into_iter().try_for_each(|one| joined.add(one)).unwrap();
+    joined.list()
 }
 
 #[test]
@@ -200,7 +212,7 @@ fn apply(documents: &[Value]) -> anyhow::Result<(Vec<Vulnerability>, Vec<String>
     let (mut statements, used) = Statements::read(&paths)?;
     assert_eq!(used.len(), documents.len());
     let mut found = vulnerabilities();
-    statements.apply(&mut found, &vex::product(&manifest()));
+    statements.apply(&mut found, &vex::product(&manifest()))?;
     Ok((found, statements.unused()))
 }
 

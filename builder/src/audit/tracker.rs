@@ -1,28 +1,25 @@
 //! The JSON of Debian's security tracker: source package, vulnerability, release, status.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 
 use anyhow::{Context as _, Result, ensure};
+use sealift_layers::json::Shape;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::components::{Component, Components, Release};
 use super::finding::{Kind, Severity};
 use super::ranges;
-use super::vulnerability::{Found, MAX_ID};
+use super::vulnerability::{FINDINGS, Found, MAX_ID, line, version};
 
-/// Vulnerabilities of one source package. The kernel has 15,000.
-const ISSUES: usize = 100_000;
-/// Releases that the tracker knows at a time.
-const RELEASES: usize = 40;
+/// The strings of a tracker: no description has a thousandth of this. Everything else is read one by one.
+const SHAPE: Shape = Shape { values: u64::MAX, text: 1 << 20 };
 
-#[derive(Deserialize)]
+/// A vulnerability of a source package, as far as it is about one release.
+#[derive(Default)]
 struct Issue {
     description: Option<String>,
-    #[serde(default)]
-    releases: Bounded<InRelease, RELEASES>,
+    found: Option<InRelease>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +45,7 @@ pub(super) struct Tracked<'c> {
 /// It is no such file, or exceeds a limit.
 pub(super) fn findings<'c>(bytes: &[u8], components: &'c Components, release: &Release) -> Result<Tracked<'c>> {
     let mut tracked = Tracked { found: Vec::new(), sources: 0, undetermined: 0 };
+    SHAPE.check(bytes)?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let sources = Sources { components, release, tracked: &mut tracked };
     let read = sources.deserialize(&mut deserializer).and_then(|()| deserializer.end());
@@ -56,7 +54,7 @@ pub(super) fn findings<'c>(bytes: &[u8], components: &'c Components, release: &R
     Ok(tracked)
 }
 
-/// Reads the whole file. Only the source packages of the bundle are kept in memory, one at a time.
+/// Reads the whole file. Only what is found of the bundle is kept in memory.
 struct Sources<'a, 'c> {
     components: &'c Components,
     release: &'a Release,
@@ -78,7 +76,7 @@ impl<'de> Visitor<'de> for Sources<'_, '_> {
         f.write_str("an object with source packages")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(source) = map.next_key::<String>()? {
             self.tracked.sources += 1;
             let components = self.components.named(Kind::Package, &source);
@@ -86,23 +84,116 @@ impl<'de> Visitor<'de> for Sources<'_, '_> {
                 map.next_value::<Other>()?;
                 continue;
             }
-            let issues: Bounded<Issue, ISSUES> = map.next_value()?;
-            for (id, issue) in &issues.0 {
-                if id.len() > MAX_ID {
-                    return Err(A::Error::custom(format!("the name of a vulnerability has {} bytes", id.len())));
-                }
-                let Some(found) = issue.releases.0.get(&self.release.codename) else { continue };
-                for component in components {
-                    self.tracked.add(component, id, issue, found);
-                }
+            map.next_value_seed(Issues { components, sources: &mut self })?;
+        }
+        Ok(())
+    }
+}
+
+/// The vulnerabilities of a source package.
+struct Issues<'s, 'a, 'c> {
+    components: &'c [Component],
+    sources: &'s mut Sources<'a, 'c>,
+}
+
+impl<'de> DeserializeSeed<'de> for Issues<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Issues<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with vulnerabilities")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Sources { release, tracked, .. } = self.sources;
+        while let Some(id) = map.next_key::<String>()? {
+            if id.len() > MAX_ID {
+                return Err(A::Error::custom(format!("the name of a vulnerability has {} bytes", id.len())));
+            }
+            let Issue { description, found } = map.next_value_seed(OfRelease(&release.codename))?;
+            let Some(found) = found else { continue };
+            for component in self.components {
+                tracked.add(component, &id, description.as_deref(), &found);
+            }
+            if tracked.found.len() > FINDINGS {
+                return Err(A::Error::custom(format!("more than {FINDINGS} are of this bundle")));
             }
         }
         Ok(())
     }
 }
 
+/// Reads a vulnerability as far as it is about the release with this code name.
+struct OfRelease<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for OfRelease<'_> {
+    type Value = Issue;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Issue, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OfRelease<'_> {
+    type Value = Issue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object about a vulnerability")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Issue, A::Error> {
+        let mut issue = Issue::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "description" => issue.description = map.next_value()?,
+                "releases" if issue.found.is_some() => return Err(A::Error::duplicate_field("releases")),
+                "releases" => issue.found = map.next_value_seed(Releases(self.0))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(issue)
+    }
+}
+
+/// What is said of the release with this code name.
+struct Releases<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Releases<'_> {
+    type Value = Option<InRelease>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Releases<'_> {
+    type Value = Option<InRelease>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with releases")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(release) = map.next_key::<String>()? {
+            let said: InRelease = map.next_value()?;
+            if release == self.0 && found.replace(said).is_some() {
+                return Err(A::Error::custom(format!("it names {} twice", self.0)));
+            }
+        }
+        Ok(found)
+    }
+}
+
 impl<'c> Tracked<'c> {
-    fn add(&mut self, component: &'c Component, id: &str, issue: &Issue, found: &InRelease) {
+    fn add(&mut self, component: &'c Component, id: &str, description: Option<&str>, found: &InRelease) {
         let fixed = found.fixed_version.as_deref();
         let is_affected = match found.status.as_str() {
             // `0`: the release never had it.
@@ -125,8 +216,8 @@ impl<'c> Tracked<'c> {
             id: id.to_owned(),
             aliases: Default::default(),
             severity: found.urgency.as_deref().map_or(Severity::Unknown, Severity::parse),
-            fixed: fixed.filter(|_| found.status == "resolved").map(str::to_owned),
-            summary: issue.description.clone().unwrap_or_default(),
+            fixed: fixed.filter(|_| found.status == "resolved").and_then(version),
+            summary: line(description.unwrap_or_default()),
             source: "debian-tracker",
         });
     }
@@ -151,39 +242,5 @@ impl<'de> Deserialize<'de> for Other {
             }
         }
         deserializer.deserialize_map(Members)
-    }
-}
-
-/// An object with at most `N` members.
-struct Bounded<T, const N: usize>(BTreeMap<String, T>);
-
-impl<T, const N: usize> Default for Bounded<T, N> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T, const N: usize>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Members<T, N> {
-            type Value = Bounded<T, N>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an object with at most {N} members")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry()? {
-                    members.insert(name, value);
-                    if members.len() > N {
-                        return Err(A::Error::custom(format!("an object has more than {N} members")));
-                    }
-                }
-                Ok(Bounded(members))
-            }
-        }
-        deserializer.deserialize_map(Members(PhantomData))
     }
 }

@@ -1,13 +1,13 @@
 //! OpenVEX documents (OpenVEX specification 0.2.0): what the maker of a product states of vulnerabilities.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use sealift_deployment::bundle::Manifest;
 use sealift_deployment::failure::Failure;
+use sealift_layers::json::Shape;
 use serde::{Deserialize, Serialize};
 
-use super::components::Place;
 use super::purl::Purl;
 use super::snapshot::{Pinned, Used};
 use super::vulnerability::Vulnerability;
@@ -77,6 +77,12 @@ impl Statement {
     pub fn reason(&self) -> String {
         let parts = [&self.justification, &self.impact, &self.action, &self.notes];
         parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+
+    /// Its bytes in memory.
+    fn size(&self) -> usize {
+        let texts = [&self.justification, &self.impact, &self.action, &self.notes];
+        size_of::<Self>() + self.document.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
     }
 }
 
@@ -158,7 +164,7 @@ struct Identifiers {
 
 impl Identified {
     fn purls(&self) -> Vec<Purl> {
-        [&self.identifiers.purl, &self.id].into_iter().flatten().filter_map(|text| Purl::parse(text)).collect()
+        purls([self.identifiers.purl.as_deref(), self.id.as_deref()])
     }
 }
 
@@ -183,19 +189,30 @@ impl Subject {
         }
     }
 
-    /// Whether it means a component at a place: it names the component; or the bundle or the image that it is in, and the
-    /// component among its parts.
-    fn covers(&self, place: &Place, whole: &[Purl]) -> bool {
-        let itself: Vec<Purl> = [Some(&place.purl), place.source.as_ref()]
-            .into_iter()
-            .flatten()
-            .filter_map(|text| Purl::parse(text))
-            .collect();
+    /// Whether it means a component by one of the names `itself`, in a bundle or an image with one of the names `whole`: it
+    /// names the component; or the bundle or the image, and the component among its parts.
+    fn covers(&self, itself: &[Purl], whole: &[Purl]) -> bool {
         let any = |patterns: &[Purl], of: &[Purl]| patterns.iter().any(|one| of.iter().any(|other| one.names(other)));
-        any(&self.product, &itself)
-            || (any(&self.product, whole) && self.parts.as_ref().is_none_or(|parts| any(parts, &itself)))
+        any(&self.product, itself)
+            || (any(&self.product, whole) && self.parts.as_ref().is_none_or(|parts| any(parts, itself)))
+    }
+
+    /// How many names are compared.
+    fn size(&self) -> usize {
+        1 + self.product.len() + self.parts.as_ref().map_or(0, Vec::len)
     }
 }
+
+fn purls(texts: [Option<&str>; 2]) -> Vec<Purl> {
+    texts.into_iter().flatten().filter_map(Purl::parse).collect()
+}
+
+/// What a document may have. One with a statement on each vulnerability of a distribution has a tenth of that.
+const SHAPE: Shape = Shape { values: 200_000, text: 64 << 10 };
+/// Most bytes of what is stated of all findings together: each has its own copy.
+const STATED: usize = 32 << 20;
+/// How many subjects of statements are compared with places of findings.
+const COMPARED: usize = 100_000_000;
 
 /// A statement of a document.
 struct Rule {
@@ -208,6 +225,7 @@ struct Rule {
 }
 
 /// All statements, the earliest first. Of those about one thing, the last one counts.
+#[derive(Default)]
 pub(super) struct Statements(Vec<Rule>);
 
 /// The package URL that statements about the whole bundle name.
@@ -222,51 +240,82 @@ impl Statements {
     /// # Errors
     /// One cannot be read, is none of OpenVEX, or has a statement without what OpenVEX requires.
     pub(super) fn read(documents: &[Pinned]) -> Result<(Self, Vec<Used>)> {
-        let (mut rules, mut all_used) = (Vec::new(), Vec::new());
+        let (mut statements, mut all_used) = (Self::default(), Vec::new());
         for pinned in documents {
             let (bytes, mut used) = pinned.file("openvex")?;
-            let context = || format!("{} is not an OpenVEX document", pinned.path.display());
-            let document: Document = serde_json::from_slice(&bytes)
-                .map_err(|error| Failure::usage(error.to_string()))
-                .with_context(context)?;
-            if !document.context.starts_with(CONTEXT) {
-                return Err(Failure::usage(format!("its @context is `{}`", document.context))).with_context(context);
-            }
-            used.entries = document.statements.len();
-            let own = document.timestamp.as_deref();
-            for (at, stated) in document.statements.into_iter().enumerate() {
-                let rule = Rule::of(stated, own, &used.path);
-                rules.push(rule.with_context(|| format!("{}: statement {}", pinned.path.display(), at + 1))?);
-            }
+            used.entries = statements.add(&bytes, &used.path)?;
             all_used.push(used);
         }
+        Ok((statements, all_used))
+    }
+
+    /// Adds those of a document, whose path is `path`. Returns their number.
+    ///
+    /// # Errors
+    /// As [`Statements::read`].
+    pub(super) fn add(&mut self, bytes: &[u8], path: &str) -> Result<usize> {
+        let context = || format!("{path} is not an OpenVEX document");
+        let document: Document = SHAPE
+            .check(bytes)
+            .map_err(|error| error.to_string())
+            .and_then(|()| serde_json::from_slice(bytes).map_err(|error| error.to_string()))
+            .map_err(Failure::usage)
+            .with_context(context)?;
+        if !document.context.starts_with(CONTEXT) {
+            return Err(Failure::usage(format!("its @context is `{}`", document.context))).with_context(context);
+        }
+        let (own, count) = (document.timestamp.as_deref(), document.statements.len());
+        for (at, stated) in document.statements.into_iter().enumerate() {
+            let rule = Rule::of(stated, own, path);
+            self.0.push(rule.with_context(|| format!("{path}: statement {}", at + 1))?);
+        }
         // Stable: of the same time, the last one given counts.
-        rules.sort_by_key(|rule| rule.time);
-        Ok((Self(rules), all_used))
+        self.0.sort_by_key(|rule| rule.time);
+        Ok(count)
     }
 
     /// Adds what is stated of vulnerabilities. `product` is the package URL of the bundle.
-    pub(super) fn apply(&mut self, found: &mut [Vulnerability], product: &str) {
+    ///
+    /// # Errors
+    /// More is stated than of any bundle.
+    pub(super) fn apply(&mut self, found: &mut [Vulnerability], product: &str) -> Result<()> {
+        let mut by_name: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, rule) in self.0.iter().enumerate() {
+            for name in &rule.names {
+                by_name.entry(name.clone()).or_default().push(at);
+            }
+        }
+        let (mut stated, mut compared) = (0, 0);
+        let too_many = |what: String| Err(Failure::failed(format!("the OpenVEX documents {what}")).into());
         for vulnerability in found {
-            let names: BTreeSet<&String> = vulnerability.aliases.iter().chain([&vulnerability.id]).collect();
-            let mut rules: Vec<&mut Rule> =
-                self.0.iter_mut().filter(|rule| rule.names.iter().any(|name| names.contains(name))).collect();
+            let names = vulnerability.aliases.iter().chain([&vulnerability.id]);
+            let rules: BTreeSet<usize> = names.filter_map(|name| by_name.get(name)).flatten().copied().collect();
             for (place, statement) in &mut vulnerability.places {
-                let image = place.image.as_ref().and_then(|image| image.purl.clone());
-                let whole: Vec<Purl> = [Some(product.to_owned()), image]
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|text| Purl::parse(&text))
-                    .collect();
-                for rule in &mut rules {
-                    if rule.subjects.iter().any(|subject| subject.covers(place, &whole)) {
+                let itself = purls([Some(place.purl.as_str()), place.source.as_deref()]);
+                let image = place.image.as_ref().and_then(|image| image.purl.as_deref());
+                let whole = purls([Some(product), image]);
+                let mut last = None;
+                for at in &rules {
+                    let rule = &mut self.0[*at];
+                    compared += rule.subjects.iter().map(Subject::size).sum::<usize>();
+                    if rule.subjects.iter().any(|subject| subject.covers(&itself, &whole)) {
                         rule.is_used = true;
-                        *statement = Some(rule.statement.clone());
+                        last = Some(*at);
+                    }
+                    if compared > COMPARED {
+                        return too_many("name too many products for so many findings".to_owned());
                     }
                 }
+                let last = last.map(|at| &self.0[at].statement);
+                stated += last.map_or(0, Statement::size);
+                if stated > STATED {
+                    return too_many(format!("state more than {} MiB of what is found", STATED >> 20));
+                }
+                *statement = last.cloned();
             }
             vulnerability.statement = common(vulnerability);
         }
+        Ok(())
     }
 
     /// What was stated of nothing in the bundle, each as a line.

@@ -4,12 +4,39 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use sealift_deployment::bundle::Manifest;
-use sealift_layers::digest::Digest;
+use sealift_layers::digest::Hasher;
 use sealift_layers::image::timestamp;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::vex::{self, Statement, Status};
 use super::vulnerability::Vulnerability;
+
+/// The document, with its keys in order. A statement is made when it is written: there may be tens of thousands.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "@context")]
+    context: &'static str,
+    #[serde(rename = "@id", skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    author: &'a str,
+    statements: Statements<'a>,
+    timestamp: Option<String>,
+    tooling: &'static str,
+    version: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Statements<'a> {
+    found: &'a [Vulnerability],
+    product: &'a str,
+}
+
+impl Serialize for Statements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.found.iter().flat_map(|found| statements(found, self.product)))
+    }
+}
 
 /// The document. `time` is in seconds since 1970. The same findings give the same bytes.
 ///
@@ -17,17 +44,18 @@ use super::vulnerability::Vulnerability;
 /// It cannot be written as JSON, which does not happen.
 pub(super) fn document(manifest: &Manifest, found: &[Vulnerability], author: &str, time: u64) -> Result<String> {
     let product = vex::product(manifest);
-    let statements: Vec<Value> = found.iter().flat_map(|found| statements(found, &product)).collect();
-    let mut document = json!({
-        "@context": "https://openvex.dev/ns/v0.2.0",
-        "author": author,
-        "timestamp": timestamp(time),
-        "version": 1,
-        "tooling": "sealift",
-        "statements": statements,
-    });
-    let digest = Digest::of(serde_json::to_string(&document)?.as_bytes());
-    document["@id"] = format!("urn:sealift:vex:{}", digest.hex()).into();
+    let mut document = Document {
+        context: "https://openvex.dev/ns/v0.2.0",
+        id: None,
+        author,
+        statements: Statements { found, product: &product },
+        timestamp: timestamp(time),
+        tooling: "sealift",
+        version: 1,
+    };
+    let mut hasher = Hasher::default();
+    serde_json::to_writer(&mut hasher, &document)?;
+    document.id = Some(format!("urn:sealift:vex:{}", hasher.finish().hex()));
     Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
 }
 

@@ -107,8 +107,13 @@ fn sources(text: &[u8]) -> Option<Sources> {
 fn listed(Sources { lock, manifests, licenses, digest }: Sources) -> Vec<ProgramCrate> {
     let mut found: BTreeMap<(&str, &str), ProgramCrate> = BTreeMap::new();
     let mut open: Vec<&Locked> = lock.package.iter().filter(|package| package.name == MEMBERS[0]).collect();
+    let index = lock.index();
     while let Some(package) = open.pop() {
-        let needed: Vec<&Locked> = lock.dependencies(package, manifests.get(&*package.name)).collect();
+        // A hostile lock may name one package a million times.
+        if found.contains_key(&(package.name.as_str(), package.version.as_str())) {
+            continue;
+        }
+        let needed: Vec<&Locked> = index.dependencies(package, manifests.get(&*package.name)).collect();
         let made = ProgramCrate {
             name: package.name.clone(),
             version: package.version.clone(),
@@ -117,24 +122,39 @@ fn listed(Sources { lock, manifests, licenses, digest }: Sources) -> Vec<Program
             sha256: package.checksum.as_deref().and_then(|hex| hex.parse::<Digest>().ok()),
             depends_on: needed.iter().map(|package| format!("{} {}", package.name, package.version)).collect(),
         };
-        if found.insert((&package.name, &package.version), made).is_none() {
-            open.extend(needed);
-        }
+        found.insert((&package.name, &package.version), made);
+        open.extend(needed);
     }
     found.into_values().collect()
 }
 
+/// The packages of a lock, by name.
+struct Index<'l>(BTreeMap<&'l str, Vec<&'l Locked>>);
+
 impl Lock {
+    fn index(&self) -> Index<'_> {
+        let mut index: BTreeMap<&str, Vec<&Locked>> = BTreeMap::new();
+        for package in &self.package {
+            index.entry(&package.name).or_default().push(package);
+        }
+        Index(index)
+    }
+}
+
+impl<'l> Index<'l> {
     /// What a package depends on: for crates of the workspace, only what their manifest declares.
-    fn dependencies<'l>(
-        &'l self,
+    fn dependencies(
+        &self,
         package: &'l Locked,
-        declared: Option<&'l BTreeSet<String>>,
+        declared: Option<&BTreeSet<String>>,
     ) -> impl Iterator<Item = &'l Locked> {
-        let entries = package.dependencies.iter().filter_map(|entry| {
-            // `name`, or `name version` where the lock has several versions.
-            let (name, version) = entry.split_once(' ').map_or((entry.as_str(), None), |(name, v)| (name, Some(v)));
-            self.package.iter().find(|other| other.name == name && version.is_none_or(|v| other.version == v))
+        // `name`, or `name version` where the lock has several versions. Each is listed once.
+        let mut seen = BTreeSet::new();
+        let entries = package.dependencies.iter().map(String::as_str).filter(move |entry| seen.insert(*entry));
+        let entries = entries.filter_map(|entry| {
+            let (name, version) = entry.split_once(' ').map_or((entry, None), |(name, version)| (name, Some(version)));
+            let all = self.0.get(name)?;
+            all.iter().copied().find(|other| version.is_none_or(|version| other.version == version))
         });
         entries.filter(move |other| declared.is_none_or(|declared| declared.contains(&other.name)))
     }
@@ -192,5 +212,19 @@ mod tests {
         // Another program, and one that is cut.
         assert_eq!(found(b"\x7fELF"), []);
         assert_eq!(found(&around(5, &SOURCES[..SOURCES.len() / 2])), []);
+    }
+
+    /// A program that depends on itself a hundred thousand times, in as many versions.
+    #[test]
+    fn hostile_locks_take_no_time() {
+        let package = |name: &str, version: usize, more: &str| {
+            format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\ndependencies = [{more}]\n")
+        };
+        let again: String = (0..50_000).map(|n| format!("\"sealift\",\"a {}\",", n % 2000)).collect();
+        let others: String = (0..2000).map(|n| package("a", n, "\"sealift\"")).collect();
+        let (mark, _) = SOURCES.split_once('\n').unwrap();
+        let parts = ["", "[dependencies]\nsealift = 1\na = 1\n", "", "", "", ""].join("\u{1e}");
+        let program = format!("{mark}{}{others}{parts}", package("sealift", 0, &again));
+        assert_eq!(of(program.as_bytes()).unwrap().len(), 2001);
     }
 }

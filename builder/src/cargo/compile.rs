@@ -137,17 +137,26 @@ pub(super) fn pins_its_dependencies(locked: &lock::Crate, archive: &Path) -> Res
     Err(Failure::failed(message).hint("use a version of the crate that contains its Cargo.lock").into())
 }
 
+/// Most bytes of these files of a crate.
+const DOCUMENTS: u64 = 32 << 20;
+
 /// The files that say something of a crate: its manifest, and licences and notices beside it, by name.
 ///
 /// # Errors
 /// The crate is malformed.
 pub fn documents(locked: &lock::Crate, archive: &Path, limits: Limits) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut documents = BTreeMap::new();
+    let (mut documents, mut size) = (BTreeMap::new(), 0);
     files(locked, archive, limits, |path, content| {
         let name = path.as_str().split_once('/').map_or("", |(_, name)| name);
         if name == MANIFEST || python::is_license_file(name) {
             let mut bytes = Vec::new();
             content.take(DOCUMENT + 1).read_to_end(&mut bytes)?;
+            // A file of nothing takes memory, too.
+            size += bytes.len().max(1 << 10) as u64;
+            if size > DOCUMENTS {
+                let message = format!("its manifest and licences are larger than {} MiB", DOCUMENTS >> 20);
+                return Err(Failure::failed(message).into());
+            }
             if bytes.len() as u64 <= DOCUMENT {
                 documents.insert(name.to_owned(), bytes);
             }

@@ -1,5 +1,6 @@
 //! `sealift inspect`
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use sealift_layers::validate::Depth;
 use serde::Serialize;
 
 use super::Context;
-use sealift_deployment::bundle::{self, Manifest};
+use sealift_deployment::bundle::{self, Manifest, Package};
 
 /// Show the contents of a bundle: images, layers, sizes, packages
 ///
@@ -50,7 +51,7 @@ impl Inspect {
         let bundle = bundle::open(&self.bundle)?;
         match &bundle.manifest {
             Some(manifest) if self.json => context.out.json(manifest),
-            Some(manifest) => Ok(context.out.write_all(text(manifest, self.packages).as_bytes())?),
+            Some(manifest) => Ok(context.out.write_all(text(manifest, self.packages)?.as_bytes())?),
             None => {
                 let findings = bundle.verify(Depth::Documents);
                 if let Some(problem) = findings.violations.first() {
@@ -64,11 +65,16 @@ impl Inspect {
     }
 }
 
-fn text(manifest: &Manifest, packages: bool) -> String {
+/// Longest text in bytes. The bundles of a hostile maker may list one package a million times.
+const LONGEST: usize = 32 << 20;
+
+fn text(manifest: &Manifest, packages: bool) -> Result<String, Failure> {
     let Manifest { product, profile, version, platform, title, .. } = manifest;
     let date = sealift_layers::image::timestamp(manifest.epoch).unwrap_or_default();
     let mut text = format!("{product} {profile} {version}, {platform}\n{title}\ninputs up to {date}\n");
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let known: BTreeMap<&str, &Package> =
+        manifest.packages.iter().map(|package| (package.name.as_str(), package)).collect();
     for image in &manifest.images {
         let size = ui::total(image.layers.iter().map(|layer| layer.size));
         let archives = image.archives.len();
@@ -95,7 +101,7 @@ fn text(manifest: &Manifest, packages: bool) -> String {
         }
         if packages {
             for name in &image.packages {
-                let found = manifest.packages.iter().find(|package| package.name == *name);
+                let found = known.get(name.as_str());
                 let version = found.map_or("", |package| package.version.as_str());
                 let scripts = found.map_or(&[][..], |package| &package.scripts_not_run);
                 let undone =
@@ -107,6 +113,10 @@ fn text(manifest: &Manifest, packages: bool) -> String {
                 let from = found.and_then(|package| package.archive.as_ref());
                 let from = from.map_or(String::new(), |archive| format!(", from {archive}"));
                 text.push_str(&format!("    package {name} {version}{from}{undone}{left}\n"));
+                if text.len() > LONGEST {
+                    let message = format!("the list of the packages has more than {} MiB", LONGEST >> 20);
+                    return Err(Failure::verification(message).hint("no bundle has so many: sealift did not make it"));
+                }
                 for what in found.iter().flat_map(|package| &package.applied) {
                     text.push_str(&format!("      applied: {what}\n"));
                 }
@@ -114,7 +124,8 @@ fn text(manifest: &Manifest, packages: bool) -> String {
             for file in &image.wheels {
                 text.push_str(&format!("    wheel   {file}\n"));
             }
-            for archive in manifest.archives.iter().filter(|archive| image.archives.contains(&archive.file)) {
+            let archives: BTreeSet<&String> = image.archives.iter().collect();
+            for archive in manifest.archives.iter().filter(|archive| archives.contains(&archive.file)) {
                 text.push_str(&format!("    archive {} {} ({})\n", archive.name, archive.version, archive.file));
             }
         }
@@ -131,5 +142,5 @@ fn text(manifest: &Manifest, packages: bool) -> String {
             text.push_str(&format!("  {what}: {why}\n"));
         }
     }
-    text
+    Ok(text)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use sealift_deployment::bundle::licenses::{self, Use};
 use sealift_deployment::bundle::{self, Bundle, Manifest, sbom};
@@ -69,7 +69,7 @@ impl Licenses {
         }
         let texts = licenses::texts(manifest).into_iter();
         let texts: Vec<Text<'_>> = texts.map(|(digest, of)| Text { file: sbom::text_path(digest), of }).collect();
-        let licenses = licenses::of(manifest);
+        let licenses = licenses::of(manifest)?;
         if self.json {
             return context.out.json(&Document { licenses, texts });
         }
@@ -127,8 +127,8 @@ fn write_texts(bundle: &Bundle, manifest: &Manifest, out: &mut impl Write) -> Re
             return Err(Failure::verification(format!("the bundle has no {path}")).into());
         };
         let of: Vec<&str> = of.into_iter().collect();
-        let text = String::from_utf8_lossy(&content.read()?).into_owned();
-        writeln!(out, "--- {}: {path}\n\n{}\n", of.join(", "), text.trim_end())?;
+        let bytes = content.read().with_context(|| path.clone())?;
+        writeln!(out, "--- {}: {path}\n\n{}\n", of.join(", "), String::from_utf8_lossy(&bytes).trim_end())?;
     }
     Ok(())
 }

@@ -29,15 +29,25 @@ impl Output {
     /// # Errors
     /// Any error of the write.
     pub fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(value)?;
-        Ok(writeln!(self, "{}", escape::json(&text))?)
+        serde_json::to_writer_pretty(Json(self), value).map_err(io::Error::from)?;
+        Ok(writeln!(self)?)
+    }
+
+    /// Writes the text of a JSON document.
+    ///
+    /// # Errors
+    /// Any error of the write.
+    pub fn json_text(&mut self, text: &str) -> io::Result<()> {
+        pieces(text).try_for_each(|piece| self.write_all(escape::json(piece).as_bytes()))
     }
 }
 
 impl Write for Output {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         for chunk in data.utf8_chunks() {
-            self.0.write_all(escape::lines(chunk.valid()).as_bytes()).map_err(mark)?;
+            for piece in pieces(chunk.valid()) {
+                self.0.write_all(escape::lines(piece).as_bytes()).map_err(mark)?;
+            }
             for byte in chunk.invalid() {
                 write!(self.0, "\\x{byte:02x}").map_err(mark)?;
             }
@@ -48,6 +58,29 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush().map_err(mark)
     }
+}
+
+/// Takes the pieces of a JSON document as they are made, which end where characters end.
+struct Json<'a>(&'a mut Output);
+
+impl Write for Json<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(data).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        self.0.json_text(text).map(|()| data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// A text in pieces: what is escaped takes up to six times its size.
+fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let piece;
+        (piece, text) = text.split_at(text.floor_char_boundary(1 << 16));
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 fn mark(error: io::Error) -> io::Error {
@@ -76,6 +109,13 @@ pub(super) fn is_closed(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_the_sum_of_its_pieces() {
+        for text in [String::new(), "\u{e9}".repeat(100_000), format!("a{}", "\u{1f980}".repeat(70_000))] {
+            assert_eq!(pieces(&text).collect::<String>(), text);
+        }
+    }
 
     #[test]
     fn only_a_closed_standard_output_is_recognized() {

@@ -1,17 +1,19 @@
 //! `sealift sbom`
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
+use sealift_deployment::bundle::sbom::cyclonedx::Bom;
+use sealift_deployment::bundle::sbom::spdx::Document;
 use sealift_deployment::bundle::{self, Bundle, Manifest, sbom};
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
-use sealift_layers::escape;
 use sealift_layers::tree::{Kind, TreePath};
 
 use super::Context;
+use super::output::Output;
 
 /// Print the software bill of materials of a bundle (CycloneDX 1.6, SPDX 2.3)
 ///
@@ -56,15 +58,19 @@ impl Sbom {
             let hint = "name a file that `sealift build` wrote, or the folder that it was unpacked into";
             return Err(Failure::usage(message).hint(hint).into());
         };
-        let text = self.bill(&bundle, manifest)?;
+        let bill = self.bill(&bundle, manifest)?;
         match &self.output {
-            None => Ok(context.out.write_all(escape::json(&text).as_bytes())?),
-            Some(path) => files::write_atomically(path, |file| Ok(file.write_all(text.as_bytes())?)),
+            None => bill.print(&mut context.out),
+            Some(path) => files::write_atomically(path, |file| {
+                let mut file = BufWriter::new(file);
+                bill.write(&mut file)?;
+                Ok(file.flush()?)
+            }),
         }
     }
 
     /// The bill in the bundle. Bundles of earlier versions have none: it is made then.
-    fn bill(&self, bundle: &Bundle, manifest: &Manifest) -> Result<String> {
+    fn bill(&self, bundle: &Bundle, manifest: &Manifest) -> Result<Bill> {
         let (image, format) = (self.image.as_deref(), self.format.into());
         let names: Vec<&str> = manifest.images.iter().map(|image| image.name.as_str()).collect();
         if let Some(image) = image.filter(|image| !names.contains(image)) {
@@ -73,15 +79,43 @@ impl Sbom {
         }
         let path = TreePath::new(&sbom::path(image, format))?;
         if let Some(Kind::File(content)) = bundle.files.get(&path).map(|entry| &entry.kind) {
-            return Ok(String::from_utf8_lossy(&content.read()?).into_owned());
+            let text = content.read().with_context(|| path.to_string())?;
+            let text = String::from_utf8(text);
+            return text.map(Bill::File).map_err(|_| Failure::verification(format!("{path} is not UTF-8")).into());
         }
         let of_image = image.and_then(|name| sbom::of_image(manifest, name));
         let bom = of_image.unwrap_or_else(|| sbom::of(manifest, bundle.sum("sealift")));
-        let text = match format {
-            sbom::Format::CycloneDx => serde_json::to_string_pretty(&bom)?,
-            sbom::Format::Spdx => serde_json::to_string_pretty(&sbom::spdx::of(&bom, &Default::default()))?,
-        };
-        Ok(format!("{text}\n"))
+        Ok(match format {
+            sbom::Format::CycloneDx => Bill::CycloneDx(Box::new(bom)),
+            sbom::Format::Spdx => Bill::Spdx(Box::new(sbom::spdx::of(&bom, &Default::default()))),
+        })
+    }
+}
+
+/// A bill of materials. One that was made is never a text in memory as a whole.
+enum Bill {
+    /// The text of the bundle's file.
+    File(String),
+    CycloneDx(Box<Bom>),
+    Spdx(Box<Document>),
+}
+
+impl Bill {
+    fn print(&self, out: &mut Output) -> Result<()> {
+        match self {
+            Self::File(text) => Ok(out.json_text(text)?),
+            Self::CycloneDx(bom) => out.json(bom),
+            Self::Spdx(document) => out.json(document),
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> Result<()> {
+        match self {
+            Self::File(text) => return Ok(out.write_all(text.as_bytes())?),
+            Self::CycloneDx(bom) => serde_json::to_writer_pretty(&mut *out, bom)?,
+            Self::Spdx(document) => serde_json::to_writer_pretty(&mut *out, document)?,
+        }
+        Ok(out.write_all(b"\n")?)
     }
 }
 

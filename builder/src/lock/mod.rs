@@ -287,7 +287,8 @@ impl Platform {
 }
 
 /// The files that the requirements of a virtual environment are read from.
-fn requirement_files(profile: &Profile, venv: &Venv) -> Vec<PathBuf> {
+#[must_use]
+pub fn requirement_files(profile: &Profile, venv: &Venv) -> Vec<PathBuf> {
     let Some(file) = venv.requirements.get_ref().file() else { return Vec::new() };
     let path = profile.sources.path(file);
     match RequirementsFile::of(file) {

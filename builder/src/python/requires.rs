@@ -22,6 +22,13 @@ pub struct Metadata<'a> {
 /// How often extras may ask for further ones. Real ones do so twice.
 const ROUNDS: usize = 16;
 
+/// Longest requirement that is looked at, in bytes.
+const LONGEST: usize = 4096;
+/// Most extras of a distribution that are asked for.
+const EXTRAS: usize = 1000;
+/// Nodes of the decision diagrams of all markers: the parser never forgets any. Those of real distributions have some ten each.
+const DIAGRAMS: u64 = 1 << 20;
+
 /// For each of the distributions (by normalised name) those that it requires and that are there. Extras count where a
 /// distribution asks for them; those of a distribution that no other one requires, where all they need is there.
 #[must_use]
@@ -29,9 +36,10 @@ pub fn edges<'a>(
     distributions: &BTreeMap<&'a str, Metadata<'a>>,
     target: &Target,
 ) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    let mut left = DIAGRAMS;
     let parsed: BTreeMap<&str, Vec<Requirement<Url>>> = distributions
         .iter()
-        .map(|(name, metadata)| (*name, metadata.requires.iter().filter_map(|text| parse(text)).collect()))
+        .map(|(name, metadata)| (*name, metadata.requires.iter().filter_map(|text| parse(text, &mut left)).collect()))
         .collect();
     let environment = target.markers();
     let there = |requirement: &Requirement<Url>| {
@@ -58,7 +66,8 @@ pub fn edges<'a>(
             for requirement in requirements.iter().filter(|one| one.marker.evaluate(&environment, &own)) {
                 if let Some(other) = there(requirement).filter(|other| other != name) {
                     edges.entry(name).or_default().insert(other);
-                    asked.entry(other).or_default().extend(requirement.extras.iter().cloned());
+                    let asked = asked.entry(other).or_default();
+                    asked.extend(requirement.extras.iter().take(EXTRAS.saturating_sub(asked.len())).cloned());
                 }
             }
         }
@@ -71,8 +80,17 @@ pub fn edges<'a>(
     edges
 }
 
-fn parse(text: &str) -> Option<Requirement<Url>> {
-    (text.matches('(').count() <= BRACKETS).then(|| Requirement::from_str(text).ok())?
+/// Parses a requirement. `left` is what remains of [`DIAGRAMS`].
+fn parse(text: &str, left: &mut u64) -> Option<Requirement<Url>> {
+    // The parser ends the program at some other characters, and calls itself for each bracket.
+    if text.len() > LONGEST || !text.is_ascii() || text.matches('(').count() > BRACKETS {
+        return None;
+    }
+    // It makes a decision diagram of the marker, which has as many nodes as there are ways through pairs of conditions.
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
+    let operators = words.filter(|word| ["and", "or"].contains(word)).count();
+    *left = left.checked_sub(u32::try_from(operators / 2).ok().and_then(|pairs| 1_u64.checked_shl(pairs))?)?;
+    Requirement::from_str(text).ok()
 }
 
 #[cfg(test)]
@@ -126,6 +144,21 @@ mod tests {
         app: lib tool
         lib: speed
         ");
+    }
+
+    /// A marker of 60 conditions took the memory of the machine; one with a letter that is not ASCII ended the program.
+    #[test]
+    fn hostile_requirements_are_skipped() {
+        let pairs: Vec<String> = (0..30).map(|n| format!("extra == 'a{n}' and extra == 'b{n}'")).collect();
+        let exponential = format!("b; {}", pairs.join(" or "));
+        let long = format!("b[{}]", "x,".repeat(10_000) + "x");
+        let list: Vec<&str> = vec![&exponential, &long, "b; python_version > '3'\u{e9}", "c"];
+        assert_eq!(found(&[("a", &list, &[]), ("b", &[], &[]), ("c", &[], &[])]), "a: c\n");
+        // Many of them are as bad as one.
+        let many: Vec<String> =
+            (0..4000).map(|n| format!("b; {}", pairs[..10].join(" or ") + &format!(" or extra == 'c{n}'"))).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(found(&[("a", &many, &[]), ("b", &[], &[])]), "");
     }
 
     /// Two distributions whose extras ask for each other's, one by one, took hours.

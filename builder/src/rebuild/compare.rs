@@ -42,13 +42,18 @@ pub(super) fn bundles(given: &Bundle, made: &Bundle, store: &Store) -> Result<Ve
 
 fn compare_file((given, made): (&Bundle, &Bundle), name: &str, found: &mut Vec<Violation>) -> Result<()> {
     match (content::of(given, name)?, content::of(made, name)?) {
-        (Some(one), Some(other)) if name.ends_with(".json") => {
-            let (one, other) = (serde_json::from_slice(&one.read()?)?, serde_json::from_slice(&other.read()?)?);
-            for (at, how) in content::values(&one, &other) {
-                add(found, name.to_owned(), format!("{at}: {how}"));
+        (Some(one), Some(other)) => {
+            let is_json = name.ends_with(".json");
+            let documents = if is_json { content::document(one)?.zip(content::document(other)?) } else { None };
+            match documents {
+                Some((one, other)) if one != other => {
+                    for (at, how) in content::values(&one, &other) {
+                        add(found, name.to_owned(), format!("{at}: {how}"));
+                    }
+                }
+                _ => add(found, name.to_owned(), content::difference(one, other)?),
             }
         }
-        (Some(one), Some(other)) => add(found, name.to_owned(), content::difference(one, other)?),
         (Some(_), None) => add(found, name.to_owned(), "is not there when it is built again".to_owned()),
         (None, _) => add(found, name.to_owned(), "is missing: it is there when it is built again".to_owned()),
     }

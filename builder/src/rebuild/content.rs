@@ -4,11 +4,15 @@ use anyhow::Result;
 use sealift_deployment::bundle::Bundle;
 use sealift_deployment::ui;
 use sealift_layers::escape::line;
+use sealift_layers::json::Shape;
+use sealift_layers::limits::DOCUMENT;
 use sealift_layers::tree::{Content, Kind};
 use serde_json::Value;
 
 use super::path;
 
+/// The shape of a JSON document whose values are compared.
+const SHAPE: Shape = Shape { values: 300_000, text: DOCUMENT };
 /// Largest file in bytes whose lines are compared; of others, the first byte that differs is told.
 const TEXT: u64 = 1 << 22;
 /// How many characters of a line or value are quoted.
@@ -26,8 +30,17 @@ pub(super) fn of<'b>(bundle: &'b Bundle, name: &str) -> Result<Option<&'b Conten
 
 /// The JSON document `name` of a bundle; null if there is none.
 pub(super) fn json(bundle: &Bundle, name: &str) -> Result<Value> {
-    let Some(content) = of(bundle, name)? else { return Ok(Value::Null) };
-    Ok(serde_json::from_slice(&content.read()?)?)
+    let document = of(bundle, name)?.map(document).transpose()?;
+    Ok(document.flatten().unwrap_or_default())
+}
+
+/// A JSON document; `None` if it is none, or larger than those that bundles have.
+pub(super) fn document(content: &Content) -> Result<Option<Value>> {
+    if content.len() > DOCUMENT {
+        return Ok(None);
+    }
+    let bytes = content.read()?;
+    Ok(SHAPE.check(&bytes).ok().and_then(|()| serde_json::from_slice(&bytes).ok()))
 }
 
 /// What differs, as the rest of a sentence; the second is the one that was built again.
@@ -148,6 +161,16 @@ mod tests {
         assert_eq!(told(b"\xff", b"\xff\x01"), "differs from byte 1 on: 1 byte, built again 2");
         // What a hostile bundle has in a file does not reach a terminal as it is.
         assert_eq!(told(b"\x1b[2J", b"a"), r"differs in line 1: `\u{1b}[2J`, built again `a`");
+    }
+
+    #[test]
+    fn what_is_no_document_of_a_bundle_is_compared_as_text() {
+        let read = |text: String| document(&text.into_bytes().into()).unwrap();
+        assert!(read("{}".to_owned()).is_some());
+        // Each value takes forty times its size in memory.
+        for text in ["{".to_owned(), format!("[{}0]", "{},".repeat(200_000)), "[".repeat(1000) + &"]".repeat(1000)] {
+            assert!(read(text).is_none());
+        }
     }
 
     #[test]

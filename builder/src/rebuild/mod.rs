@@ -25,6 +25,7 @@ use sealift_layers::tree::{Kind, TreePath};
 use sealift_layers::validate::Violation;
 
 use crate::build::{self, BuildRequest, LockPolicy, Target};
+use crate::lock::requirement_files;
 use crate::servers::Servers;
 use crate::signing;
 use crate::store::Store;
@@ -98,6 +99,7 @@ fn build_again(
     extract(request.bundle, place)?;
     let argument = place.join("profile").display().to_string();
     let profile = Profile::find(&argument)?;
+    refuse_outside(&profile)?;
     let site = if manifest.site.is_empty() {
         None
     } else {
@@ -125,6 +127,22 @@ fn build_again(
     again.artifacts.extend(artifacts);
     build::run(&again, servers, &Store::open(&place.join("store"))?, ui)?;
     Ok(count)
+}
+
+/// Refuses a profile that reads files of this machine. Requirements and wheels may be outside of the folder of a profile whose
+/// author builds it; of what is in a bundle, nothing is there.
+fn refuse_outside(profile: &Profile) -> Result<()> {
+    for venv in profile.model.images.values().filter_map(|image| image.venv.as_ref()) {
+        let wheels = venv.wheels.iter().map(|path| profile.sources.path(path.get_ref()));
+        for path in wheels.chain(requirement_files(profile, venv)) {
+            if path.exists() && !profile.sources.contain(&path) {
+                let message = format!("its profile names {}, which is not in the bundle", path.display());
+                let hint = "do not use it: no bundle that can be built again elsewhere has such a profile";
+                return Err(Failure::verification(message).hint(hint).into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes the parts of the bundle that it is built from: profile, site and program.

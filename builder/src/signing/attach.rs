@@ -63,6 +63,9 @@ fn lock(bundle: &Bundle) -> Result<Lock> {
     let Some(Kind::File(content)) = bundle.files.get(&path).map(|entry| &entry.kind) else {
         return Err(Failure::verification(format!("the bundle has no {path}")).into());
     };
+    if content.len() > files::DOCUMENT_LIMIT {
+        return Err(Failure::verification(format!("{path} in the bundle has {} bytes", content.len())).into());
+    }
     Ok(toml::from_str(&String::from_utf8_lossy(&content.read()?))?)
 }
 

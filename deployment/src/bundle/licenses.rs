@@ -7,6 +7,7 @@ use sealift_layers::license;
 use serde::Serialize;
 
 use super::manifest::{License, Manifest};
+use crate::failure::Failure;
 
 /// What stands for the licence of components that do not say one.
 pub const NOT_STATED: &str = "not stated";
@@ -40,17 +41,26 @@ pub struct Use {
 /// A list of names in a [`Use`].
 type List = fn(&mut Use) -> &mut BTreeSet<String>;
 
+/// Most bytes of the names in the table. Each name is listed with each of its licences.
+const TABLE: usize = 32 << 20;
+
 /// The licences of everything in the bundle, sorted: those of SPDX's list, then others. What has several licences is listed
 /// with each of them.
-#[must_use]
-pub fn of(manifest: &Manifest) -> Vec<Use> {
-    let mut uses: BTreeMap<(bool, String), Use> = BTreeMap::new();
+///
+/// # Errors
+/// `bundle.json` is a hostile one, whose table would not fit the memory.
+pub fn of(manifest: &Manifest) -> Result<Vec<Use>, Failure> {
+    let (mut uses, mut bytes) = (BTreeMap::<(bool, String), Use>::new(), 0);
     let mut add = |expression: Option<&str>, list: List, name: &str| {
         let mut ids = expression.map(license::identifiers).unwrap_or_default();
         if ids.is_empty() {
             ids.insert(NOT_STATED.to_owned());
         }
         for id in ids {
+            bytes += size_of::<Use>() + 2 * id.len() + name.len();
+            if bytes > TABLE {
+                return;
+            }
             let is_other = id == NOT_STATED || id.starts_with("LicenseRef-");
             let found = uses.entry((is_other, id.clone())).or_insert_with(|| Use { license: id, ..Use::default() });
             list(found).insert(name.to_owned());
@@ -75,7 +85,11 @@ pub fn of(manifest: &Manifest) -> Vec<Use> {
     for made in &manifest.program {
         add(made.license.as_deref(), |found| &mut found.program, &format!("{} {}", made.name, made.version));
     }
-    uses.into_values().collect()
+    if bytes > TABLE {
+        let message = format!("the table of licenses has more than {} MiB", TABLE >> 20);
+        return Err(Failure::verification(message).hint("no bundle has so many: it is not one that sealift made"));
+    }
+    Ok(uses.into_values().collect())
 }
 
 /// The texts that have to be passed on, and the packages, wheels and crates that each of them is of.
@@ -100,8 +114,22 @@ mod tests {
     #[test]
     fn everything_has_its_place_in_the_table() {
         let manifest: Manifest = serde_json::from_str(include_str!("sbom/sample.json")).unwrap();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&of(&manifest)).unwrap());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&of(&manifest).unwrap()).unwrap());
         let texts = texts(&manifest);
         assert_eq!(texts.values().collect::<Vec<_>>(), [&BTreeSet::from(["busybox"])]);
+    }
+
+    /// Each of a million licences had a copy of a name of a megabyte; exceptions of exceptions took hours.
+    #[test]
+    fn hostile_tables_are_refused() {
+        let mut manifest: Manifest = serde_json::from_str(include_str!("sbom/sample.json")).unwrap();
+        manifest.packages[0].name = "n".repeat(1 << 16);
+        let mut told = |expression: String| {
+            manifest.packages[0].license = Some(License { expression: Some(expression), ..License::default() });
+            of(&manifest).map(|uses| uses.len()).map_err(|error| error.message)
+        };
+        assert!(told("a WITH ".repeat(1 << 20)).unwrap() < 20);
+        let many = (0..1000).map(|n| format!("a{n} OR ")).collect();
+        assert_eq!(told(many), Err("the table of licenses has more than 32 MiB".to_owned()));
     }
 }

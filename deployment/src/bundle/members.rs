@@ -129,10 +129,10 @@ impl Bundle {
     }
 
     fn verify_packed_access(&self, name: &str, entry: &Entry, violations: &mut Vec<Violation>) {
-        let site = self.manifest.iter().flat_map(|manifest| &manifest.site);
-        let listed = |path: &str| path == name || path.strip_suffix('/') == Some(name);
-        let member = if is_of_site(name) { site.clone().find(|(path, _)| listed(path)) } else { None };
-        let (mode, group) = member.map_or((ORDINARY, 0), |(_, member)| (member.mode.0, member.group));
+        let site = self.manifest.iter().map(|manifest| &manifest.site);
+        let listed = || site.clone().find_map(|site| site.get(name).or_else(|| site.get(&format!("{name}/"))));
+        let member = if is_of_site(name) { listed() } else { None };
+        let (mode, group) = member.map_or((ORDINARY, 0), |member| (member.mode.0, member.group));
         let is_link = matches!(entry.kind, Kind::Symlink(_));
         if entry.mode & !mode != 0 && !is_link {
             violate(violations, name, format!("has the mode {:04o}", entry.mode));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sealift_layers::codec::Codec;
+use sealift_layers::json::Shape;
 use sealift_layers::limits::{DOCUMENT, Exceeded, Limits, PROBLEMS, Paths, Within};
 use sealift_layers::tar;
 use sealift_layers::tree::{Content, Entry, Kind, SourceFile, Tree, TreePath};
@@ -56,6 +57,8 @@ pub enum Form {
 
 /// Largest size of `bundle.json`, `SHA256SUMS` and `LINKS`: with 100,000 files they have less.
 pub const TABLE_LIMIT: u64 = DOCUMENT;
+/// The shape of a `bundle.json` of that size.
+const SHAPE: Shape = Shape { values: 300_000, text: 64 << 10 };
 /// The version of `bundle.json` that is read.
 const SCHEMA: u32 = 1;
 /// The folder of lost files, which the root of some file systems has.
@@ -92,7 +95,10 @@ pub fn open_trusted(path: &Path, limits: Limits, trust: &Trust) -> Result<Bundle
     let signature = trust.is_required().then(|| signatures::check(&files, trust, &name)).transpose()?;
     let damaged = || Failure::verification(format!("{}: {MANIFEST} is damaged", path.display())).hint(COPY_AGAIN);
     let manifest = match read(&files, MANIFEST).map_err(|error| damaged().because(error))? {
-        Some(bytes) => Some(serde_json::from_slice::<Manifest>(&bytes).map_err(|error| damaged().because(error))?),
+        Some(bytes) => {
+            SHAPE.check(&bytes).map_err(|error| damaged().because(error))?;
+            Some(serde_json::from_slice::<Manifest>(&bytes).map_err(|error| damaged().because(error))?)
+        }
         None => None,
     };
     if let Some(Manifest { schema, .. }) = manifest

@@ -2,6 +2,7 @@
 //! with a statement of where the bundle comes from.
 
 use sealift_layers::escape::line;
+use sealift_layers::limits::MESSAGES;
 use sealift_layers::tree::{Kind, Tree, TreePath};
 use sealift_layers::validate::Violation;
 
@@ -9,10 +10,12 @@ use super::names::SUMS;
 use super::read::{Bundle, content};
 use super::verify::violate;
 use crate::failure::Failure;
-use crate::signature::{Attestation, KeyId, PublicKey, Signature, Trust};
+use crate::signature::{Attestation, KeyId, LIMIT, PublicKey, Signature, Trust};
 
-/// Largest size of a signature in bytes, and of a statement, which lists all packages.
-const LIMIT: u64 = 1 << 24;
+/// Largest size of a statement in bytes, which lists all packages.
+const STATEMENT_LIMIT: u64 = 1 << 24;
+/// Most signatures, and most statements: all of them are listed.
+const MOST: usize = 100;
 
 const MINISIG: &str = ".minisig";
 const STATEMENT: &str = ".sigstore.json";
@@ -44,19 +47,25 @@ impl Bundle {
     /// The signatures in the bundle, in the order of their names. Only their form is checked: see [`check`] and
     /// [`Bundle::verify`].
     pub fn signatures(&self) -> impl Iterator<Item = Signature> {
-        signatures(&self.files).filter_map(|(_, signature)| signature.ok())
+        signatures(&self.files).take(MOST).filter_map(|(_, signature)| signature.ok())
     }
 
     /// The signatures must be in the form in which this program writes them, since `SHA256SUMS` does not list them.
     pub(super) fn verify_signatures(&self, violations: &mut Vec<Violation>) {
-        for (name, signature) in signatures(&self.files) {
+        for end in [MINISIG, STATEMENT] {
+            let count = self.files.iter().filter(|(path, _)| is_named(path.as_str(), end)).count();
+            if count > MOST {
+                violate(violations, SUMS, format!("has {count} files `{SUMS}.KEY{end}`: at most {MOST} are read"));
+            }
+        }
+        for (name, signature) in signatures(&self.files).take(MOST) {
             match signature {
                 Err(what) => violate(violations, &name, what),
                 Ok(signature) if signature_name(signature.key) == name => {}
                 Ok(signature) => violate(violations, &name, format!("is by the key {}", signature.key)),
             }
         }
-        for (name, statement) in statements(&self.files) {
+        for (name, statement) in statements(&self.files).take(MOST) {
             match statement {
                 Err(what) => violate(violations, &name, what),
                 Ok(statement) if statement_name(statement.key) == name => {}
@@ -77,7 +86,9 @@ pub fn check(files: &Tree, trust: &Trust, name: &str) -> Result<Signature, Failu
     for (file, signature) in signatures(files) {
         let signature = signature.map_err(|what| Failure::verification(format!("{name}: {file} {what}")))?;
         let Some(trusted) = trust.keys.iter().find(|trusted| trusted.key.id == signature.key) else {
-            others.push(signature.key.to_string());
+            if others.len() < MESSAGES {
+                others.push(signature.key.to_string());
+            }
             continue;
         };
         let good = match sums {
@@ -122,19 +133,23 @@ fn check_statement(files: &Tree, key: &PublicKey, bundle: &str) -> Result<(), Fa
 /// The files that are signatures by their names, with their contents.
 fn signatures(files: &Tree) -> impl Iterator<Item = (String, Result<Signature, String>)> {
     let named = files.iter().filter(|(path, _)| is_named(path.as_str(), MINISIG));
-    named.map(|(path, entry)| (path.to_string(), read(path, &entry.kind).and_then(|text| Signature::parse_own(&text))))
+    named.map(|(path, entry)| {
+        (path.to_string(), read(path, &entry.kind, LIMIT).and_then(|text| Signature::parse_own(&text)))
+    })
 }
 
 /// The files that are signed statements by their names, with their contents.
 fn statements(files: &Tree) -> impl Iterator<Item = (String, Result<Attestation, String>)> {
     let named = files.iter().filter(|(path, _)| is_named(path.as_str(), STATEMENT));
-    named.map(|(path, entry)| (path.to_string(), read(path, &entry.kind).and_then(|text| Attestation::parse(&text))))
+    named.map(|(path, entry)| {
+        (path.to_string(), read(path, &entry.kind, STATEMENT_LIMIT).and_then(|text| Attestation::parse(&text)))
+    })
 }
 
-fn read(path: &TreePath, kind: &Kind) -> Result<String, String> {
+fn read(path: &TreePath, kind: &Kind, limit: u64) -> Result<String, String> {
     let Kind::File(content) = kind else { return Err("is not a file".to_owned()) };
-    if content.len() > LIMIT {
-        return Err(format!("has {} bytes", content.len()));
+    if content.len() > limit {
+        return Err(format!("has {} bytes: at most {limit} are read", content.len()));
     }
     let bytes = content.read().map_err(|error| format!("cannot be read: {}", line(&error.to_string())))?;
     String::from_utf8(bytes).map_err(|_| format!("{} is not text", line(path.as_str())))

@@ -26,7 +26,8 @@ impl Sources {
     }
 
     /// Whether `path`, with links resolved, is below one of the folders.
-    pub(super) fn contain(&self, path: &Path) -> bool {
+    #[must_use]
+    pub fn contain(&self, path: &Path) -> bool {
         let Ok(path) = path.canonicalize() else { return false };
         self.0.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| path.starts_with(folder)))
     }

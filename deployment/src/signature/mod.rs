@@ -8,5 +8,6 @@ mod format;
 mod trust;
 
 pub use attestation::Attestation;
+pub(crate) use format::LIMIT;
 pub use format::{KeyId, PublicKey, Signature};
 pub use trust::{Trust, TrustedKey, beside};

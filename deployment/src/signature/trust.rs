@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use sealift_layers::limits::MESSAGES;
 
 use super::format::{LIMIT, PublicKey, Signature};
 use crate::failure::Failure;
@@ -142,7 +143,9 @@ impl Trust {
     #[must_use]
     pub fn names(&self) -> String {
         let name = |key: &TrustedKey| format!("{} ({})", key.key.id, key.file.display());
-        self.keys.iter().map(name).collect::<Vec<_>>().join(", ")
+        let more = self.keys.len().saturating_sub(MESSAGES);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        self.keys.iter().take(MESSAGES).map(name).chain(more).collect::<Vec<_>>().join(", ")
     }
 
     /// Puts the keys that a person gave into the site, so that later commands require them.

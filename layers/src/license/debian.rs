@@ -6,6 +6,10 @@ use super::{License, names, reference};
 
 /// Longest expression, and most bytes of the names that it is made of. The longest ones of real packages have some thousand.
 const LONGEST: usize = 1 << 16;
+/// Most paragraphs of a machine-readable file. That of Chromium has some hundred.
+const PARAGRAPHS: usize = 20_000;
+/// The fields that are looked at.
+const FIELDS: [&str; 5] = ["format", "format-specification", "files", "license", "comment"];
 /// Most names of common licences. Debian has some twenty.
 const COMMON: usize = 100;
 
@@ -27,12 +31,12 @@ fn common(text: &str) -> BTreeSet<String> {
     names.into_iter().take(COMMON).collect()
 }
 
-/// A paragraph: its fields by name in lower case. Continued lines are part of the value, without their first blank.
-type Paragraph = BTreeMap<String, String>;
+/// A paragraph: its fields by name, in lower case, as far as they are looked at. Continued lines are part of the value, without their first blank.
+type Paragraph = BTreeMap<&'static str, String>;
 
 /// The licence of a machine-readable file; `None` if it is not one, or names no licence.
 fn structured(text: &str, package: &str) -> Option<License> {
-    let paragraphs = paragraphs(text);
+    let paragraphs = paragraphs(text)?;
     let head = paragraphs.first()?;
     if !head.contains_key("format") && !head.contains_key("format-specification") {
         return None;
@@ -66,11 +70,15 @@ fn structured(text: &str, package: &str) -> Option<License> {
     // Not the whole file: there may be many such names.
     let elsewhere = format!("It is described in the copyright file of the package {package}.");
     let mut license = License { is_declared: true, ..License::default() };
+    // A text is copied for each name in a synopsis: of all together, no more is in bills than of a file.
+    let mut left = super::TEXT;
     let mut all = BTreeSet::new();
     for name in used.iter().filter(|name| !name.is_empty()) {
         let term = parse(name).render(&mut |atom| {
             names::spdx(atom).unwrap_or_else(|| {
                 let own = bodies.get(&atom.to_ascii_lowercase()).or_else(|| bodies.get(&name.to_ascii_lowercase()));
+                let own = own.filter(|own| own.len() <= left);
+                left -= own.map_or(0, String::len);
                 let (id, text) = reference(atom, own.map_or(&elsewhere, String::as_str));
                 license.references.insert(id.clone(), text);
                 id
@@ -87,25 +95,30 @@ fn structured(text: &str, package: &str) -> Option<License> {
     (license.expression.len() <= LONGEST).then_some(license)
 }
 
-fn paragraphs(text: &str) -> Vec<Paragraph> {
+/// The paragraphs, with the fields that are looked at; `None` if there are too many.
+fn paragraphs(text: &str) -> Option<Vec<Paragraph>> {
     let (mut all, mut paragraph): (Vec<Paragraph>, Paragraph) = (Vec::new(), Paragraph::new());
-    let mut current: Option<String> = None;
+    let mut current: Option<&str> = None;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         if line.trim().is_empty() {
             if !paragraph.is_empty() {
                 all.push(std::mem::take(&mut paragraph));
             }
+            if all.len() > PARAGRAPHS {
+                return None;
+            }
             current = None;
         } else if line.starts_with([' ', '\t']) {
-            if let Some(value) = current.as_ref().and_then(|name| paragraph.get_mut(name)) {
+            if let Some(value) = current.and_then(|name| paragraph.get_mut(name)) {
                 let line = line[1..].trim_end();
                 value.push('\n');
                 value.push_str(if line == "." { "" } else { line });
             }
         } else if let Some((name, value)) = line.split_once(':') {
-            let name = name.trim().to_ascii_lowercase();
-            paragraph.entry(name.clone()).or_insert_with(|| value.trim().to_owned());
-            current = Some(name);
+            current = FIELDS.into_iter().find(|field| field.eq_ignore_ascii_case(name.trim()));
+            if let Some(name) = current {
+                paragraph.entry(name).or_insert_with(|| value.trim().to_owned());
+            }
         } else {
             current = None;
         }
@@ -113,7 +126,7 @@ fn paragraphs(text: &str) -> Vec<Paragraph> {
     if !paragraph.is_empty() {
         all.push(paragraph);
     }
-    all
+    Some(all)
 }
 
 /// A combination of licences: alternatives, of which each is a list that applies as a whole.
@@ -323,6 +336,17 @@ License: MIT
         for synopsis in [brackets, alternatives, "x".repeat(1 << 20)] {
             assert!(expression(&synopsis).starts_with("LicenseRef-source-"));
         }
+        // Two million paragraphs, and as many fields, took a gigabyte.
+        for file in ["a:\n\n".repeat(1 << 20), (0..1 << 20).map(|n| format!("{n}:\n")).collect()] {
+            assert!(license(&format!("Format: x\n{file}"), "p").expression.starts_with("LicenseRef-p-"));
+        }
+        // Each of the names had the whole text.
+        let names: Vec<String> = (0..1500).map(|n| format!("own{n}")).collect();
+        let synopsis = names.join(" or ");
+        let file = format!("Format: x\n\nFiles: *\nLicense: {synopsis}\n{}", " 0123456789\n".repeat(1000));
+        let found = license(&file, "p");
+        assert_eq!(found.references.len(), 1500);
+        assert!(found.references.values().map(String::len).sum::<usize>() < 2 * super::super::TEXT);
         let long = license(&"x".repeat(2 << 20), "p").references.into_values();
         assert_eq!(long.collect::<Vec<_>>(), ["It is in a file of p, which has 2097152 bytes."]);
         let common: String = (0..10_000).map(|n| format!("/usr/share/common-licenses/{n} ")).collect();

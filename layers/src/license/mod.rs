@@ -73,8 +73,10 @@ pub fn expression(text: &str) -> Option<String> {
     };
     Expression::parse_mode(text, mode).ok()?;
     let text = Expression::canonicalize(text).ok()?.unwrap_or_else(|| text.to_owned());
+    // `LicenseRef-…` could be that of another package, whose text it would get in a bill.
+    let names_others = text.to_ascii_lowercase().contains("ref-");
     // What was corrected is an expression in the strict sense.
-    Expression::parse(&text).is_ok().then_some(text)
+    (!names_others && Expression::parse(&text).is_ok()).then_some(text)
 }
 
 /// All identifiers in an expression: licences and `LicenseRef-…`, with their exceptions.
@@ -83,6 +85,7 @@ pub fn identifiers(expression: &str) -> BTreeSet<String> {
     let tokens =
         expression.split(|c: char| c.is_whitespace() || c == '(' || c == ')').filter(|token| !token.is_empty());
     let mut found = BTreeSet::new();
+    // An exception belongs to a licence: a chain of them is no expression, and would be copied for each.
     let (mut last, mut is_exception): (Option<String>, bool) = (None, false);
     for token in tokens {
         match token.to_ascii_uppercase().as_str() {
@@ -90,7 +93,7 @@ pub fn identifiers(expression: &str) -> BTreeSet<String> {
             "WITH" => is_exception = true,
             _ => {
                 let exception = std::mem::take(&mut is_exception);
-                last = match last.take().filter(|_| exception) {
+                last = match last.take().filter(|license| exception && !license.contains(' ')) {
                     Some(license) => Some(format!("{license} WITH {token}")),
                     None => Some(token.to_owned()),
                 };
@@ -114,7 +117,7 @@ mod tests {
             ("MIT or (Apache-2.0 and BSD-3-Clause)", Some("MIT OR (Apache-2.0 AND BSD-3-Clause)")),
             ("GPL-2.0+", Some("GPL-2.0-or-later")),
             ("Apache-2.0 WITH LLVM-exception", Some("Apache-2.0 WITH LLVM-exception")),
-            ("LicenseRef-Own", Some("LicenseRef-Own")),
+            ("LicenseRef-Own", None),
             ("BSD", None),
             ("Dual License", None),
             ("", None),
@@ -123,6 +126,14 @@ mod tests {
         assert_eq!(expression(&"(".repeat(100_000)), None);
         for (text, expected) in cases {
             assert_eq!(expression(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    /// A wheel that named the licence of another package had its text in bills.
+    #[test]
+    fn references_of_packages_are_no_expressions() {
+        for text in ["MIT AND LicenseRef-x-982d9e3e", "DocumentRef-x:LicenseRef-y", "MIT WITH AdditionRef-x"] {
+            assert_eq!(expression(text), None, "{text}");
         }
     }
 

@@ -28,6 +28,9 @@ const CLASSIFIERS: &[(&str, &str)] = &[
     ("Zope Public License", "ZPL-2.1"),
 ];
 
+/// How often a field is read that may be there once.
+const REPEATED: usize = 10;
+
 /// What `License` often has instead of an identifier, in lower case.
 const NAMES: &[(&str, &str)] = &[
     ("apache 2", "Apache-2.0"),
@@ -46,8 +49,9 @@ const NAMES: &[(&str, &str)] = &[
 /// there is nothing of it.
 #[must_use]
 pub fn license(metadata: &str, name: &str, texts: &[&str]) -> Option<License> {
-    let declared = fields(metadata, "License-Expression").find_map(expression);
-    let declared = declared.or_else(|| fields(metadata, "License").find_map(expression));
+    // Each may be there once.
+    let stated = |name| fields(metadata, name).take(REPEATED).find_map(expression);
+    let declared = stated("License-Expression").or_else(|| stated("License"));
     if let Some(expression) = declared {
         return Some(License { expression, is_declared: true, ..License::default() });
     }

@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a property that does not hold is a panic")]
 
+pub mod bills;
 pub mod binaries;
 pub mod debian;
 pub mod deployment;
@@ -16,6 +17,7 @@ pub mod mutation;
 pub mod packages;
 pub mod python;
 pub mod seeds;
+mod seeds_bills;
 mod seeds_machine;
 pub mod texts;
 
@@ -46,6 +48,7 @@ targets! {
     deployment: lock profile settings env bundle manifest sums;
     texts: paths numbers;
     machine: certificate site_record apt_sources python_settings nar;
+    bills: licenses advisories;
 }
 
 /// The input as text, if it is UTF-8.

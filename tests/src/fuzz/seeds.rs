@@ -12,6 +12,7 @@ use sealift_layers::tree::TreePath;
 use super::debian::{KEY, SIGNED};
 use crate::packed::{self, Member, Package, Wheel};
 
+pub(super) use super::seeds_bills::{advisories, licenses};
 pub(super) use super::seeds_machine::{apt_sources, certificate, nar, python_settings, site_record};
 
 pub(super) type Seeds = Vec<Vec<u8>>;

@@ -8,7 +8,9 @@ mod graph;
 mod purl;
 pub mod spdx;
 
-use sealift_layers::digest::Digest;
+use std::collections::BTreeSet;
+
+use sealift_layers::digest::{Digest, Hasher};
 use sealift_layers::image::timestamp;
 
 use self::components::{components, program_crates};
@@ -92,17 +94,21 @@ fn only(manifest: &Manifest, name: &str) -> Option<Manifest> {
     let mut part = manifest.clone();
     part.images.retain(|image| image.name == name);
     let image = part.images.first()?.clone();
-    part.packages.retain(|package| image.packages.contains(&package.name));
-    part.wheels.retain(|wheel| image.wheels.contains(&wheel.file));
-    part.archives.retain(|archive| image.archives.contains(&archive.file));
-    part.store_paths.retain(|path| image.store_paths.contains(&path.name));
+    // Lists of a hostile bundle have millions of names.
+    let [packages, wheels, archives, store_paths] =
+        [&image.packages, &image.wheels, &image.archives, &image.store_paths].map(|list| list.iter().collect());
+    let has = |set: &BTreeSet<&String>, name: &String| set.contains(name);
+    part.packages.retain(|package| has(&packages, &package.name));
+    part.wheels.retain(|wheel| has(&wheels, &wheel.file));
+    part.archives.retain(|archive| has(&archives, &archive.file));
+    part.store_paths.retain(|path| has(&store_paths, &path.name));
     part.crates.retain(|made| made.image == image.name);
     part.program.clear();
     for package in &mut part.packages {
-        package.depends_on.retain(|name| image.packages.contains(name));
+        package.depends_on.retain(|name| has(&packages, name));
     }
     for wheel in &mut part.wheels {
-        wheel.depends_on.retain(|file| image.wheels.contains(file));
+        wheel.depends_on.retain(|file| has(&wheels, file));
     }
     Some(part)
 }
@@ -129,8 +135,9 @@ fn bill(manifest: &Manifest, subject: Component, mut components: Vec<Component>,
 
 /// A UUID of version 8 (RFC 9562, section 5.8) from the SHA-256 of the rest of the bill: equal bills have the same one.
 fn serial_number(bom: &Bom) -> String {
-    let text = serde_json::to_string(bom).expect("a bill has string keys");
-    let mut hex = Digest::of(text.as_bytes()).hex();
+    let mut hasher = Hasher::default();
+    serde_json::to_writer(&mut hasher, bom).expect("a bill has string keys");
+    let mut hex = hasher.finish().hex();
     hex.truncate(32);
     hex.replace_range(12..13, "8");
     // The two highest bits of this digit are the variant: 10.
