@@ -78,19 +78,43 @@ pub fn of(manifest: &Manifest) -> Vec<Use> {
     uses.into_values().collect()
 }
 
-/// The texts that have to be passed on, and the packages, wheels and crates that each of them is of.
+/// What a text is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Owners {
+    /// Names of packages, wheels and crates.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub of: BTreeSet<String>,
+    /// Crates of the program in the bundle: name and version.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub program: BTreeSet<String>,
+}
+
+/// The texts that have to be passed on, and what each of them is of.
 #[must_use]
-pub fn texts(manifest: &Manifest) -> BTreeMap<Digest, BTreeSet<&str>> {
+pub fn texts(manifest: &Manifest) -> BTreeMap<Digest, Owners> {
     let packages = manifest.packages.iter().map(|package| (package.name.as_str(), package.license.as_ref()));
     let wheels = manifest.wheels.iter().map(|wheel| (wheel.name.as_str(), wheel.license.as_ref()));
     let crates = manifest.crates.iter().map(|made| (made.name.as_str(), made.license.as_ref()));
-    let mut texts: BTreeMap<Digest, BTreeSet<&str>> = BTreeMap::new();
+    let mut texts: BTreeMap<Digest, Owners> = BTreeMap::new();
     for (name, license) in packages.chain(wheels).chain(crates) {
         for digest in license.iter().flat_map(|license| &license.texts) {
-            texts.entry(*digest).or_default().insert(name);
+            texts.entry(*digest).or_default().of.insert(name.to_owned());
+        }
+    }
+    for made in &manifest.program {
+        for digest in made.texts.iter().flatten() {
+            texts.entry(*digest).or_default().program.insert(format!("{} {}", made.name, made.version));
         }
     }
     texts
+}
+
+/// The crates of the program in the bundle whose packages have no text, by name and version. Programs of earlier versions do not
+/// tell.
+pub fn without_text(manifest: &Manifest) -> impl Iterator<Item = String> {
+    let crates = manifest.program.iter().filter(|made| made.texts.as_ref().is_some_and(BTreeSet::is_empty));
+    crates.map(|made| format!("{} {}", made.name, made.version))
 }
 
 #[cfg(test)]
@@ -102,6 +126,13 @@ mod tests {
         let manifest: Manifest = serde_json::from_str(include_str!("sbom/sample.json")).unwrap();
         insta::assert_snapshot!(serde_json::to_string_pretty(&of(&manifest)).unwrap());
         let texts = texts(&manifest);
-        assert_eq!(texts.values().collect::<Vec<_>>(), [&BTreeSet::from(["busybox"])]);
+        let owners = |of: &[&str], program: &[&str]| Owners {
+            of: of.iter().map(|name| (*name).to_owned()).collect(),
+            program: program.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let mut found: Vec<Owners> = texts.into_values().collect();
+        found.sort_by(|one, other| one.of.cmp(&other.of));
+        assert_eq!(found, [owners(&[], &["base64 0.22.1"]), owners(&["busybox"], &[])]);
+        assert_eq!(without_text(&manifest).collect::<Vec<_>>(), ["sealift-layers 0.1.0"]);
     }
 }
