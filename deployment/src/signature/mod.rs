@@ -9,4 +9,4 @@ mod trust;
 
 pub use attestation::Attestation;
 pub use format::{KeyId, PublicKey, Signature};
-pub use trust::{Trust, TrustedKey, beside};
+pub use trust::{Trust, TrustedKey, beside, read_key};
