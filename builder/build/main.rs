@@ -13,13 +13,24 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use sha2::{Digest as _, Sha256};
 
 /// What the program is compiled from, relative to the repository.
 const PARTS: [&str; 5] = ["Cargo.lock", "Cargo.toml", "builder", "deployment", "layers"];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match write() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write() -> Result<(), Box<dyn Error>> {
     let variable = |name: &str| {
         let found = std::env::var_os(name).map(PathBuf::from);
         found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
