@@ -87,7 +87,8 @@ impl Cargo<'_> {
         });
         fs_err::create_dir_all(work)?;
         fs_err::write(work.join("Cargo.toml"), lines.collect::<String>())?;
-        fs_err::copy(self.root.join("Cargo.lock"), work.join("Cargo.lock"))?;
+        // Not copied: cargo writes to it, and the source may be read-only.
+        fs_err::write(work.join("Cargo.lock"), fs_err::read(self.root.join("Cargo.lock"))?)?;
         for name in MEMBERS {
             let folder = work.join(name);
             fs_err::create_dir_all(folder.join("src"))?;
