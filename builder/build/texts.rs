@@ -103,8 +103,9 @@ impl Cargo<'_> {
         if !output.status.success() {
             let reason = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(format!(
-                "cargo does not find the sources of the program's crates, whose licences belong into the program. Settings of \
-                 cargo such as replaced sources have to be in a file and not on its command line. `cargo metadata` says:\n\
+                "cargo does not find the sources of the program's crates, whose licences belong into the program. Build with \
+                 --locked; settings of cargo such as replaced sources have to be in a file and not on its command line. \
+                 `cargo metadata` says:\n\
                  {reason}"
             )
             .into());

@@ -15,6 +15,9 @@ use sealift_deployment::signature::{Attestation, KeyId, PublicKey, Signature, be
 /// Largest size of a file with a key in bytes.
 const LIMIT: u64 = 1 << 14;
 
+/// The terminal of a process, which passwords are asked for on.
+const TERMINAL: &str = "/dev/tty";
+
 /// Where the password of a private key comes from.
 #[derive(Clone, Debug)]
 pub enum Password {
@@ -29,7 +32,16 @@ pub enum Password {
 impl Password {
     /// The password; `None` if it is to be asked for.
     fn read(&self) -> Result<Option<String>> {
-        let Self::File(path) = self else { return Ok(None) };
+        let Self::File(path) = self else {
+            // Before anything is asked for.
+            fs_err::File::open(TERMINAL).map_err(|error| {
+                let hint = "give --password-file; for a key that a machine uses alone, make one with --no-password";
+                Failure::usage("there is no terminal to ask for the private key's password on")
+                    .hint(hint)
+                    .because(error)
+            })?;
+            return Ok(None);
+        };
         let text = files::read_text(path)
             .map_err(|error| Failure::usage(format!("cannot read {}", path.display())).because(error))?;
         let password = text.lines().next().unwrap_or_default();
@@ -66,8 +78,7 @@ impl SigningKey {
             .map_err(|error| Failure::usage(format!("cannot read the key {shown}")).because(error))?;
         let text = String::from_utf8_lossy(&bytes);
         let wrong = |error: minisign::PError| {
-            let hint = "give the file NAME.key that `sealift key new NAME` wrote; without a terminal, --password-file has \
-                        its password";
+            let hint = "give the file NAME.key that `sealift key new NAME` wrote, and its password";
             Failure::usage(format!("cannot open the private key {shown}: {error}")).hint(hint)
         };
         if PublicKey::parse(&text).is_ok() {
@@ -153,10 +164,7 @@ pub fn create(name: &Path, password: &Password) -> Result<(PublicKey, PathBuf)> 
             return Err(failure.hint("choose another name").into());
         }
     }
-    let failed = |error: minisign::PError| {
-        Failure::usage(format!("cannot make a key: {error}"))
-            .hint("without a terminal, give --password-file, or --no-password for a key that a machine uses alone")
-    };
+    let failed = |error: minisign::PError| Failure::usage(format!("cannot make a key: {error}"));
     let pair = match password {
         Password::None => minisign::KeyPair::generate_unencrypted_keypair(),
         other => minisign::KeyPair::generate_encrypted_keypair(other.read()?),
