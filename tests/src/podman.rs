@@ -9,8 +9,8 @@ use anyhow::Result;
 use crate::command::{self, Ran};
 use crate::sandbox::Sandbox;
 
-/// Timeout of one podman command.
-const LIMIT: Duration = Duration::from_secs(180);
+/// Timeout of one podman command: well above that of `up`, which says what it has waited for.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Settings for hosts of all kinds: runc also runs under hybrid cgroups, limits stay below those of a container that
 /// the test itself may run in, and systemd is not used.

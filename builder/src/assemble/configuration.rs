@@ -19,6 +19,9 @@ use crate::inputs::{ImageInputs, Inputs};
 use crate::store::Builder;
 use crate::store::layer::{LayerRecord, Remarks};
 
+/// How the origins of files begin that the profile itself has.
+pub(crate) const OF_PROFILE: &str = "the profile's ";
+
 /// Accounts, directories, files and links of the profile.
 #[derive(Debug)]
 struct Configuration;
@@ -66,7 +69,7 @@ impl Ingredient for Configuration {
 
     fn make<'a>(&'a self, workshop: &mut Workshop<'_>, image: ImageInputs<'a>, lower: &Listing) -> Result<Made<'a>> {
         let (inputs, model) = (image.inputs, image.model());
-        let origin: Arc<str> = format!("the profile's image {}", image.name).into();
+        let origin: Arc<str> = format!("{OF_PROFILE}image {}", image.name).into();
         let accounts = accounts(model);
         let mut tree = accounts::with_requests(&accounts, &workshop.accounts)?;
         let numbers = Numbers::new(&accounts, &workshop.accounts)?;

@@ -36,6 +36,7 @@ use anyhow::Result;
 
 use crate::inputs::ImageInputs;
 
+pub(crate) use configuration::OF_PROFILE;
 pub(crate) use configuration::{accounts, owner_ids};
 pub(crate) use debian::BASE_LINKS;
 pub use description::{Description, ImageDescription};

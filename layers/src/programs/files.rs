@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::missing::{Missing, NotRunnable};
+use super::missing::{LostCalls, Missing, NotRunnable};
 use super::{Elf, Program, Programs};
 use crate::listing::{ListedEntry, Listing, Node};
 use crate::platform::Architecture;
@@ -12,6 +12,9 @@ use crate::tree::TreePath;
 const LINKS: usize = 40;
 /// The most scripts that interpret each other (execve(2)).
 const SCRIPTS: usize = 4;
+
+/// The most scripts that call each other and are looked at.
+const CALLED_SCRIPTS: usize = 64;
 
 /// All files of an image.
 #[derive(Debug)]
@@ -116,6 +119,45 @@ impl ImageFiles<'_> {
             Some(name) => self.runs_within(name, left),
             None => Ok(()),
         }
+    }
+
+    /// What scripts for shells call and the image does not have: the scripts among `calls`, names and paths, and those that
+    /// they call. Paths are followed only: a script may check for them first.
+    #[must_use]
+    pub fn lost_calls(&self, calls: &BTreeSet<String>) -> Vec<LostCalls> {
+        let (mut lost, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut queue = vec![(None, calls)];
+        while let Some((script, calls)) = queue.pop() {
+            let mut names = BTreeSet::new();
+            for call in calls {
+                match self.called(call) {
+                    Found::Mounted => {}
+                    Found::Nothing if call.contains('/') => {}
+                    Found::Nothing => drop(names.insert(call.clone())),
+                    Found::Entry(path, entry) => {
+                        if let Some(Program::Script { calls, .. }) = self.programs.get(&path)
+                            && seen.len() < CALLED_SCRIPTS
+                            && seen.insert(path.clone())
+                        {
+                            queue.push((Some((path, entry.origin.clone())), calls));
+                        }
+                    }
+                }
+            }
+            if !names.is_empty() {
+                lost.push(LostCalls { script, names });
+            }
+        }
+        lost
+    }
+
+    /// What a path leads to, or a name in `PATH`.
+    fn called(&self, command: &str) -> Found<'_> {
+        if command.contains('/') {
+            return self.find(command);
+        }
+        let found = self.path.iter().map(|directory| self.find(&format!("{directory}/{command}")));
+        found.into_iter().find(|found| !matches!(found, Found::Nothing)).unwrap_or(Found::Nothing)
     }
 
     /// Whether anything is at a path, or mounted there.

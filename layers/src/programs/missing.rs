@@ -1,5 +1,7 @@
 //! What is missing in an image, and why a program cannot start.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
 use crate::listing::ListedEntry;
@@ -64,11 +66,20 @@ impl Missing {
 }
 
 /// The interpreter in the line of a script: what `env` starts, or else the first word.
-fn interpreter(line: &str) -> &str {
+pub(super) fn interpreter(line: &str) -> &str {
     let mut words = line.split_ascii_whitespace();
     let first = words.next().unwrap_or_default();
     let name = words.find(|word| !word.starts_with('-') && !word.contains('='));
     name.filter(|_| first.ends_with("/env")).unwrap_or(first)
+}
+
+/// Commands that a script calls and the image does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostCalls {
+    /// The script with the ingredient that it comes from. `None`: it is the text that was asked about.
+    pub script: Option<(TreePath, String)>,
+    /// Names that are in no folder of `PATH`, sorted.
+    pub names: BTreeSet<String>,
 }
 
 /// Why a container cannot run a command.

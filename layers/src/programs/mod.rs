@@ -8,17 +8,18 @@ mod elf;
 mod files;
 mod missing;
 mod references;
+pub mod shell;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
 pub use elf::Elf;
 pub use files::ImageFiles;
-pub use missing::{Missing, MissingKind, NotRunnable};
+pub use missing::{LostCalls, Missing, MissingKind, NotRunnable};
 pub use references::{LostLink, LostModule};
 
 use crate::ingredients::ldcache;
@@ -39,6 +40,9 @@ pub enum Program {
         /// [`Callable::script`](crate::ingredients::wheel::entry_points::Callable::script).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         module: Option<String>,
+        /// The commands that a script for a shell calls, see [`shell::commands`].
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        calls: BTreeSet<String>,
     },
     /// `/etc/ld.so.cache`.
     LibraryCache {
@@ -55,8 +59,8 @@ const PROGRAM: u64 = 256 << 20;
 
 /// The kernel reads this many bytes of the line after `#!` (BINPRM_BUF_SIZE).
 const LINE: usize = 256;
-/// Bytes of a script that are looked at.
-const SCRIPT: u64 = 1024;
+/// Bytes at the start of a script that is for no shell: they have a command's module.
+const SCRIPT: usize = 1024;
 
 /// The programs of a tree.
 ///
@@ -133,13 +137,18 @@ fn program(path: &TreePath, content: &Content) -> io::Result<Option<Program>> {
 
 fn script(content: &Content) -> io::Result<Option<Program>> {
     let mut bytes = Vec::new();
-    content.reader().take(SCRIPT).read_to_end(&mut bytes)?;
-    let mut lines = bytes[2..].split(|byte| *byte == b'\n');
+    content.reader().take(shell::SCRIPT).read_to_end(&mut bytes)?;
+    let mut lines = bytes[2..].splitn(3, |byte| *byte == b'\n');
     let line = lines.next().unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(LINE - 2)]).trim().to_owned();
-    let second = lines.next().and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
+    let second = lines.next().unwrap_or_default();
+    let second = std::str::from_utf8(&second[..second.len().min(SCRIPT)]).unwrap_or_default();
     let module = second.strip_prefix("from ").filter(|rest| rest.ends_with(" as entry"));
     let module = module.and_then(|rest| rest.split_once(" import ")).map(|(module, _)| module.to_owned());
+    let calls = match missing::interpreter(&line) {
+        interpreter if shell::is_shell(interpreter) => shell::commands(&String::from_utf8_lossy(&bytes)),
+        _ => BTreeSet::new(),
+    };
     // Without an interpreter the kernel refuses it, and shells run it themselves.
-    Ok((!line.is_empty()).then_some(Program::Script { line, module }))
+    Ok((!line.is_empty()).then_some(Program::Script { line, module, calls }))
 }

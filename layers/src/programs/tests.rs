@@ -83,6 +83,30 @@ fn env_in_a_script_looks_for_the_interpreter() {
     assert_eq!((missing[0].kind, missing[0].name.as_str()), (MissingKind::Interpreter, "python3"));
 }
 
+/// RabbitMQ's program is a script that calls `id`, on which it need not depend.
+#[test]
+fn scripts_are_followed_to_what_they_call() {
+    let image = image(&[
+        "usr/bin/server = #!/bin/sh\n[ `id -u` = 0 ] && /usr/lib/run && helper && /usr/lib/absent",
+        "usr/lib/run -> start",
+        "usr/lib/start = #!/usr/bin/env bash\nbasename x | server",
+        "usr/bin/helper = #!/usr/bin/python3\nls",
+    ]);
+    let files = files(&image);
+    let lost = |calls: &[&str]| -> Vec<String> {
+        let lost = files.lost_calls(&calls.iter().map(|&call| call.to_owned()).collect());
+        lost.iter().map(|lost| format!("{:?}: {:?}", lost.script, lost.names)).collect()
+    };
+    assert_eq!(
+        lost(&["server"]),
+        [
+            r#"Some((TreePath("usr/bin/server"), "test")): {"id"}"#,
+            r#"Some((TreePath("usr/lib/start"), "test")): {"basename"}"#
+        ]
+    );
+    assert_eq!(lost(&["helper", "curl", "/data/x"]), [r#"None: {"curl"}"#]);
+}
+
 #[test]
 fn libraries_are_looked_for_where_the_loader_looks() {
     let mut image = image(&[

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use sealift_deployment::profile::model::{Deployed, Image as ImageModel, Model, Run, Service};
+use sealift_deployment::profile::model::{Deployed, Service};
 use sealift_deployment::ui;
 use sealift_layers::listing::Listing;
-use sealift_layers::programs::{ImageFiles, LostLink, Missing, MissingKind, NotRunnable, Programs};
+use sealift_layers::programs::{ImageFiles, LostCalls, LostLink, Missing, MissingKind, NotRunnable, Programs, shell};
 use sealift_layers::tree::{Pattern, TreePath};
 use toml::Spanned;
 
 use super::Verdict;
+use super::commands::{self, Command};
 use super::mounts::{self, InMemory};
-use crate::assemble::BASE_LINKS;
+use crate::assemble::{BASE_LINKS, OF_PROFILE};
 use crate::debian::contents::Wanted;
 use crate::plan::{Image, Plan};
 
@@ -27,8 +28,7 @@ const NAMED: usize = 3;
 /// Everything outside of the layers that decides the result.
 #[derive(serde::Serialize)]
 pub(super) struct Checks {
-    /// What runs: where the profile says so, the program, and `PATH`.
-    commands: Vec<(String, String, String)>,
+    commands: Vec<Command>,
     workdir: Option<String>,
     /// Links of the profile: image path to target.
     links: BTreeMap<String, String>,
@@ -80,7 +80,7 @@ impl Checks {
         } else {
             checks.workdir.clone_from(&own.workdir);
             checks.links.clone_from(&own.links);
-            checks.commands = commands(model, &image.name, own, &services, path);
+            checks.commands = commands::of(model, &image.name, own, &services, path);
         }
         checks
     }
@@ -138,10 +138,10 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     /// Reports something that does not work: an error in an image that has programs.
-    fn fault(&mut self, message: String, wanted: Option<Wanted>) {
+    fn fault(&mut self, message: String, wanted: impl IntoIterator<Item = Wanted>) {
         if self.is_strict {
             self.verdict.errors.push(message);
-            self.verdict.missing.extend(wanted.map(|wanted| (wanted, None)));
+            self.verdict.missing.extend(wanted.into_iter().map(|wanted| (wanted, None)));
         } else {
             self.verdict.warnings.push(message);
         }
@@ -150,9 +150,13 @@ impl Judge<'_> {
     /// Checks the commands. Returns the libraries that they lack, each with the message for it.
     fn commands(&mut self, files: &mut ImageFiles<'_>) -> BTreeMap<String, String> {
         let mut libraries = BTreeMap::new();
-        for (place, command, path) in &self.checks.commands {
+        for command in &self.checks.commands {
+            let Command { place, program, path, .. } = command;
             files.path = split(path);
-            let Err(error) = files.runs(command) else { continue };
+            let Err(error) = files.runs(program) else {
+                self.calls(files, command);
+                continue;
+            };
             let message = format!("{place}: {error}");
             match error.cause() {
                 // Reported for all of the image's files.
@@ -165,7 +169,7 @@ impl Judge<'_> {
                 _ => {
                     let absent = error.absent();
                     let is_allowed =
-                        [Some(command.as_str()), absent].into_iter().flatten().any(|name| self.allowed.contains(name));
+                        [Some(program.as_str()), absent].into_iter().flatten().any(|name| self.allowed.contains(name));
                     if !is_allowed {
                         let near = absent.and_then(|name| similar(files.listing, name));
                         let message = near.map_or(message.clone(), |near| format!("{message}{DID_YOU_MEAN}`{near}`?"));
@@ -178,13 +182,41 @@ impl Judge<'_> {
         libraries
     }
 
+    /// Checks what the scripts call that a command starts. Others than the profile's have the programs of their package's
+    /// dependencies, or can do without them; nobody states those that every Debian system has.
+    fn calls(&mut self, files: &ImageFiles<'_>, command: &Command) {
+        for LostCalls { script, names } in files.lost_calls(&command.calls) {
+            let is_own = script.as_ref().is_none_or(|(_, origin)| origin.starts_with(OF_PROFILE));
+            let lost = |name: &&String| {
+                let is_allowed = self.allowed.contains(name);
+                !is_allowed && (is_own || shell::essential(name).is_some())
+            };
+            let names: Vec<&String> = names.iter().filter(lost).collect();
+            if names.is_empty() {
+                continue;
+            }
+            let script = match script {
+                Some((path, origin)) => format!("the script `/{path}` ({origin})"),
+                None => "its shell".to_owned(),
+            };
+            let named: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let message = format!(
+                "{}: {script} calls {}, which the image does not have in PATH ({})",
+                command.place,
+                named.join(", "),
+                command.path
+            );
+            self.fault(message, names.into_iter().map(|name| Wanted::program(name)));
+        }
+    }
+
     /// Checks that there is a shell for health commands: Docker and compose start them with one.
     fn health_shell(&mut self, files: &mut ImageFiles<'_>) {
         let with_command: Vec<&str> = self
             .checks
             .commands
             .iter()
-            .map(|(place, ..)| place.as_str())
+            .map(|command| command.place.as_str())
             .filter(|place| place.starts_with("services.") && place.ends_with(".health"))
             .collect();
         let has_shell = with_command.is_empty() || files.runs(SHELL).is_ok() || self.allowed.contains(SHELL);
@@ -337,62 +369,6 @@ fn split(path: &str) -> Vec<String> {
     path.split(':').filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// What containers of the image run.
-fn commands(
-    model: &Model,
-    name: &str,
-    image: &ImageModel,
-    services: &[(&str, &Service)],
-    path: &str,
-) -> Vec<(String, String, String)> {
-    let mut commands = Vec::new();
-    let mut add = |place: String, command: &[String], path: &str| {
-        commands.extend(command.first().map(|program| (place, program.clone(), path.to_owned())));
-    };
-    // One that every service replaces never runs.
-    if services.is_empty() || services.iter().any(|(_, service)| service.entrypoint.is_none()) {
-        add(format!("images.{name}.entrypoint"), &image.entrypoint, path);
-    }
-    for (name, service) in services {
-        let path = service.environment.get("PATH").map_or(path, String::as_str);
-        if let Some(entrypoint) = &service.entrypoint {
-            add(format!("services.{name}.entrypoint"), entrypoint, path);
-        }
-        let command = match (&service.entrypoint, &service.command[..]) {
-            (None, []) => &image.command,
-            _ => &service.command,
-        };
-        let entrypoint = service.entrypoint.as_ref().unwrap_or(&image.entrypoint);
-        add(format!("services.{name}.command"), started_by_init(entrypoint, command), path);
-        if let Some(health) = &service.health {
-            add(format!("services.{name}.health"), &health.command, path);
-        }
-        for (task, model) in &model.tasks {
-            if model.service.get_ref() == name && model.run == Run::Exec && model.request.is_none() {
-                add(format!("tasks.{}", task.get_ref()), &model.command, path);
-            }
-            if model.service.get_ref() == name {
-                add(format!("tasks.{}.entrypoint", task.get_ref()), &model.entrypoint, path);
-            }
-        }
-    }
-    commands
-}
-
-/// Programs that only start another one, whose name follows `--`.
-const INIT: [&str; 4] = ["tini", "tini-static", "dumb-init", "catatonit"];
-
-/// The command that an init in the entrypoint starts; none where there is no such init.
-fn started_by_init<'a>(entrypoint: &'a [String], command: &'a [String]) -> &'a [String] {
-    let is_init = |program: &String| INIT.contains(&program.rsplit('/').next().unwrap_or(program));
-    let end = entrypoint.iter().position(|word| word == "--").filter(|_| entrypoint.first().is_some_and(is_init));
-    match end.map(|end| &entrypoint[end + 1..]) {
-        None => &[],
-        Some([]) => command,
-        Some(own) => own,
-    }
-}
-
 fn describe(missing: &Missing) -> String {
     let what = match missing.kind {
         MissingKind::Loader => "the dynamic loader",
@@ -411,18 +387,6 @@ fn describe(missing: &Missing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_program_after_an_init_is_known() {
-        let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
-        let started = |entrypoint: &str, command: &str| {
-            started_by_init(&words(entrypoint), &words(command)).first().cloned().unwrap_or_default()
-        };
-        assert_eq!(started("/usr/bin/tini -g -- /usr/bin/app -x", "y"), "/usr/bin/app");
-        assert_eq!(started("dumb-init --", "app y"), "app");
-        assert_eq!(started("dumb-init app", "y"), "");
-        assert_eq!(started("/usr/bin/app --", "y"), "");
-    }
 
     #[test]
     fn a_program_in_another_folder_or_of_a_similar_name_is_suggested() {

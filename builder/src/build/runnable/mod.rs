@@ -1,6 +1,7 @@
 //! Checks that the finished images can run, so that a missing program or library stops the build and not the host.
 
 mod checks;
+mod commands;
 mod mounts;
 mod packages;
 

@@ -2,20 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealift_layers::programs::shell;
+
 use crate::build::BuildRequest;
 use crate::debian::contents::Wanted;
 use crate::resolve;
 use crate::servers::Servers;
-
-/// Programs that no package names as a dependency, since every Debian system has them: paths below `/` or `/usr`, and the
-/// packages that they are in.
-const ESSENTIAL: [(&str, &str); 5] = [
-    ("bin/sh", "dash"),
-    ("bin/bash", "bash"),
-    ("bin/env", "coreutils"),
-    ("bin/id", "coreutils"),
-    ("bin/perl", "perl-base"),
-];
 
 /// Most packages that a hint names for one file.
 const NAMED: usize = 3;
@@ -53,10 +45,10 @@ pub(super) fn hints(
     if hints.is_empty() { hints } else { vec![hints.join(", ")] }
 }
 
-/// The essential package that has a program.
+/// The package that has a program, if every Debian system has it: a name, or a path in a usual folder.
 fn essential(wanted: &Wanted) -> Option<&'static str> {
     let (Wanted::Path(path) | Wanted::Program(path)) = wanted else { return None };
-    let path = path.trim_start_matches("usr/");
-    let is_it = |known: &str| path == known || Some(path) == known.strip_prefix("bin/");
-    ESSENTIAL.iter().find(|(known, _)| is_it(known)).map(|(_, package)| *package)
+    let name = path.rsplit('/').next()?;
+    let folder = path.trim_start_matches('/').trim_start_matches("usr/").strip_suffix(name)?;
+    shell::essential(name).filter(|_| ["", "bin/", "sbin/"].contains(&folder))
 }
