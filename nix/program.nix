@@ -41,7 +41,7 @@ let
 
   # The parts of the repository that the program is built from. Cargo needs the manifest of every member of the workspace.
   parts = map (name: toString (../. + "/${name}")) [
-    "Cargo.toml" "Cargo.lock" "builder" "deployment" "layers" "tests/Cargo.toml" "tests/src/lib.rs"
+    "Cargo.toml" "Cargo.lock" "LICENSE-APACHE" "LICENSE-MIT" "builder" "deployment" "layers" "tests/Cargo.toml" "tests/src/lib.rs"
   ];
   within = folder: file: substring 0 (stringLength folder + 1) file == "${folder}/";
   source = path {

@@ -13,10 +13,11 @@ done <"$cratesPath"
 # Statically linked and without paths of the build folder, with the flags of ./build.
 export CARGO_HOME="$PWD/cargo" CARGO_TARGET_DIR="$PWD/target"
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD/vendor=/cargo --remap-path-prefix=$source=/sealift"
+# In a file: the program's build script asks cargo where the crates are, for their licences.
+printf '[source.crates-io]\nreplace-with = "vendor"\n[source.vendor]\ndirectory = "%s"\n' "$PWD/vendor" >cargo/config.toml
 triple=$(rustc --print host-tuple)
 cargo build --release --locked --offline --target "$triple" --manifest-path "$source/Cargo.toml" \
-    --package sealift --jobs "${NIX_BUILD_CORES:-1}" \
-    --config 'source.crates-io.replace-with = "vendor"' --config "source.vendor.directory = '$PWD/vendor'"
+    --package sealift --jobs "${NIX_BUILD_CORES:-1}"
 
 mkdir -p "$out/bin"
 cp "target/$triple/release/sealift" "$out/bin/sealift"

@@ -199,7 +199,13 @@ fn security_updates_are_compared_without_being_in_the_profile() {
     assert!(ended.stdout.contains("  security: tiny-security of 2026-01-03, security updates\n"), "{}", ended.stdout);
     assert!(ended.stdout.contains("1:4.2-1+deb13u1  security  source clockwork\n"), "{}", ended.stdout);
     assert!(ended.stdout.contains("  updates: tiny-updates of 2026-01-03\n"), "{}", ended.stdout);
+    // A wrong signature is no reason to say less.
     resign(&lab, "dists/tiny-updates/InRelease", KNOWN_KEY + 7, &[]);
+    let ended = audit(&lab, &[]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the suite tiny-updates with updates cannot be trusted"), "{}", ended.stderr);
+    // Not every mirror has it.
+    lab.mirror.remove("dists/tiny-updates/InRelease");
     let ended = audit(&lab, &[]);
     assert!(ended.stdout.contains("\n  the suite tiny-updates: "), "{}", ended.stdout);
 }

@@ -1,7 +1,10 @@
 //! The examples: each is built, started on podman from its unpacked bundle with the bundle's own program, and asked over its
-//! ports. Two run with all tests, the others with `tests/run --gallery`.
+//! ports. Two run with all tests, the others with `tests/run --gallery`. With the first, a stranger proves where a bundle comes from.
 
 #![allow(clippy::disallowed_methods, reason = "a test")]
+
+#[path = "gallery/proof.rs"]
+mod proof;
 
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -9,10 +12,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sealift_layers::digest::Digest;
 use sealift_tests::bundle::{linked_statically, profile_at, sealift};
 use sealift_tests::command::{self, report};
-use sealift_tests::packed::members;
 use sealift_tests::podman::Podman;
 use sealift_tests::real;
 use tempfile::TempDir;
@@ -20,47 +21,26 @@ use tempfile::TempDir;
 /// The public name of the installations.
 const HOST: &str = "gallery.test";
 
-/// A profile of a program to verify with, of a Debian suite that has it.
-const COSIGN: &str = r#"
-schema = 1
-name = "cosign"
-product = "cosign"
-version = "1.0"
-title = "A verifier"
-
-[debian]
-suite = "forky"
-components = ["main"]
-allow-expired = true
-
-[images.cosign]
-title = "A verifier"
-packages = ["cosign"]
-essential = false
-user = "1000:1000"
-entrypoint = ["/usr/bin/cosign"]
-
-[services.cosign]
-image = "cosign"
-"#;
-
-/// An example, running.
+/// An example.
 struct Example {
     podman: Podman,
     /// The unpacked bundle.
     folder: PathBuf,
-    _place: TempDir,
+    place: TempDir,
 }
 
 #[test]
 #[ignore = "needs root and podman: tests/run"]
 fn a_static_site() -> Result<()> {
-    with("static", |example| {
+    let Some(example) = Example::built("static")? else { return Ok(()) };
+    let disc = example.disc()?;
+    example.unpack(&disc.join("bundle.tar"))?;
+    example.a_stranger_proves_it(&disc)?;
+    example.used(|example| {
         ensure!(example.ask(&["http://127.0.0.1:8080/"])?.contains("<h1>Pages</h1>"));
         ensure!(example.ask(&["http://127.0.0.1:8080/style.css"])?.contains("font-family"));
         let absent = example.ask(&["--write-out", "%{http_code}", "http://127.0.0.1:8080/absent"])?;
         ensure!(absent.contains("<h1>Not found</h1>") && absent.ends_with("404"), "{absent}");
-        example.a_stranger_proves_it()?;
         example.changes_are_found()
     })
 }
@@ -198,17 +178,18 @@ fn rarely(name: &str, check: impl FnOnce(&Example) -> Result<()>) -> Result<()> 
 
 /// Builds and starts an example, runs `check`, and stops it.
 fn with(name: &str, check: impl FnOnce(&Example) -> Result<()>) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        report("passed over: podman in a network of its own needs root");
-        return Ok(());
-    }
-    let example = Example::start(name)?;
-    check(&example).inspect_err(|_| report(&example.podman.story()))?;
-    example.sealift(&["down"]).map(drop)
+    let Some(example) = Example::built(name)? else { return Ok(()) };
+    example.unpack(&example.place.path().join("bundle.tar"))?;
+    example.used(check)
 }
 
 impl Example {
-    fn start(name: &str) -> Result<Self> {
+    /// Builds and signs an example; `None` where it cannot run.
+    fn built(name: &str) -> Result<Option<Self>> {
+        if !rustix::process::geteuid().is_root() {
+            report("passed over: podman in a network of its own needs root");
+            return Ok(None);
+        }
         let place = tempfile::Builder::new().prefix("sl-gallery").tempdir()?;
         let profile = profile_at(&real::repository().join("examples").join(name), place.path())?;
         ensure!(profile.join("sealift.lock").exists(), "{name} has no lock");
@@ -231,11 +212,21 @@ impl Example {
         command::output(sealift(place.path())?.args(["verify", "--key", "key.pub"]).arg(&tar))?;
         let folder = place.path().join("unpacked");
         fs_err::create_dir(&folder)?;
-        command::output(Command::new("tar").arg("-xpf").arg(&tar).arg("-C").arg(&folder))?;
-        let example = Self { podman: Podman::new()?, folder, _place: place };
-        let up = example.sealift(&["up", "--host", HOST, "--key", "../key.pub"]);
-        up.inspect_err(|_| report(&example.podman.story()))?;
-        Ok(example)
+        Ok(Some(Self { podman: Podman::new()?, folder, place }))
+    }
+
+    /// Unpacks the file of the bundle.
+    fn unpack(&self, tar: &Path) -> Result<()> {
+        let mut command = self.podman.command(&self.folder, "tar");
+        command::output(command.arg("-xpf").arg(tar)).map(drop)
+    }
+
+    /// Starts the unpacked bundle, runs `check`, and stops it.
+    fn used(&self, check: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let up = self.sealift(&["up", "--host", HOST, "--key", "../key.pub"]);
+        let checked = up.and_then(|_| check(self));
+        checked.inspect_err(|_| report(&self.podman.story()))?;
+        self.sealift(&["down"]).map(drop)
     }
 
     /// The bundle's own program on the host.
@@ -254,111 +245,6 @@ impl Example {
     fn again(&self) -> Result<()> {
         self.sealift(&["down"])?;
         self.sealift(&["up"]).map(drop)
-    }
-
-    /// Somebody who has nothing but the file, the artifacts and a public key, on a host without a network: first with stock
-    /// minisign and cosign, then with the program that it has shown to be the signed one. A byte changed in any member is noticed by both.
-    fn a_stranger_proves_it(&self) -> Result<()> {
-        let place = self.folder.parent().context("the folder above")?;
-        command::output(sealift(place)?.args(["fetch"]).arg(place.join("static")).args(["--output", "kept"]))?;
-        let stock = |arguments: &[&str]| -> Result<bool> {
-            let mut minisign = self.podman.command(&self.folder, "minisign");
-            Ok(minisign.args(["-Vq", "-p", "../key.pub"]).args(arguments).output()?.status.success())
-        };
-        ensure!(stock(&["-m", "../bundle.tar"])?, "minisign refuses the file");
-        let signature = fs_err::read_dir(&self.folder)?.flatten().map(|entry| entry.path());
-        let signature = signature.into_iter().find(|path| path.extension().is_some_and(|end| end == "minisig"));
-        let signature = signature.context("the signature of SHA256SUMS")?.display().to_string();
-        ensure!(stock(&["-m", "SHA256SUMS", "-x", &signature])?, "minisign refuses SHA256SUMS");
-        command::output(self.podman.command(&self.folder, "sha256sum").args(["--quiet", "--check", "SHA256SUMS"]))?;
-        self.cosign_accepts_where_it_comes_from(place)?;
-        let rebuild = ["--rebuild", "--offline", "--artifacts", "../kept", "--store", "../another-store"];
-        let proven = self.sealift(&[&["verify", "../bundle.tar", "--key", "../key.pub"][..], &rebuild].concat())?;
-        ensure!(proven.contains("the same bytes, sha256:"), "{proven}");
-
-        let (tar, bad) = (place.join("bundle.tar"), place.join("bad.tar"));
-        let mut bytes = fs_err::read(&tar)?;
-        fs_err::copy(place.join("bundle.tar.minisig"), place.join("bad.tar.minisig"))?;
-        for (name, offset, size) in members(&bytes) {
-            bytes[offset + size / 2] ^= 1;
-            fs_err::write(&bad, &bytes)?;
-            bytes[offset + size / 2] ^= 1;
-            ensure!(!stock(&["-m", "../bad.tar"])?, "minisign takes a changed {name}");
-            // Without the signature beside it, the one within counts.
-            fs_err::rename(&bad, place.join("alone.tar"))?;
-            let refused = self.command(&["verify", "../alone.tar", "--key", "../key.pub"]).output()?;
-            let said = [refused.stdout, refused.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            ensure!(
-                refused.status.code() == Some(4) && (said.contains(&name) || name.ends_with(".minisig")),
-                "a changed {name}: {said}"
-            );
-        }
-        Ok(())
-    }
-
-    /// Stock cosign checks the signed statement without a network and without a log; a byte changed in it, or in what it is
-    /// about, is noticed.
-    fn cosign_accepts_where_it_comes_from(&self, place: &Path) -> Result<()> {
-        fs_err::create_dir(place.join("cosign"))?;
-        fs_err::write(place.join("cosign/profile.toml"), COSIGN)?;
-        command::output(sealift(place)?.args(["lock", "./cosign"]))?;
-        command::output(sealift(place)?.args(["fetch", "./cosign", "--output", "cosign/kept"]))?;
-        let unpack = "for file in cosign/kept/packages/cosign_*.deb; do dpkg-deb --extract \"$file\" cosign/root; done";
-        command::output(Command::new("sh").args(["-c", unpack]).current_dir(place))?;
-        let cosign = place.join("cosign/root/usr/bin/cosign").display().to_string();
-        let names = fs_err::read_dir(&self.folder)?.flatten().map(|entry| entry.file_name());
-        let mut names = names.filter_map(|name| name.into_string().ok());
-        let statement = names.find(|name| name.ends_with(".sigstore.json")).context("the signed statement")?;
-        let check = |sums: &[u8], statement: &[u8]| -> Result<command::Ran> {
-            fs_err::write(place.join("sums"), sums)?;
-            fs_err::write(place.join("statement"), statement)?;
-            let mut command = self.podman.command(place, &cosign);
-            let arguments = ["verify-blob-attestation", "--key", "key.pem", "--insecure-ignore-tlog"];
-            command.args(arguments).args(["--type", "slsaprovenance1", "--bundle", "statement", "sums"]);
-            command::run(command.env("HOME", place))
-        };
-        let mut files = [fs_err::read(self.folder.join("SHA256SUMS"))?, fs_err::read(self.folder.join(statement))?];
-        let accepted = check(&files[0], &files[1])?;
-        ensure!(accepted.code == Some(0), "{accepted:?}");
-        for changed in 0..files.len() {
-            let middle = files[changed].len() / 2;
-            files[changed][middle] ^= 1;
-            let refused = check(&files[0], &files[1])?;
-            ensure!(refused.code != Some(0), "cosign takes a changed file {changed}: {refused:?}");
-            files[changed][middle] ^= 1;
-        }
-        Ok(())
-    }
-
-    /// The engine's storage and the bundle are what was signed; when a byte of either changes, that is found.
-    fn changes_are_found(&self) -> Result<()> {
-        let whole = self.sealift(&["verify", ".", "--engine"])?;
-        ensure!(whole.contains("good signature") && whole.contains("also in the engine, no problems"), "{whole}");
-        let image = self.podman.podman(&["images", "--quiet", "--no-trunc"])?;
-        let image = image.lines().next().context("an image")?;
-        let folders =
-            ["image", "inspect", image, "--format", "{{.GraphDriver.Data.LowerDir}}:{{.GraphDriver.Data.UpperDir}}"];
-        let folders = self.podman.podman(&folders)?;
-        let mut page = folders.trim().split(':').map(|folder| PathBuf::from(folder).join("srv/www/index.html"));
-        let page = page.rfind(|page| page.is_file()).context("the page in the engine's storage")?;
-        fs_err::write(&page, fs_err::read_to_string(&page)?.replace("Pages", "pages"))?;
-        let refused = self.command(&["verify", ".", "--engine"]).output()?;
-        let said = String::from_utf8_lossy(&refused.stdout).into_owned();
-        ensure!(refused.status.code() == Some(4) && said.contains("index.html"), "{said}");
-
-        // Whoever makes the sums right has no key.
-        let (profile, sums) = (self.folder.join("profile/profile.toml"), self.folder.join("SHA256SUMS"));
-        let (text, table) = (fs_err::read_to_string(&profile)?, fs_err::read_to_string(&sums)?);
-        let digest = |text: &str| Digest::of(text.as_bytes()).hex();
-        let changed = format!("{text}\n");
-        fs_err::write(&profile, &changed)?;
-        fs_err::write(&sums, table.replace(&digest(&text), &digest(&changed)))?;
-        let refused = self.command(&["up"]).output()?;
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        ensure!(refused.status.code() == Some(4) && said.contains("does not match SHA256SUMS"), "{said}");
-        fs_err::write(&profile, text)?;
-        Ok(fs_err::write(&sums, table)?)
     }
 
     /// What a task prints that reads `input`.

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sealift_tests::bundle::program;
 use sealift_tests::lab::{Lab, without_digests};
 use sealift_tests::packed::members;
 
@@ -55,10 +56,24 @@ fn a_signature_can_be_made_with_the_bundle_or_later_with_the_same_bytes() {
     // Signing again changes nothing; another key's signature stands beside it.
     run(&lab, &["sign", "plain.tar", "--key", "one.key"]);
     assert!(read("plain.tar") == read("signed.tar"));
-    run(&lab, &["sign", "plain.tar", "--key", "two.key"]);
+    let second = lab.run(&["sign", "plain.tar", "--key", "two.key"]);
+    // Who has the first key only finds no signature of the file by it any more.
+    assert!(second.code == Some(0) && second.stderr.contains("plain.tar.minisig is by this key alone"), "{second:?}");
     for key in ["one.pub", "two.pub"] {
         run(&lab, &["verify", "plain.tar", "--key", key]);
     }
+}
+
+/// A password was asked for first, in what a script reads.
+#[test]
+fn without_a_terminal_a_password_is_not_asked_for() {
+    let lab = lab();
+    let mut setsid = Command::new("setsid");
+    setsid.arg("--wait").arg(program().unwrap()).args(["key", "new", "three"]).current_dir(lab.path(""));
+    let ended = lab.ended(&setsid.stdin(Stdio::null()).output().unwrap());
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{}", ended.stderr);
+    assert!(ended.stderr.contains("there is no terminal to ask") && ended.stderr.contains("--password-file"));
+    assert!(!lab.path("three.key").exists());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use sealift_deployment::bundle::{Manifest, Package};
-use sealift_deployment::failure::Failure;
+use sealift_deployment::failure::{self, Failure};
 use sealift_deployment::profile::Profile;
 use sealift_deployment::profile::model::MAIN_ARCHIVE;
 use sealift_deployment::ui::Ui;
@@ -75,6 +75,10 @@ pub(super) fn compare(
     for (suite, fetched) in archives.updates(profile, servers, options, ui) {
         match fetched {
             Ok(archive) => updates.push(archive),
+            // A mirror need not have it, but what it has is signed.
+            Err(error) if failure::Kind::of(&error) == failure::Kind::Verification => {
+                return Err(error.context(format!("the suite {suite} with updates cannot be trusted")));
+            }
             Err(error) => not_checked.push(format!("the suite {suite}: {}", super::reason(&error))),
         }
     }

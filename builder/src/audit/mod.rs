@@ -324,7 +324,7 @@ fn add_outdated(
         audit.not_checked.extend(found.not_checked);
     }
     if !manifest.wheels.is_empty() {
-        match python::compare(locked, manifest, servers, ui) {
+        match python::compare((profile, locked), manifest, servers, ui) {
             Ok((outdated, not_checked)) => {
                 audit.wheels_compared = true;
                 audit.outdated.extend(outdated);

@@ -37,7 +37,7 @@ impl Imports {
     /// matter.
     ///
     /// # Errors
-    /// When a file or folder does not exist or cannot be read.
+    /// When a file or folder does not exist or cannot be read, or a file has the name of an artifact that no file has.
     pub(super) fn find(plan: &Plan<'_>, store: &Store, layers_from: &[PathBuf], files: &[PathBuf]) -> Result<Self> {
         let mut imports = Self { layers: find_layers(plan, store, layers_from)?, artifacts: BTreeMap::new() };
         if !files.is_empty() {
@@ -53,7 +53,7 @@ impl Imports {
     /// Looks for the artifacts `wanted` in files, and in folders of files at any depth.
     ///
     /// # Errors
-    /// When a file or folder does not exist or cannot be read.
+    /// When a file or folder does not exist or cannot be read, or a file has the name of an artifact and other content.
     pub(super) fn of_artifacts(wanted: &[Artifact<'_>], files: &[PathBuf]) -> Result<Self> {
         Ok(Self { layers: BTreeMap::new(), artifacts: find_artifacts(wanted, files)? })
     }
@@ -99,7 +99,7 @@ fn find_artifacts(wanted: &[Artifact<'_>], places: &[PathBuf]) -> Result<BTreeMa
     let sizes: BTreeSet<u64> = wanted.iter().map(Artifact::size).collect();
     let by_digest: BTreeMap<Digest, &Artifact<'_>> =
         wanted.iter().map(|artifact| (artifact.digest(), artifact)).collect();
-    let mut found = BTreeMap::new();
+    let (mut found, mut named) = (BTreeMap::new(), BTreeMap::new());
     let mut ahead: Vec<PathBuf> = places.to_vec();
     // Folders may link to themselves.
     let mut seen = BTreeSet::new();
@@ -113,6 +113,10 @@ fn find_artifacts(wanted: &[Artifact<'_>], places: &[PathBuf]) -> Result<BTreeMa
             }
             continue;
         }
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if metadata.is_file() && wanted.iter().any(|artifact| artifact.file_name() == name) {
+            named.insert(name.to_owned(), path.clone());
+        }
         // Only files that can be one of the artifacts are read.
         if !metadata.is_file() || !sizes.contains(&metadata.len()) {
             continue;
@@ -121,6 +125,16 @@ fn find_artifacts(wanted: &[Artifact<'_>], places: &[PathBuf]) -> Result<BTreeMa
         if let Some(artifact) = by_digest.get(&digest) {
             found.insert(digest, FoundArtifact { name: artifact.path(), file: path });
         }
+    }
+    // Without this, a damaged file was as one that is not there.
+    let mut absent = wanted.iter().filter(|artifact| !found.contains_key(&artifact.digest()));
+    if let Some((artifact, file)) = absent.find_map(|artifact| Some((artifact, named.get(&artifact.file_name())?))) {
+        let message = format!("{} is not the file of this name that the lock names", file.display());
+        let (is, wanted) = (Digest::of_reader(files::open(file)?)?, artifact.digest());
+        let cause =
+            format!("it has {} bytes and the digest {}, not {} and {wanted}", is.size, is.digest, artifact.size());
+        let hint = "it is damaged or another one: copy it again, or remove it";
+        return Err(Failure::verification(message).hint(hint).because(anyhow::anyhow!(cause)).into());
     }
     Ok(found)
 }

@@ -119,6 +119,18 @@ fn artifacts_are_found_by_their_content() {
     imports.take(&store).unwrap();
     assert!(store.artifact(&Digest::of(wheel), wheel.len() as u64).is_some());
 
+    // It was as if a damaged file were not there.
+    let (_folder, store) = empty_store();
+    let named = files.path().join("server-2.1-py3-none-any.whl");
+    fs_err::write(&named, "damaged").unwrap();
+    let find = || Imports::find(&plan, &store, &[], &[files.path().to_owned()]);
+    find().expect("another file has the content");
+    fs_err::remove_file(files.path().join("deeper/any name")).unwrap();
+    let error = format!("{:#}", find().unwrap_err());
+    assert!(error.contains("server-2.1-py3-none-any.whl is not the file of this name that the lock names"), "{error}");
+    fs_err::remove_file(named).unwrap();
+    find().unwrap();
+
     let error = Imports::find(&plan, &store, &[], &[files.path().join("nowhere")]).unwrap_err();
     assert!(error.to_string().starts_with("cannot read the artifacts in "), "{error}");
     let error = Imports::find(&plan, &store, &[files.path().to_owned()], &[]).unwrap_err();

@@ -1,9 +1,9 @@
 //! The folder `sbom` of a bundle: bills of materials, the texts of licences, and where the bundle comes from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sealift_deployment::bundle::{MANIFEST, Manifest, sbom};
+use sealift_deployment::bundle::{MANIFEST, Manifest, licenses, sbom};
 use sealift_deployment::profile::model::Deployed;
 use sealift_deployment::profile::names::PROGRAM;
 use sealift_layers::digest::Digest;
@@ -13,17 +13,13 @@ use serde::Serialize;
 use super::contents::Bundle;
 use super::facts::Known;
 use super::files::Files;
+use super::program::HostProgram;
 use crate::signing;
 use crate::store::Store;
 
-/// Adds them. `program` is the digest of the program in the bundle.
-pub(super) fn add(
-    bundle: &Bundle<'_>,
-    manifest: &Manifest,
-    program: Option<Digest>,
-    store: &Store,
-    files: &mut Files,
-) -> Result<()> {
+/// Adds them.
+pub(super) fn add(bundle: &Bundle<'_>, manifest: &Manifest, store: &Store, files: &mut Files) -> Result<()> {
+    let program = bundle.program.map(|program| program.digest);
     let known = Known::new(bundle.plan, bundle.layers);
     let mut texts = known.texts(store)?;
     let references: BTreeMap<String, String> = known
@@ -41,9 +37,10 @@ pub(super) fn add(
         files.add(&sbom::path(image, sbom::Format::CycloneDx), json(&bom)?, 0o644)?;
         files.add(&sbom::path(image, sbom::Format::Spdx), json(&sbom::spdx::of(&bom, &references))?, 0o644)?;
     }
-    for digest in manifest.licenses().flat_map(|license| &license.texts).collect::<BTreeSet<_>>() {
-        if let Some(text) = texts.remove(digest) {
-            files.add(&sbom::text_path(*digest), text, 0o644)?;
+    texts.extend(bundle.program.map(|HostProgram { texts, .. }| texts.clone()).unwrap_or_default());
+    for digest in licenses::texts(manifest).into_keys() {
+        if let Some(text) = texts.remove(&digest) {
+            files.add(&sbom::text_path(digest), text, 0o644)?;
         }
     }
     add_provenance(bundle, manifest, program, files)

@@ -10,16 +10,12 @@ use sealift_layers::ingredients::wheel::normalize;
 use crate::debian::relation;
 use crate::plan::{FinishedLayers, Plan};
 use crate::python::requires::{self, Metadata};
-use crate::python::tags::Target;
-use crate::resolve::LIBC;
+use crate::resolve;
 use crate::store::Store;
 use crate::store::facts::{Facts, Texts};
 
 /// How many packages the link to a copyright file is followed through.
 const MAX_LINKS: usize = 5;
-
-/// A version of glibc for images that have none: markers of requirements do not depend on it.
-const ANY_GLIBC: &str = "2.17";
 
 /// The facts about everything in a bundle.
 pub(super) struct Known<'a> {
@@ -165,10 +161,7 @@ impl<'a> Known<'a> {
     ) -> Result<()> {
         let inputs = &self.plan.inputs;
         let Some(venv) = &inputs.model(&image.name).venv else { return Ok(()) };
-        let glibc = manifest.packages.iter().find(|package| package.name == LIBC);
-        let glibc = glibc.map_or(ANY_GLIBC, |package| package.version.as_str());
-        let python = venv.python.get_ref().trim_start_matches("python");
-        let target = Target::new(python, inputs.options.platform, glibc)?;
+        let target = resolve::target_in(venv, manifest)?;
         let of_image = manifest.wheels.iter().filter(|wheel| image.wheels.contains(&wheel.file));
         let files: BTreeMap<String, &str> =
             of_image.map(|wheel| (normalize(&wheel.name), wheel.file.as_str())).collect();

@@ -37,7 +37,7 @@ pub(super) fn common(bundle: &Bundle<'_>, store: &Store) -> Result<Tree> {
         files.add(PROGRAM, Content::range(&file, 0, length), 0o755)?;
     }
     add_profile(bundle, &mut files)?;
-    bills::add(bundle, &manifest, bundle.program.map(|program| program.digest), store, &mut files)?;
+    bills::add(bundle, &manifest, store, &mut files)?;
     Ok(files.0)
 }
 

@@ -12,6 +12,7 @@ use sealift_layers::platform::Architecture;
 
 use super::crates;
 use crate::elf;
+use crate::store::facts::Texts;
 
 /// The program for the host.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct HostProgram {
     pub path: PathBuf,
     /// The crates that it consists of; empty when it does not contain their list.
     pub crates: Vec<ProgramCrate>,
+    /// The texts of their licences.
+    pub texts: Texts,
     /// Its SHA-256.
     pub digest: Digest,
 }
@@ -31,9 +34,9 @@ pub struct HostProgram {
 /// When `named` cannot be read, is not statically linked, or is for another architecture.
 pub fn choose(named: Option<&Path>, own: Option<&Path>, architecture: Architecture) -> Result<Option<HostProgram>> {
     let host = |path: &Path| -> Result<Option<HostProgram>> {
-        let crates = crates::of(open(path)?)?;
+        let crates::Contents { crates, texts } = crates::of(|| open(path))?;
         let digest = Digest::of_reader(open(path)?)?.digest;
-        Ok(Some(HostProgram { path: path.to_owned(), crates, digest }))
+        Ok(Some(HostProgram { path: path.to_owned(), crates, texts, digest }))
     };
     let Some(path) = named else {
         return match own {

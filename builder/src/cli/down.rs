@@ -14,8 +14,8 @@ use super::deployment::{DeploymentOptions, nothing_found};
 /// Stop the services of an unpacked bundle; the data stays
 ///
 /// Removes the containers, or the units of a bundle without containers. Volumes, certificates and
-/// secrets stay: `up` starts the services again with the same data. It is an error when there is nothing
-/// to stop.
+/// secrets stay: `up` starts the services again with the same data. It is an error when there is
+/// nothing to stop.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Down {

@@ -18,10 +18,10 @@ use crate::nix;
 
 /// Keep everything that a lock names as files: packages, wheels, crates and archives
 ///
-/// Servers forget versions: the pool of a Debian suite under development within days. With these files, a
-/// bundle can be built again in years and without a network. They are in the folders `packages`, `wheels`,
-/// `crates` and `archives`, and `SHA256SUMS` lists them. The lock is never changed. What the crates depend on, which
-/// cargo fetches, is not among them.
+/// Servers forget versions: the pool of a Debian suite under development within days. With these
+/// files, a bundle can be built again in years and without a network. They are in the folders
+/// `packages`, `wheels`, `crates` and `archives`, and `SHA256SUMS` lists them. The lock is never
+/// changed. What the crates depend on, which cargo fetches, is not among them.
 ///
 /// Examples:
 ///   sealift fetch standalone --output /srv/parsec-3.10.0

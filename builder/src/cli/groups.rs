@@ -71,4 +71,18 @@ mod tests {
         assert_eq!(long, [""; 0]);
         assert!(help.contains("Run an unpacked bundle, on the host:\n  up "), "{help}");
     }
+
+    /// clap breaks longer ones, and leaves a word or two on a line of their own.
+    #[test]
+    fn the_lines_of_help_with_examples_fit_as_they_are() {
+        fn check(command: &Command) {
+            let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+            if about.contains("\nExamples:\n") {
+                let long: Vec<_> = about.lines().filter(|line| line.chars().count() > 100).collect();
+                assert_eq!(long, [""; 0], "{}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
 }

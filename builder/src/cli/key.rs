@@ -29,8 +29,8 @@ enum Command {
 
 /// Make a key pair
 ///
-/// Writes NAME.key, the private key, and NAME.pub, which operators need; NAME.pem is the same public key for
-/// other tools. A password protects the private key; it is asked for on the terminal.
+/// Writes NAME.key, the private key, and NAME.pub, which operators need; NAME.pem is the same public
+/// key for other tools. A password protects the private key; it is asked for on the terminal.
 ///
 /// Examples:
 ///   sealift key new release

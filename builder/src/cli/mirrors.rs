@@ -18,10 +18,10 @@ use crate::servers::Servers;
 
 /// Show which mirrors and indexes are used, and how they are reached
 ///
-/// Lists the Debian mirrors, the Python indexes, and the folders and servers for archives, each in the
-/// order in which they are asked. Under each stands which option, variable or file names it, and where its
-/// user name and password, its proxy and the certificates for it come from. User names and passwords are
-/// not printed, and no server is contacted.
+/// Lists the Debian mirrors, the Python indexes, and the folders and servers for archives, each in
+/// the order in which they are asked. Under each stands which option, variable or file names it, and
+/// where its user name and password, its proxy and the certificates for it come from. User names and
+/// passwords are not printed, and no server is contacted.
 ///
 /// Examples:
 ///   sealift mirrors

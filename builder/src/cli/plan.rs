@@ -16,9 +16,9 @@ use crate::build::{Action, LockPolicy, Preview, PreviewImage, PreviewLayer, Targ
 
 /// Show what a build would do: what it would fetch, make and reuse
 ///
-/// Nothing is fetched or written, and no server is contacted. With the options of the build, the plan is
-/// that of the build. Each layer has a key: the hash of everything that decides its bytes. A layer whose
-/// key is in the store is reused.
+/// Nothing is fetched or written, and no server is contacted. With the options of the build, the plan
+/// is that of the build. Each layer has a key: the hash of everything that decides its bytes. A layer
+/// whose key is in the store is reused.
 ///
 /// Examples:
 ///   sealift plan standalone

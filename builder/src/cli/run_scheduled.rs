@@ -15,11 +15,13 @@ use super::deployment::DeploymentOptions;
 
 /// List the scheduled services of an unpacked bundle, or run one now
 ///
-/// The profile says at which times they run (systemd.time(7), "Calendar events"). A timer of systemd, or cron,
-/// runs this command at these times: `sealift doctor` prints the commands that make the timers.
+/// The profile says at which times they run (systemd.time(7), "Calendar events"). A timer of systemd,
+/// or cron, runs this command at these times: `sealift doctor` prints the commands that make the
+/// timers.
 ///
-/// The service is run in its container, which `sealift up` has made; what it prints goes to its log, too.
-/// Exits with 1 when it fails, when it runs already, or when a service is not ready that it depends on.
+/// The service is run in its container, which `sealift up` has made; what it prints goes to its log,
+/// too. Exits with 1 when it fails, when it runs already, or when a service is not ready that it
+/// depends on.
 ///
 /// Examples:
 ///   ./sealift run-scheduled

@@ -14,8 +14,9 @@ use crate::signing::{self, SigningKey};
 ///
 /// Adds a signature of SHA256SUMS, which has the digests of all files, to the bundle, and a signed
 /// statement of where the bundle comes from (in-toto, SLSA). Writes FILE.minisig, a signature of the
-/// whole file. Everything else in the file stays as it is, signatures by other keys too. The bundle
-/// is checked first: a damaged one is not signed.
+/// whole file. Everything else in the file stays as it is, signatures by other keys too; but of the
+/// file as a whole, only the last signature is right. The bundle is checked first: a damaged one is
+/// not signed.
 ///
 /// Stock tools check both: `minisign -Vm FILE -p NAME.pub` before it is unpacked, then in the folder
 /// `minisign -Vm SHA256SUMS -x SHA256SUMS.KEY.minisig -p NAME.pub` and `sha256sum -c SHA256SUMS`.
@@ -39,9 +40,16 @@ pub(super) struct Sign {
 impl Sign {
     pub(super) fn run(&self, context: &mut Context) -> Result<()> {
         let key = SigningKey::open(&self.key, &self.password.password())?;
-        let signature = signing::sign(&self.bundle, &key, self.jobs.count())?;
+        let (signature, by_others) = signing::sign(&self.bundle, &key, self.jobs.count())?;
         writeln!(context.out, "{}", signature.display())?;
         context.note(format_args!("signed {} with the key {}", self.bundle.display(), key.id()));
+        if by_others {
+            // The bytes of the file are others than before.
+            context.note(format_args!(
+                "{} is by this key alone; the signatures in the bundle are by all keys: of SHA256SUMS, once it is unpacked",
+                signature.display()
+            ));
+        }
         Ok(())
     }
 }

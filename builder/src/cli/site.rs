@@ -76,9 +76,10 @@ struct New {
 /// same key. Secrets and the authority, which clients trust, are kept. The key of the authority,
 /// `custom-ca.key`, is needed. Certificates that you provided are not changed.
 ///
-/// `--authority` issues the authority's certificate again, for the same key: it is valid for a new term,
-/// and for the names and addresses of this site only, whatever the old one allowed. The certificates that
-/// it signed stay valid. Give the new one to everyone who trusts the old one, and let them remove that.
+/// `--authority` issues the authority's certificate again, for the same key: it is valid for a new
+/// term, and for the names and addresses of this site only, whatever the old one allowed. The
+/// certificates that it signed stay valid. Give the new one to everyone who trusts the old one, and
+/// let them remove that.
 ///
 /// In an unpacked bundle, run `./sealift up` afterwards: it restarts services with a new certificate.
 ///

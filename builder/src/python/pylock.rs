@@ -258,9 +258,7 @@ fn check_python(who: &str, requires: Option<&str>, target: &Target) -> Result<()
     let Some(text) = requires else { return Ok(()) };
     let specifiers: VersionSpecifiers =
         text.parse().map_err(|_| anyhow::anyhow!("{who} has a malformed Python version: `{text}`"))?;
-    // With the highest patch level: `>=3.14.1` includes a Python 3.14.
-    let python: Version = format!("{}.{}", target.python(), u32::MAX).parse()?;
-    if !specifiers.contains(&python) {
+    if !target.satisfies(&specifiers) {
         bail!("{who} requires Python {text}, but the target is {target}");
     }
     Ok(())

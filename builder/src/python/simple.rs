@@ -34,6 +34,8 @@ struct File {
     /// `true`, or the reason (PEP 592).
     #[serde(default)]
     yanked: serde_json::Value,
+    #[serde(default, rename = "requires-python")]
+    requires_python: Option<String>,
 }
 
 /// A file on a project page.
@@ -43,6 +45,8 @@ pub struct Listed {
     pub file_name: String,
     /// Whether it is withdrawn (PEP 592).
     pub is_yanked: bool,
+    /// The versions of Python that it is for (PEP 345), if it says that.
+    pub requires_python: Option<String>,
 }
 
 /// All files on a project page, in its order.
@@ -54,7 +58,12 @@ pub fn list(page: &[u8], content_type: &str, page_url: &Url) -> Result<Vec<Liste
         let page = parse(page, page_url)?;
         let is_yanked = |value: &serde_json::Value| value.is_string() || value.as_bool() == Some(true);
         let files = page.files.into_iter();
-        return Ok(files.map(|file| Listed { is_yanked: is_yanked(&file.yanked), file_name: file.filename }).collect());
+        let files = files.map(|file| Listed {
+            is_yanked: is_yanked(&file.yanked),
+            file_name: file.filename,
+            requires_python: file.requires_python,
+        });
+        return Ok(files.collect());
     }
     let mut files = Vec::new();
     for Ok(token) in Tokenizer::new(page) {
@@ -64,7 +73,10 @@ pub fn list(page: &[u8], content_type: &str, page_url: &Url) -> Result<Vec<Liste
         let path = href.trim().split(['#', '?']).next().unwrap_or_default();
         let last = path.rsplit('/').next().unwrap_or_default();
         let file_name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-        files.push(Listed { file_name, is_yanked: tag.attributes.contains_key(&b"data-yanked"[..]) });
+        let is_yanked = tag.attributes.contains_key(&b"data-yanked"[..]);
+        let python = tag.attributes.get(&b"data-requires-python"[..]);
+        let requires_python = python.map(|python| String::from_utf8_lossy(python).into_owned());
+        files.push(Listed { file_name, is_yanked, requires_python });
     }
     Ok(files)
 }
@@ -189,18 +201,24 @@ mod tests {
     }
 
     #[test]
-    fn files_that_were_withdrawn_are_marked() {
+    fn files_that_were_withdrawn_are_marked_and_say_which_python_they_are_for() {
         let of = |text: &str, kind: &str| {
             let files = list(text.as_bytes(), kind, &page()).unwrap().into_iter();
-            files.map(|file| format!("{} {}", file.file_name, file.is_yanked)).collect::<Vec<_>>()
+            let line = |file: Listed| {
+                let python = file.requires_python.map(|python| format!(" {python}")).unwrap_or_default();
+                format!("{} {}{python}", file.file_name, file.is_yanked)
+            };
+            files.map(line).collect::<Vec<_>>()
         };
-        let entry = |name: &str, yanked: &str| format!(r#"{{"filename":"{name}","url":"x"{yanked}}}"#);
-        let (one, two) = (entry("a-1.whl", ""), entry("a-2.whl", r#","yanked":false"#));
-        let (three, four) = (entry("a-3.whl", r#","yanked":true"#), entry("a-4.whl", r#","yanked":"a reason""#));
+        let entry = |name: &str, more: &str| format!(r#"{{"filename":"{name}","url":"x"{more}}}"#);
+        let (one, two) = (entry("a-1.whl", ""), entry("a-2.whl", r#","yanked":false,"requires-python":null"#));
+        let three = entry("a-3.whl", r#","yanked":true,"requires-python":">=3.9""#);
+        let four = entry("a-4.whl", r#","yanked":"a reason""#);
         let json = of(&format!(r#"{{"files":[{one},{two},{three},{four}]}}"#), "application/json");
-        assert_eq!(json, ["a-1.whl false", "a-2.whl false", "a-3.whl true", "a-4.whl true"]);
-        let html = "<a href=\"../a-1%2Bx.whl#sha256=00\">a</a><a data-yanked href='a-2.whl?x'>b</a><p href=c>";
-        assert_eq!(of(html, "text/html"), ["a-1+x.whl false", "a-2.whl true"]);
+        assert_eq!(json, ["a-1.whl false", "a-2.whl false", "a-3.whl true >=3.9", "a-4.whl true"]);
+        let html = "<a href=\"../a-1%2Bx.whl#sha256=00\" data-requires-python=\"&gt;=3.9,&lt;4\">a</a>\
+                    <a data-yanked href='a-2.whl?x'>b</a><p href=c>";
+        assert_eq!(of(html, "text/html"), ["a-1+x.whl false >=3.9,<4", "a-2.whl true"]);
     }
 
     proptest! {

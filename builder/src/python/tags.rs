@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
+use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use sealift_deployment::failure::Failure;
 use sealift_layers::ingredients::wheel::WheelFileName;
@@ -138,6 +139,14 @@ impl Target {
     #[must_use]
     pub fn python(&self) -> String {
         format!("3.{}", self.minor)
+    }
+
+    /// Whether a Python of this version satisfies `specifiers`. Its patch level is not known here: the highest is used, so that
+    /// `>=3.14.1` includes 3.14.
+    #[must_use]
+    pub fn satisfies(&self, specifiers: &VersionSpecifiers) -> bool {
+        let release = [3, u64::from(self.minor), u64::from(u32::MAX)];
+        specifiers.contains(&Version::new(release))
     }
 
     /// The values of environment markers (PEP 508). The patch level is not known here: 0 is used.

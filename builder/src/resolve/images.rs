@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use anyhow::{Context as _, Result};
+use sealift_deployment::bundle::Manifest;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::profile::model::{MAIN_ARCHIVE, Requested};
 use sealift_deployment::profile::{Profile, model};
@@ -107,6 +108,18 @@ pub fn changed_wheel(profile: &Profile, lock: &lock::Platform, platform: Platfor
         }
     }
     Ok(None)
+}
+
+/// A version of glibc for images that have none: markers of requirements do not depend on it.
+const ANY_GLIBC: &str = "2.17";
+
+/// The Python of a virtual environment in an image of a bundle.
+///
+/// # Errors
+/// The profile and the bundle contradict each other.
+pub(crate) fn target_in(venv: &model::Venv, manifest: &Manifest) -> Result<Target> {
+    let glibc = manifest.packages.iter().find(|package| package.name == LIBC);
+    target(venv, manifest.platform.parse()?, glibc.map_or(ANY_GLIBC, |package| package.version.as_str()))
 }
 
 fn target(venv: &model::Venv, platform: Platform, glibc: &str) -> Result<Target> {

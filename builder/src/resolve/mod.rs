@@ -18,8 +18,8 @@ use sealift_deployment::ui::{self, Ui};
 use sealift_layers::platform::Platform;
 
 pub(crate) use archives::Archives;
-pub(crate) use images::LIBC;
 pub use images::changed_wheel;
+pub(crate) use images::target_in;
 
 use crate::debian::contents::Wanted;
 use crate::debian::index::Index;

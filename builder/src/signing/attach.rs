@@ -70,11 +70,12 @@ fn lock(bundle: &Bundle) -> Result<Lock> {
 }
 
 /// Adds the signature by `key` to the bundle in the file `path`, instead of an earlier one by that key, and signs the whole
-/// file beside it. All other bytes stay as they are. Returns the signature of the file.
+/// file beside it. All other bytes stay as they are. Returns the signature of the file, and whether other keys have signed the
+/// bundle.
 ///
 /// # Errors
 /// It is not a sound bundle in one file, or cannot be written.
-pub fn sign(path: &Path, key: &SigningKey, jobs: usize) -> Result<PathBuf> {
+pub fn sign(path: &Path, key: &SigningKey, jobs: usize) -> Result<(PathBuf, bool)> {
     let bundle = bundle::open(path)?;
     let (Form::Archive, Some(manifest)) = (bundle.form, &bundle.manifest) else {
         let message = format!("{} is not the file of a bundle", path.display());
@@ -86,7 +87,9 @@ pub fn sign(path: &Path, key: &SigningKey, jobs: usize) -> Result<PathBuf> {
     let comment = comment(manifest);
     let mut signatures = place.signatures;
     let parts = Parts { sums: &String::from_utf8(place.sums)?, manifest, lock: lock(&bundle)? };
-    signatures.extend(parts.sign(key)?);
+    let own = parts.sign(key)?;
+    let by_others = signatures.keys().any(|name| !own.contains_key(name));
+    signatures.extend(own);
 
     let private = !manifest.site.is_empty();
     let mut pending = if private { Pending::private(path)? } else { Pending::create(path)? };
@@ -103,7 +106,7 @@ pub fn sign(path: &Path, key: &SigningKey, jobs: usize) -> Result<PathBuf> {
     })();
     copied.map_err(|error: anyhow::Error| files::explain(path, error))?;
     pending.commit()?;
-    sign_file(path, key, &comment)
+    Ok((sign_file(path, key, &comment)?, by_others))
 }
 
 /// Signs the whole file at `path`, beside it.

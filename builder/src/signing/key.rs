@@ -10,10 +10,13 @@ use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::Signer as _;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files::{self, Pending};
-use sealift_deployment::signature::{Attestation, KeyId, PublicKey, Signature, beside};
+use sealift_deployment::signature::{Attestation, KeyId, PublicKey, Signature, beside, read_key};
 
 /// Largest size of a file with a key in bytes.
 const LIMIT: u64 = 1 << 14;
+
+/// The terminal of a process, which passwords are asked for on.
+const TERMINAL: &str = "/dev/tty";
 
 /// Where the password of a private key comes from.
 #[derive(Clone, Debug)]
@@ -29,10 +32,25 @@ pub enum Password {
 impl Password {
     /// The password; `None` if it is to be asked for.
     fn read(&self) -> Result<Option<String>> {
-        let Self::File(path) = self else { return Ok(None) };
+        let Self::File(path) = self else {
+            // Before anything is asked for.
+            fs_err::File::open(TERMINAL).map_err(|error| {
+                let hint = "give --password-file; for a key that a machine uses alone, make one with --no-password";
+                Failure::usage("there is no terminal to ask for the private key's password on")
+                    .hint(hint)
+                    .because(error)
+            })?;
+            return Ok(None);
+        };
         let text = files::read_text(path)
             .map_err(|error| Failure::usage(format!("cannot read {}", path.display())).because(error))?;
-        Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
+        let password = text.lines().next().unwrap_or_default();
+        if password.is_empty() {
+            let message = format!("the first line of {} is empty, where the password should be", path.display());
+            let hint = "a key that a machine uses alone needs none: sealift key new NAME --no-password";
+            return Err(Failure::usage(message).hint(hint).into());
+        }
+        Ok(Some(password.to_owned()))
     }
 }
 
@@ -60,8 +78,7 @@ impl SigningKey {
             .map_err(|error| Failure::usage(format!("cannot read the key {shown}")).because(error))?;
         let text = String::from_utf8_lossy(&bytes);
         let wrong = |error: minisign::PError| {
-            let hint = "give the file NAME.key that `sealift key new NAME` wrote; without a terminal, --password-file has \
-                        its password";
+            let hint = "give the file NAME.key that `sealift key new NAME` wrote, and its password";
             Failure::usage(format!("cannot open the private key {shown}: {error}")).hint(hint)
         };
         if PublicKey::parse(&text).is_ok() {
@@ -147,10 +164,7 @@ pub fn create(name: &Path, password: &Password) -> Result<(PublicKey, PathBuf)> 
             return Err(failure.hint("choose another name").into());
         }
     }
-    let failed = |error: minisign::PError| {
-        Failure::usage(format!("cannot make a key: {error}"))
-            .hint("without a terminal, give --password-file, or --no-password for a key that a machine uses alone")
-    };
+    let failed = |error: minisign::PError| Failure::usage(format!("cannot make a key: {error}"));
     let pair = match password {
         Password::None => minisign::KeyPair::generate_unencrypted_keypair(),
         other => minisign::KeyPair::generate_encrypted_keypair(other.read()?),
@@ -169,13 +183,13 @@ pub fn create(name: &Path, password: &Password) -> Result<(PublicKey, PathBuf)> 
 /// signature.
 ///
 /// # Errors
-/// `new` is no public key, or the signature cannot be written.
+/// `new` is no public key, or that of `old`, or the signature cannot be written.
 pub fn vouch(new: &Path, old: &SigningKey) -> Result<PathBuf> {
-    let shown = new.display();
-    let bytes = files::read_within(new, LIMIT)
-        .map_err(|error| Failure::usage(format!("cannot read the key {shown}")).because(error))?;
-    let key = PublicKey::parse(&String::from_utf8_lossy(&bytes))
-        .map_err(|what| Failure::usage(format!("{shown} is not a public key: {what}")))?;
+    let (key, bytes) = read_key(new)?;
+    if key.id == old.id() {
+        let message = format!("{} is the public half of the very key that is to vouch for it", new.display());
+        return Err(Failure::usage(message).hint("sign the new public key with the old private one").into());
+    }
     let comment = format!("sealift: who trusts {} may trust {}", old.id(), key.id);
     let path = beside(new);
     write(Pending::create(&path)?, &old.sign(&bytes[..], &comment)?)?;
@@ -222,6 +236,12 @@ mod tests {
         let open = |text: &str| SigningKey::open(&name.with_extension("key"), &password(text)).map(|key| key.id());
         open("secret").unwrap();
         assert!(open("other").unwrap_err().to_string().contains("cannot open the private key"));
+        // Such a key was made, and anybody who guessed that could sign.
+        let empty = Password::File(folder.path().join("empty"));
+        fs_err::write(folder.path().join("empty"), "\nsecret\n").unwrap();
+        let error = create(&folder.path().join("e"), &empty).unwrap_err().to_string();
+        assert!(error.ends_with("empty is empty, where the password should be"), "{error}");
+        assert!(!folder.path().join("e.key").exists());
     }
 
     #[test]
@@ -234,6 +254,8 @@ mod tests {
         let ((old, old_file), (_, new_file), (third, _)) = (key("old"), key("new"), key("third"));
         let trust = || Trust::in_files(std::slice::from_ref(&old_file)).unwrap();
         assert!(trust().admit(&new_file).unwrap_err().to_string().contains("is not one that this machine trusts"));
+        let error = vouch(&old_file, &old).unwrap_err().to_string();
+        assert!(error.contains("the very key that is to vouch for it"), "{error}");
         vouch(&new_file, &third).unwrap();
         assert!(trust().admit(&new_file).is_err());
         vouch(&new_file, &old).unwrap();

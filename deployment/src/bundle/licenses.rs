@@ -1,6 +1,7 @@
 //! The licences of a bundle, and the texts that have to be passed on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use sealift_layers::digest::Digest;
 use sealift_layers::license;
@@ -92,19 +93,59 @@ pub fn of(manifest: &Manifest) -> Result<Vec<Use>, Failure> {
     Ok(uses.into_values().collect())
 }
 
-/// The texts that have to be passed on, and the packages, wheels and crates that each of them is of.
+/// What a text is of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Owners<'m> {
+    /// Names of packages, wheels and crates.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub of: BTreeSet<&'m str>,
+    /// Crates of the program in the bundle.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub program: BTreeSet<NameVersion<'m>>,
+}
+
+/// A crate, as a text `NAME VERSION`. Many texts may be of one: names are not copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NameVersion<'m>(&'m str, &'m str);
+
+impl fmt::Display for NameVersion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
+    }
+}
+
+impl Serialize for NameVersion<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The texts that have to be passed on, and what each of them is of.
 #[must_use]
-pub fn texts(manifest: &Manifest) -> BTreeMap<Digest, BTreeSet<&str>> {
+pub fn texts(manifest: &Manifest) -> BTreeMap<Digest, Owners<'_>> {
     let packages = manifest.packages.iter().map(|package| (package.name.as_str(), package.license.as_ref()));
     let wheels = manifest.wheels.iter().map(|wheel| (wheel.name.as_str(), wheel.license.as_ref()));
     let crates = manifest.crates.iter().map(|made| (made.name.as_str(), made.license.as_ref()));
-    let mut texts: BTreeMap<Digest, BTreeSet<&str>> = BTreeMap::new();
+    let mut texts: BTreeMap<Digest, Owners<'_>> = BTreeMap::new();
     for (name, license) in packages.chain(wheels).chain(crates) {
         for digest in license.iter().flat_map(|license| &license.texts) {
-            texts.entry(*digest).or_default().insert(name);
+            texts.entry(*digest).or_default().of.insert(name);
+        }
+    }
+    for made in &manifest.program {
+        for digest in made.texts.iter().flatten() {
+            texts.entry(*digest).or_default().program.insert(NameVersion(&made.name, &made.version));
         }
     }
     texts
+}
+
+/// The crates of the program in the bundle whose packages have no text, by name and version. Programs of earlier versions do not
+/// tell.
+pub fn without_text(manifest: &Manifest) -> impl Iterator<Item = String> {
+    let crates = manifest.program.iter().filter(|made| made.texts.as_ref().is_some_and(BTreeSet::is_empty));
+    crates.map(|made| format!("{} {}", made.name, made.version))
 }
 
 #[cfg(test)]
@@ -116,7 +157,9 @@ mod tests {
         let manifest: Manifest = serde_json::from_str(include_str!("sbom/sample.json")).unwrap();
         insta::assert_snapshot!(serde_json::to_string_pretty(&of(&manifest).unwrap()).unwrap());
         let texts = texts(&manifest);
-        assert_eq!(texts.values().collect::<Vec<_>>(), [&BTreeSet::from(["busybox"])]);
+        let found: BTreeSet<String> = texts.into_values().map(|of| serde_json::to_string(&of).unwrap()).collect();
+        assert_eq!(Vec::from_iter(found), [r#"{"of":["busybox"]}"#, r#"{"program":["base64 0.22.1"]}"#]);
+        assert_eq!(without_text(&manifest).collect::<Vec<_>>(), ["sealift-layers 0.1.0"]);
     }
 
     /// Each of a million licences had a copy of a name of a megabyte; exceptions of exceptions took hours.

@@ -287,6 +287,10 @@ pub struct ProgramCrate {
     /// Its licence, as an SPDX expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// The texts of licences and notices in its package: files below `sbom/licenses`. `None` where the program does not have
+    /// them, as those of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<BTreeSet<Digest>>,
     /// The crates that it depends on: name and version, with a blank between them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// Bytes of a private key.
+const PRIVATE: usize = 158;
 /// Largest size of a key or signature file in bytes.
 pub(crate) const LIMIT: u64 = 1 << 14;
 /// Algorithm of keys and of signatures over the file itself.
@@ -45,7 +47,13 @@ impl PublicKey {
     pub fn parse(text: &str) -> Result<Self, String> {
         let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(UNTRUSTED.trim()));
         let line = line.ok_or("it is empty")?;
+        if line.starts_with("-----BEGIN") {
+            return Err("it is in the format of other tools".to_owned());
+        }
         let bytes = STANDARD.decode(line).map_err(|_| "its key is not base64")?;
+        if bytes.len() == PRIVATE && bytes[..2] == ED25519 {
+            return Err("it is a private one".to_owned());
+        }
         if bytes.len() != 42 || bytes[..2] != ED25519 {
             return Err("its key is not one of minisign".to_owned());
         }

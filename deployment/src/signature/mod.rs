@@ -10,4 +10,4 @@ mod trust;
 pub use attestation::Attestation;
 pub(crate) use format::LIMIT;
 pub use format::{KeyId, PublicKey, Signature};
-pub use trust::{Trust, TrustedKey, beside};
+pub use trust::{Trust, TrustedKey, beside, read_key};

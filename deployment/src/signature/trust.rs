@@ -33,6 +33,20 @@ pub struct Trust {
     pub keys: Vec<TrustedKey>,
 }
 
+/// The public key in a file, and its bytes.
+///
+/// # Errors
+/// It cannot be read, or has no public key in it.
+pub fn read_key(file: &Path) -> Result<(PublicKey, Vec<u8>)> {
+    let bytes = files::read_within(file, LIMIT)
+        .map_err(|error| Failure::usage(format!("cannot read the key {}", file.display())).because(error))?;
+    let key = PublicKey::parse(&String::from_utf8_lossy(&bytes)).map_err(|what| {
+        Failure::usage(format!("{} is not a public key: {what}", file.display()))
+            .hint("give the file NAME.pub that `sealift key new NAME` or minisign wrote")
+    })?;
+    Ok((key, bytes))
+}
+
 impl Trust {
     /// The keys of a machine; if it has none, those of the site in the folder `site`.
     ///
@@ -70,13 +84,7 @@ impl Trust {
     }
 
     fn read(file: &Path) -> Result<TrustedKey> {
-        let bytes = files::read_within(file, LIMIT)
-            .map_err(|error| Failure::usage(format!("cannot read the key {}", file.display())).because(error))?;
-        let key = PublicKey::parse(&String::from_utf8_lossy(&bytes)).map_err(|what| {
-            Failure::usage(format!("{} is not a public key: {what}", file.display()))
-                .hint("give the file NAME.pub that `sealift key new NAME` or minisign wrote")
-        })?;
-        Ok(TrustedKey { key, file: file.to_owned() })
+        Ok(TrustedKey { key: read_key(file)?.0, file: file.to_owned() })
     }
 
     /// Whether bundles must be signed.

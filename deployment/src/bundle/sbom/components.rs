@@ -3,7 +3,7 @@
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::nix_store;
 
-use super::super::manifest::{BundleImage, License, Manifest};
+use super::super::manifest::{BundleImage, License, Manifest, ProgramCrate};
 use super::cyclonedx::{Component, Kind};
 use super::{PROGRAM, SYSTEM, purl};
 use crate::profile::model::Deployed;
@@ -62,11 +62,20 @@ pub(super) fn program_crates(manifest: &Manifest) -> impl Iterator<Item = Compon
         let reference = program_ref(&format!("{} {}", made.name, made.version));
         let component = Component::new(Kind::Library, &made.name).known_as(reference).version(&made.version);
         let component = made.license.iter().fold(component, |component, license| component.license(license, true));
+        let component = program_texts(component, made);
         match made.sha256 {
             Some(digest) => component.hash(digest).purl(purl::cargo(&made.name, &made.version)),
             None => component,
         }
     })
+}
+
+/// Adds where the texts of a crate of the program are, or that its package has none.
+pub(super) fn program_texts(component: Component, made: &ProgramCrate) -> Component {
+    match &made.texts {
+        Some(texts) if texts.is_empty() => component.property("license-text", "not in the package"),
+        texts => texts.iter().flatten().fold(component, |component, text| component.license_text(&license_file(*text))),
+    }
 }
 
 /// An image; without containers the folder in its place, without digests, as the bundle does not contain the image.

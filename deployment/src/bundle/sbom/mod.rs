@@ -65,6 +65,7 @@ pub fn of(manifest: &Manifest, program: Option<Digest>) -> Bom {
         let own = manifest.program.iter().find(|made| made.name == "sealift");
         let program = Component::new(Kind::Application, "sealift").known_as(PROGRAM.to_owned()).hash(digest);
         let program = own.into_iter().fold(program, |program, own| program.version(&own.version));
+        let program = own.into_iter().fold(program, components::program_texts);
         let license = own.and_then(|own| own.license.as_deref());
         license.into_iter().fold(program, |program, license| program.license(license, true))
     }));

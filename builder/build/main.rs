@@ -1,22 +1,40 @@
-//! Writes the digest of the program's source, which becomes a part of the program: see `src/bundle/crates.rs`.
+//! Writes what becomes a part of the program besides its code: the digest of its source, and the licences of its crates. See
+//! `src/bundle/crates.rs`.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "cargo tells a build script its folders by variables; the files are sorted"
 )]
 
+mod texts;
+
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use sha2::{Digest as _, Sha256};
 
 /// What the program is compiled from, relative to the repository.
 const PARTS: [&str; 5] = ["Cargo.lock", "Cargo.toml", "builder", "deployment", "layers"];
 
-fn main() -> io::Result<()> {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).ok_or(io::ErrorKind::NotFound);
+fn main() -> ExitCode {
+    match write() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write() -> Result<(), Box<dyn Error>> {
+    let variable = |name: &str| {
+        let found = std::env::var_os(name).map(PathBuf::from);
+        found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    };
     let root = variable("CARGO_MANIFEST_DIR")?.join("..");
     let mut files = BTreeMap::new();
     for part in PARTS {
@@ -28,7 +46,14 @@ fn main() -> io::Result<()> {
         println!("cargo::rerun-if-changed={}", path.display());
         let _ = writeln!(lines, "{}  {name}", hex::encode(Sha256::digest(fs_err::read(path)?)));
     }
-    fs_err::write(variable("OUT_DIR")?.join("source"), hex::encode(Sha256::digest(lines)))
+    let out = variable("OUT_DIR")?;
+    fs_err::write(out.join("source"), hex::encode(Sha256::digest(lines)))?;
+    for name in texts::OWN {
+        println!("cargo::rerun-if-changed={}", root.join(name).display());
+    }
+    let cargo = texts::Cargo { program: &variable("CARGO")?, target: &variable("TARGET")?, root: &root };
+    fs_err::write(out.join("texts"), texts::packed(&cargo, &out.join("crates"))?)?;
+    Ok(())
 }
 
 /// Adds a file, or all files of a folder but snapshots of tests.
