@@ -61,7 +61,7 @@ macro_rules! targets {
 
 targets! {
     ar deb control tar wheel wheel_members record entry_points closure
-    decompress programs ldconf ldcache
+    decompress programs scripts ldconf ldcache
     versions relations stanzas packages release clearsign signature
     requirements pylock index_page wheel_name
     lock profile settings env bundle manifest sums

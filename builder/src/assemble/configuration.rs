@@ -173,7 +173,15 @@ pub(crate) fn owner_ids(owner: &str, accounts: &[Account]) -> Result<(u32, u32)>
             let names: Vec<&str> = accounts.iter().map(|account| account.name.as_str()).collect();
             let hint = match names[..] {
                 [] => "use UID:GID, or add it to `users` of the image".to_owned(),
-                _ => format!("its users are {}; or use UID:GID, or add it to `users` of the image", names.join(", ")),
+                _ => {
+                    let near = names.iter().map(|name| (strsim::osa_distance(name, owner), name)).min();
+                    let near = near.filter(|(distance, _)| *distance <= owner.len().div_ceil(3));
+                    let near = near.map(|(_, name)| format!("did you mean `{name}`? ")).unwrap_or_default();
+                    format!(
+                        "{near}its users are {}; or use UID:GID, or add it to `users` of the image",
+                        names.join(", ")
+                    )
+                }
             };
             Err(Failure::usage(format!("`{owner}` is neither UID:GID nor a user of the image")).hint(hint).into())
         }
@@ -190,6 +198,9 @@ mod tests {
         assert_eq!(owner_ids("web", std::slice::from_ref(&web)).unwrap(), (1234, 1235));
         assert_eq!(owner_ids("7:8", &[web]).unwrap(), (7, 8));
         assert_eq!(owner_ids("nobody", &[]).unwrap(), (65534, 65534));
+        let near = owner_ids("wbe", &[Account { name: "web".into(), uid: 1, gid: 1, home: "/".into() }]).unwrap_err();
+        let hint = near.downcast_ref::<Failure>().and_then(|failure| failure.hint.clone());
+        assert!(format!("{hint:?}").contains("did you mean `web`? its users are web; or"), "{hint:?}");
         let error = owner_ids("web", &[]).unwrap_err();
         insta::assert_snapshot!(error, @"`web` is neither UID:GID nor a user of the image");
     }

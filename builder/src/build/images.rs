@@ -23,12 +23,16 @@ fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result
     let model = inputs.model(&image.name);
     let requests = image.layers.iter().flat_map(|layer| layers.record(&layer.key).remarks.accounts.clone());
     let users = users(&accounts(model), &requests.collect::<Vec<_>>())?;
-    let known = |user: &str| owner_ids(user, &users).with_context(|| format!("the image {} cannot be run", image.name));
-    let (uid, gid) = known(model.user.get_ref())?;
+    let known = |user: &str, place: [&str; 3]| {
+        let place = inputs.profile.place(&place).map(|place| format!(" ({place})")).unwrap_or_default();
+        owner_ids(user, &users).with_context(|| format!("the image {} cannot be run{place}", image.name))
+    };
+    let (uid, gid) = known(model.user.get_ref(), ["images", &image.name, "user"])?;
     // The engine looks these names up in the image.
-    let services = inputs.profile.model.services.values().filter(|service| *service.image.get_ref() == image.name);
-    for user in services.filter_map(|service| service.user.as_ref()).filter(|user| user.get_ref() != "0") {
-        known(user.get_ref())?;
+    let services = inputs.profile.model.services.iter().filter(|(_, service)| *service.image.get_ref() == image.name);
+    let users = services.filter_map(|(name, service)| Some((name, service.user.as_ref()?)));
+    for (name, user) in users.filter(|(_, user)| user.get_ref() != "0") {
+        known(user.get_ref(), ["services", name.get_ref(), "user"])?;
     }
     let layers = layers
         .of(image)

@@ -61,10 +61,17 @@ fn of_derivation(text: &str, target: &str) -> Unsatisfiable {
     let required = required(&sentences);
     if let Some((name, by)) = without_wheel(&sentences) {
         let message = format!("no wheel of `{name}` fits {target}, and source distributions are not built\n  {by}");
-        let hint = format!(
-            "make a wheel of it, such as with `uvx pip wheel --no-deps -w wheels {name}`, and name its folder in the venv: \
-             wheels = [\"wheels\"]; or leave it out, if the application runs without it: exclude = {{ {name} = \"REASON\" }}"
+        // A wheel of C code is for one version of Python.
+        let python = target.split(' ').nth(1).unwrap_or("3");
+        let make = format!(
+            "make a wheel of it in the profile's folder, such as with `uvx --python {python} pip wheel --no-deps -w wheels \
+             {name}`, and name that folder in the venv: wheels = [\"wheels\"]"
         );
+        let hint = if required.contains(&name) {
+            make
+        } else {
+            format!("{make}; or leave it out, if the application runs without it: exclude = {{ {name} = \"REASON\" }}")
+        };
         return Unsatisfiable { message, hint, required };
     }
     let has = |sign: &str| text.contains(sign);
@@ -203,7 +210,7 @@ mod tests {
         insta::assert_snapshot!(shown(&derivation), @r#"
         no wheel of `psycopg2` fits Python 3.13 on x86_64, and source distributions are not built
           matrix-synapse[postgres]==1.163.2 depends on psycopg2>=2.8
-        hint: make a wheel of it, such as with `uvx pip wheel --no-deps -w wheels psycopg2`, and name its folder in the venv: wheels = ["wheels"]; or leave it out, if the application runs without it: exclude = { psycopg2 = "REASON" }
+        hint: make a wheel of it in the profile's folder, such as with `uvx --python 3.13 pip wheel --no-deps -w wheels psycopg2`, and name that folder in the venv: wheels = ["wheels"]; or leave it out, if the application runs without it: exclude = { psycopg2 = "REASON" }
         required: ["matrix-synapse"]
         "#);
     }
@@ -235,7 +242,7 @@ mod tests {
         ---
         no wheel of `psycopg2` fits Python 3.13 on x86_64, and source distributions are not built
           you require psycopg2
-        hint: make a wheel of it, such as with `uvx pip wheel --no-deps -w wheels psycopg2`, and name its folder in the venv: wheels = ["wheels"]; or leave it out, if the application runs without it: exclude = { psycopg2 = "REASON" }
+        hint: make a wheel of it in the profile's folder, such as with `uvx --python 3.13 pip wheel --no-deps -w wheels psycopg2`, and name that folder in the venv: wheels = ["wheels"]
         required: ["psycopg2"]
         ---
         uv cannot resolve the Python requirements:

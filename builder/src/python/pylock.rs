@@ -167,7 +167,7 @@ fn without_wheel(package: &Package) -> Failure {
              venv: wheels = [\"dist\"]"
         )),
         None => Failure::failed("it has only a source distribution: building it would run its code").hint(format!(
-            "make a wheel of it, `uvx pip wheel --no-deps -w wheels {name}`, and name the folder in the profile's venv: \
+            "make a wheel of it, `uvx --python VERSION pip wheel --no-deps -w wheels {name}`, and name the folder in the profile's venv: \
              wheels = [\"wheels\"]; or leave it out with `exclude`"
         )),
     }

@@ -8,7 +8,7 @@ use sealift_layers::ingredients::ldcache::{self, Library};
 use sealift_layers::ingredients::ldconf;
 use sealift_layers::limits::Within;
 use sealift_layers::platform::Architecture;
-use sealift_layers::programs::{ImageFiles, Program, of_tar, of_tree};
+use sealift_layers::programs::{ImageFiles, Program, of_tar, of_tree, shell};
 use sealift_layers::tar;
 use sealift_layers::tree::{Entry, Tree, TreePath};
 
@@ -46,6 +46,22 @@ pub fn decompress(data: &[u8]) {
     if is_good {
         assert!(again == bytes, "another size of reads gives other bytes");
     }
+}
+
+/// The commands of a script are words of it and no built-in ones, and comments around it do not change them.
+///
+/// # Panics
+/// It does not hold.
+pub fn scripts(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let commands = shell::commands(text);
+    assert!(commands.len() <= 256);
+    for command in &commands {
+        assert!(command.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.+/".contains(&byte)), "{command}");
+        assert!(!["cd", "exec", "test"].contains(&command.as_str()));
+    }
+    assert_eq!(shell::commands(&format!("# it's `id`\n{text}")), commands);
+    assert_eq!(shell::commands(&format!("\n  \n{text}")), commands);
 }
 
 /// A program has the same needs in a tree and in the tar of that tree, and they have bounds.

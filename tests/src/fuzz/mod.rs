@@ -42,7 +42,7 @@ macro_rules! targets {
 
 targets! {
     packages: ar deb control tar wheel wheel_members record entry_points closure;
-    binaries: decompress programs ldconf ldcache;
+    binaries: decompress programs scripts ldconf ldcache;
     debian: versions relations stanzas packages release clearsign signature;
     python: requirements pylock index_page wheel_name;
     deployment: lock profile settings env bundle manifest sums;

@@ -189,6 +189,14 @@ pub(super) fn programs() -> Seeds {
     vec![elf(), packed::static_program(), b"#! /usr/bin/env  python3 -E\nprint()\n".to_vec()]
 }
 
+pub(super) fn scripts() -> Seeds {
+    of(&[
+        "#!/bin/sh\nset -e\nif [ `id -u` = 0 ]; then\n  exec setpriv --reuid=app \"$0\" \"$@\"\nfi\n: \"${X:-$(hostname)}\"\ncat <<-EOF >x\n\t$y\n\tEOF\n",
+        "case $1 in start|stop) . /lib/run; command -v tput || true;; (*) f() { ls | wc -l; }; f;; esac",
+        "a=(1 2); ((a++)); [[ $x =~ ^(a|b)$ ]] && diff <(sort a) <(uniq b); echo $((1 + $(nproc))) 2>&1 &",
+    ])
+}
+
 pub(super) fn ldconf() -> Seeds {
     of(&[
         "include ld.so.conf.d/*.conf\nhwcap 0 x\n/opt/lib # x\n%\n/lib/x\ninclude /etc/[!a]*.conf /usr/etc/?.conf\n%\n/usr/loop/x\n%\n/a b\n",

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::Verdict;
 use super::commands::{self, Command};
-use super::mounts::{self, InMemory};
+use super::mounts::{self, Mounted};
 use crate::assemble::{BASE_LINKS, OF_PROFILE};
 use crate::debian::contents::Wanted;
 use crate::plan::{Image, Plan};
@@ -20,10 +20,14 @@ use crate::plan::{Image, Plan};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Between what is missing and what may have been meant.
 pub(super) const DID_YOU_MEAN: &str = ": did you mean ";
+/// Between what is missing and the programs of the packages that the profile names.
+pub(super) const THERE_ARE: &str = "; its packages have ";
 /// The shell of health commands.
 const SHELL: &str = "/bin/sh";
 /// At most this many of the files that need something are named.
 const NAMED: usize = 3;
+/// At most this many programs of packages are named.
+const PROGRAMS: usize = 8;
 
 /// Everything outside of the layers that decides the result.
 #[derive(serde::Serialize)]
@@ -35,14 +39,16 @@ pub(super) struct Checks {
     path: String,
     ld_library_path: String,
     mounted: Vec<String>,
-    /// Folders in memory.
-    in_memory: Vec<InMemory>,
+    /// Folders in memory, and volumes.
+    to_write: Vec<Mounted>,
     /// Patterns of what may be missing in this image.
     allowed: Vec<String>,
     /// The same for all images: not every one needs each of them.
     allowed_everywhere: Vec<String>,
     /// Debian packages of the image.
     packages: Vec<String>,
+    /// Those of them that the profile names.
+    named: Vec<String>,
     /// Patterns of what the image leaves out.
     dropped: Vec<String>,
 }
@@ -68,10 +74,11 @@ impl Checks {
             path: path.to_owned(),
             ld_library_path: image.env.get("LD_LIBRARY_PATH").cloned().unwrap_or_default(),
             mounted: mounts::mounted(own, &services),
-            in_memory: mounts::in_memory(own, &services),
+            to_write: mounts::to_write(model, own, &services),
             allowed: names(&own.allow_missing),
             allowed_everywhere: names(&model.base.allow_missing),
             packages: plan.inputs.image(&image.name).locked().packages.clone(),
+            named: own.packages.iter().map(|package| package.get_ref().name.clone()).collect(),
             dropped: model.base.drop.iter().chain(&own.drop).map(|pattern| pattern.get_ref().clone()).collect(),
         };
         if model.deployment == Deployed::Systemd {
@@ -109,7 +116,7 @@ impl Checks {
         }
         judge.verdict.errors.extend(needed.into_values());
         judge.health_shell(&mut files);
-        let not_writable = self.in_memory.iter().filter_map(|folder| folder.warning(listing));
+        let not_writable = self.to_write.iter().filter_map(|folder| folder.warning(listing));
         judge.verdict.warnings.extend(not_writable);
         judge.places(&files);
         judge.modules(&files);
@@ -172,7 +179,11 @@ impl Judge<'_> {
                         [Some(program.as_str()), absent].into_iter().flatten().any(|name| self.allowed.contains(name));
                     if !is_allowed {
                         let near = absent.and_then(|name| similar(files.listing, name));
-                        let message = near.map_or(message.clone(), |near| format!("{message}{DID_YOU_MEAN}`{near}`?"));
+                        let message = match (near, programs_of(&self.checks.named, files.listing)) {
+                            (Some(near), _) => format!("{message}{DID_YOU_MEAN}`{near}`?"),
+                            (None, there) if there.is_empty() => message,
+                            (None, there) => format!("{message}{THERE_ARE}{}", there.join(", ")),
+                        };
                         self.fault(message, absent.map(Wanted::program));
                     }
                 }
@@ -308,17 +319,33 @@ impl Judge<'_> {
     }
 }
 
+/// Files in folders of programs.
+fn programs(listing: &Listing) -> impl Iterator<Item = &TreePath> {
+    listing.keys().filter(|path| {
+        let folder = path.parent();
+        let folder = folder.as_ref().map_or("", TreePath::file_name);
+        ["bin", "sbin", "libexec", "games"].contains(&folder)
+    })
+}
+
+/// Programs of the packages `named`: the first ones, and how many more there are.
+fn programs_of(named: &[String], listing: &Listing) -> Vec<String> {
+    let is_named = |origin: &str| {
+        let name = origin.strip_prefix("package ").and_then(|rest| rest.split(' ').next());
+        name.is_some_and(|name| named.iter().any(|named| named == name))
+    };
+    let own = programs(listing).filter(|path| listing.get(*path).is_some_and(|entry| is_named(&entry.origin)));
+    let own: Vec<String> = own.map(|path| format!("`/{path}`")).collect();
+    let more = own.len().saturating_sub(PROGRAMS);
+    own.into_iter().take(PROGRAMS).chain((more > 0).then(|| format!("{more} more"))).collect()
+}
+
 /// A program of the image that `name`, a path or a name in `PATH`, may have been meant to be: one of the same file name in another
 /// folder, or of a similar one.
 fn similar(listing: &Listing, name: &str) -> Option<String> {
     let wanted = name.rsplit('/').next().unwrap_or(name);
     let most = wanted.len() / 3;
-    let programs = listing.keys().filter_map(|path| {
-        let (folder, file) = path.as_str().rsplit_once('/')?;
-        let folder = folder.rsplit('/').next().unwrap_or(folder);
-        ["bin", "sbin", "libexec", "games"].contains(&folder).then_some((file, path))
-    });
-    let near = programs.map(|(file, path)| (strsim::osa_distance(file, wanted), path));
+    let near = programs(listing).map(|path| (strsim::osa_distance(path.file_name(), wanted), path));
     let near = near.filter(|(distance, _)| *distance <= most).min()?;
     Some(format!("/{}", near.1))
 }
@@ -398,6 +425,27 @@ mod tests {
         assert_eq!(similar(&listing, "/usr/bin/nginx").as_deref(), Some("/usr/sbin/nginx"));
         assert_eq!(similar(&listing, "reddis-server").as_deref(), Some("/usr/bin/redis-server"));
         assert_eq!(similar(&listing, "/usr/bin/memcached"), None);
+    }
+
+    /// Nothing told that mumble-server has its program under another name than `murmurd`.
+    #[test]
+    fn the_programs_of_named_packages_are_told() {
+        let file = |path: &str, package: &str| {
+            let text = r#"{"kind": "file", "size": 1, "mode": 493, "uid": 0, "gid": 0, "origin": "package PACKAGE 1"}"#;
+            (TreePath::new(path).unwrap(), serde_json::from_str(&text.replace("PACKAGE", package)).unwrap())
+        };
+        let listing: Listing = [
+            file("usr/bin/mumble-server", "mumble-server"),
+            file("usr/bin/openssl", "openssl"),
+            file("usr/share/mumble-server/init", "mumble-server"),
+        ]
+        .into();
+        let named = |names: &[&str]| -> Vec<String> {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            programs_of(&names, &listing)
+        };
+        assert_eq!(named(&["mumble-server", "other"]), ["`/usr/bin/mumble-server`"]);
+        assert!(named(&[]).is_empty());
     }
 
     /// Nearly every image has `/usr/share/zoneinfo/localtime` of tzdata, which nobody can act on.

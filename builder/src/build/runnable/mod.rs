@@ -59,13 +59,14 @@ pub(super) fn check(
         return Ok(());
     }
     let mut hints = packages::hints(request, servers, missing);
-    if errors.iter().any(|error| error.contains(checks::DID_YOU_MEAN)) {
+    let has_another = |error: &String| error.contains(checks::DID_YOU_MEAN) || error.contains(checks::THERE_ARE);
+    if errors.iter().any(has_another) {
         hints.insert(0, "write the path that the image has".to_owned());
     }
-    hints.push(
-        "`drop` the files that need what is missing, or write in `allow-missing` of the image why it is not needed"
-            .to_owned(),
-    );
+    if !errors.iter().all(has_another) {
+        hints.push("`drop` the files that need what is missing".to_owned());
+    }
+    hints.push("write in `allow-missing` of the image why it is not needed".to_owned());
     let count = ui::count(errors.len(), "error");
     Err(Failure::failed(format!("the images would not run ({count}):\n{}", errors.join("\n")))
         .hint(hints.join("; or "))

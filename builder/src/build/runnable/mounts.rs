@@ -1,6 +1,6 @@
 //! What a container has besides the files of its image.
 
-use sealift_deployment::profile::model::{Image, Service};
+use sealift_deployment::profile::model::{Deployed, Image, Model, Service};
 use sealift_layers::listing::{Listing, Node};
 use sealift_layers::tree::TreePath;
 
@@ -17,44 +17,75 @@ pub(super) fn mounted(image: &Image, services: &[(&str, &Service)]) -> Vec<Strin
     paths
 }
 
-/// A folder in memory of a service.
+/// An empty folder that a service gets.
 #[derive(Debug, serde::Serialize)]
-pub(super) struct InMemory {
+pub(super) struct Mounted {
     /// Where the profile has it.
     place: String,
     path: String,
     /// The user of the service.
     uid: u32,
+    /// A volume, and not a folder in memory.
+    is_volume: bool,
 }
 
-/// The folders in memory of services whose user the profile has as a number.
-pub(super) fn in_memory(image: &Image, services: &[(&str, &Service)]) -> Vec<InMemory> {
-    let mut folders = Vec::new();
-    for (name, service) in services {
+/// The folders in memory and new volumes of services whose user the profile has as a number. Volumes that services of other
+/// images or of root have, too, are left out: those may be the ones that write.
+pub(super) fn to_write(model: &Model, image: &Image, services: &[(&str, &Service)]) -> Vec<Mounted> {
+    let uid_of = |service: &Service| -> Option<u32> {
         let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
         let known = image.users.iter().find(|known| known.name.get_ref() == user).map(|known| known.uid);
-        let number = || user.split(':').next().and_then(|uid| uid.parse().ok());
-        let Some(uid) = known.or_else(number).filter(|uid| *uid != 0) else { continue };
+        known.or_else(|| user.split(':').next().and_then(|uid| uid.parse().ok()))
+    };
+    let is_own = |volume: &str| {
+        let mut all = model.services.values().filter(|service| service.volumes.contains_key(volume));
+        all.all(|other| services.iter().any(|(_, own)| std::ptr::eq(*own, other)) && uid_of(other) != Some(0))
+    };
+    let mut folders = Vec::new();
+    for (name, service) in services {
+        let Some(uid) = uid_of(service).filter(|uid| *uid != 0) else { continue };
         let place = format!("services.{name}.tmpfs");
-        folders.extend(service.tmpfs.iter().map(|path| InMemory { place: place.clone(), path: path.clone(), uid }));
+        let in_memory = |path: &String| Mounted { place: place.clone(), path: path.clone(), uid, is_volume: false };
+        folders.extend(service.tmpfs.iter().map(in_memory));
+        if model.deployment == Deployed::Systemd {
+            continue;
+        }
+        let own = service.volumes.iter().filter(|(volume, _)| is_own(volume));
+        folders.extend(own.map(|(volume, path)| {
+            let (place, path) = (format!("services.{name}.volumes.{volume}"), path.clone());
+            Mounted { place, path, uid, is_volume: true }
+        }));
     }
     folders
 }
 
-impl InMemory {
-    /// A warning if its service cannot write to it: podman gives it owner and mode of the image's folder of that path.
+impl Mounted {
+    /// A warning if its service cannot write to it: engines give a new volume owner and mode of the image's folder of that path,
+    /// or root if there is none; podman does so with folders in memory.
     pub(super) fn warning(&self, listing: &Listing) -> Option<String> {
-        let Self { place, path, uid } = self;
-        let entry = listing.get(&TreePath::new(path).ok()?)?;
-        let is_writable = entry.uid == *uid || entry.mode & 0o022 != 0;
-        (entry.node == Node::Directory && !is_writable).then(|| {
-            let path = path.trim_end_matches('/');
-            format!(
+        let Self { place, path, uid, is_volume } = self;
+        let entry = listing.get(&TreePath::new(path).ok()?);
+        let path = path.trim_end_matches('/');
+        let is_writable = entry.is_some_and(|entry| entry.uid == *uid || entry.mode & 0o022 != 0);
+        match entry {
+            _ if is_writable => None,
+            Some(entry) if entry.node != Node::Directory => None,
+            None if *is_volume => Some(format!(
+                "{place}: the image has no folder `{path}`: a new volume belongs to root, and the user {uid} cannot write to it; \
+                 make the folder with that owner in `directories` of the image"
+            )),
+            None => None,
+            Some(entry) if *is_volume => Some(format!(
+                "{place}: `{path}` is a folder of the image, owned by {}: so is a new volume, and the user {uid} cannot write to it; \
+                 make the folder with that owner in `directories` of the image",
+                entry.uid
+            )),
+            Some(entry) => Some(format!(
                 "{place}: `{path}` is a folder of the image, owned by {}: with podman the user {uid} cannot write to it in memory \
                  either; name a folder that the image does not have, such as `{path}/NAME`, or make it with `directories`",
                 entry.uid
-            )
-        })
+            )),
+        }
     }
 }
 
@@ -70,8 +101,14 @@ mod tests {
                 "tmp": {"kind": "directory", "mode": 1023, "uid": 0, "gid": 0, "origin": ""}}"#,
         )
         .unwrap();
-        let warning = |path: &str, uid| InMemory { place: "p".into(), path: path.into(), uid }.warning(&listing);
+        let mounted = |path: &str, uid, is_volume| Mounted { place: "p".into(), path: path.into(), uid, is_volume };
+        let warning = |path: &str, uid| mounted(path, uid, false).warning(&listing);
         assert!(warning("/run", 1000).unwrap().starts_with("p: `/run` is a folder of the image, owned by 0"));
         assert_eq!([warning("/tmp", 1000), warning("/run/mail", 1000), warning("/run", 0)], [None, None, None]);
+        // RabbitMQ could not write to its data, whose folder a maintainer script gives to its user.
+        let warning = |path: &str, uid| mounted(path, uid, true).warning(&listing);
+        assert!(warning("/run", 1000).unwrap().contains("owned by 0: so is a new volume"));
+        assert!(warning("/data", 1000).unwrap().contains("has no folder `/data`: a new volume belongs to root"));
+        assert_eq!([warning("/tmp", 1000), warning("/run", 0)], [None, None]);
     }
 }

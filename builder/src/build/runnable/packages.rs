@@ -24,10 +24,11 @@ pub(super) fn hints(
     let found = resolve::contents(request.profile, servers, request.resolve_options(), &wanted).unwrap_or_default();
     let mut hints = Vec::new();
     for (image, files) in missing {
-        let mut packages = BTreeSet::new();
+        let (mut packages, mut is_essential) = (BTreeSet::new(), false);
         for (wanted, guessed) in files {
             if let Some(package) = essential(&wanted) {
-                packages.insert(format!("{package} (or all that Debian systems have, with `essential = true`)"));
+                is_essential = true;
+                packages.insert(package.to_owned());
                 continue;
             }
             match found.get(&wanted) {
@@ -39,7 +40,8 @@ pub(super) fn hints(
         }
         if !packages.is_empty() {
             let packages = packages.into_iter().collect::<Vec<_>>().join(", ");
-            hints.push(format!("add {packages} to `packages` of the image {image}"));
+            let all = if is_essential { " (or all that Debian systems have, with `essential = true`)" } else { "" };
+            hints.push(format!("add {packages} to `packages` of the image {image}{all}"));
         }
     }
     if hints.is_empty() { hints } else { vec![hints.join(", ")] }

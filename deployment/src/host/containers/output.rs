@@ -12,7 +12,7 @@ use crate::render::container::{CONFIG_HASH_LABEL, FOLDER_LABEL};
 use crate::ui::total;
 
 /// How many last lines of a log are shown of a service that is not healthy.
-pub(super) const LAST_LINES: &str = "20";
+pub(super) const LAST_LINES: usize = 20;
 
 /// A container, as `container inspect` describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -133,7 +133,7 @@ impl Runtime for Containers<'_> {
         match container {
             // Its last lines repeat with each start.
             Some(container) if container.restarts >= MANY_RESTARTS => self.lines_of_last_run(service, &container),
-            _ => collapsed(&self.log_lines(service, &["--tail", output::LAST_LINES])),
+            _ => collapsed(&self.log_lines(service, &[])),
         }
     }
 
@@ -200,14 +200,19 @@ impl Containers<'_> {
         Ok(self.engine.command(&["start", "--attach", "--interactive", id]))
     }
 
-    /// The lines that `logs` prints with these options.
+    /// The last lines of each stream that `logs` prints with these options. `--tail` of podman 4 puts the parts of long lines, and of
+    /// those that were written in pieces, together in the wrong order.
     fn log_lines(&self, service: &str, options: &[&str]) -> Vec<String> {
         let Ok(container) = self.container(service) else { return Vec::new() };
         let result = process::last(self.engine.command(&["logs"]).args(options).arg(&container));
         // Each stream of the container comes out of the same stream of the engine.
         let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
-        let texts: Vec<_> = texts.map(|text| String::from_utf8_lossy(text)).collect();
-        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+        let texts: Vec<String> = texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+        let last = |text: &String| -> Vec<String> {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(output::LAST_LINES)..].iter().map(|&line| line.to_owned()).collect()
+        };
+        texts.iter().flat_map(last).collect()
     }
 
     /// The last log lines of a service that ends again and again: those since the start of its last run that was seen, each
@@ -215,10 +220,10 @@ impl Containers<'_> {
     fn lines_of_last_run(&self, service: &str, container: &Container) -> Vec<String> {
         let mut lines = Vec::new();
         if !container.is_running() && !container.started.is_empty() {
-            lines = self.log_lines(service, &["--since", &container.started, "--tail", output::LAST_LINES]);
+            lines = self.log_lines(service, &["--since", &container.started]);
         }
         if lines.is_empty() {
-            lines = self.log_lines(service, &["--tail", output::LAST_LINES]);
+            lines = self.log_lines(service, &[]);
         }
         let is_last = |(at, line): &(usize, &String)| !lines[at + 1..].contains(line);
         lines.iter().enumerate().filter(is_last).map(|(_, line)| line.clone()).collect()
