@@ -7,6 +7,7 @@
 mod accounts;
 mod alternatives;
 mod capabilities;
+mod chown;
 mod diversions;
 mod owners;
 mod php;
@@ -84,7 +85,7 @@ struct Files<'a> {
     tree: &'a mut Tree,
     below: &'a Below<'a>,
     made: Tree,
-    owned: Vec<Owned>,
+    owned: BTreeMap<TreePath, Owned>,
     origin: Arc<str>,
     mtime: Option<u64>,
 }
@@ -104,7 +105,7 @@ pub fn apply(
     // As new as the newest file of the packages, so that it does not change with every build.
     let mtime = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
     let origin = "maintainer scripts, as Sealift reads them".into();
-    let mut files = Files { tree, below, made: Tree::new(), owned: Vec::new(), origin, mtime };
+    let mut files = Files { tree, below, made: Tree::new(), owned: BTreeMap::new(), origin, mtime };
     diversions::apply(scripts, &mut files, &mut outcome)?;
     let (mut alternatives, mut php) = (alternatives::Alternatives::default(), php::Php::default());
     let variables = [("DPKG_ROOT", ""), ("DPKG_MAINTSCRIPT_ARCH", architecture.as_str())];
@@ -120,6 +121,7 @@ pub fn apply(
                 "ucf" => ("ucf", ucf::command(words, &mut files)?),
                 "phpenmod" | "php_invoke" => ("phpenmod", php.command(script.package, name, words)),
                 "dpkg-statoverride" => ("dpkg-statoverride", statoverride::command(words, asks, &mut files)),
+                "chown" | "chmod" => ("owners", chown::command(name, words, &mut files)),
                 "setcap" => ("setcap", capabilities::command(words, asks, &mut files)),
                 "adduser" | "addgroup" | "useradd" | "groupadd" => {
                     ("accounts", accounts::command(name, words, &mut outcome.accounts))
@@ -133,7 +135,7 @@ pub fn apply(
     alternatives.finish(&mut files, &mut outcome)?;
     tmpfiles::apply(&mut files, &mut outcome)?;
     schemas(&files, &mut outcome)?;
-    (outcome.made, outcome.owned) = (files.made, files.owned);
+    (outcome.made, outcome.owned) = (files.made, files.owned.into_values().collect());
     Ok(outcome)
 }
 
@@ -153,6 +155,18 @@ impl Files<'_> {
     /// Whether the packages, the layers below, or what was made so far have the path.
     fn has(&self, path: &TreePath) -> bool {
         self.made.get(path).is_some() || self.tree.get(path).is_some() || self.below.listing.contains_key(path)
+    }
+
+    /// The permission bits of a file or directory, and whether it is a directory.
+    fn mode(&self, path: &TreePath) -> Option<(u32, bool)> {
+        match self.made.get(path).or_else(|| self.tree.get(path)) {
+            Some(entry) => Some((entry.mode, matches!(entry.kind, Kind::Directory))),
+            None => {
+                let listed = self.below.listing.get(path)?;
+                let late = self.owned.get(path).and_then(|owned| owned.mode);
+                Some((late.unwrap_or(listed.mode), listed.node == Node::Directory))
+            }
+        }
     }
 
     /// The content of a file.

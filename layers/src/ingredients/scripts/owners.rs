@@ -1,6 +1,8 @@
 //! Owners by name. Those that have the same number on all Debian systems are applied at once, others as soon as the image's
 //! accounts have numbers.
 
+use std::collections::btree_map::Entry;
+
 use serde::{Deserialize, Serialize};
 
 use super::Files;
@@ -58,6 +60,20 @@ pub(super) fn is_done(owned: &Owned, files: &Files<'_>) -> bool {
     owned.mode.is_none_or(|wanted| wanted == mode) && is(&owned.user, uid) && is(&owned.group, gid)
 }
 
+/// Leaves `owned` for later, with what was left for the same path before.
+fn later(owned: Owned, files: &mut Files<'_>) {
+    match files.owned.entry(owned.path.clone()) {
+        Entry::Vacant(entry) => drop(entry.insert(owned)),
+        Entry::Occupied(mut entry) => {
+            let Owned { mode, user, group, .. } = owned;
+            let known = entry.get_mut();
+            known.mode = mode.or(known.mode);
+            known.user = user.or(known.user.take());
+            known.group = group.or(known.group.take());
+        }
+    }
+}
+
 /// Applies `owned` to the files of the packages, or leaves it for later. `false` if no layer so far has the path.
 pub(super) fn apply(owned: Owned, files: &mut Files<'_>) -> bool {
     let is_made = files.made.get(&owned.path).is_some();
@@ -65,20 +81,26 @@ pub(super) fn apply(owned: Owned, files: &mut Files<'_>) -> bool {
     let Some(entry) = tree.remove(&owned.path) else {
         let node = files.below.listing.get(&owned.path).map(|listed| &listed.node);
         let is_there = matches!(node, Some(Node::File { .. } | Node::Directory));
-        files.owned.extend(Some(owned).filter(|_| is_there));
+        if is_there {
+            later(owned, files);
+        }
         return is_there;
     };
     let (path, is_there) = (owned.path.clone(), matches!(entry.kind, Kind::File(_) | Kind::Directory));
-    let mut entry = entry;
+    let (mut entry, mut is_known) = (entry, true);
     if is_there {
         entry.mode = owned.mode.unwrap_or(entry.mode);
         let id = |name: &Option<String>, id: u32| name.as_deref().map_or(Some(id), number);
         match (id(&owned.user, entry.uid), id(&owned.group, entry.gid)) {
             (Some(uid), Some(gid)) => entry = entry.owned_by(uid, gid),
             // Until then it is root's.
-            _ => files.owned.push(owned),
+            _ => is_known = false,
         }
     }
     tree.insert(path, entry);
+    // What is left from before must not win.
+    if is_there && (!is_known || files.owned.contains_key(&owned.path)) {
+        later(owned, files);
+    }
     is_there
 }

@@ -52,6 +52,38 @@ fn run(scripts: &[(&str, &str)], tree_: &mut Tree, below: &Tree) -> Outcome {
     apply(&scripts, tree_, &below, Architecture::Amd64).unwrap()
 }
 
+/// RabbitMQ could not write to its own folder.
+#[test]
+fn what_packages_have_gets_the_owner_and_mode_of_their_scripts() {
+    let folder = |uid| Entry::directory(0o755, &Arc::from("package test 1")).owned_by(uid, 0);
+    let mut files = tree(&[("var/lib/own/data", "x"), ("usr/share/man/x", ""), ("usr/bin/tool", "x")]);
+    let mut below = tree(&[("var/lib/own-x", "x"), ("var/lib/own/cache/file", "y")]);
+    for name in ["var/lib/own", "var/log/own", "var/lib/own/cache"] {
+        files.insert(path(name), folder(0));
+    }
+    for name in ["var", "var/lib", "var/lib/own", "var/lib/own/cache"] {
+        below.insert(path(name), folder(0));
+    }
+    let script = "chown -R own:own /var/lib/own\nchown root:adm /var/log/own\nchmod 2750 /var/log/own
+        chmod u+s /usr/bin/tool\nchown own /var/run/own /usr/share/man/x $dir
+        chmod o-rx /var/lib/own/cache/file; chown www-data /var/lib/own/cache/file\n";
+    let outcome = run(&[("own", script)], &mut files, &below);
+    let owned: Vec<String> = (outcome.owned.iter())
+        .map(|owned| format!("{} {:?} {:?} {:?}", owned.path, owned.mode, owned.user, owned.group))
+        .collect();
+    insta::assert_snapshot!(format!("{}\n{}", owned.join("\n"), text(&outcome)), @r#"
+    var/lib/own None Some("own") Some("own")
+    var/lib/own/cache None Some("own") Some("own")
+    var/lib/own/cache/file Some(488) Some("www-data") Some("own")
+    var/lib/own/data None Some("own") Some("own")
+    own applied {"owners: /var/lib/own", "owners: /var/lib/own/cache/file", "owners: /var/log/own"}
+    own left {"owners"}
+    "#);
+    let log = files.get(&path("var/log/own")).unwrap();
+    assert_eq!((log.mode, log.uid, log.gid), (0o2750, 0, 4));
+    assert_eq!(files.get(&path("usr/bin/tool")).unwrap().mode, 0o755);
+}
+
 #[test]
 fn the_alternative_of_the_highest_priority_is_linked_with_its_slaves() {
     let mut files = tree(&[("usr/bin/mawk", ""), ("usr/bin/gawk", ""), ("usr/share/man/man1/gawk.1.gz", "")]);
