@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      8b21daf8f617c769 Debian packages common to all images: 1 package
-      bd524719edbc923d Debian packages of this image: 2 packages
-      1deabbb58f9e0bd5 Python third-party wheels: 1 wheel
-      f5f00774b8be1aea Python application: 1 wheel
-      d3b7d59f04b0b84f CA certificates
-      e9f36457d4002900 env files: 1
-      35f3e5a3bdeaf6d2 accounts and configuration
+      6aafe2d5084a7351 Debian packages common to all images: 1 package
+      a689e687d77a154e Debian packages of this image: 2 packages
+      9c62b4a1ad9b0ded Python third-party wheels: 1 wheel
+      6df6bd06a1cf54f9 Python application: 1 wheel
+      6fc295c32073a260 CA certificates
+      638defeb9b39658c env files: 1
+      12b303c77fd38aa3 accounts and configuration
     localhost/demo-tool:2.1
-      8b21daf8f617c769 Debian packages common to all images: 1 package
+      6aafe2d5084a7351 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      ccc1f8417b3ad482 tool 0.3.0, built from its crate
-      468ed5208e001f7d CA certificates
-      b78bba32f117f328 accounts and configuration
+      64c0233707446ff6 tool 0.3.0, built from its crate
+      c56eeead570358b7 CA certificates
+      d83bd6446e58826f accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      5922bfb1c84f2b3e Debian packages common to all images: 1 package
-      2a7fb576214396fb Debian packages of this image: 2 packages
-      3e1faeff87262547 Python third-party wheels: 1 wheel
-      60565a3817e1816f Python application: 1 wheel
-      493017200ce6a12b CA certificates
-      60c4651b5b026633 env files: 1
-      05aa9bb163e4b0bc accounts and configuration
+      7dfc1d8a7c1c472a Debian packages common to all images: 1 package
+      9ff47ea2c5c8c723 Debian packages of this image: 2 packages
+      5f1f6027f1234436 Python third-party wheels: 1 wheel
+      e7b0749fd843b231 Python application: 1 wheel
+      c44c6f033fc22ab0 CA certificates
+      ebf97fddcd1ac3d3 env files: 1
+      025f32d2cdfc8bb2 accounts and configuration
     localhost/demo-tool:2.1
-      5922bfb1c84f2b3e Debian packages common to all images: 1 package
+      7dfc1d8a7c1c472a Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      505b5aee40206375 tool 0.3.0, built from its crate
-      c1feedbf67fcbdcf CA certificates
-      29482ba45b1acfab accounts and configuration
+      8e023f30ceffcf4f tool 0.3.0, built from its crate
+      59eb30b391093bd4 CA certificates
+      ba07c125769a7a3e accounts and configuration
     ");
 }
 
