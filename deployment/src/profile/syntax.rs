@@ -60,6 +60,7 @@ pub(super) fn schema_diagnostic(schema: &Spanned<u32>) -> Option<Diagnostic> {
 /// A type named by serde, in the terms of TOML.
 fn plain(expected: &str) -> String {
     match expected {
+        "f64" => "a number without quotes".into(),
         "u16" => "a whole number up to 65535".into(),
         "u32" => "a whole number up to 4294967295".into(),
         "a sequence" => "an array".into(),

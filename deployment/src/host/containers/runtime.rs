@@ -207,7 +207,9 @@ impl Containers<'_> {
         let result = process::last(self.engine.command(&["logs"]).args(options).arg(&container));
         // Each stream of the container comes out of the same stream of the engine.
         let texts = result.iter().flat_map(|result| [&result.stdout, &result.stderr]);
-        let texts: Vec<String> = texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+        // Colours would be shown as escaped characters.
+        let plain = |text: &Vec<u8>| anstream::adapter::strip_str(&String::from_utf8_lossy(text)).to_string();
+        let texts: Vec<String> = texts.map(plain).collect();
         let last = |text: &String| -> Vec<String> {
             let lines: Vec<&str> = text.lines().collect();
             lines[lines.len().saturating_sub(output::LAST_LINES)..].iter().map(|&line| line.to_owned()).collect()
