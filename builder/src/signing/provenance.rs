@@ -4,7 +4,7 @@
 //! Every bundle has one as a file, for its `bundle.json` and its images. A signed one is for `SHA256SUMS`, which has the
 //! digests of all files, and is added later. Both follow from `bundle.json`, the lock and the digests alone: the same bundle has
 //! the same statements. There is no time. The source of the program in the bundle is in them by its digest, which its
-//! build computed (`build.rs`), and not by a revision, which a build without the repository's history does not know.
+//! build computed (`build/main.rs`), and not by a revision, which a build without the repository's history does not know.
 
 use std::collections::BTreeMap;
 

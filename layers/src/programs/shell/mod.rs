@@ -1,7 +1,7 @@
 //! The commands that a shell script calls, as far as its text tells: POSIX.1-2024, Shell Command Language.
 //!
-//! This is for warnings before a host has to find out, so that it keeps to what is plain. A name counts where a command stands
-//! and nothing is expanded in it. It does not count when the script asks for it first (`command -v`, `[ -x … ]`), goes on
+//! What a script lacks should stop the build and not the host; what it can do without must not. So only what is plain counts: a
+//! name where a command stands and nothing is expanded. It does not count when the script asks for it first (`command -v`, `[ -x … ]`), goes on
 //! without it (`… || true`), or defines a function of that name.
 
 mod reader;
@@ -12,7 +12,7 @@ use reader::Reader;
 
 /// The most bytes of a script that are looked at.
 pub const SCRIPT: u64 = 256 << 10;
-/// Names of shells, and of what starts one.
+/// Names of shells.
 const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "zsh"];
 
 /// What dash, bash or busybox's ash have built in, and reserved words that this reader has no use for.
@@ -21,8 +21,9 @@ const BUILT_IN: &str = ". : [ alias bg bind break builtin caller cd command comp
     pushd pwd read readarray readonly return select set shift shopt source suspend test times trap true type typeset ulimit \
     umask unalias unset wait which";
 
-/// Programs of packages that every Debian system has (`Essential: yes`), so that others call them without a dependency.
-const ESSENTIAL: [(&str, &str); 13] = [
+/// Packages that every Debian system has (`Essential: yes`, and what those need), with the programs that others call without a
+/// dependency.
+const ESSENTIAL: [(&str, &str); 15] = [
     ("bash", "bash"),
     ("bsdutils", "logger renice script scriptreplay wall"),
     (
@@ -40,27 +41,22 @@ const ESSENTIAL: [(&str, &str); 13] = [
     ("grep", "egrep fgrep grep"),
     ("gzip", "gunzip gzip zcat zgrep"),
     ("hostname", "dnsdomainname domainname hostname"),
+    ("libc-bin", "getconf getent iconv ldconfig ldd locale localedef"),
     ("perl-base", "perl"),
     ("sed", "sed"),
     ("tar", "tar"),
-];
-/// As [`ESSENTIAL`]; where a package of util-linux or libc has them.
-const OF_SYSTEM: [(&str, &str); 2] = [
     (
         "util-linux",
         "dmesg findmnt flock getopt ionice ipcs lsblk mcookie more mountpoint namei nsenter prlimit rev runuser setpriv setsid \
          su taskset unshare",
     ),
-    ("libc-bin", "getconf getent iconv ldconfig ldd locale localedef"),
 ];
 
 /// The Debian package of a program that every Debian system has, by its name without a folder.
 #[must_use]
 pub fn essential(name: &str) -> Option<&'static str> {
-    let all = ESSENTIAL.iter().chain(&OF_SYSTEM);
-    all.into_iter()
-        .find(|(_, names)| names.split_ascii_whitespace().any(|known| known == name))
-        .map(|(package, _)| *package)
+    let has = |names: &str| names.split_ascii_whitespace().any(|known| known == name);
+    ESSENTIAL.iter().find(|(_, names)| has(names)).map(|(package, _)| *package)
 }
 
 /// Whether a program, by its path or name, is a shell.
