@@ -149,6 +149,8 @@ fn what_is_no_tracker_is_an_error() {
         "{\"busybox\":1}",
         "{} {}",
         "{\"busybox\":{\"CVE-1\":{\"releases\":[]}}}",
+        // A finding without a name, which a fuzzer met.
+        "{\"busybox\":{\"\":{\"releases\":{}}}}",
         twice,
         again,
         &text,

@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for Issues<'_, '_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Sources { release, tracked, .. } = self.sources;
         while let Some(id) = map.next_key::<String>()? {
-            if id.len() > MAX_ID {
+            if !(1..=MAX_ID).contains(&id.len()) {
                 return Err(A::Error::custom(format!("the name of a vulnerability has {} bytes", id.len())));
             }
             let Issue { description, found } = map.next_value_seed(OfRelease(&release.codename))?;
