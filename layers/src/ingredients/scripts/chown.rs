@@ -1,6 +1,8 @@
 //! `chown USER[:GROUP] PATH...` and `chmod MODE PATH...` of what the packages have (chown(1), chmod(1)): services write to
 //! folders that their package brings for root and its script gives to them.
 
+use std::collections::BTreeSet;
+
 use super::owners::{self, Owned};
 use super::{Files, Said, Words, place};
 use crate::tree::TreePath;
@@ -50,11 +52,14 @@ fn paths(at: TreePath, is_recursive: bool, files: &Files<'_>) -> Option<Vec<Tree
     let below = below
         .take_while(|path| path.as_str().starts_with(at.as_str()))
         .filter(|path| path.as_str().starts_with(&start));
-    let mut all: Vec<TreePath> = own.chain(below).take(RECURSIVE).cloned().collect();
-    all.push(at.clone());
-    all.sort();
-    all.dedup();
-    (all.len() <= RECURSIVE).then_some(all)
+    let mut all = BTreeSet::from([at.clone()]);
+    for path in own.chain(below) {
+        all.insert(path.clone());
+        if all.len() > RECURSIVE {
+            return None;
+        }
+    }
+    Some(all.into_iter().collect())
 }
 
 fn change(name: &str, what: &str, path: TreePath, files: &Files<'_>) -> Option<Owned> {

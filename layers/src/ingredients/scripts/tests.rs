@@ -84,6 +84,23 @@ fn what_packages_have_gets_the_owner_and_mode_of_their_scripts() {
     assert_eq!(files.get(&path("usr/bin/tool")).unwrap().mode, 0o755);
 }
 
+/// A path that two layers have counts once; more than the limit are left as a whole.
+#[test]
+fn owners_of_too_many_paths_are_left() {
+    let names = |count: usize| -> Vec<String> { (0..count).map(|n| format!("srv/app/{n}")).collect() };
+    let left = |count: usize| {
+        let names = names(count);
+        let texts: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+        let mut below = tree(&texts);
+        for name in ["srv", "srv/app"] {
+            below.insert(path(name), Entry::directory(0o755, &Arc::from("package test 1")));
+        }
+        let outcome = run(&[("own", "chown -R own:own /srv/app")], &mut tree(&texts), &below);
+        (outcome.owned.len(), outcome.left.len())
+    };
+    assert_eq!([left(999), left(1000)], [(1000, 0), (0, 1)]);
+}
+
 #[test]
 fn the_alternative_of_the_highest_priority_is_linked_with_its_slaves() {
     let mut files = tree(&[("usr/bin/mawk", ""), ("usr/bin/gawk", ""), ("usr/share/man/man1/gawk.1.gz", "")]);
