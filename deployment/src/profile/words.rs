@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use pep440_rs::VersionSpecifiers;
 use sealift_layers::escape::is_unsafe;
-use sealift_layers::ingredients::deb;
+use sealift_layers::ingredients::{accounts, deb};
 
 /// A name of the profile: lower-case letters and digits, with single `-` between them; at most 63 characters, as in a host name.
 /// Every such name is also a component of an OCI repository name.
@@ -40,11 +40,9 @@ pub(super) fn is_debian_version(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".+-~:".contains(&b))
 }
 
-/// A login name, as `useradd` accepts it.
+/// A login name, as Debian's packages make them.
 pub(super) fn is_login(text: &str) -> bool {
-    text.len() <= 32
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+    accounts::is_login(text)
 }
 
 /// The name of a crate or of a program of one.
@@ -219,7 +217,9 @@ mod tests {
         assert!(
             ["", ".", "..", "../a", ".a", "-a", "a/b", "a b", "a\n", "\u{e9}"].iter().all(|text| !is_plain_name(text))
         );
-        assert!(is_login("www-data") && !is_login("0day") && !is_login("") && !is_login("a:b"));
+        assert!(
+            is_login("www-data") && is_login("Debian-snmp") && !is_login("0day") && !is_login("") && !is_login("a:b")
+        );
         assert!(is_variable("PARSEC_DB") && !is_variable("1A") && !is_variable("A=B") && !is_variable(""));
     }
 }

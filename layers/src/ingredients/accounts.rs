@@ -30,6 +30,15 @@ pub struct Account {
     pub home: String,
 }
 
+/// Whether `text` can be the name of a user or group, as Debian's packages have them: capitals (`Debian-snmp`) and `.` count,
+/// which `adduser` takes from packages only.
+#[must_use]
+pub fn is_login(text: &str) -> bool {
+    text.len() <= 32
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
 /// Why the two files cannot be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AccountError {

@@ -364,7 +364,7 @@ impl Check<'_> {
             let at = |check: &Self, key| check.document.value(&["images", image, "users", &number, key]);
             let name = user.name.get_ref().as_str();
             if !words::is_login(name) {
-                let hint = "use at most 32 lower-case letters, digits, `-` and `_`, starting with a letter";
+                let hint = "use at most 32 letters, digits, `-`, `_` and `.`, starting with a letter";
                 self.report(user.name.span(), format!("`{name}` cannot be a login name"), hint);
             }
             let earlier = users[..index].iter().map(|user| (user.name.get_ref().as_str(), user.uid, user.gid));

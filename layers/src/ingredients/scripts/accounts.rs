@@ -8,6 +8,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::{Said, Words, fields};
+use crate::ingredients::accounts::is_login;
 use crate::tree::{Kind, Tree, TreePath};
 
 /// An account that a package wants.
@@ -189,13 +190,6 @@ fn declaration(line: &str) -> Option<Request> {
         }),
         _ => None,
     }
-}
-
-/// Whether a text can be the name of an account.
-fn is_login(name: &str) -> bool {
-    name.len() <= 32
-        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 #[cfg(test)]

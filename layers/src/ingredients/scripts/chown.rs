@@ -1,18 +1,18 @@
-//! `chown USER[:GROUP] PATH...` and `chmod MODE PATH...` of what the packages have (chown(1), chmod(1)): services write to
-//! folders that their package brings for root and its script gives to them.
+//! `chown USER[:GROUP] PATH...`, `chgrp GROUP PATH...` and `chmod MODE PATH...` of what the packages have, and of directories
+//! that their scripts make (chown(1), chmod(1)): services write to folders that a script gives to them.
 
 use std::collections::BTreeSet;
 
 use super::owners::{self, Owned};
-use super::{Files, Said, Words, place};
-use crate::tree::TreePath;
+use super::{Files, Said, Words, directories, place};
+use crate::tree::{Pattern, TreePath};
 
 /// The most paths that a recursive command changes. The change of an owner that is known late repeats a file's content.
 const RECURSIVE: usize = 1000;
 /// Bits that give a program the rights of others: those of files are not changed by what a script says in some case.
 const SPECIAL: u32 = 0o6000;
 
-/// `name` is `chown` or `chmod`.
+/// `name` is `chown`, `chgrp` or `chmod`.
 pub(super) fn command(name: &str, words: Words<'_>, files: &mut Files<'_>) -> Said {
     let is_option =
         |word: &&Option<String>| word.as_deref().is_some_and(|word| word.len() > 1 && word.starts_with('-'));
@@ -26,18 +26,37 @@ pub(super) fn command(name: &str, words: Words<'_>, files: &mut Files<'_>) -> Sa
     let mut applied = Vec::new();
     // Most scripts also change what they make themselves, and what only a running shell can name.
     for path in words.flatten() {
-        let Some(at) = place(path).filter(|at| files.has(at) && !files.is_dropped(at)) else { continue };
-        let Some(paths) = paths(at, is_recursive, files) else { return Said::Left };
-        for path in paths {
-            let Some(owned) = what.as_deref().and_then(|what| change(name, what, path, files)) else {
-                return Said::Left;
-            };
-            // Links are none of a package's folders.
-            owners::apply(owned, files);
+        for at in matching(path, files) {
+            directories::owned(name, what.as_deref(), &at, files);
+            if !files.has(&at) || files.is_dropped(&at) {
+                continue;
+            }
+            let text = format!("/{at}");
+            let Some(paths) = paths(at, is_recursive, files) else { return Said::Left };
+            for path in paths {
+                let Some(owned) = what.as_deref().and_then(|what| change(name, what, path, files)) else {
+                    return Said::Left;
+                };
+                // Links are none of a package's folders.
+                owners::apply(owned, files);
+            }
+            applied.push(text);
         }
-        applied.push(path.as_str());
     }
     Said::Applied((!applied.is_empty()).then(|| applied.join(", ")))
+}
+
+/// The paths that a word means: itself, or what its last component matches.
+fn matching(word: &str, files: &Files<'_>) -> Vec<TreePath> {
+    let Some((folder, name)) = word.rsplit_once('/').filter(|(_, name)| name.contains('*')) else {
+        return place(word).and_then(|at| directories::resolved(at, files)).into_iter().collect();
+    };
+    let Some(folder) = place(folder).and_then(|at| directories::resolved(at, files)) else { return Vec::new() };
+    let pattern = Pattern::new(name);
+    let is_match =
+        |name: &String| !name.starts_with('.') && TreePath::new(name).is_ok_and(|name| pattern.matches(&name));
+    let names = files.names(&folder).into_iter().filter(is_match);
+    names.filter_map(|name| TreePath::new(&format!("{folder}/{name}")).ok()).collect()
 }
 
 /// The path, and with `is_recursive` all below it. `None`: they are too many.
@@ -63,12 +82,8 @@ fn paths(at: TreePath, is_recursive: bool, files: &Files<'_>) -> Option<Vec<Tree
 }
 
 fn change(name: &str, what: &str, path: TreePath, files: &Files<'_>) -> Option<Owned> {
-    if name == "chown" {
-        let (user, group) = what.split_once([':', '.']).unwrap_or((what, ""));
-        // `USER:` is for the group of that name, which each account of Debian's packages has.
-        let group = if group.is_empty() && what.ends_with(':') { user } else { group };
-        let name = |name: &str| (!name.is_empty()).then(|| name.to_owned());
-        return Some(Owned { path, mode: None, user: name(user), group: name(group) });
+    if name != "chmod" {
+        return Some(owner(name, what, path));
     }
     let (old, is_folder) = files.mode(&path)?;
     let new = match u32::from_str_radix(what, 8) {
@@ -79,8 +94,20 @@ fn change(name: &str, what: &str, path: TreePath, files: &Files<'_>) -> Option<O
     is_allowed.then_some(Owned { path, mode: Some(new), user: None, group: None })
 }
 
+/// What `chown` or `chgrp` does.
+pub(super) fn owner(name: &str, what: &str, path: TreePath) -> Owned {
+    let (user, group) = match name {
+        "chgrp" => ("", what),
+        _ => what.split_once([':', '.']).unwrap_or((what, "")),
+    };
+    // `USER:` is for the group of that name, which each account of Debian's packages has.
+    let group = if group.is_empty() && what.ends_with(':') { user } else { group };
+    let name = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+    Owned { path, mode: None, user: name(user), group: name(group) }
+}
+
 /// The mode that `what`, such as `u=rwx,go-w`, makes of another one.
-fn symbolic(what: &str, old: u32, is_folder: bool) -> Option<u32> {
+pub(super) fn symbolic(what: &str, old: u32, is_folder: bool) -> Option<u32> {
     what.split(',').try_fold(old, |mode, clause| {
         let at = clause.find(['=', '+', '-'])?;
         let (who, how) = clause.split_at(at);

@@ -6,7 +6,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Files, Outcome, Said, Script, Words, place, shell};
+use super::{CONFIGURE, Files, INSTALL, Outcome, Said, Script, Words, place, shell};
 use crate::listing::Node;
 use crate::tree::{Content, Entry, Kind, Tree, TreePath};
 
@@ -47,9 +47,9 @@ pub fn declared(scripts: &[Script<'_>]) -> Vec<Diversion> {
 
 /// The calls in the scripts of a package, in their order.
 fn calls(script: &Script<'_>) -> Vec<Call> {
-    let commands = [script.preinst, script.postinst]
+    let commands = [(script.preinst, &INSTALL[..]), (script.postinst, &CONFIGURE[..])]
         .into_iter()
-        .flat_map(|text| shell::commands(text, &[("DPKG_ROOT", "")], script.answers));
+        .flat_map(|(text, arguments)| shell::commands(text, &[("DPKG_ROOT", "")], arguments, script.answers));
     let is_call = |program: &Option<String>| program.as_deref().is_some_and(|program| program.ends_with("dpkg-divert"));
     let read = |words: Vec<Option<String>>| {
         words.split_first().filter(|(program, _)| is_call(program)).and_then(|(_, words)| read(script.package, words))

@@ -8,6 +8,7 @@ mod accounts;
 mod alternatives;
 mod capabilities;
 mod chown;
+mod directories;
 mod diversions;
 mod owners;
 mod php;
@@ -52,6 +53,10 @@ pub struct Below<'a> {
     pub is_dropped: &'a dyn Fn(&TreePath) -> bool,
 }
 
+/// The arguments of a `preinst` and a `postinst` in a new installation (Debian policy 6.5).
+const INSTALL: [&str; 1] = ["install"];
+const CONFIGURE: [&str; 2] = ["configure", ""];
+
 /// What was made for packages, and what was not.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -86,6 +91,8 @@ struct Files<'a> {
     below: &'a Below<'a>,
     made: Tree,
     owned: BTreeMap<TreePath, Owned>,
+    /// Directories that scripts make, with their modes. They are made here once a script gives them to an account.
+    announced: BTreeMap<TreePath, u32>,
     origin: Arc<str>,
     mtime: Option<u64>,
 }
@@ -105,12 +112,25 @@ pub fn apply(
     // As new as the newest file of the packages, so that it does not change with every build.
     let mtime = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
     let origin = "maintainer scripts, as Sealift reads them".into();
-    let mut files = Files { tree, below, made: Tree::new(), owned: BTreeMap::new(), origin, mtime };
+    let mut files =
+        Files { tree, below, made: Tree::new(), owned: BTreeMap::new(), announced: BTreeMap::new(), origin, mtime };
     diversions::apply(scripts, &mut files, &mut outcome)?;
     let (mut alternatives, mut php) = (alternatives::Alternatives::default(), php::Php::default());
     let variables = [("DPKG_ROOT", ""), ("DPKG_MAINTSCRIPT_ARCH", architecture.as_str())];
     for script in scripts {
-        let commands = shell::commands(script.postinst, &variables, script.answers);
+        // Before a package is unpacked, only accounts and directories can be made for it.
+        for command in shell::commands(script.preinst, &variables, &INSTALL, script.answers) {
+            let Some((Some(program), words)) = command.split_first() else { continue };
+            let (kind, said) = match program.rsplit('/').next().unwrap_or(program) {
+                name @ ("adduser" | "addgroup" | "useradd" | "groupadd") => {
+                    ("accounts", accounts::command(name, words, &mut outcome.accounts))
+                }
+                name @ ("mkdir" | "install") => ("directories", directories::command(name, words, &mut files)),
+                _ => continue,
+            };
+            outcome.note(script.package, kind, said);
+        }
+        let commands = shell::commands(script.postinst, &variables, &CONFIGURE, script.answers);
         // What the answer to a question decides is not known: no file gets rights that its package may not give it.
         let asks = commands.iter().any(|command| command.first().is_some_and(|word| word.as_deref() == Some("db_get")));
         for command in commands {
@@ -121,7 +141,8 @@ pub fn apply(
                 "ucf" => ("ucf", ucf::command(words, &mut files)?),
                 "phpenmod" | "php_invoke" => ("phpenmod", php.command(script.package, name, words)),
                 "dpkg-statoverride" => ("dpkg-statoverride", statoverride::command(words, asks, &mut files)),
-                "chown" | "chmod" => ("owners", chown::command(name, words, &mut files)),
+                "mkdir" | "install" => ("directories", directories::command(name, words, &mut files)),
+                "chown" | "chgrp" | "chmod" => ("owners", chown::command(name, words, &mut files)),
                 "setcap" => ("setcap", capabilities::command(words, asks, &mut files)),
                 "adduser" | "addgroup" | "useradd" | "groupadd" => {
                     ("accounts", accounts::command(name, words, &mut outcome.accounts))

@@ -84,6 +84,85 @@ fn what_packages_have_gets_the_owner_and_mode_of_their_scripts() {
     assert_eq!(files.get(&path("usr/bin/tool")).unwrap().mode, 0o755);
 }
 
+/// Redis had no folder for its log, bind could not write to its cache: their scripts make folders in functions, and use `chgrp`.
+#[test]
+fn directories_that_scripts_give_to_an_account_are_made() {
+    let mut files =
+        tree(&[("etc/bind/named.conf", "x"), ("etc/bind/named.conf.local", "x"), ("etc/bind/.named.conf", "x")]);
+    files.insert(path("var/cache/bind"), Entry::directory(0o755, &Arc::from("package test 1")));
+    files.insert(path("var/run"), Entry::symlink("/run", &Arc::from("package test 1")));
+    let redis = r#"
+        Setup_dir () {
+            DIR="${1}"
+            mkdir -p ${DIR}
+            if ! dpkg-statoverride --list ${DIR} >/dev/null; then chown redis:$3 ${DIR}; chmod ${2} ${DIR}; fi
+        }
+        if [ "$1" = "configure" ]; then
+            Setup_dir /var/log/redis 2750 adm
+            Setup_dir /var/lib/redis 750 redis
+        elif [ "$1" = triggered ]; then chown redis /etc/bind/named.conf; fi
+        if [ -n "$2" ]; then chown redis /etc/bind/named.conf; fi
+    "#;
+    let bind = "chgrp bind /var/cache/bind
+chgrp bind /etc/bind/named.conf* || true
+chmod g+rwx /var/cache/bind
+        mkdir -pm 0700 /var/lib/one /var/lib/two /usr/share/man/x; chmod g+rx /var/lib/two; chown root:bind /var/lib/two
+        chown root /var/lib/one; chown bind /usr/share/man/x
+        mkdir /var/run/bind /etc/bind/named.conf/x; chown bind /var/run/bind /etc/bind/named.conf/x
+        install -d -o bind -g bind -m750 /srv/three/four /run/$x; install --directory --mode=01777 /srv/five; install -m644 a /b
+";
+    let outcome = run(&[("redis", redis), ("bind", bind)], &mut files, &Tree::new());
+    let owned: Vec<String> = (outcome.owned.iter())
+        .map(|owned| format!("{} {:?} {:?} {:?}", owned.path, owned.mode, owned.user, owned.group))
+        .collect();
+    insta::assert_snapshot!(format!("{}\n{}", owned.join("\n"), text(&outcome)), @r#"
+    etc/bind/named.conf None None Some("bind")
+    etc/bind/named.conf.local None None Some("bind")
+    run/bind None Some("bind") None
+    srv/three/four None Some("bind") Some("bind")
+    var/cache/bind Some(509) None Some("bind")
+    var/lib/redis Some(488) Some("redis") Some("redis")
+    var/lib/two None Some("root") Some("bind")
+    var/log/redis Some(1512) Some("redis") Some("adm")
+    /run 755 0:0
+    /run/bind 755 0:0
+    /srv 755 0:0
+    /srv/three 755 0:0
+    /srv/three/four 750 0:0
+    /var 755 0:0
+    /var/lib 755 0:0
+    /var/lib/redis 750 0:0
+    /var/lib/two 750 0:0
+    /var/log 755 0:0
+    /var/log/redis 2750 0:0
+    bind applied {"directories: /srv/three/four", "owners: /etc/bind/named.conf, /etc/bind/named.conf.local", "owners: /run/bind", "owners: /var/cache/bind", "owners: /var/lib/two"}
+    redis applied {"owners: /var/lib/redis", "owners: /var/log/redis"}
+    "#);
+}
+
+/// MariaDB's `preinst` makes its account, and the folder that the `postinst` gives to it.
+#[test]
+fn accounts_and_directories_of_a_preinst_are_made() {
+    let answers = BTreeMap::new();
+    let script = Script {
+        package: "db",
+        preinst: "adduser --system --ingroup mysql mysql; mkdir -Z /var/lib/mysql; chown mysql /srv/own",
+        postinst: "chown mysql /var/lib/mysql",
+        answers: &answers,
+    };
+    let mut files = tree(&[("srv/own", "x")]);
+    let (listing, read) = (Listing::new(), |_: &TreePath| unreachable!());
+    let below = Below { listing: &listing, read: &read, is_dropped: &|_| false };
+    let outcome = apply(&[script], &mut files, &below, Architecture::Amd64).unwrap();
+    insta::assert_snapshot!(format!("{:?} {:?}\n{}", outcome.accounts.len(), outcome.owned, text(&outcome)), @r#"
+    1 [Owned { path: TreePath("var/lib/mysql"), mode: None, user: Some("mysql"), group: None }]
+    /var 755 0:0
+    /var/lib 755 0:0
+    /var/lib/mysql 755 0:0
+    db applied {"accounts: mysql", "owners: /var/lib/mysql"}
+    "#);
+}
+
 /// A path that two layers have counts once; more than the limit are left as a whole.
 #[test]
 fn owners_of_too_many_paths_are_left() {

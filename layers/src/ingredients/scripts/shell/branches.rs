@@ -1,7 +1,7 @@
-//! Branches of `if` that are never taken: their conditions compare texts, or the default answer to a question.
+//! Branches of `if` that are never taken: their conditions compare texts, arguments, or the default answer to a question.
 
 use super::lexer::{Piece, Token};
-use super::plain;
+use super::{functions, is_parameter, plain};
 
 /// The `if` commands around the place where the reader is, outermost first.
 #[derive(Default)]
@@ -47,24 +47,25 @@ impl Branches {
         }
     }
 
-    /// A simple command, which may be the condition. `answer` is that to the last question.
-    pub(super) fn command(&mut self, words: &[Token], answer: Option<&str>) {
+    /// A simple command, which may be the condition. `answer` is that to the last question, `arguments` are those of the
+    /// script or function.
+    pub(super) fn command(&mut self, words: &[Token], answer: Option<&str>, arguments: &[Option<String>]) {
         let Some(branch) = self.0.last_mut().filter(|branch| branch.is_condition && !words.is_empty()) else { return };
         branch.commands += 1;
         // Of several, nobody knows here how they are joined.
-        let known = compared(words, answer).filter(|_| branch.commands == 1);
+        let known = compared(words, answer, arguments).filter(|_| branch.commands == 1);
         branch.holds = known.map(|holds| holds != branch.is_negated);
     }
 }
 
 /// The result of `[ A = B ]`, `test A != B`, or of one of these with only one text (test(1)).
-fn compared(words: &[Token], answer: Option<&str>) -> Option<bool> {
+fn compared(words: &[Token], answer: Option<&str>, arguments: &[Option<String>]) -> Option<bool> {
     let words = match words {
         [first, words @ .., last] if plain(first) == Some("[") && plain(last) == Some("]") => words,
         [first, words @ ..] if plain(first) == Some("test") => words,
         _ => return None,
     };
-    let words: Vec<String> = words.iter().map(|word| literal(word, answer)).collect::<Option<_>>()?;
+    let words: Vec<String> = words.iter().map(|word| literal(word, answer, arguments)).collect::<Option<_>>()?;
     match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [one, "=" | "==", other] => Some(one == other),
         [one, "!=", other] => Some(one != other),
@@ -74,12 +75,14 @@ fn compared(words: &[Token], answer: Option<&str>) -> Option<bool> {
     }
 }
 
-/// The text of a word whose only variable is the answer: other values may depend on branches that are not known.
-fn literal(word: &Token, answer: Option<&str>) -> Option<String> {
+/// The text of a word whose only variables are the answer and arguments: other values may depend on branches that are not
+/// known.
+fn literal(word: &Token, answer: Option<&str>, arguments: &[Option<String>]) -> Option<String> {
     let Token::Word(pieces) = word else { return None };
     let text = |piece: &Piece| match piece {
         Piece::Text { text, .. } => Some(text.clone()),
         Piece::Variable { name, default: None, .. } if name == "RET" => answer.map(str::to_owned),
+        Piece::Variable { name, default: None, .. } if is_parameter(name) => functions::parameter(name, arguments),
         _ => None,
     };
     pieces.iter().map(text).collect()

@@ -1,6 +1,6 @@
 //! Tokens of a shell script (POSIX.1-2024, Shell Command Language, 2.3).
 
-use super::is_name;
+use super::{is_name, is_parameter};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
@@ -9,6 +9,8 @@ pub(super) enum Token {
     End,
     /// The next word names a file.
     Redirection,
+    /// `()` after a word: its function follows.
+    Parentheses,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +55,10 @@ impl Lexer {
                     tokens.push(Token::End);
                     self.skip_documents();
                 }
+                '(' if matches!(tokens.last(), Some(Token::Word(_))) && self.is_closed() => {
+                    self.skip_to(')');
+                    tokens.push(Token::Parentheses);
+                }
                 ';' | '&' | '|' | '(' | ')' => {
                     self.at += 1;
                     tokens.push(Token::End);
@@ -69,6 +75,15 @@ impl Lexer {
             }
         }
         tokens
+    }
+
+    /// Whether `(` is followed by blanks and `)` only.
+    fn is_closed(&self) -> bool {
+        self.text[self.at + 1..].iter().find(|c| !matches!(c, ' ' | '\t')) == Some(&')')
+    }
+
+    fn skip_to(&mut self, last: char) {
+        while self.next().is_some_and(|c| c != last) {}
     }
 
     fn skip_line(&mut self) {
@@ -213,7 +228,8 @@ impl Lexer {
                 let (name, rest) = inner.split_at(end);
                 let default = rest.strip_prefix(":-").or_else(|| rest.strip_prefix('-'));
                 let is_literal = default.is_none_or(|text| !text.contains(['$', '`', '"', '\'']));
-                if !is_name(name) || !is_literal || (default.is_none() && !rest.is_empty()) {
+                let is_known = is_name(name) || is_parameter(name);
+                if !is_known || !is_literal || (default.is_none() && !rest.is_empty()) {
                     return Piece::Unknown;
                 }
                 Piece::Variable { name: name.to_owned(), default: default.map(str::to_owned), is_quoted }
@@ -226,7 +242,14 @@ impl Lexer {
                 let name = self.text[start..self.at].iter().collect();
                 Piece::Variable { name, default: None, is_quoted }
             }
-            Some(c) if c.is_ascii_digit() || "@*#?$!-".contains(c) => {
+            Some(c) if c.is_ascii_digit() || "@*".contains(c) => {
+                self.at += 1;
+                match c {
+                    '0' => Piece::Unknown,
+                    c => Piece::Variable { name: c.into(), default: None, is_quoted },
+                }
+            }
+            Some(c) if "#?$!-".contains(c) => {
                 self.at += 1;
                 Piece::Unknown
             }

@@ -1,10 +1,12 @@
 //! The commands of a shell script, read without running any.
 //!
 //! Maintainer scripts are read as if every branch were taken, since their conditions ask about a system that is not there;
-//! but for those that compare literal texts, or the default answer to a question. Variables with literal values and loops over literal lists are followed. A word that only a running shell knows, such
+//! but for those that compare literal texts, arguments, or the default answer to a question. Variables with literal values,
+//! loops over literal lists, and functions where they are called are followed. A word that only a running shell knows, such
 //! as the output of a command, is `None`. A value that is not literal does not replace one that is.
 
 mod branches;
+mod functions;
 mod lexer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,18 +25,25 @@ const EXPANDED: usize = 16 << 20;
 const STEP: usize = 64;
 /// Longest value of a variable, in bytes. A longer one is not known.
 const LONGEST: usize = 1 << 16;
-/// Deepest loops within loops.
+/// Deepest loops and functions within each other.
 const DEPTH: usize = 8;
 
 /// Words that begin or end a compound command, after which a command may follow.
 const KEYWORDS: [&str; 15] =
     ["if", "then", "elif", "else", "fi", "while", "until", "do", "done", "case", "esac", "!", "{", "}", "time"];
 
-/// The commands of `script`. `variables` have values from outside; `answers` are those that questions have by default
-/// (debconf(7)).
-pub(super) fn commands(script: &str, variables: &[(&str, &str)], answers: &BTreeMap<String, String>) -> Vec<Command> {
+/// The commands of `script`. `variables` have values from outside, `arguments` are its `$1` and so on; `answers` are those
+/// that questions have by default (debconf(7)).
+pub(super) fn commands(
+    script: &str,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+    answers: &BTreeMap<String, String>,
+) -> Vec<Command> {
     let tokens = lexer::tokens(script);
     let mut reader = Reader {
+        functions: BTreeMap::new(),
+        arguments: arguments.iter().map(|text| Some((*text).to_owned())).collect(),
         known: BTreeMap::new(),
         assigned: BTreeSet::new(),
         answers,
@@ -82,7 +91,16 @@ fn assigned(tokens: &[Token]) -> BTreeSet<String> {
     names
 }
 
+/// Whether a name is that of an argument, or of all of them.
+fn is_parameter(text: &str) -> bool {
+    matches!(text.as_bytes(), [b'1'..=b'9' | b'@' | b'*'])
+}
+
 struct Reader<'a> {
+    /// The bodies of functions that are defined so far.
+    functions: BTreeMap<String, &'a [Token]>,
+    /// `$1` and so on, of the script or the function that is read.
+    arguments: Vec<Option<String>>,
     /// Values; `None` where only a running shell knows it.
     known: BTreeMap<String, Option<String>>,
     assigned: BTreeSet<String>,
@@ -95,11 +113,16 @@ struct Reader<'a> {
     left: usize,
 }
 
-impl Reader<'_> {
-    fn read(&mut self, tokens: &[Token], depth: usize) {
+impl<'a> Reader<'a> {
+    fn read(&mut self, tokens: &'a [Token], depth: usize) {
         let mut left = tokens;
         while !left.is_empty() && self.commands.len() < COMMANDS && self.left > 0 {
             self.spend(0);
+            if let Some((name, body, after)) = functions::definition(left) {
+                self.functions.insert(name.to_owned(), body);
+                left = after;
+                continue;
+            }
             let end = left.iter().position(|token| *token == Token::End).unwrap_or(left.len());
             let (mut words, rest) = left.split_at(end);
             while let [first, more @ ..] = words
@@ -108,7 +131,7 @@ impl Reader<'_> {
                 self.branches.keyword(word);
                 words = more;
             }
-            self.branches.command(words, self.answer);
+            self.branches.command(words, self.answer, &self.arguments);
             left = rest.get(1..).unwrap_or_default();
             match words {
                 [] => {}
@@ -120,7 +143,7 @@ impl Reader<'_> {
                         self.repeat(name, words.get(3..).unwrap_or_default(), body, depth);
                     }
                 }
-                words if self.branches.are_read() => self.simple(words),
+                words if self.branches.are_read() => self.simple(words, depth),
                 _ => {}
             }
         }
@@ -130,7 +153,7 @@ impl Reader<'_> {
         self.left = self.left.saturating_sub(bytes.saturating_add(STEP));
     }
 
-    fn repeat(&mut self, name: &str, values: &[Token], body: &[Token], depth: usize) {
+    fn repeat(&mut self, name: &str, values: &[Token], body: &'a [Token], depth: usize) {
         for value in self.expand(values) {
             self.spend(0);
             self.known.insert(name.to_owned(), value);
@@ -138,7 +161,7 @@ impl Reader<'_> {
         }
     }
 
-    fn simple(&mut self, mut words: &[Token]) {
+    fn simple(&mut self, mut words: &[Token], depth: usize) {
         let is_declaration = |word: &Token| matches!(plain(word), Some("export" | "local" | "readonly"));
         if let [first, more @ ..] = words
             && is_declaration(first)
@@ -155,12 +178,29 @@ impl Reader<'_> {
         }
         let command = self.expand(words);
         self.ask(&command);
-        if command.first().is_some_and(|first| first.as_deref() == Some("unset")) {
-            for name in command.into_iter().flatten() {
-                self.known.remove(&name);
+        let program = command.first().and_then(Option::as_deref);
+        if let Some(body) = program.and_then(|name| self.functions.get(name)) {
+            self.call(body, command[1..].to_vec(), depth);
+            return;
+        }
+        match program {
+            Some("unset") => {
+                for name in command.into_iter().flatten() {
+                    self.known.remove(&name);
+                }
             }
-        } else {
-            self.commands.push(command);
+            Some("shift") => drop(self.arguments.drain(..1.min(self.arguments.len()))),
+            _ => self.commands.push(command),
+        }
+    }
+
+    /// The commands of a function, with its arguments.
+    fn call(&mut self, body: &'a [Token], arguments: Vec<Option<String>>, depth: usize) {
+        if depth < DEPTH {
+            let outer = std::mem::replace(&mut self.arguments, arguments);
+            let branches = std::mem::take(&mut self.branches);
+            self.read(body, depth + 1);
+            (self.arguments, self.branches) = (outer, branches);
         }
     }
 
@@ -196,6 +236,10 @@ impl Reader<'_> {
     }
 
     fn value(&self, name: &str, default: Option<&str>) -> Option<String> {
+        if is_parameter(name) {
+            let value = functions::parameter(name, &self.arguments)?;
+            return Some(if value.is_empty() { default.unwrap_or_default().to_owned() } else { value });
+        }
         match (self.known.get(name), default) {
             (Some(value), None) => value.clone(),
             (Some(value), Some(default)) => {
@@ -222,7 +266,7 @@ impl Reader<'_> {
                 Token::Redirection => is_file = true,
                 Token::Word(_) if is_file => is_file = false,
                 Token::Word(pieces) => self.expand_word(pieces, &mut words),
-                Token::End => {}
+                Token::End | Token::Parentheses => {}
             }
         }
         words
@@ -246,6 +290,16 @@ impl Reader<'_> {
                     join(&mut word, Some(text));
                 }
                 Piece::Unknown => join(&mut word, None),
+                // Each argument is a word.
+                Piece::Variable { name, .. } if name == "@" => {
+                    for (index, argument) in self.arguments.clone().into_iter().enumerate() {
+                        self.spend(argument.as_ref().map_or(0, String::len));
+                        if index > 0 {
+                            words.extend(word.take());
+                        }
+                        join(&mut word, argument.as_deref());
+                    }
+                }
                 Piece::Variable { name, default, is_quoted } => match self.known_value(name, default.as_deref()) {
                     None => join(&mut word, None),
                     Some(value) if *is_quoted => join(&mut word, Some(&value)),

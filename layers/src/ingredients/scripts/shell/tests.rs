@@ -7,7 +7,11 @@ fn read(script: &str) -> String {
         words.join(" ")
     };
     let answers = [("x/setcap".to_owned(), "false".to_owned())].into();
-    commands(script, &[("DPKG_ROOT", "")], &answers).into_iter().map(words).collect::<Vec<_>>().join("\n")
+    commands(script, &[("DPKG_ROOT", "")], &["configure", ""], &answers)
+        .into_iter()
+        .map(words)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -21,7 +25,7 @@ fn lines_continue_and_quotes_and_variables_are_followed() {
     insta::assert_snapshot!(read(script), @r#"
     update-alternatives --install /usr/lib/jvm/x a b /usr/lib/jvm/man/1 10
     true
-    echo ? ? ? ? /etc a"$
+    echo ? ? configure ? /etc a"$
     "#);
 }
 
@@ -55,19 +59,17 @@ fn here_documents_and_labels_are_no_commands() {
     let script = "cat <<-EOF > /x\n\trm -r /\n\tEOF\ncase \"$1\" in\n configure|triggered) ucf a b;;\nesac\nf() { chown \"$1\" x; }\n";
     insta::assert_snapshot!(read(script), @r"
     cat
-    ? in
+    configure in
     configure
     triggered
     ucf a b
-    f
-    chown ? x
     ");
 }
 
 proptest::proptest! {
     #[test]
     fn any_text_is_read(text in "[a-z\\n ;|&()<>$`{}\"'\\\\=#-]{0,200}") {
-        commands(&text, &[], &BTreeMap::new());
+        commands(&text, &[], &[], &BTreeMap::new());
     }
 }
 
@@ -75,12 +77,39 @@ proptest::proptest! {
 #[test]
 fn hostile_scripts_are_read_in_bounds() {
     let doubled = format!("a=x\n{}setcap $a f\n", "a=$a$a\n".repeat(60));
-    let found = commands(&doubled, &[], &BTreeMap::new());
+    let found = commands(&doubled, &[], &[], &BTreeMap::new());
     assert!(found[0][1].is_none() || found[0][1].as_ref().is_some_and(|text| text.len() <= LONGEST), "{found:?}");
     let list = "1 ".repeat(50);
     let nested: String = (0..8).map(|depth| format!("for v{depth} in {list}; do ")).collect();
     let loops = format!("{nested} x=y; {}\nsetcap a f\n", "done; ".repeat(8));
-    assert!(commands(&loops, &[], &BTreeMap::new()).len() <= COMMANDS);
+    assert!(commands(&loops, &[], &[], &BTreeMap::new()).len() <= COMMANDS);
+}
+
+/// Functions have their own arguments; their commands count where they are called, also in each other.
+#[test]
+fn functions_are_followed_where_they_are_called() {
+    let script = r#"
+        one() { a "$1" ${2:-none} $#; if [ "$2" = x ]; then b; fi; }
+        two ()
+        {
+            shift
+            { one "$@"; }
+            c $1
+        }
+        never() { d; }
+        two 1 "2 3" x; e "$1" $3; for f in one; do $f 9; done
+    "#;
+    insta::assert_snapshot!(read(script), @r"
+    a 2 3 x ?
+    [ x = x ]
+    b
+    c 2 3
+    e configure
+    a 9 none ?
+    [  = x ]
+    ");
+    let endless = "f() { f; f; f; setcap a; f; }\nf\n";
+    assert!(commands(endless, &[], &[], &BTreeMap::new()).len() <= COMMANDS);
 }
 
 /// Scripts for several packages have branches for each, and rights depend on questions.
