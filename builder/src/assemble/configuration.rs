@@ -1,5 +1,6 @@
 //! The top layer: accounts, directories, files and links that the profile declares for an image.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,8 +9,9 @@ use sealift_deployment::files;
 use sealift_deployment::profile::{PlacedFile, model};
 use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::accounts::{self, Account, Numbers};
+use sealift_layers::ingredients::scripts::Request;
 use sealift_layers::listing::{Listing, Node};
-use sealift_layers::tree::{Entry, TreePath};
+use sealift_layers::tree::{Entry, Tree, TreePath};
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs};
@@ -64,6 +66,12 @@ impl Ingredient for Configuration {
         if let Some((release, _)) = release::of(image) {
             key = key.field("release", release);
         }
+        if has_temporary_folders(image) {
+            key = key.field("temporary folders", 1);
+        }
+        for request in named_of_debian(image) {
+            key = key.field("account of Debian", serde_json::to_string(&request)?);
+        }
         Ok(pairs(key, "link", &model.links))
     }
 
@@ -71,15 +79,19 @@ impl Ingredient for Configuration {
         let (inputs, model) = (image.inputs, image.model());
         let origin: Arc<str> = format!("{OF_PROFILE}image {}", image.name).into();
         let accounts = accounts(model);
-        let mut tree = accounts::with_requests(&accounts, &workshop.accounts)?;
-        let numbers = Numbers::new(&accounts, &workshop.accounts)?;
-        let accounts = accounts::users(&accounts, &workshop.accounts)?;
+        let requests = [&workshop.accounts[..], &named_of_debian(image)].concat();
+        let mut tree = accounts::with_requests(&accounts, &requests)?;
+        let numbers = Numbers::new(&accounts, &requests)?;
+        let accounts = accounts::users(&accounts, &requests)?;
         for (path, entry) in owned(workshop, &numbers, lower)? {
             tree.insert(path, entry);
         }
         let mut remarks = Remarks::default();
         if let Some(found) = release::of(image) {
             remarks.system = release::add(&mut tree, found)?;
+        }
+        if has_temporary_folders(image) {
+            temporary_folders(&mut tree, lower)?;
         }
         let mut add = |path: &str, entry: Entry| -> Result<()> {
             tree.insert(TreePath::new(path)?, entry);
@@ -115,6 +127,39 @@ impl Ingredient for Configuration {
         description.system = description.system.take().or_else(|| record.remarks.system.clone());
         Ok(())
     }
+}
+
+/// Accounts that every Debian system has, which the profile names for this image: its packages may lack `base-passwd`.
+pub(crate) fn named_of_debian(image: ImageInputs<'_>) -> Vec<Request> {
+    let (model, services) = (image.model(), &image.inputs.profile.model.services);
+    if image.locked().packages.is_empty() {
+        return Vec::new();
+    }
+    let of_services = services.values().filter(|service| *service.image.get_ref() == image.name);
+    let of_services = of_services.filter_map(|service| service.user.as_ref());
+    let owners = model.directories.iter().filter_map(|directory| directory.owner.as_ref());
+    let owners = owners.chain(model.files.iter().filter_map(|file| file.owner.as_ref()));
+    let names: BTreeSet<&str> =
+        of_services.chain(owners).chain([&model.user]).map(|name| name.get_ref().as_str()).collect();
+    names.into_iter().flat_map(accounts::of_debian).collect()
+}
+
+/// Whether the image is for containers and has packages, whose programs expect what `base-files` has.
+fn has_temporary_folders(image: ImageInputs<'_>) -> bool {
+    image.inputs.profile.model.deployment == model::Deployed::Compose && !image.locked().packages.is_empty()
+}
+
+/// Adds the folders of every system in which all programs may write (hier(7)), where the layers below lack them.
+fn temporary_folders(tree: &mut Tree, lower: &Listing) -> Result<()> {
+    let origin: Arc<str> = "what every system has".into();
+    for path in ["tmp", "var/tmp"] {
+        let path = TreePath::new(path)?;
+        let is_directory = |path: TreePath| lower.get(&path).is_none_or(|listed| listed.node == Node::Directory);
+        if !lower.contains_key(&path) && path.parent().is_none_or(is_directory) {
+            tree.insert(path, Entry::directory(0o1777, &origin));
+        }
+    }
+    Ok(())
 }
 
 /// The paths of the layers below whose owners are accounts of the image.

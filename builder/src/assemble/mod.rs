@@ -37,7 +37,7 @@ use anyhow::Result;
 use crate::inputs::ImageInputs;
 
 pub(crate) use configuration::OF_PROFILE;
-pub(crate) use configuration::{accounts, owner_ids};
+pub(crate) use configuration::{accounts, named_of_debian, owner_ids};
 pub(crate) use debian::BASE_LINKS;
 pub use description::{Description, ImageDescription};
 pub use ingredient::{Ingredient, Made};

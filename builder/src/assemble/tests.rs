@@ -43,9 +43,11 @@ fn configuration_has_what_the_profile_declares() {
     0755 0:0 etc/server/
     0644 0:0 etc/server.conf
     0777 0:0 etc/server/current -> ../server.conf
+    1777 0:0 tmp/
     0755 0:0 var/
     0755 0:0 var/lib/
     0700 1234:1234 var/lib/server/
+    1777 0:0 var/tmp/
     ");
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use sealift_layers::image::{Image, ImageLayer, ImageSpec, timestamp};
 use sealift_layers::ingredients::accounts::users;
 
-use crate::assemble::{accounts, owner_ids};
+use crate::assemble::{accounts, named_of_debian, owner_ids};
 use crate::plan::{self, FinishedLayers, Plan};
 
 /// The images of a plan whose layers are finished.
@@ -22,6 +22,7 @@ fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result
     let inputs = &plan.inputs;
     let model = inputs.model(&image.name);
     let requests = image.layers.iter().flat_map(|layer| layers.record(&layer.key).remarks.accounts.clone());
+    let requests = requests.chain(named_of_debian(inputs.image(&image.name)));
     let users = users(&accounts(model), &requests.collect::<Vec<_>>())?;
     let known = |user: &str, place: [&str; 3]| {
         let place = inputs.profile.place(&place).map(|place| format!(" ({place})")).unwrap_or_default();

@@ -36,6 +36,7 @@ pub(super) fn check(
     let mut of_site: BTreeMap<Digest, Found> = BTreeMap::new();
     let mut errors = BTreeSet::new();
     for image in &plan.images {
+        let mut published = BTreeSet::new();
         let mut allowed = Allowed::of(plan, image);
         for layer in &image.layers {
             let blob = layers.record(&layer.key).layer.digest;
@@ -58,7 +59,20 @@ pub(super) fn check(
             found.retain(|_, what| !what.is_empty());
             let sources: BTreeSet<TreePath> = found.keys().cloned().collect();
             found.retain(|path, _| !source(path).is_some_and(|source| sources.contains(&source)));
-            errors.extend(told(image, layer, store, found)?);
+            for (line, is_published) in told(plan, layer, store, found)? {
+                match is_published {
+                    true => published.insert(line),
+                    false => errors.insert(format!("  image {}: {line}", image.name)),
+                };
+            }
+        }
+        if let Some(first) = published.first() {
+            let more = match published.len() - 1 {
+                0 => String::new(),
+                more => format!(", and so have {}", ui::count(more, "other file")),
+            };
+            let why = "Debian publishes it, so it protects nothing; `allow-secrets` silences this";
+            ui.warn(&format!("image {}: {first}{more}: {why}", image.name));
         }
         for pattern in allowed.unused() {
             ui.warn(&format!("image {}: allow-secrets: no private key is at `{pattern}`", image.name));
@@ -87,8 +101,8 @@ fn source(path: &TreePath) -> Option<TreePath> {
     TreePath::new(&format!("{folder}{module}.py")).ok()
 }
 
-/// A line for each file.
-fn told(image: &Image, layer: &Layer, store: &Store, found: Found) -> Result<Vec<String>> {
+/// A line for each file, and whether Debian publishes it: such a key is nobody's secret.
+fn told(plan: &Plan<'_>, layer: &Layer, store: &Store, found: Found) -> Result<Vec<(String, bool)>> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -102,9 +116,22 @@ fn told(image: &Image, layer: &Layer, store: &Store, found: Found) -> Result<Vec
             return None;
         }
         let what: Vec<String> = what.into_iter().collect();
-        Some(format!("  image {}: /{path} of {origin} has {}", image.name, what.join(", ")))
+        let is_key = what.iter().all(|what| what.starts_with("a private key"));
+        let is_published = is_key && is_of_debian(plan, origin);
+        Some((format!("/{path} of {origin} has {}", what.join(", ")), is_published))
     };
     Ok(found.into_iter().filter_map(line).collect())
+}
+
+/// Whether a file of this origin is in a package that Debian itself has signed: of an archive that says so, and whose key is on
+/// the machine's keyring of Debian's archives, not one of the profile.
+fn is_of_debian(plan: &Plan<'_>, origin: &str) -> bool {
+    let name = origin.strip_prefix("package ").and_then(|rest| rest.split(' ').next());
+    let Some(package) = name.and_then(|name| plan.inputs.package(name).ok()) else { return false };
+    let debian = plan.inputs.profile.model.debian.get_ref();
+    let archive = package.archive.as_ref().and_then(|name| debian.archives.get(name.as_str()));
+    let has_own_key = debian.keyring.is_some() || archive.is_some_and(|archive| archive.keyring.is_some());
+    plan.inputs.lock.vendor(package).is_none() && !has_own_key
 }
 
 /// The patterns of `allow-secrets` for an image, and whether each was needed. Those of the base may be for other images.

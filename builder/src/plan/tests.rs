@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      6aafe2d5084a7351 Debian packages common to all images: 1 package
-      a689e687d77a154e Debian packages of this image: 2 packages
-      9c62b4a1ad9b0ded Python third-party wheels: 1 wheel
-      6df6bd06a1cf54f9 Python application: 1 wheel
-      6fc295c32073a260 CA certificates
-      638defeb9b39658c env files: 1
-      12b303c77fd38aa3 accounts and configuration
+      a699ff97c72491b7 Debian packages common to all images: 1 package
+      1510d160a5a07136 Debian packages of this image: 2 packages
+      6f95a025de1f5551 Python third-party wheels: 1 wheel
+      4ade79fae51e5bd8 Python application: 1 wheel
+      5458c2e2d465c15d CA certificates
+      9aacbe5e012e0b5c env files: 1
+      29bdea7d0478164e accounts and configuration
     localhost/demo-tool:2.1
-      6aafe2d5084a7351 Debian packages common to all images: 1 package
+      a699ff97c72491b7 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      64c0233707446ff6 tool 0.3.0, built from its crate
-      c56eeead570358b7 CA certificates
-      d83bd6446e58826f accounts and configuration
+      606f9b0c17ca7e05 tool 0.3.0, built from its crate
+      40eb920edefb1bc7 CA certificates
+      b6c8db47e13231c5 accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      7dfc1d8a7c1c472a Debian packages common to all images: 1 package
-      9ff47ea2c5c8c723 Debian packages of this image: 2 packages
-      5f1f6027f1234436 Python third-party wheels: 1 wheel
-      e7b0749fd843b231 Python application: 1 wheel
-      c44c6f033fc22ab0 CA certificates
-      ebf97fddcd1ac3d3 env files: 1
-      025f32d2cdfc8bb2 accounts and configuration
+      86303363cd88a34a Debian packages common to all images: 1 package
+      d83ff54a54bb1f20 Debian packages of this image: 2 packages
+      0cc2c87ab0cd11b1 Python third-party wheels: 1 wheel
+      515ddc6cfaf6109a Python application: 1 wheel
+      572aeb07b5349201 CA certificates
+      bd0d5944371ec26a env files: 1
+      7d15d826af132013 accounts and configuration
     localhost/demo-tool:2.1
-      7dfc1d8a7c1c472a Debian packages common to all images: 1 package
+      86303363cd88a34a Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      8e023f30ceffcf4f tool 0.3.0, built from its crate
-      59eb30b391093bd4 CA certificates
-      ba07c125769a7a3e accounts and configuration
+      10306755b2b75039 tool 0.3.0, built from its crate
+      761c5f8ed90d01d6 CA certificates
+      495e32831e669342 accounts and configuration
     ");
 }
 

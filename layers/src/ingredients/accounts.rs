@@ -73,6 +73,37 @@ pub fn with_requests(accounts: &[Account], requests: &[Request]) -> Result<Tree,
     Ok(files(&all(accounts, requests)?, requests))
 }
 
+/// Users that every Debian system has, without root and nobody: name, user and group ID, and home (base-passwd,
+/// `/usr/share/base-passwd/passwd.master`).
+const DEBIAN: [(&str, u32, u32, &str); 16] = [
+    ("daemon", 1, 1, "/usr/sbin"),
+    ("bin", 2, 2, "/bin"),
+    ("sys", 3, 3, "/dev"),
+    ("sync", 4, 65534, "/bin"),
+    ("games", 5, 60, "/usr/games"),
+    ("man", 6, 12, "/var/cache/man"),
+    ("lp", 7, 7, "/var/spool/lpd"),
+    ("mail", 8, 8, "/var/mail"),
+    ("news", 9, 9, "/var/spool/news"),
+    ("uucp", 10, 10, "/var/spool/uucp"),
+    ("proxy", 13, 13, "/bin"),
+    ("www-data", 33, 33, "/var/www"),
+    ("backup", 34, 34, "/var/backups"),
+    ("list", 38, 38, "/var/list"),
+    ("irc", 39, 39, "/run/ircd"),
+    ("_apt", 42, 65534, "/nonexistent"),
+];
+
+/// The account that every Debian system has under this name, for images that name it without `base-passwd`.
+#[must_use]
+pub fn of_debian(name: &str) -> Vec<Request> {
+    let Some((name, uid, gid, home)) = DEBIAN.into_iter().find(|(known, ..)| *known == name) else { return Vec::new() };
+    let group = if gid == 65534 { "nogroup" } else { name };
+    let user = Request::User { name: name.into(), uid: Some(uid), group: Some(group.into()), home: home.into() };
+    let own = (gid != 65534).then(|| Request::Group { name: name.into(), gid: Some(gid) });
+    own.into_iter().chain([user]).collect()
+}
+
 /// Numbers of users and groups.
 #[derive(Debug)]
 pub struct Numbers(UsersAndGroups);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealift_deployment::profile::model::{Deployed, Service};
 use sealift_deployment::ui;
-use sealift_layers::listing::Listing;
+use sealift_layers::listing::{Listing, Node};
 use sealift_layers::programs::{ImageFiles, LostCalls, LostLink, Missing, MissingKind, NotRunnable, Programs, shell};
 use sealift_layers::tree::{Pattern, TreePath};
 use toml::Spanned;
@@ -179,7 +179,9 @@ impl Judge<'_> {
                         [Some(program.as_str()), absent].into_iter().flatten().any(|name| self.allowed.contains(name));
                     if !is_allowed {
                         let near = absent.and_then(|name| similar(files.listing, name));
-                        let message = match (near, programs_of(&self.checks.named, files.listing)) {
+                        // The programs of its packages help where the command itself is none.
+                        let named = if absent == Some(program) { &self.checks.named[..] } else { &[] };
+                        let message = match (near, programs_of(named, files.listing)) {
                             (Some(near), _) => format!("{message}{DID_YOU_MEAN}`{near}`?"),
                             (None, there) if there.is_empty() => message,
                             (None, there) => format!("{message}{THERE_ARE}{}", there.join(", ")),
@@ -321,7 +323,8 @@ impl Judge<'_> {
 
 /// Files in folders of programs.
 fn programs(listing: &Listing) -> impl Iterator<Item = &TreePath> {
-    listing.keys().filter(|path| {
+    let files = listing.iter().filter(|(_, listed)| listed.node != Node::Directory);
+    files.map(|(path, _)| path).filter(|path| {
         let folder = path.parent();
         let folder = folder.as_ref().map_or("", TreePath::file_name);
         ["bin", "sbin", "libexec", "games"].contains(&folder)

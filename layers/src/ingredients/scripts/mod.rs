@@ -70,7 +70,7 @@ pub struct Outcome {
     pub accounts: Vec<Request>,
     /// What was applied: package to phrases (`alternatives: /usr/bin/java`).
     pub applied: BTreeMap<String, BTreeSet<String>>,
-    /// What was not: package to kinds (`alternatives`).
+    /// What was not: package to kinds, with what they are about where that is known (`ucf (/etc/x.conf)`).
     pub left: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -128,7 +128,7 @@ pub fn apply(
                 name @ ("mkdir" | "install") => ("directories", directories::command(name, words, &mut files)),
                 _ => continue,
             };
-            outcome.note(script.package, kind, said);
+            outcome.note_of(script.package, kind, words, said);
         }
         let commands = shell::commands(script.postinst, &variables, &CONFIGURE, script.answers);
         // What the answer to a question decides is not known: no file gets rights that its package may not give it.
@@ -149,7 +149,7 @@ pub fn apply(
                 }
                 _ => continue,
             };
-            outcome.note(script.package, kind, said);
+            outcome.note_of(script.package, kind, words, said);
         }
     }
     php.finish(&mut files, &mut outcome)?;
@@ -161,6 +161,16 @@ pub fn apply(
 }
 
 impl Outcome {
+    /// Notes a command; what is left with its last word that is known, which is what it is about.
+    fn note_of(&mut self, package: &str, kind: &str, words: Words<'_>, said: Said) {
+        let last = words.iter().flatten().rfind(|word| !word.starts_with('-') && !word.is_empty());
+        let last = last.filter(|word| kind == "accounts" || word.starts_with('/'));
+        match (&said, last) {
+            (Said::Left, Some(last)) => self.note(package, &format!("{kind} ({last})"), said),
+            _ => self.note(package, kind, said),
+        }
+    }
+
     fn note(&mut self, package: &str, kind: &str, said: Said) {
         match said {
             Said::Applied(None) => {}

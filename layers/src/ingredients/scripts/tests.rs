@@ -77,7 +77,7 @@ fn what_packages_have_gets_the_owner_and_mode_of_their_scripts() {
     var/lib/own/cache/file Some(488) Some("www-data") Some("own")
     var/lib/own/data None Some("own") Some("own")
     own applied {"owners: /var/lib/own", "owners: /var/lib/own/cache/file", "owners: /var/log/own"}
-    own left {"owners"}
+    own left {"owners (/usr/bin/tool)"}
     "#);
     let log = files.get(&path("var/log/own")).unwrap();
     assert_eq!((log.mode, log.uid, log.gid), (0o2750, 0, 4));
@@ -258,7 +258,7 @@ fn owners_modes_and_capabilities_are_changed_in_place() {
     let outcome = run(&[("x", script)], &mut files, &Tree::new());
     insta::assert_snapshot!(text(&outcome), @r#"
     x applied {"dpkg-statoverride: /usr/bin/at", "dpkg-statoverride: /var/lib/php/sessions", "setcap: /bin/ping"}
-    x left {"dpkg-statoverride"}
+    x left {"dpkg-statoverride (/usr/bin/none)"}
     "#);
     // The number of the group comes with the image's accounts.
     let owned = serde_json::to_string(&outcome.owned).unwrap();
@@ -275,7 +275,7 @@ fn rights_that_a_question_decides_are_not_given() {
                   if test \"$RET\" = true; then setcap cap_sys_admin=ep /bin/ip; elif x; then setcap -r /bin/ip; fi";
     let other = script.replace("iproute2/", "other/");
     let outcome = run(&[("iproute2", script), ("other", &other)], &mut files, &Tree::new());
-    insta::assert_snapshot!(text(&outcome), @r#"other left {"setcap"}"#);
+    insta::assert_snapshot!(text(&outcome), @r#"other left {"setcap (/bin/ip)"}"#);
     assert!(files.get(&path("usr/bin/ip")).unwrap().xattrs.is_empty());
 }
 
