@@ -65,6 +65,10 @@ impl Ingredient for Packages {
         format!("Debian packages {what}: {}", ui::count(self.names.len(), "package"))
     }
 
+    fn has_own_times(&self) -> bool {
+        true
+    }
+
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
         let mut key =

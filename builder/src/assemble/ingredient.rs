@@ -30,6 +30,12 @@ pub trait Ingredient: Debug + Send + Sync {
         false
     }
 
+    /// Whether nothing in the layer is later than its newest file, whose time those have that have none of their own. A later
+    /// lock with the same contents then gives the same bytes. Otherwise they have the epoch of the build.
+    fn has_own_times(&self) -> bool {
+        false
+    }
+
     /// Adds everything else that decides the layer's bytes to its key.
     ///
     /// # Errors

@@ -57,6 +57,10 @@ impl Ingredient for Wheels {
         format!("Python {what}: {}", ui::count(self.files.len(), "wheel"))
     }
 
+    fn has_own_times(&self) -> bool {
+        true
+    }
+
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let venv = venv_of(image)?;
         let mut key = key.field("content", "wheels").field("facts", 1).field("skeleton", self.has_skeleton);

@@ -86,7 +86,11 @@ impl<'a> Executor<'a> {
         let records: Vec<&LayerRecord> = below.iter().map(|layer| self.finished.record(&layer.key)).collect();
         self.workshop.set_below(&records);
         let Made { tree, remarks, check } = layer.ingredient.make(&mut self.workshop, inputs, &lower)?;
-        let (codec, epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
+        let (codec, mut epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
+        if layer.ingredient.has_own_times() {
+            let newest = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
+            epoch = newest.unwrap_or(0).min(epoch);
+        }
         // What is below decides bytes, too: paths through links, modes of directories, the cache of libraries.
         let is_independent = layer.ingredient.is_independent();
         let is_borrowed = !is_independent && below.iter().any(|layer| self.store.is_borrowed(&layer.key));

@@ -55,7 +55,12 @@ impl Image {
 /// follows links there.
 fn layer_key(image: ImageInputs<'_>, ingredient: &dyn Ingredient, below: Option<Key>) -> Result<Key> {
     let Inputs { options, epoch, .. } = image.inputs;
-    let mut key = Key::builder(ingredient.recipe()).field("codec", options.codec.recipe()).field("epoch", epoch);
+    let mut key = Key::builder(ingredient.recipe()).field("codec", options.codec.recipe());
+    // An epoch that somebody chose can be earlier than a file.
+    key = match ingredient.has_own_times() && options.epoch.is_none() {
+        true => key.field("times", "own"),
+        false => key.field("epoch", epoch),
+    };
     if !ingredient.is_independent() {
         key = key.field("platform", options.platform).field("below", hex(below));
     }

@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      a699ff97c72491b7 Debian packages common to all images: 1 package
-      1510d160a5a07136 Debian packages of this image: 2 packages
-      6f95a025de1f5551 Python third-party wheels: 1 wheel
-      4ade79fae51e5bd8 Python application: 1 wheel
-      5458c2e2d465c15d CA certificates
-      9aacbe5e012e0b5c env files: 1
-      29bdea7d0478164e accounts and configuration
+      36205b8388a09ce9 Debian packages common to all images: 1 package
+      abc393b7f93cbd2f Debian packages of this image: 2 packages
+      8ef9982563a86d04 Python third-party wheels: 1 wheel
+      72c4af2d1f80874c Python application: 1 wheel
+      8f43893b19f08f72 CA certificates
+      92bff4b4b8527c23 env files: 1
+      a13ae8e9f4a6410b accounts and configuration
     localhost/demo-tool:2.1
-      a699ff97c72491b7 Debian packages common to all images: 1 package
+      36205b8388a09ce9 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      606f9b0c17ca7e05 tool 0.3.0, built from its crate
-      40eb920edefb1bc7 CA certificates
-      b6c8db47e13231c5 accounts and configuration
+      3944aa06e4365e29 tool 0.3.0, built from its crate
+      a426c5b8c59e3590 CA certificates
+      07bf3ebfeb616e4e accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;

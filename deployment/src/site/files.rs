@@ -159,16 +159,22 @@ pub(super) fn write(directory: &Path, name: &str, bytes: &[u8], access: Access, 
     file.commit()
 }
 
-/// Corrects the permissions of a file that is kept.
+/// The first number of groups that operators give to users of rootless engines (subgid(5), `SUB_GID_MIN` of login.defs(5) is
+/// higher).
+const SUBORDINATE: u32 = 65_536;
+
+/// Corrects the permissions of a file that is kept: a later version of the profile may have others.
 ///
-/// A group that differs from the directory's is kept: operators of rootless engines set it themselves.
+/// A group from [`SUBORDINATE`] on is kept: operators of rootless engines set it themselves. So does one who is not root.
 pub(super) fn settle(directory: &Path, name: &str, access: Access, warnings: &mut Findings) -> Result<()> {
     let path = directory.join(name);
     let (folder, name_in_folder) = base(directory, name);
     let file = files::open_below(&folder, name_in_folder)?;
     let metadata = file.metadata()?;
     let inherited = fs_err::metadata(directory)?.gid();
-    let group = access.group.filter(|group| metadata.gid() == inherited && *group != inherited);
+    let is_root = rustix::process::geteuid().is_root();
+    let is_own = metadata.gid() == inherited || is_root && metadata.gid() < SUBORDINATE;
+    let group = access.group.filter(|group| is_own && *group != metadata.gid());
     let mode_differs = metadata.mode() & 0o7777 != access.mode;
     if group.is_none() && !mode_differs {
         return Ok(());

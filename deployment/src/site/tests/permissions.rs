@@ -65,3 +65,29 @@ fn each_group_that_reads_a_secret_has_a_copy() {
     bench.create();
     assert!(!bench.path(&copy).exists());
 }
+
+/// A profile had the wrong number: its correction reached no site that was made before.
+#[test]
+fn a_changed_group_reaches_files_that_are_kept() {
+    use crate::profile::model::{Groups, Mode};
+    let mut bench = Bench::new();
+    let secret = bench.model.site.secrets.get_mut("token").unwrap();
+    (secret.mode, secret.group) = (Mode(0o640), Groups(vec![999]));
+    bench.create();
+    let path = bench.path("site/secrets/token");
+    let is_root = rustix::process::geteuid().is_root();
+    let group = |bench: &mut Bench, group: u32| {
+        bench.model.site.secrets.get_mut("token").unwrap().group = Groups(vec![group]);
+        bench.create_at(NOW, None, &[]).unwrap();
+        std::os::unix::fs::MetadataExt::gid(&fs_err::metadata(&path).unwrap())
+    };
+    // Only root gives files to groups that it is no member of.
+    let own = rustix::process::getegid().as_raw();
+    let expected = |number| if is_root { number } else { own };
+    assert_eq!((group(&mut bench, 999), group(&mut bench, 158)), (expected(999), expected(158)));
+    // An operator has given it to the user of a rootless engine.
+    if is_root {
+        std::os::unix::fs::chown(&path, None, Some(100_157)).unwrap();
+        assert_eq!(group(&mut bench, 159), 100_157);
+    }
+}
