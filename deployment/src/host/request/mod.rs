@@ -41,7 +41,7 @@ pub type Values = BTreeMap<String, String>;
 /// The values of the arguments of `task`.
 #[must_use]
 pub fn values(task: &Task, arguments: &[String]) -> Values {
-    task.arguments.iter().map(|name| name.get_ref().clone()).zip(arguments.iter().cloned()).collect()
+    task.values_of(arguments).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The request of a task with these values.
@@ -182,17 +182,17 @@ fn json(value: &toml::Value) -> Value {
 /// # Errors
 /// [`Failure::usage`] for the first one that is not of its kind.
 pub(super) fn check_values(task: &Task, arguments: &[String]) -> Result<()> {
-    for (name, text) in values(task, arguments) {
+    for (name, text) in task.values_of(arguments) {
         let shown = name.to_uppercase();
-        let Some(setting) = task.values.get(&name) else {
+        let Some(setting) = task.values.get(name) else {
             if text.is_empty() || text.contains(char::is_control) {
                 return Err(Failure::usage(format!("{shown} is empty or has control characters")).into());
             }
             continue;
         };
         let mut invalid = Vec::new();
-        let value = setting.of_text(&text);
-        Setting { required: true, ..setting.clone() }.read(Some(&value), &[&name], &mut invalid);
+        let value = setting.of_text(text);
+        Setting { required: true, ..setting.clone() }.read(Some(&value), &[name], &mut invalid);
         if let Some(first) = invalid.into_iter().next() {
             let hint = if setting.kind == Kind::Boolean { "write true or false" } else { first.hint.as_str() };
             return Err(Failure::usage(format!("{shown} {}", first.message)).hint(hint).into());
@@ -250,5 +250,11 @@ request.done = "{organization} has {limit}"
         assert_eq!(refused("-1"), "LIMIT is -1, which is not a whole number that is not negative; Most users");
         assert_eq!(refused(""), "LIMIT is not set; Most users");
         assert!(check_values(&task, &[String::new(), "1".to_owned()]).is_err());
+        // Each value of a repeated argument is checked.
+        let task: Task = toml::from_str(&TASK.replace("\"limit\"]", "\"limit...\"]")).unwrap();
+        let check =
+            |values: &[&str]| check_values(&task, &values.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert!(check(&["a"]).is_ok() && check(&["a", "1", "2"]).is_ok());
+        assert!(check(&["a", "1", "many"]).is_err());
     }
 }

@@ -81,15 +81,15 @@ impl Check<'_> {
                 self.report(at(self, "errors"), message, "use 300 to 599");
             }
         }
-        let arguments: Vec<&str> = task.arguments.iter().map(|argument| argument.get_ref().as_str()).collect();
+        let arguments: Vec<&str> = task.arguments.iter().map(|argument| argument.get_ref().name.as_str()).collect();
         let used: Vec<&str> = request.texts().into_iter().flat_map(placeholders).collect();
         for placeholder in used.iter().filter(|placeholder| !arguments.contains(placeholder)) {
             let hint = suggest::hint(placeholder, "arguments", arguments.iter().copied());
             let span = self.document.key(&["tasks", name, "request"]);
             self.report(span, format!("the task has no argument `{placeholder}`"), hint);
         }
-        for argument in task.arguments.iter().filter(|argument| !used.contains(&argument.get_ref().as_str())) {
-            let message = format!("the request does not use the argument `{}`", argument.get_ref());
+        for argument in task.arguments.iter().filter(|argument| !used.contains(&argument.get_ref().name.as_str())) {
+            let message = format!("the request does not use the argument `{}`", argument.get_ref().name);
             self.report(argument.span(), message, "write it in braces where its value belongs, or remove it");
         }
         let conflicts = [("on", task.on.is_some()), ("run", task.run != Run::Exec), ("terminal", task.terminal)];
@@ -103,7 +103,7 @@ impl Check<'_> {
     pub(super) fn values(&mut self, name: &str, task: &Task) {
         for (argument, setting) in &task.values {
             let path = ["tasks", name, "values", argument];
-            let arguments = task.arguments.iter().map(|argument| argument.get_ref().as_str());
+            let arguments = task.arguments.iter().map(|argument| argument.get_ref().name.as_str());
             if !arguments.clone().any(|known| known == argument) {
                 let hint = suggest::hint(argument, "arguments", arguments);
                 self.report(self.document.key(&path), format!("the task has no argument `{argument}`"), hint);

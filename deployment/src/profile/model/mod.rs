@@ -48,7 +48,7 @@ pub use site::{
     Authority, Certificate, Encoding, FileFormat, OperatorFolder, Protocol, Rule, Secret, Site, SitePort, Template,
     Trusted, range,
 };
-pub use task::{On, Part, Run, Task};
+pub use task::{Argument, On, Part, Run, Task};
 pub use venv::Venv;
 pub use volume::Volume;
 
