@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use x509_parser::pem::Pem;
@@ -16,7 +18,7 @@ pub use answer::{Format, show};
 use super::deployment::Deployment;
 use crate::failure::Failure;
 use crate::files;
-use crate::profile::model::{Endpoint, Request, Task, placeholders};
+use crate::profile::model::{Basic, Endpoint, Request, Task, placeholders};
 use crate::profile::setting::{Kind, Setting};
 use crate::site;
 
@@ -87,18 +89,28 @@ fn headers(deployment: &Deployment, endpoint: &Endpoint) -> Result<String> {
     for (name, value) in &endpoint.headers {
         let mut value = value.clone();
         for placeholder in placeholders(&value.clone()) {
-            let Some(secret) = placeholder.strip_prefix("secrets.") else { continue };
-            let bytes = read(deployment, &format!("secrets/{secret}"))?;
-            let secret = String::from_utf8_lossy(&bytes).trim().to_owned();
-            if secret.contains(char::is_control) {
-                let message = format!("site/secrets/{} is not one line of text", &placeholder["secrets.".len()..]);
-                return Err(Failure::failed(message).into());
-            }
-            value = value.replace(&format!("{{{placeholder}}}"), &secret);
+            let Some(name) = placeholder.strip_prefix("secrets.") else { continue };
+            value = value.replace(&format!("{{{placeholder}}}"), &secret(deployment, name)?);
         }
         text += &format!("{name}: {value}\r\n");
     }
+    if let Some(Basic { user, secret: password }) = &endpoint.basic {
+        let both = format!("{}:{}", user.get_ref(), secret(deployment, password.get_ref())?);
+        text += &format!("Authorization: Basic {}\r\n", STANDARD.encode(both));
+    }
     Ok(text)
+}
+
+/// A secret of the site.
+fn secret(deployment: &Deployment, name: &str) -> Result<String> {
+    let bytes = read(deployment, &format!("secrets/{name}"))?;
+    let secret = String::from_utf8_lossy(&bytes).trim().to_owned();
+    if secret.contains(char::is_control) {
+        return Err(Failure::failed(format!("site/secrets/{name} is not one line of text"))
+            .hint("./sealift site new site makes it anew once it is removed; the service needs the same one")
+            .into());
+    }
+    Ok(secret)
 }
 
 fn read(deployment: &Deployment, path: &str) -> Result<Vec<u8>> {
@@ -236,6 +248,24 @@ request.done = "{organization} has {limit}"
 
         {"5":[null,true],"limit":5,"name":"<a/b ?{limit}\"5>"}
         "#);
+    }
+
+    #[test]
+    fn secrets_are_put_into_headers() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = crate::host::testing::deployment(folder.path());
+        fs_err::create_dir_all(folder.path().join("site/secrets")).unwrap();
+        let put = |text: &str| fs_err::write(folder.path().join("site/secrets/admin"), text).unwrap();
+        let text = "port = 'https'\nheaders = { X-Token = 'a {secrets.admin}' }\n\
+                    basic = { user = 'Aladdin', secret = 'admin' }";
+        let endpoint: Endpoint = toml::from_str(text).unwrap();
+        put("open sesame\n");
+        // The example of RFC 7617, section 2.
+        let expected = "X-Token: a open sesame\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
+        assert_eq!(headers(&deployment, &endpoint).unwrap(), expected);
+        put("open\nsesame");
+        let error = format!("{:#}", headers(&deployment, &endpoint).unwrap_err());
+        assert!(error.starts_with("site/secrets/admin is not one line") && !error.contains("sesame"), "{error}");
     }
 
     #[test]

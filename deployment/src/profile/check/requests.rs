@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::super::model::{Endpoint, Protocol, Request, Run, Task, placeholders};
+use super::super::model::{Basic, Endpoint, Protocol, Request, Run, Task, placeholders};
 use super::super::setting::Kind;
 use super::super::{suggest, words};
 use super::Check;
@@ -30,6 +30,9 @@ impl Check<'_> {
             let hint = suggest::hint(wanted, "site.certificates", known);
             self.report(certificate.span(), format!("there is no certificate `{wanted}`"), hint);
         }
+        if let Some(basic) = &endpoint.basic {
+            self.basic(name, endpoint, basic);
+        }
         for (header, value) in &endpoint.headers {
             let span = self.document.value(&["endpoints", name, "headers", header]);
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -48,6 +51,23 @@ impl Check<'_> {
                     self.report(span.clone(), message, format!("write {{secrets.NAME}}; {hint}"));
                 }
             }
+        }
+    }
+
+    fn basic(&mut self, name: &str, endpoint: &Endpoint, basic: &Basic) {
+        let secrets = &self.model.site.secrets;
+        let (user, wanted) = (basic.user.get_ref(), basic.secret.get_ref());
+        if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
+            let message = "this cannot be the user of a request: it is empty, or has a `:` or control characters";
+            self.report(basic.user.span(), message, "such as \"admin\"");
+        }
+        if !secrets.contains_key(wanted) {
+            let hint = suggest::hint(wanted, "site.secrets", secrets.keys().map(String::as_str));
+            self.report(basic.secret.span(), format!("the site has no secret `{wanted}`"), hint);
+        }
+        for header in endpoint.headers.keys().filter(|header| header.eq_ignore_ascii_case("authorization")) {
+            let span = self.document.key(&["endpoints", name, "headers", header]);
+            self.report(span, format!("`basic` is the header `{header}` already"), "remove one of them");
         }
     }
 

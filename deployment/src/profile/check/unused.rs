@@ -39,7 +39,12 @@ pub(in crate::profile) fn unused(sources: &Sources, table: DeTable<'_>, model: &
     let mounted: BTreeSet<&str> =
         model.services.values().flat_map(|service| &service.secrets).map(|name| name.get_ref().as_str()).collect();
     let headers: Vec<&String> = model.endpoints.values().flat_map(|endpoint| endpoint.headers.values()).collect();
-    for name in model.site.secrets.keys() {
+    let passwords: BTreeSet<&str> = model
+        .endpoints
+        .values()
+        .filter_map(|endpoint| Some(endpoint.basic.as_ref()?.secret.get_ref().as_str()))
+        .collect();
+    for name in model.site.secrets.keys().filter(|name| !passwords.contains(name.as_str())) {
         let in_header = headers.iter().any(|header| header.contains(&format!("{{secrets.{name}}}")));
         if !mounted.contains(name.as_str()) && !in_header && !is_read(&read, name) {
             let hint = "name it among the `secrets` of a service, read it in a secret template, or remove it";

@@ -41,7 +41,7 @@ pub use limits::{Log, Restart, Size, Ulimit};
 pub use mode::Mode;
 pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
-pub use request::{Column, Endpoint, Method, Request, placeholders};
+pub use request::{Basic, Column, Endpoint, Method, Request, placeholders};
 pub use requirements::{Requirements, RequirementsFile};
 pub use service::{HostPath, Running, Service, WritablePath};
 pub use site::{
