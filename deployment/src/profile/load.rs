@@ -9,11 +9,11 @@ use toml::Spanned;
 use toml::de::Deserializer;
 
 use super::document::Document;
-use super::model::{Image, Model};
+use super::model::{Image, Model, Service};
 use super::search::Search;
 use super::sources::Sources;
 use super::trees::{self, Placed};
-use super::{check, extend, mistakes};
+use super::{check, extend, mistakes, readable};
 use crate::diagnostic::{Diagnostic, Diagnostics, Part};
 use crate::failure::Failure;
 use crate::machine::Machine;
@@ -165,6 +165,15 @@ impl Profile {
         hint: impl Into<String>,
     ) -> anyhow::Error {
         self.diagnostics(vec![Diagnostic::new(span, message, hint)])
+    }
+
+    /// The files of the site that a service mounts and that its program cannot read, whose groups are `own`.
+    ///
+    /// # Errors
+    /// One for all of them, with their places in the profile.
+    pub fn check_readable(&self, service: &Service, own: &[u32]) -> anyhow::Result<()> {
+        let list = readable::problems(&self.model, service, own);
+        if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
     }
 
     /// An error that points to several places of the profile.
