@@ -21,6 +21,19 @@ fn the_projects_profiles_are_valid_and_their_locks_up_to_date() {
     }
 }
 
+/// What they state is used, and no secret is in them: nobody should learn to pass by the warnings.
+#[test]
+fn profiles_and_examples_have_no_warnings() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let all = Search::new(["profiles", "examples"].map(|folder| root.join(folder))).all().unwrap();
+    assert!(all.contains_key("synapse") && all.contains_key("standalone"), "{all:?}");
+    for directory in all.values() {
+        let profile = Profile::load(directory).unwrap_or_else(|error| panic!("{error}"));
+        let warnings = profile.warnings().map(|warnings| warnings.to_string());
+        assert_eq!(warnings, None, "{}", directory.display());
+    }
+}
+
 /// A profile that extends another one has the same hash as its merged text: the same lock is valid for both.
 #[test]
 fn an_extending_profile_and_its_merged_text_have_the_same_hash() {

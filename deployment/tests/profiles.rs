@@ -89,6 +89,7 @@ fn the_readme_names_every_key() {
         (keys::<m::Volume>(), section("## `[volumes.NAME]`")),
         (keys::<m::Task>(), section("## `[tasks.NAME]`")),
         (keys::<m::Endpoint>(), section("### `[endpoints.NAME]`")),
+        (keys::<m::Basic>(), section("### `[endpoints.NAME]`")),
         (keys::<m::Request>(), section("### `[tasks.NAME.request]`")),
         (keys::<m::Column>(), section("### `[tasks.NAME.request]`")),
         (keys::<m::OperatorFolder>(), section("### `[site.files.NAME]`")),

@@ -31,9 +31,15 @@ fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result
     let (uid, gid) = known(model.user.get_ref(), ["images", &image.name, "user"])?;
     // The engine looks these names up in the image.
     let services = inputs.profile.model.services.iter().filter(|(_, service)| *service.image.get_ref() == image.name);
-    let users = services.filter_map(|(name, service)| Some((name, service.user.as_ref()?)));
-    for (name, user) in users.filter(|(_, user)| user.get_ref() != "0") {
-        known(user.get_ref(), ["services", name.get_ref(), "user"])?;
+    for (name, service) in services {
+        let group = match service.user.as_ref().map(|user| user.get_ref().as_str()) {
+            None => gid,
+            Some("0") => 0,
+            Some(user) => known(user, ["services", name.get_ref(), "user"])?.1,
+        };
+        // Those that name an account of a package have no group before.
+        let own: Vec<u32> = std::iter::once(group).chain(service.groups.iter().copied()).collect();
+        inputs.profile.check_readable(service, &own)?;
     }
     let layers = layers
         .of(image)

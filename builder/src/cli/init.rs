@@ -40,9 +40,12 @@ pub(super) struct Init {
     /// The suite of Debian that packages are from
     #[arg(long, value_enum, default_value_t = Suite::Trixie)]
     suite: Suite,
-    /// TCP port on which the program listens in its container
+    /// Port on which the program listens in its container: of TCP, or of UDP with --udp
     #[arg(long)]
     port: Option<u16>,
+    /// The port is one of UDP; needs --port
+    #[arg(long, conflicts_with = "proxy")]
+    udp: bool,
     /// Path of data that must be kept, for a volume
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
@@ -101,6 +104,7 @@ impl Init {
             python: self.python.clone(),
             command: self.program.clone(),
             port: self.port,
+            udp: self.udp,
             data: self.data.clone(),
             proxy: self.proxy,
         };
@@ -151,6 +155,7 @@ fn ask_all(answers: &mut Answers, console: &mut Console<'_>) -> Result<()> {
             },
         })?;
         answers.proxy |= answers.port.is_some()
+            && !answers.udp
             && console.ask("nginx with TLS in front? (y/N)", |text| match text.to_ascii_lowercase().as_str() {
                 "" | "n" | "no" => Ok(false),
                 "y" | "yes" => Ok(true),
@@ -207,6 +212,10 @@ fn complete(mut answers: Answers) -> Result<Answers> {
         let hint = "add --port with the port on which the program listens";
         return Err(Failure::usage("a proxy needs the port of the service").hint(hint).into());
     }
+    if answers.udp && answers.port.is_none() {
+        let hint = "add --port with the port on which the program listens";
+        return Err(Failure::usage("--udp says of which protocol a port is").hint(hint).into());
+    }
     if answers.command.is_empty() {
         let name = answers.python.first().map(|requirement| {
             requirement.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).collect::<String>()
@@ -240,6 +249,7 @@ mod tests {
             python: Vec::new(),
             command: Vec::new(),
             port: None,
+            udp: false,
             data: None,
             proxy: false,
         };

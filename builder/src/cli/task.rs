@@ -23,6 +23,7 @@ use super::exchange;
 ///   ./sealift task
 ///   ./sealift task create-organization MyOrg
 ///   ./sealift task list-users MyOrg --csv
+///   ./sealift task dump orders --clean -- --verbose
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Task {
@@ -36,7 +37,8 @@ pub(super) struct Task {
     csv: bool,
     /// Name of the task; without it, all tasks are listed
     name: Option<String>,
-    /// Arguments of the task, in the order of the list
+    /// Arguments of the task, in the order of the list. After `--`, also those that are options of this command
+    #[arg(allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
@@ -49,9 +51,7 @@ impl Task {
                 context.note("the profile of this bundle defines no tasks");
             }
             for (name, task) in &deployment.profile.model.tasks {
-                let words = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase());
-                let words: Vec<String> = std::iter::once(name.get_ref().clone()).chain(words).collect();
-                writeln!(context.out, "{:40} {}", words.join(" "), task.title)?;
+                writeln!(context.out, "{:40} {}", task.usage(name.get_ref()), task.title)?;
             }
             return Ok(());
         };
@@ -76,5 +76,32 @@ impl Task {
                 .into());
         }
         self.deployment.runtime(&deployment, &machine)?.run_task(name, task, &self.arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        task: Task,
+    }
+
+    /// Programs behind tasks have options of their own.
+    #[test]
+    fn arguments_may_begin_with_a_hyphen() {
+        let parsed = |words: &str| {
+            let task = Alone::try_parse_from(std::iter::once("task").chain(words.split(' '))).unwrap().task;
+            format!("{} json={}", task.arguments.join("|"), task.json)
+        };
+        assert_eq!(parsed("dump orders --clean -t a*"), "orders|--clean|-t|a* json=false");
+        assert_eq!(parsed("list orders --json"), "orders json=true");
+        assert_eq!(parsed("list -- orders --json"), "orders|--json json=false");
+        // Before the name of the task, it is a mistake.
+        assert!(Alone::try_parse_from(["task", "--clean", "dump"]).is_err());
     }
 }

@@ -53,8 +53,10 @@ pub struct Answers {
     pub python: Vec<String>,
     /// Program and arguments.
     pub command: Vec<String>,
-    /// The TCP port on which the program listens.
+    /// The port on which the program listens.
     pub port: Option<u16>,
+    /// The port is one of UDP.
+    pub udp: bool,
     /// The path of the data that must outlive a container.
     pub data: Option<String>,
     /// Put nginx with TLS in front.
@@ -135,8 +137,41 @@ fn head(answers: &Answers) -> String {
     text
 }
 
+/// Ports that a program of this protocol has by default, or with 1000 or more added where that is below 1024.
+const WELL_KNOWN: [(u16, &str); 20] = [
+    (1025, "smtp"),
+    (1053, "dns"),
+    (1389, "ldap"),
+    (1883, "mqtt"),
+    (2525, "smtp"),
+    (3306, "mysql"),
+    (3478, "stun"),
+    (4222, "nats"),
+    (5060, "sip"),
+    (5222, "xmpp"),
+    (5353, "dns"),
+    (5432, "postgres"),
+    (5672, "amqp"),
+    (6379, "redis"),
+    (8443, "https"),
+    (8883, "mqtts"),
+    (9042, "cassandra"),
+    (9092, "kafka"),
+    (11211, "memcached"),
+    (27017, "mongodb"),
+];
+
+impl Answers {
+    /// The name of the port on the host: the protocol, as far as the port or the program tells it.
+    fn port_name(&self, port: u16) -> &'static str {
+        let known = WELL_KNOWN.iter().find(|(known, _)| *known == port).map(|(_, name)| *name);
+        let is_web = !self.udp && (!self.python.is_empty() || matches!(port, 3000 | 5000 | 8000..=8999));
+        known.unwrap_or(if is_web { "http" } else { "port" })
+    }
+}
+
 fn image(answers: &Answers) -> String {
-    let Answers { name, suite, packages, python, command, port, data, .. } = answers;
+    let Answers { name, suite, packages, python, command, port, udp, data, .. } = answers;
     let mut packages = packages.clone();
     if !python.is_empty() {
         packages.push(suite.python().to_owned());
@@ -145,13 +180,16 @@ fn image(answers: &Answers) -> String {
         "\n[images.{name}]\n\
          title = \"{name}\"\n\
          packages = {}         # and whatever they depend on\n\
+         {}\
          user = \"app\"                            # never root\n\
          users = [{{ name = \"app\", uid = 1000, gid = 1000 }}]\n\
          entrypoint = {}\n",
         list(&packages),
+        if answers.packages.is_empty() { "" } else { OWN_USER },
         list(command)
     );
-    if let Some(port) = port {
+    // Images declare ports of TCP only.
+    if let Some(port) = port.filter(|_| !udp) {
         let _infallible = writeln!(text, "ports = [{port}]");
     }
     if let Some(data) = data {
@@ -189,21 +227,32 @@ fn image(answers: &Answers) -> String {
     text
 }
 
+/// What a package may bring.
+const OWN_USER: &str = "# A package may bring an account of its own, to which its folders belong. Then write its name (user = \"postgres\", owner =\n\
+                        # \"postgres\"), and leave out `users`. The build lists the accounts for a name that it does not know.\n";
+
+/// What to do about a program that writes where it cannot.
+const READ_ONLY: &str = "# The container's files cannot be changed. Where the program writes, such as logs, caches or a file of its process\n\
+                         # (\"Read-only file system\" in its log), name that folder: in `tmpfs`, in memory and empty at each start, such as\n\
+                         # \"/run/NAME\"; or in `volumes`, which are kept.\n";
+
 fn service(answers: &Answers) -> String {
-    let Answers { name, port, data, proxy, .. } = answers;
+    let Answers { name, port, udp, data, proxy, .. } = answers;
     let mut text = format!(
         "\n[services.{name}]\n\
          image = \"{name}\"\n\
-         read-only = true                        # the container's files cannot be changed\n\
+         {READ_ONLY}\
+         read-only = true\n\
          tmpfs = [\"/tmp\"]\n"
     );
     if let Some(data) = data {
         let _infallible = writeln!(text, "volumes = {{ data = {} }}", quoted(data));
     }
-    if let Some(port) = port {
-        if !proxy {
-            let _infallible = writeln!(text, "publish = {{ http = {port} }}");
-        }
+    if let Some(port) = port.filter(|_| !proxy) {
+        let _infallible = writeln!(text, "publish = {{ {} = {port} }}", answers.port_name(port));
+    }
+    // A check can connect with TCP only.
+    if let Some(port) = port.filter(|_| !udp) {
         let _infallible = write!(
             text,
             "\n# `sealift up` waits until the port takes connections. `http` asks for a page, `command` runs a program.\n\
@@ -236,7 +285,9 @@ fn site(answers: &Answers) -> String {
         (Some(port), false) => format!(
             "\n# What each installation has for itself. The operator can choose another port and address.\n\
              [site.ports]\n\
-             http = {{ default = {port}, address = \"127.0.0.1\" }}\n"
+             {} = {{ default = {port}, address = \"127.0.0.1\"{} }}\n",
+            answers.port_name(port),
+            if answers.udp { ", protocol = \"udp\"" } else { "" }
         ),
         (Some(_), true) => "\n\
              # What each installation has for itself. The operator can choose another port and address.\n\
@@ -274,6 +325,7 @@ mod tests {
             python: vec!["datasette<1".into()],
             command: ["/opt/ships/bin/datasette", "serve", "--host", "0.0.0.0"].map(Into::into).into(),
             port: Some(8001),
+            udp: false,
             data: Some("/var/lib/ships".into()),
             proxy: true,
         }
@@ -284,6 +336,21 @@ mod tests {
         insta::assert_snapshot!(profile(&answers()));
     }
 
+    /// The port of each service was called `http`, also that of a database.
+    #[test]
+    fn ports_are_called_by_what_is_known_of_them() {
+        let name = |python: &[&str], port: u16, udp: bool| {
+            let python = python.iter().map(|text| (*text).to_owned()).collect();
+            Answers { python, udp, ..answers() }.port_name(port)
+        };
+        assert_eq!(
+            [name(&[], 5432, false), name(&["aiosmtpd"], 2525, false), name(&[], 5353, true)],
+            ["postgres", "smtp", "dns"]
+        );
+        assert_eq!([name(&[], 8001, false), name(&["datasette"], 7000, false)], ["http", "http"]);
+        assert_eq!([name(&[], 7000, false), name(&["x"], 8000, true)], ["port", "port"]);
+    }
+
     /// Whatever is answered, the profile has no mistakes.
     #[test]
     fn every_combination_is_a_valid_profile() {
@@ -291,9 +358,11 @@ mod tests {
         let package = Answers { packages: vec!["valkey-server".into()], python: Vec::new(), ..answers() };
         for answers in [python, package] {
             for suite in [Suite::Bookworm, Suite::Trixie, Suite::Forky] {
-                for (port, proxy) in [(None, false), (Some(1024), false), (Some(65535), true)] {
+                let ports =
+                    [(None, false), (Some(1024), false), (Some(65535), true)].map(|(port, proxy)| (port, proxy, false));
+                for (port, proxy, udp) in ports.into_iter().chain([(Some(5353), false, true)]) {
                     for data in [None, Some("/a \"b\"".to_owned())] {
-                        let answers = Answers { suite, port, proxy, data, ..answers.clone() };
+                        let answers = Answers { suite, port, proxy, udp, data, ..answers.clone() };
                         let folder = tempfile::tempdir().unwrap();
                         let folder = folder.path().join("ships");
                         for (path, text) in files(&answers) {

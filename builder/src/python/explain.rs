@@ -22,6 +22,8 @@ pub struct Unsatisfiable {
     pub hint: String,
     /// Normalised names of the requirements that it is about.
     pub required: Vec<String>,
+    /// The normalised name of the distribution that is missing, if one is: without it there may be others.
+    pub missing: Option<String>,
 }
 
 /// Whether uv failed because of the requirements themselves.
@@ -72,7 +74,7 @@ fn of_derivation(text: &str, target: &str) -> Unsatisfiable {
         } else {
             format!("{make}; or leave it out, if the application runs without it: exclude = {{ {name} = \"REASON\" }}")
         };
-        return Unsatisfiable { message, hint, required };
+        return Unsatisfiable { message, hint, required, missing: Some(name) };
     }
     let has = |sign: &str| text.contains(sign);
     let hint = if has("was not found in the package registry") {
@@ -89,7 +91,7 @@ fn of_derivation(text: &str, target: &str) -> Unsatisfiable {
     };
     let shown: Vec<&str> = shown.iter().map(|line| line.trim().trim_start_matches("cause: ")).collect();
     let message = format!("uv cannot resolve the Python requirements:\n  {}", shown.join("\n  "));
-    Unsatisfiable { message, hint: hint.to_owned(), required }
+    Unsatisfiable { message, hint: hint.to_owned(), required, missing: unknown(&sentences) }
 }
 
 /// The sentences of a derivation, each in one line. Hints follow it and are no part of it.
@@ -155,6 +157,14 @@ fn without_wheel(sentences: &[String]) -> Option<(String, String)> {
     })
 }
 
+/// The distribution that no index has, of the last sentence that says so.
+fn unknown(sentences: &[String]) -> Option<String> {
+    sentences.iter().rev().find_map(|sentence| {
+        let (before, _) = sentence.split_once(" was not found in the package registry")?;
+        before.rsplit([',', ' ']).find(|word| !word.is_empty()).map(|word| normalize(name_of(word)))
+    })
+}
+
 /// The names in the last `you require A and B`.
 fn required(sentences: &[String]) -> Vec<String> {
     let found = sentences.iter().rev().find_map(|sentence| sentence.split_once("you require ").map(|(_, rest)| rest));
@@ -185,10 +195,11 @@ mod tests {
 
     fn shown(derivation: &str) -> String {
         let text = format!("warning: x\nerror: No solution found when resolving dependencies\n  cause: {derivation}");
-        let Unsatisfiable { message, hint, required } =
+        let Unsatisfiable { message, hint, required, missing } =
             unsatisfiable(&output(&text), "Python 3.13 on x86_64").expect("there is no solution");
         assert!(message.lines().count() <= LINES, "{message}");
-        format!("{message}\nhint: {hint}\nrequired: {required:?}")
+        let missing = missing.map(|name| format!("\nmissing: {name}")).unwrap_or_default();
+        format!("{message}\nhint: {hint}\nrequired: {required:?}{missing}")
     }
 
     /// uv's whole derivation for `matrix-synapse[postgres]` has 127,850 lines.
@@ -212,6 +223,7 @@ mod tests {
           matrix-synapse[postgres]==1.163.2 depends on psycopg2>=2.8
         hint: make a wheel of it in the profile's folder, such as with `uvx --python 3.13 pip wheel --no-deps -w wheels psycopg2`, and name that folder in the venv: wheels = ["wheels"]; or leave it out, if the application runs without it: exclude = { psycopg2 = "REASON" }
         required: ["matrix-synapse"]
+        missing: psycopg2
         "#);
     }
 
@@ -239,11 +251,13 @@ mod tests {
           Because own was not found in the package registry and you require own, we can conclude that your requirements are unsatisfiable.
         hint: check the name, and that the Python index has it (--python-index); name wheels of your own in `wheels` of the venv
         required: ["own"]
+        missing: own
         ---
         no wheel of `psycopg2` fits Python 3.13 on x86_64, and source distributions are not built
           you require psycopg2
         hint: make a wheel of it in the profile's folder, such as with `uvx --python 3.13 pip wheel --no-deps -w wheels psycopg2`, and name that folder in the venv: wheels = ["wheels"]
         required: ["psycopg2"]
+        missing: psycopg2
         ---
         uv cannot resolve the Python requirements:
           Because flask>=3.1.0 depends on click>=8.1.3 and you require click==8.1.0, we can conclude that your requirements and flask>=3.1.0 are incompatible.

@@ -3,7 +3,7 @@
 //! Of each distribution the newest version that fits the target is used. A distribution of the same name on the index never
 //! takes its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -81,18 +81,44 @@ pub fn choose(profile: &Profile, venv: &model::Venv, target: &Target, absent: Ab
     Ok(local)
 }
 
+/// Checks that the files and folders that the profile names in `wheels` are there and have wheels: it is the first thing to do
+/// for a lock, before anything is fetched.
+///
+/// # Errors
+/// Diagnostics of the profile, for the first one.
+pub fn check(profile: &Profile) -> Result<()> {
+    for entry in profile.model.images.values().filter_map(|image| image.venv.as_ref()).flat_map(|venv| &venv.wheels) {
+        wheels_in(&profile.sources.path(entry.get_ref()))
+            .map_err(|wrong| wrong.diagnostic(profile, entry.span(), entry.get_ref()))?;
+    }
+    Ok(())
+}
+
 impl LocalWheels {
+    /// The user's wheels that do not fit `target` of the distributions whose names are words of `text`: a line for each.
+    #[must_use]
+    pub fn unfit_in(&self, text: &str, target: &Target) -> Vec<String> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let names: BTreeSet<String> = text.split(|c| !is_part(c)).map(wheel::normalize).collect();
+        let unfit = self.unfit.iter().filter(|(name, _)| names.contains(*name));
+        let lines = unfit.filter_map(|(_, file)| {
+            let name = file_name(file);
+            let parsed: WheelFileName = name.parse().ok()?;
+            Some(format!("{name} among `wheels` {}", target.misfit(&parsed)))
+        });
+        lines.collect()
+    }
+
     /// Checks that no wheel of an index took the place of one of the user's that does not fit.
     ///
     /// # Errors
     /// A failure that names the user's wheel.
     pub fn check(&self, resolved: &[Chosen], target: &Target) -> Result<()> {
-        match resolved.iter().find_map(|wheel| self.unfit.get(&wheel.name)) {
-            None => Ok(()),
-            Some(file) => Err(Failure::failed(format!("the wheel {} is not for {target}", file.display()))
-                .hint("build it for this Python, or remove it to use the distribution of the index")
-                .into()),
-        }
+        let Some(file) = resolved.iter().find_map(|wheel| self.unfit.get(&wheel.name)) else { return Ok(()) };
+        let why = file_name(file).parse().map_or_else(|_| format!("is not for {target}"), |name| target.misfit(&name));
+        Err(Failure::failed(format!("the wheel {} {why}", file.display()))
+            .hint("build it for this Python, or remove it to use the distribution of the index")
+            .into())
     }
 }
 

@@ -121,6 +121,18 @@ impl Target {
         best
     }
 
+    /// Why a wheel is not compatible: `is for cp311-cp311, the image has Python 3.13 on x86_64 with glibc 2.41`.
+    #[must_use]
+    pub fn misfit(&self, wheel: &WheelFileName) -> String {
+        let any = WheelFileName { platform: self.platforms().into_iter().take(1).collect(), ..wheel.clone() };
+        let tags = |list: &[String]| list.join(".");
+        let is_for = match self.rank(&any) {
+            None => format!("{}-{}", tags(&wheel.python), tags(&wheel.abi)),
+            Some(_) => tags(&wheel.platform),
+        };
+        format!("is for {is_for}, the image has {self}")
+    }
+
     /// The best of several wheels of one distribution and version: the best tag, then the highest build tag, then the
     /// first name, so that the order of `candidates` does not matter. `name` returns the file name of a candidate.
     pub fn best<T>(&self, candidates: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> Option<T> {
@@ -249,6 +261,16 @@ mod tests {
             a-1-py2.py3-none-any.whl
             a-1-py3-none-any.whl
             ");
+    }
+
+    #[test]
+    fn a_wheel_that_does_not_fit_says_why() {
+        let misfit = |name: &str| forky().misfit(&name.parse().unwrap());
+        let has = "the image has Python 3.14 on x86_64 with glibc 2.43";
+        assert_eq!(misfit("a-2.9-cp311-cp311-linux_x86_64.whl"), format!("is for cp311-cp311, {has}"));
+        assert_eq!(misfit("a-1-cp37-abi3-win_amd64.whl"), format!("is for win_amd64, {has}"));
+        assert_eq!(misfit("a-1-cp314-cp314-manylinux_2_44_x86_64.whl"), format!("is for manylinux_2_44_x86_64, {has}"));
+        assert_eq!(misfit("a-1-py2-none-any.whl"), format!("is for py2-none, {has}"));
     }
 
     #[test]

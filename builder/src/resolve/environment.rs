@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use sealift_deployment::diagnostic::Diagnostic;
 use sealift_deployment::failure::Failure;
 use sealift_deployment::files;
 use sealift_deployment::profile::Profile;
@@ -23,6 +24,9 @@ use crate::servers::Servers;
 
 /// Number of wheels about which indexes are asked at a time, if they do not say everything about them at once.
 const LOOKUPS: usize = 8;
+
+/// Most distributions that are missing that are told at once.
+const MISSING: usize = 8;
 
 /// The wheels of an environment, sorted by file name.
 ///
@@ -72,16 +76,31 @@ impl Environment<'_> {
                 .add(text.get_ref(), is_constraint)
                 .map_err(|why| self.profile.diagnostic_at(text.span(), why, "write the hash as --hash=sha256:HEX"))?;
         }
-        let request = Request {
-            required: &required,
-            exclude: self.exclude,
-            target: self.target,
-            local: self.local,
-            indexes: self.servers.python_indexes()?,
-        };
-        match self.servers.uv().resolve(&request)? {
-            Resolution::Found(chosen) => self.complete(&chosen, &required.hashes),
-            Resolution::Unsatisfiable(unsatisfiable) => Err(self.refuse(unsatisfiable)),
+        let (mut exclude, mut found) = (self.exclude.to_vec(), Vec::<Unsatisfiable>::new());
+        // uv tells of one distribution that is missing: the next is found without it.
+        loop {
+            let request = Request {
+                required: &required,
+                exclude: &exclude,
+                target: self.target,
+                local: self.local,
+                indexes: self.servers.python_indexes()?,
+            };
+            match self.servers.uv().resolve(&request) {
+                Ok(Resolution::Found(chosen)) if found.is_empty() => return self.complete(&chosen, &required.hashes),
+                Ok(Resolution::Unsatisfiable(next)) => {
+                    let missing = next.missing.clone().filter(|name| !exclude.contains(name));
+                    if found.is_empty() || missing.is_some() {
+                        found.push(next);
+                    }
+                    match missing {
+                        Some(name) if found.len() < MISSING => exclude.push(name),
+                        _ => return Err(self.refuse(found)),
+                    }
+                }
+                Err(error) if found.is_empty() => return Err(error),
+                Ok(Resolution::Found(_)) | Err(_) => return Err(self.refuse(found)),
+            }
         }
     }
 
@@ -140,14 +159,20 @@ impl Environment<'_> {
         self.profile.diagnostic_at(self.venv.requirements.span(), format!("{error:#}"), hint)
     }
 
-    /// The error for requirements that nothing satisfies, at the one that it is about, if the profile lists it.
-    fn refuse(&self, Unsatisfiable { message, hint, required }: Unsatisfiable) -> anyhow::Error {
+    /// The error for requirements that nothing satisfies, each at the one that it is about, if the profile lists it.
+    fn refuse(&self, found: Vec<Unsatisfiable>) -> anyhow::Error {
         let requirements = &self.venv.requirements;
-        let is_meant = |text: &&Spanned<String>| required.contains(&distribution(text.get_ref()));
-        let span = match requirements.get_ref().listed().iter().find(is_meant) {
-            Some(listed) => listed.span(),
-            None => requirements.span(),
+        let diagnostic = |Unsatisfiable { mut message, hint, required, .. }: Unsatisfiable| {
+            let is_meant = |text: &&Spanned<String>| required.contains(&distribution(text.get_ref()));
+            let span = match requirements.get_ref().listed().iter().find(is_meant) {
+                Some(listed) => listed.span(),
+                None => requirements.span(),
+            };
+            for line in self.local.unfit_in(&message, self.target) {
+                message += &format!("\n  {line}");
+            }
+            Diagnostic::new(span, message, hint)
         };
-        self.profile.diagnostic_at(span, message, hint)
+        self.profile.diagnostics(found.into_iter().map(diagnostic).collect())
     }
 }

@@ -24,6 +24,7 @@ pub(crate) use images::target_in;
 use crate::debian::contents::Wanted;
 use crate::debian::index::Index;
 use crate::lock::{self, Crate, wanted};
+use crate::python;
 use crate::servers::Servers;
 
 /// How to resolve.
@@ -59,6 +60,7 @@ pub fn platform(
     ui: &Ui,
 ) -> Result<Resolved> {
     let platform = options.platform;
+    python::local::check(profile)?;
     let archives = Archives::fetch(profile, servers, options, ui)?;
     let index = archives.index(platform)?;
     warn_of_omitted(&index, ui);

@@ -247,15 +247,15 @@ impl Deployment {
             let failure = Failure::usage(format!("there is no task `{name}`"));
             return Err(failure.hint(format!("tasks: {}", names.join(", "))).into());
         };
-        let wanted: Vec<String> = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase()).collect();
-        if wanted.len() != arguments.len() {
-            let expected = crate::ui::count(wanted.len(), "argument");
-            let message = format!("the task {name} takes {expected}, not {}", arguments.len());
-            let usage = format!("sealift task {name} {}", wanted.join(" "));
+        let (needed, more) = task.needs();
+        if arguments.len() < needed || (arguments.len() > needed && !more) {
+            let expected = crate::ui::count(needed, "argument");
+            let least = if more { "at least " } else { "" };
+            let message = format!("the task {name} takes {least}{expected}, not {}", arguments.len());
+            let usage = format!("sealift task {}", task.usage(name));
             let explained =
                 task.values.iter().map(|(name, setting)| format!("\n{}: {}", name.to_uppercase(), setting.summary()));
-            let usage = usage.trim_end().to_owned() + &explained.collect::<String>();
-            return Err(Failure::usage(message).hint(usage).into());
+            return Err(Failure::usage(message).hint(usage + &explained.collect::<String>()).into());
         }
         request::check_values(task, arguments)?;
         Ok(task)
@@ -371,5 +371,12 @@ mod tests {
         assert!(hint(deployment.task("nothing", &[]).unwrap_err()).contains("migrate"));
         let error = deployment.task("migrate", &["now".to_owned()]).unwrap_err();
         assert_eq!(error.to_string(), "the task migrate takes 0 arguments, not 1");
+        let error = deployment.task("export", &[]).unwrap_err();
+        assert_eq!(error.to_string(), "the task export takes at least 1 argument, not 0");
+        assert_eq!(hint(error), "sealift task export FILE [OPTIONS...]");
+        for options in [&["a"][..], &["a", "-b", "c"]] {
+            let values: Vec<String> = options.iter().map(|text| (*text).to_owned()).collect();
+            assert!(deployment.task("export", &values).is_ok());
+        }
     }
 }

@@ -9,11 +9,11 @@ use toml::Spanned;
 use toml::de::Deserializer;
 
 use super::document::Document;
-use super::model::{Image, Model};
+use super::model::{Image, Model, Service};
 use super::search::Search;
 use super::sources::Sources;
 use super::trees::{self, Placed};
-use super::{check, extend, mistakes};
+use super::{check, extend, mistakes, readable};
 use crate::diagnostic::{Diagnostic, Diagnostics, Part};
 use crate::failure::Failure;
 use crate::machine::Machine;
@@ -141,10 +141,10 @@ impl Profile {
         Ok(())
     }
 
-    /// What the profile states and nothing in it uses; `None` if there is nothing.
+    /// What the profile states and nothing in it uses, and what looks like a secret in it; `None` if there is nothing.
     #[must_use]
     pub fn warnings(&self) -> Option<Diagnostics> {
-        let list = check::unused(&self.sources, extend::merge(&self.parts), &self.model);
+        let list = check::warnings(&self.sources, extend::merge(&self.parts), &self.model);
         (!list.is_empty()).then(|| Diagnostics::across(self.parts.clone(), list).into_warnings())
     }
 
@@ -165,6 +165,15 @@ impl Profile {
         hint: impl Into<String>,
     ) -> anyhow::Error {
         self.diagnostics(vec![Diagnostic::new(span, message, hint)])
+    }
+
+    /// The files of the site that a service mounts and that its program cannot read, whose groups are `own`.
+    ///
+    /// # Errors
+    /// One for all of them, with their places in the profile.
+    pub fn check_readable(&self, service: &Service, own: &[u32]) -> anyhow::Result<()> {
+        let list = readable::problems(&self.model, service, own);
+        if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
     }
 
     /// An error that points to several places of the profile.
@@ -198,10 +207,14 @@ mod tests {
 
     /// An operator was asked for a setting that no file of the site had.
     #[test]
-    fn what_nothing_uses_is_a_warning() {
+    fn what_nothing_uses_and_plain_secrets_are_warnings() {
         let place = tempfile::tempdir().unwrap();
         let small = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
         let text = "
+[services.web.environment]
+ADMIN_PASSWORD = 'changeme'
+TOKEN_FILE = '/run/secrets/token'
+
 [site.settings]
 used = { title = 'Used', kind = 'text' }
 by-rule = { title = 'Used', kind = 'text' }
@@ -224,7 +237,11 @@ hint = 'h'
         let warnings = Profile::load(place.path()).map(|profile| profile.warnings().unwrap().to_string());
         let warnings = warnings.unwrap_or_else(|error| panic!("{error}"));
         let first: Vec<&str> = warnings.lines().filter(|line| line.starts_with("warning")).collect();
-        let expected = ["warning: nothing uses the setting `mail-from`", "warning: nothing uses the secret `token`"];
+        let expected = [
+            "warning: `ADMIN_PASSWORD` seems to be a secret, in plain text",
+            "warning: nothing uses the setting `mail-from`",
+            "warning: nothing uses the secret `token`",
+        ];
         assert_eq!(first, expected, "{warnings}");
         assert!(warnings.contains("| ^^^^^^^^^"), "{warnings}");
     }

@@ -8,6 +8,7 @@ mod load;
 mod mistakes;
 pub mod model;
 pub mod names;
+mod readable;
 mod search;
 pub mod setting;
 mod sources;

@@ -23,13 +23,13 @@ pub(super) struct Mounted {
     /// Where the profile has it.
     place: String,
     path: String,
-    /// The user of the service.
-    uid: u32,
+    /// The user of the service; `None` for an account of a package.
+    uid: Option<u32>,
     /// A volume, and not a folder in memory.
     is_volume: bool,
 }
 
-/// The folders in memory and new volumes of services whose user the profile has as a number. Volumes that services of other
+/// The folders in memory and new volumes of services that do not run as root. Volumes that services of other
 /// images or of root have, too, are left out: those may be the ones that write.
 pub(super) fn to_write(model: &Model, image: &Image, services: &[(&str, &Service)]) -> Vec<Mounted> {
     let uid_of = |service: &Service| -> Option<u32> {
@@ -43,7 +43,10 @@ pub(super) fn to_write(model: &Model, image: &Image, services: &[(&str, &Service
     };
     let mut folders = Vec::new();
     for (name, service) in services {
-        let Some(uid) = uid_of(service).filter(|uid| *uid != 0) else { continue };
+        let uid = uid_of(service);
+        if uid == Some(0) {
+            continue;
+        }
         let place = format!("services.{name}.tmpfs");
         let in_memory = |path: &String| Mounted { place: place.clone(), path: path.clone(), uid, is_volume: false };
         folders.extend(service.tmpfs.iter().map(in_memory));
@@ -63,16 +66,22 @@ impl Mounted {
     /// A warning if its service cannot write to it: engines give a new volume owner and mode of the image's folder of that path,
     /// or root if there is none; podman does so with folders in memory.
     pub(super) fn warning(&self, listing: &Listing) -> Option<String> {
-        let Self { place, path, uid, is_volume } = self;
+        let Self { place, path, is_volume, .. } = self;
         let entry = listing.get(&TreePath::new(path).ok()?);
         let path = path.trim_end_matches('/');
-        let is_writable = entry.is_some_and(|entry| entry.uid == *uid || entry.mode & 0o022 != 0);
+        let near = if *is_volume && entry.is_none() { near(path, listing) } else { None };
+        let Some(uid) = self.uid else {
+            let near = near?;
+            return Some(format!("{place}: the image has no folder `{path}`, but `{near}`: is that meant?"));
+        };
+        let is_writable = entry.is_some_and(|entry| entry.uid == uid || entry.mode & 0o022 != 0);
         match entry {
             _ if is_writable => None,
             Some(entry) if entry.node != Node::Directory => None,
             None if *is_volume => Some(format!(
                 "{place}: the image has no folder `{path}`: a new volume belongs to root, and the user {uid} cannot write to it; \
-                 make the folder with that owner in `directories` of the image"
+                 make the folder with that owner in `directories` of the image{}",
+                near.map(|near| format!("; or is `{near}` meant, which the image has?")).unwrap_or_default()
             )),
             None => None,
             Some(entry) if *is_volume => Some(format!(
@@ -89,6 +98,19 @@ impl Mounted {
     }
 }
 
+/// A folder of the image whose path is nearly `path`.
+fn near(path: &str, listing: &Listing) -> Option<String> {
+    let path = path.trim_start_matches('/');
+    let folders = listing.iter().filter(|(_, entry)| entry.node == Node::Directory);
+    // One letter more or less, or two that changed places; names of one or two letters are all near each other.
+    let is_near = |folder: &str| {
+        let name = |path: &str| path.rsplit('/').next().map_or(0, str::len);
+        name(folder) > 3 && name(path) > 3 && strsim::osa_distance(folder, path) == 1
+    };
+    let found = folders.map(|(folder, _)| folder.as_str()).find(|folder| is_near(folder));
+    found.map(|folder| format!("/{folder}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +123,8 @@ mod tests {
                 "tmp": {"kind": "directory", "mode": 1023, "uid": 0, "gid": 0, "origin": ""}}"#,
         )
         .unwrap();
-        let mounted = |path: &str, uid, is_volume| Mounted { place: "p".into(), path: path.into(), uid, is_volume };
+        let mounted =
+            |path: &str, uid, is_volume| Mounted { place: "p".into(), path: path.into(), uid: Some(uid), is_volume };
         let warning = |path: &str, uid| mounted(path, uid, false).warning(&listing);
         assert!(warning("/run", 1000).unwrap().starts_with("p: `/run` is a folder of the image, owned by 0"));
         assert_eq!([warning("/tmp", 1000), warning("/run/mail", 1000), warning("/run", 0)], [None, None, None]);
@@ -110,5 +133,31 @@ mod tests {
         assert!(warning("/run", 1000).unwrap().contains("owned by 0: so is a new volume"));
         assert!(warning("/data", 1000).unwrap().contains("has no folder `/data`: a new volume belongs to root"));
         assert_eq!([warning("/tmp", 1000), warning("/run", 0)], [None, None]);
+    }
+
+    /// A volume with a letter too few was empty for ever, and the data were in the container.
+    #[test]
+    fn a_folder_of_nearly_that_name_is_told() {
+        let listing: Listing = serde_json::from_str(
+            r#"{"var/lib/rabbitmq": {"kind": "directory", "mode": 488, "uid": 104, "gid": 104, "origin": ""},
+                "srv/a": {"kind": "directory", "mode": 493, "uid": 0, "gid": 0, "origin": ""}}"#,
+        )
+        .unwrap();
+        let warning = |path: &str, uid| {
+            let mounted = Mounted { place: "p".into(), path: path.into(), uid, is_volume: true };
+            mounted.warning(&listing)
+        };
+        let of_package = warning("/var/lib/rabitmq", None).unwrap();
+        assert_eq!(
+            of_package,
+            "p: the image has no folder `/var/lib/rabitmq`, but `/var/lib/rabbitmq`: is that meant?"
+        );
+        assert!(
+            warning("/var/lib/rabitmq", Some(104))
+                .unwrap()
+                .ends_with("is `/var/lib/rabbitmq` meant, which the image has?")
+        );
+        let fine = ["/var/lib/rabbitmq", "/var/lib/other", "/srv/b"].map(|path| warning(path, None));
+        assert_eq!(fine, [None, None, None]);
     }
 }

@@ -116,7 +116,9 @@ struct Volume<'a> {
 struct Task<'a> {
     name: &'a str,
     title: &'a str,
-    arguments: Vec<&'a str>,
+    arguments: Vec<String>,
+    #[serde(skip)]
+    usage: String,
     on_up: bool,
 }
 
@@ -256,7 +258,8 @@ fn tasks(model: &Model) -> Vec<Task<'_>> {
     let tasks = model.tasks.iter().map(|(name, task)| Task {
         name: name.get_ref(),
         title: &task.title,
-        arguments: task.arguments.iter().map(|argument| argument.get_ref().as_str()).collect(),
+        arguments: task.arguments.iter().map(|argument| argument.get_ref().written()).collect(),
+        usage: task.usage(name.get_ref()),
         on_up: task.on == Some(On::Up),
     });
     tasks.collect()
@@ -282,10 +285,8 @@ impl fmt::Display for Shown<'_> {
             self.volumes.iter().map(|volume| (volume.name.into(), format!("{}: {}", volume.service, volume.path)));
         section(f, "volumes", volumes)?;
         let tasks = self.tasks.iter().map(|task| {
-            let words = task.arguments.iter().map(|argument| argument.to_uppercase());
-            let words: Vec<String> = std::iter::once(task.name.to_owned()).chain(words).collect();
             let when = if task.on_up { "; runs in `up`" } else { "" };
-            (words.join(" "), format!("{}{when}", task.title))
+            (task.usage.clone(), format!("{}{when}", task.title))
         });
         section(f, "tasks", tasks)?;
         section(f, "settings in settings.toml (* required)", self.settings.iter().flat_map(Shape::lines))?;

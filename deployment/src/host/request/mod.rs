@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use x509_parser::pem::Pem;
@@ -16,7 +18,7 @@ pub use answer::{Format, show};
 use super::deployment::Deployment;
 use crate::failure::Failure;
 use crate::files;
-use crate::profile::model::{Endpoint, Request, Task, placeholders};
+use crate::profile::model::{Basic, Endpoint, Request, Task, placeholders};
 use crate::profile::setting::{Kind, Setting};
 use crate::site;
 
@@ -41,7 +43,7 @@ pub type Values = BTreeMap<String, String>;
 /// The values of the arguments of `task`.
 #[must_use]
 pub fn values(task: &Task, arguments: &[String]) -> Values {
-    task.arguments.iter().map(|name| name.get_ref().clone()).zip(arguments.iter().cloned()).collect()
+    task.values_of(arguments).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The request of a task with these values.
@@ -87,18 +89,28 @@ fn headers(deployment: &Deployment, endpoint: &Endpoint) -> Result<String> {
     for (name, value) in &endpoint.headers {
         let mut value = value.clone();
         for placeholder in placeholders(&value.clone()) {
-            let Some(secret) = placeholder.strip_prefix("secrets.") else { continue };
-            let bytes = read(deployment, &format!("secrets/{secret}"))?;
-            let secret = String::from_utf8_lossy(&bytes).trim().to_owned();
-            if secret.contains(char::is_control) {
-                let message = format!("site/secrets/{} is not one line of text", &placeholder["secrets.".len()..]);
-                return Err(Failure::failed(message).into());
-            }
-            value = value.replace(&format!("{{{placeholder}}}"), &secret);
+            let Some(name) = placeholder.strip_prefix("secrets.") else { continue };
+            value = value.replace(&format!("{{{placeholder}}}"), &secret(deployment, name)?);
         }
         text += &format!("{name}: {value}\r\n");
     }
+    if let Some(Basic { user, secret: password }) = &endpoint.basic {
+        let both = format!("{}:{}", user.get_ref(), secret(deployment, password.get_ref())?);
+        text += &format!("Authorization: Basic {}\r\n", STANDARD.encode(both));
+    }
     Ok(text)
+}
+
+/// A secret of the site.
+fn secret(deployment: &Deployment, name: &str) -> Result<String> {
+    let bytes = read(deployment, &format!("secrets/{name}"))?;
+    let secret = String::from_utf8_lossy(&bytes).trim().to_owned();
+    if secret.contains(char::is_control) {
+        return Err(Failure::failed(format!("site/secrets/{name} is not one line of text"))
+            .hint("./sealift site new site makes it anew once it is removed; the service needs the same one")
+            .into());
+    }
+    Ok(secret)
 }
 
 fn read(deployment: &Deployment, path: &str) -> Result<Vec<u8>> {
@@ -182,17 +194,17 @@ fn json(value: &toml::Value) -> Value {
 /// # Errors
 /// [`Failure::usage`] for the first one that is not of its kind.
 pub(super) fn check_values(task: &Task, arguments: &[String]) -> Result<()> {
-    for (name, text) in values(task, arguments) {
+    for (name, text) in task.values_of(arguments) {
         let shown = name.to_uppercase();
-        let Some(setting) = task.values.get(&name) else {
+        let Some(setting) = task.values.get(name) else {
             if text.is_empty() || text.contains(char::is_control) {
                 return Err(Failure::usage(format!("{shown} is empty or has control characters")).into());
             }
             continue;
         };
         let mut invalid = Vec::new();
-        let value = setting.of_text(&text);
-        Setting { required: true, ..setting.clone() }.read(Some(&value), &[&name], &mut invalid);
+        let value = setting.of_text(text);
+        Setting { required: true, ..setting.clone() }.read(Some(&value), &[name], &mut invalid);
         if let Some(first) = invalid.into_iter().next() {
             let hint = if setting.kind == Kind::Boolean { "write true or false" } else { first.hint.as_str() };
             return Err(Failure::usage(format!("{shown} {}", first.message)).hint(hint).into());
@@ -239,6 +251,24 @@ request.done = "{organization} has {limit}"
     }
 
     #[test]
+    fn secrets_are_put_into_headers() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = crate::host::testing::deployment(folder.path());
+        fs_err::create_dir_all(folder.path().join("site/secrets")).unwrap();
+        let put = |text: &str| fs_err::write(folder.path().join("site/secrets/admin"), text).unwrap();
+        let text = "port = 'https'\nheaders = { X-Token = 'a {secrets.admin}' }\n\
+                    basic = { user = 'Aladdin', secret = 'admin' }";
+        let endpoint: Endpoint = toml::from_str(text).unwrap();
+        put("open sesame\n");
+        // The example of RFC 7617, section 2.
+        let expected = "X-Token: a open sesame\r\nAuthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
+        assert_eq!(headers(&deployment, &endpoint).unwrap(), expected);
+        put("open\nsesame");
+        let error = format!("{:#}", headers(&deployment, &endpoint).unwrap_err());
+        assert!(error.starts_with("site/secrets/admin is not one line") && !error.contains("sesame"), "{error}");
+    }
+
+    #[test]
     fn values_of_another_kind_are_refused() {
         let task: Task = toml::from_str(TASK).unwrap();
         let refused = |limit: &str| {
@@ -250,5 +280,11 @@ request.done = "{organization} has {limit}"
         assert_eq!(refused("-1"), "LIMIT is -1, which is not a whole number that is not negative; Most users");
         assert_eq!(refused(""), "LIMIT is not set; Most users");
         assert!(check_values(&task, &[String::new(), "1".to_owned()]).is_err());
+        // Each value of a repeated argument is checked.
+        let task: Task = toml::from_str(&TASK.replace("\"limit\"]", "\"limit...\"]")).unwrap();
+        let check =
+            |values: &[&str]| check_values(&task, &values.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert!(check(&["a"]).is_ok() && check(&["a", "1", "2"]).is_ok());
+        assert!(check(&["a", "1", "many"]).is_err());
     }
 }

@@ -6,6 +6,7 @@ mod deployment;
 mod images;
 mod limits;
 mod networks;
+mod plain_secrets;
 mod requests;
 mod services;
 mod settings;
@@ -29,7 +30,13 @@ use super::sources::Sources;
 use super::{suggest, syntax, words};
 use crate::diagnostic::Diagnostic;
 
-pub(super) use unused::unused;
+/// What is not wrong in `model`, but not meant either: what nothing uses, and secrets in plain text.
+pub(super) fn warnings(sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
+    let document = Document::new(table);
+    let mut list = unused::unused(sources, &document, model);
+    list.extend(plain_secrets::found(&document, model));
+    list
+}
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::super::model::{Endpoint, Protocol, Request, Run, Task, placeholders};
+use super::super::model::{Basic, Endpoint, Protocol, Request, Run, Task, placeholders};
 use super::super::setting::Kind;
 use super::super::{suggest, words};
 use super::Check;
@@ -30,6 +30,9 @@ impl Check<'_> {
             let hint = suggest::hint(wanted, "site.certificates", known);
             self.report(certificate.span(), format!("there is no certificate `{wanted}`"), hint);
         }
+        if let Some(basic) = &endpoint.basic {
+            self.basic(name, endpoint, basic);
+        }
         for (header, value) in &endpoint.headers {
             let span = self.document.value(&["endpoints", name, "headers", header]);
             let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -48,6 +51,23 @@ impl Check<'_> {
                     self.report(span.clone(), message, format!("write {{secrets.NAME}}; {hint}"));
                 }
             }
+        }
+    }
+
+    fn basic(&mut self, name: &str, endpoint: &Endpoint, basic: &Basic) {
+        let secrets = &self.model.site.secrets;
+        let (user, wanted) = (basic.user.get_ref(), basic.secret.get_ref());
+        if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
+            let message = "this cannot be the user of a request: it is empty, or has a `:` or control characters";
+            self.report(basic.user.span(), message, "such as \"admin\"");
+        }
+        if !secrets.contains_key(wanted) {
+            let hint = suggest::hint(wanted, "site.secrets", secrets.keys().map(String::as_str));
+            self.report(basic.secret.span(), format!("the site has no secret `{wanted}`"), hint);
+        }
+        for header in endpoint.headers.keys().filter(|header| header.eq_ignore_ascii_case("authorization")) {
+            let span = self.document.key(&["endpoints", name, "headers", header]);
+            self.report(span, format!("`basic` is the header `{header}` already"), "remove one of them");
         }
     }
 
@@ -81,15 +101,15 @@ impl Check<'_> {
                 self.report(at(self, "errors"), message, "use 300 to 599");
             }
         }
-        let arguments: Vec<&str> = task.arguments.iter().map(|argument| argument.get_ref().as_str()).collect();
+        let arguments: Vec<&str> = task.arguments.iter().map(|argument| argument.get_ref().name.as_str()).collect();
         let used: Vec<&str> = request.texts().into_iter().flat_map(placeholders).collect();
         for placeholder in used.iter().filter(|placeholder| !arguments.contains(placeholder)) {
             let hint = suggest::hint(placeholder, "arguments", arguments.iter().copied());
             let span = self.document.key(&["tasks", name, "request"]);
             self.report(span, format!("the task has no argument `{placeholder}`"), hint);
         }
-        for argument in task.arguments.iter().filter(|argument| !used.contains(&argument.get_ref().as_str())) {
-            let message = format!("the request does not use the argument `{}`", argument.get_ref());
+        for argument in task.arguments.iter().filter(|argument| !used.contains(&argument.get_ref().name.as_str())) {
+            let message = format!("the request does not use the argument `{}`", argument.get_ref().name);
             self.report(argument.span(), message, "write it in braces where its value belongs, or remove it");
         }
         let conflicts = [("on", task.on.is_some()), ("run", task.run != Run::Exec), ("terminal", task.terminal)];
@@ -103,7 +123,7 @@ impl Check<'_> {
     pub(super) fn values(&mut self, name: &str, task: &Task) {
         for (argument, setting) in &task.values {
             let path = ["tasks", name, "values", argument];
-            let arguments = task.arguments.iter().map(|argument| argument.get_ref().as_str());
+            let arguments = task.arguments.iter().map(|argument| argument.get_ref().name.as_str());
             if !arguments.clone().any(|known| known == argument) {
                 let hint = suggest::hint(argument, "arguments", arguments);
                 self.report(self.document.key(&path), format!("the task has no argument `{argument}`"), hint);

@@ -7,9 +7,9 @@ use sealift_layers::tree::TreePath;
 use toml::Spanned;
 
 use super::super::calendar;
-use super::super::model::{Condition, Dependency, Deployed, Health, Restart, Running, Service};
+use super::super::model::{Condition, Dependency, Health, Restart, Running, Service};
 use super::super::setting::Kind;
-use super::super::{names, suggest, words};
+use super::super::{names, readable, suggest, words};
 use super::{Check, FIRST_PORT, HIGH_PORT, TemplateUser, has_low_ports, needs_root};
 
 /// Seconds that a service may get to end: an engine that waits longer looks as if it hangs.
@@ -179,44 +179,12 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the program of a service is in a group that reads the file of the site at `path`, if groups do.
+    /// Checks that the program of a service can read the file of the site at `path`. Where its groups are known in its image
+    /// only, the build does.
     fn readable(&mut self, name: &Spanned<String>, path: &str, service: &Service) {
-        if self.model.deployment == Deployed::Systemd {
-            return;
+        if let Some(own) = names::groups_of_service(self.model, service) {
+            self.diagnostics.extend(readable::problem(self.model, (name, path), service, &own));
         }
-        let Some(groups) = names::groups_of(self.model, path) else { return };
-        if groups.0.is_empty() {
-            return self.readable_by_root(name, path, service);
-        }
-        let Some(own) = names::groups_of_service(self.model, service) else { return };
-        if service.root.is_some() || service.privileged.is_some() || own.iter().any(|group| groups.0.contains(group)) {
-            return;
-        }
-        let list = |groups: &[u32]| groups.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-        let message = format!(
-            "the service cannot read `{}`: it is of the group {}, the service of {}",
-            name.get_ref(),
-            list(&groups.0),
-            list(&own)
-        );
-        let all: Vec<u32> = groups.0.iter().copied().chain(own.first().copied()).collect();
-        self.report(name.span(), message, format!("several groups can read it: [{}]", list(&all)));
-    }
-
-    /// Checks that the program of a service may read a file of the site that only root reads.
-    fn readable_by_root(&mut self, name: &Spanned<String>, path: &str, service: &Service) {
-        let is_open = names::mode_of(self.model, path).is_none_or(|mode| mode & 0o004 != 0);
-        let Some(image) = self.model.images.get(&service.image).filter(|_| !is_open) else { return };
-        let user = service.user.as_ref().unwrap_or(&image.user).get_ref();
-        if service.root.is_some() || service.privileged.is_some() || user.split(':').next() == Some("0") {
-            return;
-        }
-        let own = names::groups_of_service(self.model, service);
-        let group = own.and_then(|own| own.first().copied()).map_or("NUMBER".to_owned(), |group| group.to_string());
-        let message = format!("the service cannot read `{}`: only root can, and its user is {user}", name.get_ref());
-        let key =
-            if path.ends_with(".key") { "key-mode = \"0640\"` and `key-group" } else { "mode = \"0640\"` and `group" };
-        self.report(name.span(), message, format!("give it to the group of the service: `{key} = {group}`"));
     }
 
     /// Checks that each container path is mounted once.

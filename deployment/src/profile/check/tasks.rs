@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::super::model::{On, Run, Running, Task};
+use super::super::model::{Argument, On, Run, Running, Task};
 use super::super::suggest;
 use super::Check;
 
@@ -47,10 +47,7 @@ impl Check<'_> {
                 None => String::new(),
             }));
         }
-        self.distinct(&task.arguments, "argument");
-        for argument in &task.arguments {
-            self.name(argument.span(), argument.get_ref(), "an argument");
-        }
+        self.arguments(name, task);
         if task.on == Some(On::Up) {
             let span = self.document.value(&["tasks", name, "on"]);
             if !task.arguments.is_empty() {
@@ -67,6 +64,36 @@ impl Check<'_> {
             if task.run != Run::Once {
                 self.report(span, "a task with `on = \"up\"` runs before its service starts", "write run = \"once\"");
             }
+        }
+    }
+
+    fn arguments(&mut self, name: &str, task: &Task) {
+        let names =
+            task.arguments.iter().map(|argument| Spanned::new(argument.span(), argument.get_ref().name.clone()));
+        self.distinct(&names.collect::<Vec<_>>(), "argument");
+        for (at, spanned) in task.arguments.iter().enumerate() {
+            let argument = spanned.get_ref();
+            self.name(spanned.span(), &argument.name, "an argument");
+            let is_last = at + 1 == task.arguments.len();
+            if argument.repeated && (!is_last || task.request.is_some()) {
+                let message = format!("`{}` cannot have any number of values", argument.written());
+                let hint = match task.request {
+                    Some(_) => "a request has a value for each name: remove the `...`",
+                    None => "only the last argument can: the values of the others come first",
+                };
+                self.report(spanned.span(), message, hint);
+            }
+            let (own, other) = (argument.placeholder(), Argument { repeated: !argument.repeated, ..argument.clone() });
+            let has = |text: &str| task.command.iter().any(|word| word.contains(text));
+            let alone = !argument.repeated || task.command.iter().all(|word| *word == own || !word.contains(&own));
+            let problem = match (has(&other.placeholder()), alone) {
+                (true, _) => format!("write `{own}`, as in `arguments`"),
+                (false, false) => format!("write \"{own}\": each value is a word"),
+                (false, true) => continue,
+            };
+            let span = self.document.value(&["tasks", name, "command"]);
+            let message = format!("the argument `{}` cannot stand there", argument.written());
+            self.report(span, message, problem);
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use toml::de::DeTable;
-
 use super::super::document::Document;
 use super::super::model::{Internal, Model};
 use super::super::sources::Sources;
@@ -11,9 +9,8 @@ use super::super::template::{Reads, expression_reads, identifier, reads};
 use crate::diagnostic::Diagnostic;
 use crate::files;
 
-/// The settings and secrets of `model` that nothing reads. `table` is what it was read from.
-pub(in crate::profile) fn unused(sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
-    let document = Document::new(table);
+/// The settings and secrets of `model` that nothing reads.
+pub(super) fn unused(sources: &Sources, document: &Document<'_>, model: &Model) -> Vec<Diagnostic> {
     let mut list = Vec::new();
     let read = of_templates(sources, model, "settings");
     let rules = model.site.rules.values().map(|rule| rule.test.as_str());
@@ -39,7 +36,12 @@ pub(in crate::profile) fn unused(sources: &Sources, table: DeTable<'_>, model: &
     let mounted: BTreeSet<&str> =
         model.services.values().flat_map(|service| &service.secrets).map(|name| name.get_ref().as_str()).collect();
     let headers: Vec<&String> = model.endpoints.values().flat_map(|endpoint| endpoint.headers.values()).collect();
-    for name in model.site.secrets.keys() {
+    let passwords: BTreeSet<&str> = model
+        .endpoints
+        .values()
+        .filter_map(|endpoint| Some(endpoint.basic.as_ref()?.secret.get_ref().as_str()))
+        .collect();
+    for name in model.site.secrets.keys().filter(|name| !passwords.contains(name.as_str())) {
         let in_header = headers.iter().any(|header| header.contains(&format!("{{secrets.{name}}}")));
         if !mounted.contains(name.as_str()) && !in_header && !is_read(&read, name) {
             let hint = "name it among the `secrets` of a service, read it in a secret template, or remove it";

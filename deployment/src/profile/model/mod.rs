@@ -41,14 +41,14 @@ pub use limits::{Log, Restart, Size, Ulimit};
 pub use mode::Mode;
 pub use network::{Internal, Network};
 pub use nix::{DEFAULT_NIX_LAYERS, Nix};
-pub use request::{Column, Endpoint, Method, Request, placeholders};
+pub use request::{Basic, Column, Endpoint, Method, Request, placeholders};
 pub use requirements::{Requirements, RequirementsFile};
 pub use service::{HostPath, Running, Service, WritablePath};
 pub use site::{
     Authority, Certificate, Encoding, FileFormat, OperatorFolder, Protocol, Rule, Secret, Site, SitePort, Template,
     Trusted, range,
 };
-pub use task::{On, Part, Run, Task};
+pub use task::{Argument, On, Part, Run, Task};
 pub use venv::Venv;
 pub use volume::Volume;
 

@@ -16,6 +16,18 @@ pub struct Endpoint {
     /// Headers. `{secrets.NAME}` in a value is that secret of the site.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// User and password of each request.
+    pub basic: Option<Basic>,
+}
+
+/// User and password of a request, as the header `Authorization` has them (RFC 7617).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Basic {
+    /// The user.
+    pub user: Spanned<String>,
+    /// Name in `site.secrets`: the password.
+    pub secret: Spanned<String>,
 }
 
 /// An HTTP request. `{NAME}` in its texts is the value of that argument of the task.

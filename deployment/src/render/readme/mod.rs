@@ -175,9 +175,9 @@ fn tasks(model: &Model) -> String {
     }
     let mut text = "## Tasks\n\n| command | purpose | by hand |\n| --- | --- | --- |\n".to_owned();
     for (name, task) in &model.tasks {
-        let values: Vec<String> = task.arguments.iter().map(|argument| argument.get_ref().to_uppercase()).collect();
-        let arguments: String = values.iter().map(|value| format!(" {value}")).collect();
-        let (name, service, command) = (name.get_ref(), task.service.get_ref(), task.words(&values).join(" "));
+        let values: Vec<String> = task.arguments.iter().map(|argument| argument.get_ref().usage()).collect();
+        let (usage, service, command) =
+            (task.usage(name.get_ref()), task.service.get_ref(), task.words(&values).join(" "));
         let hand = match task.run {
             _ if task.request.is_some() => "-".to_owned(),
             Run::Once => markdown::code(&format!("podman-compose run --rm {}", task.by_hand(&values))),
@@ -189,7 +189,7 @@ fn tasks(model: &Model) -> String {
         };
         let note = if task.on.is_some() { " (`up` runs it automatically)" } else { "" };
         let title = markdown::text(&task.title);
-        text += &format!("| `./sealift task {name}{arguments}` | {title}{note} | {hand} |\n");
+        text += &format!("| `./sealift task {usage}` | {title}{note} | {hand} |\n");
     }
     text.trim_end().to_owned()
 }

@@ -51,7 +51,7 @@ pub fn files(model: &Model) -> BTreeMap<String, TextFile> {
                 continue;
             }
             let words = health.command.iter().map(String::as_str).collect();
-            let health = Script { title, service: name, image, venv, words, arguments: Arguments::Named(Vec::new()) };
+            let health = Script { title, service: name, image, venv, words, arguments: Arguments::None };
             files.insert(health_path(name), TextFile::executable(script(&health)));
         }
     }

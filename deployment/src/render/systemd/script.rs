@@ -113,8 +113,8 @@ pub(super) struct Script<'a> {
 pub(super) enum Arguments<'a> {
     /// Any number of them.
     Any,
-    /// One for each name.
-    Named(Vec<&'a str>),
+    /// None.
+    None,
     /// The words of a task's command from this one on, with its arguments in their places.
     Placed(&'a Task, usize),
 }
@@ -129,15 +129,11 @@ pub(super) fn script(script: &Script<'_>) -> String {
 set -eu
 "
     );
-    let names: Option<Vec<&str>> = match arguments {
-        Arguments::Any => None,
-        Arguments::Named(names) => Some(names.clone()),
-        Arguments::Placed(task, _) => Some(task.arguments.iter().map(|name| name.get_ref().as_str()).collect()),
+    text += &match arguments {
+        Arguments::Any => String::new(),
+        Arguments::None => "[ $# = 0 ] || { echo \"usage: $0\" >&2; exit 2; }\n".to_owned(),
+        Arguments::Placed(task, _) => counted(task),
     };
-    if let Some(names) = names {
-        let usage: String = names.iter().map(|name| format!(" {}", name.to_uppercase())).collect();
-        text += &format!("[ $# = {} ] || {{ echo \"usage: $0{usage}\" >&2; exit 2; }}\n", names.len());
-    }
     let python = format!("\"$root\"{}/bin/python", quoted(venv.path.get_ref()));
     let first = words.first().and_then(|word| program(venv, word));
     let mut line = match first {
@@ -153,7 +149,7 @@ set -eu
     }
     line += &match arguments {
         Arguments::Placed(task, first) => placed(image, task, *first),
-        Arguments::Any | Arguments::Named(_) => " \"$@\"".to_owned(),
+        Arguments::Any | Arguments::None => " \"$@\"".to_owned(),
     };
     text += &format!(
         "\
@@ -166,14 +162,29 @@ exec {line}
     text
 }
 
+/// The shell code that checks the number of a task's arguments. With a repeated one, it takes the others out of `$@`.
+fn counted(task: &Task) -> String {
+    let (needed, more) = task.needs();
+    let test = if more { "-ge" } else { "=" };
+    let usage = task.usage("$0");
+    let mut text = format!("[ $# {test} {needed} ] || {{ echo \"usage: {usage}\" >&2; exit 2; }}\n");
+    for number in (1..=needed).filter(|_| more) {
+        text += &format!("argument_{number}=$1; shift\n");
+    }
+    text
+}
+
 /// The words of a task's command from the word `first` on, with its arguments, each with a blank before it.
 fn placed(image: &Image, task: &Task, first: usize) -> String {
+    let (_, more) = task.needs();
     let part = |part: &Part<'_>| match part {
         Part::Text(text) => quoted(text),
+        Part::Argument(at) if more => format!("\"$argument_{}\"", at + 1),
         Part::Argument(at) => format!("\"${{{}}}\"", at + 1),
     };
     let word = |parts: Vec<Part<'_>>| match parts[..] {
         [Part::Text(word)] => shell_word(image, word),
+        [Part::Argument(at)] if task.is_repeated(at) => "\"$@\"".to_owned(),
         _ => parts.iter().map(part).collect(),
     };
     let words = task.parts().into_iter().skip(first).map(word);

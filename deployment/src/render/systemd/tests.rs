@@ -13,11 +13,12 @@ pub(crate) fn sample() -> Model {
 #[test]
 fn the_sample_as_a_host_sees_it() {
     let files = files(&sample());
-    let shown = ["bin/order", "bin/run-shop-web", "lib/shop-web.sh", "systemd/shop-web.service"];
+    let shown = ["bin/export", "bin/order", "bin/run-shop-web", "lib/shop-web.sh", "systemd/shop-web.service"];
     let text: String =
         shown.iter().map(|path| format!("=== {path} {:o}\n{}", files[*path].mode, files[*path].text)).collect();
     insta::assert_snapshot!(text);
     insta::assert_snapshot!(files.keys().map(String::as_str).collect::<Vec<_>>().join("\n"), @r"
+    bin/export
     bin/health-shop-web
     bin/migrate
     bin/order
@@ -110,6 +111,14 @@ fn a_service_gets_its_settings_and_arguments_in_any_folder() {
     let order = place.path().join("a b/bin/order");
     insta::assert_snapshot!(run(Command::new("sh").arg("-c").arg("exec \"$0\" \"$@\" | head -n 1").arg(&order).args(["a b", "2"]), &place), @"<PLACE/a b/root/opt/shop/bin/python> <-m> <shop.order> <--config> <PLACE/a b/root/etc/shop.toml> <a b> <2>");
     assert!(run(Command::new(&order).arg("one"), &place).contains("usage: "));
+    let export = place.path().join("a b/bin/export");
+    let exported = |arguments: &[&str]| {
+        let head = "exec \"$0\" \"$@\" | head -n 1";
+        run(Command::new("sh").arg("-c").arg(head).arg(&export).args(arguments), &place)
+    };
+    insta::assert_snapshot!(exported(&["a b", "--all", "", "$x y"]), @"<PLACE/a b/root/opt/shop/bin/python> <-m> <shop.export> <--all> <> <$x y> <--to=a b>");
+    insta::assert_snapshot!(exported(&["a"]), @"<PLACE/a b/root/opt/shop/bin/python> <-m> <shop.export> <--to=a>");
+    insta::assert_snapshot!(exported(&[]), @"usage: PLACE/a b/bin/export FILE [OPTIONS...]");
 }
 
 #[test]
