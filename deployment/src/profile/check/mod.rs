@@ -3,6 +3,7 @@
 mod archive_files;
 mod debian;
 mod deployment;
+mod doubtful;
 mod images;
 mod limits;
 mod networks;
@@ -29,7 +30,7 @@ use super::sources::Sources;
 use super::{suggest, syntax, words};
 use crate::diagnostic::Diagnostic;
 
-pub(super) use unused::unused;
+pub(super) use doubtful::doubtful;
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];

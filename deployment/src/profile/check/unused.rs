@@ -1,8 +1,6 @@
-//! Warnings: what a profile states and nothing in it uses.
+//! What a profile states and nothing in it uses.
 
 use std::collections::BTreeSet;
-
-use toml::de::DeTable;
 
 use super::super::document::Document;
 use super::super::model::{Internal, Model};
@@ -11,9 +9,8 @@ use super::super::template::{Reads, expression_reads, identifier, reads};
 use crate::diagnostic::Diagnostic;
 use crate::files;
 
-/// The settings and secrets of `model` that nothing reads. `table` is what it was read from.
-pub(in crate::profile) fn unused(sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
-    let document = Document::new(table);
+/// The settings and secrets of `model` that nothing reads.
+pub(super) fn unused(sources: &Sources, document: &Document<'_>, model: &Model) -> Vec<Diagnostic> {
     let mut list = Vec::new();
     let read = of_templates(sources, model, "settings");
     let rules = model.site.rules.values().map(|rule| rule.test.as_str());
