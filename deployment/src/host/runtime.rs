@@ -130,8 +130,7 @@ pub trait Runtime {
     /// Runs a scheduled service now, and waits for its end; it writes to this program's output, and to its log.
     ///
     /// # Errors
-    /// When it was not started: it was not made by `up`, a service is not ready that it depends on, it runs already, or the
-    /// engine cannot start it.
+    /// When it was not started: a service is not ready that it depends on, it runs already, or the engine cannot start it.
     fn run_scheduled(&self, service: &str) -> Result<Ran>;
 
     /// Runs a task of the profile; it writes to this program's output.
@@ -148,6 +147,8 @@ pub enum Ran {
     Done,
     /// It was started, and failed.
     Failed(Failure),
+    /// The deployment is down: `up` has not made it, or `down` has removed it. A run at this time was not expected.
+    Down(Failure),
 }
 
 /// The groups of key files, by which services read them.

@@ -20,13 +20,13 @@ pub fn run_scheduled(
 ) -> Result<()> {
     let (site, model) = (deployment.site(), &deployment.profile.model);
     match runtime.run_scheduled(service) {
-        Ok(ran) => {
+        // Whoever stopped the deployment wanted no run; after the next `up` it would be told as one that is missing.
+        Ok(Ran::Down(failure)) => Err(failure.into()),
+        Ok(Ran::Failed(failure)) => {
             known.set_missed_run(&site, model, service, None)?;
-            match ran {
-                Ran::Done => Ok(()),
-                Ran::Failed(failure) => Err(failure.into()),
-            }
+            Err(failure.into())
         }
+        Ok(Ran::Done) => known.set_missed_run(&site, model, service, None),
         Err(error) => {
             let why = error.to_string().lines().next().unwrap_or_default().to_owned();
             // The error of the run is the one to be told.

@@ -121,6 +121,7 @@ mod tests {
 
     use super::*;
     use crate::finding::Findings;
+    use crate::host::run_scheduled;
     use crate::host::runtime::{Data, LogOptions, Ran, Stopped};
     use crate::host::status::ServiceStatus;
     use crate::host::testing;
@@ -180,8 +181,11 @@ mod tests {
             unreachable!()
         }
 
-        fn run_scheduled(&self, _: &str) -> Result<Ran> {
-            unreachable!()
+        fn run_scheduled(&self, service: &str) -> Result<Ran> {
+            match service {
+                "down" => Ok(Ran::Down(Failure::failed("it has no container"))),
+                _ => anyhow::bail!("the database is not ready"),
+            }
         }
 
         fn elsewhere(&self) -> Option<(String, String)> {
@@ -312,6 +316,21 @@ mod tests {
         assert_eq!(started, Started::Healthy(vec!["shop.test".to_owned()]));
         assert_eq!(runtime.steps.into_inner(), ["verify", "check", "set groups", "load", "check start", "start"]);
         assert!(deployment.has_site());
+    }
+
+    /// A timer ran while the deployment was down: after the next `up`, `doctor` told an error until the next run.
+    #[test]
+    fn a_run_is_missed_only_where_the_deployment_is_up() {
+        let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (deployment, known) = (deployment(&folder), KnownSites::at(state.path()));
+        let request = UpRequest { known: known.clone(), ..request(Some("shop.test")) };
+        let runtime = Recorder::default();
+        up(&deployment, &runtime, &request, &Ui::plain(std::io::sink())).unwrap();
+        for service in ["down", "backup"] {
+            run_scheduled(&deployment, &runtime, &known, service, 7).unwrap_err();
+        }
+        let missed = known.missed_runs(&deployment.site(), &deployment.profile.model).unwrap();
+        assert_eq!(missed.into_keys().collect::<Vec<_>>(), ["backup"]);
     }
 
     /// The way back from a new version whose start was refused needed `--take-over`, though the old one still ran.

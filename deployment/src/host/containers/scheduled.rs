@@ -20,8 +20,8 @@ impl Containers<'_> {
         let of = |name: &str| statuses.iter().find(|status| status.service == name);
         match of(service).map(|status| &status.state) {
             None | Some(ServiceState::Absent) => {
-                let failure = Failure::failed(format!("{service} has no container"));
-                return Err(failure.hint("./sealift up makes it").into());
+                let failure = Failure::failed(format!("{service} has no container: the deployment is down"));
+                return Ok(Ran::Down(failure.hint("./sealift up makes it")));
             }
             Some(ServiceState::Running) => {
                 let failure = Failure::failed(format!("{service} is running already"));
@@ -169,6 +169,15 @@ mod tests {
         assert_eq!(error.to_string(), "shop-web is still running after 0 s");
         let ends = format!("echo >>looks; [ $(wc -l <looks) -gt 1 ] && state=exited || state=running; {state} $state");
         wait(&podman(&ends), 60).unwrap();
+    }
+
+    #[test]
+    fn nothing_runs_while_the_deployment_is_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment: Deployment = testing::deployment(folder.path());
+        let podman = Podman::new("");
+        let result = podman.containers(&deployment).run_now("shop-web").unwrap();
+        assert!(matches!(&result, Ran::Down(failure) if failure.to_string().contains("is down")), "{result:?}");
     }
 
     #[test]

@@ -60,8 +60,8 @@ impl Systemd<'_> {
             };
         }
         if !self.unit_file(&unit_name(service)).exists() {
-            let failure = Failure::failed(format!("{service} has no unit"));
-            return Err(failure.hint("./sealift up installs it").into());
+            let failure = Failure::failed(format!("{service} has no unit: the deployment is down"));
+            return Ok(Ran::Down(failure.hint("./sealift up installs it")));
         }
         // systemd remembers how a run ended, also of one that could not be started.
         Ok(match self.systemctl(&["start", &unit_name(service)]) {
