@@ -108,6 +108,9 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     } else {
         let mut message =
             if status.is_running() { "runs, but is not healthy".into() } else { format!("is {}", status.state) };
+        if let Some(end) = &status.last_end {
+            message += &format!(", {end}");
+        }
         if status.restarts > 0 {
             message += &format!(
                 "; it ended and was started again {}",
@@ -213,12 +216,12 @@ mod tests {
         status.state = ServiceState::Scheduled;
         assert_eq!(examined(&status), "ok: backup: scheduled; it has not run yet");
         let ended = "2026-11-27T03:00:01.5Z".to_owned();
-        status.last_run = Some(LastRun { exit_code: 0, ended: ended.clone(), not_started: None });
+        status.last_run = Some(LastRun { exit_code: 0, cause: None, ended: ended.clone(), not_started: None });
         assert_eq!(
             examined(&status),
             "ok: backup: scheduled; its last run ended with exit code 0, 2026-11-27T03:00:01"
         );
-        status.last_run = Some(LastRun { exit_code: 3, ended, not_started: None });
+        status.last_run = Some(LastRun { exit_code: 3, cause: None, ended, not_started: None });
         insta::assert_snapshot!(examined(&status), @r#"
         error: backup: its last run ended with exit code 3, 2026-11-27T03:00:01
             cannot connect

@@ -11,6 +11,7 @@ mod checks;
 mod containers;
 mod deployment;
 mod doctor;
+mod ending;
 mod ipv6;
 mod look;
 mod origin;

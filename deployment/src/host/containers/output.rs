@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::kind::EngineKind;
+use crate::host::ending;
 use crate::host::status::LastRun;
+use crate::profile::model::Size;
 use crate::render::container::{CONFIG_HASH_LABEL, FOLDER_LABEL};
 use crate::ui::total;
 
@@ -37,18 +39,35 @@ pub(super) struct Container {
     pub(super) ended: String,
     /// The exit code of its last end.
     pub(super) exit_code: i64,
+    /// The kernel ended a process of it, as it needed more memory than it may have or than there is.
+    pub(super) out_of_memory: bool,
 }
 
 impl Container {
+    /// What differs from its start to the next one: when that was, and how many were before.
+    pub(super) fn run(&self) -> (String, u64) {
+        (self.started.clone(), self.restarts)
+    }
+
     /// Whether it has ended with exit code 0.
     pub(super) fn is_completed(&self) -> bool {
         self.state == "exited" && self.exit_code == 0
     }
 
-    /// How its last run ended; `None` before its first end.
-    pub(super) fn last_run(&self) -> Option<LastRun> {
+    /// How its last run ended, of a service with this limit of memory; `None` before its first end.
+    pub(super) fn last_run(&self, memory: Option<Size>) -> Option<LastRun> {
+        let (exit_code, cause) = (self.exit_code, self.cause(memory));
         let ended = self.state == "exited";
-        ended.then(|| LastRun { exit_code: self.exit_code, ended: self.ended.clone(), not_started: None })
+        ended.then(|| LastRun { exit_code, cause, ended: self.ended.clone(), not_started: None })
+    }
+
+    /// Its exit code, and what it means.
+    pub(super) fn end(&self, memory: Option<Size>) -> String {
+        ending::told(self.exit_code, self.cause(memory).as_deref())
+    }
+
+    fn cause(&self, memory: Option<Size>) -> Option<String> {
+        ending::cause(self.exit_code, self.out_of_memory, memory)
     }
 
     /// Whether it runs.
@@ -91,6 +110,7 @@ fn container(entry: &Value) -> Result<Container> {
         started: text(&entry["State"]["StartedAt"]),
         ended: text(&entry["State"]["FinishedAt"]),
         exit_code: entry["State"]["ExitCode"].as_i64().unwrap_or_default(),
+        out_of_memory: entry["State"]["OOMKilled"].as_bool().unwrap_or_default(),
     })
 }
 
@@ -310,7 +330,7 @@ mod tests {
 
     #[test]
     fn containers_of_both_engines_are_parsed() {
-        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3,
+        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3, "OOMKilled": true,
             "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
             "Config": {"Env": ["A=1"],
             "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
@@ -327,6 +347,7 @@ mod tests {
             started: "2026-11-26T21:00:00.123456789+01:00".into(),
             ended: String::new(),
             exit_code: 3,
+            out_of_memory: true,
         };
         assert_eq!(found, expected);
         assert_eq!(found.seconds_up(1_795_723_207), Some(7));
@@ -334,6 +355,7 @@ mod tests {
             "Config": {"Labels": null}, "HostConfig": {"PortBindings": null}}]"#;
         let found = containers(docker).unwrap().remove("shop_web").unwrap();
         assert_eq!((found.config_hash.as_str(), found.ports.len(), found.seconds_up(0)), ("", 0, None));
+        assert!(!found.out_of_memory);
         assert!(containers("").is_err() && containers("[{}]").is_err());
         assert!(containers("[]\n").unwrap().is_empty());
     }

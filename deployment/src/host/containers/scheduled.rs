@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::context::Containers;
 use crate::failure::Failure;
+use crate::host::ending;
 use crate::host::passed_on::{self, Raw};
 use crate::host::runtime::{Deadline, Ran};
 use crate::host::status::{HealthState, ServiceState, ServiceStatus};
@@ -47,12 +48,16 @@ impl Containers<'_> {
         let mut command = self.engine.command(&["start", "--attach", &container]);
         let status = passed_on::run(&mut command, Raw::Never).with_context(|| self.engine.cannot_run())?;
         // The engine's own exit code may also be that of an error of its own.
-        let last = self.inspected()?.remove(service).and_then(|container| container.last_run());
+        let memory = self.deployment.profile.model.service(service).memory;
+        let last = self.inspected()?.remove(service).and_then(|container| container.last_run(memory));
         match last {
             Some(run) if run.exit_code == 0 && status.success() => Ok(Ran::Done),
             // One that could not be started has the end of the run before.
             Some(run) if run.exit_code != 0 && before.is_none_or(|before| before != run) => {
-                let failure = Failure::failed(format!("{service} failed with exit code {}", run.exit_code));
+                let failure = Failure::failed(format!(
+                    "{service} failed with {}",
+                    ending::told(run.exit_code, run.cause.as_deref())
+                ));
                 let hint = format!("its output is above; ./sealift logs {service} shows earlier runs, too");
                 Ok(Ran::Failed(failure.hint(hint)))
             }
