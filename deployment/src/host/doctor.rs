@@ -1,6 +1,7 @@
 //! The examination of a deployment: its host, images, services, certificates and secrets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use sealift_layers::escape::line;
@@ -43,10 +44,14 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::Kno
     {
         findings.error("services", format!("{} has none of them; {found}", runtime.place()), format!("add {option}"));
     }
-    for status in services {
+    for status in &services {
         let log = || runtime.last_log_lines(&status.service);
-        examine_service(&status, log, &mut findings);
+        examine_service(status, log, &mut findings);
     }
+    let is_healthy = |status: &&ServiceStatus| status.is_running() && status.health == HealthState::Healthy;
+    let healthy = services.iter().filter(|status| status.owner.is_none()).filter(is_healthy);
+    let healthy: Vec<&str> = healthy.map(|status| status.service.as_str()).collect();
+    runtime.check_published(&healthy, Duration::ZERO, &mut findings)?;
     if let Some(commands) = runtime.missing_boot_unit() {
         let message = "no unit of systemd starts the services at boot, and podman does not";
         findings.warn("boot", message, format!("in a shell:\n{}", commands.join("\n")));

@@ -22,6 +22,7 @@ mod repeated;
 pub mod request;
 mod runtime;
 mod scheduled;
+mod sockets;
 mod status;
 mod systemd;
 #[cfg(test)]

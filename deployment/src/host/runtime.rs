@@ -105,6 +105,14 @@ pub trait Runtime {
     /// not healthy at the deadline.
     fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started>;
 
+    /// Finds published ports of these services, which run, where nobody listens. Programs may need `patience` to begin with it.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`].
+    fn check_published(&self, _services: &[&str], _patience: Duration, _findings: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
     /// Stops all services, the last one first.
     ///
     /// # Errors

@@ -10,10 +10,13 @@ use super::deployment::Deployment;
 use super::origin;
 use super::runtime::{Deadline, KeyGroups, Runtime, Started};
 use crate::failure::Failure;
-use crate::finding::Level;
+use crate::finding::{Findings, Level};
 use crate::signature::{PublicKey, Trust};
 use crate::site::{self, KnownSites, SiteRequest};
 use crate::ui::Ui;
+
+/// How long a program that is healthy may take until it listens on its published ports.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The operator's choices for a start.
 #[derive(Clone, Debug)]
@@ -68,7 +71,14 @@ pub fn up(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest<'_
     runtime.check_start(deadline, ui)?;
     // A start that is refused leaves the deployment to the folder that it runs from.
     request.known.take_over(&deployment.site(), &deployment.profile.model, &deployment.place()?)?;
-    runtime.start(&site, deadline, ui)
+    let started = runtime.start(&site, deadline, ui)?;
+    if let Started::Healthy(_) = started {
+        let mut findings = Findings::default();
+        // Where that cannot be known, nothing is told: all is healthy.
+        let _unknown = runtime.check_published(&deployment.instances(), PATIENCE, &mut findings);
+        findings.0.iter().for_each(|finding| ui.finding(finding));
+    }
+    Ok(started)
 }
 
 /// Checks the bundle and the host; reports every error at once.
@@ -120,7 +130,6 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::finding::Findings;
     use crate::host::run_scheduled;
     use crate::host::runtime::{Data, LogOptions, Ran, Stopped};
     use crate::host::status::ServiceStatus;

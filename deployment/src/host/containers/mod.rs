@@ -7,6 +7,7 @@ mod engine;
 mod held;
 mod key_groups;
 mod kind;
+mod listening;
 mod load;
 mod network;
 mod output;

@@ -37,6 +37,8 @@ pub(super) struct Container {
     pub(super) started: String,
     /// When it ended last, likewise.
     pub(super) ended: String,
+    /// The number of its process, while it runs, on the machine of the engine.
+    pub(super) process: Option<u32>,
     /// The exit code of its last end.
     pub(super) exit_code: i64,
     /// The kernel ended a process of it, as it needed more memory than it may have or than there is.
@@ -108,6 +110,7 @@ fn container(entry: &Value) -> Result<Container> {
         environment: entry["Config"]["Env"].as_array().into_iter().flatten().map(text).collect(),
         restarts: entry["RestartCount"].as_u64().unwrap_or_default(),
         started: text(&entry["State"]["StartedAt"]),
+        process: entry["State"]["Pid"].as_u64().and_then(|id| u32::try_from(id).ok()).filter(|id| *id != 0),
         ended: text(&entry["State"]["FinishedAt"]),
         exit_code: entry["State"]["ExitCode"].as_i64().unwrap_or_default(),
         out_of_memory: entry["State"]["OOMKilled"].as_bool().unwrap_or_default(),
@@ -330,7 +333,7 @@ mod tests {
 
     #[test]
     fn containers_of_both_engines_are_parsed() {
-        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3, "OOMKilled": true,
+        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3, "Pid": 77, "OOMKilled": true,
             "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
             "Config": {"Env": ["A=1"],
             "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
@@ -346,16 +349,17 @@ mod tests {
             restarts: 2,
             started: "2026-11-26T21:00:00.123456789+01:00".into(),
             ended: String::new(),
+            process: Some(77),
             exit_code: 3,
             out_of_memory: true,
         };
         assert_eq!(found, expected);
         assert_eq!(found.seconds_up(1_795_723_207), Some(7));
-        let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited"}, "Image": "sha256:ab12",
+        let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited", "Pid": 0}, "Image": "sha256:ab12",
             "Config": {"Labels": null}, "HostConfig": {"PortBindings": null}}]"#;
         let found = containers(docker).unwrap().remove("shop_web").unwrap();
         assert_eq!((found.config_hash.as_str(), found.ports.len(), found.seconds_up(0)), ("", 0, None));
-        assert!(!found.out_of_memory);
+        assert_eq!((found.process, found.out_of_memory), (None, false));
         assert!(containers("").is_err() && containers("[{}]").is_err());
         assert!(containers("[]\n").unwrap().is_empty());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -81,6 +82,10 @@ impl Runtime for Containers<'_> {
             );
         }
         Ok(Started::Healthy(self.deployment.addresses(&host)?))
+    }
+
+    fn check_published(&self, services: &[&str], patience: Duration, findings: &mut Findings) -> Result<()> {
+        self.check_listening(services, patience, findings)
     }
 
     /// Each service gets time to end by itself. Containers and networks are removed.
