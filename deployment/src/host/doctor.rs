@@ -47,6 +47,10 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::Kno
     for status in &services {
         let log = || runtime.last_log_lines(&status.service);
         examine_service(status, log, &mut findings);
+        let does_not_work = [HealthState::Unhealthy, HealthState::Down].contains(&status.health);
+        if does_not_work && !status.is_absent() && status.owner.is_none() {
+            runtime.explain(&status.service, &mut findings)?;
+        }
     }
     let is_healthy = |status: &&ServiceStatus| status.is_running() && status.health == HealthState::Healthy;
     let healthy = services.iter().filter(|status| status.owner.is_none()).filter(is_healthy);

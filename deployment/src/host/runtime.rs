@@ -105,6 +105,14 @@ pub trait Runtime {
     /// not healthy at the deadline.
     fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started>;
 
+    /// Finds reasons for which a service may not work that neither its log nor its health check tell plainly.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`].
+    fn explain(&self, _service: &str, _findings: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
     /// Finds published ports of these services, which run, where nobody listens. Programs may need `patience` to begin with it.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod space;
 mod start;
 mod status;
 mod system;
+mod volume_users;
 mod volumes;
 mod waiting;
 

@@ -84,6 +84,10 @@ impl Runtime for Containers<'_> {
         Ok(Started::Healthy(self.deployment.addresses(&host)?))
     }
 
+    fn explain(&self, service: &str, findings: &mut Findings) -> Result<()> {
+        self.explain_by_volumes(service, findings)
+    }
+
     fn check_published(&self, services: &[&str], patience: Duration, findings: &mut Findings) -> Result<()> {
         self.check_listening(services, patience, findings)
     }

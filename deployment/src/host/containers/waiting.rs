@@ -10,6 +10,7 @@ use super::context::Containers;
 use super::output::Container;
 use super::status::{MANY_RESTARTS, STEADY};
 use crate::failure::Failure;
+use crate::finding::Findings;
 use crate::host::runtime::{Deadline, Runtime};
 use crate::host::status::HealthState;
 use crate::profile::model::{Condition, Size};
@@ -253,6 +254,7 @@ impl<'a> Start<'a> {
         for line in self.containers.last_log_lines(service) {
             message += &format!("\n    {line}");
         }
+        message += &self.explained(service);
         let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");
         Failure::failed(message).hint(hint)
     }
@@ -262,8 +264,17 @@ impl<'a> Start<'a> {
         for line in self.containers.last_log_lines(service) {
             message += &format!("\n    {line}");
         }
+        message += &self.explained(service);
         let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");
         Failure::failed(message).hint(hint)
+    }
+
+    /// What else may be the reason, below the log lines.
+    fn explained(&self, service: &str) -> String {
+        let mut findings = Findings::default();
+        // The failure of the service is the one to be told.
+        let _unknown = self.containers.explain(service, &mut findings);
+        findings.0.iter().map(|finding| format!("\n  {}", finding.to_string().replace('\n', "\n  "))).collect()
     }
 
     /// The failure at the deadline.
@@ -277,6 +288,7 @@ impl<'a> Start<'a> {
             for line in self.containers.last_log_lines(service) {
                 message += &format!("\n    {line}");
             }
+            message += &self.explained(service);
         }
         for service in &self.waiting {
             let conditions = self.containers.deployment.profile.model.conditions(service);
