@@ -111,7 +111,7 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     } else if status.state == ServiceState::Scheduled {
         findings.ok(service, "scheduled; it has not run yet");
     } else if status.health == HealthState::Healthy {
-        findings.ok(service, "healthy");
+        findings.ok(service, format!("healthy{}", restarted(status)));
     } else if status.health == HealthState::Starting {
         findings.warn(service, "is starting", "repeat this in a minute");
     } else {
@@ -120,12 +120,7 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
         if let Some(end) = &status.last_end {
             message += &format!(", {end}");
         }
-        if status.restarts > 0 {
-            message += &format!(
-                "; it ended and was started again {}",
-                ui::count(usize::try_from(status.restarts).unwrap_or(usize::MAX), "time")
-            );
-        }
+        message += &restarted(status);
         if !status.check_output.is_empty() {
             message += &format!("; its health check: {}", status.check_output.join(" / "));
         }
@@ -136,6 +131,12 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     if let Some(reason) = status.outdated {
         findings.warn(service, format!("is out of date: {reason}"), "./sealift up recreates it");
     }
+}
+
+/// How often the service was started again, for the end of a message.
+fn restarted(status: &ServiceStatus) -> String {
+    let times = ui::count(usize::try_from(status.restarts).unwrap_or(usize::MAX), "time");
+    if status.restarts == 0 { String::new() } else { format!("; it ended and was started again {times}") }
 }
 
 fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findings) {
@@ -236,6 +237,16 @@ mod tests {
             cannot connect
           hint: its last log lines are above; ./sealift run-scheduled backup runs it now
         "#);
+    }
+
+    /// A check that succeeds at most times hid that the service crashed each hour.
+    #[test]
+    fn a_healthy_service_is_told_with_its_restarts() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        (status.state, status.health, status.restarts) = (ServiceState::Running, HealthState::Healthy, 17);
+        assert_eq!(examined(&status), "ok: web: healthy; it ended and was started again 17 times");
+        status.restarts = 0;
+        assert_eq!(examined(&status), "ok: web: healthy");
     }
 
     #[test]
