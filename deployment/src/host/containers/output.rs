@@ -164,6 +164,13 @@ fn list(json: &str) -> Result<Vec<Value>> {
     serde_json::from_str(json).context("the output of `inspect` is not a JSON array")
 }
 
+/// Parses the output of `podman events --format json`, an object a line: the exit code of the last one. The first line may be
+/// cut off.
+pub(super) fn last_exit_code(lines: &str) -> Option<i64> {
+    let events = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter_map(|event| event["ContainerExitCode"].as_i64()).next_back()
+}
+
 /// Whether the errors of an engine say only that there is no such container, image, volume, network or pod.
 pub(super) fn is_absent(stderr: &str) -> bool {
     const WORDS: [&str; 7] = [
@@ -362,6 +369,13 @@ mod tests {
         assert_eq!((found.process, found.out_of_memory), (None, false));
         assert!(containers("").is_err() && containers("[{}]").is_err());
         assert!(containers("[]\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_exit_code_of_the_last_event_is_found() {
+        let events = "Code\":1}\n{\"ContainerExitCode\":7,\"Status\":\"died\"}\n{\"ContainerExitCode\":137,\"Status\":\"died\"}\n";
+        assert_eq!(last_exit_code(events), Some(137));
+        assert_eq!(last_exit_code("Error: unable to get events\n"), None);
     }
 
     #[test]

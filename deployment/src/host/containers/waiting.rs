@@ -197,6 +197,9 @@ impl<'a> Start<'a> {
         let model = &self.containers.deployment.profile.model;
         for service in self.starting.iter().filter(|service| !model.service(service).runs_once()) {
             let watch = self.watches.entry(service).or_insert_with(|| Watch::new(found.get(service)));
+            if watch.end.is_none() && found.get(service).is_some_and(|found| watch.is_looping(found)) {
+                watch.end = self.containers.last_end(service);
+            }
             if let Some(why) = watch.stays_down(found.get(service), model.service(service).memory) {
                 return Err(self.does_not_stay_up(service, &why).into());
             }
@@ -323,16 +326,22 @@ impl Watch {
         if !found.is_running() {
             self.end = Some(found.end(memory));
         }
-        let again = found.restarts.saturating_sub(self.restarts);
         self.down = if found.is_running() { None } else { self.down.or_else(|| Some(Instant::now())) };
-        let loops = again >= MANY_RESTARTS || found.state == "restarting" && found.restarts >= MANY_RESTARTS;
-        if loops && self.since.elapsed() > PATIENCE {
+        if self.is_looping(found) {
+            let again = found.restarts.saturating_sub(self.restarts);
             let times = again.max(1) + u64::from(!found.is_running());
             let end = self.end.as_ref().map(|end| format!(", the last time with {end}")).unwrap_or_default();
             return Some(format!("it ended {times} times{end}"));
         }
         let is_down = self.down.is_some_and(|down| down.elapsed() > PATIENCE) && found.state != "restarting";
         is_down.then(|| format!("it is {}, with {}", found.state, found.end(memory)))
+    }
+
+    /// Whether it ends again and again.
+    fn is_looping(&self, found: &Container) -> bool {
+        let again = found.restarts.saturating_sub(self.restarts);
+        let loops = again >= MANY_RESTARTS || found.state == "restarting" && found.restarts >= MANY_RESTARTS;
+        loops && self.since.elapsed() > PATIENCE
     }
 
     /// Whether it has been running for some seconds without a restart.
