@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use sealift_layers::image::{Image, ImageLayer, ImageSpec, timestamp};
-use sealift_layers::ingredients::accounts::users;
+use sealift_layers::ingredients::accounts::{Account, users};
 
 use crate::assemble::{accounts, named_of_debian, owner_ids};
 use crate::plan::{self, FinishedLayers, Plan};
@@ -21,9 +21,7 @@ pub(super) fn make(plan: &Plan<'_>, layers: &FinishedLayers) -> Result<Vec<Image
 fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result<ImageSpec> {
     let inputs = &plan.inputs;
     let model = inputs.model(&image.name);
-    let requests = image.layers.iter().flat_map(|layer| layers.record(&layer.key).remarks.accounts.clone());
-    let requests = requests.chain(named_of_debian(inputs.image(&image.name)));
-    let users = users(&accounts(model), &requests.collect::<Vec<_>>())?;
+    let users = users_of(plan, image, layers)?;
     let known = |user: &str, place: [&str; 3]| {
         let place = inputs.profile.place(&place).map(|place| format!(" ({place})")).unwrap_or_default();
         owner_ids(user, &users).with_context(|| format!("the image {} cannot be run{place}", image.name))
@@ -60,6 +58,13 @@ fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result
         labels: labels(plan, image),
         layers: layers.collect(),
     })
+}
+
+/// The users of an image: of the profile, of its packages, and those of every Debian system that the profile names.
+pub(super) fn users_of(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result<Vec<Account>> {
+    let requests = image.layers.iter().flat_map(|layer| layers.record(&layer.key).remarks.accounts.clone());
+    let requests = requests.chain(named_of_debian(plan.inputs.image(&image.name)));
+    Ok(users(&accounts(plan.inputs.model(&image.name)), &requests.collect::<Vec<_>>())?)
 }
 
 /// The profile's labels and those of the image, by their full names (OCI image-spec 1.1, "Annotations").

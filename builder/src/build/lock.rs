@@ -28,7 +28,7 @@ pub struct Relocked {
 pub(super) fn choose(request: &BuildRequest<'_>, servers: &Servers<'_>, ui: &Ui) -> Result<Lock> {
     let profile = request.profile;
     check_templates(profile)?;
-    warn_of(profile, ui);
+    warn_of_profile(profile, ui);
     let platform = request.platform.to_string();
     let name = profile.model.name.get_ref();
     let found = Lock::read(profile)?;
@@ -52,8 +52,8 @@ pub(super) fn choose(request: &BuildRequest<'_>, servers: &Servers<'_>, ui: &Ui)
     Ok(relock(profile, servers, request.resolve_options(), found, ui)?.lock)
 }
 
-/// Prints the warnings of the profile.
-pub fn warn_of(profile: &Profile, ui: &Ui) {
+/// Prints the warnings about a profile: see [`Profile::warnings`].
+pub fn warn_of_profile(profile: &Profile, ui: &Ui) {
     if let Some(warnings) = profile.warnings() {
         ui.warn(warnings.to_string().trim_start_matches("warning: ").trim_end());
     }

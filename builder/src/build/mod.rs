@@ -28,7 +28,7 @@ use sealift_deployment::ui::Ui;
 use sealift_layers::ingredients::certs::Certificate;
 
 pub use keep::{Kept, gather, keep};
-pub use lock::{Relocked, relock, warn_of};
+pub use lock::{Relocked, relock, warn_of_profile};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
 pub use request::{BuildRequest, Built, BuiltImage, LockPolicy, Output, Target};
 pub use with::give;

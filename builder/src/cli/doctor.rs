@@ -17,9 +17,9 @@ use super::deployment::DeploymentOptions;
 /// Examine an unpacked bundle and its host, and report every problem with a hint
 ///
 /// Checks the signature, the engine or systemd, architecture, clock, kernel settings, disk space,
-/// ports, images, data, services (with the last log lines of those that are not healthy),
-/// certificates, and who can read the secrets. Prints one line for each check, and a hint below each
-/// problem. Changes nothing.
+/// ports, images, data, services (with the last log lines of those that are not healthy), published
+/// ports where nobody listens, certificates, and who can read the secrets. Prints one line for each
+/// check, and a hint below each problem. Changes nothing.
 ///
 /// Exits with 1 if there are errors. Warnings do not change the exit code.
 #[derive(Args, Debug)]

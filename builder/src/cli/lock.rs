@@ -62,7 +62,7 @@ impl LockCommand {
         let machine = Machine::here();
         let ui = common::ui(&machine, context);
         let profile = Profile::find(&self.profile)?;
-        build::warn_of(&profile, &ui);
+        build::warn_of_profile(&profile, &ui);
         let platform = self.platform.of(&profile)?;
         let servers = self.servers.open_at(&machine, false, self.at)?;
         let options = resolve::Options {

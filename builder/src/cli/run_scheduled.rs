@@ -20,8 +20,8 @@ use super::deployment::DeploymentOptions;
 /// timers.
 ///
 /// The service is run in its container, which `sealift up` has made; what it prints goes to its log,
-/// too. Exits with 1 when it fails, when it runs already, or when a service is not ready that it
-/// depends on.
+/// too. Exits with 1 when it fails, when it runs already, when a service is not ready that it depends
+/// on, or when the deployment is down; `status` and `doctor` tell the first and the third.
 ///
 /// Examples:
 ///   ./sealift run-scheduled

@@ -28,7 +28,7 @@ pub(super) struct Status {
     deployment: DeploymentOptions,
     /// Print JSON: an array of objects with service, container, state, health, restarts,
     /// outdated and ports; check-output of a failed health check, last-run of a scheduled service,
-    /// owner of containers of another folder
+    /// last-end of another one that does not run, owner of containers of another folder
     #[arg(long)]
     json: bool,
 }

@@ -1,6 +1,7 @@
 //! The examination of a deployment: its host, images, services, certificates and secrets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use sealift_layers::escape::line;
@@ -43,10 +44,18 @@ pub fn examine(deployment: &Deployment, runtime: &dyn Runtime, known: &site::Kno
     {
         findings.error("services", format!("{} has none of them; {found}", runtime.place()), format!("add {option}"));
     }
-    for status in services {
+    for status in &services {
         let log = || runtime.last_log_lines(&status.service);
-        examine_service(&status, log, &mut findings);
+        examine_service(status, log, &mut findings);
+        let does_not_work = [HealthState::Unhealthy, HealthState::Down].contains(&status.health);
+        if does_not_work && !status.is_absent() && status.owner.is_none() {
+            runtime.explain(&status.service, &mut findings)?;
+        }
     }
+    let is_healthy = |status: &&ServiceStatus| status.is_running() && status.health == HealthState::Healthy;
+    let healthy = services.iter().filter(|status| status.owner.is_none()).filter(is_healthy);
+    let healthy: Vec<&str> = healthy.map(|status| status.service.as_str()).collect();
+    runtime.check_published(&healthy, Duration::ZERO, &mut findings)?;
     if let Some(commands) = runtime.missing_boot_unit() {
         let message = "no unit of systemd starts the services at boot, and podman does not";
         findings.warn("boot", message, format!("in a shell:\n{}", commands.join("\n")));
@@ -102,18 +111,16 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     } else if status.state == ServiceState::Scheduled {
         findings.ok(service, "scheduled; it has not run yet");
     } else if status.health == HealthState::Healthy {
-        findings.ok(service, "healthy");
+        findings.ok(service, format!("healthy{}", restarted(status)));
     } else if status.health == HealthState::Starting {
         findings.warn(service, "is starting", "repeat this in a minute");
     } else {
         let mut message =
             if status.is_running() { "runs, but is not healthy".into() } else { format!("is {}", status.state) };
-        if status.restarts > 0 {
-            message += &format!(
-                "; it ended and was started again {}",
-                ui::count(usize::try_from(status.restarts).unwrap_or(usize::MAX), "time")
-            );
+        if let Some(end) = &status.last_end {
+            message += &format!(", {end}");
         }
+        message += &restarted(status);
         if !status.check_output.is_empty() {
             message += &format!("; its health check: {}", status.check_output.join(" / "));
         }
@@ -124,6 +131,12 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     if let Some(reason) = status.outdated {
         findings.warn(service, format!("is out of date: {reason}"), "./sealift up recreates it");
     }
+}
+
+/// How often the service was started again, for the end of a message.
+fn restarted(status: &ServiceStatus) -> String {
+    let times = ui::count(usize::try_from(status.restarts).unwrap_or(usize::MAX), "time");
+    if status.restarts == 0 { String::new() } else { format!("; it ended and was started again {times}") }
 }
 
 fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findings) {
@@ -213,17 +226,27 @@ mod tests {
         status.state = ServiceState::Scheduled;
         assert_eq!(examined(&status), "ok: backup: scheduled; it has not run yet");
         let ended = "2026-11-27T03:00:01.5Z".to_owned();
-        status.last_run = Some(LastRun { exit_code: 0, ended: ended.clone(), not_started: None });
+        status.last_run = Some(LastRun { exit_code: 0, cause: None, ended: ended.clone(), not_started: None });
         assert_eq!(
             examined(&status),
             "ok: backup: scheduled; its last run ended with exit code 0, 2026-11-27T03:00:01"
         );
-        status.last_run = Some(LastRun { exit_code: 3, ended, not_started: None });
+        status.last_run = Some(LastRun { exit_code: 3, cause: None, ended, not_started: None });
         insta::assert_snapshot!(examined(&status), @r#"
         error: backup: its last run ended with exit code 3, 2026-11-27T03:00:01
             cannot connect
           hint: its last log lines are above; ./sealift run-scheduled backup runs it now
         "#);
+    }
+
+    /// A check that succeeds at most times hid that the service crashed each hour.
+    #[test]
+    fn a_healthy_service_is_told_with_its_restarts() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        (status.state, status.health, status.restarts) = (ServiceState::Running, HealthState::Healthy, 17);
+        assert_eq!(examined(&status), "ok: web: healthy; it ended and was started again 17 times");
+        status.restarts = 0;
+        assert_eq!(examined(&status), "ok: web: healthy");
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! It is the only place that reads there. Links are not followed, only the beginning of regular files is read, and what was
 //! found is text that can be shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use sealift_layers::escape;
 use sealift_layers::tree::Pattern;
 use serde::{Deserialize, Serialize};
@@ -23,11 +23,28 @@ const FIRST_BYTES: u64 = 64;
 const ENTRY_LIMIT: usize = 10_000;
 const FOUND_LIMIT: usize = 100;
 
+/// Owner and mode of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The number of its user.
+    pub uid: u32,
+    /// The number of its group.
+    pub gid: u32,
+    /// Its permissions, without the type.
+    pub mode: u32,
+    /// It has an access control list, which may allow more than the mode does.
+    pub has_acl: bool,
+}
+
 /// What is in a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// Whether it has nothing at all.
     pub is_empty: bool,
+    /// Whose the folder itself is.
+    pub owner: Option<Owner>,
+    /// The numbers of the users who have what is directly in it.
+    pub owners: BTreeSet<u32>,
     /// The first line of each file that was looked for, by path: at most 64 bytes, escaped.
     pub first_lines: BTreeMap<String, String>,
 }
@@ -40,13 +57,26 @@ pub struct Contents {
 pub fn look(folder: &Path, patterns: &[String]) -> Result<Contents> {
     let open = || rustix::fs::open(folder, FOLDER, Mode::empty());
     let context = || format!("cannot look into {}", folder.display());
-    let is_empty = names(open().with_context(context)?).with_context(context)?.is_empty();
-    let mut contents = Contents { is_empty, ..Contents::default() };
+    let volume = open().with_context(context)?;
+    let names = names(open().with_context(context)?).with_context(context)?;
+    let owners = names.iter().filter_map(|name| {
+        let found = rustix::fs::statat(&volume, &**name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(found.st_uid)
+    });
+    let (owner, owners) = (owner(&volume), owners.collect());
+    let mut contents = Contents { is_empty: names.is_empty(), owner, owners, ..Contents::default() };
     for pattern in patterns {
         let components: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
         search(open().with_context(context)?, &components, String::new(), &mut contents.first_lines);
     }
     Ok(contents)
+}
+
+fn owner(folder: &OwnedFd) -> Option<Owner> {
+    let found = rustix::fs::fstat(folder).ok()?;
+    let acl = rustix::fs::fgetxattr(folder, "system.posix_acl_access", &mut [0_u8; 0]);
+    let mode = Mode::from_raw_mode(found.st_mode).as_raw_mode();
+    Some(Owner { uid: found.st_uid, gid: found.st_gid, mode: mode & 0o7777, has_acl: acl.is_ok_and(|size| size > 0) })
 }
 
 /// How folders are opened: never through a link.
@@ -125,7 +155,7 @@ mod tests {
         fs_err::create_dir_all(at("outside/data")).unwrap();
         fs_err::write(at("outside/data/VERSION"), "secret of the host").unwrap();
         let look = || look(&at("volume"), &["*/data/VERSION".to_owned(), "VERSION".to_owned()]).unwrap();
-        assert_eq!(look(), Contents { is_empty: false, first_lines: [].into() });
+        assert_eq!((look().is_empty, look().first_lines), (false, [].into()));
         symlink(at("outside"), at("volume/17")).unwrap();
         symlink("../../../outside/data/VERSION", at("volume/16/data/VERSION")).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, at("volume/VERSION"), Mode::from_raw_mode(0o644)).unwrap();

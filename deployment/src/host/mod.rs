@@ -11,6 +11,7 @@ mod checks;
 mod containers;
 mod deployment;
 mod doctor;
+mod ending;
 mod ipv6;
 mod look;
 mod origin;
@@ -21,6 +22,7 @@ mod repeated;
 pub mod request;
 mod runtime;
 mod scheduled;
+mod sockets;
 mod status;
 mod systemd;
 #[cfg(test)]

@@ -105,6 +105,22 @@ pub trait Runtime {
     /// not healthy at the deadline.
     fn start(&self, site: &site::SiteReport, deadline: Deadline, ui: &Ui) -> Result<Started>;
 
+    /// Finds reasons for which a service may not work that neither its log nor its health check tell plainly.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`].
+    fn explain(&self, _service: &str, _findings: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
+    /// Finds published ports of these services, which run, where nobody listens. Programs may need `patience` to begin with it.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`].
+    fn check_published(&self, _services: &[&str], _patience: Duration, _findings: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
     /// Stops all services, the last one first.
     ///
     /// # Errors
@@ -130,8 +146,7 @@ pub trait Runtime {
     /// Runs a scheduled service now, and waits for its end; it writes to this program's output, and to its log.
     ///
     /// # Errors
-    /// When it was not started: it was not made by `up`, a service is not ready that it depends on, it runs already, or the
-    /// engine cannot start it.
+    /// When it was not started: a service is not ready that it depends on, it runs already, or the engine cannot start it.
     fn run_scheduled(&self, service: &str) -> Result<Ran>;
 
     /// Runs a task of the profile; it writes to this program's output.
@@ -148,6 +163,8 @@ pub enum Ran {
     Done,
     /// It was started, and failed.
     Failed(Failure),
+    /// The deployment is down: `up` has not made it, or `down` has removed it. A run at this time was not expected.
+    Down(Failure),
 }
 
 /// The groups of key files, by which services read them.

@@ -20,13 +20,13 @@ pub fn run_scheduled(
 ) -> Result<()> {
     let (site, model) = (deployment.site(), &deployment.profile.model);
     match runtime.run_scheduled(service) {
-        Ok(ran) => {
+        // Whoever stopped the deployment wanted no run; after the next `up` it would be told as one that is missing.
+        Ok(Ran::Down(failure)) => Err(failure.into()),
+        Ok(Ran::Failed(failure)) => {
             known.set_missed_run(&site, model, service, None)?;
-            match ran {
-                Ran::Done => Ok(()),
-                Ran::Failed(failure) => Err(failure.into()),
-            }
+            Err(failure.into())
         }
+        Ok(Ran::Done) => known.set_missed_run(&site, model, service, None),
         Err(error) => {
             let why = error.to_string().lines().next().unwrap_or_default().to_owned();
             // The error of the run is the one to be told.
@@ -48,7 +48,7 @@ pub fn statuses(deployment: &Deployment, runtime: &dyn Runtime, known: &KnownSit
         if let Some(missed) = missed.get(&status.service).filter(|missed| is_last(missed, status.last_run.as_ref())) {
             let time = jiff::Timestamp::from_second(missed.at).map(|time| time.to_string()).unwrap_or_default();
             let not_started = Some(missed.why.clone());
-            status.last_run = Some(LastRun { exit_code: NOT_STARTED, ended: time, not_started });
+            status.last_run = Some(LastRun { exit_code: NOT_STARTED, cause: None, ended: time, not_started });
             status.health = HealthState::Unhealthy;
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn the_later_of_two_runs_is_the_last_one() {
         let missed = MissedRun { at: 1_795_723_200, why: "the database is not ready".into() };
-        let ended = |time: &str| LastRun { exit_code: 0, ended: time.to_owned(), not_started: None };
+        let ended = |time: &str| LastRun { exit_code: 0, cause: None, ended: time.to_owned(), not_started: None };
         assert!(is_last(&missed, None));
         assert!(is_last(&missed, Some(&ended("2026-11-26T19:59:00.5Z"))));
         assert!(!is_last(&missed, Some(&ended("2026-11-26T21:00:01+01:00"))));
@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn why_a_run_was_not_started_is_escaped() {
         let why = Some("no program \u{1b}[2J".to_owned());
-        let run = LastRun { exit_code: NOT_STARTED, ended: "2026-11-26T20:00:00Z".into(), not_started: why };
+        let run =
+            LastRun { exit_code: NOT_STARTED, cause: None, ended: "2026-11-26T20:00:00Z".into(), not_started: why };
         assert_eq!(run.to_string(), "last run was not started (no program \\u{1b}[2J), 2026-11-26T20:00:00Z");
     }
 }

@@ -59,6 +59,9 @@ pub enum Outdated {
 pub struct LastRun {
     /// 0 where it did its work; 125 where it could not be started.
     pub exit_code: i64,
+    /// What that exit code means, where it has a meaning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// When it ended, in the words of the engine or of systemd.
     pub ended: String,
     /// Why it could not be started.
@@ -77,10 +80,11 @@ impl fmt::Display for LastRun {
         }
         // Not the parts of seconds, nor the zone's name after its offset.
         match self.ended.split_once('.') {
-            _ if self.ended.is_empty() => Ok(()),
-            Some((time, _)) => write!(f, ", {time}"),
-            None => write!(f, ", {}", self.ended),
+            _ if self.ended.is_empty() => {}
+            Some((time, _)) => write!(f, ", {time}")?,
+            None => write!(f, ", {}", self.ended)?,
         }
+        self.cause.iter().try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
@@ -102,6 +106,9 @@ pub struct ServiceStatus {
     /// How its last run ended, of a service that runs at times; `None` before its first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
+    /// How it ended last, of any other service that does not run: `exit code 1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<String>,
     /// How often the engine started it again after it had ended.
     pub restarts: u64,
     /// Why it has to be recreated; `None` when it is up to date or absent, or belongs to another folder.
@@ -124,6 +131,7 @@ impl ServiceStatus {
             health: HealthState::Down,
             check_output: Vec::new(),
             last_run: None,
+            last_end: None,
             restarts: 0,
             outdated: None,
             owner: None,

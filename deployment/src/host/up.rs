@@ -10,10 +10,13 @@ use super::deployment::Deployment;
 use super::origin;
 use super::runtime::{Deadline, KeyGroups, Runtime, Started};
 use crate::failure::Failure;
-use crate::finding::Level;
+use crate::finding::{Findings, Level};
 use crate::signature::{PublicKey, Trust};
 use crate::site::{self, KnownSites, SiteRequest};
 use crate::ui::Ui;
+
+/// How long a program that is healthy may take until it listens on its published ports.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The operator's choices for a start.
 #[derive(Clone, Debug)]
@@ -68,7 +71,14 @@ pub fn up(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest<'_
     runtime.check_start(deadline, ui)?;
     // A start that is refused leaves the deployment to the folder that it runs from.
     request.known.take_over(&deployment.site(), &deployment.profile.model, &deployment.place()?)?;
-    runtime.start(&site, deadline, ui)
+    let started = runtime.start(&site, deadline, ui)?;
+    if let Started::Healthy(_) = started {
+        let mut findings = Findings::default();
+        // Where that cannot be known, nothing is told: all is healthy.
+        let _unknown = runtime.check_published(&deployment.instances(), PATIENCE, &mut findings);
+        findings.0.iter().for_each(|finding| ui.finding(finding));
+    }
+    Ok(started)
 }
 
 /// Checks the bundle and the host; reports every error at once.
@@ -120,7 +130,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::finding::Findings;
+    use crate::host::run_scheduled;
     use crate::host::runtime::{Data, LogOptions, Ran, Stopped};
     use crate::host::status::ServiceStatus;
     use crate::host::testing;
@@ -180,8 +190,11 @@ mod tests {
             unreachable!()
         }
 
-        fn run_scheduled(&self, _: &str) -> Result<Ran> {
-            unreachable!()
+        fn run_scheduled(&self, service: &str) -> Result<Ran> {
+            match service {
+                "down" => Ok(Ran::Down(Failure::failed("it has no container"))),
+                _ => anyhow::bail!("the database is not ready"),
+            }
         }
 
         fn elsewhere(&self) -> Option<(String, String)> {
@@ -312,6 +325,21 @@ mod tests {
         assert_eq!(started, Started::Healthy(vec!["shop.test".to_owned()]));
         assert_eq!(runtime.steps.into_inner(), ["verify", "check", "set groups", "load", "check start", "start"]);
         assert!(deployment.has_site());
+    }
+
+    /// A timer ran while the deployment was down: after the next `up`, `doctor` told an error until the next run.
+    #[test]
+    fn a_run_is_missed_only_where_the_deployment_is_up() {
+        let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (deployment, known) = (deployment(&folder), KnownSites::at(state.path()));
+        let request = UpRequest { known: known.clone(), ..request(Some("shop.test")) };
+        let runtime = Recorder::default();
+        up(&deployment, &runtime, &request, &Ui::plain(std::io::sink())).unwrap();
+        for service in ["down", "backup"] {
+            run_scheduled(&deployment, &runtime, &known, service, 7).unwrap_err();
+        }
+        let missed = known.missed_runs(&deployment.site(), &deployment.profile.model).unwrap();
+        assert_eq!(missed.into_keys().collect::<Vec<_>>(), ["backup"]);
     }
 
     /// The way back from a new version whose start was refused needed `--take-over`, though the old one still ran.

@@ -141,10 +141,10 @@ impl Profile {
         Ok(())
     }
 
-    /// What the profile states and nothing in it uses, and what looks like a secret in it; `None` if there is nothing.
+    /// What the profile states and is probably not meant: see [`check::doubtful`]. `None` if there is nothing.
     #[must_use]
     pub fn warnings(&self) -> Option<Diagnostics> {
-        let list = check::warnings(&self.sources, extend::merge(&self.parts), &self.model);
+        let list = check::doubtful(&self.sources, extend::merge(&self.parts), &self.model);
         (!list.is_empty()).then(|| Diagnostics::across(self.parts.clone(), list).into_warnings())
     }
 
@@ -244,6 +244,39 @@ hint = 'h'
         ];
         assert_eq!(first, expected, "{warnings}");
         assert!(warnings.contains("| ^^^^^^^^^"), "{warnings}");
+    }
+
+    /// A port that nobody listened on was published: everything said that all is well, and the browser got no answer.
+    #[test]
+    fn a_published_port_that_the_image_does_not_declare_is_a_warning() {
+        let place = tempfile::tempdir().unwrap();
+        let warnings = |ports: &str, site: &str| {
+            let text = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
+            let text = text.replacen("packages = [", &format!("ports = {ports}\npackages = ["), 1);
+            let service = "[services.second]\nimage = \"web\"\npublish = { http = 8090 }\n";
+            let site = format!("[site.ports]\nhttp = {{ default = 8080, address = \"0.0.0.0\"{site} }}\n");
+            fs_err::write(place.path().join("profile.toml"), format!("{text}\n{service}{site}")).unwrap();
+            let profile = Profile::load(place.path()).unwrap_or_else(|error| panic!("{error}"));
+            profile.warnings().map(|warnings| warnings.to_string()).unwrap_or_default()
+        };
+        let text = warnings("[8080, 8443]", "");
+        let line = text.lines().find(|line| line.contains("-->")).unwrap().to_owned();
+        insta::assert_snapshot!(text.replace(&line, "  --> profile.toml"), @r"
+        warning: `second` publishes its port 8090, which image `web` does not declare
+          --> profile.toml
+           |
+        23 | publish = { http = 8090 }
+           |                    ^^^^
+           |
+           = hint: its `ports`: 8080, 8443; name one of those, or add 8090 to them if its program listens there
+        ");
+        assert_eq!(warnings("[8090]", ""), "");
+        assert_eq!(warnings("[]", ""), "");
+        // Those that an image declares are TCP ports.
+        assert_eq!(warnings("[8080]", ", protocol = \"udp\""), "");
+        // One in the row is declared.
+        assert_eq!(warnings("[8092]", ", count = 3"), "");
+        assert!(warnings("[8092]", ", count = 2").starts_with("warning: `second` publishes its port 8090"));
     }
 
     #[test]

@@ -179,6 +179,16 @@ pub(crate) fn mode_of(model: &Model, path: &str) -> Option<u32> {
     site.templates.get(path).map(template_mode)
 }
 
+/// The number of the user that the program of a service runs as; `None` where it is only known in its image.
+#[must_use]
+pub(crate) fn user_of_service(model: &Model, service: &Service) -> Option<u32> {
+    let image = model.images.get(&service.image)?;
+    let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
+    let known = image.users.iter().find(|known| known.name.get_ref() == user).map(|known| known.uid);
+    let named = || if user == "nobody" { Some(65534) } else { user.split(':').next()?.parse().ok() };
+    known.or_else(named)
+}
+
 /// The groups that the program of a service is in; `None` where they are only known in its image.
 #[must_use]
 pub(crate) fn groups_of_service(model: &Model, service: &Service) -> Option<Vec<u32>> {

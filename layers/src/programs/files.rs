@@ -43,6 +43,9 @@ pub(super) enum Found<'a> {
     Nothing,
 }
 
+/// Folders of programs, which scripts make none in.
+const OF_PROGRAMS: [&str; 4] = ["/usr/", "/bin/", "/sbin/", "/opt/"];
+
 impl ImageFiles<'_> {
     /// Checks that a container can run `command`: a path, or a name that is looked for in `PATH`.
     ///
@@ -122,7 +125,7 @@ impl ImageFiles<'_> {
     }
 
     /// What scripts for shells call and the image does not have: the scripts among `calls`, names and paths, and those that
-    /// they call. Paths are followed only: a script may check for them first.
+    /// they call. Paths elsewhere than in folders of programs are followed only: a script may make them.
     #[must_use]
     pub fn lost_calls(&self, calls: &BTreeSet<String>) -> Vec<LostCalls> {
         let (mut lost, mut seen) = (Vec::new(), BTreeSet::new());
@@ -132,7 +135,8 @@ impl ImageFiles<'_> {
             for call in calls {
                 match self.called(call) {
                     Found::Mounted => {}
-                    Found::Nothing if call.contains('/') => {}
+                    Found::Nothing
+                        if call.contains('/') && !OF_PROGRAMS.iter().any(|folder| call.starts_with(folder)) => {}
                     Found::Nothing => drop(names.insert(call.clone())),
                     Found::Entry(path, entry) => {
                         if let Some(Program::Script { calls, .. }) = self.programs.get(&path)

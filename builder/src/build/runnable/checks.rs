@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sealift_deployment::profile::model::{Deployed, Service};
 use sealift_deployment::ui;
+use sealift_layers::ingredients::accounts::Account;
 use sealift_layers::listing::{Listing, Node};
 use sealift_layers::programs::{ImageFiles, LostCalls, LostLink, Missing, MissingKind, NotRunnable, Programs, shell};
 use sealift_layers::tree::{Pattern, TreePath};
@@ -54,7 +55,8 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub(super) fn new(plan: &Plan<'_>, image: &Image) -> Self {
+    /// `users` are the accounts of the image.
+    pub(super) fn new(plan: &Plan<'_>, image: &Image, users: &[Account]) -> Self {
         let model = &plan.inputs.profile.model;
         let own = plan.inputs.model(&image.name);
         let services: Vec<(&str, &Service)> = model
@@ -74,7 +76,7 @@ impl Checks {
             path: path.to_owned(),
             ld_library_path: image.env.get("LD_LIBRARY_PATH").cloned().unwrap_or_default(),
             mounted: mounts::mounted(own, &services),
-            to_write: mounts::to_write(model, own, &services),
+            to_write: mounts::to_write(model, users, own, &services),
             allowed: names(&own.allow_missing),
             allowed_everywhere: names(&model.base.allow_missing),
             packages: plan.inputs.image(&image.name).locked().packages.clone(),
@@ -208,16 +210,22 @@ impl Judge<'_> {
             if names.is_empty() {
                 continue;
             }
+            let mut near = names.iter().filter(|name| shell::essential(name).is_none());
+            let near = near.find_map(|name| Some((*name, similar(files.listing, name)?)));
+            let near = near.map(|(name, near)| format!("; for `{name}`, did you mean `{near}`?")).unwrap_or_default();
             let script = match script {
                 Some((path, origin)) => format!("the script `/{path}` ({origin})"),
                 None => "its shell".to_owned(),
             };
             let named: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let folders = match names.iter().all(|name| name.contains('/')) {
+                true => String::new(),
+                false => format!(" in PATH ({})", command.path),
+            };
             let message = format!(
-                "{}: {script} calls {}, which the image does not have in PATH ({})",
+                "{}: {script} calls {}, which the image does not have{folders}{near}",
                 command.place,
-                named.join(", "),
-                command.path
+                named.join(", ")
             );
             self.fault(message, names.into_iter().map(|name| Wanted::program(name)));
         }

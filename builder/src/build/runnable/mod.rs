@@ -15,7 +15,7 @@ use sealift_deployment::ui::{self, Ui};
 use sealift_layers::listing::Listing;
 use sealift_layers::programs::Programs;
 
-use super::BuildRequest;
+use super::{BuildRequest, images};
 use crate::debian::contents::Wanted;
 use crate::plan::{FinishedLayers, Image, Plan};
 use crate::recipe;
@@ -63,7 +63,10 @@ pub(super) fn check(
     if errors.iter().any(has_another) {
         hints.insert(0, "write the path that the image has".to_owned());
     }
-    if !errors.iter().all(has_another) {
+    // Nothing but the command itself needs what a command lacks.
+    let is_of_command =
+        |error: &String| error.split(": ").nth(1).is_some_and(|keys| keys.contains('.') && !keys.contains('/'));
+    if errors.iter().any(|error| !is_of_command(error)) {
         hints.push("`drop` the files that need what is missing".to_owned());
     }
     hints.push("write in `allow-missing` of the image why it is not needed".to_owned());
@@ -85,7 +88,7 @@ fn placed(profile: &Profile, error: String) -> String {
 }
 
 fn verdict(plan: &Plan<'_>, image: &Image, layers: &FinishedLayers, store: &Store) -> Result<Verdict> {
-    let checks = Checks::new(plan, image);
+    let checks = Checks::new(plan, image, &images::users_of(plan, image, layers)?);
     let mut key = Key::builder(recipe::RUNNABLE).field("platform", plan.inputs.options.platform);
     for layer in &image.layers {
         key = key.field("layer", layers.record(&layer.key).layer.digest);

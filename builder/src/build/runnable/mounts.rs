@@ -1,6 +1,7 @@
 //! What a container has besides the files of its image.
 
 use sealift_deployment::profile::model::{Deployed, Image, Model, Service};
+use sealift_layers::ingredients::accounts::Account;
 use sealift_layers::listing::{Listing, Node};
 use sealift_layers::tree::TreePath;
 
@@ -31,10 +32,10 @@ pub(super) struct Mounted {
 
 /// The folders in memory and new volumes of services that do not run as root. Volumes that services of other
 /// images or of root have, too, are left out: those may be the ones that write.
-pub(super) fn to_write(model: &Model, image: &Image, services: &[(&str, &Service)]) -> Vec<Mounted> {
+pub(super) fn to_write(model: &Model, users: &[Account], image: &Image, services: &[(&str, &Service)]) -> Vec<Mounted> {
     let uid_of = |service: &Service| -> Option<u32> {
         let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
-        let known = image.users.iter().find(|known| known.name.get_ref() == user).map(|known| known.uid);
+        let known = users.iter().find(|known| known.name == user).map(|known| known.uid);
         known.or_else(|| user.split(':').next().and_then(|uid| uid.parse().ok()))
     };
     let is_own = |volume: &str| {

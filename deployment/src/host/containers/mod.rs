@@ -7,6 +7,7 @@ mod engine;
 mod held;
 mod key_groups;
 mod kind;
+mod listening;
 mod load;
 mod network;
 mod output;
@@ -21,6 +22,7 @@ mod space;
 mod start;
 mod status;
 mod system;
+mod volume_users;
 mod volumes;
 mod waiting;
 

@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::kind::EngineKind;
+use crate::host::ending;
 use crate::host::status::LastRun;
+use crate::profile::model::Size;
 use crate::render::container::{CONFIG_HASH_LABEL, FOLDER_LABEL};
 use crate::ui::total;
 
@@ -35,20 +37,39 @@ pub(super) struct Container {
     pub(super) started: String,
     /// When it ended last, likewise.
     pub(super) ended: String,
+    /// The number of its process, while it runs, on the machine of the engine.
+    pub(super) process: Option<u32>,
     /// The exit code of its last end.
     pub(super) exit_code: i64,
+    /// The kernel ended a process of it, as it needed more memory than it may have or than there is.
+    pub(super) out_of_memory: bool,
 }
 
 impl Container {
+    /// What differs from its start to the next one: when that was, and how many were before.
+    pub(super) fn run(&self) -> (String, u64) {
+        (self.started.clone(), self.restarts)
+    }
+
     /// Whether it has ended with exit code 0.
     pub(super) fn is_completed(&self) -> bool {
         self.state == "exited" && self.exit_code == 0
     }
 
-    /// How its last run ended; `None` before its first end.
-    pub(super) fn last_run(&self) -> Option<LastRun> {
+    /// How its last run ended, of a service with this limit of memory; `None` before its first end.
+    pub(super) fn last_run(&self, memory: Option<Size>) -> Option<LastRun> {
+        let (exit_code, cause) = (self.exit_code, self.cause(memory));
         let ended = self.state == "exited";
-        ended.then(|| LastRun { exit_code: self.exit_code, ended: self.ended.clone(), not_started: None })
+        ended.then(|| LastRun { exit_code, cause, ended: self.ended.clone(), not_started: None })
+    }
+
+    /// Its exit code, and what it means.
+    pub(super) fn end(&self, memory: Option<Size>) -> String {
+        ending::told(self.exit_code, self.cause(memory).as_deref())
+    }
+
+    fn cause(&self, memory: Option<Size>) -> Option<String> {
+        ending::cause(self.exit_code, self.out_of_memory, memory)
     }
 
     /// Whether it runs.
@@ -89,8 +110,10 @@ fn container(entry: &Value) -> Result<Container> {
         environment: entry["Config"]["Env"].as_array().into_iter().flatten().map(text).collect(),
         restarts: entry["RestartCount"].as_u64().unwrap_or_default(),
         started: text(&entry["State"]["StartedAt"]),
+        process: entry["State"]["Pid"].as_u64().and_then(|id| u32::try_from(id).ok()).filter(|id| *id != 0),
         ended: text(&entry["State"]["FinishedAt"]),
         exit_code: entry["State"]["ExitCode"].as_i64().unwrap_or_default(),
+        out_of_memory: entry["State"]["OOMKilled"].as_bool().unwrap_or_default(),
     })
 }
 
@@ -139,6 +162,13 @@ pub(super) fn is_empty_pod(json: &str) -> Result<bool> {
 
 fn list(json: &str) -> Result<Vec<Value>> {
     serde_json::from_str(json).context("the output of `inspect` is not a JSON array")
+}
+
+/// Parses the output of `podman events --format json`, an object a line: the exit code of the last one. The first line may be
+/// cut off.
+pub(super) fn last_exit_code(lines: &str) -> Option<i64> {
+    let events = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter_map(|event| event["ContainerExitCode"].as_i64()).next_back()
 }
 
 /// Whether the errors of an engine say only that there is no such container, image, volume, network or pod.
@@ -310,7 +340,7 @@ mod tests {
 
     #[test]
     fn containers_of_both_engines_are_parsed() {
-        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3,
+        let podman = r#"[{"Name": "shop_web", "State": {"Status": "running", "ExitCode": 3, "Pid": 77, "OOMKilled": true,
             "StartedAt": "2026-11-26T21:00:00.123456789+01:00"}, "RestartCount": 2, "Image": "ab12",
             "Config": {"Env": ["A=1"],
             "Labels": {"org.sealift.made-from": "cd", "com.docker.compose.project.working_dir": "/srv/x"}},
@@ -326,16 +356,26 @@ mod tests {
             restarts: 2,
             started: "2026-11-26T21:00:00.123456789+01:00".into(),
             ended: String::new(),
+            process: Some(77),
             exit_code: 3,
+            out_of_memory: true,
         };
         assert_eq!(found, expected);
         assert_eq!(found.seconds_up(1_795_723_207), Some(7));
-        let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited"}, "Image": "sha256:ab12",
+        let docker = r#"[{"Name": "/shop_web", "State": {"Status": "exited", "Pid": 0}, "Image": "sha256:ab12",
             "Config": {"Labels": null}, "HostConfig": {"PortBindings": null}}]"#;
         let found = containers(docker).unwrap().remove("shop_web").unwrap();
         assert_eq!((found.config_hash.as_str(), found.ports.len(), found.seconds_up(0)), ("", 0, None));
+        assert_eq!((found.process, found.out_of_memory), (None, false));
         assert!(containers("").is_err() && containers("[{}]").is_err());
         assert!(containers("[]\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_exit_code_of_the_last_event_is_found() {
+        let events = "Code\":1}\n{\"ContainerExitCode\":7,\"Status\":\"died\"}\n{\"ContainerExitCode\":137,\"Status\":\"died\"}\n";
+        assert_eq!(last_exit_code(events), Some(137));
+        assert_eq!(last_exit_code("Error: unable to get events\n"), None);
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     ports::check(&published, &probe, &mut findings);
     check_network_of_ipv6_ports(containers, &published, &mut findings)?;
     containers.check_volumes(&mut findings)?;
+    containers.check_users_of_volumes(&mut findings)?;
     containers.check_host_paths(&mut findings)?;
     Ok(findings)
 }

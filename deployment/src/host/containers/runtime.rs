@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::context::Containers;
+use super::kind::EngineKind;
 use super::output::Container;
 use super::status::MANY_RESTARTS;
 use super::{held, load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
+use crate::host::ending;
 use crate::host::passed_on::{self, Raw};
 use crate::host::repeated::collapsed;
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Ran, Runtime, Started, Stopped};
@@ -21,6 +24,9 @@ use crate::render::container::{self, Networks};
 use crate::render::network;
 use crate::site::{self, PublicHost};
 use crate::ui::{self, Ui};
+
+/// How long podman may take to tell what happened.
+const EVENTS: Duration = Duration::from_secs(5);
 
 impl Runtime for Containers<'_> {
     /// The engine is asked about itself at the same time: podman needs as long for that.
@@ -81,6 +87,14 @@ impl Runtime for Containers<'_> {
             );
         }
         Ok(Started::Healthy(self.deployment.addresses(&host)?))
+    }
+
+    fn explain(&self, service: &str, findings: &mut Findings) -> Result<()> {
+        self.explain_by_volumes(service, findings)
+    }
+
+    fn check_published(&self, services: &[&str], patience: Duration, findings: &mut Findings) -> Result<()> {
+        self.check_listening(services, patience, findings)
     }
 
     /// Each service gets time to end by itself. Containers and networks are removed.
@@ -215,6 +229,20 @@ impl Containers<'_> {
             lines[lines.len().saturating_sub(output::LAST_LINES)..].iter().map(|&line| line.to_owned()).collect()
         };
         texts.iter().flat_map(last).collect()
+    }
+
+    /// How a service ended last that runs again: podman starts it so fast that nobody sees its exit code. `None` where podman
+    /// does not remember it, and for Docker, which waits between the starts.
+    pub(super) fn last_end(&self, service: &str) -> Option<String> {
+        if self.engine.kind != EngineKind::Podman {
+            return None;
+        }
+        let container = format!("container={}", self.container(service).ok()?);
+        let ends = ["events", "--stream=false", "--since", "10m", "--format", "json", "--filter", &container];
+        let ends = [&ends[..], &["--filter", "event=died"]].concat();
+        let code = output::last_exit_code(&self.engine.run_within(&ends, EVENTS).ok()?.printed)?;
+        let memory = self.deployment.profile.model.service(service).memory;
+        Some(ending::told(code, ending::cause(code, false, memory).as_deref()))
     }
 
     /// The last log lines of a service that ends again and again: those since the start of its last run that was seen, each

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::context::Containers;
 use crate::failure::Failure;
+use crate::host::ending;
 use crate::host::passed_on::{self, Raw};
 use crate::host::runtime::{Deadline, Ran};
 use crate::host::status::{HealthState, ServiceState, ServiceStatus};
@@ -20,8 +21,8 @@ impl Containers<'_> {
         let of = |name: &str| statuses.iter().find(|status| status.service == name);
         match of(service).map(|status| &status.state) {
             None | Some(ServiceState::Absent) => {
-                let failure = Failure::failed(format!("{service} has no container"));
-                return Err(failure.hint("./sealift up makes it").into());
+                let failure = Failure::failed(format!("{service} has no container: the deployment is down"));
+                return Ok(Ran::Down(failure.hint("./sealift up makes it")));
             }
             Some(ServiceState::Running) => {
                 let failure = Failure::failed(format!("{service} is running already"));
@@ -47,12 +48,16 @@ impl Containers<'_> {
         let mut command = self.engine.command(&["start", "--attach", &container]);
         let status = passed_on::run(&mut command, Raw::Never).with_context(|| self.engine.cannot_run())?;
         // The engine's own exit code may also be that of an error of its own.
-        let last = self.inspected()?.remove(service).and_then(|container| container.last_run());
+        let memory = self.deployment.profile.model.service(service).memory;
+        let last = self.inspected()?.remove(service).and_then(|container| container.last_run(memory));
         match last {
             Some(run) if run.exit_code == 0 && status.success() => Ok(Ran::Done),
             // One that could not be started has the end of the run before.
             Some(run) if run.exit_code != 0 && before.is_none_or(|before| before != run) => {
-                let failure = Failure::failed(format!("{service} failed with exit code {}", run.exit_code));
+                let failure = Failure::failed(format!(
+                    "{service} failed with {}",
+                    ending::told(run.exit_code, run.cause.as_deref())
+                ));
                 let hint = format!("its output is above; ./sealift logs {service} shows earlier runs, too");
                 Ok(Ran::Failed(failure.hint(hint)))
             }
@@ -169,6 +174,15 @@ mod tests {
         assert_eq!(error.to_string(), "shop-web is still running after 0 s");
         let ends = format!("echo >>looks; [ $(wc -l <looks) -gt 1 ] && state=exited || state=running; {state} $state");
         wait(&podman(&ends), 60).unwrap();
+    }
+
+    #[test]
+    fn nothing_runs_while_the_deployment_is_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment: Deployment = testing::deployment(folder.path());
+        let podman = Podman::new("");
+        let result = podman.containers(&deployment).run_now("shop-web").unwrap();
+        assert!(matches!(&result, Ran::Down(failure) if failure.to_string().contains("is down")), "{result:?}");
     }
 
     #[test]

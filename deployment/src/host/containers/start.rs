@@ -306,6 +306,49 @@ mod tests {
         assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
     }
 
+    /// A start of services whose checks succeed. As soon as both are started, the database is in these states, one after the
+    /// other; the last one stays.
+    fn after_healthy(states: &[&str]) -> Result<()> {
+        let states: String =
+            states.iter().enumerate().map(|(at, state)| format!("{at}) state='{state}';;\n")).collect();
+        let last = states.lines().last().unwrap().replacen(char::is_numeric, "*", 1);
+        let behavior = format!(
+            r#"[ "$1 $2" = 'container inspect' ] && [ -e started ] && {{
+                grep -q web started && echo >>looks
+                case $(cat looks 2>/dev/null | wc -l) in
+                {states} {last}
+                esac
+                printf '[{{"Name": "shop-small_shop-database", %s}}' "$state"
+                grep -q web started && printf ',{{"Name": "shop-small_shop-web", "State": {{"Status": "running"}}}}'
+                echo ']'; exit
+            }}"#
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = with_checks(folder.path());
+        let (deadline, ui) = (Deadline::after(Duration::from_secs(60)), Ui::plain(std::io::sink()));
+        Podman::new(&behavior).containers(&deployment).start_all(deadline, &ui)
+    }
+
+    const RUNNING: &str = r#""State": {"Status": "running", "StartedAt": "2026-11-26T20:00:00Z"}"#;
+
+    /// The check succeeded once, then the database crashed at its first query: `up` said that all is well.
+    #[test]
+    fn a_service_that_crashes_after_it_was_healthy_is_told() {
+        let crashed = r#""RestartCount": 4, "State": {"Status": "restarting", "StartedAt": "2026-11-26T20:00:05Z",
+            "ExitCode": 137, "OOMKilled": true}"#
+            .replace('\n', " ");
+        let error = after_healthy(&[RUNNING, RUNNING, &crashed]).unwrap_err();
+        insta::assert_snapshot!(error, @"shop-database does not stay up: it ended 5 times, the last time with exit code 137: the kernel ended it, as it needed more memory than its limit of 512M (`memory` of the service in profile.toml)");
+    }
+
+    #[test]
+    fn a_service_that_was_restarted_once_has_to_stay_healthy_for_a_while() {
+        let again = RUNNING.replace("20:00:00Z", "20:00:04Z");
+        let begin = std::time::Instant::now();
+        after_healthy(&[RUNNING, RUNNING, &again]).unwrap();
+        assert!(begin.elapsed() >= Duration::from_secs(3));
+    }
+
     /// The sample, whose database only prepares something.
     fn with_preparation(folder: &Path) -> Deployment {
         let mut deployment = testing::deployment(folder);

@@ -83,7 +83,9 @@ impl Containers<'_> {
         let spec = self.deployment.profile.model.service(service);
         let is_completed = spec.runs_once() && container.is_completed();
         let is_scheduled = spec.schedule().is_some() && !container.is_running();
-        let last_run = if is_scheduled { container.last_run() } else { None };
+        let last_run = if is_scheduled { container.last_run(spec.memory) } else { None };
+        // While a container runs, and before it ran, engines report 0.
+        let has_ended = ["exited", "restarting"].contains(&container.state.as_str()) && !is_completed && !is_scheduled;
         let outdated = if owner.is_some() { None } else { self.outdated(layout, service, container)? };
         Ok(ServiceStatus {
             outdated,
@@ -100,6 +102,7 @@ impl Containers<'_> {
                 _ => HealthState::Down,
             },
             last_run,
+            last_end: has_ended.then(|| container.end(spec.memory)),
             restarts: container.restarts,
             ports: container.ports.clone(),
             ..ServiceStatus::absent(service, name)

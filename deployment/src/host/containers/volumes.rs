@@ -33,12 +33,17 @@ impl Containers<'_> {
     /// # Errors
     /// When the engine fails.
     pub(super) fn look_into_volume(&self, volume: &str, patterns: &[String]) -> Result<Option<Result<Contents>>> {
-        let folder = self.engine.query(&["volume", "inspect", "--format", "{{.Mountpoint}}", volume])?;
-        let Some(folder) = folder.as_deref().map(str::trim) else { return Ok(None) };
+        let Some(folder) = self.volume_folder(volume)? else { return Ok(None) };
         Ok(Some(match self.engine.kind {
-            EngineKind::Podman if self.engine.info()?.rootless => self.look_as_container(folder, patterns),
-            _ => look(Path::new(folder), patterns),
+            EngineKind::Podman if self.engine.info()?.rootless => self.look_as_container(&folder, patterns),
+            _ => look(Path::new(&folder), patterns),
         }))
+    }
+
+    /// Where the engine has a volume on the host; `None` if there is no such volume.
+    pub(super) fn volume_folder(&self, volume: &str) -> Result<Option<String>> {
+        let folder = self.engine.query(&["volume", "inspect", "--format", "{{.Mountpoint}}", volume])?;
+        Ok(folder.map(|folder| folder.trim().to_owned()))
     }
 
     /// As [`look`], by this program among the user numbers of containers: to those belong the files of an ordinary user's

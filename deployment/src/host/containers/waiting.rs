@@ -10,9 +10,10 @@ use super::context::Containers;
 use super::output::Container;
 use super::status::{MANY_RESTARTS, STEADY};
 use crate::failure::Failure;
+use crate::finding::Findings;
 use crate::host::runtime::{Deadline, Runtime};
 use crate::host::status::HealthState;
-use crate::profile::model::Condition;
+use crate::profile::model::{Condition, Size};
 use crate::render::container::HostLayout;
 use crate::ui::Ui;
 
@@ -20,6 +21,8 @@ use crate::ui::Ui;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a service is watched before it is said not to stay up.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Time from the moment when all are healthy until the last look at them.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// A start in progress.
 pub(super) struct Start<'a> {
@@ -32,10 +35,19 @@ pub(super) struct Start<'a> {
     /// Services that were started and are not healthy yet.
     starting: Vec<&'a str>,
     healthy: BTreeSet<&'a str>,
+    /// The runs in which services were found healthy.
+    runs: BTreeMap<&'a str, Run>,
+    /// Services that ended after they had been healthy: they have to be so for some seconds now.
+    fallen: BTreeSet<&'a str>,
+    /// Whether a container was started.
+    has_started: bool,
     /// Services whose tasks of a start have been run.
     prepared: BTreeSet<&'a str>,
     watches: BTreeMap<&'a str, Watch>,
 }
+
+/// What differs from one start of a container to the next one: when that was, and how many were before.
+type Run = (String, u64);
 
 /// What was seen of a service since it was started.
 struct Watch {
@@ -44,8 +56,8 @@ struct Watch {
     restarts: u64,
     /// Since when it does not run.
     down: Option<Instant>,
-    /// The last exit code that was seen; podman restarts a service so fast that there may be none.
-    exit_code: Option<i64>,
+    /// Its last exit code that was seen, and what it means; podman restarts a service so fast that there may be none.
+    end: Option<String>,
     /// When it was seen for the first time after its last start.
     seen: (String, Instant),
     /// What its health check printed last.
@@ -70,7 +82,21 @@ impl<'a> Start<'a> {
         let (healthy, order): (Vec<&str>, Vec<&str>) = order.partition(|service| kept.contains(*service));
         let (waiting, starting) = order.into_iter().partition(is_stopped);
         let (healthy, prepared, watches) = (healthy.into_iter().collect(), BTreeSet::new(), BTreeMap::new());
-        Self { containers, layout, deadline, ui, waiting, starting, healthy, prepared, watches }
+        let (runs, fallen, has_started) = (BTreeMap::new(), BTreeSet::new(), false);
+        Self {
+            containers,
+            layout,
+            deadline,
+            ui,
+            waiting,
+            starting,
+            healthy,
+            runs,
+            fallen,
+            has_started,
+            prepared,
+            watches,
+        }
     }
 
     /// Starts all services, with the tasks that belong to a start, and waits until all are healthy.
@@ -81,10 +107,30 @@ impl<'a> Start<'a> {
         loop {
             self.start_ready()?;
             if self.starting.is_empty() {
+                self.look_again()?;
+            }
+            if self.starting.is_empty() {
                 return Ok(());
             }
             self.wait()?;
         }
+    }
+
+    /// The last look: those that have ended since they were healthy are waited for again. A check may succeed once, before
+    /// the service crashes.
+    fn look_again(&mut self) -> Result<()> {
+        if self.has_started {
+            std::thread::sleep(SETTLE);
+        }
+        let found = self.containers.inspected()?;
+        let has_ended = |(service, run): &(&&'a str, &Run)| {
+            found.get(**service).is_none_or(|found| !found.is_running() || found.run() != **run)
+        };
+        self.starting = self.runs.iter().filter(has_ended).map(|(service, _)| *service).collect();
+        self.fallen.extend(&self.starting);
+        self.healthy.retain(|service| !self.starting.contains(service));
+        self.runs.retain(|service, _| !self.starting.contains(service));
+        Ok(())
     }
 
     /// Starts those whose dependencies are ready: those with tasks one by one, the others together.
@@ -104,6 +150,7 @@ impl<'a> Start<'a> {
             batch.extend(self.waiting.iter().copied().filter(together));
             self.waiting.retain(|service| !batch.contains(service));
             self.containers.start_containers(self.layout, &batch)?;
+            self.has_started = true;
             self.starting.extend(batch);
         }
         Ok(())
@@ -150,7 +197,10 @@ impl<'a> Start<'a> {
         let model = &self.containers.deployment.profile.model;
         for service in self.starting.iter().filter(|service| !model.service(service).runs_once()) {
             let watch = self.watches.entry(service).or_insert_with(|| Watch::new(found.get(service)));
-            if let Some(why) = watch.stays_down(found.get(service)) {
+            if watch.end.is_none() && found.get(service).is_some_and(|found| watch.is_looping(found)) {
+                watch.end = self.containers.last_end(service);
+            }
+            if let Some(why) = watch.stays_down(found.get(service), model.service(service).memory) {
                 return Err(self.does_not_stay_up(service, &why).into());
             }
         }
@@ -160,17 +210,27 @@ impl<'a> Start<'a> {
             .filter(|service| !self.runs_once(service))
             .filter_map(|service| Some((*service, found.get(service).filter(|found| found.is_running())?)))
             .collect();
-        for ((service, _), health) in running.iter().zip(self.containers.healths(&running)?) {
+        for ((service, container), health) in running.iter().zip(self.containers.healths(&running)?) {
             let watch = self.watches.get_mut(service);
             let steady = watch.as_ref().is_some_and(|watch| watch.is_steady());
             let has_check = self.containers.deployment.profile.model.service(service).health.is_some();
-            if health.state == HealthState::Healthy || !has_check && steady {
+            let is_healthy = match (health.state == HealthState::Healthy, has_check) {
+                (true, true) => steady || !self.fallen.contains(service),
+                (true, false) => true,
+                (false, has_check) => steady && !has_check,
+            };
+            if is_healthy {
                 healthy.push(*service);
+                self.runs.insert(*service, container.run());
             } else if let Some(watch) = watch {
                 watch.output = health.output;
             }
         }
         Ok(self.starting.iter().copied().filter(|service| healthy.contains(service)).collect())
+    }
+
+    fn memory(&self, service: &str) -> Option<Size> {
+        self.containers.deployment.profile.model.service(service).memory
     }
 
     fn runs_once(&self, service: &str) -> bool {
@@ -184,7 +244,7 @@ impl<'a> Start<'a> {
             match found.get(service) {
                 Some(container) if container.is_completed() => completed.push(service),
                 Some(container) if container.state == "exited" => {
-                    return Err(self.failed(service, container.exit_code).into());
+                    return Err(self.failed(service, container).into());
                 }
                 _ => {}
             }
@@ -192,11 +252,12 @@ impl<'a> Start<'a> {
         Ok(completed)
     }
 
-    fn failed(&self, service: &str, code: i64) -> Failure {
-        let mut message = format!("{service} failed with exit code {code}");
+    fn failed(&self, service: &str, container: &Container) -> Failure {
+        let mut message = format!("{service} failed with {}", container.end(self.memory(service)));
         for line in self.containers.last_log_lines(service) {
             message += &format!("\n    {line}");
         }
+        message += &self.explained(service);
         let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");
         Failure::failed(message).hint(hint)
     }
@@ -206,8 +267,17 @@ impl<'a> Start<'a> {
         for line in self.containers.last_log_lines(service) {
             message += &format!("\n    {line}");
         }
+        message += &self.explained(service);
         let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");
         Failure::failed(message).hint(hint)
+    }
+
+    /// What else may be the reason, below the log lines.
+    fn explained(&self, service: &str) -> String {
+        let mut findings = Findings::default();
+        // The failure of the service is the one to be told.
+        let _unknown = self.containers.explain(service, &mut findings);
+        findings.0.iter().map(|finding| format!("\n  {}", finding.to_string().replace('\n', "\n  "))).collect()
     }
 
     /// The failure at the deadline.
@@ -221,6 +291,7 @@ impl<'a> Start<'a> {
             for line in self.containers.last_log_lines(service) {
                 message += &format!("\n    {line}");
             }
+            message += &self.explained(service);
         }
         for service in &self.waiting {
             let conditions = self.containers.deployment.profile.model.conditions(service);
@@ -241,27 +312,36 @@ impl Watch {
         let now = Instant::now();
         let seen = (found.map(|found| found.started.clone()).unwrap_or_default(), now);
         let restarts = found.map_or(0, |found| found.restarts);
-        Self { since: now, restarts, down: None, exit_code: None, seen, output: Vec::new() }
+        Self { since: now, restarts, down: None, end: None, seen, output: Vec::new() }
     }
 
     /// Looks at the service again. Returns why it is not expected to become healthy by itself, if it is not.
-    fn stays_down(&mut self, found: Option<&Container>) -> Option<String> {
+    /// `memory` is its limit.
+    fn stays_down(&mut self, found: Option<&Container>, memory: Option<Size>) -> Option<String> {
         let Some(found) = found else { return Some("its container was removed".into()) };
         if found.started != self.seen.0 {
             self.seen = (found.started.clone(), Instant::now());
         }
         // While a container runs, engines report 0.
-        self.exit_code = if found.is_running() { self.exit_code } else { Some(found.exit_code) };
-        let again = found.restarts.saturating_sub(self.restarts);
+        if !found.is_running() {
+            self.end = Some(found.end(memory));
+        }
         self.down = if found.is_running() { None } else { self.down.or_else(|| Some(Instant::now())) };
-        let loops = again >= MANY_RESTARTS || found.state == "restarting" && found.restarts >= MANY_RESTARTS;
-        if loops && self.since.elapsed() > PATIENCE {
+        if self.is_looping(found) {
+            let again = found.restarts.saturating_sub(self.restarts);
             let times = again.max(1) + u64::from(!found.is_running());
-            let code = self.exit_code.map(|code| format!(", the last time with exit code {code}")).unwrap_or_default();
-            return Some(format!("it ended {times} times{code}"));
+            let end = self.end.as_ref().map(|end| format!(", the last time with {end}")).unwrap_or_default();
+            return Some(format!("it ended {times} times{end}"));
         }
         let is_down = self.down.is_some_and(|down| down.elapsed() > PATIENCE) && found.state != "restarting";
-        is_down.then(|| format!("it is {}, with exit code {}", found.state, found.exit_code))
+        is_down.then(|| format!("it is {}, with {}", found.state, found.end(memory)))
+    }
+
+    /// Whether it ends again and again.
+    fn is_looping(&self, found: &Container) -> bool {
+        let again = found.restarts.saturating_sub(self.restarts);
+        let loops = again >= MANY_RESTARTS || found.state == "restarting" && found.restarts >= MANY_RESTARTS;
+        loops && self.since.elapsed() > PATIENCE
     }
 
     /// Whether it has been running for some seconds without a restart.

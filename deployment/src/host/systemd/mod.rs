@@ -2,6 +2,7 @@
 
 mod folder;
 mod scheduled;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
@@ -32,8 +33,6 @@ use crate::ui::Ui;
 const UNITS: &str = "/etc/systemd/system";
 /// The folder of units in a bundle.
 const UNITS_OF_BUNDLE: &str = "systemd";
-/// Time between two health checks.
-const PAUSE: Duration = Duration::from_millis(300);
 /// How many last lines of a log are shown of a service that is not healthy.
 const LAST_LINES: u32 = 20;
 
@@ -227,28 +226,7 @@ impl Systemd<'_> {
             self.systemctl(&[verb, "--no-block", &unit_name(service)])?;
             self.wait(service, deadline, ui)?;
         }
-        Ok(())
-    }
-
-    fn wait(&self, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
-        let phase = ui.phase(&format!("Waiting for {service}"), 0);
-        while self.service_status(service)?.health != HealthState::Healthy {
-            if deadline.is_over() {
-                return Err(self.unhealthy(service, deadline).into());
-            }
-            std::thread::sleep(PAUSE);
-        }
-        phase.finish("healthy");
-        Ok(())
-    }
-
-    fn unhealthy(&self, service: &str, deadline: Deadline) -> Failure {
-        let mut message = format!("{service} is not healthy after {} s, its last log lines:", deadline.seconds());
-        for line in self.last_log_lines(service) {
-            message += &format!("\n    {line}");
-        }
-        let hint = format!("systemd keeps trying; `logs {service}` shows more, and `up` continues the start");
-        Failure::failed(message).hint(hint)
+        self.settle(deadline, ui)
     }
 
     fn service_status(&self, service: &str) -> Result<ServiceStatus> {
@@ -384,14 +362,14 @@ mod tests {
     use crate::render::systemd::TextFile;
 
     /// A root directory with a `systemctl` that takes every unit for active, and the unpacked bundle in `bundle/`.
-    struct Fixture {
-        root: tempfile::TempDir,
+    pub(super) struct Fixture {
+        pub(super) root: tempfile::TempDir,
         deployment: Deployment,
         machine: Machine,
     }
 
     impl Fixture {
-        fn new() -> Self {
+        pub(super) fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
             let model = crate::render::systemd::tests::sample();
             let deployment = testing::of_model(&root.path().join("bundle"), model);
@@ -413,7 +391,7 @@ mod tests {
             Self { root, deployment, machine }
         }
 
-        fn systemd(&self) -> Systemd<'_> {
+        pub(super) fn systemd(&self) -> Systemd<'_> {
             Systemd { deployment: &self.deployment, machine: &self.machine, in_charge: true }
         }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{Systemd, unit_name};
 use crate::failure::Failure;
+use crate::host::ending;
 use crate::host::passed_on::{self, Raw};
 use crate::host::runtime::Ran;
 use crate::host::status::{HealthState, LastRun, Outdated, ServiceState, ServiceStatus};
@@ -60,8 +61,8 @@ impl Systemd<'_> {
             };
         }
         if !self.unit_file(&unit_name(service)).exists() {
-            let failure = Failure::failed(format!("{service} has no unit"));
-            return Err(failure.hint("./sealift up installs it").into());
+            let failure = Failure::failed(format!("{service} has no unit: the deployment is down"));
+            return Ok(Ran::Down(failure.hint("./sealift up installs it")));
         }
         // systemd remembers how a run ended, also of one that could not be started.
         Ok(match self.systemctl(&["start", &unit_name(service)]) {
@@ -85,7 +86,8 @@ fn property<'t>(text: &'t str, name: &str) -> &'t str {
 fn last_run(text: &str) -> Option<LastRun> {
     let ended = Some(property(text, "ExecMainExitTimestamp")).filter(|ended| !ended.is_empty() && *ended != "n/a")?;
     let exit_code = property(text, "ExecMainStatus").parse().ok()?;
-    Some(LastRun { exit_code, ended: ended.to_owned(), not_started: None })
+    let cause = ending::cause(exit_code, false, None);
+    Some(LastRun { exit_code, cause, ended: ended.to_owned(), not_started: None })
 }
 
 #[cfg(test)]
@@ -97,7 +99,10 @@ mod tests {
         assert_eq!(last_run("ActiveState=inactive\nExecMainStatus=0\nExecMainExitTimestamp=\n"), None);
         assert_eq!(last_run("ExecMainStatus=0\nExecMainExitTimestamp=n/a\n"), None);
         let run = last_run("ExecMainStatus=3\nExecMainExitTimestamp=Fri 2026-11-27 03:00:01 UTC\n").unwrap();
-        assert_eq!(run, LastRun { exit_code: 3, ended: "Fri 2026-11-27 03:00:01 UTC".into(), not_started: None });
+        assert_eq!(
+            run,
+            LastRun { exit_code: 3, cause: None, ended: "Fri 2026-11-27 03:00:01 UTC".into(), not_started: None }
+        );
         assert_eq!(run.to_string(), "last run ended with exit code 3, Fri 2026-11-27 03:00:01 UTC");
     }
 }

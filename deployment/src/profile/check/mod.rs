@@ -3,6 +3,7 @@
 mod archive_files;
 mod debian;
 mod deployment;
+mod doubtful;
 mod images;
 mod limits;
 mod networks;
@@ -30,13 +31,7 @@ use super::sources::Sources;
 use super::{suggest, syntax, words};
 use crate::diagnostic::Diagnostic;
 
-/// What is not wrong in `model`, but not meant either: what nothing uses, and secrets in plain text.
-pub(super) fn warnings(sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
-    let document = Document::new(table);
-    let mut list = unused::unused(sources, &document, model);
-    list.extend(plain_secrets::found(&document, model));
-    list
-}
+pub(super) use doubtful::doubtful;
 
 /// Platforms that packages and wheels can be chosen for.
 const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];

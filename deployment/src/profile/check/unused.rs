@@ -1,4 +1,4 @@
-//! Warnings: what a profile states and nothing in it uses.
+//! What a profile states and nothing in it uses.
 
 use std::collections::BTreeSet;
 

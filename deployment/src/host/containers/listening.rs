@@ -1,0 +1,150 @@
+//! Whether a program listens where a published port leads.
+//!
+//! A connection to the port of the host does not show that: engines accept it, whether anybody listens in the container or
+//! not. The kernel's table of the container's sockets does, and needs no program in the image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::context::Containers;
+use super::output::Container;
+use crate::clock;
+use crate::finding::Findings;
+use crate::host::ports::PublishedPort;
+use crate::host::sockets;
+use crate::profile::model::Protocol;
+
+/// Between two looks at the sockets.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The OCI runtimes whose containers have the host's kernel. Others, such as gVisor, have sockets that it does not know.
+const OF_THIS_KERNEL: [&str; 4] = ["crun", "runc", "youki", "io.containerd.runc.v2"];
+/// Where Docker's server for names listens, in each container.
+const DOCKER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
+/// Most ports that a message names.
+const MOST_PORTS: usize = 8;
+
+/// A published port, and where it leads.
+struct Lead<'a> {
+    service: &'a str,
+    port: &'a PublishedPort,
+    inside: u16,
+}
+
+impl Containers<'_> {
+    /// As [`crate::host::runtime::Runtime::check_published`].
+    pub(super) fn check_listening(&self, services: &[&str], patience: Duration, findings: &mut Findings) -> Result<()> {
+        let info = self.engine.info()?;
+        let runtime = Path::new(&info.runtime).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let published = self.deployment.published(&BTreeMap::new())?;
+        let leads = self.leads(services, &published);
+        if leads.is_empty() || info.remote || !OF_THIS_KERNEL.contains(&runtime) {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        loop {
+            let found = self.inspected()?;
+            let mut wrong = Findings::default();
+            for lead in &leads {
+                if let Some(sockets) = found.get(lead.service).and_then(|container| self.sockets(container)) {
+                    lead.check(&sockets, &mut wrong);
+                }
+            }
+            if wrong.0.is_empty() || begin.elapsed() >= patience {
+                findings.0.extend(wrong.0);
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Of ports in a row, programs open some when they need them: those are left out.
+    fn leads<'b>(&'b self, services: &[&'b str], published: &'b [PublishedPort]) -> Vec<Lead<'b>> {
+        let model = &self.deployment.profile.model;
+        let is_single = |port: &&PublishedPort| port.spec.protocol == Protocol::Tcp && port.spec.count == 1;
+        let mut leads = Vec::new();
+        for service in services {
+            for (name, inside) in &model.service(service).publish {
+                let port = published.iter().filter(is_single).find(|port| port.name == *name.get_ref());
+                leads.extend(port.map(|port| Lead { service, port, inside: *inside }));
+            }
+        }
+        leads
+    }
+
+    fn sockets(&self, container: &Container) -> Option<BTreeSet<SocketAddr>> {
+        let seconds = container.seconds_up(clock::now().cast_signed())?;
+        let mut sockets = sockets::listening(self.machine, container.process?, seconds)?;
+        sockets.retain(|socket| socket.ip() != DOCKER_DNS);
+        Some(sockets)
+    }
+}
+
+impl Lead<'_> {
+    /// Compares it with the sockets that listen in the container.
+    fn check(&self, sockets: &BTreeSet<SocketAddr>, findings: &mut Findings) {
+        let Self { service, port, inside } = self;
+        let (topic, number) = (format!("port {}", port.name), port.number);
+        let own: Vec<IpAddr> =
+            sockets.iter().filter(|socket| socket.port() == *inside).map(|socket| socket.ip()).collect();
+        if own.is_empty() {
+            let ports: BTreeSet<u16> = sockets.iter().map(SocketAddr::port).collect();
+            let ports: Vec<String> = ports.iter().take(MOST_PORTS).map(u16::to_string).collect();
+            let ports = if ports.is_empty() { "no port".to_owned() } else { ports.join(", ") };
+            let message = format!(
+                "nothing listens on port {inside} of `{service}`, which port {number} of this host leads to; it listens on {ports}"
+            );
+            let hint = format!(
+                "name the port of the program in `publish` of [services.{service}], in profile.toml; if it only begins to \
+                 listen, `./sealift doctor` looks again"
+            );
+            findings.warn(topic, message, hint);
+        } else if own.iter().all(IpAddr::is_loopback) {
+            let message = format!(
+                "`{service}` listens on {} only: nobody reaches its port {inside}, which port {number} of this host leads to",
+                own[0]
+            );
+            let hint = "let the program listen on all addresses of its container (0.0.0.0 or ::)";
+            findings.warn(topic, message, hint);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(sockets: &[&str]) -> String {
+        let spec = toml::from_str("default = 1\naddress = \"\"").unwrap();
+        let port = PublishedPort { name: "http".into(), address: Ipv4Addr::UNSPECIFIED.into(), number: 80, spec };
+        let sockets = sockets.iter().map(|socket| socket.parse().unwrap()).collect();
+        let mut findings = Findings::default();
+        Lead { service: "web", port: &port, inside: 8090 }.check(&sockets, &mut findings);
+        findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The image's server listened on another port: `up` and `doctor` said that all is well.
+    #[test]
+    fn a_port_that_leads_nowhere_is_told_with_those_that_are_open() {
+        insta::assert_snapshot!(checked(&["0.0.0.0:8080", "[::]:8080", "127.0.0.1:9000"]), @r"
+        warning: port http: nothing listens on port 8090 of `web`, which port 80 of this host leads to; it listens on 8080, 9000
+          hint: name the port of the program in `publish` of [services.web], in profile.toml; if it only begins to listen, `./sealift doctor` looks again
+        ");
+        assert!(checked(&[]).contains("it listens on no port"));
+        assert_eq!(checked(&["0.0.0.0:8090"]), "");
+        assert_eq!(checked(&["[::]:8090", "127.0.0.1:8080"]), "");
+        assert_eq!(checked(&["10.89.0.2:8090", "127.0.0.1:8090"]), "");
+    }
+
+    #[test]
+    fn a_program_that_listens_for_its_own_container_only_is_told() {
+        insta::assert_snapshot!(checked(&["127.0.0.1:8090", "[::1]:8090", "0.0.0.0:8080"]), @r"
+        warning: port http: `web` listens on 127.0.0.1 only: nobody reaches its port 8090, which port 80 of this host leads to
+          hint: let the program listen on all addresses of its container (0.0.0.0 or ::)
+        ");
+        assert!(checked(&["[::1]:8090"]).contains("listens on ::1 only"));
+    }
+}

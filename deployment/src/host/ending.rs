@@ -1,0 +1,80 @@
+//! Why a program ended, as far as its exit code and the engine tell.
+
+use crate::profile::model::Size;
+
+/// What exit codes mean, whichever program ended: those of shells and engines for programs that cannot be run, and 128 and the
+/// number of the signal that ended it (signal(7)).
+const MEANINGS: [(i64, &str); 9] = [
+    (126, "its program cannot be executed: it is no program of this kind of processor, or its mode does not allow it"),
+    (127, "it calls a program that is not in its image"),
+    (132, "the processor does not have an instruction that the program uses (signal ILL)"),
+    (134, "the program ended itself after an error in it (signal ABRT)"),
+    (135, "memory that the program uses is not there, such as of a full /dev/shm (signal BUS)"),
+    (137, OF_KILL),
+    (139, "an error in the program or in a library of it (signal SEGV)"),
+    (143, "something told it to end (signal TERM)"),
+    (159, "a system call that the engine does not allow (signal SYS)"),
+];
+
+/// The signal that the kernel ends programs with when memory runs out. Not only the kernel sends it.
+const KILL: i64 = 137;
+const OF_KILL: &str =
+    "the kernel or somebody ended it (signal KILL); the kernel does so when the host has too little memory";
+
+/// What an exit code means; `None` where only the program knows. `out_of_memory` is the engine's word for it, which not every
+/// version of engines has for each process; `limit` is the service's.
+pub(super) fn cause(code: i64, out_of_memory: bool, limit: Option<Size>) -> Option<String> {
+    let limit = limit.map(|limit| limit.to_string().to_uppercase());
+    let out_of_memory = out_of_memory && code != 0;
+    let it = if code == KILL { "it" } else { "a process of it" };
+    match limit {
+        Some(limit) if out_of_memory => Some(format!(
+            "the kernel ended {it}, as it needed more memory than its limit of {limit} (`memory` of the service in profile.toml)"
+        )),
+        Some(limit) if code == KILL => Some(format!(
+            "the kernel or somebody ended it (signal KILL); the kernel does so when it needs more memory than its limit of \
+             {limit} (`memory` of the service in profile.toml), or when the host has too little"
+        )),
+        None if out_of_memory => Some(format!("the kernel ended {it}, as the host had too little memory")),
+        _ => MEANINGS.iter().find(|(other, _)| *other == code).map(|(_, meaning)| (*meaning).to_owned()),
+    }
+}
+
+/// `exit code 127: it calls a program that is not in its image`.
+pub(super) fn told(code: i64, cause: Option<&str>) -> String {
+    match cause {
+        Some(cause) => format!("exit code {code}: {cause}"),
+        None => format!("exit code {code}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(code: i64, out_of_memory: bool, limit: Option<u64>) -> String {
+        told(code, cause(code, out_of_memory, limit.map(Size)).as_deref())
+    }
+
+    /// A database with too little memory was told as "Killed", its only log line.
+    #[test]
+    fn the_limit_that_ended_a_program_is_named() {
+        let limit = Some(64 << 20);
+        let of_limit = "exit code 137: the kernel ended it, as it needed more memory than its limit of 64M (`memory` of the \
+                        service in profile.toml)";
+        assert_eq!(ended(137, true, limit), of_limit);
+        // A program whose process was ended ends with a code of its own.
+        assert_eq!(ended(1, true, limit), of_limit.replace("137", "1").replace("ended it", "ended a process of it"));
+        assert_eq!(ended(0, true, limit), "exit code 0");
+        assert!(ended(137, false, limit).contains("when it needs more memory than its limit of 64M"));
+        assert_eq!(ended(137, true, None), "exit code 137: the kernel ended it, as the host had too little memory");
+        assert_eq!(ended(137, false, None), format!("exit code 137: {OF_KILL}"));
+    }
+
+    #[test]
+    fn codes_that_only_the_program_knows_have_no_cause() {
+        assert_eq!(ended(127, false, Some(1)), "exit code 127: it calls a program that is not in its image");
+        assert_eq!(ended(3, false, Some(1 << 20)), "exit code 3");
+        assert_eq!(ended(0, false, None), "exit code 0");
+    }
+}
