@@ -63,6 +63,9 @@ pub(super) fn check(
     if errors.iter().any(has_another) {
         hints.insert(0, "write the path that the image has".to_owned());
     }
+    if errors.iter().any(|error| error.contains("is not executable: its mode is")) {
+        hints.insert(0, "give a file of the profile `mode = \"0755\"`".to_owned());
+    }
     // Nothing but the command itself needs what a command lacks.
     let is_of_command =
         |error: &String| error.split(": ").nth(1).is_some_and(|keys| keys.contains('.') && !keys.contains('/'));

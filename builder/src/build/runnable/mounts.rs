@@ -1,6 +1,7 @@
 //! What a container has besides the files of its image.
 
 use sealift_deployment::profile::model::{Deployed, Image, Model, Service};
+use sealift_deployment::ui;
 use sealift_layers::ingredients::accounts::Account;
 use sealift_layers::listing::{Listing, Node};
 use sealift_layers::tree::TreePath;
@@ -66,10 +67,21 @@ pub(super) fn to_write(model: &Model, users: &[Account], image: &Image, services
 impl Mounted {
     /// A warning if its service cannot write to it: engines give a new volume owner and mode of the image's folder of that path,
     /// or root if there is none; podman does so with folders in memory.
+    /// Another one if the image has files there.
     pub(super) fn warning(&self, listing: &Listing) -> Option<String> {
         let Self { place, path, is_volume, .. } = self;
-        let entry = listing.get(&TreePath::new(path).ok()?);
+        let at = TreePath::new(path).ok()?;
+        let entry = listing.get(&at);
         let path = path.trim_end_matches('/');
+        let covered = files_below(&at, listing);
+        if covered > 0 {
+            let what = match is_volume {
+                true => "a new volume gets copies of them, which those of later versions do not replace",
+                false => "they are hidden, or copied by some engines",
+            };
+            let count = ui::count(covered, "file");
+            return Some(format!("{place}: the image has {count} below `{path}`: {what}; name a folder without files"));
+        }
         let near = if *is_volume && entry.is_none() { near(path, listing) } else { None };
         let Some(uid) = self.uid else {
             let near = near?;
@@ -99,6 +111,13 @@ impl Mounted {
     }
 }
 
+/// How many files of the image are below a folder.
+fn files_below(folder: &TreePath, listing: &Listing) -> usize {
+    let start = format!("{folder}/");
+    let below = listing.range(folder.clone()..).take_while(|(path, _)| path.as_str().starts_with(folder.as_str()));
+    below.filter(|(path, entry)| path.as_str().starts_with(&start) && entry.node != Node::Directory).count()
+}
+
 /// A folder of the image whose path is nearly `path`.
 fn near(path: &str, listing: &Listing) -> Option<String> {
     let path = path.trim_start_matches('/');
@@ -115,6 +134,25 @@ fn near(path: &str, listing: &Listing) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// After an upgrade, the old pages were served from the volume.
+    #[test]
+    fn files_of_the_image_under_a_volume_are_told() {
+        let listing: Listing = serde_json::from_str(
+            r#"{"srv/www": {"kind": "directory", "mode": 511, "uid": 0, "gid": 0, "origin": ""},
+                "srv/www-old/x": {"kind": "symlink", "target": "y", "mode": 511, "uid": 0, "gid": 0, "origin": ""},
+                "srv/www/index.html": {"kind": "symlink", "target": "y", "mode": 511, "uid": 0, "gid": 0, "origin": ""}}"#,
+        )
+        .unwrap();
+        let warning = |path: &str, is_volume| {
+            Mounted { place: "p".into(), path: path.into(), uid: Some(7), is_volume }.warning(&listing)
+        };
+        assert!(
+            warning("/srv/www", true).unwrap().starts_with("p: the image has 1 file below `/srv/www`: a new volume")
+        );
+        assert!(warning("/srv/www/", false).unwrap().contains("they are hidden"));
+        assert_eq!(warning("/srv/www/media", false), None);
+    }
 
     /// A mail server could not make its sockets in `/run`.
     #[test]
