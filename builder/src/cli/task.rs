@@ -23,7 +23,7 @@ use super::exchange;
 ///   ./sealift task
 ///   ./sealift task create-organization MyOrg
 ///   ./sealift task list-users MyOrg --csv
-///   ./sealift task dump orders --clean -- --verbose
+///   ./sealift task dump orders -- --clean -t users
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Task {
@@ -37,8 +37,7 @@ pub(super) struct Task {
     csv: bool,
     /// Name of the task; without it, all tasks are listed
     name: Option<String>,
-    /// Arguments of the task, in the order of the list. After `--`, also those that are options of this command
-    #[arg(allow_hyphen_values = true)]
+    /// Arguments of the task, in the order of the list. Those that begin with `-` come after `--`
     arguments: Vec<String>,
 }
 
@@ -93,15 +92,16 @@ mod tests {
 
     /// Programs behind tasks have options of their own.
     #[test]
-    fn arguments_may_begin_with_a_hyphen() {
+    fn arguments_that_begin_with_a_hyphen_come_after_two() {
         let parsed = |words: &str| {
             let task = Alone::try_parse_from(std::iter::once("task").chain(words.split(' '))).unwrap().task;
             format!("{} json={}", task.arguments.join("|"), task.json)
         };
-        assert_eq!(parsed("dump orders --clean -t a*"), "orders|--clean|-t|a* json=false");
+        assert_eq!(parsed("dump orders -- --clean -t a*"), "orders|--clean|-t|a* json=false");
         assert_eq!(parsed("list orders --json"), "orders json=true");
         assert_eq!(parsed("list -- orders --json"), "orders|--json json=false");
-        // Before the name of the task, it is a mistake.
-        assert!(Alone::try_parse_from(["task", "--clean", "dump"]).is_err());
+        // Without `--` it would not be known whose option it is.
+        let error = Alone::try_parse_from(["task", "dump", "--clean"]).map(drop).unwrap_err();
+        assert!(error.to_string().contains("use '-- --clean'"), "{error}");
     }
 }

@@ -74,8 +74,8 @@ mod tests {
         let mut model = crate::profile::sample();
         let path = "secrets/database-password";
         model.site.secrets.get_mut("database-password").unwrap().group.0.clear();
-        model.images.get_mut("shop-database").unwrap().user = Spanned::new(0..0, "postgres".to_owned());
-        let service = model.services["shop-database"].clone();
+        let mut service = model.services["shop-database"].clone();
+        service.user = Some(Spanned::new(0..0, "postgres".to_owned()));
         let found = |model: &Model, own: &[u32]| {
             let list = problems(model, &service, own);
             list.into_iter().map(|problem| format!("{}; {}", problem.message, problem.hint)).collect::<Vec<_>>()

@@ -83,7 +83,8 @@ fn env_in_a_script_looks_for_the_interpreter() {
     assert_eq!((missing[0].kind, missing[0].name.as_str()), (MissingKind::Interpreter, "python3"));
 }
 
-/// RabbitMQ's program is a script that calls `id`, on which it need not depend.
+/// RabbitMQ's program is a script that calls `id`, on which it need not depend. A proxy's script started the path of a package
+/// that was left out.
 #[test]
 fn scripts_are_followed_to_what_they_call() {
     let image = image(&[
@@ -100,7 +101,7 @@ fn scripts_are_followed_to_what_they_call() {
     assert_eq!(
         lost(&["server"]),
         [
-            r#"Some((TreePath("usr/bin/server"), "test")): {"id"}"#,
+            r#"Some((TreePath("usr/bin/server"), "test")): {"/usr/lib/absent", "id"}"#,
             r#"Some((TreePath("usr/lib/start"), "test")): {"basename"}"#
         ]
     );
