@@ -1,4 +1,4 @@
-//! Whether a program listens where a published port leads.
+//! Whether a program listens where a published port leads, and where other services look for it.
 //!
 //! A connection to the port of the host does not show that: engines accept it, whether anybody listens in the container or
 //! not. The kernel's table of the container's sockets does, and needs no program in the image.
@@ -27,10 +27,10 @@ const DOCKER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 /// Most ports that a message names.
 const MOST_PORTS: usize = 8;
 
-/// A published port, and where it leads.
+/// A port in a container, and the published one that leads there. Others belong to services that another one waits for.
 struct Lead<'a> {
     service: &'a str,
-    port: &'a PublishedPort,
+    port: Option<&'a PublishedPort>,
     inside: u16,
 }
 
@@ -69,10 +69,24 @@ impl Containers<'_> {
         for service in services {
             for (name, inside) in &model.service(service).publish {
                 let port = published.iter().filter(is_single).find(|port| port.name == *name.get_ref());
-                leads.extend(port.map(|port| Lead { service, port, inside: *inside }));
+                leads.extend(port.map(|port| Lead { service, port: Some(port), inside: *inside }));
             }
+            leads.extend(self.checked_port(service).map(|inside| Lead { service, port: None, inside }));
         }
         leads
+    }
+
+    /// The port that the health check of a service asks, if another service waits for this one. The check connects to 127.0.0.1.
+    fn checked_port(&self, service: &str) -> Option<u16> {
+        let model = &self.deployment.profile.model;
+        let name = model.service_of(service).0;
+        let health =
+            model.service(service).health.as_ref().filter(|_| model.service(service).host_network.is_none())?;
+        let port =
+            health.http.as_ref().map(|check| check.port).or_else(|| health.tcp.as_ref().map(|check| check.port))?;
+        let is_awaited =
+            |other: &crate::profile::model::Service| other.depends_on.services().any(|on| on.get_ref() == name);
+        model.services.values().any(is_awaited).then_some(port)
     }
 
     fn sockets(&self, container: &Container) -> Option<BTreeSet<SocketAddr>> {
@@ -87,9 +101,18 @@ impl Lead<'_> {
     /// Compares it with the sockets that listen in the container.
     fn check(&self, sockets: &BTreeSet<SocketAddr>, findings: &mut Findings) {
         let Self { service, port, inside } = self;
-        let (topic, number) = (format!("port {}", port.name), port.number);
         let own: Vec<IpAddr> =
             sockets.iter().filter(|socket| socket.port() == *inside).map(|socket| socket.ip()).collect();
+        let everywhere = "let the program listen on all addresses of its container (0.0.0.0 or ::)";
+        let Some(port) = port else {
+            // A port for checks may be another one than that for services.
+            if !own.is_empty() && sockets.iter().all(|socket| socket.ip().is_loopback()) {
+                let message = format!("it listens on {} only: no other service reaches its port {inside}", own[0]);
+                findings.warn(*service, message, everywhere);
+            }
+            return;
+        };
+        let (topic, number) = (format!("port {}", port.name), port.number);
         if own.is_empty() {
             let ports: BTreeSet<u16> = sockets.iter().map(SocketAddr::port).collect();
             let ports: Vec<String> = ports.iter().take(MOST_PORTS).map(u16::to_string).collect();
@@ -107,8 +130,7 @@ impl Lead<'_> {
                 "`{service}` listens on {} only: nobody reaches its port {inside}, which port {number} of this host leads to",
                 own[0]
             );
-            let hint = "let the program listen on all addresses of its container (0.0.0.0 or ::)";
-            findings.warn(topic, message, hint);
+            findings.warn(topic, message, everywhere);
         }
     }
 }
@@ -118,11 +140,16 @@ mod tests {
     use super::*;
 
     fn checked(sockets: &[&str]) -> String {
+        checked_as(true, sockets)
+    }
+
+    fn checked_as(is_published: bool, sockets: &[&str]) -> String {
         let spec = toml::from_str("default = 1\naddress = \"\"").unwrap();
         let port = PublishedPort { name: "http".into(), address: Ipv4Addr::UNSPECIFIED.into(), number: 80, spec };
         let sockets = sockets.iter().map(|socket| socket.parse().unwrap()).collect();
         let mut findings = Findings::default();
-        Lead { service: "web", port: &port, inside: 8090 }.check(&sockets, &mut findings);
+        Lead { service: "web", port: Some(&port).filter(|_| is_published), inside: 8090 }
+            .check(&sockets, &mut findings);
         findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
@@ -146,5 +173,12 @@ mod tests {
           hint: let the program listen on all addresses of its container (0.0.0.0 or ::)
         ");
         assert!(checked(&["[::1]:8090"]).contains("listens on ::1 only"));
+        // The proxy answered 502, and the check of the application was green.
+        insta::assert_snapshot!(checked_as(false, &["127.0.0.1:8090", "127.0.0.1:9000"]), @r"
+        warning: web: it listens on 127.0.0.1 only: no other service reaches its port 8090
+          hint: let the program listen on all addresses of its container (0.0.0.0 or ::)
+        ");
+        assert_eq!(checked_as(false, &["127.0.0.1:8090", "0.0.0.0:9000"]), "");
+        assert_eq!(checked_as(false, &[]), "");
     }
 }

@@ -268,7 +268,11 @@ impl<'a> Start<'a> {
             message += &format!("\n    {line}");
         }
         message += &self.explained(service);
-        let hint = format!("mend the cause and run `up` again; `logs {service}` shows more");
+        let daemon = match why.ends_with("exit code 0") {
+            true => "a program that goes into the background ends its container: let it stay in the foreground; ",
+            false => "",
+        };
+        let hint = format!("{daemon}mend the cause and run `up` again; `logs {service}` shows more");
         Failure::failed(message).hint(hint)
     }
 
