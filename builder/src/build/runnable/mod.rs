@@ -67,8 +67,10 @@ pub(super) fn check(
         hints.insert(0, "give a file of the profile `mode = \"0755\"`".to_owned());
     }
     // Nothing but the command itself needs what a command lacks.
-    let is_of_command =
-        |error: &String| error.split(": ").nth(1).is_some_and(|keys| keys.contains('.') && !keys.contains('/'));
+    let is_of_command = |error: &String| {
+        let keys = error.split(": ").nth(1).unwrap_or_default();
+        ["images.", "services.", "tasks."].iter().any(|table| keys.starts_with(table))
+    };
     if errors.iter().any(|error| !is_of_command(error)) {
         hints.push("`drop` the files that need what is missing".to_owned());
     }
