@@ -3,6 +3,9 @@
 use super::lexer::{Piece, Token};
 use super::{functions, is_parameter, plain};
 
+/// Longest argument that is compared with a text, in bytes. A longer one is not known.
+const COMPARED: usize = 64;
+
 /// The `if` commands around the place where the reader is, outermost first.
 #[derive(Default)]
 pub(super) struct Branches(Vec<Branch>);
@@ -82,7 +85,10 @@ fn literal(word: &Token, answer: Option<&str>, arguments: &[Option<String>]) -> 
     let text = |piece: &Piece| match piece {
         Piece::Text { text, .. } => Some(text.clone()),
         Piece::Variable { name, default: None, .. } if name == "RET" => answer.map(str::to_owned),
-        Piece::Variable { name, default: None, .. } if is_parameter(name) => functions::parameter(name, arguments),
+        // A script of another maker may repeat a long one without end.
+        Piece::Variable { name, default: None, .. } if is_parameter(name) && !matches!(name.as_str(), "@" | "*") => {
+            functions::parameter(name, arguments).filter(|text| text.len() <= COMPARED)
+        }
         _ => None,
     };
     pieces.iter().map(text).collect()

@@ -197,6 +197,7 @@ impl<'a> Reader<'a> {
     /// The commands of a function, with its arguments.
     fn call(&mut self, body: &'a [Token], arguments: Vec<Option<String>>, depth: usize) {
         if depth < DEPTH {
+            let arguments = arguments.into_iter().map(|text| text.filter(|text| text.len() <= LONGEST)).collect();
             let outer = std::mem::replace(&mut self.arguments, arguments);
             let branches = std::mem::take(&mut self.branches);
             self.read(body, depth + 1);

@@ -79,6 +79,12 @@ fn hostile_scripts_are_read_in_bounds() {
     let doubled = format!("a=x\n{}setcap $a f\n", "a=$a$a\n".repeat(60));
     let found = commands(&doubled, &[], &[], &BTreeMap::new());
     assert!(found[0][1].is_none() || found[0][1].as_ref().is_some_and(|text| text.len() <= LONGEST), "{found:?}");
+    let copies = format!(
+        "f() {{ f \"$@\" \"$@\"; setcap \"$@\"; if [ \"$1$1\" = \"$*\" ]; then :; fi; }}\nf {}\n",
+        "x ".repeat(40_000)
+    );
+    let found = commands(&copies, &[], &[], &BTreeMap::new());
+    assert!(found.iter().flatten().flatten().map(String::len).sum::<usize>() <= 2 * EXPANDED);
     let list = "1 ".repeat(50);
     let nested: String = (0..8).map(|depth| format!("for v{depth} in {list}; do ")).collect();
     let loops = format!("{nested} x=y; {}\nsetcap a f\n", "done; ".repeat(8));
