@@ -24,6 +24,9 @@ pub struct Elf {
     /// Directories where they are looked for: `DT_RUNPATH`, or else `DT_RPATH`, split at colons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub search: Vec<String>,
+    /// The libraries of this file are looked for there, too, with all that these need: it has `DT_RPATH` alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_inherited: bool,
 }
 
 /// Largest number of program headers: 64 KiB of them, as for Linux.
@@ -101,6 +104,7 @@ fn parse<'a>(data: impl ReadRef<'a>) -> Option<Elf> {
         }
         found.needed.push(string(*offset)?);
     }
+    found.is_inherited = value(elf::DT_RUNPATH).is_none() && value(elf::DT_RPATH).is_some();
     if let Some(offset) = value(elf::DT_RUNPATH).or_else(|| value(elf::DT_RPATH)) {
         found.search = string(offset)?.split(':').filter(|part| !part.is_empty()).map(str::to_owned).collect();
     }

@@ -1,6 +1,6 @@
 //! The files of a whole image, looked up as the kernel and the dynamic loader do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::missing::{LostCalls, Missing, NotRunnable};
 use super::{Elf, Program, Programs};
@@ -96,7 +96,7 @@ impl ImageFiles<'_> {
                     Some(loader) if matches!(self.find(loader), Found::Nothing) => {
                         Err(NotRunnable::NoLoader { path: file(), loader: loader.clone() })
                     }
-                    _ => match self.no_library(path, elf, &mut BTreeSet::new()) {
+                    _ => match self.no_library(path, elf) {
                         Some((user, library)) => Err(NotRunnable::NoLibrary { path: format!("/{user}"), library }),
                         None => Ok(()),
                     },
@@ -207,7 +207,9 @@ impl ImageFiles<'_> {
                         add(Missing::loader(loader, path, entry));
                     }
                     for name in &elf.needed {
-                        if self.find_library(name, path, elf).is_none() && !self.comes_with(name, &entry.origin) {
+                        if self.find_library(name, path, elf, &[]).is_none()
+                            && !self.comes_with(name, path, &entry.origin)
+                        {
                             add(Missing::library(name, path, entry));
                         }
                     }
@@ -232,20 +234,32 @@ impl ImageFiles<'_> {
         folder.is_some() && self.path.iter().any(is_it)
     }
 
+    /// The directories where a file looks for its libraries.
+    fn expanded(&self, user: &TreePath, elf: &Elf) -> Vec<String> {
+        elf.search.iter().map(|directory| self.expand(directory, user)).collect()
+    }
+
+    /// A directory with what `$ORIGIN` and `$LIB` stand for in the file `user`.
+    fn expand(&self, directory: &str, user: &TreePath) -> String {
+        let origin = user.parent().map(|parent| format!("/{parent}")).unwrap_or_default();
+        let library = self.architecture.lib_directory().trim_start_matches("usr/");
+        let with_origin = directory.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin);
+        with_origin.replace("$LIB", library).replace("${LIB}", library)
+    }
+
     /// Looks for a library as ld.so(8) does. The path may lead through links.
-    fn find_library(&self, name: &str, user: &TreePath, elf: &Elf) -> Option<String> {
+    /// `inherited` are the directories of those that load `user`.
+    fn find_library(&self, name: &str, user: &TreePath, elf: &Elf, inherited: &[String]) -> Option<String> {
         let exists = |path: &String| !matches!(self.find(path), Found::Nothing);
         if name.contains('/') {
             return Some(name.to_owned()).filter(exists);
         }
-        let origin = user.parent().map(|parent| format!("/{parent}")).unwrap_or_default();
-        let library = self.architecture.lib_directory().trim_start_matches("usr/");
-        let expand = |directory: &String| {
-            let with_origin = directory.replace("$ORIGIN", &origin).replace("${ORIGIN}", &origin);
-            with_origin.replace("$LIB", library).replace("${LIB}", library)
-        };
-        let own =
-            elf.search.iter().chain(&self.ld_library_path).map(expand).map(|directory| format!("{directory}/{name}"));
+        // A file with `DT_RUNPATH` has no use for theirs.
+        let has_own = !elf.search.is_empty() && !elf.is_inherited;
+        let inherited = inherited.iter().filter(|_| !has_own).cloned();
+        let own = self.expanded(user, elf).into_iter().chain(inherited);
+        let own = own.chain(self.ld_library_path.iter().map(|directory| self.expand(directory, user)));
+        let own = own.map(|directory| format!("{directory}/{name}"));
         let cached = self.programs.values().filter_map(|program| match program {
             Program::LibraryCache { libraries } => libraries.get(name).cloned(),
             _ => None,
@@ -259,30 +273,40 @@ impl ImageFiles<'_> {
         loader.chain(own).chain(cached).chain(standard).find(exists)
     }
 
-    /// The libraries that `user` and its libraries need and that are not found: a program does not start then.
-    fn no_library(&self, user: &TreePath, elf: &Elf, seen: &mut BTreeSet<TreePath>) -> Option<(TreePath, String)> {
-        if !seen.insert(user.clone()) {
-            return None;
-        }
-        elf.needed.iter().find_map(|name| {
-            let Some(path) = self.find_library(name, user, elf) else { return Some((user.clone(), name.clone())) };
-            match self.find(&path) {
-                Found::Entry(path, _) => match self.programs.get(&path) {
-                    Some(Program::Elf(library)) => self.no_library(&path, library, seen),
-                    _ => None,
-                },
-                _ => None,
+    /// A library that `program` or its libraries need and that is not found: it does not start then. As ld.so(8), looks for all
+    /// that one file needs before what those need; a name that was found before is not looked for again.
+    fn no_library(&self, program: &TreePath, elf: &Elf) -> Option<(TreePath, String)> {
+        let mut loaded: BTreeSet<&str> = BTreeSet::new();
+        let mut queue = VecDeque::from([(program.clone(), elf, Vec::new())]);
+        while let Some((user, elf, inherited)) = queue.pop_front() {
+            let inherited = match elf.is_inherited {
+                true => [&self.expanded(&user, elf)[..], &inherited].concat(),
+                false => inherited,
+            };
+            for name in elf.needed.iter().filter(|name| !loaded.contains(name.as_str())).collect::<Vec<_>>() {
+                let Some(path) = self.find_library(name, &user, elf, &inherited) else {
+                    return Some((user, name.clone()));
+                };
+                loaded.insert(name);
+                if let Found::Entry(path, _) = self.find(&path)
+                    && let Some(Program::Elf(library)) = self.programs.get(&path)
+                {
+                    queue.push_back((path, library, inherited.clone()));
+                }
             }
-        })
+        }
+        None
     }
 
-    /// Whether the package that needs a library brings it itself, in a directory that no search path names: its program has
-    /// loaded it before, as Java's has `libjvm.so`. Wheels find the libraries of each other so.
-    fn comes_with(&self, name: &str, origin: &str) -> bool {
+    /// Whether the package that needs a library brings it itself, in a directory that no search path names, or it is beside the
+    /// file that needs it: a program has loaded it before, as Java's has `libjvm.so`, and Samba's their private ones. Wheels find
+    /// the libraries of each other so.
+    fn comes_with(&self, name: &str, user: &TreePath, origin: &str) -> bool {
         let kind =
             |origin: &str| origin.strip_prefix("wheel ").map_or_else(|| origin.to_owned(), |_| "wheel".to_owned());
         let own = kind(origin);
-        self.listing.iter().any(|(path, entry)| path.file_name() == name && kind(&entry.origin) == own)
+        let is_near = |path: &TreePath, origin: &str| kind(origin) == own || path.parent() == user.parent();
+        self.listing.iter().any(|(path, entry)| path.file_name() == name && is_near(path, &entry.origin))
     }
 
     /// Follows a path from the root, with all links in it.

@@ -52,7 +52,13 @@ fn files<'a>((listing, programs): &'a (Listing, Programs)) -> ImageFiles<'a> {
 fn elf(needed: &[&str], search: &[&str]) -> Program {
     let strings = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
     let interpreter = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
-    Program::Elf(Elf { machine: 62, interpreter, needed: strings(needed), search: strings(search) })
+    Program::Elf(Elf {
+        machine: 62,
+        interpreter,
+        needed: strings(needed),
+        search: strings(search),
+        is_inherited: false,
+    })
 }
 
 #[test]
@@ -146,6 +152,32 @@ fn a_missing_loader_is_found() {
     let missing = files(&image).missing();
     assert_eq!((missing[0].kind, missing[0].name.as_str()), (MissingKind::Loader, "/lib64/ld-linux-x86-64.so.2"));
     assert!(matches!(files(&image).runs("a"), Err(NotRunnable::NoLoader { .. })));
+}
+
+/// Samba's programs name the folder of their private libraries; these do not, and need each other.
+#[test]
+fn a_library_that_was_loaded_before_is_not_looked_for_again() {
+    let mut image = image(&[
+        "usr/sbin/smbd = x",
+        "usr/lib64/ld-linux-x86-64.so.2 = x",
+        "lib64 -> usr/lib64",
+        "usr/lib/samba/libasn1.so = x",
+        "usr/lib/samba/libreplace.so = x",
+    ]);
+    image.1.insert(path("usr/sbin/smbd"), elf(&["libasn1.so", "libreplace.so"], &["/usr/lib/samba"]));
+    image.1.insert(path("usr/lib/samba/libasn1.so"), elf(&["libreplace.so"], &[]));
+    assert_eq!(files(&image).runs("/usr/sbin/smbd"), Ok(()));
+    assert_eq!(files(&image).missing(), []);
+
+    // A program that does not need it itself does not start, but for the older kind of search path.
+    image.1.insert(path("usr/sbin/smbd"), elf(&["libasn1.so"], &["/usr/lib/samba"]));
+    let error = files(&image).runs("/usr/sbin/smbd").unwrap_err().to_string();
+    assert!(error.starts_with("`/usr/lib/samba/libasn1.so` needs the library libreplace.so"), "{error}");
+    let Some(Program::Elf(smbd)) = image.1.get_mut(&path("usr/sbin/smbd")) else { panic!("no program") };
+    smbd.is_inherited = true;
+    assert_eq!(files(&image).runs("/usr/sbin/smbd"), Ok(()));
+    image.1.insert(path("usr/lib/samba/libasn1.so"), elf(&["libreplace.so"], &["/opt"]));
+    assert!(files(&image).runs("/usr/sbin/smbd").is_err(), "its own path is in the place of that of its users");
 }
 
 #[test]

@@ -164,7 +164,8 @@ impl Outcome {
     /// Notes a command; what is left with its last word that is known, which is what it is about.
     fn note_of(&mut self, package: &str, kind: &str, words: Words<'_>, said: Said) {
         let last = words.iter().flatten().rfind(|word| !word.starts_with('-') && !word.is_empty());
-        let last = last.filter(|word| kind == "accounts" || word.starts_with('/'));
+        let is_name = |word: &str| kind == "accounts" && super::accounts::is_login(word);
+        let last = last.filter(|word| is_name(word) || word.starts_with('/'));
         match (&said, last) {
             (Said::Left, Some(last)) => self.note(package, &format!("{kind} ({last})"), said),
             _ => self.note(package, kind, said),
