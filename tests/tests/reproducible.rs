@@ -174,6 +174,33 @@ fn layers_of_other_builds_in_the_store_do_not_affect_a_build() {
 }
 
 /// A real deployment, built from its locked artifacts, with all bytecode.
+/// A new lock has a new date, and a new build of an own wheel, too: all layers were made anew, and carried to each host.
+#[test]
+fn a_later_lock_of_the_same_files_gives_the_same_layers_of_packages_and_wheels() {
+    let lab = Lab::locked();
+    let layers = |name: &str| -> Vec<(String, String)> {
+        let ended = lab.run(&["build", "tiny", "--locked", "--store", name, "--output", &format!("{name}.tar")]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let bundle = sealift_deployment::bundle::open(&lab.path(&format!("{name}.tar"))).unwrap();
+        let images = &bundle.manifest.as_ref().unwrap().images;
+        let layers = images.iter().flat_map(|image| image.layers.iter());
+        layers.map(|layer| (layer.title.clone(), layer.digest.to_string())).collect()
+    };
+    let before = layers("before");
+    let lock = fs_err::read_to_string(lab.path("tiny/sealift.lock")).unwrap();
+    let line = lock.lines().find(|line| line.starts_with("epoch = ")).unwrap();
+    let epoch: u64 = line["epoch = ".len()..].parse().unwrap();
+    lab.edit("tiny/sealift.lock", line, &format!("epoch = {}", epoch + 86_400));
+    let after = layers("after");
+    assert_ne!(before, after, "what has no time of its own has that of the lock");
+    let is_large =
+        |(title, _): &&(String, String)| title.starts_with("Debian packages") || title.starts_with("Python ");
+    let (before, after): (Vec<_>, Vec<_>) =
+        (before.iter().filter(is_large).collect(), after.iter().filter(is_large).collect());
+    assert_eq!(before.len(), 6);
+    assert_eq!(before, after);
+}
+
 #[test]
 #[ignore = "may fetch 100 MB: tests/run"]
 fn standalone_is_the_same_however_it_is_built() {
