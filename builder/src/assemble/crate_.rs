@@ -43,6 +43,10 @@ impl Ingredient for Crate {
         self.title.clone()
     }
 
+    fn has_own_times(&self) -> bool {
+        true
+    }
+
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         Ok(key.field("content", "crate").field("facts", 1).field("program", program_key(image)?.hex()))
     }

@@ -31,7 +31,8 @@ pub trait Ingredient: Debug + Send + Sync {
     }
 
     /// Whether nothing in the layer is later than its newest file, whose time those have that have none of their own. A later
-    /// lock with the same contents then gives the same bytes. Otherwise they have the epoch of the build.
+    /// lock with the same contents then gives the same bytes. Where no file has any, all have that of directories. Otherwise they
+    /// have the epoch of the build.
     fn has_own_times(&self) -> bool {
         false
     }

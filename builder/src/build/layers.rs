@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use sealift_deployment::files::explain;
 use sealift_deployment::ui::{Phase, Ui};
 use sealift_layers::listing::Listing;
+use sealift_layers::tar::DIRECTORY_TIME;
 
 use crate::assemble::{Made, Workshop, patterns, scripts, wheels};
 use crate::plan::{FinishedLayers, Image, Layer, Plan};
@@ -89,7 +90,7 @@ impl<'a> Executor<'a> {
         let (codec, mut epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
         if layer.ingredient.has_own_times() {
             let newest = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
-            epoch = newest.unwrap_or(0).min(epoch);
+            epoch = newest.unwrap_or(DIRECTORY_TIME).min(epoch);
         }
         // What is below decides bytes, too: paths through links, modes of directories, the cache of libraries.
         let is_independent = layer.ingredient.is_independent();

@@ -38,9 +38,9 @@ fn layer_keys_stay_the_same() {
       36205b8388a09ce9 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      3944aa06e4365e29 tool 0.3.0, built from its crate
-      a426c5b8c59e3590 CA certificates
-      07bf3ebfeb616e4e accounts and configuration
+      e93370e21a865c56 tool 0.3.0, built from its crate
+      ba76ec0a3d9ac755 CA certificates
+      e586424b516cfa61 accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
