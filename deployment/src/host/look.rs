@@ -72,6 +72,11 @@ pub fn look(folder: &Path, patterns: &[String]) -> Result<Contents> {
     Ok(contents)
 }
 
+/// Owner and mode of a folder of the host; `None` where they cannot be read.
+pub(super) fn owner_of(folder: &Path) -> Option<Owner> {
+    owner(&rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?)
+}
+
 fn owner(folder: &OwnedFd) -> Option<Owner> {
     let found = rustix::fs::fstat(folder).ok()?;
     let acl = rustix::fs::fgetxattr(folder, "system.posix_acl_access", &mut [0_u8; 0]);

@@ -92,6 +92,8 @@ impl Containers<'_> {
             if !self.machine.path(&path).is_dir() {
                 let hint = format!("make it, or name another one in site/settings.toml: {setting} = \"/FOLDER\"");
                 findings.error(format!("folder {setting}"), format!("there is no folder {path}"), hint);
+            } else {
+                self.check_users_of_folder(setting, &path, findings)?;
             }
         }
         Ok(())

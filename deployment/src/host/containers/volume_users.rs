@@ -1,4 +1,5 @@
-//! Whether services may use what is in their volumes: another version of an image may run as another user.
+//! Whether services may use what is in their volumes and folders of the host: another version of an image may run as another
+//! user, and operators make folders as root.
 //!
 //! An engine gives a volume to the user of the image once, when it is empty. Nothing is told of users whose numbers are only
 //! known in the image, of root, and where the kernel may show other numbers than the container's.
@@ -8,7 +9,7 @@ use anyhow::Result;
 use super::context::Containers;
 use super::kind::EngineKind;
 use crate::finding::Findings;
-use crate::host::look::{Contents, Owner};
+use crate::host::look::{self, Contents, Owner};
 use crate::profile::model::Service;
 use crate::profile::names;
 
@@ -92,6 +93,25 @@ impl Containers<'_> {
             };
             if let Some((topic, message, hint)) = self.foreign(name, service, volume, may_not)? {
                 findings.warn(topic, message, hint);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds services that have the folder `path` of the host, by its `setting`, and whose user cannot use it.
+    pub(super) fn check_users_of_folder(&self, setting: &str, path: &str, findings: &mut Findings) -> Result<()> {
+        let info = self.engine.info()?;
+        let owner = look::owner_of(&self.machine.path(path)).filter(|owner| !owner.has_acl && owner.uid < FIRST_MAPPED);
+        let Some(owner) = owner.filter(|_| !info.rootless && !info.remapped && !info.remote) else { return Ok(()) };
+        for (name, service) in &self.deployment.profile.model.services {
+            let Some((_, mounted)) = service.paths.iter().find(|(of, _)| of.get_ref() == setting) else { continue };
+            let bits = READ | if mounted.is_writable() { WRITE } else { ENTER };
+            if let Some(user) = User::of(self, service).filter(|user| !user.may(&owner, bits)) {
+                let (name, user) = (name.get_ref(), user.shown());
+                let message = format!("{path}: {}, but the service `{name}` runs as {user}", belongs(&owner));
+                let hint =
+                    format!("give it to the service, with what is in it: chown -R {user} {path}; or open its mode");
+                findings.warn(format!("folder {setting}"), message, hint);
             }
         }
         Ok(())
@@ -216,5 +236,32 @@ mod tests {
             after.contains("its data belongs to the user OWN, but the service `shop-database` runs as 999:999"),
             "{after}"
         );
+    }
+
+    /// Uploads ended with an error: the operator had made the folder as root, for root alone.
+    #[test]
+    fn a_folder_of_the_host_that_a_service_cannot_use_is_told() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let media = tempfile::tempdir().unwrap();
+        let mut deployment = testing::deployment(place.path());
+        let service = deployment.profile.model.services.get_mut("shop-database").unwrap();
+        let mounted = toml::from_str::<std::collections::BTreeMap<_, _>>("media = { path = '/m', writable = true }");
+        service.paths = mounted.unwrap();
+        let podman = Podman::new("");
+        let found = |mode| {
+            fs_err::set_permissions(media.path(), PermissionsExt::from_mode(mode)).unwrap();
+            let mut findings = Findings::default();
+            let path = media.path().to_str().unwrap();
+            podman.containers(&deployment).check_users_of_folder("media", path, &mut findings).unwrap();
+            findings.0.iter().map(|finding| finding.to_string().replace(path, "/media")).collect::<String>()
+        };
+        if rustix::process::geteuid().is_root() {
+            insta::assert_snapshot!(found(0o755), @r"
+            warning: folder media: /media: it belongs to 0:0 (mode 0755), but the service `shop-database` runs as 999:999
+              hint: give it to the service, with what is in it: chown -R 999:999 /media; or open its mode
+            ");
+        }
+        assert_eq!(found(0o777), "");
     }
 }
