@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use sealift_deployment::profile::model::Service;
 use sealift_layers::image::{Image, ImageLayer, ImageSpec, timestamp};
 use sealift_layers::ingredients::accounts::{Account, users};
 
@@ -11,14 +12,24 @@ use crate::plan::{self, FinishedLayers, Plan};
 
 /// The images of a plan whose layers are finished.
 pub(super) fn make(plan: &Plan<'_>, layers: &FinishedLayers) -> Result<Vec<Image>> {
-    let image = |image| {
-        let spec = spec(plan, image, layers)?;
-        Image::new(spec).with_context(|| format!("cannot make the image {}", image.name))
-    };
-    plan.images.iter().map(image).collect()
+    let mut readers = Vec::new();
+    let specs: Vec<ImageSpec> =
+        plan.images.iter().map(|image| spec(plan, image, layers, &mut readers)).collect::<Result<_>>()?;
+    plan.inputs.profile.check_readable(&readers)?;
+    let made = specs
+        .into_iter()
+        .zip(&plan.images)
+        .map(|(spec, image)| Image::new(spec).with_context(|| format!("cannot make the image {}", image.name)));
+    made.collect()
 }
 
-fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result<ImageSpec> {
+/// Adds the services of the image to `readers`, with their groups: those that name an account of a package have none before.
+fn spec<'a>(
+    plan: &Plan<'a>,
+    image: &plan::Image,
+    layers: &FinishedLayers,
+    readers: &mut Vec<(&'a Service, Vec<u32>)>,
+) -> Result<ImageSpec> {
     let inputs = &plan.inputs;
     let model = inputs.model(&image.name);
     let users = users_of(plan, image, layers)?;
@@ -35,9 +46,7 @@ fn spec(plan: &Plan<'_>, image: &plan::Image, layers: &FinishedLayers) -> Result
             Some("0") => 0,
             Some(user) => known(user, ["services", name.get_ref(), "user"])?.1,
         };
-        // Those that name an account of a package have no group before.
-        let own: Vec<u32> = std::iter::once(group).chain(service.groups.iter().copied()).collect();
-        inputs.profile.check_readable(service, &own)?;
+        readers.push((service, std::iter::once(group).chain(service.groups.iter().copied()).collect()));
     }
     let layers = layers
         .of(image)

@@ -167,12 +167,13 @@ impl Profile {
         self.diagnostics(vec![Diagnostic::new(span, message, hint)])
     }
 
-    /// The files of the site that a service mounts and that its program cannot read, whose groups are `own`.
+    /// The files of the site that services mount and that their programs cannot read: each service with its groups.
     ///
     /// # Errors
     /// One for all of them, with their places in the profile.
-    pub fn check_readable(&self, service: &Service, own: &[u32]) -> anyhow::Result<()> {
-        let list = readable::problems(&self.model, service, own);
+    pub fn check_readable(&self, readers: &[(&Service, Vec<u32>)]) -> anyhow::Result<()> {
+        let problems = |(service, own): &(&Service, Vec<u32>)| readable::problems(&self.model, service, own);
+        let list: Vec<Diagnostic> = readers.iter().flat_map(problems).collect();
         if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
     }
 
@@ -244,6 +245,44 @@ hint = 'h'
         ];
         assert_eq!(first, expected, "{warnings}");
         assert!(warnings.contains("| ^^^^^^^^^"), "{warnings}");
+    }
+
+    /// All was green, and the application could not reach its database.
+    #[test]
+    fn a_service_that_waits_for_one_on_other_networks_is_a_warning() {
+        let place = tempfile::tempdir().unwrap();
+        let small = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
+        let warnings = |second: &str, run: &str| {
+            let text =
+                small.replacen("[services.web]", "[services.web]\nnetworks = ['front']\ndepends-on = ['second']", 1);
+            let text = format!(
+                "{text}\n[services.second]\nimage = 'web'\nnetworks = ['{second}']\n{run}\n[networks.front]\n[networks.back]\n\
+                 [services.third]\nimage = 'web'\nnetworks = ['back', 'front']\n"
+            );
+            fs_err::write(place.path().join("profile.toml"), text).unwrap();
+            let profile = Profile::load(place.path()).unwrap_or_else(|error| panic!("{error}"));
+            let warnings = profile.warnings().map(|warnings| warnings.to_string()).unwrap_or_default();
+            warnings.lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(warnings("back", ""), "warning: `web` waits for `second` and is on no network with it");
+        assert_eq!(warnings("front", ""), "");
+        assert_eq!(warnings("back", "run = 'once'"), "");
+    }
+
+    /// Each build told of one service only.
+    #[test]
+    fn all_services_that_cannot_read_a_secret_are_told_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        let small = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
+        let text = small.replacen("user = \"1000:1000\"", "user = 'www-data'", 1);
+        let text = text.replacen("[services.web]", "[services.web]\nsecrets = ['token']", 1);
+        let text = format!("{text}\n[site.secrets.token]\nbytes = 32\nencoding = 'hex'\nmode = '0640'\ngroup = 9\n");
+        fs_err::write(place.path().join("profile.toml"), text).unwrap();
+        let profile = Profile::load(place.path()).unwrap_or_else(|error| panic!("{error}"));
+        let service = &profile.model.services["web"];
+        let error = profile.check_readable(&[(service, vec![7]), (service, vec![8])]).unwrap_err().to_string();
+        assert_eq!(error.matches("the service cannot read `token`").count(), 2, "{error}");
+        profile.check_readable(&[(service, vec![9])]).unwrap();
     }
 
     /// A port that nobody listened on was published: everything said that all is well, and the browser got no answer.
