@@ -39,7 +39,10 @@ pub(super) fn problem(
         list(own)
     );
     let all: Vec<u32> = groups.iter().copied().chain(own.first().copied()).collect();
-    Some(Diagnostic::new(name.span(), message, format!("several groups can read it: [{}]", list(&all))))
+    let own = own.first().map_or("NUMBER".to_owned(), u32::to_string);
+    let hint =
+        format!("write {own} in its place; or, if services of several groups read it, all of them: [{}]", list(&all));
+    Some(Diagnostic::new(name.span(), message, hint))
 }
 
 /// As [`problem`], for a file without a group.
@@ -84,6 +87,6 @@ mod tests {
         insta::assert_snapshot!(found(&model, &[104]).join("\n"), @r#"the service cannot read `database-password`: only root can, and its user is postgres; give it to the group of the service: `mode = "0640"` and `group = 104`"#);
         model.site.secrets.get_mut("database-password").unwrap().group.0 = vec![104];
         assert_eq!(found(&model, &[104, 5]), Vec::<String>::new());
-        insta::assert_snapshot!(found(&model, &[105]).join("\n"), @"the service cannot read `database-password`: it is of the group 104, the service of 105; several groups can read it: [104, 105]");
+        insta::assert_snapshot!(found(&model, &[105]).join("\n"), @"the service cannot read `database-password`: it is of the group 104, the service of 105; write 105 in its place; or, if services of several groups read it, all of them: [104, 105]");
     }
 }

@@ -6,13 +6,15 @@ use anyhow::Result;
 
 use super::context::Containers;
 use crate::host::status::ServiceStatus;
+use crate::profile::model::Service;
 use crate::render::container::HostLayout;
 use crate::render::network;
 use crate::ui::Ui;
 
 impl Containers<'_> {
     /// The outdated replicas that go on running for now: all but one of each service, as long as its networks stay. Those of
-    /// a service that has one that does not run wait for that one.
+    /// a service that has one that does not run wait for that one. So do outdated services that depend on them: a program that
+    /// looks a name up once, when it starts, must find the addresses of all new containers.
     pub(super) fn kept_replicas(&self, layout: &HostLayout, states: &[ServiceStatus]) -> Result<BTreeSet<String>> {
         let model = &self.deployment.profile.model;
         let mut kept = BTreeSet::new();
@@ -22,13 +24,29 @@ impl Containers<'_> {
             let works = |status: &&ServiceStatus| status.is_running() && status.outdated.is_some();
             let working: Vec<&str> = own.iter().copied().filter(works).map(|status| status.service.as_str()).collect();
             let all_run = own.iter().all(|status| status.is_running());
-            let changing = network::of_service(model, service).into_iter().map(|name| self.is_changed(layout, name));
-            if changing.collect::<Result<Vec<bool>>>()?.contains(&true) {
+            if self.has_changed_network(layout, service)? {
                 continue;
             }
             kept.extend(working.into_iter().skip(usize::from(all_run)).map(str::to_owned));
         }
+        // Each is after those that it depends on.
+        for status in states.iter().filter(|status| status.is_running() && status.outdated.is_some()) {
+            let service = model.service(&status.service);
+            let is_kept = |(other, _): (&str, _)| {
+                self.deployment.instances_of(other).into_iter().any(|instance| kept.contains(instance))
+            };
+            let depends = model.conditions(&status.service).into_iter().any(is_kept);
+            if depends && !service.is_replicated() && !self.has_changed_network(layout, service)? {
+                kept.insert(status.service.clone());
+            }
+        }
         Ok(kept)
+    }
+
+    fn has_changed_network(&self, layout: &HostLayout, service: &Service) -> Result<bool> {
+        let model = &self.deployment.profile.model;
+        let changed = network::of_service(model, service).into_iter().map(|name| self.is_changed(layout, name));
+        Ok(changed.collect::<Result<Vec<bool>>>()?.contains(&true))
     }
 
     /// Removes containers of replicas that the profile has no more: `up` of an earlier version made them.
@@ -116,7 +134,8 @@ mod tests {
         assert!(created.contains("com.docker.compose.service=shop-database "), "{created}");
     }
 
-    /// All were stopped before the first one was started again.
+    /// All were stopped before the first one was started again. Later, the proxy of a new version started before the last one,
+    /// and kept the address of the old container: each answer was 502.
     #[test]
     fn outdated_replicas_are_recreated_one_after_the_other() {
         // Containers without the label of a configuration run until they are removed.
@@ -144,19 +163,19 @@ mod tests {
         let podman = Podman::new(behavior);
         start(&podman);
         insta::assert_snapshot!(changes(&podman).join("\n"), @r#"
-        stop -t 30 shop-small_shop-web
-        rm --force shop-small_shop-web
         stop -t 90 shop-small_shop-database-1
         rm --force shop-small_shop-database-1
         create shop-small_shop-database-1
-        create shop-small_shop-web
         start shop-small_shop-database-1
-        run
-        start shop-small_shop-web
+        stop -t 30 shop-small_shop-web
+        rm --force shop-small_shop-web
         stop -t 90 shop-small_shop-database-2
         rm --force shop-small_shop-database-2
         create shop-small_shop-database-2
+        create shop-small_shop-web
         start shop-small_shop-database-2
+        run
+        start shop-small_shop-web
         "#);
     }
 }

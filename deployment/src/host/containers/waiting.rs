@@ -161,9 +161,11 @@ impl<'a> Start<'a> {
             Condition::Healthy | Condition::Completed => self.healthy.contains(other),
             Condition::Started => self.healthy.contains(other) || self.starting.contains(&other),
         };
-        // Of replicas, one is enough.
+        // Of replicas, one is enough, as soon as the others are started: programs that look the name up once find all.
         let met = |(other, condition): (&str, Condition)| {
-            self.containers.deployment.instances_of(other).into_iter().any(|instance| is_met(instance, condition))
+            let instances = self.containers.deployment.instances_of(other);
+            let is_started = |instance: &&str| is_met(instance, Condition::Started);
+            instances.iter().all(is_started) && instances.into_iter().any(|instance| is_met(instance, condition))
         };
         self.containers.deployment.profile.model.conditions(service).into_iter().all(met)
     }

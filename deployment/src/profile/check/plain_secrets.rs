@@ -5,7 +5,8 @@ use super::super::model::Model;
 use crate::diagnostic::Diagnostic;
 
 /// How the last word of a variable ends whose value is a secret.
-const SECRET: [&str; 7] = ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "CREDENTIALS"];
+const SECRET: [&str; 9] =
+    ["PASSWORD", "PASSWD", "PASSPHRASE", "PGPASS", "_AUTH", "SECRET", "TOKEN", "APIKEY", "CREDENTIALS"];
 /// What stands before `_KEY` where the key is a secret, and not one of a table or a public one.
 const KEYS: [&str; 9] =
     ["API", "SECRET", "ACCESS", "PRIVATE", "ENCRYPTION", "SIGNING", "MASTER", "SESSION", "AUTHENTICATION"];
@@ -21,7 +22,8 @@ pub(super) fn found(document: &Document<'_>, model: &Model) -> Vec<Diagnostic> {
         let variables = service.environment.iter();
         variables.map(move |(variable, value)| (["services", name.get_ref(), "environment", variable], value))
     });
-    let found = of_images.chain(of_services).filter(|(path, value)| is_secret(path[3]) && is_plain(value));
+    let is_plain = |(path, value): &([&str; 4], &String)| is_secret(path[3]) && is_plain(value) || has_password(value);
+    let found = of_images.chain(of_services).filter(is_plain);
     let report = |(path, _): ([&str; 4], _)| {
         let variable = path[3];
         let hint = format!(
@@ -37,6 +39,13 @@ fn is_secret(variable: &str) -> bool {
     let variable = variable.to_ascii_uppercase();
     SECRET.iter().any(|word| variable.ends_with(word))
         || KEYS.iter().any(|word| variable.strip_suffix("_KEY").is_some_and(|start| start.ends_with(word)))
+}
+
+/// Whether a value is a URL with a password (RFC 3986, 3.2.1).
+fn has_password(value: &str) -> bool {
+    let authority = value.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    let user = authority.and_then(|authority| authority.rsplit_once('@'));
+    user.and_then(|(user, _)| user.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
 }
 
 /// Whether a value can be a secret: it is no path, URL, number or switch.
@@ -63,6 +72,14 @@ mod tests {
             ["POSTGRES_PASSWORD_FILE", "TOKEN_TTL", "SECRETS_DIR", "PUBLIC_KEY", "SORT_KEY", "KEY", "TOKENIZERS_X"];
         for other in others {
             assert!(!is_secret(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_found() {
+        assert!(has_password("postgres://shop:hunter2@db/shop") && has_password("amqp://:x@mq"));
+        for other in ["redis://cache:6379/0", "http://user@host:80/a:b@c", "postgres://shop:@db", "a:b@c", ""] {
+            assert!(!has_password(other), "{other}");
         }
     }
 
