@@ -66,7 +66,7 @@ pub(super) fn to_write(model: &Model, users: &[Account], image: &Image, services
 
 impl Mounted {
     /// A warning if its service cannot write to it: engines give a new volume owner and mode of the image's folder of that path,
-    /// or root if there is none; podman does so with folders in memory.
+    /// or root if there is none.
     /// Another one if the image has files there.
     pub(super) fn warning(&self, listing: &Listing) -> Option<String> {
         let Self { place, path, is_volume, .. } = self;
@@ -87,7 +87,12 @@ impl Mounted {
             let near = near?;
             return Some(format!("{place}: the image has no folder `{path}`, but `{near}`: is that meant?"));
         };
-        let is_writable = entry.is_some_and(|entry| entry.uid == uid || entry.mode & 0o022 != 0);
+        // podman gives a folder in memory to root, with the mode of the image's folder; below `/run` not even that.
+        let in_memory = |mode: u32| uid == 0 || mode & 0o002 != 0 && !path.starts_with("/run/");
+        let is_writable = entry.is_some_and(|entry| match is_volume {
+            true => entry.uid == uid || entry.mode & 0o022 != 0,
+            false => in_memory(entry.mode),
+        });
         match entry {
             _ if is_writable => None,
             Some(entry) if entry.node != Node::Directory => None,
@@ -102,10 +107,9 @@ impl Mounted {
                  make the folder with that owner in `directories` of the image",
                 entry.uid
             )),
-            Some(entry) => Some(format!(
-                "{place}: `{path}` is a folder of the image, owned by {}: with podman the user {uid} cannot write to it in memory \
-                 either; name a folder that the image does not have, such as `{path}/NAME`, or make it with `directories`",
-                entry.uid
+            Some(_) => Some(format!(
+                "{place}: `{path}` is a folder of the image: podman gives it to root in memory, and the user {uid} cannot write to \
+                 it; name a folder that the image does not have, such as `{path}/NAME`"
             )),
         }
     }
@@ -165,7 +169,9 @@ mod tests {
         let mounted =
             |path: &str, uid, is_volume| Mounted { place: "p".into(), path: path.into(), uid: Some(uid), is_volume };
         let warning = |path: &str, uid| mounted(path, uid, false).warning(&listing);
-        assert!(warning("/run", 1000).unwrap().starts_with("p: `/run` is a folder of the image, owned by 0"));
+        assert!(
+            warning("/run", 1000).unwrap().starts_with("p: `/run` is a folder of the image: podman gives it to root")
+        );
         assert_eq!([warning("/tmp", 1000), warning("/run/mail", 1000), warning("/run", 0)], [None, None, None]);
         // RabbitMQ could not write to its data, whose folder a maintainer script gives to its user.
         let warning = |path: &str, uid| mounted(path, uid, true).warning(&listing);
