@@ -90,7 +90,8 @@ impl<'a> Executor<'a> {
         let (codec, mut epoch) = (self.plan.inputs.options.codec, self.plan.inputs.epoch);
         if layer.ingredient.has_own_times() {
             let newest = tree.iter().filter_map(|(_, entry)| entry.mtime).max();
-            epoch = newest.unwrap_or(DIRECTORY_TIME).min(epoch);
+            // The epoch of the lock is not in the key: a package of the profile's own may be newer. One that somebody chose is.
+            epoch = newest.unwrap_or(DIRECTORY_TIME).min(self.plan.inputs.options.epoch.unwrap_or(u64::MAX));
         }
         // What is below decides bytes, too: paths through links, modes of directories, the cache of libraries.
         let is_independent = layer.ingredient.is_independent();
