@@ -1,27 +1,59 @@
-//! Services with several containers.
+//! Services with several containers, and those that depend on containers that start anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use super::context::Containers;
-use crate::host::status::ServiceStatus;
+use crate::host::status::{ServiceState, ServiceStatus};
 use crate::profile::model::Service;
 use crate::render::container::HostLayout;
 use crate::render::network;
 use crate::ui::Ui;
 
+/// Services that have to start again, each with the one that it depends on and that starts anew.
+pub(super) type Dependents = BTreeMap<String, String>;
+
 impl Containers<'_> {
+    /// Adds the services that run and depend on one that will start: engines give a container another address at each start,
+    /// and many programs look a name up only once. Restarts by the engine keep the address.
+    pub(super) fn add_dependents(&self, states: &[ServiceStatus], dependents: &mut Dependents) {
+        let model = &self.deployment.profile.model;
+        let mut anew: BTreeSet<&str> = BTreeSet::new();
+        // Each is after those that it depends on.
+        for status in states {
+            let service = model.service(&status.service);
+            if service.runs_once() || service.schedule().is_some() {
+                continue;
+            }
+            let conditions = model.conditions(&status.service);
+            let dependency = conditions.iter().map(|(other, _)| *other).find(|other| anew.contains(other));
+            if let Some(dependency) = dependency.filter(|_| status.is_running() && status.outdated.is_none()) {
+                dependents.insert(status.service.clone(), dependency.to_owned());
+            }
+            let is_restarting = status.state == ServiceState::Other("restarting".into());
+            let starts = !(status.is_running() || is_restarting) || status.outdated.is_some();
+            if starts || dependents.contains_key(&status.service) {
+                anew.insert(model.service_of(&status.service).0);
+            }
+        }
+    }
+
     /// The outdated replicas that go on running for now: all but one of each service, as long as its networks stay. Those of
-    /// a service that has one that does not run wait for that one. So do outdated services that depend on them: a program that
-    /// looks a name up once, when it starts, must find the addresses of all new containers.
-    pub(super) fn kept_replicas(&self, layout: &HostLayout, states: &[ServiceStatus]) -> Result<BTreeSet<String>> {
+    /// a service that has one that does not run wait for that one. So do outdated services that depend on them, and
+    /// `dependents`: a program that looks a name up once, when it starts, must find the addresses of all new containers.
+    pub(super) fn kept_replicas(
+        &self,
+        layout: &HostLayout,
+        states: &[ServiceStatus],
+        dependents: &Dependents,
+    ) -> Result<BTreeSet<String>> {
         let model = &self.deployment.profile.model;
         let mut kept = BTreeSet::new();
         for (name, service) in model.services.iter().filter(|(_, service)| service.is_replicated()) {
             let of_service = |status: &&ServiceStatus| model.service_of(&status.service).0 == name.get_ref();
             let own: Vec<&ServiceStatus> = states.iter().filter(of_service).collect();
-            let works = |status: &&ServiceStatus| status.is_running() && status.outdated.is_some();
+            let works = |status: &&ServiceStatus| will_stop(status, dependents);
             let working: Vec<&str> = own.iter().copied().filter(works).map(|status| status.service.as_str()).collect();
             let all_run = own.iter().all(|status| status.is_running());
             if self.has_changed_network(layout, service)? {
@@ -30,7 +62,7 @@ impl Containers<'_> {
             kept.extend(working.into_iter().skip(usize::from(all_run)).map(str::to_owned));
         }
         // Each is after those that it depends on.
-        for status in states.iter().filter(|status| status.is_running() && status.outdated.is_some()) {
+        for status in states.iter().filter(|status| will_stop(status, dependents)) {
             let service = model.service(&status.service);
             let is_kept = |(other, _): (&str, _)| {
                 self.deployment.instances_of(other).into_iter().any(|instance| kept.contains(instance))
@@ -72,6 +104,11 @@ impl Containers<'_> {
     }
 }
 
+/// Whether it runs, and has to be recreated or restarted.
+fn will_stop(status: &ServiceStatus, dependents: &Dependents) -> bool {
+    status.is_running() && (status.outdated.is_some() || dependents.contains_key(&status.service))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -80,7 +117,9 @@ mod tests {
     use super::*;
     use crate::host::Deployment;
     use crate::host::runtime::Deadline;
+    use crate::host::status::Outdated;
     use crate::host::testing::{self, Podman};
+    use crate::profile::model::Running;
 
     /// The sample with two replicas of its database.
     fn deployment(folder: &Path) -> Deployment {
@@ -107,9 +146,12 @@ mod tests {
 
     fn start(podman: &Podman) {
         let folder = tempfile::tempdir().unwrap();
-        let deployment = deployment(folder.path());
+        start_of(podman, &deployment(folder.path()));
+    }
+
+    fn start_of(podman: &Podman, deployment: &Deployment) {
         let (deadline, ui) = (Deadline::after(Duration::from_secs(180)), Ui::plain(std::io::sink()));
-        podman.containers(&deployment).start_all(deadline, &ui).unwrap();
+        podman.containers(deployment).start_all(deadline, &ui).unwrap();
     }
 
     #[test]
@@ -134,33 +176,39 @@ mod tests {
         assert!(created.contains("com.docker.compose.service=shop-database "), "{created}");
     }
 
-    /// All were stopped before the first one was started again. Later, the proxy of a new version started before the last one,
-    /// and kept the address of the old container: each answer was 502.
-    #[test]
-    fn outdated_replicas_are_recreated_one_after_the_other() {
-        // Containers without the label of a configuration run until they are removed.
-        let behavior = r#"case "$*" in
+    /// Two replicas of the database run, and the service that depends on it, whose container has the label `hash`. Those
+    /// without such a label are outdated.
+    fn running(hash: &str) -> String {
+        r#"case "$*" in
             rm*) shift 2; for name; do echo "$name" >>removed; done; exit;;
             'container inspect'*)
                 shift 2; separator='['
                 for name; do
-                    hash=; grep -qx "$name" removed 2>/dev/null && {
+                    case $name in
+                    *database*) image=shop-database hash=;;
+                    *) image=web hash=HASH;;
+                    esac
+                    grep -qx "$name" removed 2>/dev/null && {
                         grep -qx "$name" created 2>/dev/null || continue
                         hash=$(grep -h "name $name " calls | sed 's/.*org.sealift.made-from=\([0-9a-f]*\).*/\1/' | tail -n 1)
                     }
                     printf '%s{"Name": "%s", "State": {"Status": "running", "StartedAt": "2020-01-01T00:00:00Z"},' \
                         "$separator" "$name"
-                    case $name in
-                    *database*) image=shop-database;; *) image=web;;
-                    esac
                     id=$(printf %s $image | sha256sum | cut -d' ' -f1)
                     printf '"Image": "%s", "Config": {"Labels": {"org.sealift.made-from": "%s"}}}' "$id" "$hash"
                     separator=,
                 done
                 [ $separator = , ] || printf '['
                 echo ']'; exit;;
-            esac"#;
-        let podman = Podman::new(behavior);
+            esac"#
+        .replace("HASH", hash)
+    }
+
+    /// All were stopped before the first one was started again. Later, the proxy of a new version started before the last one,
+    /// and kept the address of the old container: each answer was 502.
+    #[test]
+    fn outdated_replicas_are_recreated_one_after_the_other() {
+        let podman = Podman::new(&running(""));
         start(&podman);
         insta::assert_snapshot!(changes(&podman).join("\n"), @r#"
         stop -t 90 shop-small_shop-database-1
@@ -177,5 +225,57 @@ mod tests {
         run
         start shop-small_shop-web
         "#);
+    }
+
+    /// A proxy that has not changed kept the addresses of the old containers.
+    #[test]
+    fn services_that_depend_on_recreated_ones_are_restarted_after_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (deployment, podman) = (deployment(folder.path()), Podman::new(""));
+        let containers = podman.containers(&deployment);
+        let hash = containers.config_hash(&containers.layout().unwrap(), "shop-web").unwrap();
+        let podman = Podman::new(&running(&hash));
+        start_of(&podman, &deployment);
+        insta::assert_snapshot!(changes(&podman).join("\n"), @r#"
+        stop -t 90 shop-small_shop-database-1
+        rm --force shop-small_shop-database-1
+        create shop-small_shop-database-1
+        start shop-small_shop-database-1
+        stop -t 30 shop-small_shop-web
+        stop -t 90 shop-small_shop-database-2
+        rm --force shop-small_shop-database-2
+        create shop-small_shop-database-2
+        start shop-small_shop-database-2
+        run
+        start shop-small_shop-web
+        "#);
+    }
+
+    #[test]
+    fn what_depends_on_a_service_that_starts_anew_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment = testing::deployment(folder.path());
+        let status = |name: &str, state: &str, outdated| {
+            let state = match state {
+                "running" => ServiceState::Running,
+                other => ServiceState::Other(other.into()),
+            };
+            ServiceStatus { state, outdated, ..ServiceStatus::absent(name, name.into()) }
+        };
+        let restarts = |deployment: &Deployment, state: &str, outdated| {
+            let podman = Podman::new("");
+            let states = [status("shop-database", state, outdated), status("shop-web", "running", None)];
+            let mut dependents = Dependents::new();
+            podman.containers(deployment).add_dependents(&states, &mut dependents);
+            dependents.contains_key("shop-web")
+        };
+        assert!(restarts(&deployment, "running", Some(Outdated::Settings)));
+        assert!(restarts(&deployment, "exited", None));
+        assert!(!restarts(&deployment, "running", None));
+        // The engine starts it, with the address that it had.
+        assert!(!restarts(&deployment, "restarting", None));
+        // Nobody connects to what runs once.
+        deployment.profile.model.services.get_mut("shop-database").unwrap().run = Running::Once;
+        assert!(!restarts(&deployment, "exited", None));
     }
 }

@@ -1,11 +1,12 @@
 //! Starting and stopping all containers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
 use super::context::Containers;
 use super::kind::EngineKind;
+use super::replicas::Dependents;
 use super::waiting::Start;
 use crate::failure::Failure;
 use crate::finding::Findings;
@@ -20,9 +21,10 @@ impl Containers<'_> {
     pub(super) fn start_all(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
         let layout = self.layout()?;
         self.remove_surplus(&layout, ui)?;
+        let mut dependents = BTreeMap::new();
         // Outdated replicas one after the other: the others do the work meanwhile.
         loop {
-            let (stopped, kept) = self.prepare_containers(&layout, ui)?;
+            let (stopped, kept) = self.prepare_containers(&layout, &mut dependents, ui)?;
             Start::new(self, &layout, &stopped, &kept, deadline, ui).run()?;
             if kept.is_empty() {
                 return Ok(());
@@ -30,15 +32,28 @@ impl Containers<'_> {
         }
     }
 
-    /// Removes outdated containers and creates the missing ones; starts none of them. Returns the services that do not run
-    /// then, in the order of their start, and the outdated replicas that stay for now.
-    fn prepare_containers(&self, layout: &HostLayout, ui: &Ui) -> Result<(Vec<String>, BTreeSet<String>)> {
+    /// Removes outdated containers and creates the missing ones, and stops `dependents`; starts none of them. Returns the
+    /// services that do not run then, in the order of their start, and the replicas that stay for now.
+    fn prepare_containers(
+        &self,
+        layout: &HostLayout,
+        dependents: &mut Dependents,
+        ui: &Ui,
+    ) -> Result<(Vec<String>, BTreeSet<String>)> {
         let mut states = self.states()?;
-        let kept = self.kept_replicas(layout, &states)?;
-        for status in states.iter_mut().rev() {
-            let Some(reason) = status.outdated.filter(|_| !kept.contains(&status.service)) else { continue };
-            self.remove_outdated(status, reason, ui)?;
-            *status = ServiceStatus::absent(&status.service, status.container.clone());
+        self.add_dependents(&states, dependents);
+        let kept = self.kept_replicas(layout, &states, dependents)?;
+        for status in states.iter_mut().rev().filter(|status| !kept.contains(&status.service)) {
+            let dependency = dependents.remove(&status.service);
+            if let Some(reason) = status.outdated {
+                self.remove_outdated(status, reason, ui)?;
+                *status = ServiceStatus::absent(&status.service, status.container.clone());
+            } else if let Some(dependency) = dependency {
+                let service = &status.service;
+                ui.note(&format!("Restarting {service}: {dependency} starts anew, and may get another address"));
+                self.stop_container(status)?;
+                status.state = ServiceState::Other("exited".into());
+            }
         }
         let absent: Vec<&str> =
             states.iter().filter(|status| status.is_absent()).map(|status| status.service.as_str()).collect();
