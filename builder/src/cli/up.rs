@@ -26,8 +26,8 @@ use super::site::port;
 ///
 /// It is safe to run it again: running services, secrets and data stay. A service is recreated when its
 /// image or something that it reads changed (a port, a file in site/, the folder), or when it was not
-/// created by `sealift up`. Services that depend on one that is recreated or started are restarted after
-/// it: containers get another address, and many programs look a name up only once.
+/// created by `sealift up`. Services that depend on one that is recreated or started restart after it:
+/// it has another address then, and many programs look a name up only once.
 ///
 /// With podman, the first start ends with the commands that have `up` run at each boot.
 ///

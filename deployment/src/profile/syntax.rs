@@ -1,5 +1,7 @@
 //! Diagnostics for errors of the TOML parser and of the model's types.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
@@ -25,7 +27,12 @@ pub(super) fn diagnostic(text: &str, document: Option<&DeTable<'_>>, error: &tom
         ("unknown variant", [name, known @ ..]) => {
             (format!("unknown value `{name}`"), suggest::hint(name, "values", known.iter().copied()))
         }
-        ("missing field", [name, ..]) => (format!("the key `{name}` is missing"), format!("add `{name} = ...`")),
+        ("missing field", [name, ..]) => {
+            let add = format!("add `{name} = ...`");
+            let hint =
+                document.and_then(|document| misspelt(document, &span)).map(|near| format!("{near}? If not, {add}"));
+            (format!("the key `{name}` is missing"), hint.unwrap_or(add))
+        }
         ("duplicate key", _) => {
             let key = text.get(span.clone()).unwrap_or_default();
             (format!("the key `{key}` is defined twice"), "merge the two, or rename one".into())
@@ -36,6 +43,20 @@ pub(super) fn diagnostic(text: &str, document: Option<&DeTable<'_>>, error: &tom
         },
     };
     Diagnostic::new(span, summary, hint)
+}
+
+/// Whether the name of the table at `span` is like that of another one beside it: `[services.wroker.health]` makes a service.
+fn misspelt(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let inner = value.get_ref().as_table()?;
+        if value.span() != *span {
+            return misspelt(inner, span);
+        }
+        let name = key.get_ref().as_ref();
+        let others = table.iter().filter(|(other, value)| *other != key && value.get_ref().is_table());
+        let near = suggest::nearest(name, others.map(|(other, _)| other.get_ref().as_ref()))?;
+        Some(format!("did you mean `{near}` in the place of `{name}`"))
+    })
 }
 
 /// The diagnostic for a later schema, which has other keys: only the schema is reported.

@@ -166,7 +166,9 @@ const SUBORDINATE: u32 = 65_536;
 /// Corrects the permissions of a file that is kept: a later version of the profile may have others.
 ///
 /// A group from [`SUBORDINATE`] on is kept: operators of rootless engines set it themselves. So does one who is not root.
-pub(super) fn settle(directory: &Path, name: &str, access: Access, warnings: &mut Findings) -> Result<()> {
+///
+/// Returns what was corrected; empty for nothing.
+pub(super) fn settle(directory: &Path, name: &str, access: Access, warnings: &mut Findings) -> Result<String> {
     let path = directory.join(name);
     let (folder, name_in_folder) = base(directory, name);
     let file = files::open_below(&folder, name_in_folder)?;
@@ -176,36 +178,40 @@ pub(super) fn settle(directory: &Path, name: &str, access: Access, warnings: &mu
     let is_own = metadata.gid() == inherited || is_root && metadata.gid() < SUBORDINATE;
     let group = access.group.filter(|group| is_own && *group != metadata.gid());
     let mode_differs = metadata.mode() & 0o7777 != access.mode;
-    if group.is_none() && !mode_differs {
-        return Ok(());
+    let mut corrected = Vec::new();
+    if let Some(group) = group
+        && set_group(file.file(), name, &path, Access { group: Some(group), ..access }, warnings)?
+    {
+        corrected.push(format!("group {group} instead of {}", metadata.gid()));
     }
-    set_group(file.file(), name, &path, Access { group, ..access }, warnings)?;
     if mode_differs {
+        let was = metadata.mode() & 0o7777;
         match file.file().set_permissions(PermissionsExt::from_mode(access.mode)) {
-            Ok(()) => {}
+            Ok(()) => corrected.push(format!("mode {:04o} instead of {was:04o}", access.mode)),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => warnings.warn(
                 name,
-                format!("has mode {:04o} instead of {:04o}", metadata.mode() & 0o7777, access.mode),
+                format!("has mode {was:04o} instead of {:04o}", access.mode),
                 format!("as its owner: chmod {:04o} {}", access.mode, path.display()),
             ),
             Err(error) => return Err(error).with_context(|| format!("cannot set the mode of {}", path.display())),
         }
     }
-    Ok(())
+    Ok(corrected.join(", "))
 }
 
-fn set_group(file: &std::fs::File, name: &str, path: &Path, access: Access, warnings: &mut Findings) -> Result<()> {
-    let Some(group) = access.group else { return Ok(()) };
+/// Returns whether the file has the group of `access` now.
+fn set_group(file: &std::fs::File, name: &str, path: &Path, access: Access, warnings: &mut Findings) -> Result<bool> {
+    let Some(group) = access.group else { return Ok(false) };
     let path = path.display();
     match fchown(file, None, Some(group)) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {
             warnings.warn(
                 name,
                 format!("its group cannot be set to {group}, so its service cannot read it yet"),
                 format!("rootless podman: podman unshare chgrp {group} {path}; otherwise: sudo chgrp {group} {path}"),
             );
-            Ok(())
+            Ok(false)
         }
         Err(error) => Err(error).with_context(|| format!("cannot set the group of {path}")),
     }

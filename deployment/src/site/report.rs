@@ -15,6 +15,8 @@ pub enum Action {
     Created,
     /// The file existed and was no longer valid.
     Replaced,
+    /// The file stays byte for byte, but its mode or group was not the one that its services need.
+    Corrected,
     /// The file stays byte for byte.
     Kept,
 }
@@ -26,7 +28,7 @@ pub struct Change {
     pub path: String,
     /// What was done.
     pub action: Action,
-    /// Why it was replaced; empty otherwise.
+    /// Why it was replaced, or what was corrected; empty otherwise.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
@@ -49,6 +51,12 @@ impl SiteReport {
         self.changes.push(Change { path: path.to_owned(), action, reason: reason.into() });
     }
 
+    /// Adds a file that stays byte for byte; `corrected` is what [`super::files::settle`] returned.
+    pub(super) fn keep(&mut self, path: &str, corrected: String) {
+        let action = if corrected.is_empty() { Action::Kept } else { Action::Corrected };
+        self.add(path, action, corrected);
+    }
+
     /// The paths with `action`.
     pub fn paths(&self, action: Action) -> impl Iterator<Item = &str> {
         self.changes.iter().filter(move |change| change.action == action).map(|change| change.path.as_str())
@@ -56,12 +64,13 @@ impl SiteReport {
 }
 
 impl fmt::Display for SiteReport {
-    /// One line for each file that was created or replaced, and the number of files kept. Warnings are not part of it.
+    /// One line for each file that was created, replaced or corrected, and the number of files kept. Warnings are not part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for change in &self.changes {
             match change.action {
                 Action::Created => writeln!(f, "created {}", change.path)?,
                 Action::Replaced => writeln!(f, "replaced {}: {}", change.path, change.reason)?,
+                Action::Corrected => writeln!(f, "corrected {}: {}", change.path, change.reason)?,
                 Action::Kept => {}
             }
         }

@@ -43,8 +43,8 @@ pub(super) fn offer(directory: &Path, model: &Model, known: &BTreeSet<String>, r
         report.add(FILE, Action::Created, "");
         return Ok(());
     };
-    files::settle(directory, FILE, Access::mode(0o600), &mut report.warnings)?;
-    report.add(FILE, Action::Kept, "");
+    let corrected = files::settle(directory, FILE, Access::mode(0o600), &mut report.warnings)?;
+    report.keep(FILE, corrected);
     let lacking: Vec<_> =
         settings.iter().filter(|(name, _)| !known.contains(*name) && !mentions(&text, name)).collect();
     if !lacking.is_empty() {

@@ -416,7 +416,15 @@ impl Check<'_> {
         let known: Vec<(&str, u32)> = declared.chain(BUILT_IN).collect();
         let uid = known.iter().find(|(name, _)| *name == text).map(|(_, uid)| *uid);
         if uid.is_none() && !is_later {
-            let hint = suggest::hint(text, "use UID:GID, or a user of this image", known.iter().map(|(name, _)| *name));
+            let hint = match number(text) {
+                Some(0) => "an image has a user without rights; a service that needs root says `user = \"0\"` and, as \
+                            `root`, its reason"
+                    .to_owned(),
+                Some(uid) => format!("write the group, too: `{uid}:{uid}`"),
+                None => {
+                    suggest::hint(text, "use UID:GID, or a user of this image", known.iter().map(|(name, _)| *name))
+                }
+            };
             self.report(account.span(), format!("`{text}` is neither UID:GID nor the name of a user"), hint);
         }
         uid

@@ -124,8 +124,8 @@ impl SiteUpdate<'_> {
 
     /// Keeps a file as it is, and corrects its permissions.
     pub(super) fn keep(&mut self, name: &str, access: Access) -> Result<()> {
-        files::settle(self.request.directory, name, access, &mut self.report.warnings)?;
-        self.report.add(name, Action::Kept, "");
+        let corrected = files::settle(self.request.directory, name, access, &mut self.report.warnings)?;
+        self.report.keep(name, corrected);
         Ok(())
     }
 

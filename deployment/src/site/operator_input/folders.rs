@@ -177,8 +177,8 @@ pub(in crate::site) fn offer(directory: &Path, model: &Model, report: &mut SiteR
         // What is wrong with the files, the check reports.
         for file in paths(directory, name).unwrap_or_default() {
             let file = path(name, &file);
-            files::settle(directory, &file, Access::mode(MODE), &mut report.warnings)?;
-            report.add(&file, Action::Kept, "");
+            let corrected = files::settle(directory, &file, Access::mode(MODE), &mut report.warnings)?;
+            report.keep(&file, corrected);
         }
     }
     Ok(())

@@ -69,6 +69,8 @@ fn each_group_that_reads_a_secret_has_a_copy() {
 /// A profile had the wrong number: its correction reached no site that was made before.
 #[test]
 fn a_changed_group_reaches_files_that_are_kept() {
+    use std::os::unix::fs::MetadataExt;
+
     use crate::profile::model::{Groups, Mode};
     let mut bench = Bench::new();
     let secret = bench.model.site.secrets.get_mut("token").unwrap();
@@ -76,10 +78,15 @@ fn a_changed_group_reaches_files_that_are_kept() {
     bench.create();
     let path = bench.path("site/secrets/token");
     let is_root = rustix::process::geteuid().is_root();
-    let group = |bench: &mut Bench, group: u32| {
+    let mut last = fs_err::metadata(&path).unwrap().gid();
+    let mut group = |bench: &mut Bench, group: u32| {
         bench.model.site.secrets.get_mut("token").unwrap().group = Groups(vec![group]);
-        bench.create_at(NOW, None, &[]).unwrap();
-        std::os::unix::fs::MetadataExt::gid(&fs_err::metadata(&path).unwrap())
+        let report = bench.create_at(NOW, None, &[]).unwrap();
+        let new = fs_err::metadata(&path).unwrap().gid();
+        if std::mem::replace(&mut last, new) != new {
+            assert!(report.to_string().contains(&format!("secrets/token: group {new} instead of ")), "{report}");
+        }
+        new
     };
     // Only root gives files to groups that it is no member of.
     let own = rustix::process::getegid().as_raw();
@@ -88,6 +95,8 @@ fn a_changed_group_reaches_files_that_are_kept() {
     // An operator has given it to the user of a rootless engine.
     if is_root {
         std::os::unix::fs::chown(&path, None, Some(100_157)).unwrap();
-        assert_eq!(group(&mut bench, 159), 100_157);
+        bench.model.site.secrets.get_mut("token").unwrap().group = Groups(vec![159]);
+        bench.create();
+        assert_eq!(fs_err::metadata(&path).unwrap().gid(), 100_157);
     }
 }
