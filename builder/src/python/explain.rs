@@ -26,6 +26,23 @@ pub struct Unsatisfiable {
     pub missing: Option<String>,
 }
 
+impl Unsatisfiable {
+    /// The same where the user has wheels of these distributions that do not fit, a line of `unfit` for each: that is the
+    /// reason then, and not what uv says of the index. `python` is the package of the interpreter.
+    #[must_use]
+    pub fn with_unfit(self, unfit: &[String], python: &str) -> Self {
+        if unfit.is_empty() {
+            return self;
+        }
+        let version = python.trim_start_matches("python");
+        Self {
+            message: format!("{}\n  {}", unfit.join("\n  "), self.message),
+            hint: format!("build it for this Python, such as with `uv build --wheel --python {version}`"),
+            ..self
+        }
+    }
+}
+
 /// Whether uv failed because of the requirements themselves.
 pub(super) fn unsatisfiable(output: &Output, target: &str) -> Option<Unsatisfiable> {
     let text = text_of(output);
@@ -289,5 +306,18 @@ mod tests {
           cause: Connection refused
         ");
         assert_eq!(failure(&output("error: No interpreter found")).kind, Kind::Failed);
+    }
+
+    /// The first words were that no version satisfies the requirement, with a hint at the index.
+    #[test]
+    fn a_wheel_of_the_user_that_does_not_fit_is_the_reason() {
+        let text = "No solution found\nBecause there is no version of own==1 and you require own==1, we can conclude that \
+                    your requirements are unsatisfiable.";
+        let unfit = ["own-1-cp312-cp312-linux_x86_64.whl among `wheels` is for cp312-cp312".to_owned()];
+        let found = of_derivation(text, "Python 3.13 on x86_64");
+        let told = found.clone().with_unfit(&unfit, "python3.13");
+        assert_eq!(told.message.lines().next(), Some(unfit[0].as_str()));
+        assert!(told.hint.contains("--python 3.13`"), "{}", told.hint);
+        assert_eq!(found.clone().with_unfit(&[], "python3.13"), found);
     }
 }

@@ -162,15 +162,15 @@ impl Environment<'_> {
     /// The error for requirements that nothing satisfies, each at the one that it is about, if the profile lists it.
     fn refuse(&self, found: Vec<Unsatisfiable>) -> anyhow::Error {
         let requirements = &self.venv.requirements;
-        let diagnostic = |Unsatisfiable { mut message, hint, required, .. }: Unsatisfiable| {
+        let python = self.venv.python.get_ref();
+        let diagnostic = |found: Unsatisfiable| {
+            let unfit = self.local.unfit_in(&found.message, self.target);
+            let Unsatisfiable { message, hint, required, .. } = found.with_unfit(&unfit, python);
             let is_meant = |text: &&Spanned<String>| required.contains(&distribution(text.get_ref()));
             let span = match requirements.get_ref().listed().iter().find(is_meant) {
                 Some(listed) => listed.span(),
                 None => requirements.span(),
             };
-            for line in self.local.unfit_in(&message, self.target) {
-                message += &format!("\n  {line}");
-            }
             Diagnostic::new(span, message, hint)
         };
         self.profile.diagnostics(found.into_iter().map(diagnostic).collect())

@@ -235,7 +235,10 @@ impl Check<'_> {
         let python = venv.python.get_ref();
         let minor = python.strip_prefix("python3.").unwrap_or_default();
         if minor.is_empty() || !minor.bytes().all(|b| b.is_ascii_digit()) {
-            let hint = "name the package with its minor version, such as \"python3.14\"";
+            let hint = match python.strip_prefix("3.").is_some_and(|minor| minor.parse::<u8>().is_ok()) {
+                true => format!("name its package: python = \"python{python}\""),
+                false => "name the package with its minor version, such as \"python3.14\"".to_owned(),
+            };
             self.report(venv.python.span(), format!("`{python}` is not a Python interpreter"), hint);
         } else if !image
             .packages
