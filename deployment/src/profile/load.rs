@@ -238,7 +238,9 @@ hint = 'h'
         let warnings = Profile::load(place.path()).map(|profile| profile.warnings().unwrap().to_string());
         let warnings = warnings.unwrap_or_else(|error| panic!("{error}"));
         let first: Vec<&str> = warnings.lines().filter(|line| line.starts_with("warning")).collect();
+        // The program found no file there when it started.
         let expected = [
+            "warning: `web` does not have /run/secrets/token, which the variable TOKEN_FILE names",
             "warning: `ADMIN_PASSWORD` seems to be a secret, in plain text",
             "warning: nothing uses the setting `mail-from`",
             "warning: nothing uses the secret `token`",

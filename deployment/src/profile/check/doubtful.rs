@@ -7,15 +7,17 @@ use super::super::document::Document;
 use super::super::model::{Image, Model, Protocol, Service};
 use super::super::sources::Sources;
 use super::plain_secrets;
+use super::secret_paths;
 use super::unused::unused;
 use crate::diagnostic::Diagnostic;
 
-/// What `model` states and nothing in it uses, secrets in plain text, services that cannot reach what they wait for, and
-/// published ports that nothing seems to listen on. `table` is what it was read from.
+/// What `model` states and nothing in it uses, secrets in plain text, files that services lack, services that cannot reach
+/// what they wait for, and published ports that nothing seems to listen on. `table` is what it was read from.
 pub(in crate::profile) fn doubtful(sources: &Sources, table: DeTable<'_>, model: &Model) -> Vec<Diagnostic> {
     let document = Document::new(table);
     let mut list = unused(sources, &document, model);
     list.extend(plain_secrets::found(&document, model));
+    list.extend(secret_paths::absent(sources, &document, model));
     list.extend(apart(model));
     for (name, service) in &model.services {
         if let Some(image) = model.images.get(&service.image) {

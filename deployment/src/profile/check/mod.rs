@@ -9,6 +9,7 @@ mod limits;
 mod networks;
 mod plain_secrets;
 mod requests;
+mod secret_paths;
 mod services;
 mod settings;
 mod site;
