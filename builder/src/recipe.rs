@@ -11,11 +11,11 @@ pub const STACKED_LAYER: &str = "on/1";
 /// The listing of a layer: its paths with their metadata.
 pub const LISTING: &str = "listing/1";
 /// What the programs of a layer need to run.
-pub const PROGRAMS: &str = "programs/5";
+pub const PROGRAMS: &str = "programs/6";
 /// The private keys in a layer.
 pub const PRIVATE_KEYS: &str = "private-keys/1";
 /// That the programs of an image can run.
-pub const RUNNABLE: &str = "runnable/12";
+pub const RUNNABLE: &str = "runnable/13";
 /// Texts of licences, as one document.
 pub const TEXTS: &str = "texts/1";
 /// Python bytecode of a wheel or of a package of the standard library.

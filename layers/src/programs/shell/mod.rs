@@ -1,7 +1,7 @@
 //! The commands that a shell script calls, as far as its text tells: POSIX.1-2024, Shell Command Language.
 //!
 //! What a script lacks should stop the build and not the host; what it can do without must not. So only what is plain counts: a
-//! name where a command stands and nothing is expanded. It does not count when the script asks for it first (`command -v`, `[ -x … ]`), goes on
+//! name where a command stands and nothing is expanded but variables that the script gives one value. It does not count when the script asks for it first (`command -v`, `[ -x … ]`), goes on
 //! without it (`… || true`), or defines a function of that name.
 
 mod reader;
@@ -114,6 +114,18 @@ mod tests {
         assert_eq!(called("x=$(case $y in a) id;; ls) ;; esac; tac)"), "id tac");
         assert_eq!(called("[[ $a =~ ^(id|ls)$ && -n ls ]] && df"), "df");
         assert_eq!(called("id() { ls; }; function df { wc; }; function f() { tr; }; id; df"), "ls tr wc");
+    }
+
+    /// `DAEMON=/usr/sbin/server` and `exec $DAEMON` are usual; the container ended with 127.
+    #[test]
+    fn variables_with_one_value_are_followed() {
+        assert_eq!(called("PROG=/opt/x/run\nexec \"$PROG\" -f"), "/opt/x/run");
+        assert_eq!(
+            called("A=/opt B='id'; ${A}/bin/x; $A/bin/y; $B; \"${A}/z\" $A; $(\"$B\")"),
+            "/opt/bin/x /opt/bin/y /opt/z id"
+        );
+        assert_eq!(called("P=/a; [ -n \"$1\" ] && P=/b; $P; Q=$1; $Q; R=${R:-/c}; $R; $S; T='a b'; $T; U+=/u; $U"), "");
+        assert_eq!(called("D=/opt/d; [ -x \"$D\" ] || exit 0; $D; ${D%x}; ${D:-/e}"), "");
     }
 
     /// Scripts that can do without a command say so in these ways.

@@ -1,6 +1,6 @@
 //! Reads the text of a script: words, operators and what is expanded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most commands of a script.
 const COMMANDS: usize = 256;
@@ -21,6 +21,8 @@ pub(super) struct Reader<'a> {
     pub(super) called: BTreeSet<String>,
     /// Names that the script asks for or defines.
     pub(super) known: BTreeSet<String>,
+    /// Variables with their values; `None` for one that has several, or one that is expanded.
+    variables: BTreeMap<String, Option<String>>,
 }
 
 /// Where in a command a word stands.
@@ -153,7 +155,10 @@ impl<'a> Reader<'a> {
 
     fn next_word(&mut self, state: &mut State) {
         let start = self.at;
-        let Word { text, is_literal } = self.word();
+        let Word { mut text, mut is_literal } = self.word();
+        if !is_literal && let Some(value) = self.of_variable(start) {
+            (text, is_literal) = (value, true);
+        }
         if self.at == start {
             // A backtick without its partner.
             self.at += 1;
@@ -185,8 +190,9 @@ impl<'a> Reader<'a> {
 
     fn command(&mut self, text: &str, is_literal: bool, state: &mut State) {
         let was = std::mem::replace(&mut state.place, Place::Argument);
-        if is_assignment(text) {
+        if let Some(name) = assigned(text) {
             state.place = was;
+            self.assign(name, text, is_literal);
             if self.peek(0) == Some(b'(') {
                 self.skip_array();
             }
@@ -228,6 +234,31 @@ impl<'a> Reader<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Keeps the value of a variable: `text` is `NAME=VALUE`. One that has several values has none that is known.
+    fn assign(&mut self, name: &str, text: &str, is_literal: bool) {
+        let value = text[name.len()..].strip_prefix('=').filter(|_| is_literal).map(str::to_owned);
+        if self.variables.len() >= COMMANDS {
+            return;
+        }
+        let kept = self.variables.entry(name.to_owned()).or_insert_with(|| value.clone());
+        if *kept != value {
+            *kept = None;
+        }
+    }
+
+    /// What the word that begins at `start` and has been read stands for: `$NAME`, or `"${NAME}/PATH"`, of a variable whose value is
+    /// known.
+    fn of_variable(&self, start: usize) -> Option<String> {
+        let word = str::from_utf8(self.text.get(start..self.at)?).ok()?;
+        let word = word.strip_prefix('"').and_then(|word| word.strip_suffix('"')).unwrap_or(word).strip_prefix('$')?;
+        let (name, rest) = match word.strip_prefix('{') {
+            Some(word) => word.split_once('}')?,
+            None => word.split_at(word.find('/').unwrap_or(word.len())),
+        };
+        let value = self.variables.get(name)?.as_ref()?;
+        Some(format!("{value}{rest}")).filter(|text| is_name(text))
     }
 
     fn redirection(&mut self, state: &mut State) {
@@ -417,12 +448,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn is_assignment(text: &str) -> bool {
-    let Some((name, _)) = text.split_once('=') else { return false };
+/// The name of the variable that a word assigns to.
+fn assigned(text: &str) -> Option<&str> {
+    let (name, _) = text.split_once('=')?;
     let name = name.strip_suffix('+').unwrap_or(name);
     let name = name.split_once('[').map_or(name, |(name, _)| name);
-    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    let is_variable = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_variable.then_some(name)
 }
 
 pub(super) fn is_name(text: &str) -> bool {
