@@ -172,8 +172,7 @@ impl Profile {
     /// # Errors
     /// One for all of them, with their places in the profile.
     pub fn check_readable(&self, readers: &[(&Service, Vec<u32>)]) -> anyhow::Result<()> {
-        let problems = |(service, own): &(&Service, Vec<u32>)| readable::problems(&self.model, service, own);
-        let list: Vec<Diagnostic> = readers.iter().flat_map(problems).collect();
+        let list = readable::problems(&self.model, readers);
         if list.is_empty() { Ok(()) } else { Err(self.diagnostics(list)) }
     }
 

@@ -183,7 +183,13 @@ impl Check<'_> {
     /// only, the build does.
     fn readable(&mut self, name: &Spanned<String>, path: &str, service: &Service) {
         if let Some(own) = names::groups_of_service(self.model, service) {
-            self.diagnostics.extend(readable::problem(self.model, (name, path), service, &own));
+            self.diagnostics.extend(readable::problem(
+                self.model,
+                (name, path),
+                service,
+                &own,
+                &own[..own.len().min(1)],
+            ));
         }
     }
 
