@@ -79,34 +79,41 @@ fn date(text: &str) -> Result<(), String> {
         Some((before, day)) => (before, day, DAY),
         None => return Err(format!("`{text}` is no date")),
     };
-    let month = match before.split_once('-') {
-        Some((year, month)) => {
-            component("year", year, YEAR, false)?;
-            month
-        }
-        None => before,
+    let (years, month) = match before.split_once('-') {
+        Some((year, month)) => (component("year", year, YEAR, false)?, month),
+        None => ((YEAR.0..=YEAR.1).collect(), before),
     };
-    component("month", month, MONTH, false)?;
+    let months = component("month", month, MONTH, false)?;
     if bounds == DAY_FROM_END {
         // systemd 252 takes 28 for the first part of a list, 25 for the second, and so on, after it has sorted them.
         let more = u32::try_from(day.matches(',').count()).unwrap_or(u32::MAX);
-        return component("day", day, (1, DAY_FROM_END.1.saturating_sub(more.saturating_mul(3))), true);
+        return component("day", day, (1, DAY_FROM_END.1.saturating_sub(more.saturating_mul(3))), true).map(drop);
     }
-    component("day", day, bounds, false)
+    let first = component("day", day, bounds, false)?.into_iter().min().unwrap_or_default();
+    let longest = |month: &u32| match month {
+        2 => 28 + u32::from(years.iter().any(|year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0))),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    match months.iter().any(|month| first <= longest(month)) {
+        true => Ok(()),
+        false => Err(format!("`{text}` never comes: no such month has a day {first}")),
+    }
 }
 
 fn time(text: &str) -> Result<(), String> {
     let mut parts = text.splitn(3, ':');
     component("hour", parts.next().unwrap_or_default(), HOUR, false)?;
     component("minute", parts.next().unwrap_or_default(), MINUTE, false)?;
-    parts.next().map_or(Ok(()), |second| component("second", second, MINUTE, false))
+    parts.next().map_or(Ok(()), |second| component("second", second, MINUTE, false).map(drop))
 }
 
-/// Checks a component: a list of numbers, ranges and steps. `backwards`: steps lead to lower numbers.
-fn component(what: &str, text: &str, (least, most): Bounds, backwards: bool) -> Result<(), String> {
+/// The numbers of a component: a list of numbers, ranges and steps. `backwards`: steps lead to lower numbers.
+fn component(what: &str, text: &str, (least, most): Bounds, backwards: bool) -> Result<Vec<u32>, String> {
     if text == "*" {
-        return Ok(());
+        return Ok((least..=most).collect());
     }
+    let mut numbers = Vec::new();
     for part in text.split(',') {
         let wrong = || format!("`{part}` is no {what}: use * or {least} to {most}, ranges (1..5) and steps (0/2)");
         let number = |digits: &str| -> Option<u32> {
@@ -132,8 +139,15 @@ fn component(what: &str, text: &str, (least, most): Bounds, backwards: bool) -> 
         if !inside(first) || last.is_some_and(|last| !inside(last)) || !steps {
             return Err(wrong());
         }
+        let each = step.max(1) as usize;
+        match last {
+            Some(last) => numbers.extend((first..=last).step_by(each)),
+            None if step == 0 => numbers.push(first),
+            None if backwards => numbers.extend((least..=first).rev().step_by(each)),
+            None => numbers.extend((first..=most).step_by(each)),
+        }
     }
-    Ok(())
+    Ok(numbers)
 }
 
 #[cfg(test)]
@@ -216,6 +230,17 @@ mod tests {
         );
         assert_eq!(check("Mon 3").unwrap_err(), "`3` is no weekday, date (2030-12-31) or time (03:00) at its place");
         assert_eq!(check("25:00").unwrap_err(), "`25` is no hour: use * or 0 to 23, ranges (1..5) and steps (0/2)");
+    }
+
+    /// A backup was scheduled for the 30th of February.
+    #[test]
+    fn a_day_that_never_comes_is_refused() {
+        for event in ["*-02-30 03:30", "2-30", "*-4,6,9/2-31", "2027-02-29", "2025..2027-2-29..31"] {
+            assert!(check(event).unwrap_err().contains("never comes"), "{event}");
+        }
+        for event in ["*-02-29", "2024..2030-2-29", "*-2-30,1", "*-1,2-31", "*-1/1-30..31", "*-02~1"] {
+            assert_eq!(check(event), Ok(()), "{event}");
+        }
     }
 
     /// A component within `bounds`, or sometimes one outside of them.

@@ -166,7 +166,8 @@ pub fn run_once(
     let name = task.service.get_ref().as_str();
     let service = &model.services[name];
     let mut options = Options::default();
-    options.service(model, (name, name), layout, networks);
+    // Engines resolve a container's own host name to itself: with the service's, the task could not reach the service.
+    options.service(model, (name, &format!("{name:.58}-task")), layout, networks);
     options.add("--label", "com.docker.compose.oneoff=True");
     let entrypoint = Some(&task.entrypoint[..]).filter(|words| !words.is_empty()).or(service.entrypoint.as_deref());
     options.image(model, service, entrypoint, command)

@@ -64,10 +64,14 @@ impl Containers<'_> {
         // Each is after those that it depends on.
         for status in states.iter().filter(|status| will_stop(status, dependents)) {
             let service = model.service(&status.service);
-            let is_kept = |(other, _): (&str, _)| {
-                self.deployment.instances_of(other).into_iter().any(|instance| kept.contains(instance))
+            // Also while the last replica is made: a proxy without the others answers, one that is removed does not.
+            let waits = |(other, _): (&str, _)| {
+                let instances = self.deployment.instances_of(other);
+                let is_replicated = instances.len() > 1;
+                let mut of_other = states.iter().filter(|status| instances.contains(&status.service.as_str()));
+                of_other.any(|other| kept.contains(&other.service) || is_replicated && will_stop(other, dependents))
             };
-            let depends = model.conditions(&status.service).into_iter().any(is_kept);
+            let depends = model.conditions(&status.service).into_iter().any(waits);
             if depends && !service.is_replicated() && !self.has_changed_network(layout, service)? {
                 kept.insert(status.service.clone());
             }
@@ -215,13 +219,13 @@ mod tests {
         rm --force shop-small_shop-database-1
         create shop-small_shop-database-1
         start shop-small_shop-database-1
-        stop -t 30 shop-small_shop-web
-        rm --force shop-small_shop-web
         stop -t 90 shop-small_shop-database-2
         rm --force shop-small_shop-database-2
         create shop-small_shop-database-2
-        create shop-small_shop-web
         start shop-small_shop-database-2
+        stop -t 30 shop-small_shop-web
+        rm --force shop-small_shop-web
+        create shop-small_shop-web
         run
         start shop-small_shop-web
         "#);
@@ -241,11 +245,11 @@ mod tests {
         rm --force shop-small_shop-database-1
         create shop-small_shop-database-1
         start shop-small_shop-database-1
-        stop -t 30 shop-small_shop-web
         stop -t 90 shop-small_shop-database-2
         rm --force shop-small_shop-database-2
         create shop-small_shop-database-2
         start shop-small_shop-database-2
+        stop -t 30 shop-small_shop-web
         run
         start shop-small_shop-web
         "#);
