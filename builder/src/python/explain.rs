@@ -49,6 +49,33 @@ pub(super) fn unsatisfiable(output: &Output, target: &str) -> Option<Unsatisfiab
     text.contains("No solution found").then(|| of_derivation(&text, target))
 }
 
+/// Extras that the requirements name and that their distributions do not have: uv only warns, and leaves them out.
+pub(super) fn unknown_extras(output: &Output, requirements: &[String]) -> Option<Unsatisfiable> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (mut lines, mut required) = (Vec::new(), Vec::new());
+    for line in stderr.lines().filter(|line| line.starts_with("warning: ") && line.contains("have an extra named")) {
+        let [_, package, _, extra, ..] = line.split('`').collect::<Vec<_>>()[..] else { continue };
+        let (name, extra) = (normalize(name_of(package)), normalize(extra));
+        // Other distributions may ask for extras of old versions: nobody here can mend that.
+        let is_own = |text: &&String| {
+            let extras =
+                text.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or("", |(extras, _)| extras);
+            normalize(name_of(text)) == name && extras.split(',').any(|named| normalize(named.trim()) == extra)
+        };
+        if requirements.iter().any(|text| is_own(&text)) {
+            lines.push(format!("`{package}` has no extra `{extra}`"));
+            required.push(name);
+        }
+    }
+    lines.dedup();
+    (!lines.is_empty()).then(|| Unsatisfiable {
+        message: lines.join("\n  "),
+        hint: "extras are the words behind `Provides-Extra:` in the METADATA of its wheel; check the spelling".into(),
+        required,
+        missing: None,
+    })
+}
+
 /// The error for uv's output, for every other cause.
 pub(super) fn failure(output: &Output) -> Failure {
     let text = text_of(output);
@@ -319,5 +346,19 @@ mod tests {
         assert_eq!(told.message.lines().next(), Some(unfit[0].as_str()));
         assert!(told.hint.contains("--python 3.13`"), "{}", told.hint);
         assert_eq!(found.clone().with_unfit(&[], "python3.13"), found);
+    }
+
+    /// `[reddis]` was locked without a word, and the program had no redis.
+    #[test]
+    fn a_misspelt_extra_of_a_requirement_is_an_error() {
+        let stderr = "warning: The package `my-queue==1.1` does not have an extra named `reddis`\n\
+                      warning: The package `old==2` does not have an extra named `gone`\n";
+        let requirements = ["My_Queue[binary, Reddis]>=1".to_owned(), "old".to_owned()];
+        let found = unknown_extras(&output(stderr), &requirements).unwrap();
+        assert_eq!(
+            (found.message.as_str(), &found.required[..]),
+            ("`my-queue==1.1` has no extra `reddis`", &["my-queue".to_owned()][..])
+        );
+        assert_eq!(unknown_extras(&output(stderr), &requirements[1..]), None);
     }
 }

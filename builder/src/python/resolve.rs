@@ -135,6 +135,9 @@ impl Uv {
                 None => Err(explain::failure(&output).into()),
             };
         }
+        if let Some(unknown) = explain::unknown_extras(&output, &request.required.requirements) {
+            return Ok(Resolution::Unsatisfiable(unknown));
+        }
         let choice = Choice {
             target: request.target,
             local: request.local,
