@@ -115,11 +115,13 @@ impl Engine {
         format!("cannot run {}", self.program())
     }
 
-    /// A command of the engine in the deployment's folder, with an empty standard input.
+    /// A command of the engine in the deployment's folder, with an empty standard input: in its site, if there is one. podman's
+    /// conmon writes an empty file `oom` there when memory is exceeded, and the folder of a bundle may have no other files.
     #[must_use]
     pub(super) fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(self.program());
-        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        let site = self.folder.join("site");
+        command.args(arguments).current_dir(if site.is_dir() { &site } else { &self.folder }).stdin(Stdio::null());
         command.envs(self.path.iter().map(|path| ("PATH", path)));
         command
     }
