@@ -128,6 +128,7 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
         findings.error(service, message, hint);
         findings.lines(log());
     }
+    status.memory_kills.iter().for_each(|kills| kills.tell(service, findings));
     if let Some(reason) = status.outdated {
         findings.warn(service, format!("is out of date: {reason}"), "./sealift up recreates it");
     }
@@ -192,7 +193,7 @@ fn examine_secrets(deployment: &Deployment, runtime: &dyn Runtime, findings: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::status::{LastRun, Outdated};
+    use crate::host::status::{LastRun, MemoryKills, Outdated};
 
     fn examined(status: &ServiceStatus) -> String {
         let mut findings = Findings::default();
@@ -247,6 +248,25 @@ mod tests {
         assert_eq!(examined(&status), "ok: web: healthy; it ended and was started again 17 times");
         status.restarts = 0;
         assert_eq!(examined(&status), "ok: web: healthy");
+    }
+
+    /// The kernel ended a worker again and again, and all was green.
+    #[test]
+    fn processes_that_the_kernel_ended_in_a_healthy_service_are_told() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        (status.state, status.health) = (ServiceState::Running, HealthState::Healthy);
+        status.memory_kills = Some(MemoryKills { times: 3, limit: Some("64M".into()) });
+        insta::assert_snapshot!(examined(&status), @r"
+        ok: web: healthy
+        warning: web: runs, but the kernel has ended processes of it (3 since its start), as it needs more memory than its limit of 64M (`memory` of the service in profile.toml)
+          hint: raise the limit, or let the program do less at a time, such as with fewer workers; ./sealift logs web may show what they did
+        ");
+        status.memory_kills = Some(MemoryKills { times: 1, limit: None });
+        insta::assert_snapshot!(examined(&status), @r"
+        ok: web: healthy
+        warning: web: runs, but the kernel has ended processes of it (1 since its start), as the host had too little memory
+          hint: give the host more memory, or its services limits (`memory` in profile.toml); ./sealift logs web may show what they did
+        ");
     }
 
     #[test]

@@ -121,6 +121,14 @@ pub trait Runtime {
         Ok(())
     }
 
+    /// Finds services that run, but whose processes the kernel has ended for memory.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`].
+    fn check_memory(&self, _findings: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
     /// Stops all services, the last one first.
     ///
     /// # Errors

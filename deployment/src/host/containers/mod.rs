@@ -5,6 +5,7 @@ mod config_hash;
 mod context;
 mod engine;
 mod held;
+mod information;
 mod key_groups;
 mod kind;
 mod listening;

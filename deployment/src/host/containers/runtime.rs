@@ -97,6 +97,10 @@ impl Runtime for Containers<'_> {
         self.check_listening(services, patience, findings)
     }
 
+    fn check_memory(&self, findings: &mut Findings) -> Result<()> {
+        self.tell_memory_kills(findings)
+    }
+
     /// Each service gets time to end by itself. Containers and networks are removed.
     fn stop(&self, data: Data) -> Result<Stopped> {
         self.refuse_other_folder()?;
