@@ -1,5 +1,6 @@
 //! Why a program ended, as far as its exit code and the engine tell.
 
+use crate::finding::Findings;
 use crate::profile::model::Size;
 
 /// What exit codes mean, whichever program ended: those of shells and engines for programs that cannot be run, and 128 and the
@@ -46,6 +47,26 @@ pub(super) fn told(code: i64, cause: Option<&str>) -> String {
         Some(cause) => format!("exit code {code}: {cause}"),
         None => format!("exit code {code}"),
     }
+}
+
+/// Tells a service that was killed `seconds` after it got its signal to stop. systemd sends that to all processes of a
+/// service, engines only to the first one of a container.
+pub(super) fn killed_at_stop(service: &str, seconds: u32, in_container: bool, findings: &mut Findings) {
+    let message = format!(
+        "it did not end within {seconds} s after the signal to stop, and was killed: what it had not written is lost"
+    );
+    let first = match in_container {
+        true => {
+            "; a script that is the first process of a container has to start the program with `exec`, or the program gets no \
+             signal"
+        }
+        false => "",
+    };
+    let hint = format!(
+        "name the signal that ends it (`stop-signal` of its image) or give it more time (`stop-grace` of the service), in \
+         profile.toml{first}"
+    );
+    findings.warn(service, message, hint);
 }
 
 #[cfg(test)]

@@ -129,12 +129,12 @@ pub trait Runtime {
         Ok(())
     }
 
-    /// Stops all services, the last one first.
+    /// Stops all services, the last one first, and tells which of them had to be killed.
     ///
     /// # Errors
     /// Those of the engine or of systemd, and [`crate::failure::Failure::usage`] when the services belong to another
     /// folder.
-    fn stop(&self, data: Data) -> Result<Stopped>;
+    fn stop(&self, data: Data, ui: &Ui) -> Result<Stopped>;
 
     /// The state of all services, in the order of their start.
     ///

@@ -226,7 +226,7 @@ mod tests {
             unreachable!()
         }
 
-        fn stop(&self, _: Data) -> Result<Stopped> {
+        fn stop(&self, _: Data, _: &Ui) -> Result<Stopped> {
             unreachable!()
         }
 

@@ -22,6 +22,7 @@ mod scheduled;
 mod space;
 mod start;
 mod status;
+mod stop;
 mod system;
 mod volume_users;
 mod volumes;

@@ -102,9 +102,9 @@ impl Runtime for Containers<'_> {
     }
 
     /// Each service gets time to end by itself. Containers and networks are removed.
-    fn stop(&self, data: Data) -> Result<Stopped> {
+    fn stop(&self, data: Data, ui: &Ui) -> Result<Stopped> {
         self.refuse_other_folder()?;
-        let mut stopped = Stopped { services: self.remove_containers()?, volumes: 0 };
+        let mut stopped = Stopped { services: self.remove_containers(ui)?, volumes: 0 };
         if data == Data::Delete {
             for volume in self.existing_volumes()? {
                 self.engine.run(&["volume", "rm", &volume])?;

@@ -1,4 +1,4 @@
-//! Starting and stopping all containers.
+//! Starting all containers.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::waiting::Start;
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::host::runtime::Deadline;
-use crate::host::status::{Outdated, ServiceState, ServiceStatus};
+use crate::host::status::{Outdated, ServiceStatus};
 use crate::process;
 use crate::render::container::{self, HostLayout};
 use crate::ui::Ui;
@@ -55,7 +55,7 @@ impl Containers<'_> {
 
     fn remove_outdated(&self, status: &ServiceStatus, reason: Outdated, ui: &Ui) -> Result<()> {
         ui.note(&format!("Recreating {}: {reason}", status.service));
-        self.stop_container(status)?;
+        self.stop_service(status, ui)?;
         self.engine.run(&["rm", "--force", &status.container])?;
         Ok(())
     }
@@ -139,30 +139,6 @@ impl Containers<'_> {
                 return Err(Failure::failed(message).hint(hint).into());
             }
             phase.finish("done");
-        }
-        Ok(())
-    }
-
-    /// Stops all services, the last one first, each with time to end by itself. Removes their containers and networks.
-    pub(super) fn remove_containers(&self) -> Result<usize> {
-        self.remove_surplus(&self.layout()?, &Ui::plain(std::io::sink()))?;
-        let mut remove = vec!["rm".to_owned(), "--force".to_owned()];
-        for status in self.states()?.into_iter().rev().filter(|status| !status.is_absent()) {
-            self.stop_container(&status)?;
-            remove.push(status.container);
-        }
-        if remove.len() > 2 {
-            self.engine.run(&remove)?;
-        }
-        self.remove_networks(&self.layout()?)?;
-        Ok(remove.len() - 2)
-    }
-
-    /// Stops a container that was started. It has time to shut down, unlike with `rm`.
-    fn stop_container(&self, status: &ServiceStatus) -> Result<()> {
-        if !status.is_absent() && status.state != ServiceState::Other("created".to_owned()) {
-            let seconds = self.deployment.profile.model.service(&status.service).stop_grace.to_string();
-            self.engine.run(&["stop", "-t", &seconds, &status.container])?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod folder;
 mod scheduled;
+mod stop;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -113,7 +114,7 @@ impl Runtime for Systemd<'_> {
     }
 
     /// The units are removed.
-    fn stop(&self, data: Data) -> Result<Stopped> {
+    fn stop(&self, data: Data, ui: &Ui) -> Result<Stopped> {
         if data == Data::Delete {
             let failure = Failure::usage("a bundle without containers has no volumes to delete");
             return Err(failure.hint("leave out --volumes").into());
@@ -124,7 +125,9 @@ impl Runtime for Systemd<'_> {
             let installed: Vec<String> = installed.collect();
             // The timer first.
             for unit in installed.iter().rev() {
+                let begin = Instant::now();
                 self.systemctl(&["disable", "--quiet", "--now", unit])?;
+                self.tell_if_killed(service, unit, begin.elapsed(), ui);
                 fs_err::remove_file(self.unit_file(unit))?;
             }
             stopped.services += usize::from(!installed.is_empty());
@@ -364,7 +367,7 @@ mod tests {
     /// A root directory with a `systemctl` that takes every unit for active, and the unpacked bundle in `bundle/`.
     pub(super) struct Fixture {
         pub(super) root: tempfile::TempDir,
-        deployment: Deployment,
+        pub(super) deployment: Deployment,
         machine: Machine,
     }
 
@@ -456,8 +459,9 @@ mod tests {
         let fixture = Fixture::new();
         let systemd = fixture.systemd();
         systemd.install("shop-web").unwrap();
-        assert!(systemd.stop(Data::Delete).is_err() && fixture.unit().exists());
-        systemd.stop(Data::Keep).unwrap();
+        let ui = Ui::plain(std::io::sink());
+        assert!(systemd.stop(Data::Delete, &ui).is_err() && fixture.unit().exists());
+        systemd.stop(Data::Keep, &ui).unwrap();
         assert!(!fixture.unit().exists());
     }
 }
