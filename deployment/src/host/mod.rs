@@ -17,6 +17,7 @@ mod ipv6;
 mod look;
 mod origin;
 mod passed_on;
+mod pause;
 mod ports;
 pub mod probe;
 mod repeated;

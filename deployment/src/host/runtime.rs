@@ -242,6 +242,12 @@ impl Deadline {
         self.start.elapsed() > self.limit
     }
 
+    /// The time that is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.start.elapsed())
+    }
+
     /// The whole time allowed, in seconds.
     #[must_use]
     pub fn seconds(&self) -> u64 {

@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::finding::Findings;
 
+/// As often as this, a service was started again not by chance.
+pub(super) const MANY_RESTARTS: u64 = 3;
+
 /// Whether a service runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -139,7 +142,7 @@ pub struct ServiceStatus {
     /// How its last run ended, of a service that runs at times; `None` before its first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
-    /// How it ended last, of any other service that does not run: `exit code 1`.
+    /// How it ended last, of any other service that does not run, or that was started again and again: `exit code 1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_end: Option<String>,
     /// How often the engine started it again after it had ended.

@@ -27,5 +27,6 @@ mod system;
 mod volume_users;
 mod volumes;
 mod waiting;
+mod watch;
 
 pub(super) use context::Containers;

@@ -6,9 +6,12 @@ use anyhow::{Context, Result};
 
 use super::context::Containers;
 use super::kind::EngineKind;
+use super::output::LAST_LINES;
 use super::waiting::Start;
 use crate::failure::Failure;
 use crate::finding::Findings;
+use crate::host::ending;
+use crate::host::repeated;
 use crate::host::runtime::Deadline;
 use crate::host::status::{Outdated, ServiceStatus};
 use crate::process;
@@ -134,7 +137,13 @@ impl Containers<'_> {
                 process::last(&mut self.run_once(task, &[], &[])?).with_context(|| self.engine.cannot_run())?;
             if !output.status.success() {
                 let printed = [output.stdout, output.stderr].concat();
-                let message = format!("the task {name} failed:\n{}", String::from_utf8_lossy(&printed).trim_end());
+                let end =
+                    ending::of(output.status, self.deployment.profile.model.service(task.service.get_ref()).memory);
+                let printed = String::from_utf8_lossy(&printed);
+                let mut message = format!("the task {name} failed with {end}");
+                repeated::last(&printed.lines().collect::<Vec<_>>(), LAST_LINES)
+                    .iter()
+                    .for_each(|line| message += &format!("\n    {line}"));
                 let hint = format!("{service} was not started; mend the cause and run `up` again");
                 return Err(Failure::failed(message).hint(hint).into());
             }
@@ -214,10 +223,21 @@ mod tests {
         let podman = Podman::new("[ $1 = run ] && { echo 'no such table'; exit 1; }");
         let error = start(&podman).unwrap_err();
         insta::assert_snapshot!(error, @r"
-        the task migrate failed:
-        no such table
+        the task migrate failed with exit code 1
+            no such table
         ");
         assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
+    }
+
+    /// "failed:", and nothing behind it.
+    #[test]
+    fn a_task_that_was_killed_is_told_with_its_limit() {
+        let podman = Podman::new("[ $1 = run ] && exit 137");
+        let error = start(&podman).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the task migrate failed with exit code 137: the kernel or somebody ended it"),
+            "{error}"
+        );
     }
 
     #[test]

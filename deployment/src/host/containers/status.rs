@@ -12,7 +12,7 @@ use super::output::{self, Container};
 use crate::clock;
 use crate::finding::Findings;
 use crate::host::control_group;
-use crate::host::status::{HealthState, MemoryKills, Outdated, ServiceState, ServiceStatus};
+use crate::host::status::{HealthState, MANY_RESTARTS, MemoryKills, Outdated, ServiceState, ServiceStatus};
 use crate::profile::model;
 use crate::render::container::HostLayout;
 
@@ -20,8 +20,6 @@ use crate::render::container::HostLayout;
 const GRACE: Duration = Duration::from_secs(3);
 /// Seconds that a service without a health check has to run to count as healthy.
 pub(super) const STEADY: i64 = 3;
-/// As often as this, a service was started again not by chance.
-pub(super) const MANY_RESTARTS: u64 = 3;
 /// How many last lines of a health check's output are shown.
 const OUTPUT_LINES: usize = 3;
 /// Exit codes of engines, and of `timeout`, for a program that does not exist or cannot be run.
@@ -51,6 +49,10 @@ impl Containers<'_> {
             if let Some(status) = statuses.iter_mut().find(|status| status.service == *service) {
                 (status.health, status.check_output) = (health.state, health.output);
             }
+        }
+        let is_looping = |status: &&mut ServiceStatus| status.is_running() && status.restarts >= MANY_RESTARTS;
+        for status in statuses.iter_mut().filter(|status| status.owner.is_none()).filter(is_looping) {
+            status.last_end = self.last_end(&status.service);
         }
         Ok(statuses)
     }
