@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
+use anyhow::{Context as _, Result};
 use sealift_layers::digest::Digest;
 
 use crate::packed::{Member, Package, Wheel, static_program, xz};
@@ -36,6 +38,19 @@ impl Default for Archive {
 }
 
 impl Archive {
+    /// The default one with the package `busybox-static`, whose program is this machine's.
+    ///
+    /// # Errors
+    /// This machine has none.
+    pub fn with_busybox() -> Result<Self> {
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
+        let busybox = fs_err::read(busybox.context("busybox-static is not installed")?)?;
+        let mut archive = Self::default();
+        let file = Member::file("./usr/bin/busybox", "").content(busybox).mode(0o755);
+        archive.packages.push(Package::new("busybox-static", "1", "", &[file]));
+        Ok(archive)
+    }
+
     /// The package with this name.
     ///
     /// # Panics

@@ -10,7 +10,6 @@ use sealift_tests::bundle::program;
 use sealift_tests::chaos::{Chance, Tally, rounds};
 use sealift_tests::command::{self, report};
 use sealift_tests::lab::{Lab, without_digests};
-use sealift_tests::packed::{Member, Package};
 use sealift_tests::podman::Podman;
 
 /// Two services that only sleep, with a secret, settings and data.
@@ -209,12 +208,7 @@ impl Host<'_> {
 #[test]
 #[ignore = "needs root, podman and busybox-static: tests/chaos/run"]
 fn a_killed_up() -> Result<()> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
-    let busybox = fs_err::read(busybox.context("busybox-static is not installed")?)?;
-    let mut archive = Archive::default();
-    let file = Member::file("./usr/bin/busybox", "").content(busybox).mode(0o755);
-    archive.packages.push(Package::new("busybox-static", "1", "", &[file]));
-    let lab = Lab::with(&archive);
+    let lab = Lab::with(&Archive::with_busybox()?);
     unpacked(&lab)?;
     let podman = Podman::new()?;
     let folder = lab.path("folder");

@@ -10,7 +10,6 @@ use sealift_tests::archive::Archive;
 use sealift_tests::bundle::program;
 use sealift_tests::command::{self, Ran};
 use sealift_tests::lab::Lab;
-use sealift_tests::packed::{Member, Package};
 use sealift_tests::podman::{Podman, USER};
 
 /// The beginning of each profile. What comes before the images' `packages` differs.
@@ -54,7 +53,13 @@ image = "box"
 command = ["httpd", "-f", "-p", "8080"]
 publish = { found = 8080 }
 
+[services.names]
+image = "box"
+command = ["httpd", "-f", "-p", "8080"]
+publish = { names = 8080 }
+
 [site.ports]
+names = { default = 28093, address = "127.0.0.1", protocol = "udp" }
 astray = { default = 28090, address = "127.0.0.1" }
 hidden = { default = 28091, address = "127.0.0.1" }
 found = { default = 28092, address = "127.0.0.1" }
@@ -76,6 +81,31 @@ command = ["tail", "/dev/zero"]
 memory = "16M"
 "#;
 
+/// Its first process goes on when the kernel ends another one.
+const WORKER: &str = r#"
+[services.worker]
+image = "box"
+command = ["sh", "-c", "while :; do /usr/bin/busybox tail /dev/zero; /usr/bin/busybox sleep 0.2; done"]
+memory = "16M"
+"#;
+
+/// Its first process ignores the signal to stop.
+const DEAF: &str = r#"
+[images.deaf]
+title = "The same without a signal of its own"
+user = "1000:1000"
+entrypoint = ["/usr/bin/busybox"]
+
+[services.other]
+image = "box"
+command = ["sleep", "100000"]
+
+[services.deaf]
+image = "deaf"
+command = ["sh", "-c", "trap '' TERM; while :; do /usr/bin/busybox sleep 1; done"]
+stop-grace = 2
+"#;
+
 const DATA: &str = r#"
 [services.store]
 image = "box"
@@ -93,12 +123,7 @@ struct Hosts {
 
 impl Hosts {
     fn new(podman: Podman, rootless: bool) -> Result<Self> {
-        let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
-        let busybox = fs_err::read(busybox.context("busybox-static is not installed")?)?;
-        let mut archive = Archive::default();
-        let file = Member::file("./usr/bin/busybox", "").content(busybox).mode(0o755);
-        archive.packages.push(Package::new("busybox-static", "1", "", &[file]));
-        let lab = Lab::with(&archive);
+        let lab = Lab::with(&Archive::with_busybox()?);
         // The user can enter the folders.
         for above in lab.path("folder").ancestors().skip(1).take(2) {
             let mode = fs_err::metadata(above)?.permissions().mode();
@@ -164,6 +189,8 @@ fn what_looks_well_and_does_not_work_is_told() -> Result<()> {
     let hosts = Hosts::new(Podman::new()?, false)?;
     ports(&hosts)?;
     crashes(&hosts)?;
+    memory_of_a_worker(&hosts)?;
+    signal_to_stop(&hosts)?;
     data(&hosts)
 }
 
@@ -182,6 +209,7 @@ fn ports(hosts: &Hosts) -> Result<()> {
     let told = [
         "port astray: nothing listens on port 8090 of `astray`, which port 28090 of this host leads to; it listens on 8080",
         "port hidden: `hidden` listens on 127.0.0.1 only",
+        "port names: nothing listens on UDP port 8080 of `names`, which port 28093 of this host leads to; it listens on no UDP port",
     ];
     let text = hosts.up(&folder, 0)?;
     has(&text, &told)?;
@@ -199,6 +227,29 @@ fn crashes(hosts: &Hosts) -> Result<()> {
     let (folder, _) = hosts.unpacked("greedy", "1", "1000", GREEDY)?;
     let text = hosts.up(&folder, 1)?;
     has(&text, &["greedy does not stay up: it ended ", "exit code 137: the kernel", "limit of 16M"])
+}
+
+fn memory_of_a_worker(hosts: &Hosts) -> Result<()> {
+    let (folder, _) = hosts.unpacked("worker", "1", "1000", WORKER)?;
+    let told = ["worker: runs, but the kernel has ended processes of it (", "its limit of 16M"];
+    has(&hosts.up(&folder, 0)?, &told)?;
+    for command in ["doctor", "status"] {
+        let ran = hosts.sealift(&folder, &[command])?;
+        ensure!(ran.code == Some(0), "{ran:?}");
+        has(&(ran.stdout + &ran.stderr), &told)?;
+    }
+    let down = hosts.sealift(&folder, &["down"])?;
+    // It is killed at once, as its signal says.
+    ensure!(down.code == Some(0) && !down.stderr.contains("warning"), "{down:?}");
+    Ok(())
+}
+
+fn signal_to_stop(hosts: &Hosts) -> Result<()> {
+    let (folder, _) = hosts.unpacked("deaf", "1", "1000", DEAF)?;
+    hosts.up(&folder, 0)?;
+    let down = hosts.sealift(&folder, &["down"])?;
+    ensure!(down.code == Some(0), "{down:?}");
+    has(&down.stderr, &["warning: deaf: it did not end within 2 s after the signal to stop, and was killed", "`exec`"])
 }
 
 /// A new version runs as another user than the one that made the data. What runs stays.

@@ -18,8 +18,8 @@ use super::deployment::DeploymentOptions;
 ///
 /// Checks the signature, the engine or systemd, architecture, clock, kernel settings, disk space,
 /// ports, images, data, services (with the last log lines of those that are not healthy), published
-/// ports where nobody listens, certificates, and who can read the secrets. Prints one line for each
-/// check, and a hint below each problem. Changes nothing.
+/// ports where nobody listens, processes that the kernel ended for memory, certificates, and who can
+/// read the secrets. Prints one line for each check, and a hint below each problem. Changes nothing.
 ///
 /// Exits with 1 if there are errors. Warnings do not change the exit code.
 #[derive(Args, Debug)]

@@ -6,7 +6,7 @@ use sealift_deployment::failure::Failure;
 use sealift_deployment::host::{self, Data, Stopped};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::site::KnownSites;
-use sealift_deployment::ui;
+use sealift_deployment::ui::{self, Ui};
 
 use super::Context;
 use super::deployment::{DeploymentOptions, nothing_found};
@@ -40,7 +40,8 @@ impl Down {
         host::refuse_former(&deployment, &KnownSites::of(&machine))?;
         let data = if self.volumes { Data::Delete } else { Data::Keep };
         let runtime = self.deployment.runtime(&deployment, &machine)?;
-        let Stopped { services, volumes } = runtime.stop(data)?;
+        let ui = Ui::stderr(&machine, context.quiet);
+        let Stopped { services, volumes } = runtime.stop(data, &ui)?;
         if services == 0 && volumes == 0 {
             return Err(nothing_found(&deployment, &*runtime).into());
         }

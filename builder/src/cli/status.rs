@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use sealift_deployment::failure::Failure;
+use sealift_deployment::finding::Findings;
 use sealift_deployment::host::{self, HealthState, ServiceStatus};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::site::KnownSites;
-use sealift_deployment::ui;
+use sealift_deployment::ui::{self, Ui};
 
 use super::Context;
 use super::deployment::{DeploymentOptions, nothing_found};
@@ -28,7 +29,8 @@ pub(super) struct Status {
     deployment: DeploymentOptions,
     /// Print JSON: an array of objects with service, container, state, health, restarts,
     /// outdated and ports; check-output of a failed health check, last-run of a scheduled service,
-    /// last-end of another one that does not run, owner of containers of another folder
+    /// last-end of another one that ended again and again or does not run, memory-kills of one whose
+    /// processes the kernel ended for memory, owner of containers of another folder
     #[arg(long)]
     json: bool,
 }
@@ -45,6 +47,12 @@ impl Status {
             print(&services, context)?;
         }
         context.out.finish()?;
+        let mut findings = Findings::default();
+        for ServiceStatus { service, memory_kills, .. } in &services {
+            memory_kills.iter().for_each(|kills| kills.tell(service, &mut findings));
+        }
+        let ui = Ui::stderr(&machine, context.quiet);
+        findings.0.iter().for_each(|finding| ui.finding(finding));
         host::refuse_former(&deployment, &KnownSites::of(&machine))?;
         if services.iter().all(ServiceStatus::is_absent) {
             return Err(nothing_found(&deployment, &*runtime).into());

@@ -7,10 +7,11 @@ use anyhow::Result;
 use sealift_layers::escape::line;
 
 use super::deployment::Deployment;
+use super::ending;
 use super::origin;
 use super::runtime::{KeyGroups, Runtime};
 use super::scheduled;
-use super::status::{HealthState, ServiceState, ServiceStatus};
+use super::status::{HealthState, MANY_RESTARTS, ServiceState, ServiceStatus};
 use crate::failure::Failure;
 use crate::finding::{Finding, Findings};
 use crate::signature::Signature;
@@ -103,9 +104,11 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
                 findings.error(service, format!("its {run}"), format!("./sealift run-scheduled {service} runs it now"));
             }
             _ => {
-                let hint = format!("its last log lines are above; ./sealift run-scheduled {service} runs it now");
+                let lines = log();
+                let above = if lines.is_empty() { "it printed nothing" } else { "its last log lines are above" };
+                let hint = format!("{above}; ./sealift run-scheduled {service} runs it now");
                 findings.error(service, format!("its {run}"), hint);
-                findings.lines(log());
+                findings.lines(lines);
             }
         }
     } else if status.state == ServiceState::Scheduled {
@@ -115,28 +118,39 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
     } else if status.health == HealthState::Starting {
         findings.warn(service, "is starting", "repeat this in a minute");
     } else {
-        let mut message =
-            if status.is_running() { "runs, but is not healthy".into() } else { format!("is {}", status.state) };
-        if let Some(end) = &status.last_end {
-            message += &format!(", {end}");
-        }
-        message += &restarted(status);
-        if !status.check_output.is_empty() {
-            message += &format!("; its health check: {}", status.check_output.join(" / "));
-        }
-        let hint = format!("its last log lines are above; ./sealift logs {service} shows more");
-        findings.error(service, message, hint);
-        findings.lines(log());
+        examine_ill(status, log(), findings);
     }
+    status.memory_kills.iter().for_each(|kills| kills.tell(service, findings));
     if let Some(reason) = status.outdated {
         findings.warn(service, format!("is out of date: {reason}"), "./sealift up recreates it");
     }
 }
 
+/// A service that does not work, in the words of `up`.
+fn examine_ill(status: &ServiceStatus, lines: Vec<String>, findings: &mut Findings) {
+    let (service, end) = (status.service.as_str(), status.last_end.as_deref());
+    let mut message = match (status.is_running(), end) {
+        (is_running, _) if status.restarts >= MANY_RESTARTS && status.check_output.is_empty() => {
+            ending::again_and_again(status.restarts + u64::from(!is_running), end)
+        }
+        (true, _) => format!("runs, but is not healthy{}", restarted(status)),
+        (false, Some(end)) => ending::not_running(&status.state.to_string(), end) + &restarted(status),
+        (false, None) => format!("is {}", status.state),
+    };
+    if !status.check_output.is_empty() {
+        message += &format!("; its health check: {}", status.check_output.join(" / "));
+    }
+    findings.error(service, message, ending::hint(service, end, &lines));
+    findings.lines(lines);
+}
+
 /// How often the service was started again, for the end of a message.
 fn restarted(status: &ServiceStatus) -> String {
     let times = ui::count(usize::try_from(status.restarts).unwrap_or(usize::MAX), "time");
-    if status.restarts == 0 { String::new() } else { format!("; it ended and was started again {times}") }
+    // One that does not run is told with its end.
+    let end = status.last_end.as_ref().filter(|_| status.is_running());
+    let end = end.map(|end| format!(", the last time after {end}")).unwrap_or_default();
+    if status.restarts == 0 { String::new() } else { format!("; it ended and was started again {times}{end}") }
 }
 
 fn examine_certificates(deployment: &Deployment, now: i64, findings: &mut Findings) {
@@ -192,7 +206,7 @@ fn examine_secrets(deployment: &Deployment, runtime: &dyn Runtime, findings: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::status::{LastRun, Outdated};
+    use crate::host::status::{LastRun, MemoryKills, Outdated};
 
     fn examined(status: &ServiceStatus) -> String {
         let mut findings = Findings::default();
@@ -249,6 +263,25 @@ mod tests {
         assert_eq!(examined(&status), "ok: web: healthy");
     }
 
+    /// The kernel ended a worker again and again, and all was green.
+    #[test]
+    fn processes_that_the_kernel_ended_in_a_healthy_service_are_told() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        (status.state, status.health) = (ServiceState::Running, HealthState::Healthy);
+        status.memory_kills = Some(MemoryKills { times: 3, limit: Some("64M".into()) });
+        insta::assert_snapshot!(examined(&status), @r"
+        ok: web: healthy
+        warning: web: runs, but the kernel has ended processes of it (3 since its start), as it needs more memory than its limit of 64M (`memory` of the service in profile.toml)
+          hint: raise the limit, or let the program do less at a time, such as with fewer workers; ./sealift logs web may show what they did
+        ");
+        status.memory_kills = Some(MemoryKills { times: 1, limit: None });
+        insta::assert_snapshot!(examined(&status), @r"
+        ok: web: healthy
+        warning: web: runs, but the kernel has ended processes of it (1 since its start), as the host had too little memory
+          hint: give the host more memory, or its services limits (`memory` in profile.toml); ./sealift logs web may show what they did
+        ");
+    }
+
     #[test]
     fn a_service_that_is_starting_is_no_error() {
         let mut status = ServiceStatus::absent("web", "shop_web".into());
@@ -257,6 +290,33 @@ mod tests {
         insta::assert_snapshot!(examined(&status), @r"
         warning: web: is starting
           hint: repeat this in a minute
+        ");
+    }
+
+    /// `up` said how often it ended and with which exit code, `doctor` named log lines where there were none.
+    #[test]
+    fn a_service_that_ends_again_and_again_is_told_as_up_does() {
+        let mut status = ServiceStatus::absent("web", "shop_web".into());
+        (status.state, status.restarts) = (ServiceState::Other("restarting".into()), 4);
+        status.last_end = Some("exit code 0".into());
+        insta::assert_snapshot!(examined(&status), @r"
+        error: web: does not stay up: it ended 5 times, the last time with exit code 0
+            cannot connect
+          hint: a program that goes into the background ends its container: let it stay in the foreground; mend the cause and run `up` again; `logs web` shows more
+        ");
+        (status.state, status.health) = (ServiceState::Running, HealthState::Unhealthy);
+        status.last_end = Some("exit code 7".into());
+        let mut findings = Findings::default();
+        examine_service(&status, Vec::new, &mut findings);
+        insta::assert_snapshot!(findings.0[0], @r"
+        error: web: does not stay up: it ended 4 times, the last time with exit code 7
+          hint: mend the cause and run `up` again; it printed nothing
+        ");
+        (status.state, status.health, status.restarts) = (ServiceState::Other("exited".into()), HealthState::Down, 0);
+        insta::assert_snapshot!(examined(&status), @r"
+        error: web: does not stay up: it is exited, with exit code 7
+            cannot connect
+          hint: mend the cause and run `up` again; `logs web` shows more
         ");
     }
 
@@ -271,7 +331,7 @@ mod tests {
         insta::assert_snapshot!(examined(&status), @r"
         error: web: runs, but is not healthy; it ended and was started again 4 times; its health check: refused
             cannot connect
-          hint: its last log lines are above; ./sealift logs web shows more
+          hint: mend the cause and run `up` again; `logs web` shows more
         warning: web: is out of date: its settings changed
           hint: ./sealift up recreates it
         ");

@@ -1,5 +1,9 @@
 //! Why a program ended, as far as its exit code and the engine tell.
 
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use crate::finding::Findings;
 use crate::profile::model::Size;
 
 /// What exit codes mean, whichever program ended: those of shells and engines for programs that cannot be run, and 128 and the
@@ -46,6 +50,58 @@ pub(super) fn told(code: i64, cause: Option<&str>) -> String {
         Some(cause) => format!("exit code {code}: {cause}"),
         None => format!("exit code {code}"),
     }
+}
+
+/// How a command ended that did not succeed, of a service with this limit of memory.
+pub(super) fn of(status: ExitStatus, memory: Option<Size>) -> String {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).map_or(1, i64::from);
+    told(code, cause(code, false, memory).as_deref())
+}
+
+/// What is said of a service that ended so often: `does not stay up: it ended 3 times, the last time with exit code 7`.
+pub(super) fn again_and_again(times: u64, last: Option<&str>) -> String {
+    let last = last.map(|end| format!(", the last time with {end}")).unwrap_or_default();
+    format!("does not stay up: it ended {times} times{last}")
+}
+
+/// What is said of a service that has ended and is not started again.
+pub(super) fn not_running(state: &str, end: &str) -> String {
+    format!("does not stay up: it is {state}, with {end}")
+}
+
+/// The hint for a service whose last end was this one, below its last log lines.
+pub(super) fn hint(service: &str, end: Option<&str>, lines: &[String]) -> String {
+    let daemon = match end {
+        Some("exit code 0") => {
+            "a program that goes into the background ends its container: let it stay in the foreground; "
+        }
+        _ => "",
+    };
+    let log = match lines {
+        [] => "it printed nothing".to_owned(),
+        _ => format!("`logs {service}` shows more"),
+    };
+    format!("{daemon}mend the cause and run `up` again; {log}")
+}
+
+/// Tells a service that was killed `seconds` after it got its signal to stop. systemd sends that to all processes of a
+/// service, engines only to the first one of a container.
+pub(super) fn killed_at_stop(service: &str, seconds: u32, in_container: bool, findings: &mut Findings) {
+    let message = format!(
+        "it did not end within {seconds} s after the signal to stop, and was killed: what it had not written is lost"
+    );
+    let first = match in_container {
+        true => {
+            "; a script that is the first process of a container has to start the program with `exec`, or the program gets no \
+             signal"
+        }
+        false => "",
+    };
+    let hint = format!(
+        "name the signal that ends it (`stop-signal` of its image) or give it more time (`stop-grace` of the service), in \
+         profile.toml{first}"
+    );
+    findings.warn(service, message, hint);
 }
 
 #[cfg(test)]

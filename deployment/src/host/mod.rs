@@ -9,6 +9,7 @@
 
 mod checks;
 mod containers;
+mod control_group;
 mod deployment;
 mod doctor;
 mod ending;
@@ -16,6 +17,7 @@ mod ipv6;
 mod look;
 mod origin;
 mod passed_on;
+mod pause;
 mod ports;
 pub mod probe;
 mod repeated;
@@ -37,7 +39,7 @@ pub use look::{Contents, LOOK, look};
 pub use origin::{Objection, objection, refuse_former, successor};
 pub use runtime::{Data, Deadline, KeyGroups, LogOptions, Ran, Runtime, Started, Stopped};
 pub use scheduled::{run_scheduled, statuses};
-pub use status::{HealthState, LastRun, Outdated, ServiceState, ServiceStatus};
+pub use status::{HealthState, LastRun, MemoryKills, Outdated, ServiceState, ServiceStatus};
 pub use up::{UpRequest, up};
 
 use crate::machine::Machine;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use anyhow::{Context, Result};
 
 use super::deployment::Deployment;
+use super::sockets;
 use crate::files;
 use crate::finding::Findings;
 use crate::machine::Machine;
@@ -252,10 +253,9 @@ fn processes(machine: &Machine) -> io::Result<Vec<(u32, std::path::PathBuf)>> {
     Ok(folders.into_iter().filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path))).collect())
 }
 
-/// The inodes of the sockets that listen on `number`, from one of the [`tables`]. Sockets of UDP have the state of closed
-/// ones of TCP.
+/// The inodes of the sockets that listen on `number`, from one of the [`tables`].
 fn listening(table: &str, number: u16, protocol: Protocol) -> Vec<u64> {
-    let state = if protocol == Protocol::Tcp { "0A" } else { "07" };
+    let state = sockets::state_of_listening(protocol);
     let suffix = format!(":{number:04X}");
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let rows =

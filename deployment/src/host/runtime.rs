@@ -121,12 +121,20 @@ pub trait Runtime {
         Ok(())
     }
 
-    /// Stops all services, the last one first.
+    /// Finds services that run, but whose processes the kernel has ended for memory.
+    ///
+    /// # Errors
+    /// As [`Runtime::check_host`].
+    fn check_memory(&self, _findings: &mut Findings) -> Result<()> {
+        Ok(())
+    }
+
+    /// Stops all services, the last one first, and tells which of them had to be killed.
     ///
     /// # Errors
     /// Those of the engine or of systemd, and [`crate::failure::Failure::usage`] when the services belong to another
     /// folder.
-    fn stop(&self, data: Data) -> Result<Stopped>;
+    fn stop(&self, data: Data, ui: &Ui) -> Result<Stopped>;
 
     /// The state of all services, in the order of their start.
     ///
@@ -232,6 +240,12 @@ impl Deadline {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.start.elapsed() > self.limit
+    }
+
+    /// The time that is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.start.elapsed())
     }
 
     /// The whole time allowed, in seconds.

@@ -7,6 +7,11 @@ use std::path::PathBuf;
 use sealift_layers::escape::line;
 use serde::Serialize;
 
+use crate::finding::Findings;
+
+/// As often as this, a service was started again not by chance.
+pub(super) const MANY_RESTARTS: u64 = 3;
+
 /// Whether a service runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,6 +93,37 @@ impl fmt::Display for LastRun {
     }
 }
 
+/// Processes of a service that the kernel ended for memory, while the service itself ran on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MemoryKills {
+    /// How many since its start.
+    pub times: u64,
+    /// The limit that it reached: `512M`; `None` where the host had too little.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+}
+
+impl MemoryKills {
+    /// Tells it in the words of one place.
+    pub fn tell(&self, service: &str, findings: &mut Findings) {
+        let ended = format!("runs, but the kernel has ended processes of it ({} since its start)", self.times);
+        let logs = format!("./sealift logs {service} may show what they did");
+        match &self.limit {
+            Some(limit) => findings.warn(
+                service,
+                format!("{ended}, as it needs more memory than its limit of {limit} (`memory` of the service in profile.toml)"),
+                format!("raise the limit, or let the program do less at a time, such as with fewer workers; {logs}"),
+            ),
+            None => findings.warn(
+                service,
+                format!("{ended}, as the host had too little memory"),
+                format!("give the host more memory, or its services limits (`memory` in profile.toml); {logs}"),
+            ),
+        }
+    }
+}
+
 /// The state of one service.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,11 +142,14 @@ pub struct ServiceStatus {
     /// How its last run ended, of a service that runs at times; `None` before its first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run: Option<LastRun>,
-    /// How it ended last, of any other service that does not run: `exit code 1`.
+    /// How it ended last, of any other service that does not run, or that was started again and again: `exit code 1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_end: Option<String>,
     /// How often the engine started it again after it had ended.
     pub restarts: u64,
+    /// Processes of it that the kernel ended for memory since its start; `None` where there were none, or that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_kills: Option<MemoryKills>,
     /// Why it has to be recreated; `None` when it is up to date or absent, or belongs to another folder.
     pub outdated: Option<Outdated>,
     /// The folder of another deployment that its container belongs to: one with another site.
@@ -133,6 +172,7 @@ impl ServiceStatus {
             last_run: None,
             last_end: None,
             restarts: 0,
+            memory_kills: None,
             outdated: None,
             owner: None,
             ports: BTreeSet::new(),

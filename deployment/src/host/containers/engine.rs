@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::information::{self, EngineInfo};
 use super::kind::EngineKind;
-use super::output::{self, EngineInfo};
+use super::output;
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::process::{self, Keep, MESSAGES};
@@ -104,8 +105,8 @@ impl Engine {
             return Ok(info);
         }
         let info = match self.kind {
-            EngineKind::Podman => output::podman_info(&self.run(&["info", "--format", "json"])?)?,
-            EngineKind::Docker => output::docker_info(&self.run(&["info", "--format", "{{json .}}"])?)?,
+            EngineKind::Podman => information::podman_info(&self.run(&["info", "--format", "json"])?)?,
+            EngineKind::Docker => information::docker_info(&self.run(&["info", "--format", "{{json .}}"])?)?,
         };
         Ok(self.info.get_or_init(|| info))
     }

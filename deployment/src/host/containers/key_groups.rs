@@ -11,8 +11,8 @@ use std::process::Output;
 use anyhow::{Context, Result};
 
 use super::context::Containers;
+use super::information::EngineInfo;
 use super::kind::EngineKind;
-use super::output::EngineInfo;
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::host::deployment::Deployment;
@@ -135,7 +135,7 @@ fn rootless_docker(site: &Path, files: &[GroupFile], first: Option<u32>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::containers::output;
+    use crate::host::containers::information;
     use crate::profile::model::Groups;
 
     /// A user of the group `docker` got a warning, and then waited for services that could not read their keys.
@@ -160,7 +160,7 @@ mod tests {
     fn remapped_groups_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut deployment = crate::host::testing::deployment(folder.path());
-        let info = output::docker_info(r#"{"SecurityOptions": ["name=userns"]}"#).unwrap();
+        let info = information::docker_info(r#"{"SecurityOptions": ["name=userns"]}"#).unwrap();
         let mut findings = Findings::default();
         check_remapped(&deployment, &info, &mut findings);
         assert_eq!(findings, Findings::default());

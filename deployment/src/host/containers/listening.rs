@@ -49,7 +49,8 @@ impl Containers<'_> {
             let found = self.inspected()?;
             let mut wrong = Findings::default();
             for lead in &leads {
-                if let Some(sockets) = found.get(lead.service).and_then(|container| self.sockets(container)) {
+                let sockets = found.get(lead.service).and_then(|container| self.sockets(container, lead.protocol()));
+                if let Some(sockets) = sockets {
                     lead.check(&sockets, &mut wrong);
                 }
             }
@@ -64,7 +65,7 @@ impl Containers<'_> {
     /// Of ports in a row, programs open some when they need them: those are left out.
     fn leads<'b>(&'b self, services: &[&'b str], published: &'b [PublishedPort]) -> Vec<Lead<'b>> {
         let model = &self.deployment.profile.model;
-        let is_single = |port: &&PublishedPort| port.spec.protocol == Protocol::Tcp && port.spec.count == 1;
+        let is_single = |port: &&PublishedPort| port.spec.count == 1;
         let mut leads = Vec::new();
         for service in services {
             for (name, inside) in &model.service(service).publish {
@@ -89,15 +90,19 @@ impl Containers<'_> {
         model.services.values().any(is_awaited).then_some(port)
     }
 
-    fn sockets(&self, container: &Container) -> Option<BTreeSet<SocketAddr>> {
+    fn sockets(&self, container: &Container, protocol: Protocol) -> Option<BTreeSet<SocketAddr>> {
         let seconds = container.seconds_up(clock::now().cast_signed())?;
-        let mut sockets = sockets::listening(self.machine, container.process?, seconds)?;
+        let mut sockets = sockets::listening(self.machine, container.process?, seconds, protocol)?;
         sockets.retain(|socket| socket.ip() != DOCKER_DNS);
         Some(sockets)
     }
 }
 
 impl Lead<'_> {
+    fn protocol(&self) -> Protocol {
+        self.port.map_or(Protocol::Tcp, |port| port.spec.protocol)
+    }
+
     /// Compares it with the sockets that listen in the container.
     fn check(&self, sockets: &BTreeSet<SocketAddr>, findings: &mut Findings) {
         let Self { service, port, inside } = self;
@@ -113,12 +118,14 @@ impl Lead<'_> {
             return;
         };
         let (topic, number) = (format!("port {}", port.name), port.number);
+        // Ports of TCP need no word for it.
+        let kind = if self.protocol() == Protocol::Udp { "UDP port" } else { "port" };
         if own.is_empty() {
             let ports: BTreeSet<u16> = sockets.iter().map(SocketAddr::port).collect();
             let ports: Vec<String> = ports.iter().take(MOST_PORTS).map(u16::to_string).collect();
-            let ports = if ports.is_empty() { "no port".to_owned() } else { ports.join(", ") };
+            let ports = if ports.is_empty() { format!("no {kind}") } else { ports.join(", ") };
             let message = format!(
-                "nothing listens on port {inside} of `{service}`, which port {number} of this host leads to; it listens on {ports}"
+                "nothing listens on {kind} {inside} of `{service}`, which port {number} of this host leads to; it listens on {ports}"
             );
             let hint = format!(
                 "name the port of the program in `publish` of [services.{service}], in profile.toml; if it only begins to \
@@ -127,7 +134,7 @@ impl Lead<'_> {
             findings.warn(topic, message, hint);
         } else if own.iter().all(IpAddr::is_loopback) {
             let message = format!(
-                "`{service}` listens on {} only: nobody reaches its port {inside}, which port {number} of this host leads to",
+                "`{service}` listens on {} only: nobody reaches its {kind} {inside}, which port {number} of this host leads to",
                 own[0]
             );
             findings.warn(topic, message, everywhere);
@@ -144,7 +151,11 @@ mod tests {
     }
 
     fn checked_as(is_published: bool, sockets: &[&str]) -> String {
-        let spec = toml::from_str("default = 1\naddress = \"\"").unwrap();
+        checked_with("tcp", is_published, sockets)
+    }
+
+    fn checked_with(protocol: &str, is_published: bool, sockets: &[&str]) -> String {
+        let spec = toml::from_str(&format!("default = 1\naddress = \"\"\nprotocol = \"{protocol}\"")).unwrap();
         let port = PublishedPort { name: "http".into(), address: Ipv4Addr::UNSPECIFIED.into(), number: 80, spec };
         let sockets = sockets.iter().map(|socket| socket.parse().unwrap()).collect();
         let mut findings = Findings::default();
@@ -164,6 +175,21 @@ mod tests {
         assert_eq!(checked(&["0.0.0.0:8090"]), "");
         assert_eq!(checked(&["[::]:8090", "127.0.0.1:8080"]), "");
         assert_eq!(checked(&["10.89.0.2:8090", "127.0.0.1:8090"]), "");
+    }
+
+    /// A server for names listened on 127.0.0.1 only: ports of UDP were not looked at.
+    #[test]
+    fn ports_of_udp_are_told_as_such() {
+        insta::assert_snapshot!(checked_with("udp", true, &["0.0.0.0:5353"]), @r"
+        warning: port http: nothing listens on UDP port 8090 of `web`, which port 80 of this host leads to; it listens on 5353
+          hint: name the port of the program in `publish` of [services.web], in profile.toml; if it only begins to listen, `./sealift doctor` looks again
+        ");
+        insta::assert_snapshot!(checked_with("udp", true, &["127.0.0.1:8090"]), @r"
+        warning: port http: `web` listens on 127.0.0.1 only: nobody reaches its UDP port 8090, which port 80 of this host leads to
+          hint: let the program listen on all addresses of its container (0.0.0.0 or ::)
+        ");
+        assert!(checked_with("udp", true, &[]).contains("it listens on no UDP port"));
+        assert_eq!(checked_with("udp", true, &["0.0.0.0:8090"]), "");
     }
 
     #[test]

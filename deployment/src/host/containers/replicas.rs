@@ -100,8 +100,7 @@ impl Containers<'_> {
                 continue;
             }
             ui.note(&format!("Removing {instance}: {service} has other replicas now"));
-            let seconds = model.services[service].stop_grace.to_string();
-            self.engine.run(&["stop", "-t", &seconds, container])?;
+            self.stop_container(service, container, ui)?;
             self.engine.run(&["rm", "--force", container])?;
         }
         Ok(())

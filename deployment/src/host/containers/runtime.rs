@@ -9,15 +9,14 @@ use anyhow::{Context, Result};
 use super::context::Containers;
 use super::kind::EngineKind;
 use super::output::Container;
-use super::status::MANY_RESTARTS;
 use super::{held, load, output, preflight};
 use crate::failure::Failure;
 use crate::finding::Findings;
 use crate::host::ending;
 use crate::host::passed_on::{self, Raw};
-use crate::host::repeated::collapsed;
+use crate::host::repeated;
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Ran, Runtime, Started, Stopped};
-use crate::host::status::ServiceStatus;
+use crate::host::status::{MANY_RESTARTS, ServiceStatus};
 use crate::process;
 use crate::profile::model::{Run, Task};
 use crate::render::container::{self, Networks};
@@ -97,10 +96,14 @@ impl Runtime for Containers<'_> {
         self.check_listening(services, patience, findings)
     }
 
+    fn check_memory(&self, findings: &mut Findings) -> Result<()> {
+        self.tell_memory_kills(findings)
+    }
+
     /// Each service gets time to end by itself. Containers and networks are removed.
-    fn stop(&self, data: Data) -> Result<Stopped> {
+    fn stop(&self, data: Data, ui: &Ui) -> Result<Stopped> {
         self.refuse_other_folder()?;
-        let mut stopped = Stopped { services: self.remove_containers()?, volumes: 0 };
+        let mut stopped = Stopped { services: self.remove_containers(ui)?, volumes: 0 };
         if data == Data::Delete {
             for volume in self.existing_volumes()? {
                 self.engine.run(&["volume", "rm", &volume])?;
@@ -145,9 +148,8 @@ impl Runtime for Containers<'_> {
     fn last_log_lines(&self, service: &str) -> Vec<String> {
         let container = self.inspected().ok().and_then(|mut found| found.remove(service));
         match container {
-            // Its last lines repeat with each start.
             Some(container) if container.restarts >= MANY_RESTARTS => self.lines_of_last_run(service, &container),
-            _ => collapsed(&self.log_lines(service, &[])),
+            _ => self.log_lines(service, &[]),
         }
     }
 
@@ -184,10 +186,12 @@ impl Runtime for Containers<'_> {
                 command
             }
         };
-        if passed_on::run(command.stdin(Stdio::inherit()), raw).with_context(|| self.engine.cannot_run())?.success() {
+        let status = passed_on::run(command.stdin(Stdio::inherit()), raw).with_context(|| self.engine.cannot_run())?;
+        if status.success() {
             return Ok(());
         }
-        Err(Failure::failed(format!("the task {name} failed"))
+        let memory = self.deployment.profile.model.service(task.service.get_ref()).memory;
+        Err(Failure::failed(format!("the task {name} failed with {}", ending::of(status, memory)))
             .hint("its output is above; `sealift status` shows the services that it needs")
             .into())
     }
@@ -224,10 +228,7 @@ impl Containers<'_> {
         // Colours would be shown as escaped characters.
         let plain = |text: &Vec<u8>| anstream::adapter::strip_str(&String::from_utf8_lossy(text)).to_string();
         let texts: Vec<String> = texts.map(plain).collect();
-        let last = |text: &String| -> Vec<String> {
-            let lines: Vec<&str> = text.lines().collect();
-            lines[lines.len().saturating_sub(output::LAST_LINES)..].iter().map(|&line| line.to_owned()).collect()
-        };
+        let last = |text: &String| repeated::last(&text.lines().collect::<Vec<_>>(), output::LAST_LINES);
         texts.iter().flat_map(last).collect()
     }
 
@@ -245,18 +246,14 @@ impl Containers<'_> {
         Some(ending::told(code, ending::cause(code, false, memory).as_deref()))
     }
 
-    /// The last log lines of a service that ends again and again: those since the start of its last run that was seen, each
-    /// once, as it may have been started again since.
+    /// The last log lines of a service that ends again and again: those since the start of its last run that was seen, if it is
+    /// known.
     fn lines_of_last_run(&self, service: &str, container: &Container) -> Vec<String> {
         let mut lines = Vec::new();
         if !container.is_running() && !container.started.is_empty() {
             lines = self.log_lines(service, &["--since", &container.started]);
         }
-        if lines.is_empty() {
-            lines = self.log_lines(service, &[]);
-        }
-        let is_last = |(at, line): &(usize, &String)| !lines[at + 1..].contains(line);
-        lines.iter().enumerate().filter(is_last).map(|(_, line)| line.clone()).collect()
+        if lines.is_empty() { self.log_lines(service, &[]) } else { lines }
     }
 
     /// The volumes: their names in the profile, and those that the engine has them under.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::output::EngineInfo;
+use super::information::EngineInfo;
 use crate::bundle::{BundleImage, BundleLayer};
 use crate::finding::Findings;
 use crate::machine::Machine;

@@ -1,4 +1,4 @@
-//! Starting and stopping all containers.
+//! Starting all containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,13 @@ use anyhow::{Context, Result};
 
 use super::context::Containers;
 use super::kind::EngineKind;
+use super::output::LAST_LINES;
 use super::replicas::Dependents;
 use super::waiting::Start;
 use crate::failure::Failure;
 use crate::finding::Findings;
+use crate::host::ending;
+use crate::host::repeated;
 use crate::host::runtime::Deadline;
 use crate::host::status::{Outdated, ServiceState, ServiceStatus};
 use crate::process;
@@ -21,11 +24,11 @@ impl Containers<'_> {
     pub(super) fn start_all(&self, deadline: Deadline, ui: &Ui) -> Result<()> {
         let layout = self.layout()?;
         self.remove_surplus(&layout, ui)?;
-        let mut dependents = BTreeMap::new();
+        let (mut dependents, mut healthy) = (BTreeMap::new(), BTreeMap::new());
         // Outdated replicas one after the other: the others do the work meanwhile.
         loop {
             let (stopped, kept) = self.prepare_containers(&layout, &mut dependents, ui)?;
-            Start::new(self, &layout, &stopped, &kept, deadline, ui).run()?;
+            healthy = Start::new(self, &layout, (&stopped, &kept, healthy), deadline, ui).run()?;
             if kept.is_empty() {
                 return Ok(());
             }
@@ -51,7 +54,7 @@ impl Containers<'_> {
             } else if let Some(dependency) = dependency {
                 let service = &status.service;
                 ui.note(&format!("Restarting {service}: {dependency} starts anew, and may get another address"));
-                self.stop_container(status)?;
+                self.stop_service(status, ui)?;
                 status.state = ServiceState::Other("exited".into());
             }
         }
@@ -70,7 +73,7 @@ impl Containers<'_> {
 
     fn remove_outdated(&self, status: &ServiceStatus, reason: Outdated, ui: &Ui) -> Result<()> {
         ui.note(&format!("Recreating {}: {reason}", status.service));
-        self.stop_container(status)?;
+        self.stop_service(status, ui)?;
         self.engine.run(&["rm", "--force", &status.container])?;
         Ok(())
     }
@@ -149,35 +152,17 @@ impl Containers<'_> {
                 process::last(&mut self.run_once(task, &[], &[])?).with_context(|| self.engine.cannot_run())?;
             if !output.status.success() {
                 let printed = [output.stdout, output.stderr].concat();
-                let message = format!("the task {name} failed:\n{}", String::from_utf8_lossy(&printed).trim_end());
+                let end =
+                    ending::of(output.status, self.deployment.profile.model.service(task.service.get_ref()).memory);
+                let printed = String::from_utf8_lossy(&printed);
+                let mut message = format!("the task {name} failed with {end}");
+                repeated::last(&printed.lines().collect::<Vec<_>>(), LAST_LINES)
+                    .iter()
+                    .for_each(|line| message += &format!("\n    {line}"));
                 let hint = format!("{service} was not started; mend the cause and run `up` again");
                 return Err(Failure::failed(message).hint(hint).into());
             }
             phase.finish("done");
-        }
-        Ok(())
-    }
-
-    /// Stops all services, the last one first, each with time to end by itself. Removes their containers and networks.
-    pub(super) fn remove_containers(&self) -> Result<usize> {
-        self.remove_surplus(&self.layout()?, &Ui::plain(std::io::sink()))?;
-        let mut remove = vec!["rm".to_owned(), "--force".to_owned()];
-        for status in self.states()?.into_iter().rev().filter(|status| !status.is_absent()) {
-            self.stop_container(&status)?;
-            remove.push(status.container);
-        }
-        if remove.len() > 2 {
-            self.engine.run(&remove)?;
-        }
-        self.remove_networks(&self.layout()?)?;
-        Ok(remove.len() - 2)
-    }
-
-    /// Stops a container that was started. It has time to shut down, unlike with `rm`.
-    fn stop_container(&self, status: &ServiceStatus) -> Result<()> {
-        if !status.is_absent() && status.state != ServiceState::Other("created".to_owned()) {
-            let seconds = self.deployment.profile.model.service(&status.service).stop_grace.to_string();
-            self.engine.run(&["stop", "-t", &seconds, &status.container])?;
         }
         Ok(())
     }
@@ -253,10 +238,21 @@ mod tests {
         let podman = Podman::new("[ $1 = run ] && { echo 'no such table'; exit 1; }");
         let error = start(&podman).unwrap_err();
         insta::assert_snapshot!(error, @r"
-        the task migrate failed:
-        no such table
+        the task migrate failed with exit code 1
+            no such table
         ");
         assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
+    }
+
+    /// "failed:", and nothing behind it.
+    #[test]
+    fn a_task_that_was_killed_is_told_with_its_limit() {
+        let podman = Podman::new("[ $1 = run ] && exit 137");
+        let error = start(&podman).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the task migrate failed with exit code 137: the kernel or somebody ended it"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@ use super::engine::Attempt;
 use super::load::is_image;
 use super::output::{self, Container};
 use crate::clock;
-use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
+use crate::finding::Findings;
+use crate::host::control_group;
+use crate::host::status::{HealthState, MANY_RESTARTS, MemoryKills, Outdated, ServiceState, ServiceStatus};
 use crate::profile::model;
 use crate::render::container::HostLayout;
 
@@ -18,8 +20,6 @@ use crate::render::container::HostLayout;
 const GRACE: Duration = Duration::from_secs(3);
 /// Seconds that a service without a health check has to run to count as healthy.
 pub(super) const STEADY: i64 = 3;
-/// As often as this, a service was started again not by chance.
-pub(super) const MANY_RESTARTS: u64 = 3;
 /// How many last lines of a health check's output are shown.
 const OUTPUT_LINES: usize = 3;
 /// Exit codes of engines, and of `timeout`, for a program that does not exist or cannot be run.
@@ -39,12 +39,20 @@ impl Containers<'_> {
     pub(super) fn statuses(&self) -> Result<Vec<ServiceStatus>> {
         let containers = self.inspected()?;
         let mut statuses = self.states_of(&containers)?;
+        for status in statuses.iter_mut().filter(|status| status.owner.is_none()) {
+            let container = containers.get(status.service.as_str());
+            status.memory_kills = container.and_then(|container| self.memory_kills(&status.service, container));
+        }
         let running: Vec<(&str, &Container)> =
             containers.iter().filter(|(_, found)| found.is_running()).map(|(name, found)| (*name, found)).collect();
         for ((service, _), health) in running.iter().zip(self.healths(&running)?) {
             if let Some(status) = statuses.iter_mut().find(|status| status.service == *service) {
                 (status.health, status.check_output) = (health.state, health.output);
             }
+        }
+        let is_looping = |status: &&mut ServiceStatus| status.is_running() && status.restarts >= MANY_RESTARTS;
+        for status in statuses.iter_mut().filter(|status| status.owner.is_none()).filter(is_looping) {
+            status.last_end = self.last_end(&status.service);
         }
         Ok(statuses)
     }
@@ -63,6 +71,22 @@ impl Containers<'_> {
         let mut containers = output::containers(&self.engine.inspect("container", &names)?)?;
         let found = services.into_iter().zip(names);
         Ok(found.filter_map(|(service, name)| Some((service, containers.remove(&name)?))).collect())
+    }
+
+    /// Processes of a service that the kernel ended for memory, if any.
+    fn memory_kills(&self, service: &str, container: &Container) -> Option<MemoryKills> {
+        let kills = control_group::kills(self.machine, container.process?, &container.id)?;
+        let limit = self.deployment.profile.model.service(service).memory.filter(|_| kills.by_limit);
+        let limit = limit.map(|limit| limit.to_string().to_uppercase());
+        (kills.times > 0).then_some(MemoryKills { times: kills.times, limit })
+    }
+
+    /// As [`crate::host::runtime::Runtime::check_memory`].
+    pub(super) fn tell_memory_kills(&self, findings: &mut Findings) -> Result<()> {
+        for (service, container) in self.inspected()? {
+            self.memory_kills(service, &container).iter().for_each(|kills| kills.tell(service, findings));
+        }
+        Ok(())
     }
 
     fn states_of(&self, containers: &BTreeMap<&str, Container>) -> Result<Vec<ServiceStatus>> {
@@ -257,6 +281,32 @@ mod tests {
         assert_eq!(checked(behavior, "").state, HealthState::Healthy);
         let missing = checked("[ $1 = exec ] && { echo \"$3 not found\" >&2; exit 127; }", "2026-01-01T00:00:00Z");
         assert_eq!(missing.output, ["wget not found"]);
+    }
+
+    /// A worker of a server was ended for memory again and again, and the server itself went on: all was green.
+    #[test]
+    fn processes_that_the_kernel_ended_are_found_in_the_group_of_the_container() {
+        let (folder, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let deployment = testing::deployment(folder.path());
+        for (path, text) in
+            [("proc/7/cgroup", "0::/docker/ef01\n"), ("sys/fs/cgroup/docker/ef01/memory.events", "oom 2\noom_kill 5\n")]
+        {
+            fs_err::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
+            fs_err::write(root.path().join(path), text).unwrap();
+        }
+        let podman = testing::Podman::new(
+            r#"[ "$1 $2" = 'container inspect' ] && { echo '[{"Id": "ef01", "Name": "shop-small_shop-database",
+                "State": {"Status": "running", "Pid": 7}}, {"Id": "ef02", "Name": "shop-small_shop-web",
+                "State": {"Status": "running", "Pid": 7}}]'; exit; }"#,
+        );
+        let podman = podman.on(root.path());
+        let containers = podman.containers(&deployment);
+        let statuses = containers.statuses().unwrap();
+        assert_eq!(statuses[0].memory_kills, Some(MemoryKills { times: 5, limit: Some("512M".into()) }));
+        assert_eq!(statuses[1].memory_kills, None);
+        let mut findings = Findings::default();
+        containers.tell_memory_kills(&mut findings).unwrap();
+        assert_eq!((findings.0.len(), findings.0[0].topic.as_str()), (1, "shop-database"));
     }
 
     #[test]

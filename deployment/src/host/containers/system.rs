@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::engine::Engine;
+use super::information::{EngineInfo, version};
 use super::kind::EngineKind;
-use super::output::{EngineInfo, version};
 use crate::finding::Findings;
 use crate::machine::Machine;
 
@@ -103,7 +103,7 @@ fn lingering(machine: &Machine, findings: &mut Findings) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::containers::output;
+    use crate::host::containers::information;
 
     fn lines(findings: &Findings) -> String {
         findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_bundle_for_another_architecture_is_refused() {
-        let info = output::podman_info(r#"{"host": {"arch": "arm64"}}"#).unwrap();
+        let info = information::podman_info(r#"{"host": {"arch": "arm64"}}"#).unwrap();
         let mut findings = Findings::default();
         architecture("linux/arm64/v8", &info, &mut findings);
         architecture("linux/amd64", &info, &mut findings);
@@ -151,7 +151,7 @@ mod tests {
         let machine = Machine::of(place.path(), &[]);
         let check = |engine: &str| {
             let mut findings = Findings::default();
-            selinux(Path::new("/srv/shop"), &output::podman_info(engine).unwrap(), &machine, &mut findings);
+            selinux(Path::new("/srv/shop"), &information::podman_info(engine).unwrap(), &machine, &mut findings);
             lines(&findings)
         };
         insta::assert_snapshot!(check(r#"{"host": {"security": {"selinuxEnabled": true}}}"#), @r"
@@ -167,7 +167,7 @@ mod tests {
         for folder in ["sys/fs/cgroup/unified", "run/systemd/system"] {
             fs_err::create_dir_all(place.path().join(folder)).unwrap();
         }
-        let info = output::podman_info(
+        let info = information::podman_info(
             r#"{"host": {"security": {"rootless": true}, "idMappings": {"uidmap": [{"size": 1}]}, "ociRuntime": {"name": "crun"}}}"#,
         );
         let machine = Machine::of(place.path(), &[("USER", "ada")]);
@@ -181,7 +181,7 @@ mod tests {
         warning: lingering: the services stop when ada logs out
           hint: as root: loginctl enable-linger ada
         "#);
-        let root = output::podman_info("{}").unwrap();
+        let root = information::podman_info("{}").unwrap();
         let mut findings = Findings::default();
         kernel(
             &Engine::of(EngineKind::Podman, "4.3.1"),

@@ -2,25 +2,23 @@
 //! healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::context::Containers;
 use super::output::Container;
-use super::status::{MANY_RESTARTS, STEADY};
+use super::watch::Watch;
 use crate::failure::Failure;
 use crate::finding::Findings;
+use crate::host::ending;
+use crate::host::pause::Pause;
 use crate::host::runtime::{Deadline, Runtime};
 use crate::host::status::HealthState;
 use crate::profile::model::{Condition, Size};
 use crate::render::container::HostLayout;
 use crate::ui::Ui;
 
-/// Time between two looks at the services.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long a service is watched before it is said not to stay up.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Time from the moment when all are healthy until the last look at them.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -44,34 +42,23 @@ pub(super) struct Start<'a> {
     /// Services whose tasks of a start have been run.
     prepared: BTreeSet<&'a str>,
     watches: BTreeMap<&'a str, Watch>,
+    /// What was found at the last look that differed from the one before.
+    found: BTreeMap<&'a str, Container>,
+    /// Until the next look.
+    pause: Pause,
 }
 
 /// What differs from one start of a container to the next one: when that was, and how many were before.
-type Run = (String, u64);
-
-/// What was seen of a service since it was started.
-struct Watch {
-    since: Instant,
-    /// How often the engine had restarted it before.
-    restarts: u64,
-    /// Since when it does not run.
-    down: Option<Instant>,
-    /// Its last exit code that was seen, and what it means; podman restarts a service so fast that there may be none.
-    end: Option<String>,
-    /// When it was seen for the first time after its last start.
-    seen: (String, Instant),
-    /// What its health check printed last.
-    output: Vec<String>,
-}
+pub(super) type Run = (String, u64);
 
 impl<'a> Start<'a> {
     /// The start of a deployment of whose services `stopped` do not run, though their containers exist. Those that are `kept`
-    /// do, and will be recreated: they are not waited for, as they may be what has to be mended.
+    /// do, and will be recreated: they are not waited for, as they may be what has to be mended. Nor are those that were healthy
+    /// `earlier`, unless they have ended since.
     pub(super) fn new(
         containers: &'a Containers<'a>,
         layout: &'a HostLayout,
-        stopped: &[String],
-        kept: &BTreeSet<String>,
+        (stopped, kept, earlier): (&[String], &BTreeSet<String>, BTreeMap<&'a str, Run>),
         deadline: Deadline,
         ui: &'a Ui,
     ) -> Self {
@@ -79,10 +66,13 @@ impl<'a> Start<'a> {
         let model = &containers.deployment.profile.model;
         let order = containers.deployment.instances().into_iter();
         let order = order.filter(|service| model.service(service).schedule().is_none());
-        let (healthy, order): (Vec<&str>, Vec<&str>) = order.partition(|service| kept.contains(*service));
-        let (waiting, starting) = order.into_iter().partition(is_stopped);
+        let (waiting, running): (Vec<&str>, Vec<&str>) = order.partition(is_stopped);
+        let runs: BTreeMap<&str, Run> =
+            earlier.into_iter().filter(|(service, _)| running.contains(service) && !kept.contains(*service)).collect();
+        let (healthy, starting): (Vec<&str>, Vec<&str>) =
+            running.into_iter().partition(|service| kept.contains(*service) || runs.contains_key(service));
         let (healthy, prepared, watches) = (healthy.into_iter().collect(), BTreeSet::new(), BTreeMap::new());
-        let (runs, fallen, has_started) = (BTreeMap::new(), BTreeSet::new(), false);
+        let (fallen, has_started) = (BTreeSet::new(), false);
         Self {
             containers,
             layout,
@@ -96,21 +86,24 @@ impl<'a> Start<'a> {
             has_started,
             prepared,
             watches,
+            found: BTreeMap::new(),
+            pause: Pause::new(),
         }
     }
 
-    /// Starts all services, with the tasks that belong to a start, and waits until all are healthy.
+    /// Starts all services, with the tasks that belong to a start, and waits until all are healthy. Returns the runs in which they
+    /// were.
     ///
     /// # Errors
     /// Those of the engine; [`Failure`] when a task fails, when a service does not stay up, and at the deadline.
-    pub(super) fn run(mut self) -> Result<()> {
+    pub(super) fn run(mut self) -> Result<BTreeMap<&'a str, Run>> {
         loop {
             self.start_ready()?;
             if self.starting.is_empty() {
                 self.look_again()?;
             }
             if self.starting.is_empty() {
-                return Ok(());
+                return Ok(self.runs);
             }
             self.wait()?;
         }
@@ -188,7 +181,7 @@ impl<'a> Start<'a> {
             if self.deadline.is_over() {
                 return Err(self.late().into());
             }
-            std::thread::sleep(PAUSE);
+            self.pause.sleep(self.deadline);
         }
     }
 
@@ -203,9 +196,11 @@ impl<'a> Start<'a> {
                 watch.end = self.containers.last_end(service);
             }
             if let Some(why) = watch.stays_down(found.get(service), model.service(service).memory) {
-                return Err(self.does_not_stay_up(service, &why).into());
+                let end = watch.end.clone();
+                return Err(self.does_not_stay_up(service, &why, end.as_deref()).into());
             }
         }
+        let (mut notes, mut is_changed) = (Vec::new(), false);
         let running: Vec<(&str, &Container)> = self
             .starting
             .iter()
@@ -225,8 +220,14 @@ impl<'a> Start<'a> {
                 healthy.push(*service);
                 self.runs.insert(*service, container.run());
             } else if let Some(watch) = watch {
-                watch.output = health.output;
+                is_changed |= watch.printed(health.output);
+                notes.extend(watch.note().map(|text| format!("{service}: health check: {text}")));
             }
+        }
+        let left = self.deadline.left().as_secs();
+        notes.iter().for_each(|note| self.ui.note(&format!("{note}; waiting until it succeeds, at most {left} s")));
+        if is_changed || !healthy.is_empty() || found != self.found {
+            (self.pause, self.found) = (Pause::new(), found);
         }
         Ok(self.starting.iter().copied().filter(|service| healthy.contains(service)).collect())
     }
@@ -264,18 +265,12 @@ impl<'a> Start<'a> {
         Failure::failed(message).hint(hint)
     }
 
-    fn does_not_stay_up(&self, service: &str, why: &str) -> Failure {
-        let mut message = format!("{service} does not stay up: {why}");
-        for line in self.containers.last_log_lines(service) {
-            message += &format!("\n    {line}");
-        }
+    fn does_not_stay_up(&self, service: &str, why: &str, end: Option<&str>) -> Failure {
+        let mut message = format!("{service} {why}");
+        let lines = self.containers.last_log_lines(service);
+        lines.iter().for_each(|line| message += &format!("\n    {line}"));
         message += &self.explained(service);
-        let daemon = match why.ends_with("exit code 0") {
-            true => "a program that goes into the background ends its container: let it stay in the foreground; ",
-            false => "",
-        };
-        let hint = format!("{daemon}mend the cause and run `up` again; `logs {service}` shows more");
-        Failure::failed(message).hint(hint)
+        Failure::failed(message).hint(ending::hint(service, end, &lines))
     }
 
     /// What else may be the reason, below the log lines.
@@ -310,48 +305,5 @@ impl<'a> Start<'a> {
         }
         Failure::failed(message)
             .hint("started services keep running; `logs SERVICE` shows more, and `up` continues the start")
-    }
-}
-
-impl Watch {
-    fn new(found: Option<&Container>) -> Self {
-        let now = Instant::now();
-        let seen = (found.map(|found| found.started.clone()).unwrap_or_default(), now);
-        let restarts = found.map_or(0, |found| found.restarts);
-        Self { since: now, restarts, down: None, end: None, seen, output: Vec::new() }
-    }
-
-    /// Looks at the service again. Returns why it is not expected to become healthy by itself, if it is not.
-    /// `memory` is its limit.
-    fn stays_down(&mut self, found: Option<&Container>, memory: Option<Size>) -> Option<String> {
-        let Some(found) = found else { return Some("its container was removed".into()) };
-        if found.started != self.seen.0 {
-            self.seen = (found.started.clone(), Instant::now());
-        }
-        // While a container runs, engines report 0.
-        if !found.is_running() {
-            self.end = Some(found.end(memory));
-        }
-        self.down = if found.is_running() { None } else { self.down.or_else(|| Some(Instant::now())) };
-        if self.is_looping(found) {
-            let again = found.restarts.saturating_sub(self.restarts);
-            let times = again.max(1) + u64::from(!found.is_running());
-            let end = self.end.as_ref().map(|end| format!(", the last time with {end}")).unwrap_or_default();
-            return Some(format!("it ended {times} times{end}"));
-        }
-        let is_down = self.down.is_some_and(|down| down.elapsed() > PATIENCE) && found.state != "restarting";
-        is_down.then(|| format!("it is {}, with {}", found.state, found.end(memory)))
-    }
-
-    /// Whether it ends again and again.
-    fn is_looping(&self, found: &Container) -> bool {
-        let again = found.restarts.saturating_sub(self.restarts);
-        let loops = again >= MANY_RESTARTS || found.state == "restarting" && found.restarts >= MANY_RESTARTS;
-        loops && self.since.elapsed() > PATIENCE
-    }
-
-    /// Whether it has been running for some seconds without a restart.
-    fn is_steady(&self) -> bool {
-        self.down.is_none() && self.seen.1.elapsed() >= Duration::from_secs(STEADY.unsigned_abs())
     }
 }

@@ -2,6 +2,7 @@
 
 mod folder;
 mod scheduled;
+mod stop;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -18,8 +19,9 @@ use crate::files::{self, write_atomically};
 use crate::finding::Findings;
 use crate::host::checks;
 use crate::host::deployment::Deployment;
+use crate::host::ending;
 use crate::host::passed_on::{self, Raw};
-use crate::host::repeated::collapsed;
+use crate::host::repeated;
 use crate::host::runtime::{Data, Deadline, KeyGroups, LogOptions, Ran, Runtime, Started, Stopped};
 use crate::host::status::{HealthState, Outdated, ServiceState, ServiceStatus};
 use crate::machine::Machine;
@@ -34,7 +36,7 @@ const UNITS: &str = "/etc/systemd/system";
 /// The folder of units in a bundle.
 const UNITS_OF_BUNDLE: &str = "systemd";
 /// How many last lines of a log are shown of a service that is not healthy.
-const LAST_LINES: u32 = 20;
+const LAST_LINES: usize = 20;
 
 /// A deployment and the systemd of its host.
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl Runtime for Systemd<'_> {
     }
 
     /// The units are removed.
-    fn stop(&self, data: Data) -> Result<Stopped> {
+    fn stop(&self, data: Data, ui: &Ui) -> Result<Stopped> {
         if data == Data::Delete {
             let failure = Failure::usage("a bundle without containers has no volumes to delete");
             return Err(failure.hint("leave out --volumes").into());
@@ -124,7 +126,9 @@ impl Runtime for Systemd<'_> {
             let installed: Vec<String> = installed.collect();
             // The timer first.
             for unit in installed.iter().rev() {
+                let begin = Instant::now();
                 self.systemctl(&["disable", "--quiet", "--now", unit])?;
+                self.tell_if_killed(service, unit, begin.elapsed(), ui);
                 fs_err::remove_file(self.unit_file(unit))?;
             }
             stopped.services += usize::from(!installed.is_empty());
@@ -164,10 +168,11 @@ impl Runtime for Systemd<'_> {
     }
 
     fn last_log_lines(&self, service: &str) -> Vec<String> {
-        let mut command = self.journalctl(service, "cat", LogOptions { follow: false, tail: Some(LAST_LINES) });
+        let tail = u32::try_from(repeated::SEARCHED).ok();
+        let mut command = self.journalctl(service, "cat", LogOptions { follow: false, tail });
         let output = process::last(&mut command);
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        collapsed(&text.lines().map(str::to_owned).collect::<Vec<_>>())
+        repeated::last(&text.lines().collect::<Vec<_>>(), LAST_LINES)
     }
 
     fn logs(&self, service: &str, options: LogOptions) -> Result<()> {
@@ -185,10 +190,11 @@ impl Runtime for Systemd<'_> {
         let program = self.deployment.folder.join(task_path(name));
         let mut command = Command::new(&program);
         let status = passed_on::run(command.args(arguments), passed_on::of_task(task));
-        if status.with_context(|| format!("cannot run {}", program.display()))?.success() {
+        let status = status.with_context(|| format!("cannot run {}", program.display()))?;
+        if status.success() {
             return Ok(());
         }
-        Err(Failure::failed(format!("the task {name} failed"))
+        Err(Failure::failed(format!("the task {name} failed with {}", ending::of(status, None)))
             .hint("its output is above; `sealift status` shows the services that it needs")
             .into())
     }
@@ -364,7 +370,7 @@ mod tests {
     /// A root directory with a `systemctl` that takes every unit for active, and the unpacked bundle in `bundle/`.
     pub(super) struct Fixture {
         pub(super) root: tempfile::TempDir,
-        deployment: Deployment,
+        pub(super) deployment: Deployment,
         machine: Machine,
     }
 
@@ -456,8 +462,9 @@ mod tests {
         let fixture = Fixture::new();
         let systemd = fixture.systemd();
         systemd.install("shop-web").unwrap();
-        assert!(systemd.stop(Data::Delete).is_err() && fixture.unit().exists());
-        systemd.stop(Data::Keep).unwrap();
+        let ui = Ui::plain(std::io::sink());
+        assert!(systemd.stop(Data::Delete, &ui).is_err() && fixture.unit().exists());
+        systemd.stop(Data::Keep, &ui).unwrap();
         assert!(!fixture.unit().exists());
     }
 }

@@ -6,23 +6,23 @@ use anyhow::Result;
 
 use super::Systemd;
 use crate::failure::Failure;
+use crate::host::pause::Pause;
 use crate::host::runtime::{Deadline, Runtime};
 use crate::host::status::HealthState;
 use crate::ui::Ui;
 
-/// Time between two health checks.
-const PAUSE: Duration = Duration::from_millis(300);
 /// How long services have to stay up. It is shorter than the time after which the units start them again.
 const STEADY: Duration = Duration::from_secs(3);
 
 impl Systemd<'_> {
     pub(super) fn wait(&self, service: &str, deadline: Deadline, ui: &Ui) -> Result<()> {
         let phase = ui.phase(&format!("Waiting for {service}"), 0);
+        let pause = Pause::new();
         while self.service_status(service)?.health != HealthState::Healthy {
             if deadline.is_over() {
                 return Err(self.unhealthy(service, deadline).into());
             }
-            std::thread::sleep(PAUSE);
+            pause.sleep(deadline);
         }
         phase.finish("healthy");
         Ok(())
