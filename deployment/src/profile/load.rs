@@ -319,6 +319,31 @@ hint = 'h'
         assert!(warnings("[8092]", ", count = 2").starts_with("warning: `second` publishes its port 8090"));
     }
 
+    /// A check of port 80 of a program that listens on 8080 was told by `up` only; `{brunch}` reached the program as it was.
+    #[test]
+    fn checks_of_other_ports_and_misspelt_placeholders_are_warnings() {
+        let place = tempfile::tempdir().unwrap();
+        let text = fs_err::read_to_string(Path::new(SAMPLES).join("valid/small/profile.toml")).unwrap();
+        let text = text.replacen("packages = [", "ports = [8080]\npackages = [", 1);
+        let warnings = |port: u16, word: &str| {
+            let task = format!(
+                "[tasks.search]\ntitle = 'Search'\nservice = 'web'\ncommand = ['find', '{word}', '{{a: 1}}']\narguments = ['branch']\n"
+            );
+            let health =
+                format!("[services.second]\nimage = 'web'\n[services.second.health]\nhttp = {{ port = {port} }}\n");
+            fs_err::write(place.path().join("profile.toml"), format!("{text}\n{health}{task}")).unwrap();
+            let profile = Profile::load(place.path()).unwrap_or_else(|error| panic!("{error}"));
+            let warnings = profile.warnings().map(|warnings| warnings.to_string()).unwrap_or_default();
+            let first = warnings.lines().filter(|line| line.starts_with("warning"));
+            first.map(str::to_owned).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(warnings(8080, "{branch}"), "");
+        insta::assert_snapshot!(warnings(80, "{brunch}"), @r"
+        warning: the health check of `second` asks port 80, which image `web` does not declare
+        warning: `{brunch}` is no argument of the task `search`, and stays as it is
+        ");
+    }
+
     #[test]
     fn link_out_of_the_profile_is_refused() {
         let place = tempfile::tempdir().unwrap();

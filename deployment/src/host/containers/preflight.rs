@@ -11,6 +11,7 @@ use super::kind::EngineKind;
 use super::{load, space, system};
 use crate::finding::Findings;
 use crate::host::ports::PublishedPort;
+use crate::host::status::ServiceStatus;
 use crate::host::{checks, ports};
 use crate::profile::model::Service;
 use crate::render::network;
@@ -38,8 +39,10 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     let missing = load::missing(containers)?;
     load::check(containers, &missing, &mut findings)?;
     space::check(&space::need(&missing, info, machine), info, &mut findings);
-    let running = containers.states()?.into_iter().filter(|status| status.is_running());
-    let own: BTreeSet<u16> = running.flat_map(|status| status.ports).collect();
+    // One that ends again and again has them also between two runs.
+    let has_ports = |status: &ServiceStatus| status.is_running() || status.restarts > 0;
+    let own: BTreeSet<u16> =
+        containers.states()?.into_iter().filter(has_ports).flat_map(|status| status.ports).collect();
     let published = deployment.published(chosen)?;
     let probe = ports::Probe {
         own: &own,
@@ -53,6 +56,7 @@ pub(super) fn check(containers: &Containers<'_>, chosen: &BTreeMap<String, u16>,
     check_network_of_ipv6_ports(containers, &published, &mut findings)?;
     containers.check_volumes(&mut findings)?;
     containers.check_users_of_volumes(&mut findings)?;
+    containers.check_left_volumes(&mut findings)?;
     containers.check_host_paths(&mut findings)?;
     Ok(findings)
 }

@@ -109,6 +109,13 @@ impl Runtime for Containers<'_> {
                 self.engine.run(&["volume", "rm", &volume])?;
                 stopped.volumes += 1;
             }
+            // Nobody agreed to the loss of what this version does not know.
+            for volume in self.left_volumes()? {
+                ui.warn(&format!(
+                    "the volume {volume} of an earlier version stays: {} volume rm {volume}",
+                    self.engine.program()
+                ));
+            }
         }
         Ok(stopped)
     }

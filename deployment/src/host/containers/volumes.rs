@@ -1,5 +1,6 @@
 //! The check whether the images can read the data that is on the host.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -26,6 +27,26 @@ impl Containers<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Finds volumes of earlier versions that no service has any more: one that was renamed is new and empty.
+    pub(super) fn check_left_volumes(&self, findings: &mut Findings) -> Result<()> {
+        for volume in self.left_volumes()? {
+            let hint = format!(
+                "if a volume got another name, give it the old one again: its data is still there; to delete it: {} volume rm {volume}",
+                self.engine.program()
+            );
+            findings.warn(format!("volume {volume}"), "no service of this version has it", hint);
+        }
+        Ok(())
+    }
+
+    /// The volumes of this deployment that only earlier versions had.
+    pub(super) fn left_volumes(&self) -> Result<Vec<String>> {
+        let label = format!("label=com.docker.compose.project={}", self.layout()?.project);
+        let listed = self.engine.run(&["volume", "ls", "--filter", &label, "--format", "{{.Name}}"])?;
+        let used: BTreeSet<String> = self.volumes()?.into_values().collect();
+        Ok(listed.lines().filter(|volume| !used.contains(*volume)).map(str::to_owned).collect())
     }
 
     /// What is in a volume; `None` if there is no such volume, an inner error if it cannot be read.
@@ -72,6 +93,7 @@ fn compare(topic: String, spec: &Volume, contents: &Contents, findings: &mut Fin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::testing;
 
     fn check(folder: &Path) -> String {
         let spec = Volume {
@@ -102,5 +124,22 @@ mod tests {
         // The old data may stay beside the new.
         put("18/data/VERSION", "18\n");
         insta::assert_snapshot!(check(place.path()), @"ok: volume shop_data: data of version 18");
+    }
+
+    /// A new version had another name for its volume: its database was new and empty, and all was healthy.
+    #[test]
+    fn volumes_of_earlier_versions_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let podman = testing::Podman::new(
+            "[ \"$1 $2\" = 'volume ls' ] && { echo shop-small_orders; echo shop-small_order-data; exit; }",
+        );
+        let mut findings = Findings::default();
+        podman.containers(&deployment).check_left_volumes(&mut findings).unwrap();
+        let list: Vec<String> = findings.0.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(list.join("\n"), @"
+        warning: volume shop-small_order-data: no service of this version has it
+          hint: if a volume got another name, give it the old one again: its data is still there; to delete it: podman volume rm shop-small_order-data
+        ");
     }
 }

@@ -6,6 +6,7 @@ use toml::de::DeTable;
 use super::super::document::Document;
 use super::super::model::{Image, Model, Protocol, Service};
 use super::super::sources::Sources;
+use super::super::suggest;
 use super::plain_secrets;
 use super::secret_paths;
 use super::unused::unused;
@@ -19,9 +20,11 @@ pub(in crate::profile) fn doubtful(sources: &Sources, table: DeTable<'_>, model:
     list.extend(plain_secrets::found(&document, model));
     list.extend(secret_paths::absent(sources, &document, model));
     list.extend(apart(model));
+    list.extend(misspelt_placeholders(&document, model));
     for (name, service) in &model.services {
         if let Some(image) = model.images.get(&service.image) {
             list.extend(unlisted_ports(&document, model, name.get_ref(), service, image));
+            list.extend(unlisted_check(&document, name.get_ref(), service, image));
         }
     }
     list
@@ -76,4 +79,37 @@ fn unlisted_ports(
         Diagnostic::new(span, message, hint)
     };
     unlisted.map(diagnostic).collect()
+}
+
+/// The health check of a service at a port that is not among those that its image declares, if it declares any.
+fn unlisted_check(document: &Document<'_>, name: &str, service: &Service, image: &Image) -> Option<Diagnostic> {
+    let health = service.health.as_ref()?;
+    let port = health.http.as_ref().map(|check| check.port).or(health.tcp.as_ref().map(|check| check.port))?;
+    if image.ports.is_empty() || image.ports.contains(&port) {
+        return None;
+    }
+    let listed: Vec<String> = image.ports.iter().map(u16::to_string).collect();
+    let (image_name, listed) = (service.image.get_ref(), listed.join(", "));
+    let message = format!("the health check of `{name}` asks port {port}, which image `{image_name}` does not declare");
+    let hint = format!("its `ports`: {listed}; name one of those, or add {port} to them if its program listens there");
+    Some(Diagnostic::new(document.value(&["services", name, "health"]), message, hint))
+}
+
+/// Words in braces of the commands of tasks that are nearly the name of an argument, which would be appended.
+fn misspelt_placeholders(document: &Document<'_>, model: &Model) -> Vec<Diagnostic> {
+    let mut list = Vec::new();
+    for (name, task) in &model.tasks {
+        let in_command = |argument: &&str| task.command.iter().any(|word| word.contains(&format!("{{{argument}")));
+        let names = task.arguments.iter().map(|argument| argument.get_ref().name.as_str());
+        let appended: Vec<&str> = names.filter(|argument| !in_command(argument)).collect();
+        let in_braces =
+            task.command.iter().flat_map(|word| word.split('{').skip(1)).filter_map(|part| part.split_once('}'));
+        for (word, _) in in_braces {
+            let Some(near) = suggest::nearest(word, appended.iter().copied()) else { continue };
+            let message = format!("`{{{word}}}` is no argument of the task `{}`, and stays as it is", name.get_ref());
+            let span = document.value(&["tasks", name.get_ref(), "command"]);
+            list.push(Diagnostic::new(span, message, format!("did you mean `{{{near}}}`?")));
+        }
+    }
+    list
 }
