@@ -121,11 +121,11 @@ pub trait Runtime {
         Ok(())
     }
 
-    /// Finds services that run, but whose processes the kernel has ended for memory.
+    /// Finds services that run, but whose processes the kernel has ended for memory, or that keep their data in no volume.
     ///
     /// # Errors
     /// As [`Runtime::check_host`].
-    fn check_memory(&self, _findings: &mut Findings) -> Result<()> {
+    fn check_running(&self, _findings: &mut Findings) -> Result<()> {
         Ok(())
     }
 

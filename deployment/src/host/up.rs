@@ -76,7 +76,7 @@ pub fn up(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest<'_
         let mut findings = Findings::default();
         // Where that cannot be known, nothing is told: all is healthy.
         let _unknown = runtime.check_published(&deployment.instances(), PATIENCE, &mut findings);
-        let _unknown = runtime.check_memory(&mut findings);
+        let _unknown = runtime.check_running(&mut findings);
         findings.0.iter().for_each(|finding| ui.finding(finding));
     }
     Ok(started)

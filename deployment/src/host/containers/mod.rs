@@ -28,5 +28,6 @@ mod volume_users;
 mod volumes;
 mod waiting;
 mod watch;
+mod written;
 
 pub(super) use context::Containers;

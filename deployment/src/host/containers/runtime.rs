@@ -96,8 +96,9 @@ impl Runtime for Containers<'_> {
         self.check_listening(services, patience, findings)
     }
 
-    fn check_memory(&self, findings: &mut Findings) -> Result<()> {
-        self.tell_memory_kills(findings)
+    fn check_running(&self, findings: &mut Findings) -> Result<()> {
+        self.tell_memory_kills(findings)?;
+        self.check_written(findings)
     }
 
     /// Each service gets time to end by itself. Containers and networks are removed.

@@ -81,7 +81,7 @@ impl Containers<'_> {
         (kills.times > 0).then_some(MemoryKills { times: kills.times, limit })
     }
 
-    /// As [`crate::host::runtime::Runtime::check_memory`].
+    /// As [`crate::host::runtime::Runtime::check_running`].
     pub(super) fn tell_memory_kills(&self, findings: &mut Findings) -> Result<()> {
         for (service, container) in self.inspected()? {
             self.memory_kills(service, &container).iter().for_each(|kills| kills.tell(service, findings));
