@@ -10,7 +10,7 @@ use super::deployment::Deployment;
 use super::origin;
 use super::runtime::{Deadline, KeyGroups, Runtime, Started};
 use crate::failure::Failure;
-use crate::finding::{Findings, Level};
+use crate::finding::{Finding, Findings, Level};
 use crate::signature::{PublicKey, Trust};
 use crate::site::{self, KnownSites, SiteRequest};
 use crate::ui::Ui;
@@ -90,6 +90,14 @@ fn preflight(deployment: &Deployment, runtime: &dyn Runtime, request: &UpRequest
     origin::check_successor(deployment, &request.known, request.take_over, &mut findings)?;
     origin::check(deployment, runtime, &request.known, request.accept_site, &mut findings)?;
     findings.0.iter().filter(|finding| finding.level != Level::Error).for_each(|finding| ui.finding(finding));
+    if findings.of(Level::Error).next().is_some() {
+        // What else would be told next, when the host is ready.
+        let Deployment { profile, .. } = deployment;
+        let mut input = Findings::default();
+        site::check_input(&deployment.site(), &profile.model, &profile.sources, request.now, &mut input)?;
+        let of_site = |finding: Finding| Finding { topic: format!("site/{}", finding.topic), ..finding };
+        findings.0.extend(input.0.into_iter().map(of_site));
+    }
     findings.refuse("this host is not ready:", "nothing was changed; `sealift doctor` repeats the checks")?;
     Ok(())
 }
@@ -314,6 +322,28 @@ mod tests {
         ");
         assert_eq!(runtime.steps.into_inner(), ["verify", "check"]);
         assert!(!deployment.site().exists());
+    }
+
+    /// A port in use was told, then a misspelled setting, then a weak secret: three starts.
+    #[test]
+    fn what_is_wrong_in_the_site_is_told_with_what_is_wrong_on_the_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deployment = deployment(&folder);
+        let setting = toml::from_str("title = \"Where the mail goes\"\nkind = \"text\"").unwrap();
+        deployment.profile.model.site.settings.insert("mail-host".into(), setting);
+        let mut runtime = Recorder::default();
+        let ui = Ui::plain(std::io::sink());
+        up(&deployment, &runtime, &request(Some("shop.test")), &ui).unwrap();
+        fs_err::write(deployment.site().join("settings.toml"), "mail-hots = \"x\"\n").unwrap();
+        runtime.findings.error("port http", "80 is in use", "stop that program");
+        let error = up(&deployment, &runtime, &request(None), &ui).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        this host is not ready:
+          port http: 80 is in use
+            hint: stop that program
+          site/settings.toml, line 1: mail-hots is not known
+            hint: did you mean `mail-host`? settings: `mail-host`
+        ");
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub use create::{SiteRequest, create};
 pub use env::parse_env;
 pub use load::{Site, SiteFile, load, private_directories};
 pub use operator_input::folders::{check as check_folders, paths as folder_paths};
+pub use operator_input::{check as check_input, host_paths};
 pub use origin::{KnownSites, MissedRun, Origin, Place, differ_in_secrets, secret, share_secrets};
 pub use ports::{Chosen, compose_variables, edited_ports, ports_env};
 pub use public_host::PublicHost;

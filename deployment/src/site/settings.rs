@@ -140,6 +140,20 @@ pub(super) fn read(
     Ok(parse(&text, model, sources, findings))
 }
 
+/// As [`read`]; `None` where the file does not exist yet, in which the operator could have set something.
+pub(super) fn read_written(
+    directory: &Path,
+    model: &Model,
+    sources: Option<&Sources>,
+    findings: &mut Findings,
+) -> Result<Option<SettingValues>> {
+    if model.site.settings.is_empty() || !directory.is_dir() {
+        return Ok(None);
+    }
+    let text = files::read_text(directory, FILE)?;
+    Ok(text.map(|text| parse(&text, model, sources, findings)))
+}
+
 /// Parses the text of the file for the settings of `model`, and adds errors about it to `findings`. A wrong value is
 /// [`Value::None`]. With `sources`, values that go into env files are checked for characters that programs read differently
 /// there.

@@ -17,6 +17,7 @@ use crate::host::runtime::Deadline;
 use crate::host::status::{Outdated, ServiceState, ServiceStatus};
 use crate::process;
 use crate::render::container::{self, HostLayout};
+use crate::site;
 use crate::ui::Ui;
 
 impl Containers<'_> {
@@ -102,11 +103,13 @@ impl Containers<'_> {
     /// Checks the folders of the host that services have, as far as the site has named them.
     pub(super) fn check_host_paths(&self, findings: &mut Findings) -> Result<()> {
         let (model, layout) = (&self.deployment.profile.model, self.layout()?);
+        // `.env` has those of the last start.
+        let mut named = site::host_paths(&self.deployment.site(), model)?;
         for setting in model.host_paths() {
             if self.engine.info()?.remote {
                 return Ok(());
             }
-            let Some(path) = layout.host_path(model, setting) else { continue };
+            let Some(path) = named.remove(setting).or_else(|| layout.host_path(model, setting)) else { continue };
             if !self.machine.path(&path).is_dir() {
                 let hint = format!("make it, or name another one in site/settings.toml: {setting} = \"/FOLDER\"");
                 findings.error(format!("folder {setting}"), format!("there is no folder {path}"), hint);
