@@ -1,6 +1,6 @@
 //! What is checked in an image, and what is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_deployment::profile::model::{Deployed, Service};
 use sealift_deployment::ui;
@@ -21,6 +21,8 @@ use crate::plan::{Image, Plan};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Between what is missing and what may have been meant.
 pub(super) const DID_YOU_MEAN: &str = ": did you mean ";
+/// The same for one of several names, after `; for` and the name.
+const DID_YOU_MEAN_FOR: &str = ", did you mean ";
 /// Between what is missing and the programs of the packages that the profile names.
 pub(super) const THERE_ARE: &str = "; its packages have ";
 /// The shell of health commands.
@@ -212,7 +214,8 @@ impl Judge<'_> {
             }
             let mut near = names.iter().filter(|name| shell::essential(name).is_none());
             let near = near.find_map(|name| Some((*name, similar(files.listing, name)?)));
-            let near = near.map(|(name, near)| format!("; for `{name}`, did you mean `{near}`?")).unwrap_or_default();
+            let near =
+                near.map(|(name, near)| format!("; for `{name}`{DID_YOU_MEAN_FOR}`{near}`?")).unwrap_or_default();
             let script = match script {
                 Some((path, origin)) => format!("the script `/{path}` ({origin})"),
                 None => "its shell".to_owned(),
@@ -329,6 +332,19 @@ impl Judge<'_> {
     }
 }
 
+/// An error without what may have been meant, if a package has one of the programs `known` that it is about.
+pub(super) fn without_guess(error: String, known: &BTreeSet<String>) -> String {
+    let cut = |name: &String| {
+        let of_several = format!("; for `{name}`{DID_YOU_MEAN_FOR}");
+        let alone = error.contains(&format!("`{name}`")).then(|| error.find(DID_YOU_MEAN)).flatten();
+        error.find(&of_several).or(alone)
+    };
+    match known.iter().find_map(cut) {
+        Some(at) => error[..at].to_owned(),
+        None => error,
+    }
+}
+
 /// Files in folders of programs.
 fn programs(listing: &Listing) -> impl Iterator<Item = &TreePath> {
     let files = listing.iter().filter(|(_, listed)| listed.node != Node::Directory);
@@ -355,7 +371,12 @@ fn programs_of(named: &[String], listing: &Listing) -> Vec<String> {
 /// folder, or of a similar one.
 fn similar(listing: &Listing, name: &str) -> Option<String> {
     let wanted = name.rsplit('/').next().unwrap_or(name);
-    let most = wanted.len() / 3;
+    // Short names are near each other without any relation: `rsync` and `sync`.
+    let most = match wanted.len() {
+        0..6 => 0,
+        6..12 => 1,
+        _ => 2,
+    };
     let near = programs(listing).map(|path| (strsim::osa_distance(path.file_name(), wanted), path));
     let near = near.filter(|(distance, _)| *distance <= most).min()?;
     Some(format!("/{}", near.1))
@@ -436,6 +457,23 @@ mod tests {
         assert_eq!(similar(&listing, "/usr/bin/nginx").as_deref(), Some("/usr/sbin/nginx"));
         assert_eq!(similar(&listing, "reddis-server").as_deref(), Some("/usr/bin/redis-server"));
         assert_eq!(similar(&listing, "/usr/bin/memcached"), None);
+        assert_eq!(similar(&listing, "ngnix"), None);
+        // For a client of LDAP and for rsync, programs of other purposes were suggested.
+        let others = ["usr/sbin/slapadd", "usr/bin/sync"];
+        let listing: Listing = others.map(|path| (TreePath::new(path).unwrap(), file.clone())).into();
+        assert_eq!(["ldapsearch", "rsync", "/usr/bin/rsync"].map(|name| similar(&listing, name)), [None, None, None]);
+    }
+
+    #[test]
+    fn what_a_package_has_was_meant() {
+        let known = |name: &str| BTreeSet::from([name.to_owned()]);
+        let alone = "the image has no `/usr/bin/nginxx`: did you mean `/usr/sbin/nginx`?".to_owned();
+        let several =
+            "calls `a`, `pg_dumb`, which it lacks; for `pg_dumb`, did you mean `/usr/bin/pg_dump`?".to_owned();
+        assert_eq!(without_guess(alone.clone(), &known("/usr/bin/nginxx")), "the image has no `/usr/bin/nginxx`");
+        assert_eq!(without_guess(several.clone(), &known("pg_dumb")), "calls `a`, `pg_dumb`, which it lacks");
+        assert_eq!(without_guess(several.clone(), &known("a")), several);
+        assert_eq!(without_guess(alone.clone(), &known("b")), alone);
     }
 
     /// Nothing told that mumble-server has its program under another name than `murmurd`.

@@ -43,8 +43,9 @@ pub(super) fn check(
     (request, servers): (&BuildRequest<'_>, &Servers<'_>),
     ui: &Ui,
 ) -> Result<()> {
-    let (mut errors, mut missing) = (Vec::new(), BTreeMap::new());
+    let (mut errors, mut missing, mut accounts) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for image in &plan.images {
+        accounts.insert(image.name.as_str(), images::users_of(plan, image, layers)?);
         let verdict = verdict(plan, image, layers, store)?;
         for warning in verdict.warnings {
             ui.warn(&format!("image {}: {warning}", image.name));
@@ -55,13 +56,17 @@ pub(super) fn check(
         );
         missing.insert(image.name.as_str(), verdict.missing);
     }
+    for warning in mounts::shared(&plan.inputs.profile.model, &accounts) {
+        ui.warn(&warning);
+    }
     if errors.is_empty() {
         return Ok(());
     }
-    let mut hints = packages::hints(request, servers, missing);
+    let packages::Found { mut hints, programs } = packages::hints(request, servers, missing);
+    let errors: Vec<String> = errors.into_iter().map(|error| checks::without_guess(error, &programs)).collect();
     let has_another = |error: &String| error.contains(checks::DID_YOU_MEAN) || error.contains(checks::THERE_ARE);
     if errors.iter().any(has_another) {
-        hints.insert(0, "write the path that the image has".to_owned());
+        hints.push("write the path that the image has".to_owned());
     }
     if errors.iter().any(|error| error.contains("is not executable: its mode is")) {
         hints.insert(0, "give a file of the profile `mode = \"0755\"`".to_owned());

@@ -1,5 +1,7 @@
 //! What a container has besides the files of its image.
 
+use std::collections::BTreeMap;
+
 use sealift_deployment::profile::model::{Deployed, Image, Model, Service};
 use sealift_deployment::ui;
 use sealift_layers::ingredients::accounts::Account;
@@ -34,11 +36,7 @@ pub(super) struct Mounted {
 /// The folders in memory and new volumes of services that do not run as root. Volumes that services of other
 /// images or of root have, too, are left out: those may be the ones that write.
 pub(super) fn to_write(model: &Model, users: &[Account], image: &Image, services: &[(&str, &Service)]) -> Vec<Mounted> {
-    let uid_of = |service: &Service| -> Option<u32> {
-        let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
-        let known = users.iter().find(|known| known.name == user).map(|known| known.uid);
-        known.or_else(|| user.split(':').next().and_then(|uid| uid.parse().ok()))
-    };
+    let uid_of = |service: &Service| uid_of(service, image, users);
     let is_own = |volume: &str| {
         let mut all = model.services.values().filter(|service| service.volumes.contains_key(volume));
         all.all(|other| services.iter().any(|(_, own)| std::ptr::eq(*own, other)) && uid_of(other) != Some(0))
@@ -62,6 +60,40 @@ pub(super) fn to_write(model: &Model, users: &[Account], image: &Image, services
         }));
     }
     folders
+}
+
+/// The number of a service's user; `None` for an account that nobody knows.
+fn uid_of(service: &Service, image: &Image, users: &[Account]) -> Option<u32> {
+    let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
+    let known = users.iter().find(|known| known.name == user).map(|known| known.uid);
+    known.or_else(|| user.split(':').next().and_then(|uid| uid.parse().ok()))
+}
+
+/// Warnings about volumes of services with different users, once a volume: a file of one has its owner, and the other may not
+/// even read it. `users` are the accounts of images, by their names. Root may do everything.
+pub(super) fn shared(model: &Model, users: &BTreeMap<&str, Vec<Account>>) -> Vec<String> {
+    if model.deployment == Deployed::Systemd {
+        return Vec::new();
+    }
+    let mut volumes: BTreeMap<&str, Vec<(&str, u32)>> = BTreeMap::new();
+    for (name, service) in &model.services {
+        let Some(image) = model.images.get(&service.image) else { continue };
+        let Some(users) = users.get(service.image.get_ref().as_str()) else { continue };
+        if let Some(uid) = uid_of(service, image, users).filter(|uid| *uid != 0) {
+            for volume in service.volumes.keys() {
+                volumes.entry(volume).or_default().push((name.get_ref().as_str(), uid));
+            }
+        }
+    }
+    let warning = |(volume, services): (&str, Vec<(&str, u32)>)| {
+        let (first, one) = *services.first()?;
+        let (second, other) = *services.iter().find(|(_, uid)| *uid != one)?;
+        Some(format!(
+            "services.{second}.volumes.{volume}: its user is {other}, that of {first} on the same volume {one}: neither can change \
+             files of the other; give both the same `user`, or a group and files that it may write"
+        ))
+    };
+    volumes.into_iter().filter_map(warning).collect()
 }
 
 impl Mounted {

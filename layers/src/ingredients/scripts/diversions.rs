@@ -47,9 +47,9 @@ pub fn declared(scripts: &[Script<'_>]) -> Vec<Diversion> {
 
 /// The calls in the scripts of a package, in their order.
 fn calls(script: &Script<'_>) -> Vec<Call> {
-    let commands = [(script.preinst, &INSTALL[..]), (script.postinst, &CONFIGURE[..])]
-        .into_iter()
-        .flat_map(|(text, arguments)| shell::commands(text, &[("DPKG_ROOT", "")], arguments, script.answers));
+    let commands = [(script.preinst, &INSTALL[..]), (script.postinst, &CONFIGURE[..])].into_iter().flat_map(
+        |(text, arguments)| shell::commands(text, &[("DPKG_ROOT", "")], arguments, script.answers, &|_| false),
+    );
     let is_call = |program: &Option<String>| program.as_deref().is_some_and(|program| program.ends_with("dpkg-divert"));
     let read = |words: Vec<Option<String>>| {
         words.split_first().filter(|(program, _)| is_call(program)).and_then(|(_, words)| read(script.package, words))

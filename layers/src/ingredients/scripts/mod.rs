@@ -6,12 +6,14 @@
 
 mod accounts;
 mod alternatives;
+mod apache;
 mod capabilities;
 mod chown;
 mod directories;
 mod diversions;
 mod owners;
 mod php;
+mod servers;
 mod shell;
 mod statoverride;
 mod tmpfiles;
@@ -116,10 +118,11 @@ pub fn apply(
         Files { tree, below, made: Tree::new(), owned: BTreeMap::new(), announced: BTreeMap::new(), origin, mtime };
     diversions::apply(scripts, &mut files, &mut outcome)?;
     let (mut alternatives, mut php) = (alternatives::Alternatives::default(), php::Php::default());
+    let (mut apache, mut parts) = (apache::Apache::default(), servers::Parts::default());
     let variables = [("DPKG_ROOT", ""), ("DPKG_MAINTSCRIPT_ARCH", architecture.as_str())];
     for script in scripts {
         // Before a package is unpacked, only accounts and directories can be made for it.
-        for command in shell::commands(script.preinst, &variables, &INSTALL, script.answers) {
+        for command in shell::commands(script.preinst, &variables, &INSTALL, script.answers, &|_| false) {
             let Some((Some(program), words)) = command.split_first() else { continue };
             let (kind, said) = match program.rsplit('/').next().unwrap_or(program) {
                 name @ ("adduser" | "addgroup" | "useradd" | "groupadd") => {
@@ -130,7 +133,8 @@ pub fn apply(
             };
             outcome.note_of(script.package, kind, words, said);
         }
-        let commands = shell::commands(script.postinst, &variables, &CONFIGURE, script.answers);
+        let exists = |path: &str| place(path).is_some_and(|path| files.has(&path));
+        let commands = shell::commands(script.postinst, &variables, &CONFIGURE, script.answers, &exists);
         // What the answer to a question decides is not known: no file gets rights that its package may not give it.
         let asks = commands.iter().any(|command| command.first().is_some_and(|word| word.as_deref() == Some("db_get")));
         for command in commands {
@@ -140,6 +144,14 @@ pub fn apply(
                 "update-alternatives" => ("alternatives", alternatives.command(script.package, words)),
                 "ucf" => ("ucf", ucf::command(words, &mut files)?),
                 "phpenmod" | "php_invoke" => ("phpenmod", php.command(script.package, name, words)),
+                "apache2_switch_mpm" => ("a2enmod", apache.command(script.package, name, words)),
+                "apache2_invoke" | "a2enmod" | "a2dismod" | "a2enconf" | "a2disconf" | "a2ensite" | "a2dissite" => {
+                    (name, apache.command(script.package, name, words))
+                }
+                "ln" => ("ln", parts.link(script.package, words)),
+                "lighty-enable-mod" | "lighttpd-enable-mod" => {
+                    ("lighty-enable-mod", parts.lighttpd(script.package, words))
+                }
                 "dpkg-statoverride" => ("dpkg-statoverride", statoverride::command(words, asks, &mut files)),
                 "mkdir" | "install" => ("directories", directories::command(name, words, &mut files)),
                 "chown" | "chgrp" | "chmod" => ("owners", chown::command(name, words, &mut files)),
@@ -153,6 +165,8 @@ pub fn apply(
         }
     }
     php.finish(&mut files, &mut outcome)?;
+    apache.finish(&mut files, &mut outcome)?;
+    parts.finish(&mut files, &mut outcome)?;
     alternatives.finish(&mut files, &mut outcome)?;
     tmpfiles::apply(&mut files, &mut outcome)?;
     schemas(&files, &mut outcome)?;

@@ -9,13 +9,16 @@ use crate::tree::TreePath;
 /// The place of a module among the others, if its file does not say so.
 const PRIORITY: u32 = 20;
 
+/// In place of a version: all that have the module.
+const ALL: &str = "ALL";
+
 /// Modules that packages enable: package to versions of PHP and modules.
 #[derive(Default)]
 pub(super) struct Php(BTreeMap<String, BTreeSet<(String, String)>>);
 
 impl Php {
-    /// `php_invoke enmod VERSION SAPI MODULE`, or `phpenmod -v VERSION -s SAPI MODULE...`. Modules are enabled for every
-    /// interface, as packages do.
+    /// `php_invoke enmod VERSION SAPI MODULE`, or `phpenmod [-v VERSION] [-s SAPI] MODULE...`. Modules are enabled for
+    /// every interface, as packages do; without a version for all.
     pub(super) fn command(&mut self, package: &str, program: &str, words: Words<'_>) -> Said {
         let words: Vec<Option<&str>> = words.iter().map(Option::as_deref).collect();
         match (program, &words[..]) {
@@ -24,18 +27,26 @@ impl Php {
             ("php_invoke", [Some("enmod"), Some(version), Some(_), Some(module)]) => self.add(package, version, module),
             ("php_invoke", [Some("enmod"), ..]) => Said::Left,
             ("php_invoke", _) => Said::Applied(None),
-            (_, [Some("-v"), Some(version), Some("-s"), Some(_), modules @ ..])
-            | (_, [Some("-v"), Some(version), modules @ ..]) => {
-                let mut said = Said::Applied(None);
-                for module in modules {
-                    said = match module {
-                        Some(module) => self.add(package, version, module),
-                        None => Said::Left,
+            (_, words) => {
+                let (mut version, mut said, mut words) = (ALL, Said::Applied(None), words.iter());
+                while let Some(word) = words.next() {
+                    let is_done = match word {
+                        Some("-v") => match words.next() {
+                            Some(Some(known)) => {
+                                version = known;
+                                true
+                            }
+                            _ => return Said::Left,
+                        },
+                        Some("-s") => words.next().is_some(),
+                        Some(option) if option.starts_with('-') => true,
+                        Some(module) => !matches!(self.add(package, version, module), Said::Left),
+                        None => false,
                     };
+                    said = if is_done { said } else { Said::Left };
                 }
                 said
             }
-            _ => Said::Left,
         }
     }
 
@@ -52,7 +63,15 @@ impl Php {
     pub(super) fn finish(self, files: &mut Files<'_>, outcome: &mut Outcome) -> io::Result<()> {
         for (package, modules) in &self.0 {
             for (version, module) in modules {
-                let is_linked = link(version, module, files)?;
+                let is_linked = if version.eq_ignore_ascii_case(ALL) {
+                    let mut is_linked = false;
+                    for version in files.names(&path("etc/php")?) {
+                        is_linked |= link(&version, module, files)?;
+                    }
+                    is_linked
+                } else {
+                    link(version, module, files)?
+                };
                 let said = if is_linked { Said::Applied(Some(module.clone())) } else { Said::Left };
                 outcome.note(package, "phpenmod", said);
             }

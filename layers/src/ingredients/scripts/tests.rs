@@ -2,6 +2,8 @@ use super::*;
 use crate::tar;
 use crate::tree::Prefer;
 
+mod servers;
+
 fn path(text: &str) -> TreePath {
     TreePath::new(text).unwrap()
 }

@@ -1,10 +1,21 @@
-//! Branches of `if` that are never taken: their conditions compare texts, arguments, or the default answer to a question.
+//! Branches of `if` that are never taken: their conditions compare texts, arguments, or the default answer to a question, or
+//! ask for a file that the packages have.
 
 use super::lexer::{Piece, Token};
 use super::{functions, is_parameter, plain};
 
 /// Longest argument that is compared with a text, in bytes. A longer one is not known.
 const COMPARED: usize = 64;
+
+/// What conditions may ask about.
+pub(super) struct Known<'a> {
+    /// The answer to the last question.
+    pub(super) answer: Option<&'a str>,
+    /// Those of the script or function.
+    pub(super) arguments: &'a [Option<String>],
+    /// Whether a path is known to be there.
+    pub(super) exists: &'a dyn Fn(&str) -> bool,
+}
 
 /// The `if` commands around the place where the reader is, outermost first.
 #[derive(Default)]
@@ -50,44 +61,45 @@ impl Branches {
         }
     }
 
-    /// A simple command, which may be the condition. `answer` is that to the last question, `arguments` are those of the
-    /// script or function.
-    pub(super) fn command(&mut self, words: &[Token], answer: Option<&str>, arguments: &[Option<String>]) {
+    /// A simple command, which may be the condition.
+    pub(super) fn command(&mut self, words: &[Token], known: &Known<'_>) {
         let Some(branch) = self.0.last_mut().filter(|branch| branch.is_condition && !words.is_empty()) else { return };
         branch.commands += 1;
         // Of several, nobody knows here how they are joined.
-        let known = compared(words, answer, arguments).filter(|_| branch.commands == 1);
+        let known = compared(words, known).filter(|_| branch.commands == 1);
         branch.holds = known.map(|holds| holds != branch.is_negated);
     }
 }
 
-/// The result of `[ A = B ]`, `test A != B`, or of one of these with only one text (test(1)).
-fn compared(words: &[Token], answer: Option<&str>, arguments: &[Option<String>]) -> Option<bool> {
+/// The result of `[ A = B ]`, `test A != B`, or of one of these with only one text, or a file that is there (test(1)).
+fn compared(words: &[Token], known: &Known<'_>) -> Option<bool> {
     let words = match words {
         [first, words @ .., last] if plain(first) == Some("[") && plain(last) == Some("]") => words,
         [first, words @ ..] if plain(first) == Some("test") => words,
         _ => return None,
     };
-    let words: Vec<String> = words.iter().map(|word| literal(word, answer, arguments)).collect::<Option<_>>()?;
+    let words: Vec<String> = words.iter().map(|word| literal(word, known)).collect::<Option<_>>()?;
     match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [one, "=" | "==", other] => Some(one == other),
         [one, "!=", other] => Some(one != other),
         ["-n", text] => Some(!text.is_empty()),
         ["-z", text] => Some(text.is_empty()),
+        // What is not there now may be made before the script runs.
+        ["-e" | "-f" | "-r", path] => (known.exists)(path).then_some(true),
         _ => None,
     }
 }
 
 /// The text of a word whose only variables are the answer and arguments: other values may depend on branches that are not
 /// known.
-fn literal(word: &Token, answer: Option<&str>, arguments: &[Option<String>]) -> Option<String> {
+fn literal(word: &Token, known: &Known<'_>) -> Option<String> {
     let Token::Word(pieces) = word else { return None };
     let text = |piece: &Piece| match piece {
         Piece::Text { text, .. } => Some(text.clone()),
-        Piece::Variable { name, default: None, .. } if name == "RET" => answer.map(str::to_owned),
+        Piece::Variable { name, default: None, .. } if name == "RET" => known.answer.map(str::to_owned),
         // A script of another maker may repeat a long one without end.
         Piece::Variable { name, default: None, .. } if is_parameter(name) && !matches!(name.as_str(), "@" | "*") => {
-            functions::parameter(name, arguments).filter(|text| text.len() <= COMPARED)
+            functions::parameter(name, known.arguments).filter(|text| text.len() <= COMPARED)
         }
         _ => None,
     };

@@ -15,8 +15,21 @@ pub(super) enum Token {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Piece {
-    Text { text: String, is_quoted: bool },
-    Variable { name: String, default: Option<String>, is_quoted: bool },
+    Text {
+        text: String,
+        is_quoted: bool,
+    },
+    Variable {
+        name: String,
+        default: Option<String>,
+        is_quoted: bool,
+    },
+    /// A part of a variable's value, from 1: `$(echo $name | cut -d: -f1)`.
+    Field {
+        name: String,
+        delimiter: char,
+        number: usize,
+    },
     Unknown,
 }
 
@@ -218,10 +231,7 @@ impl Lexer {
             return Piece::Unknown;
         }
         match self.peek() {
-            Some('(') => {
-                self.balanced('(', ')');
-                Piece::Unknown
-            }
+            Some('(') => field(&self.balanced('(', ')')).unwrap_or(Piece::Unknown),
             Some('{') => {
                 let inner = self.balanced('{', '}');
                 let end = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
@@ -282,4 +292,15 @@ impl Lexer {
         let end = self.at.saturating_sub(1).min(self.text.len());
         self.text.get(start..end).map(|inner| inner.iter().collect()).unwrap_or_default()
     }
+}
+
+/// The command by which packages take a part of a pair, such as `echo $pair | cut -d: -f1`.
+fn field(command: &str) -> Option<Piece> {
+    let words: Vec<&str> = command.split_ascii_whitespace().collect();
+    let ["echo", variable, "|", "cut", delimiter, number] = words[..] else { return None };
+    let name = variable.trim_matches('"').strip_prefix('$').filter(|name| is_name(name))?;
+    let mut delimiter = delimiter.strip_prefix("-d")?.trim_matches(['"', '\'']).chars();
+    let (Some(delimiter), None) = (delimiter.next(), delimiter.next()) else { return None };
+    let number = number.strip_prefix("-f")?.parse().ok().filter(|number| *number > 0)?;
+    Some(Piece::Field { name: name.to_owned(), delimiter, number })
 }

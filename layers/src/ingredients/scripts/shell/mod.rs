@@ -1,7 +1,7 @@
 //! The commands of a shell script, read without running any.
 //!
 //! Maintainer scripts are read as if every branch were taken, since their conditions ask about a system that is not there;
-//! but for those that compare literal texts, arguments, or the default answer to a question. Variables with literal values,
+//! but for those that compare literal texts, arguments, or the default answer to a question, or ask for a file of the packages. Variables with literal values,
 //! loops over literal lists, and functions where they are called are followed. A word that only a running shell knows, such
 //! as the output of a command, is `None`. A value that is not literal does not replace one that is.
 
@@ -11,7 +11,7 @@ mod lexer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::branches::Branches;
+use self::branches::{Branches, Known};
 use self::lexer::{Piece, Token};
 
 /// The words of a simple command (POSIX.1-2024, Shell Command Language, 2.9.1).
@@ -33,12 +33,13 @@ const KEYWORDS: [&str; 15] =
     ["if", "then", "elif", "else", "fi", "while", "until", "do", "done", "case", "esac", "!", "{", "}", "time"];
 
 /// The commands of `script`. `variables` have values from outside, `arguments` are its `$1` and so on; `answers` are those
-/// that questions have by default (debconf(7)).
+/// that questions have by default (debconf(7)). `exists` says whether a path is known to be there.
 pub(super) fn commands(
     script: &str,
     variables: &[(&str, &str)],
     arguments: &[&str],
     answers: &BTreeMap<String, String>,
+    exists: &dyn Fn(&str) -> bool,
 ) -> Vec<Command> {
     let tokens = lexer::tokens(script);
     let mut reader = Reader {
@@ -48,6 +49,7 @@ pub(super) fn commands(
         assigned: BTreeSet::new(),
         answers,
         answer: None,
+        exists,
         branches: Branches::default(),
         commands: Vec::new(),
         left: EXPANDED,
@@ -107,6 +109,7 @@ struct Reader<'a> {
     answers: &'a BTreeMap<String, String>,
     /// The answer to the last question.
     answer: Option<&'a str>,
+    exists: &'a dyn Fn(&str) -> bool,
     branches: Branches,
     commands: Vec<Command>,
     /// What is left of [`EXPANDED`].
@@ -119,7 +122,9 @@ impl<'a> Reader<'a> {
         while !left.is_empty() && self.commands.len() < COMMANDS && self.left > 0 {
             self.spend(0);
             if let Some((name, body, after)) = functions::definition(left) {
-                self.functions.insert(name.to_owned(), body);
+                if self.branches.are_read() {
+                    self.functions.insert(name.to_owned(), body);
+                }
                 left = after;
                 continue;
             }
@@ -131,7 +136,8 @@ impl<'a> Reader<'a> {
                 self.branches.keyword(word);
                 words = more;
             }
-            self.branches.command(words, self.answer, &self.arguments);
+            self.branches
+                .command(words, &Known { answer: self.answer, arguments: &self.arguments, exists: self.exists });
             left = rest.get(1..).unwrap_or_default();
             match words {
                 [] => {}
@@ -224,6 +230,7 @@ impl<'a> Reader<'a> {
             let part = match piece {
                 Piece::Text { text, .. } => Some(text.clone()),
                 Piece::Variable { name, default, .. } => self.value(name, default.as_deref()),
+                Piece::Field { name, delimiter, number } => self.field(name, *delimiter, *number),
                 Piece::Unknown => None,
             };
             self.spend(part.as_ref().map_or(0, String::len));
@@ -249,6 +256,15 @@ impl<'a> Reader<'a> {
             (None, Some(default)) => Some(default.to_owned()),
             (None, None) => self.assigned.contains(name).then(String::new),
         }
+    }
+
+    /// A part of a variable's value; all of it if it has no delimiter (cut(1)).
+    fn field(&self, name: &str, delimiter: char, number: usize) -> Option<String> {
+        let value = self.value(name, None)?;
+        if !value.contains(delimiter) {
+            return Some(value);
+        }
+        Some(value.split(delimiter).nth(number - 1).unwrap_or_default().to_owned())
     }
 
     /// As [`Self::value`], and spends its bytes, and as many words as it may be split into.
@@ -291,6 +307,11 @@ impl<'a> Reader<'a> {
                     join(&mut word, Some(text));
                 }
                 Piece::Unknown => join(&mut word, None),
+                Piece::Field { name, delimiter, number } => {
+                    let part = self.field(name, *delimiter, *number);
+                    self.spend(part.as_ref().map_or(0, String::len));
+                    join(&mut word, part.as_deref());
+                }
                 // Each argument is a word.
                 Piece::Variable { name, .. } if name == "@" => {
                     for (index, argument) in self.arguments.clone().into_iter().enumerate() {

@@ -7,7 +7,7 @@ fn read(script: &str) -> String {
         words.join(" ")
     };
     let answers = [("x/setcap".to_owned(), "false".to_owned())].into();
-    commands(script, &[("DPKG_ROOT", "")], &["configure", ""], &answers)
+    commands(script, &[("DPKG_ROOT", "")], &["configure", ""], &answers, &|path| path == "/usr/lib/helper")
         .into_iter()
         .map(words)
         .collect::<Vec<_>>()
@@ -69,7 +69,7 @@ fn here_documents_and_labels_are_no_commands() {
 proptest::proptest! {
     #[test]
     fn any_text_is_read(text in "[a-z\\n ;|&()<>$`{}\"'\\\\=#-]{0,200}") {
-        commands(&text, &[], &[], &BTreeMap::new());
+        commands(&text, &[], &[], &BTreeMap::new(), &|_| false);
     }
 }
 
@@ -77,18 +77,18 @@ proptest::proptest! {
 #[test]
 fn hostile_scripts_are_read_in_bounds() {
     let doubled = format!("a=x\n{}setcap $a f\n", "a=$a$a\n".repeat(60));
-    let found = commands(&doubled, &[], &[], &BTreeMap::new());
+    let found = commands(&doubled, &[], &[], &BTreeMap::new(), &|_| false);
     assert!(found[0][1].is_none() || found[0][1].as_ref().is_some_and(|text| text.len() <= LONGEST), "{found:?}");
     let copies = format!(
         "f() {{ f \"$@\" \"$@\"; setcap \"$@\"; if [ \"$1$1\" = \"$*\" ]; then :; fi; }}\nf {}\n",
         "x ".repeat(40_000)
     );
-    let found = commands(&copies, &[], &[], &BTreeMap::new());
+    let found = commands(&copies, &[], &[], &BTreeMap::new(), &|_| false);
     assert!(found.iter().flatten().flatten().map(String::len).sum::<usize>() <= 2 * EXPANDED);
     let list = "1 ".repeat(50);
     let nested: String = (0..8).map(|depth| format!("for v{depth} in {list}; do ")).collect();
     let loops = format!("{nested} x=y; {}\nsetcap a f\n", "done; ".repeat(8));
-    assert!(commands(&loops, &[], &[], &BTreeMap::new()).len() <= COMMANDS);
+    assert!(commands(&loops, &[], &[], &BTreeMap::new(), &|_| false).len() <= COMMANDS);
 }
 
 /// Functions have their own arguments; their commands count where they are called, also in each other.
@@ -115,7 +115,7 @@ fn functions_are_followed_where_they_are_called() {
     [  = x ]
     ");
     let endless = "f() { f; f; f; setcap a; f; }\nf\n";
-    assert!(commands(endless, &[], &[], &BTreeMap::new()).len() <= COMMANDS);
+    assert!(commands(endless, &[], &[], &BTreeMap::new(), &|_| false).len() <= COMMANDS);
 }
 
 /// Scripts for several packages have branches for each, and rights depend on questions.
@@ -147,5 +147,36 @@ fn branches_that_literal_texts_exclude_are_not_read() {
     k
     [ a = b ]
     m
+    ");
+}
+
+/// A script that enables a module without its helper, too, was said to be left, and its second function replaced the first.
+#[test]
+fn a_file_of_the_packages_decides_a_branch() {
+    let script = r#"
+        if [ -e /usr/lib/helper ] ; then
+            f() { a; }
+        else
+            f() { b; }
+            c
+        fi
+        f
+        if ! test -r "/usr/lib/helper"; then d; else e; fi
+        if [ -e /usr/lib/other ]; then g; else h; fi
+    "#;
+    let found = read(script);
+    let kept: Vec<&str> = found.lines().filter(|line| !line.starts_with(['[', 't'])).collect();
+    assert_eq!(kept, ["a", "e", "g", "h"]);
+}
+
+/// Modules of nginx have pairs of names, which their scripts divide.
+#[test]
+fn parts_of_literal_values_are_known() {
+    let script = "for p in a.conf:50-a.conf b; do\nfrom=$(echo $p | cut -d: -f1)\nln /x/$from $(echo \"$p\" | cut -d: -f2)\ndone\n\
+                  x $(echo $p | cut -c1) $(echo $p | cut -d: -f0)\n";
+    insta::assert_snapshot!(read(script), @r"
+    ln /x/a.conf 50-a.conf
+    ln /x/b b
+    x ? ?
     ");
 }
