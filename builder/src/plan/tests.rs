@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      36205b8388a09ce9 Debian packages common to all images: 1 package
-      abc393b7f93cbd2f Debian packages of this image: 2 packages
-      8ef9982563a86d04 Python third-party wheels: 1 wheel
-      72c4af2d1f80874c Python application: 1 wheel
-      8f43893b19f08f72 CA certificates
-      92bff4b4b8527c23 env files: 1
-      a13ae8e9f4a6410b accounts and configuration
+      30057abd3a69b162 Debian packages common to all images: 1 package
+      8e09e44975d40425 Debian packages of this image: 2 packages
+      0d7983b88d8007c9 Python third-party wheels: 1 wheel
+      747d4cc79a499c31 Python application: 1 wheel
+      6f24c7d4330c1593 CA certificates
+      372764caa695045c env files: 1
+      fdd6b92f72d87c00 accounts and configuration
     localhost/demo-tool:2.1
-      36205b8388a09ce9 Debian packages common to all images: 1 package
+      30057abd3a69b162 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      e93370e21a865c56 tool 0.3.0, built from its crate
-      ba76ec0a3d9ac755 CA certificates
-      e586424b516cfa61 accounts and configuration
+      d3c1ce41d112b0fe tool 0.3.0, built from its crate
+      0ab29b0c32168712 CA certificates
+      cd2eddeb9d00db8a accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;

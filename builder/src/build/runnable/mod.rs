@@ -4,6 +4,7 @@ mod checks;
 mod commands;
 mod mounts;
 mod packages;
+mod suggestions;
 
 use std::collections::BTreeMap;
 
@@ -63,8 +64,9 @@ pub(super) fn check(
         return Ok(());
     }
     let packages::Found { mut hints, programs } = packages::hints(request, servers, missing);
-    let errors: Vec<String> = errors.into_iter().map(|error| checks::without_guess(error, &programs)).collect();
-    let has_another = |error: &String| error.contains(checks::DID_YOU_MEAN) || error.contains(checks::THERE_ARE);
+    let errors: Vec<String> = errors.into_iter().map(|error| suggestions::without_guess(error, &programs)).collect();
+    let has_another =
+        |error: &String| error.contains(suggestions::DID_YOU_MEAN) || error.contains(suggestions::THERE_ARE);
     if errors.iter().any(has_another) {
         hints.push("write the path that the image has".to_owned());
     }

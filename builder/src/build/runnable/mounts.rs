@@ -1,6 +1,6 @@
 //! What a container has besides the files of its image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealift_deployment::profile::model::{Deployed, Image, Model, Service};
 use sealift_deployment::ui;
@@ -62,6 +62,14 @@ pub(super) fn to_write(model: &Model, users: &[Account], image: &Image, services
     folders
 }
 
+/// The groups of a service's program, as far as they are known.
+fn groups_of(service: &Service, image: &Image, users: &[Account]) -> BTreeSet<u32> {
+    let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
+    let known = users.iter().find(|known| known.name == user).map(|known| known.gid);
+    let own = known.or_else(|| user.split_once(':')?.1.parse().ok());
+    own.into_iter().chain(service.groups.iter().copied()).collect()
+}
+
 /// The number of a service's user; `None` for an account that nobody knows.
 fn uid_of(service: &Service, image: &Image, users: &[Account]) -> Option<u32> {
     let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
@@ -75,19 +83,22 @@ pub(super) fn shared(model: &Model, users: &BTreeMap<&str, Vec<Account>>) -> Vec
     if model.deployment == Deployed::Systemd {
         return Vec::new();
     }
-    let mut volumes: BTreeMap<&str, Vec<(&str, u32)>> = BTreeMap::new();
+    let mut volumes: BTreeMap<&str, Vec<(&str, u32, BTreeSet<u32>)>> = BTreeMap::new();
     for (name, service) in &model.services {
         let Some(image) = model.images.get(&service.image) else { continue };
         let Some(users) = users.get(service.image.get_ref().as_str()) else { continue };
         if let Some(uid) = uid_of(service, image, users).filter(|uid| *uid != 0) {
             for volume in service.volumes.keys() {
-                volumes.entry(volume).or_default().push((name.get_ref().as_str(), uid));
+                let groups = groups_of(service, image, users);
+                volumes.entry(volume).or_default().push((name.get_ref().as_str(), uid, groups));
             }
         }
     }
-    let warning = |(volume, services): (&str, Vec<(&str, u32)>)| {
-        let (first, one) = *services.first()?;
-        let (second, other) = *services.iter().find(|(_, uid)| *uid != one)?;
+    let warning = |(volume, services): (&str, Vec<(&str, u32, BTreeSet<u32>)>)| {
+        let (first, one, groups) = services.first()?;
+        // A group that both are in may be what they share.
+        let is_apart = |(_, uid, others): &&(&str, u32, BTreeSet<u32>)| uid != one && groups.is_disjoint(others);
+        let (second, other, _) = services.iter().find(is_apart)?;
         Some(format!(
             "services.{second}.volumes.{volume}: its user is {other}, that of {first} on the same volume {one}: neither can change \
              files of the other; give both the same `user`, or a group and files that it may write"
@@ -188,6 +199,41 @@ mod tests {
         );
         assert!(warning("/srv/www/", false).unwrap().contains("they are hidden"));
         assert_eq!(warning("/srv/www/media", false), None);
+    }
+
+    /// The second service could not change what the first one had written.
+    #[test]
+    fn a_volume_of_two_users_without_a_common_group_is_told() {
+        let warnings = |groups: &str| {
+            let image = |name: &str, uid: u32| {
+                format!(
+                    "[images.{name}]\ntitle = 'I'\npackages = ['busybox']\nentrypoint = ['busybox']\nuser = '{uid}:{uid}'\n"
+                )
+            };
+            let service = |name: &str, image: &str, more: &str| {
+                format!("[services.{name}]\nimage = '{image}'\nvolumes = {{ data = '/srv' }}\n{more}\n")
+            };
+            let text = [
+                "schema = 1\nname = 'x'\ntitle = 'X'\nproduct = 'x'\nversion = '1'\n[debian]\nsuite = 's'\ncomponents = ['main']\n",
+                &image("a", 564),
+                &image("b", 1234),
+                &service("one", "a", ""),
+                &service("same", "a", ""),
+                &service("two", "b", groups),
+            ];
+            let place = tempfile::tempdir().unwrap();
+            fs_err::write(place.path().join("profile.toml"), text.concat()).unwrap();
+            let profile =
+                sealift_deployment::profile::Profile::load(place.path()).unwrap_or_else(|error| panic!("{error}"));
+            shared(&profile.model, &BTreeMap::from([("a", Vec::new()), ("b", Vec::new())]))
+        };
+        let told = warnings("");
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].starts_with("services.two.volumes.data: its user is 1234, that of one on the same volume 564"),
+            "{told:?}"
+        );
+        assert_eq!(warnings("groups = [564]"), Vec::<String>::new());
     }
 
     /// A mail server could not make its sockets in `/run`.
