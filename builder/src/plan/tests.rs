@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      86303363cd88a34a Debian packages common to all images: 1 package
-      d83ff54a54bb1f20 Debian packages of this image: 2 packages
-      0cc2c87ab0cd11b1 Python third-party wheels: 1 wheel
-      515ddc6cfaf6109a Python application: 1 wheel
-      572aeb07b5349201 CA certificates
-      bd0d5944371ec26a env files: 1
-      7d15d826af132013 accounts and configuration
+      6b45a236b9544b6f Debian packages common to all images: 1 package
+      7b6802dc67e138f9 Debian packages of this image: 2 packages
+      7d053b887498a584 Python third-party wheels: 1 wheel
+      8e98da7283f7bc94 Python application: 1 wheel
+      3dc38cf521d71a73 CA certificates
+      7fd31ec4b756ee04 env files: 1
+      874c8cf103d88fea accounts and configuration
     localhost/demo-tool:2.1
-      86303363cd88a34a Debian packages common to all images: 1 package
+      6b45a236b9544b6f Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      10306755b2b75039 tool 0.3.0, built from its crate
-      761c5f8ed90d01d6 CA certificates
-      495e32831e669342 accounts and configuration
+      92fdbb2f44ebdefd tool 0.3.0, built from its crate
+      e0180384b1ad074a CA certificates
+      f9a7c20fa36ca94b accounts and configuration
     ");
 }
 

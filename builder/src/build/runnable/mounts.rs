@@ -77,13 +77,16 @@ fn uid_of(service: &Service, image: &Image, users: &[Account]) -> Option<u32> {
     known.or_else(|| user.split(':').next().and_then(|uid| uid.parse().ok()))
 }
 
+/// A service with a volume: its name, the number of its user, and its groups.
+type Sharer<'a> = (&'a str, u32, BTreeSet<u32>);
+
 /// Warnings about volumes of services with different users, once a volume: a file of one has its owner, and the other may not
 /// even read it. `users` are the accounts of images, by their names. Root may do everything.
 pub(super) fn shared(model: &Model, users: &BTreeMap<&str, Vec<Account>>) -> Vec<String> {
     if model.deployment == Deployed::Systemd {
         return Vec::new();
     }
-    let mut volumes: BTreeMap<&str, Vec<(&str, u32, BTreeSet<u32>)>> = BTreeMap::new();
+    let mut volumes: BTreeMap<&str, Vec<Sharer<'_>>> = BTreeMap::new();
     for (name, service) in &model.services {
         let Some(image) = model.images.get(&service.image) else { continue };
         let Some(users) = users.get(service.image.get_ref().as_str()) else { continue };
@@ -94,10 +97,10 @@ pub(super) fn shared(model: &Model, users: &BTreeMap<&str, Vec<Account>>) -> Vec
             }
         }
     }
-    let warning = |(volume, services): (&str, Vec<(&str, u32, BTreeSet<u32>)>)| {
+    let warning = |(volume, services): (&str, Vec<Sharer<'_>>)| {
         let (first, one, groups) = services.first()?;
         // A group that both are in may be what they share.
-        let is_apart = |(_, uid, others): &&(&str, u32, BTreeSet<u32>)| uid != one && groups.is_disjoint(others);
+        let is_apart = |(_, uid, others): &&Sharer<'_>| uid != one && groups.is_disjoint(others);
         let (second, other, _) = services.iter().find(is_apart)?;
         Some(format!(
             "services.{second}.volumes.{volume}: its user is {other}, that of {first} on the same volume {one}: neither can change \
