@@ -28,7 +28,7 @@ pub(super) const FILE: &str = "settings.toml";
 const HEADER: &str = "\
 # The settings of this installation. Only you edit this file: sealift never changes it, not even with a new version.
 # After a change, run `sealift up`; or, by hand, `sealift site new` with this folder, then compose `down` and `up`.
-# Lines that are commented out show the default; an empty one is none. The file may contain secrets: keep it private.
+# Lines that are commented out show the default of the version that made this file (empty: none). Keep it private.
 ";
 
 /// Creates the file if it is missing and the profile has settings. Otherwise warns about settings of the profile that it

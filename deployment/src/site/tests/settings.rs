@@ -130,7 +130,7 @@ fn first_run_lists_missing_settings_and_creates_nothing_else() {
     insta::assert_snapshot!(bench.read("site/settings.toml"), @r#"
     # The settings of this installation. Only you edit this file: sealift never changes it, not even with a new version.
     # After a change, run `sealift up`; or, by hand, `sealift site new` with this folder, then compose `down` and `up`.
-    # Lines that are commented out show the default; an empty one is none. The file may contain secrets: keep it private.
+    # Lines that are commented out show the default of the version that made this file (empty: none). Keep it private.
 
     # --- required ------------------------------------------------------------
 
