@@ -1,6 +1,7 @@
 //! `sealift doctor`
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -11,15 +12,16 @@ use sealift_deployment::machine::Machine;
 use sealift_deployment::site::KnownSites;
 use sealift_deployment::ui;
 
-use super::Context;
 use super::deployment::DeploymentOptions;
+use super::{Context, gateway};
 
 /// Examine an unpacked bundle and its host, and report every problem with a hint
 ///
 /// Checks the signature, the engine or systemd, architecture, clock, kernel settings, disk space,
 /// ports, images, data, services (with the last log lines of those that are not healthy), published
-/// ports where nobody listens, processes that the kernel ended for memory, certificates, and who can
-/// read the secrets. Prints one line for each check, and a hint below each problem. Changes nothing.
+/// ports where nobody listens, web addresses that answer 502 or 504, processes that the kernel ended
+/// for memory, certificates, and who can read the secrets. Prints one line for each check, and a hint
+/// below each problem. Changes nothing.
 ///
 /// Exits with 1 if there are errors. Warnings do not change the exit code.
 #[derive(Args, Debug)]
@@ -38,7 +40,8 @@ impl Doctor {
         let deployment = self.deployment.open(&machine)?;
         let runtime = self.deployment.runtime(&deployment, &machine)?;
         let now = sealift_deployment::clock::now().cast_signed();
-        let findings = host::examine(&deployment, &*runtime, &KnownSites::of(&machine), now)?;
+        let mut findings = host::examine(&deployment, &*runtime, &KnownSites::of(&machine), now)?;
+        gateway::check(&deployment, Duration::ZERO, &mut findings);
         if self.json {
             context.out.json(&findings)?;
         } else {

@@ -13,6 +13,7 @@ mod doctor;
 mod down;
 mod exchange;
 mod fetch;
+mod gateway;
 mod groups;
 mod image;
 mod init;

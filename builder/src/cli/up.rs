@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use sealift_deployment::finding::Findings;
 use sealift_deployment::host::{self, Started, UpRequest};
 use sealift_deployment::machine::Machine;
 use sealift_deployment::site::KnownSites;
 use sealift_layers::limits::{self, Limits};
 
-use super::Context;
-use super::common;
 use super::deployment::DeploymentOptions;
 use super::site::port;
+use super::{Context, common, gateway};
 
 /// Load and start an unpacked bundle, and wait until its services are healthy
 ///
@@ -108,6 +108,9 @@ impl Up {
         let runtime = self.deployment.runtime(&deployment, &machine)?;
         match host::up(&deployment, &*runtime, &request, &ui)? {
             Started::Healthy(addresses) => {
+                let mut findings = Findings::default();
+                gateway::check(&deployment, gateway::PATIENCE, &mut findings);
+                findings.0.iter().for_each(|finding| ui.finding(finding));
                 for line in addresses {
                     writeln!(context.out, "{line}")?;
                 }

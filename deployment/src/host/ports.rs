@@ -50,6 +50,17 @@ impl Deployment {
         Ok(ports)
     }
 
+    /// Where this host reaches the published ports that browsers use: those that are named `http` and `https`.
+    ///
+    /// # Errors
+    /// As [`Deployment::published`].
+    pub fn web_ports(&self) -> Result<Vec<(&'static str, SocketAddr)>> {
+        let scheme = |name: &str| ["http", "https"].into_iter().find(|scheme| *scheme == name);
+        let ports = self.published(&BTreeMap::new())?.into_iter();
+        let ports = ports.filter_map(|port| Some((scheme(&port.name)?, port.address, port.number)));
+        Ok(ports.map(|(scheme, address, number)| (scheme, SocketAddr::new(reached(address), number))).collect())
+    }
+
     /// Address and number of a port of the site on this host.
     ///
     /// # Errors
@@ -93,6 +104,15 @@ impl Deployment {
         // The address for browsers comes first.
         lines.sort_by_key(|line| !line.starts_with("https"));
         Ok(lines)
+    }
+}
+
+/// The address at which this host reaches a port that is published on `address`.
+pub(super) fn reached(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
     }
 }
 

@@ -4,7 +4,7 @@
 mod answer;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -16,6 +16,7 @@ use x509_parser::pem::Pem;
 pub use answer::{Format, show};
 
 use super::deployment::Deployment;
+use super::ports::reached;
 use crate::failure::Failure;
 use crate::files;
 use crate::profile::model::{Basic, Endpoint, Request, Task, placeholders};
@@ -58,11 +59,7 @@ pub fn prepare(deployment: &Deployment, task: &Task, request: &Request, values: 
     let host: site::PublicHost = recorded.parse()?;
     let endpoint = &model.endpoints[request.endpoint.get_ref().as_str()];
     let (address, number) = deployment.address_of(endpoint.port.get_ref())?;
-    let address = match address {
-        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    };
+    let address = reached(address);
     let default = if endpoint.certificate.is_some() { 443 } else { 80 };
     let authority = if number == default { host.in_url() } else { format!("{}:{number}", host.in_url()) };
     Ok(Prepared {
