@@ -15,7 +15,7 @@ pub const PROGRAMS: &str = "programs/6";
 /// The private keys in a layer.
 pub const PRIVATE_KEYS: &str = "private-keys/1";
 /// That the programs of an image can run.
-pub const RUNNABLE: &str = "runnable/14";
+pub const RUNNABLE: &str = "runnable/15";
 /// Texts of licences, as one document.
 pub const TEXTS: &str = "texts/1";
 /// Python bytecode of a wheel or of a package of the standard library.

@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::Verdict;
 use super::commands::{self, Command};
 use super::mounts::{self, Mounted};
+use super::readable::Readable;
 use super::suggestions::{DID_YOU_MEAN, DID_YOU_MEAN_FOR, THERE_ARE, programs_of, similar};
 use crate::assemble::{BASE_LINKS, OF_PROFILE};
 use crate::debian::contents::Wanted;
@@ -37,6 +38,8 @@ pub(super) struct Checks {
     mounted: Vec<String>,
     /// Folders in memory, and volumes.
     to_write: Vec<Mounted>,
+    /// The files of the profile.
+    readable: Readable,
     /// Patterns of what may be missing in this image.
     allowed: Vec<String>,
     /// The same for all images: not every one needs each of them.
@@ -72,6 +75,7 @@ impl Checks {
             ld_library_path: image.env.get("LD_LIBRARY_PATH").cloned().unwrap_or_default(),
             mounted: mounts::mounted(own, &services),
             to_write: mounts::to_write(model, users, own, &services),
+            readable: Readable::new(users, own, &services),
             allowed: names(&own.allow_missing),
             allowed_everywhere: names(&model.base.allow_missing),
             packages: plan.inputs.image(&image.name).locked().packages.clone(),
@@ -115,6 +119,7 @@ impl Checks {
         judge.health_shell(&mut files);
         let not_writable = self.to_write.iter().filter_map(|folder| folder.warning(listing));
         judge.verdict.warnings.extend(not_writable);
+        judge.verdict.warnings.extend(self.readable.warning(listing));
         judge.places(&files);
         judge.modules(&files);
         judge.lost_links(&files);

@@ -4,6 +4,7 @@ mod checks;
 mod commands;
 mod mounts;
 mod packages;
+mod readable;
 mod suggestions;
 
 use std::collections::BTreeMap;

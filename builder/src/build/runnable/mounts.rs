@@ -63,7 +63,7 @@ pub(super) fn to_write(model: &Model, users: &[Account], image: &Image, services
 }
 
 /// The groups of a service's program, as far as they are known.
-fn groups_of(service: &Service, image: &Image, users: &[Account]) -> BTreeSet<u32> {
+pub(super) fn groups_of(service: &Service, image: &Image, users: &[Account]) -> BTreeSet<u32> {
     let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
     let known = users.iter().find(|known| known.name == user).map(|known| known.gid);
     let own = known.or_else(|| user.split_once(':')?.1.parse().ok());
@@ -71,7 +71,7 @@ fn groups_of(service: &Service, image: &Image, users: &[Account]) -> BTreeSet<u3
 }
 
 /// The number of a service's user; `None` for an account that nobody knows.
-fn uid_of(service: &Service, image: &Image, users: &[Account]) -> Option<u32> {
+pub(super) fn uid_of(service: &Service, image: &Image, users: &[Account]) -> Option<u32> {
     let user = service.user.as_ref().unwrap_or(&image.user).get_ref().as_str();
     let known = users.iter().find(|known| known.name == user).map(|known| known.uid);
     known.or_else(|| user.split(':').next().and_then(|uid| uid.parse().ok()))
