@@ -129,6 +129,11 @@ fn examine_service(status: &ServiceStatus, log: impl FnOnce() -> Vec<String>, fi
 /// A service that does not work, in the words of `up`.
 fn examine_ill(status: &ServiceStatus, lines: Vec<String>, findings: &mut Findings) {
     let (service, end) = (status.service.as_str(), status.last_end.as_deref());
+    if status.state == ServiceState::Other("created".into()) {
+        let hint =
+            "what it depends on was not ready, or a task of its start failed: `./sealift up` goes on, and says which";
+        return findings.error(service, "was not started yet", hint);
+    }
     let mut message = match (status.is_running(), end) {
         (is_running, _) if status.restarts >= MANY_RESTARTS && status.check_output.is_empty() => {
             ending::again_and_again(status.restarts + u64::from(!is_running), end)
@@ -212,6 +217,17 @@ mod tests {
         let mut findings = Findings::default();
         examine_service(status, || vec!["cannot connect".to_owned()], &mut findings);
         findings.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The hint spoke of log lines, and there were none.
+    #[test]
+    fn a_service_that_waits_for_another_has_no_log() {
+        let state = ServiceState::Other("created".into());
+        let status = ServiceStatus { state, ..ServiceStatus::absent("web", "shop_web".into()) };
+        insta::assert_snapshot!(examined(&status), @r"
+        error: web: was not started yet
+          hint: what it depends on was not ready, or a task of its start failed: `./sealift up` goes on, and says which
+        ");
     }
 
     #[test]
