@@ -42,6 +42,7 @@ impl Containers<'_> {
         }
         let pairs = files.into_iter().flat_map(|file| [file.group.to_string(), format!("site/{}", file.path)]);
         let mut command = self.engine.command(&["unshare", "sh", "-c", CHGRP, "sh"]);
+        command.current_dir(&self.deployment.folder);
         let Output { status, stderr, .. } =
             process::answer(command.args(pairs)).with_context(|| self.engine.cannot_run())?;
         if status.success() {
