@@ -105,7 +105,7 @@ Unpack the bundle into a directory of its own, and run all commands there.{HOST_
 ends when all services are healthy, and prints their addresses. If a check fails, it reports every problem with a hint, and
 changes nothing: mend the problems and run it again. A directory `site` that neither this host made nor `SHA256SUMS` names is
 such a problem: somebody may have added it. It is always safe to run `./sealift up` again; it restarts only services
-that changed.
+that changed, and those that depend on them.
 
 If the bundle is signed, `{bundle}.minisig` comes with it. Check it before anything in the bundle runs, with the
 maker's public key, which must have come on another way. `up --key` keeps the key, and later commands take no bundles but
