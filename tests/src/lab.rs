@@ -77,7 +77,7 @@ impl Lab {
     /// # Panics
     /// It fails.
     pub fn lock(&self) {
-        let ended = self.run(&["lock", "tiny"]);
+        let ended = self.run(&["lock", "tiny", "--resolve-only"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let _ = self.mirror.requests();
     }
@@ -88,7 +88,7 @@ impl Lab {
     /// The lock cannot be made.
     pub fn without_containers(&self) {
         copy(&Path::new(PROFILES).join("bare"), &self.path("bare")).expect("the profile can be copied");
-        let ended = self.run(&["lock", "bare"]);
+        let ended = self.run(&["lock", "bare", "--resolve-only"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let _ = self.mirror.requests();
     }

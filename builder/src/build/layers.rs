@@ -24,21 +24,34 @@ pub(super) fn make(plan: &Plan<'_>, store: &Store, jobs: usize, ui: &Ui) -> Resu
     }
     let layers = executor.finished;
     phase.finish(&format!("{} layers, {} of them from the store", layers.len(), layers.reused));
-    warn(plan, &layers, ui);
     Ok(layers)
 }
 
 /// Prints the warnings about all layers, those from the store included, each once.
-fn warn(plan: &Plan<'_>, finished: &FinishedLayers, ui: &Ui) {
+pub(super) fn warn(plan: &Plan<'_>, finished: &FinishedLayers, ui: &Ui) {
+    let mut warnings = of_packages(plan, finished);
+    warnings.extend(patterns::warnings(plan, finished));
+    warnings.extend(wheels::unused_exclusions(plan, finished));
+    print(warnings, ui);
+}
+
+/// Prints the warnings about the layers of a plan that has those of packages only: what patterns match is not known yet.
+pub(super) fn warn_of_packages(plan: &Plan<'_>, finished: &FinishedLayers, ui: &Ui) {
+    print(of_packages(plan, finished), ui);
+}
+
+fn of_packages(plan: &Plan<'_>, finished: &FinishedLayers) -> BTreeSet<String> {
     let mut warnings = BTreeSet::new();
     for image in &plan.images {
         for layer in &image.layers {
             warnings.extend(layer.ingredient.warnings(plan.inputs.image(&image.name), finished.record(&layer.key)));
         }
     }
-    warnings.extend(patterns::warnings(plan, finished));
-    warnings.extend(wheels::unused_exclusions(plan, finished));
     warnings.extend(scripts::unused_allowances(plan, finished));
+    warnings
+}
+
+fn print(warnings: BTreeSet<String>, ui: &Ui) {
     for warning in warnings {
         ui.warn(&warning);
     }

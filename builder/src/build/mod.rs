@@ -3,6 +3,7 @@
 //! [`run`] is the only place where its steps follow each other: lock, plan, imports, fetching, layers, images, output.
 //! Each step is a file here; the commands `plan`, `image` and `build` differ in their [`Target`] only.
 
+mod ahead;
 mod fetch;
 mod images;
 mod imports;
@@ -27,6 +28,7 @@ use sealift_deployment::site::{Site, SiteParameters};
 use sealift_deployment::ui::Ui;
 use sealift_layers::ingredients::certs::Certificate;
 
+pub use ahead::make_packages;
 pub use keep::{Kept, gather, keep};
 pub use lock::{Relocked, relock, warn_of_profile};
 pub use preview::{Action, Preview, PreviewArtifact, PreviewImage, PreviewLayer};
@@ -72,6 +74,7 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     let plan = make_plan(request, &lock, &options)?;
     fetch::crates(&plan.inputs, &fetch::missing(&plan, store)?, store)?;
     let layers = layers::make(&plan, store, request.jobs, ui)?;
+    layers::warn(&plan, &layers, ui);
     secrets::check(&plan, &layers, store, request.site.as_ref(), ui)?;
     runnable::check(&plan, &layers, store, (request, servers), ui)?;
     let images = images::make(&plan, &layers)?;

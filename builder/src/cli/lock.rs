@@ -1,17 +1,23 @@
 //! `sealift lock`
 
 use std::io::Write;
+use std::num::NonZero;
 
 use clap::Args;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
+use sealift_deployment::ui::Ui;
+use sealift_layers::codec::Codec;
+use sealift_layers::limits::Limits;
 
 use super::Context;
-use super::common::{self, PlatformOption, ServerOptions};
-use crate::build;
+use super::common::{self, PlatformOption, ServerOptions, StoreOption};
+use crate::build::{self, BuildRequest, LockPolicy, Target};
 use crate::debian::date;
 use crate::lock::{FILE, Lock};
+use crate::nix;
 use crate::resolve;
+use crate::servers::Servers;
 
 /// Resolve a profile to exact packages, wheels and crates, and write its lock
 ///
@@ -19,6 +25,10 @@ use crate::resolve;
 /// resolves Python requirements with uv (wheels only), and writes `sealift.lock` into the profile's
 /// folder: names, versions, paths within the archive, sizes and SHA-256 digests, but no hosts. Commit
 /// the file: `sealift build` makes the same bytes from it on any machine.
+///
+/// Then it fetches the Debian packages and makes their layers, which the build finds in the store, to
+/// warn of what maintainer scripts would have done and nothing does. `--resolve-only` leaves that to
+/// the build.
 ///
 /// Examples:
 ///   sealift lock standalone
@@ -33,7 +43,12 @@ pub(super) struct LockCommand {
     #[command(flatten)]
     platform: PlatformOption,
     #[command(flatten)]
+    store: StoreOption,
+    #[command(flatten)]
     servers: ServerOptions,
+    /// Only write the lock: fetch no packages, and do not look into them
+    #[arg(long)]
+    resolve_only: bool,
     /// Accept a package index past its Valid-Until date, from a mirror that is not up to date or is a snapshot
     #[arg(long)]
     allow_expired: bool,
@@ -82,7 +97,41 @@ impl LockCommand {
         if self.json {
             context.out.json(&resolved.lock)?;
         }
+        if !self.resolve_only
+            && let Err(error) = self.look_into_packages(&profile, &resolved.lock, options, &servers, &ui)
+        {
+            ui.warn(&format!("the lock is written, but its packages could not be looked into: {error:#}"));
+        }
         ui.done(&format!("locked {}", profile.directory.join(FILE).display()));
         Ok(())
+    }
+
+    /// What the build would say of the packages' scripts.
+    fn look_into_packages(
+        &self,
+        profile: &Profile,
+        lock: &Lock,
+        options: resolve::Options,
+        servers: &Servers<'_>,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
+        let machine = Machine::here();
+        let request = BuildRequest {
+            profile,
+            platform: options.platform,
+            codec: Codec::default(),
+            site: None,
+            lock: LockPolicy::Keep,
+            artifacts: Vec::new(),
+            with: Vec::new(),
+            layers_from: Vec::new(),
+            epoch: build::source_date_epoch(&machine)?,
+            nix_store: nix::store(&machine),
+            limits: Limits::default(),
+            now: options.now,
+            jobs: std::thread::available_parallelism().map_or(1, NonZero::get),
+            target: Target::Plan,
+        };
+        build::make_packages(&request, lock, servers, &self.store.open(&machine)?, ui)
     }
 }
