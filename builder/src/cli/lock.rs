@@ -4,6 +4,7 @@ use std::io::Write;
 use std::num::NonZero;
 
 use clap::Args;
+use sealift_deployment::failure::Failure;
 use sealift_deployment::machine::Machine;
 use sealift_deployment::profile::Profile;
 use sealift_deployment::ui::Ui;
@@ -100,7 +101,8 @@ impl LockCommand {
         if !self.resolve_only
             && let Err(error) = self.look_into_packages(&profile, &resolved.lock, options, &servers, &ui)
         {
-            ui.warn(&format!("the lock is written, but its packages could not be looked into: {error:#}"));
+            let hint = Failure::hint_in(&error).map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+            ui.warn(&format!("the lock is written, but its packages could not be looked into: {error:#}{hint}"));
         }
         ui.done(&format!("locked {}", profile.directory.join(FILE).display()));
         Ok(())

@@ -217,7 +217,7 @@ fn report_unusable(port: &PublishedPort, kind: ErrorKind, probe: &Probe<'_>, fin
     let topic = format!("port {name}");
     let choose = format!("choose another port: --port {name}=NUMBER");
     let mut in_use = |topic: String, by: &str| {
-        findings.error(topic, format!("{number} is in use by {by}"), format!("stop that program, or {choose}"));
+        findings.error(topic, format!("{number} is in use by {by}"), format!("stop it, or {choose}"));
     };
     match kind {
         ErrorKind::AddrInUse => {
@@ -261,11 +261,25 @@ fn listener(machine: &Machine, number: u16, protocol: Protocol) -> Option<String
     });
     Some(match found {
         Some((id, folder)) => {
-            let name = fs_err::read_to_string(folder.join("comm")).unwrap_or_default();
-            format!("{} (process {id})", name.trim())
+            let read = |name: &str| fs_err::read_to_string(folder.join(name)).unwrap_or_default();
+            user_of_port(read("comm").trim(), &read("cmdline"), id)
         }
         None => "another user's program".to_owned(),
     })
+}
+
+/// Who uses a port that a process has: for one of an engine, a container. `arguments` end with zeros.
+fn user_of_port(program: &str, arguments: &str, id: u32) -> String {
+    let mut arguments = arguments.split('\0');
+    match program {
+        // It is given the name.
+        "conmon" => match arguments.by_ref().find(|word| matches!(*word, "-n" | "--name")).and(arguments.next()) {
+            Some(name) => format!("the container {name} ({program}, process {id})"),
+            None => format!("a container ({program}, process {id})"),
+        },
+        "docker-proxy" | "rootlessport" => format!("a container ({program}, process {id})"),
+        _ => format!("{program} (process {id})"),
+    }
 }
 
 fn processes(machine: &Machine) -> io::Result<Vec<(u32, std::path::PathBuf)>> {
@@ -348,6 +362,16 @@ mod tests {
         );
         drop(taken);
         assert_eq!(checked(&port("127.0.0.1"), &[]), format!("ok: port https: {number} is free on 127.0.0.1"));
+    }
+
+    /// "in use by conmon" did not tell the operator what to stop.
+    #[test]
+    fn ports_of_containers_are_reported_with_their_names() {
+        let conmon = "/usr/bin/conmon\0--api-version\x001\0-c\x001a\0-n\0shop_proxy\0--exit-dir\0/run\0";
+        assert_eq!(user_of_port("conmon", conmon, 7), "the container shop_proxy (conmon, process 7)");
+        assert_eq!(user_of_port("conmon", "", 7), "a container (conmon, process 7)");
+        assert_eq!(user_of_port("docker-proxy", "-n\0x", 7), "a container (docker-proxy, process 7)");
+        assert_eq!(user_of_port("nginx", "-n\0x", 7), "nginx (process 7)");
     }
 
     #[test]

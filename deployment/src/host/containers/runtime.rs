@@ -171,7 +171,9 @@ impl Runtime for Containers<'_> {
             command.args(["--tail", &lines.to_string()]);
         }
         command.arg(self.container(service)?);
-        if passed_on::run(&mut command, Raw::Never).with_context(|| self.engine.cannot_run())?.success() {
+        // Without a container, the engine would say so with names that operators do not know.
+        let exists = self.inspected()?.contains_key(service);
+        if exists && passed_on::run(&mut command, Raw::Never).with_context(|| self.engine.cannot_run())?.success() {
             return Ok(());
         }
         let (place, elsewhere) = (self.shown_place(), self.other_engine());
@@ -183,6 +185,7 @@ impl Runtime for Containers<'_> {
 
     fn run_task(&self, name: &str, task: &Task, arguments: &[String]) -> Result<()> {
         self.refuse_other_folder()?;
+        self.check_ready_for(task)?;
         let raw = passed_on::of_task(task);
         let input = if raw == Raw::Always { &["--interactive", "--tty"][..] } else { &["--interactive"] };
         let mut command = match task.run {
@@ -206,6 +209,24 @@ impl Runtime for Containers<'_> {
 }
 
 impl Containers<'_> {
+    /// Checks that what `task` needs is there: engines say it with names that operators do not know.
+    pub(super) fn check_ready_for(&self, task: &Task) -> Result<()> {
+        let service = task.service.get_ref().as_str();
+        let containers = self.inspected()?;
+        let first = self.deployment.instances_of(service)[0];
+        let message = match (task.run, containers.get(first)) {
+            _ if containers.is_empty() => "this deployment is down".to_owned(),
+            (Run::Exec, None) => format!("the service {service} has no container"),
+            (Run::Exec, Some(found)) if !found.is_running() => {
+                format!("the service {service} does not run ({})", found.state)
+            }
+            _ => return Ok(()),
+        };
+        let elsewhere = self.other_engine().map(|(found, option)| format!("{found}: add {option}"));
+        let hint = "start it with ./sealift up; ./sealift status shows what runs".to_owned();
+        Err(Failure::failed(format!("{message}, and the task needs it")).hint(elsewhere.unwrap_or(hint)).into())
+    }
+
     /// The command that runs `task` in a container of its own. `input` are options for its input.
     pub(super) fn run_once(&self, task: &Task, arguments: &[String], input: &[&str]) -> Result<Command> {
         let words = task.words(arguments);

@@ -247,6 +247,28 @@ mod tests {
         assert!(!calls(&podman).iter().any(|call| call == "start shop-small_shop-web"));
     }
 
+    /// "no such container" named what the operator does not know, and no way out.
+    #[test]
+    fn a_task_of_what_does_not_run_is_refused_in_plain_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let deployment = testing::deployment(folder.path());
+        let podman = Podman::new("");
+        let containers = podman.containers(&deployment);
+        let refused = |task: &str| {
+            let task = &deployment.profile.model.tasks[task];
+            containers.check_ready_for(task).map_err(|error| error.to_string()).err().unwrap_or_default()
+        };
+        assert_eq!(refused("close"), "this deployment is down, and the task needs it");
+        assert_eq!(refused("migrate"), "this deployment is down, and the task needs it");
+        containers.engine.run(&["create", "--name", "shop-small_shop-database"]).unwrap();
+        assert_eq!(refused("close"), "the service shop-web has no container, and the task needs it");
+        assert_eq!(refused("migrate"), "");
+        containers.engine.run(&["create", "--name", "shop-small_shop-web"]).unwrap();
+        assert_eq!(refused("close"), "the service shop-web does not run (created), and the task needs it");
+        containers.engine.run(&["start", "shop-small_shop-web"]).unwrap();
+        assert_eq!(refused("close"), "");
+    }
+
     /// "failed:", and nothing behind it.
     #[test]
     fn a_task_that_was_killed_is_told_with_its_limit() {

@@ -23,7 +23,10 @@ impl Groups {
 impl<'de> Deserialize<'de> for Groups {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "the number of a group, or an array of such numbers")]
+        #[serde(
+            untagged,
+            expecting = "the number of a group, or an array of such numbers, not names: `gid` in `users`"
+        )]
         enum OneOrMore {
             One(u32),
             More(Vec<u32>),
