@@ -13,7 +13,7 @@ use super::Context;
 use super::common::ServerOptions;
 use crate::mirrors::access::Address;
 use crate::mirrors::{ArchiveName, Mirror};
-use crate::python::index::Role;
+use crate::python::index::{self, Indexes, Role};
 use crate::servers::Servers;
 
 /// Show which mirrors and indexes are used, and how they are reached
@@ -72,6 +72,11 @@ impl Mirrors {
         let (debian, python, archives) = (debian(&servers), python(&servers), archives(&servers));
         if !self.json {
             let mut text = format!("Debian mirrors\n{}\nPython indexes\n{}", section(&debian), section(&python));
+            if servers.python_indexes().is_ok_and(Indexes::lacks_default) {
+                text.push_str("  the default one is not known: ");
+                text.push_str(index::NAME_ONE);
+                text.push('\n');
+            }
             if !matches!(&archives, Ok(none) if none.is_empty()) {
                 text.push_str(&format!("\nArchives\n{}", section(&archives)));
             }

@@ -73,6 +73,12 @@ impl Indexes {
         self.links_only
     }
 
+    /// Whether there should be a default index, and nobody says which one: uv, which has one of its own, is not installed.
+    #[must_use]
+    pub fn lacks_default(&self) -> bool {
+        !self.links_only && !self.list.iter().any(|index| index.role == Role::Default)
+    }
+
     /// The indexes.
     #[must_use]
     pub fn list(&self) -> &[Index] {
@@ -163,6 +169,10 @@ impl Named {
     }
 }
 
+/// Hint where the default index is not known.
+pub const NAME_ONE: &str = "name one with --python-index URL, in the variable PIP_INDEX_URL, or in the configuration of pip or uv; or \
+                            install uv, whose default index is then used";
+
 /// The indexes to use. The default one is the first that is set among `option`, the environment, Sealift's configuration,
 /// pip's, uv's, and uv's built-in default ([`super::resolve::Uv::default_index`]). The others are those of uv and pip.
 ///
@@ -183,12 +193,7 @@ pub fn find(option: Option<&str>, machine: &Machine, uv: impl FnOnce() -> Option
     }
     named.extend(links(machine, &pip, &files));
     if named.is_empty() {
-        return Err(Failure::usage("no Python index is configured on this machine")
-            .hint(
-                "name one with --python-index URL, in the variable PIP_INDEX_URL, or in the configuration of pip or uv; or \
-                 install uv, whose default index is then used",
-            )
-            .into());
+        return Err(Failure::usage("no Python index is configured on this machine").hint(NAME_ONE).into());
     }
     let mut access = Access::of_environment(machine)?;
     access.read_netrc(machine);

@@ -57,6 +57,11 @@ impl Servers<'_> {
                 Err(error) => drop(failed.get_or_insert(error)),
             }
         }
+        if failed.is_none() && self.python_indexes()?.lacks_default() {
+            let message =
+                format!("the default Python index is not known, and no other place has {}", wheel.file_name());
+            return Err(Failure::usage(message).hint(index::NAME_ONE).into());
+        }
         failed.map_or_else(|| Ok(Vec::new()), Err)
     }
 

@@ -344,3 +344,17 @@ fn a_wheel_is_looked_up_on_all_indexes() {
     let linked = format!("file://{}/other%2D1%2Dpy3%2Dnone%2Dany%2Ewhl", folder.path().display());
     assert_eq!(urls(&servers.wheel(&other)).unwrap(), [linked]);
 }
+
+/// "No server has these files any more", although nobody had named a server: there were links only, and no uv.
+#[test]
+fn a_missing_default_index_is_told_where_only_links_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let links = ("UV_FIND_LINKS", folder.path().to_str().unwrap());
+    let machine = bare_machine(&[links]);
+    let error = urls(&servers(&machine, Options::default()).wheel(&wheel())).unwrap_err();
+    assert!(error.to_string().starts_with("the default Python index is not known"), "{error}");
+    assert!(Failure::hint_in(&error).unwrap().contains("install uv"));
+    // Whoever wants no index has said so.
+    let machine = bare_machine(&[links, ("UV_NO_INDEX", "1")]);
+    assert_eq!(urls(&servers(&machine, Options::default()).wheel(&wheel())).unwrap(), [""; 0]);
+}
