@@ -17,6 +17,7 @@ use crate::files;
 use crate::profile::Profile;
 use crate::profile::model::{Deployed, On, Service, Task};
 use crate::profile::names::{COMPOSE_PROJECT_VARIABLE, PROJECT_VARIABLE};
+use crate::profile::suggest;
 use crate::render::container::HostLayout;
 use crate::signature::Trust;
 use crate::site::{self, Place};
@@ -178,9 +179,8 @@ impl Deployment {
     /// [`Failure::usage`] that lists the services when there is none of that name.
     pub fn service(&self, name: &str) -> Result<&Service> {
         self.profile.model.services.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.instances();
             Failure::usage(format!("there is no service `{name}`"))
-                .hint(format!("services: {}", known.join(", ")))
+                .hint(suggest::hint(name, "services", self.instances()))
                 .into()
         })
     }
@@ -243,9 +243,9 @@ impl Deployment {
     pub fn task(&self, name: &str, arguments: &[String]) -> Result<&Task> {
         let tasks = &self.profile.model.tasks;
         let Some(task) = tasks.get(name) else {
-            let names: Vec<&str> = tasks.keys().map(|name| name.get_ref().as_str()).collect();
             let failure = Failure::usage(format!("there is no task `{name}`"));
-            return Err(failure.hint(format!("tasks: {}", names.join(", "))).into());
+            let names = tasks.keys().map(|name| name.get_ref().as_str());
+            return Err(failure.hint(suggest::hint(name, "tasks", names)).into());
         };
         let (needed, more) = task.needs();
         if arguments.len() < needed || (arguments.len() > needed && !more) {
@@ -368,7 +368,9 @@ mod tests {
         let deployment = testing::deployment(Path::new("/srv/shop"));
         let hint = |error: anyhow::Error| Failure::within(&error).unwrap().hint.clone().unwrap();
         assert!(hint(deployment.service("nginx").unwrap_err()).contains("shop-web"));
-        assert!(hint(deployment.task("nothing", &[]).unwrap_err()).contains("migrate"));
+        let tasks = "tasks: `close`, `export`, `migrate`";
+        assert_eq!(hint(deployment.task("nothing", &[]).unwrap_err()), tasks);
+        assert_eq!(hint(deployment.task("clsoe", &[]).unwrap_err()), format!("did you mean `close`? {tasks}"));
         let error = deployment.task("migrate", &["now".to_owned()]).unwrap_err();
         assert_eq!(error.to_string(), "the task migrate takes 0 arguments, not 1");
         let error = deployment.task("export", &[]).unwrap_err();
