@@ -75,8 +75,8 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
     fetch::crates(&plan.inputs, &fetch::missing(&plan, store)?, store)?;
     let layers = layers::make(&plan, store, request.jobs, ui)?;
     layers::warn(&plan, &layers, ui);
-    secrets::check(&plan, &layers, store, request.site.as_ref(), ui)?;
-    runnable::check(&plan, &layers, store, (request, servers), ui)?;
+    let secrets = secrets::check(&plan, &layers, store, request.site.as_ref(), ui);
+    both(secrets, || runnable::check(&plan, &layers, store, (request, servers), ui))?;
     let images = images::make(&plan, &layers)?;
     let (program, site) = (program.as_ref(), request.site.as_ref());
     let key = if let Target::Bundle { key, .. } = &request.target { key.as_deref() } else { None };
@@ -84,6 +84,24 @@ pub fn run(request: &BuildRequest<'_>, servers: &Servers<'_>, store: &Store, ui:
         Bundle { plan: &plan, lock: &lock, images: &images, layers: &layers, site, program, key, jobs: request.jobs };
     let output = write(&request.target, &bundle, store)?;
     Ok(Built { preview, images: images.iter().map(BuiltImage::from).collect(), output })
+}
+
+/// Two checks of the same layers. What both find is told together, since whoever mends the one would have to build again to
+/// hear of the other.
+fn both(first: Result<()>, second: impl FnOnce() -> Result<()>) -> Result<()> {
+    let Err(first) = first else { return second() };
+    let is_finding = |error: &anyhow::Error| error.downcast_ref::<Failure>().is_some();
+    if !is_finding(&first) {
+        return Err(first);
+    }
+    match second() {
+        Err(second) if is_finding(&second) => {
+            let hint = Failure::hint_in(&first).map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+            let failure = Failure::failed(format!("{first}\n{hint}{second}"));
+            Err(failure.hint(Failure::hint_in(&second).unwrap_or_default()).into())
+        }
+        _ => Err(first),
+    }
 }
 
 fn fetch_missing(plan: &Plan<'_>, store: &Store, servers: &Servers<'_>, ui: &Ui) -> Result<Fetched> {

@@ -241,3 +241,20 @@ fn the_epoch_of_the_environment_is_a_number() {
     assert_eq!(source_date_epoch(&Machine::of(std::path::Path::new("/"), &[])).unwrap(), None);
     insta::assert_snapshot!(epoch("today").unwrap_err(), @"SOURCE_DATE_EPOCH is `today`, which is not a number of seconds since 1970");
 }
+
+/// After the key was left out, the next build said that a library was missing.
+#[test]
+fn what_two_checks_find_is_told_together() {
+    let found = |message: &str| Err(Failure::failed(message).hint(format!("mend {message}")).into());
+    let told = |first, second: Result<()>| {
+        let error = both(first, || second).unwrap_err();
+        format!("{error} | {}", Failure::hint_in(&error).unwrap_or_default())
+    };
+    assert_eq!(told(found("a key"), found("a library")), "a key\nhint: mend a key\na library | mend a library");
+    assert_eq!(told(found("a key"), Ok(())), "a key | mend a key");
+    assert_eq!(told(Ok(()), found("a library")), "a library | mend a library");
+    // Without the disk, nothing else is known.
+    assert_eq!(told(Err(anyhow::anyhow!("no disk")), found("a library")), "no disk | ");
+    assert_eq!(told(found("a key"), Err(anyhow::anyhow!("no disk"))), "a key | mend a key");
+    assert!(both(Ok(()), || Ok(())).is_ok());
+}
