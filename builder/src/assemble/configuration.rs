@@ -11,7 +11,7 @@ use sealift_layers::digest::Digest;
 use sealift_layers::ingredients::accounts::{self, Account, Numbers};
 use sealift_layers::ingredients::scripts::Request;
 use sealift_layers::listing::{Listing, Node};
-use sealift_layers::tree::{Entry, Tree, TreePath};
+use sealift_layers::tree::{Entry, Prefer, Tree, TreePath};
 
 use super::description::Description;
 use super::ingredient::{Ingredient, Made, pairs};
@@ -32,6 +32,9 @@ struct Configuration;
 pub(super) fn layers(_image: ImageInputs<'_>) -> Result<Vec<Box<dyn Ingredient>>> {
     Ok(vec![Box::new(Configuration)])
 }
+
+/// A file of images whose programs ask PAM about their users.
+const OF_PAM: &str = "etc/pam.d/common-account";
 
 impl Ingredient for Configuration {
     fn title(&self) -> String {
@@ -83,6 +86,9 @@ impl Ingredient for Configuration {
         let mut tree = accounts::with_requests(&accounts, &requests)?;
         let numbers = Numbers::new(&accounts, &requests)?;
         let accounts = accounts::users(&accounts, &requests)?;
+        if lower.contains_key(&TreePath::new(OF_PAM)?) {
+            tree.merge(accounts::shadow(&accounts), |_, _| Prefer::Neither)?;
+        }
         for (path, entry) in owned(workshop, &numbers, lower)? {
             tree.insert(path, entry);
         }

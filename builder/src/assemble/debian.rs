@@ -72,7 +72,7 @@ impl Ingredient for Packages {
     fn key(&self, image: ImageInputs<'_>, key: Builder) -> Result<Builder> {
         let base = &image.inputs.profile.model.base;
         let mut key =
-            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 7);
+            key.field("content", "packages").field("library-cache", 2).field("merged-usr", 1).field("scripts", 8);
         for name in &self.names {
             key = key.field("package", image.inputs.package(name)?.sha256);
         }

@@ -27,20 +27,20 @@ fn layer_keys_stay_the_same() {
     let sample = Sample::kinds();
     insta::assert_snapshot!(keys(&sample.plan()), @r"
     localhost/demo-server:2.1
-      30057abd3a69b162 Debian packages common to all images: 1 package
-      8e09e44975d40425 Debian packages of this image: 2 packages
-      0d7983b88d8007c9 Python third-party wheels: 1 wheel
-      747d4cc79a499c31 Python application: 1 wheel
-      6f24c7d4330c1593 CA certificates
-      372764caa695045c env files: 1
-      fdd6b92f72d87c00 accounts and configuration
+      c0c87dcb19eee5b2 Debian packages common to all images: 1 package
+      7efa5ea416bfdd0b Debian packages of this image: 2 packages
+      49ca7ed65b122fa8 Python third-party wheels: 1 wheel
+      c8a9059b705b9923 Python application: 1 wheel
+      1578e1d8ff9d4f78 CA certificates
+      029ae3f79a2ab057 env files: 1
+      16284b89333279e2 accounts and configuration
     localhost/demo-tool:2.1
-      30057abd3a69b162 Debian packages common to all images: 1 package
+      c0c87dcb19eee5b2 Debian packages common to all images: 1 package
       773d769ce15b891c Nix store: one, two
       6f4a2dee44212c92 Nix store: three
-      d3c1ce41d112b0fe tool 0.3.0, built from its crate
-      0ab29b0c32168712 CA certificates
-      cd2eddeb9d00db8a accounts and configuration
+      71b850ff95d303e3 tool 0.3.0, built from its crate
+      7fb66ae118911819 CA certificates
+      43c7d0b3efe0d544 accounts and configuration
     ");
     let mut options = sample.options();
     options.codec = Codec::Zstd;
@@ -48,20 +48,20 @@ fn layer_keys_stay_the_same() {
     options.authorities = vec![Certificate { file_name: "site.crt".to_owned(), pem: "PEM".to_owned() }];
     insta::assert_snapshot!(keys(&Plan::new(&sample.profile, &sample.lock, options).unwrap()), @r"
     localhost/demo-server:2.1
-      6b45a236b9544b6f Debian packages common to all images: 1 package
-      7b6802dc67e138f9 Debian packages of this image: 2 packages
-      7d053b887498a584 Python third-party wheels: 1 wheel
-      8e98da7283f7bc94 Python application: 1 wheel
-      3dc38cf521d71a73 CA certificates
-      7fd31ec4b756ee04 env files: 1
-      874c8cf103d88fea accounts and configuration
+      1a13d7f3e37486f8 Debian packages common to all images: 1 package
+      f694dac8f2371eeb Debian packages of this image: 2 packages
+      88d7743456cd487b Python third-party wheels: 1 wheel
+      3c469bd02fc62292 Python application: 1 wheel
+      f8d0e72572b0d8dd CA certificates
+      60de69a320e55629 env files: 1
+      fe57dc50095c1bd8 accounts and configuration
     localhost/demo-tool:2.1
-      6b45a236b9544b6f Debian packages common to all images: 1 package
+      1a13d7f3e37486f8 Debian packages common to all images: 1 package
       05c9d6b94f7ad28e Nix store: one, two
       50046576e5755a32 Nix store: three
-      92fdbb2f44ebdefd tool 0.3.0, built from its crate
-      e0180384b1ad074a CA certificates
-      f9a7c20fa36ca94b accounts and configuration
+      320a6fa5b0c15003 tool 0.3.0, built from its crate
+      bc57a6d74bbe8caf CA certificates
+      a317ad2d97024520 accounts and configuration
     ");
 }
 

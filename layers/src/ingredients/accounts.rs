@@ -17,6 +17,10 @@ use std::sync::Arc;
 use super::scripts::Request;
 use crate::tree::{Entry, Tree, TreePath};
 
+const ORIGIN: &str = "the image's accounts";
+/// The group of `/etc/shadow`, whose number Debian fixes (`base-passwd`).
+const SHADOW: u32 = 42;
+
 /// A user, and the group with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -191,12 +195,25 @@ fn files((users, groups): &UsersAndGroups, requests: &[Request]) -> Tree {
         let members = members.into_iter().filter(|member| users.iter().any(|user| user.name == *member));
         group.push_str(&format!("{name}:x:{gid}:{}\n", members.collect::<Vec<_>>().join(",")));
     }
-    let origin: Arc<str> = "the image's accounts".into();
+    let origin: Arc<str> = ORIGIN.into();
     let mut tree = Tree::new();
     for (path, text) in [("etc/passwd", passwd), ("etc/group", group)] {
         let path = TreePath::new(path).expect("a constant path is valid");
         tree.insert(path, Entry::file(text, 0o644, &origin));
     }
+    tree
+}
+
+/// `/etc/shadow` for these users (shadow(5)), all without a password: `pam_unix` takes a user who is not in it for an expired one.
+///
+/// # Panics
+/// Never: the path is valid.
+#[must_use]
+pub fn shadow(users: &[Account]) -> Tree {
+    let text: String = users.iter().map(|user| format!("{}:*:::::::\n", user.name)).collect();
+    let path = TreePath::new("etc/shadow").expect("a constant path is valid");
+    let mut tree = Tree::new();
+    tree.insert(path, Entry::file(text, 0o640, &Arc::from(ORIGIN)).owned_by(0, SHADOW));
     tree
 }
 
@@ -326,6 +343,16 @@ mod tests {
         parsec:x:1234:1234:parsec:/nonexistent:/usr/sbin/nologin
         nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
         ");
+    }
+
+    /// "Authentication failure": `su` to a user of the image.
+    #[test]
+    fn no_user_has_a_password() {
+        let users = users(&[account("web", 1234, 1234)], &[]).unwrap();
+        let tree = shadow(&users);
+        assert_eq!(texts(&tree), "root:*:::::::\nweb:*:::::::\nnobody:*:::::::\n");
+        let entry = tree.get(&TreePath::new("etc/shadow").unwrap()).unwrap();
+        assert_eq!((entry.mode, entry.uid, entry.gid), (0o640, 0, 42));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! System users and groups: `adduser --system`, `addgroup --system`, `useradd`, `groupadd`, and the files of sysusers.d(5).
+//! System users and groups: `adduser --system`, `addgroup --system`, `useradd`, `groupadd`, `usermod`, `gpasswd`, and the files
+//! of sysusers.d(5).
 //!
 //! Only what an image's `passwd` and `group` need is read. Numbers are chosen when these are written, see
 //! [`accounts`](crate::ingredients::accounts).
@@ -72,6 +73,9 @@ const WITH_VALUE: [&str; 20] = [
 /// A call of `program`.
 pub(super) fn command(program: &str, words: Words<'_>, requests: &mut Vec<Request>) -> Said {
     let (mut names, mut uid, mut gid, mut group, mut home) = (Vec::new(), None, None, None, "/nonexistent".to_owned());
+    if matches!(program, "usermod" | "gpasswd") {
+        return further_groups(words, requests);
+    }
     let (mut is_system, mut is_group) = (false, program.ends_with("group") || program == "groupadd");
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -110,6 +114,23 @@ pub(super) fn command(program: &str, words: Words<'_>, requests: &mut Vec<Reques
         false => Request::User { name: name.clone(), uid, group, home },
     });
     Said::Applied(Some(name))
+}
+
+/// `usermod --append --groups GROUP,... USER`, `gpasswd --add USER GROUP`. Other changes of accounts are none of an image's.
+fn further_groups(words: Words<'_>, requests: &mut Vec<Request>) -> Said {
+    let known: Vec<&str> = words.iter().flatten().map(String::as_str).collect();
+    match known[..] {
+        [option, ..] if known.len() != words.len() && option.contains("-a") => Said::Left,
+        ["-aG" | "-Ga", groups, user] | ["-a" | "--append", "-G" | "--groups", groups, user] => {
+            let all = groups.split(',').map(|group| member(user, group, requests));
+            if all.collect::<Vec<_>>().iter().any(|said| matches!(said, Said::Left)) {
+                return Said::Left;
+            }
+            Said::Applied(Some(format!("{user} in {groups}")))
+        }
+        ["-a" | "--add", user, group] => member(user, group, requests),
+        _ => Said::Applied(None),
+    }
 }
 
 /// `adduser USER GROUP`.
@@ -208,6 +229,12 @@ mod tests {
             "adduser --quiet web audio",
             "adduser web web",
             "adduser --system ?",
+            "usermod -aG video,render web",
+            "usermod -a -G ssl-cert web",
+            "gpasswd -a ftp ftp",
+            "gpasswd -a ftp web",
+            "usermod -L web",
+            "usermod -aG ? web",
         ] {
             let words: Vec<_> = line.split(' ').map(|word| (word != "?").then(|| word.to_owned())).collect();
             command(words[0].as_deref().unwrap(), &words[1..], &mut requests);
@@ -220,6 +247,10 @@ mod tests {
         {"kind":"group","name":"shadow","gid":42}
         {"kind":"user","name":"web","group":"nogroup","home":"/srv"}
         {"kind":"member","user":"web","group":"audio"}
+        {"kind":"member","user":"web","group":"video"}
+        {"kind":"member","user":"web","group":"render"}
+        {"kind":"member","user":"web","group":"ssl-cert"}
+        {"kind":"member","user":"ftp","group":"web"}
         "#);
     }
 

@@ -9,9 +9,12 @@ mod alternatives;
 mod apache;
 mod capabilities;
 mod chown;
+mod copies;
 mod directories;
 mod diversions;
+mod other_programs;
 mod owners;
+mod pam;
 mod php;
 mod servers;
 mod shell;
@@ -119,6 +122,7 @@ pub fn apply(
     diversions::apply(scripts, &mut files, &mut outcome)?;
     let (mut alternatives, mut php) = (alternatives::Alternatives::default(), php::Php::default());
     let (mut apache, mut parts) = (apache::Apache::default(), servers::Parts::default());
+    let mut pam = pam::Pam::default();
     let variables = [("DPKG_ROOT", ""), ("DPKG_MAINTSCRIPT_ARCH", architecture.as_str())];
     for script in scripts {
         // Before a package is unpacked, only accounts and directories can be made for it.
@@ -148,7 +152,9 @@ pub fn apply(
                 "apache2_invoke" | "a2enmod" | "a2dismod" | "a2enconf" | "a2disconf" | "a2ensite" | "a2dissite" => {
                     (name, apache.command(script.package, name, words))
                 }
-                "ln" => ("ln", parts.link(script.package, words)),
+                "ln" => ("ln", parts.link(script.package, words, asks)),
+                "cp" => ("cp", copies::command(words, asks, &mut files)),
+                "pam-auth-update" => ("pam-auth-update", pam.command(script.package)),
                 "lighty-enable-mod" | "lighttpd-enable-mod" => {
                     ("lighty-enable-mod", parts.lighttpd(script.package, words))
                 }
@@ -156,10 +162,15 @@ pub fn apply(
                 "mkdir" | "install" => ("directories", directories::command(name, words, &mut files)),
                 "chown" | "chgrp" | "chmod" => ("owners", chown::command(name, words, &mut files)),
                 "setcap" => ("setcap", capabilities::command(words, asks, &mut files)),
-                "adduser" | "addgroup" | "useradd" | "groupadd" => {
+                "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd" => {
                     ("accounts", accounts::command(name, words, &mut outcome.accounts))
                 }
-                _ => continue,
+                _ => {
+                    if let Some((kind, said)) = other_programs::made_by(name, words) {
+                        outcome.note(script.package, &kind, said);
+                    }
+                    continue;
+                }
             };
             outcome.note_of(script.package, kind, words, said);
         }
@@ -167,6 +178,7 @@ pub fn apply(
     php.finish(&mut files, &mut outcome)?;
     apache.finish(&mut files, &mut outcome)?;
     parts.finish(&mut files, &mut outcome)?;
+    pam.finish(&mut files, &mut outcome)?;
     alternatives.finish(&mut files, &mut outcome)?;
     tmpfiles::apply(&mut files, &mut outcome)?;
     schemas(&files, &mut outcome)?;

@@ -1,12 +1,14 @@
-//! Parts of nginx and lighttpd that packages enable: `ln -s` into a folder that the server reads, `lighty-enable-mod`.
+//! `ln -s`: links to files that packages have, such as parts of a server that they enable; and `lighty-enable-mod`.
 
 use std::io;
 
 use super::{Files, Outcome, Said, Words, place};
 use crate::tree::TreePath;
 
-/// Folders of servers where packages link their own parts. What else scripts link is not looked at.
+/// Folders of servers where packages link their own parts. A link elsewhere that leads nowhere is for another system.
 const FOLDERS: [&str; 2] = ["etc/nginx/modules-enabled/", "etc/lighttpd/conf-enabled/"];
+/// An example, which keeps the server of an image with a site of its own from starting without rights to port 80.
+const EXAMPLE: &str = "etc/nginx/sites-enabled/";
 /// Where lighttpd has its parts, with numbers before their names.
 const LIGHTTPD: &str = "etc/lighttpd";
 /// The page of a server that nobody has configured: an image is configured.
@@ -24,21 +26,24 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// `ln -s TARGET PATH`.
-    pub(super) fn link(&mut self, package: &str, words: Words<'_>) -> Said {
+    /// `ln -s TARGET PATH`. `asks`: the script has questions, whose answers may decide.
+    pub(super) fn link(&mut self, package: &str, words: Words<'_>, asks: bool) -> Said {
         let (options, paths): (Vec<_>, Vec<_>) =
             words.iter().map(Option::as_deref).partition(|word| word.is_some_and(|word| word.starts_with('-')));
         let is_symbolic = options.iter().flatten().any(|option| option.contains('s'));
         let known: Vec<&str> = paths.iter().copied().flatten().collect();
-        let is_part = |path: &TreePath| FOLDERS.iter().any(|folder| path.as_str().starts_with(folder));
-        let last = paths.last().copied().flatten().and_then(place).filter(|path| is_symbolic && is_part(path));
+        // The links at the top are those of a merged `/usr`.
+        let is_possible = |path: &TreePath| {
+            is_symbolic && path.parent().is_some() && !path.as_str().starts_with(EXAMPLE) && (!asks || is_part(path))
+        };
+        let last = paths.last().copied().flatten().and_then(place).filter(is_possible);
         match (last, &known[..]) {
-            (None, _) => Said::Applied(None),
             (Some(at), [target, _]) if paths.len() == 2 => {
                 self.links.push((package.to_owned(), (*target).to_owned(), at));
                 Said::Applied(None)
             }
-            _ => Said::Left,
+            (Some(at), _) if is_part(&at) => Said::Left,
+            _ => Said::Applied(None),
         }
     }
 
@@ -67,8 +72,10 @@ impl Parts {
             let said = if from.is_some_and(|from| files.has(&from)) {
                 files.link(at.clone(), &target);
                 Said::Applied(Some(format!("/{at}")))
-            } else {
+            } else if is_part(&at) {
                 Said::Left
+            } else {
+                Said::Applied(None)
             };
             outcome.note(&package, "ln", said);
         }
@@ -105,6 +112,10 @@ fn enable(name: &str, files: &mut Files<'_>, depth: usize) -> io::Result<bool> {
     }
     files.link(at, &format!("../conf-available/{file}"));
     Ok(true)
+}
+
+fn is_part(path: &TreePath) -> bool {
+    FOLDERS.iter().any(|folder| path.as_str().starts_with(folder))
 }
 
 /// The path of a relative target.

@@ -2,6 +2,8 @@ use super::*;
 use crate::tar;
 use crate::tree::Prefer;
 
+mod copies;
+mod pam;
 mod servers;
 
 fn path(text: &str) -> TreePath {
