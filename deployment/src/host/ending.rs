@@ -77,11 +77,18 @@ pub(super) fn hint(service: &str, end: Option<&str>, lines: &[String]) -> String
         }
         _ => "",
     };
+    // EPERM of calls such as fchown and setuid; EACCES is about modes of files.
+    let rights = match lines.iter().any(|line| line.contains("Operation not permitted")) {
+        true => {
+            "also root has only the rights that `capabilities` of the service names in profile.toml (capabilities(7)); "
+        }
+        false => "",
+    };
     let log = match lines {
         [] => "it printed nothing".to_owned(),
         _ => format!("`logs {service}` shows more"),
     };
-    format!("{daemon}mend the cause and run `up` again; {log}")
+    format!("{daemon}{rights}mend the cause and run `up` again; {log}")
 }
 
 /// Tells a service that was killed `seconds` after it got its signal to stop. systemd sends that to all processes of a
@@ -107,6 +114,14 @@ pub(super) fn killed_at_stop(service: &str, seconds: u32, in_container: bool, fi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// dovecot as root could not give its sockets to its users, and nothing led to the key.
+    #[test]
+    fn rights_that_root_lacks_are_explained() {
+        let lines = ["Fatal: fchown() failed for /run/dovecot/login: Operation not permitted".to_owned()];
+        let hint = hint("dovecot", Some("exit code 89"), &lines);
+        assert!(hint.starts_with("also root has only the rights that `capabilities` of the service names"), "{hint}");
+    }
 
     fn ended(code: i64, out_of_memory: bool, limit: Option<u64>) -> String {
         told(code, cause(code, out_of_memory, limit.map(Size)).as_deref())
