@@ -13,7 +13,9 @@ fn lab() -> Lab {
     let mut archive = Archive::default();
     let clock = archive.package("clock");
     let control = format!("Package: clock\nVersion: {}\nArchitecture: all\n{}", clock.version, clock.fields);
-    let script = "#!/bin/sh\nset -e\nucf \"$(mktemp)\" /etc/clock.conf\n";
+    let script =
+        "#!/bin/sh\nset -e\nucf \"$(mktemp)\" /etc/clock.conf\ncp /usr/share/clock/example.conf /etc/example.conf\n";
+    clock.members.push(Member::file("./usr/share/clock/example.conf", "x"));
     let control = [Member::file("./control", &control), Member::file("./postinst", script)];
     clock.raw = Some(ar(&[
         ("debian-binary", b"2.0\n".to_vec()),
@@ -52,6 +54,18 @@ fn what_scripts_leave_to_be_done_is_told_with_the_lock() {
     succeeds(&lab, &["build", "tiny", "--locked", "--output", "out.tar"]);
     let requests = lab.mirror.requests();
     assert!(requests.iter().all(|path| !path.contains("clock")), "{requests:?}");
+}
+
+/// The pattern did its work, and was said to match nothing.
+#[test]
+fn what_scripts_make_can_be_dropped() {
+    let lab = lab();
+    let profile = lab.path("tiny/profile.toml");
+    let drop = "entrypoint = [\"/usr/bin/clock\"]\ndrop = [\"/etc/example.*\", \"/etc/gone\"]";
+    let text = fs_err::read_to_string(&profile).unwrap().replace("entrypoint = [\"/usr/bin/clock\"]", drop);
+    fs_err::write(&profile, text).unwrap();
+    let built = succeeds(&lab, &["build", "tiny", "--output", "out.tar"]).stderr;
+    assert!(built.contains("`/etc/gone` in `drop`") && !built.contains("/etc/example"), "{built}");
 }
 
 #[test]

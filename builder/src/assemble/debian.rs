@@ -112,7 +112,7 @@ impl Ingredient for Packages {
         let mut matched = BTreeSet::new();
         let diversions = scripts::diversions(&opened, &workshop.diversions);
         let mut tree = self.union(image, &opened, &diversions, lower, &mut matched)?;
-        let mut remarks = Remarks { matched: Some(matched), ..Remarks::default() };
+        let mut remarks = Remarks::default();
         for python in &self.interpreters {
             self.add_bytecode(&mut tree, workshop, image, python, &opened, &mut remarks)?;
         }
@@ -131,6 +131,9 @@ impl Ingredient for Packages {
         let is_dropped = |path: &TreePath| patterns.drops(path);
         let mut outcome = scripts::apply(&mut tree, &opened, lower, architecture, read_below, &is_dropped)?;
         let mut tree = overlay(tree, lower)?;
+        let hit = outcome.made.iter().map(|(path, _)| path).filter(|path| patterns.hits(path)).cloned().collect();
+        patterns::add_matches(self.pattern_texts(image), &hit, &mut matched);
+        remarks.matched = Some(matched);
         outcome.made.retain(|path| !patterns.drops(path));
         let made = overlay_replacing(outcome.made, lower)?;
         tree.merge(made, |_, _| Prefer::First)?;
@@ -228,10 +231,7 @@ impl Packages {
         lower: &Listing,
         matched: &mut BTreeSet<String>,
     ) -> Result<Tree> {
-        let base = &image.inputs.profile.model.base;
-        let dropped = base.drop.iter().chain(self.own_drop(image));
-        let texts: Vec<&str> = dropped.chain(&base.keep).map(|pattern| pattern.get_ref().as_str()).collect();
-        let dropped = self.patterns(image);
+        let (texts, dropped) = (self.pattern_texts(image), self.patterns(image));
         let packages: BTreeMap<&str, &deb::Package> =
             opened.iter().map(|package| (package.control.name.as_str(), package.as_ref())).collect();
         // Debian policy 7.6.1: a package that replaces another takes over the files that both have.
@@ -276,6 +276,13 @@ impl Packages {
             }
         }
         Ok(())
+    }
+
+    /// The patterns of [`Self::patterns`] as the profile has them.
+    fn pattern_texts<'a>(&self, image: ImageInputs<'a>) -> Vec<&'a str> {
+        let base = &image.inputs.profile.model.base;
+        let dropped = base.drop.iter().chain(self.own_drop(image));
+        dropped.chain(&base.keep).map(|pattern| pattern.get_ref().as_str()).collect()
     }
 
     /// What the profile leaves out of this layer.
