@@ -84,11 +84,20 @@ pub(super) fn hint(service: &str, end: Option<&str>, lines: &[String]) -> String
         }
         false => "",
     };
+    // Of a process below the first one, whose end the engine does not see. Shells and PostgreSQL say it so.
+    let is_kill =
+        |line: &String| line.trim() == "Killed" || line.contains("exit code 137") || line.contains("signal 9:");
+    let memory = match lines.iter().any(is_kill) {
+        true => {
+            "a process of it was killed, as the kernel does for want of memory: `memory` of the service in profile.toml is its limit; "
+        }
+        false => "",
+    };
     let log = match lines {
         [] => "it printed nothing".to_owned(),
         _ => format!("`logs {service}` shows more"),
     };
-    format!("{daemon}{rights}mend the cause and run `up` again; {log}")
+    format!("{daemon}{rights}{memory}mend the cause and run `up` again; {log}")
 }
 
 /// Tells a service that was killed `seconds` after it got its signal to stop. systemd sends that to all processes of a
@@ -114,6 +123,18 @@ pub(super) fn killed_at_stop(service: &str, seconds: u32, in_container: bool, fi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// initdb was killed for memory, and the service ended with exit code 1.
+    #[test]
+    fn processes_that_are_killed_lead_to_the_limit() {
+        let told = |line: &str| hint("database", Some("exit code 1"), &[line.to_owned()]);
+        for line in
+            ["Killed", "child process exited with exit code 137", "server process was terminated by signal 9: Killed"]
+        {
+            assert!(told(line).contains("`memory` of the service"), "{line}");
+        }
+        assert!(!told("Killed 3 old sessions").contains("memory"));
+    }
 
     /// dovecot as root could not give its sockets to its users, and nothing led to the key.
     #[test]

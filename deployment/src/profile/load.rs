@@ -342,6 +342,9 @@ hint = 'h'
         warning: the health check of `second` asks port 80, which image `web` does not declare
         warning: `{brunch}` is no argument of the task `search`, and stays as it is
         ");
+        // Nothing said where a task gets the name of the host from.
+        let of_site = "warning: `{host}` is no argument of the task `search`, and stays as it is";
+        assert_eq!(warnings(8080, "{host}"), of_site);
     }
 
     #[test]

@@ -97,7 +97,17 @@ fn problems(
         found.insert((format!("{source} reads {name}, which does not exist"), hint));
     }
     if !found.is_empty() {
-        return found;
+        // What follows from a name with a dash would lead away from it.
+        let names =
+            site.secrets.keys().map(|name| ("secrets", name)).chain(site.ports.keys().map(|name| ("ports", name)));
+        let dashed = names.filter(|(group, name)| name.contains('-') && text.contains(&format!("{group}.{name}")));
+        let dashed: BTreeSet<(String, String)> = dashed
+            .map(|(group, name)| {
+                let message = format!("{source} reads {group}.{name}, in which `-` is a subtraction");
+                (message, format!("write {group}.{}: dashes in names are `_` in templates", identifier(name)))
+            })
+            .collect();
+        return if dashed.is_empty() { found } else { dashed };
     }
     for (model, parameters) in models.iter().flat_map(|model| samples.iter().map(move |sample| (model, sample))) {
         if let Err(error) = render(model, &profile.sources, path, template, parameters, secrets) {
@@ -221,6 +231,9 @@ config-files = { "a.yaml" = "/etc/a.yaml" }
 [site.secrets.own]
 bytes = 16
 encoding = "base64"
+[site.secrets.own-key]
+bytes = 16
+encoding = "base64"
 [site.settings.pw]
 title = "The password"
 kind = "text"
@@ -269,6 +282,7 @@ secret = true
             [
                 "{{ secrts.own }}",
                 "{% if false %}{{ secrets.onw }}{{ ports.nope }}{% endif %}",
+                "{{ secrets.own-key }}",
                 "{{ settings.pw | tojsn }}",
                 "{{ settings.url + 'x' }}",
                 "{% if settings.mode == 'two' %}{{ settings.mode | no }}{% endif %}",
@@ -282,7 +296,9 @@ secret = true
         error: a.yaml reads ports.nope, which does not exist
         = hint: ports: none
         error: a.yaml reads secrets.onw, which does not exist
-        = hint: did you mean `own`? secrets: `own`
+        = hint: did you mean `own`? secrets: `own`, `own_key`
+        error: a.yaml reads secrets.own-key, in which `-` is a subtraction
+        = hint: write secrets.own_key: dashes in names are `_` in templates
         error: a.yaml:1: filter tojsn is unknown: `{{ settings.pw | tojsn }}`
         = hint: profiles/README.md lists names and filters
         error: a.yaml:1: tried to use + operator on unsupported types none and string: `{{ settings.url + 'x' }}`

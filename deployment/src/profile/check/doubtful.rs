@@ -95,7 +95,12 @@ fn unlisted_check(document: &Document<'_>, name: &str, service: &Service, image:
     Some(Diagnostic::new(document.value(&["services", name, "health"]), message, hint))
 }
 
-/// Words in braces of the commands of tasks that are nearly the name of an argument, which would be appended.
+/// Where a task may get a value of the site from.
+const OF_SITE: &str = "a task has its arguments only; its service has values of the site in an env file, `NAME={{ host }}` in \
+                       [site.templates], and a script of the image reads them as $NAME";
+
+/// Words in braces of the commands of tasks that are nearly the name of an argument, which would be appended, or those of a value
+/// of the site.
 fn misspelt_placeholders(document: &Document<'_>, model: &Model) -> Vec<Diagnostic> {
     let mut list = Vec::new();
     for (name, task) in &model.tasks {
@@ -104,12 +109,23 @@ fn misspelt_placeholders(document: &Document<'_>, model: &Model) -> Vec<Diagnost
         let appended: Vec<&str> = names.filter(|argument| !in_command(argument)).collect();
         let in_braces =
             task.command.iter().flat_map(|word| word.split('{').skip(1)).filter_map(|part| part.split_once('}'));
+        let is_argument = |word: &str| task.arguments.iter().any(|argument| argument.get_ref().name == word);
         for (word, _) in in_braces {
-            let Some(near) = suggest::nearest(word, appended.iter().copied()) else { continue };
+            let hint = match suggest::nearest(word, appended.iter().copied()) {
+                Some(near) => format!("did you mean `{{{near}}}`?"),
+                None if is_of_site(word) && !is_argument(word) => OF_SITE.to_owned(),
+                None => continue,
+            };
             let message = format!("`{{{word}}}` is no argument of the task `{}`, and stays as it is", name.get_ref());
             let span = document.value(&["tasks", name.get_ref(), "command"]);
-            list.push(Diagnostic::new(span, message, format!("did you mean `{{{near}}}`?")));
+            list.push(Diagnostic::new(span, message, hint));
         }
     }
     list
+}
+
+/// Whether templates read a value of the site by this name.
+fn is_of_site(word: &str) -> bool {
+    ["host", "url_host", "mail_host"].contains(&word)
+        || ["settings.", "ports.", "secrets."].iter().any(|group| word.starts_with(group))
 }
